@@ -36,32 +36,45 @@ def quick(description: str | None) -> bool:
     return bool(parser.parse_args().quick)
 
 
-def save(figure: Any, name: str) -> None:
-    """Write the picture into the current folder, in 256 colors to make the file smaller."""
+def save(figure: Any, name: str, colors: int = 256) -> None:
+    """Write the picture into the current folder, in few colors to make the file smaller."""
     from PIL import Image
 
     path = Path(name)
     figure.savefig(path)
     plt.close(figure)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     print(f"picture: {name}")
 
 
 def sheet(pictures: Any, across: int) -> np.ndarray[Any, Any]:
-    """Grey pictures (count, height, width) as one, ``across`` per line, one pixel between them."""
+    """Pictures as one, ``across`` per line, with one pixel between them.
+
+    Args:
+        pictures: grey, (count, height, width), or in color, (count, height, width, 3).
+        across: pictures per line.
+    """
     pictures = np.asarray(pictures, dtype=float)
-    count, height, width = pictures.shape
+    count, height, width, *colors = pictures.shape
     down = -(-count // across)
-    padded = np.full((down * across, height + 1, width + 1), np.nan)
+    padded = np.full((down * across, height + 1, width + 1, *colors), np.nan)
     padded[:count, :height, :width] = pictures
-    rows = padded.reshape(down, across, height + 1, width + 1).transpose(0, 2, 1, 3)
-    return rows.reshape(down * (height + 1), across * (width + 1))[:-1, :-1]
+    rows = padded.reshape(down, across, height + 1, width + 1, *colors).swapaxes(1, 2)
+    return rows.reshape(down * (height + 1), across * (width + 1), *colors)[:-1, :-1]
 
 
 def show_sheet(axes: Any, pictures: Any, across: int, title: str = "", top: float = 16.0) -> None:
     """Draw a sheet of pictures, ink dark on white; values from 0 to ``top``."""
     axes.imshow(sheet(pictures, across), cmap="gray_r", vmin=0, vmax=top, interpolation="nearest")
+    axes.set_title(title)
+    axes.axis("off")
+
+
+def show_colors(axes: Any, pictures: Any, across: int, title: str = "") -> None:
+    """Draw a sheet of pictures in color, values from 0 to 255."""
+    whole = np.nan_to_num(sheet(pictures, across), nan=255)
+    axes.imshow(whole.clip(0, 255).astype(np.uint8), interpolation="nearest")
     axes.set_title(title)
     axes.axis("off")

@@ -7,8 +7,8 @@
   comment, in order, in one empty folder per page, where ``examples`` links to the checkout's; a
   backslash at the end goes on in the next line. Blocks without the comment are counted, not run.
 
-A benchmark of a real data set that is neither here nor to be downloaded is skipped, and said so; so
-is an example whose optional library is not installed.
+A benchmark or an example of a real data set that is neither here nor to be downloaded is skipped,
+and said so; so is an example whose optional library is not installed.
 
 Prints what ran and for how long. Exits with 1 if anything failed, took longer than its limit or was
 not reached before the time for all of them was over; also if there was nothing to run.
@@ -69,13 +69,13 @@ class Outcome:
 
     @property
     def skipped(self) -> bool:
-        """Whether a benchmark only lacks its data, or an example its optional library."""
+        """Whether it only lacks its data, or an example its optional library."""
         return self.failure is not None and self.reason != ""
 
     @property
     def reason(self) -> str:
         """What this machine lacks; empty if nothing."""
-        if self.item.kind == "benchmark" and MISSING_DATA.search(self.output):
+        if self.item.kind != "docs" and MISSING_DATA.search(self.output):
             return "its data set is not here: LOWERBOUND_DATA names no folder that has it"
         missing = MISSING_LIBRARY.search(self.output) if self.item.kind == "example" else None
         return "" if missing is None else missing[1]

@@ -39,6 +39,7 @@ class Options:
     size: tuple[int, int] = (28, 28)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stages: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
     compile: bool = False
     name: str = "run"
 
@@ -50,6 +51,7 @@ FULL = {
     "size": [32, 64],
     "schedule": {"warm_up": 0.2, "steps": [1, 2, 3]},
     "extra": {"hidden": [4, 5]},
+    "stages": {"first": {"warm_up": 0.3, "steps": [7]}},
     "compile": True,
     "name": "second",
 }
@@ -59,6 +61,7 @@ def test_json_and_back() -> None:
     options = from_mapping(Options, FULL)
     assert options.size == (32, 64)
     assert options.schedule == Schedule(0.2, (1, 2, 3))
+    assert options.stages == {"first": Schedule(0.3, (7,))}
     assert from_mapping(Options, json.loads(json.dumps(to_mapping(options)))) == options
     assert to_mapping(options) == FULL
     assert from_mapping(Options, to_mapping(Options())) == Options()

@@ -95,7 +95,7 @@ def test_nothing_to_run_is_no_success(checkout: Path) -> None:
     assert smoke.smoke(checkout) == 1
 
 
-def test_a_benchmark_without_its_data_is_skipped_and_nothing_else_is(
+def test_scripts_without_their_data_are_skipped_and_nothing_else_is(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lacks = (
@@ -108,7 +108,9 @@ def test_a_benchmark_without_its_data_is_skipped_and_nothing_else_is(
     write(checkout, "benchmarks/claim.py", "__name__ == '__main__'; raise SystemExit(1)")
     assert smoke.smoke(checkout) == 1
     write(checkout, "benchmarks/claim.py", "__name__ == '__main__'")
-    write(checkout, "examples/fine.py", lacks)
+    write(checkout, "examples/lacks.py", lacks)
+    assert smoke.smoke(checkout) == 0
+    write(checkout, "README.md", "<!-- smoke -->\n```console\n$ python examples/lacks.py\n```\n")
     assert smoke.smoke(checkout) == 1
 
 

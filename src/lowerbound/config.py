@@ -152,6 +152,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         if value not in typing.get_args(hint):
             raise unknown(f"value for option {key!r}:", value, map(str, typing.get_args(hint)))
         return value
+    if origin is Mapping and isinstance(value, Mapping):
+        kind = typing.get_args(hint)[1]
+        return {name: _convert(kind, item, key) for name, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_mapping(hint, value)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

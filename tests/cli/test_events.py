@@ -13,6 +13,7 @@ from tests.data.events.tables import visits
 __all__ = ["run"]
 pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")
 COLUMNS = ("--entity", "patient", "--time", "day")
+SWAPPED = str.maketrans(",.", ".,")
 QUICK = ("--updates", "4", "--samples", "2", "--set", "model.hidden=16", "--set", "model.cells=8")
 
 
@@ -48,6 +49,19 @@ def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> Non
     done = run("detect", model, table, "-o", tmp_path / "d.csv")
     assert done.code == 0, done.err
     assert len(pd.read_csv(tmp_path / "d.csv")) == 40
+
+
+@pytest.mark.filterwarnings("ignore:.*decimal commas")
+def test_drawn_events_are_written_as_the_table_was(run: Run, tmp_path: Path) -> None:
+    frame, table, model = visits(40), tmp_path / "visits.csv", tmp_path / "m.lb"
+    frame["cost"] = [f"{1000 + cost:,.2f} €".translate(SWAPPED) for cost in frame["cost"]]
+    frame.to_csv(table, index=False, sep=";", decimal=",")
+    assert run("fit", table, *COLUMNS, "-o", model, *QUICK).code == 0
+    drawn = tmp_path / "drawn.csv"
+    assert run("sample", model, "-n", "20", "-o", drawn).code == 0
+    found = pd.read_csv(drawn, sep=";", dtype=str)
+    assert list(found.columns) == list(frame.columns)
+    assert found["cost"].dropna().str.fullmatch(r"-?(\d{1,3}\.)*\d{1,3},\d\d €").all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,36 @@ def test_rows_a_record_and_more_rows_from_the_saved_model(
     assert run("private-table", saved, "-o", tmp_path / "more.csv", "-n", 40, "--seed", 1) == 0
     assert len(pd.read_csv(tmp_path / "more.csv")) == 40
     assert "differential privacy" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*decimal commas", "ignore:200 rows are few")
+def test_rows_of_a_saved_model_are_written_as_the_table_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Declared levels such as 12% are no numbers; undeclared ones are numbers in a range."""
+    source, made, saved = tmp_path / "x.csv", tmp_path / "made.csv", tmp_path / "m.json"
+    source.write_text(
+        "pay;rate\n"
+        + "".join(f"{1 + row}.{row:03d},50 €;{5 * (row % 2)}%\n" for row in range(200)),
+        encoding="utf-8",
+    )
+    declared = {
+        "pay": {"kind": "real", "low": 1000, "high": 201_000},
+        "rate": {"kind": "binary", "levels": ["0%", "5%"]},
+    }
+    (tmp_path / "c.json").write_text(json.dumps({"columns": declared}))
+    for schema in ("data", tmp_path / "c.json"):
+        fit = ("--epsilon", 20, "--public-schema", schema, "--save", saved)
+        assert run("private-table", source, "-o", made, *fit) == 0
+        assert "how the file writes numbers" in capsys.readouterr().out
+        first = made.read_text(encoding="utf-8")
+        header, *lines = first.splitlines()
+        assert header == "pay;rate"
+        assert {line.partition(";")[2] for line in lines} == {"0%", "5%"}
+        assert all(re.fullmatch(r"(\d{1,3}\.)?\d{1,3},\d\d €;\d%", line) for line in lines)
+        assert run("private-table", saved, "-o", made) == 0
+        capsys.readouterr()
+        assert made.read_text(encoding="utf-8") == first
 
 
 def test_a_hybrid_and_a_comparison(

@@ -104,5 +104,5 @@ def test_all_digits_of_unrounded_numbers_are_written() -> None:
         "1.234,56789 %",
         "-0,5 %",
         "",
-        "3 %",
+        "3,0 %",
     ]

@@ -74,7 +74,7 @@ def test_a_cell_of_another_notation_is_named(tmp_path: Path) -> None:
     bad = GERMAN.replace("150,50", "150.5 cm")
     with (
         pytest.warns(UserWarning, match=COMMAS),
-        pytest.raises(DataError, match=r"'height' holds numbers .* as 1234,5, but not in rows 0"),
+        pytest.raises(DataError, match=r"'height' holds numbers .* as 1234,50, but not in rows 0"),
     ):
         load(_file(tmp_path, bad), schema=schema)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,18 @@ from lowerbound.data.tables.numbers import found_notations, with_numbers
 from tests.data.tables.foreign_tables import TABLES, ForeignTable
 
 NAMES = [table.name for table in TABLES]
+DRAWN_ANEW = [
+    "semicolons.csv",
+    "decimal_commas.tsv",
+    "quoted_decimal_commas.csv",
+    "points_in_groups.csv",
+    "narrow_spaces.csv",
+    "apostrophes.csv",
+    "euros_before.csv",
+    "minus_dollars.csv",
+    "percent_commas.csv",
+]
+SHORT = ["--updates", "3", "--no-report", "--test", "0", "--samples", "2", "--gap-rows", "0"]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=NAMES)
@@ -63,6 +77,56 @@ def test_given_cells_come_back_as_they_were(table: ForeignTable, tmp_path: Path)
     assert filled
     row.pop(0)
     assert found == lines
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", DRAWN_ANEW)
+def test_new_rows_are_written_as_the_table_was(name: str, tmp_path: Path) -> None:
+    """Drawn numbers have the marks and the decimals of their column, and given cells come back."""
+    table = TABLES[NAMES.index(name)]
+    path, out = tmp_path / table.name, tmp_path / "out.csv"
+    path.write_bytes(table.content)
+    lines, layout = cells(path, table)
+    fitted, model = str(tmp_path / "fitted.lb"), str(tmp_path / "model.lb")
+    assert main(["fit", str(path), "-o", fitted, *SHORT]) == 0
+    assert main(["synthesizer", str(path), "-o", model, "--minutes", "0.001"]) == 0
+    given = ["--given", f"{lines[0][-1]}={lines[1][-1]}"]
+    for words in (
+        ["sample", fitted, "-n", "9", *given],
+        ["synthesize", model, "-n", "9", *given],
+        ["private-table", str(path), "--epsilon", "9", "--public-schema", "data"],
+    ):
+        assert main([*words, "-o", str(out)]) == 0
+        drawn, written = cells(out, table, written=True)
+        assert written.delimiter == layout.delimiter
+        assert drawn[0] == lines[0]
+        if "--given" in words:
+            assert {line[-1] for line in drawn[1:]} == {lines[1][-1]}
+        mark = layout.dialect.decimal or ""
+        columns = (zip(*rows[1:], strict=True) for rows in (lines, drawn))
+        for known, new in zip(*columns, strict=True):
+            check_alike(known, new, mark)
+
+
+def check_alike(known: Sequence[str], new: Sequence[str], mark: str) -> None:
+    """New numbers have no other marks, decimals or groups than known ones; plain ones may."""
+    if all(re.fullmatch(r"-?\d+(\.\d+)?", cell) for cell in known):
+        assert all(re.fullmatch(r"-?\d+(\.\d+)?", cell) for cell in new)
+        return
+    marks, decimals, run = ({look(cell, mark)[i] for cell in known} for i in range(3))
+    for cell in new:
+        found = look(cell, mark)
+        assert found[0] <= frozenset().union(*marks), cell
+        assert found[1] in decimals, cell
+        assert found[2] <= max(run), cell
+
+
+def look(cell: str, mark: str) -> tuple[frozenset[str], int, int]:
+    """(characters other than digits and signs, digits after the decimal mark, longest run)."""
+    fraction = cell.rpartition(mark)[2] if mark in cell else ""
+    runs = map(len, re.findall(r"\d+", cell.rpartition(mark)[0] if mark in cell else cell))
+    marks = frozenset(re.sub(r"[\d()+\u2212-]", "", cell))
+    return marks, len(re.sub(r"\D", "", fraction)), max(runs, default=0)
 
 
 def cells(path: Path, table: ForeignTable, written: bool = False) -> tuple[list[list[str]], Layout]:

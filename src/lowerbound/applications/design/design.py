@@ -18,6 +18,7 @@ from lowerbound.config import option
 from lowerbound.data import Dataset, load
 from lowerbound.data.dataset import joined
 from lowerbound.data.molecules.similarity import KnownMolecules
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.design.engine import MOST_KNOWN, Designer, SearchOptions
@@ -276,7 +277,7 @@ def _write(result: DesignResult, output: Path, data: Dataset) -> str:
     if isinstance(result.form, MoleculeRows):
         known = KnownMolecules(result.form.known(data))
         frame.insert(1, "nearest", known.nearest(list(frame["text"]))[1])
-    with columnar(output) as file:
+    with columnar(output, TextForm.of(data.schema)) as file:
         file.add({name: frame[name] for name in frame.columns})
     return str(output)
 

@@ -8,7 +8,8 @@ from typing import Any
 from lowerbound import untrusted
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
-from lowerbound.data.tables.files import is_table, read_frame
+from lowerbound.data.tables.files import is_table
+from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.declarations import Declarations, recorded_in
@@ -51,4 +52,5 @@ def admitted_rows(source: str, options: PrivacyOptions) -> Any:
         return None
     if not is_table(source):
         raise DataError(f"{given} has the columns of a table, and {source} is not a table")
-    return Declarations.read(given).admitted(read_frame(source))
+    declared = Declarations.read(given)
+    return declared.admitted(read_numbers(source, skipped=declared.other_than_numbers)[0])

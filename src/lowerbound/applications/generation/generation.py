@@ -42,6 +42,7 @@ from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
@@ -217,7 +218,7 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
     given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
     blocks = rows_with_columns(fitted, given, request.number, request.seed)
     form, done = TableForm.of(fitted.schema), 0
-    with columnar(path) as file:
+    with columnar(path, TextForm.of(fitted.schema)) as file:
         for frame in blocks:
             cells = form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})

@@ -18,6 +18,7 @@ from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
 from lowerbound.data.columns.notation import POINT
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError
 
 Columns = Mapping[str, Any]
@@ -26,8 +27,8 @@ Columns = Mapping[str, Any]
 class Columnar(ABC):
     """A table that is being written; the columns are those of the first chunk."""
 
-    def __init__(self, place: Path, dialect: Dialect) -> None:
-        self.place, self.dialect = place, dialect
+    def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
+        self.place, self.form, self.rounded = place, form, rounded
 
     @abstractmethod
     def add(self, columns: Columns) -> None:
@@ -39,8 +40,8 @@ class Columnar(ABC):
 
 
 class _Csv(Columnar):
-    def __init__(self, place: Path, dialect: Dialect) -> None:
-        super().__init__(place, dialect)
+    def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
+        super().__init__(place, form, rounded)
         self._file: IO[str] = place.open("w", encoding="utf-8", newline="")
         self._bare = True
         self._formulas: dict[str, int] = {}
@@ -48,13 +49,15 @@ class _Csv(Columnar):
     def add(self, columns: Columns) -> None:
         import pandas as pd
 
-        safe = {name: self._quoted(name, values) for name, values in columns.items()}
+        texts = self.form.written(columns, self.rounded)
+        safe = {name: self._quoted(name, values) for name, values in texts.items()}
+        dialect = self.form.dialect or Dialect()
         pd.DataFrame(safe).to_csv(
             self._file,
             index=False,
             header=self._bare,
-            sep=self.dialect.separator,
-            decimal=self.dialect.decimal or POINT,
+            sep=dialect.separator,
+            decimal=dialect.decimal or POINT,
         )
         self._bare = False
 
@@ -77,8 +80,8 @@ class _Csv(Columnar):
 
 
 class _Json(Columnar):
-    def __init__(self, place: Path, dialect: Dialect) -> None:
-        super().__init__(place, dialect)
+    def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
+        super().__init__(place, form, rounded)
         self._file: IO[str] = place.open("w", encoding="utf-8")
         self._before = "["
 
@@ -95,8 +98,8 @@ class _Json(Columnar):
 
 
 class _Parquet(Columnar):
-    def __init__(self, place: Path, dialect: Dialect) -> None:
-        super().__init__(place, dialect)
+    def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
+        super().__init__(place, form, rounded)
         self._writer: Any = None
 
     def add(self, columns: Columns) -> None:
@@ -119,8 +122,8 @@ class _Parquet(Columnar):
 class _Npz(Columnar):
     """Arrays, which can be written only after the last row."""
 
-    def __init__(self, place: Path, dialect: Dialect) -> None:
-        super().__init__(place, dialect)
+    def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
+        super().__init__(place, form, rounded)
         self._parts: list[Columns] = []
 
     def add(self, columns: Columns) -> None:
@@ -162,15 +165,20 @@ def numbered(dataset: Dataset) -> dict[str, Any]:
 
 
 @contextmanager
-def columnar(path: Path, dialect: Dialect | None = None) -> Iterator[Columnar]:
+def columnar(
+    path: Path, form: TextForm | None = None, *, rounded: bool = False
+) -> Iterator[Columnar]:
     """Context with a .csv, .parquet, .json or .npz file; it becomes ``path`` at the end.
 
-    A .csv file has the delimiter and the decimal mark of the dialect, and is UTF-8.
-
     After an error or an interruption, ``path`` is unchanged.
+
+    Args:
+        path: the file.
+        form: how a table is written in a .csv file, which is UTF-8; None: as usual.
+        rounded: as in ``TextForm.written``.
     """
     with replacing(path) as place:
-        file = _KINDS[path.suffix.lower()](place, dialect or Dialect())
+        file = _KINDS[path.suffix.lower()](place, form or TextForm(), rounded)
         try:
             yield file
         finally:

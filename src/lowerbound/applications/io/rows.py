@@ -23,7 +23,7 @@ from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
-from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.registry import Registry
@@ -276,8 +276,10 @@ def row_files(schema: Schema) -> RowFiles:
     return ROW_FILES[schema.kind](schema)
 
 
-def write_columns(path: Path, named: Mapping[str, Any], dialect: Dialect | None = None) -> Files:
-    """Write one table, .csv (in a dialect) or .parquet, or one .npz of arrays."""
-    with columnar(path, dialect) as file:
+def write_columns(
+    path: Path, named: Mapping[str, Any], form: TextForm | None = None, *, rounded: bool = False
+) -> Files:
+    """Write one table or one .npz of arrays; the arguments are those of ``columnar``."""
+    with columnar(path, form, rounded=rounded) as file:
         file.add(named)
     return (str(path),)

@@ -24,7 +24,8 @@ from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.tables.completion import IncompleteColumns, with_given_text
 from lowerbound.data.tables.files import is_table, read_frame, read_text
-from lowerbound.data.tables.numbers import as_written, notations_of, with_numbers
+from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.data.tokens.kind import TokenForm
 from lowerbound.durable import write_text
 from lowerbound.errors import DataError, OptionError, UnsupportedError
@@ -53,9 +54,7 @@ class ColumnFiles(RowFiles):
 
     def _table(self, path: Path, named: Mapping[str, Any], rounded: bool) -> Files:
         """Write columns; a .csv file is written as that of the fitted table was."""
-        if path.suffix.lower() != ".csv":
-            return write_columns(path, named)
-        return write_columns(path, as_written(named, self.schema, rounded), self.schema.dialect)
+        return write_columns(path, named, TextForm.of(self.schema), rounded=rounded)
 
     def _write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
@@ -138,7 +137,7 @@ class EventFiles(RowFiles):
     def write_parts(self, path: Path, parts: Iterable[Tensor]) -> Files:
         """Write histories, (rows, events, features) in each part, one part after another."""
         first = 0
-        with columnar(path) as file:
+        with columnar(path, TextForm.of(self.schema)) as file:
             for x in parts:
                 frame = history_frame(self.schema, x, first=first)
                 file.add({name: frame[name] for name in frame.columns})

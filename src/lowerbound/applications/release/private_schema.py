@@ -11,7 +11,7 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.config import option, to_mapping
 from lowerbound.data.arrays import listed
-from lowerbound.data.tables.files import read_frame
+from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import OptionError, unknown
 from lowerbound.training.private.marginals.declarations import Declarations
 from lowerbound.training.private.marginals.schema_measuring import measure_schema
@@ -79,7 +79,8 @@ def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> Private
     """
     if request.epsilon is None:
         raise OptionError("measuring needs an epsilon: give --epsilon, such as 0.4")
-    frame = read_frame(request.data)
+    known = Declarations.read(request.public_schema) if request.public_schema else None
+    frame, _ = read_numbers(request.data, skipped=known.other_than_numbers if known else ())
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
     for name in request.leave_out:
         if name not in frame.columns:
@@ -88,7 +89,7 @@ def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> Private
         frame.drop(columns=[*request.leave_out]),
         request.epsilon,
         request.delta,
-        known=Declarations.read(request.public_schema) if request.public_schema else None,
+        known=known,
         secure_noise=request.secure_noise,
     )
     assert found.measured is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from lowerbound.applications.release.private_comparison import (
 from lowerbound.applications.release.tables import check_table
 from lowerbound.config import option, to_mapping
 from lowerbound.data.tables.files import read_frame
+from lowerbound.data.tables.numbers import with_numbers
+from lowerbound.data.tables.text_form import TextForm, read_numbers
 from lowerbound.errors import OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
@@ -114,7 +116,8 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
     made = model.sample(
         model.release.rows if request.number is None else request.number, request.seed
     )
-    write_columns(Path(request.output), {name: made[name] for name in made.columns})
+    cells = {name: made[name] for name in made.columns}
+    write_columns(Path(request.output), cells, model.form, rounded=True)
     if request.save is not None:
         model.save(Path(request.save))
     return PrivateTableReport(
@@ -132,15 +135,17 @@ def _fitted(
 ) -> tuple[MarginalModel, tuple[Judged, ...]]:
     if request.epsilon is None:
         raise OptionError("a private table needs an epsilon: give --epsilon, such as 1")
-    frame = read_frame(request.data)
+    given = _given(request.public_schema)
+    skipped = () if given is None else given.other_than_numbers
+    frame, form = read_numbers(request.data, skipped=skipped)
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
-    declared = _declared(request, frame)
-    public = _public(request.public_schema)
+    declared = given or Declarations(declarations_of(frame))
+    public = _public(request.public_schema, form)
     if declared.measured is not None:
         public = request.public_schema
 
     def fit(method: Method) -> MarginalModel:
-        return fit_marginals(
+        model = fit_marginals(
             frame,
             declared,
             request.epsilon or 0.0,
@@ -151,29 +156,29 @@ def _fitted(
             secure_noise=request.secure_noise,
             public=public,
         )
+        return replace(model, form=form)
 
     if request.compare is None:
         return fit(Method(request.pairs, request.hybrid)), ()
     if request.target is None:
         raise OptionError("a comparison judges how well a column is predicted: give --target")
-    holdout = read_frame(request.compare)
+    holdout = with_numbers(read_frame(request.compare), form.notations)
     return best_of(fit, frame, holdout[[*declared.columns]], request.target, request.seed)
 
 
-def _declared(request: PrivateTableRequest, frame: Any) -> Declarations:
-    given = request.public_schema
-    if not given:
+def _given(public_schema: str) -> Declarations | None:
+    """The declarations in a file; None: those that the rows say."""
+    if not public_schema:
         raise OptionError(
             "ranges and categories of columns get no noise: give --public-schema FILE with what is "
             "public or was measured by lowerbound private-schema, or --public-schema data to "
             "declare public what the data says of its columns"
         )
-    if given == OF_THE_DATA:
-        return Declarations(declarations_of(frame))
-    return Declarations.read(given)
+    return None if public_schema == OF_THE_DATA else Declarations.read(public_schema)
 
 
-def _public(given: str) -> str:
-    if given == OF_THE_DATA:
-        return "ranges and categories, read from the rows"
-    return f"ranges and categories ({given})"
+def _public(given: str, form: TextForm) -> str:
+    """What is declared public, in words."""
+    source = ", read from the rows" if given == OF_THE_DATA else f" ({given})"
+    written = "" if form.usual else "; how the file writes numbers"
+    return f"ranges and categories{source}{written}"

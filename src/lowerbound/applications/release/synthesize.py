@@ -11,9 +11,9 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.prompts import typed_values
-from lowerbound.applications.release.tables import check_table, read_table
+from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
-from lowerbound.data.tables.files import with_leading_zeros
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.tables import TableSource
@@ -72,7 +72,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     source = TableSource(fitted)
     blocks, count, names = _blocks(request, source)
     done = 0
-    with columnar(path) as file:
+    with columnar(path, TextForm.of(fitted.schema)) as file:
         for frame in blocks:
             cells = source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})
@@ -89,7 +89,7 @@ def _blocks(
         raise OptionError("give --given or --like, not both: write the values into the table")
     count = 1000 if request.number is None else request.number
     if request.like is not None:
-        frame = with_leading_zeros(read_table(request.like, "--like"), request.like)
+        frame = read_cells(request.like, "--like", source.fitted.schema.text_dialect)[0]
         count = len(frame) if request.number is None else count
         return source.completed(frame, count, request.seed), count, tuple(frame.columns)
     if not request.given:

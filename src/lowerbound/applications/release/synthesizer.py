@@ -11,9 +11,8 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED, DeviceRequest, typed
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
-from lowerbound.applications.release.tables import read_table
+from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
-from lowerbound.data.tables.files import with_leading_zeros
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
@@ -109,9 +108,7 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
     if state == "finished" and request.resume:
         raise ModelFolderError(f"{folder} holds a finished model: there is nothing to resume")
-    frame = read_table(request.data, "DATA")
-    if isinstance(request.data, str | Path):
-        frame = with_leading_zeros(frame, request.data)
+    frame, dialect = read_cells(request.data, "DATA")
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
     hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
     try:
@@ -120,6 +117,7 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
             constraints=request.constraint,
             combinations=_combinations(request.combination),
             kinds=hints if isinstance(hints, dict) else None,
+            dialect=dialect,
             prior=request.prior,
             minutes=request.minutes,
             seed=request.seed,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lowerbound.data.tables import files
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_address, is_relation, relation_frame
-from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError, OptionError
 
 SUFFIXES = (".csv", ".parquet")
@@ -27,9 +28,29 @@ def read_table(source: Any, what: str) -> Any:
         return source
     if is_relation(source):
         return relation_frame(source)
+    _check_there(source, what)
+    return files.read_frame(source)
+
+
+def read_cells(source: str, what: str, asked: Dialect | None = None) -> tuple[Any, Dialect | None]:
+    """A table as a pandas frame with text such as 00017, and how its file writes it.
+
+    Args:
+        source: path of a table, or address of one in a database.
+        what: its role, for messages.
+        asked: how the file is written, as far as it is known.
+
+    Raises:
+        DataError: it does not exist or cannot be read.
+    """
+    _check_there(source, what)
+    frame, dialect = files.read_table(source, asked)
+    return files.with_leading_zeros(frame, source, asked), dialect
+
+
+def _check_there(source: Any, what: str) -> None:
     if not is_address(source) and not Path(source).expanduser().is_file():
         raise DataError(f"{what}: there is no file {source}; tables are csv or parquet files")
-    return read_frame(source)
 
 
 def title_of(source: Any) -> str:

@@ -45,7 +45,11 @@ def seconds(cells: Sequence[str], format: str) -> Array:
     """
     import pandas as pd
 
-    dates = pd.to_datetime(pd.Series(cells, dtype=object), errors="coerce", utc=True, format=format)
+    texts = pd.Series(cells, dtype=object)
+    with warnings.catch_warnings():
+        # Python 3.13 warns of formats without a year, whose dates are in 1900 here
+        warnings.filterwarnings("ignore", "Parsing dates involving a day of month")
+        dates = pd.to_datetime(texts, errors="coerce", utc=True, format=format)
     found = since_1970(dates)
     for place in np.flatnonzero(np.isnan(found)).tolist():
         if _FAR_YEAR.search(str(cells[place])):

@@ -65,13 +65,18 @@ class Notation:
         return values
 
     def texts(self, values: Any, rounded: bool = True) -> list[str]:
-        """Numbers as text; NaN is empty.
+        """Numbers as text with ``decimals`` digits after the mark; a missing value is empty.
 
         Args:
-            values: numbers.
-            rounded: to ``decimals`` digits; otherwise all digits are written.
+            values: numbers; text among them stays.
+            rounded: whether further digits are rounded; otherwise a number that has more keeps all.
         """
-        return ["" if np.isnan(value) else self._text(value, rounded) for value in values]
+        import pandas as pd
+
+        return [
+            value if isinstance(value, str) else "" if gone else self._text(float(value), rounded)
+            for value, gone in zip(values, pd.isna(values), strict=True)
+        ]
 
     def fits(self, cells: Iterable[str]) -> bool:
         """Whether all cells, without sign, are written so."""
@@ -107,9 +112,11 @@ class Notation:
 
     def _text(self, value: float, rounded: bool) -> str:
         sign = "-" if value < 0 else ""
-        digits = f"{abs(value):,.{self.decimals}f}" if rounded else f"{abs(value):,}"
+        digits = f"{abs(value):,.{self.decimals}f}"
+        if not rounded and float(digits.replace(COMMA, "")) != abs(value):
+            digits = f"{abs(value):,}"
         whole, point, part = digits.partition(POINT)
-        part = self.decimal + part if point and (rounded or part != "0") else ""
+        part = self.decimal + part if point else ""
         return f"{sign}{self.before}{whole.replace(COMMA, self.thousands)}{part}{self.after}"
 
 

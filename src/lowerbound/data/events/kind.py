@@ -31,6 +31,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 
 FLAG = Column("", kind="binary", levels=(False, True), dtype="bool")
@@ -82,7 +83,8 @@ class EventKind(DataKind):
         table = source.table if isinstance(source, Events) else source
         events = EventTable.read(table, entity, time, reading.text_dialect)
         name = str(table) if isinstance(table, (str, Path)) else ""
-        return RawData(events, ids=events.names, source=name, kind="events")
+        dialect = events.form.dialect
+        return RawData(events, ids=events.names, source=name, kind="events", dialect=dialect)
 
     def learn(self, raw: RawData, how: Reading) -> Schema:
         table: EventTable = raw.x
@@ -210,10 +212,14 @@ def _schema(table: EventTable, time: Stepped, entities: _Features, events: _Feat
     return Schema(
         kind="events",
         event_shape=(table.longest, len(varying)),
-        features=tuple(one.column for one in found),
+        features=tuple(_in_notation(one.column, table.form) for one in found),
         left_out=left_out,
         details=to_mapping(layout),
     )
+
+
+def _in_notation(column: Column, form: TextForm) -> Column:
+    return replace(column, notation=form.notations.get(column.name))
 
 
 def _names(source: Any, reading: Reading) -> tuple[str, str]:

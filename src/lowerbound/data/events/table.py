@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.files import read_table, with_leading_zeros
-from lowerbound.data.tables.numbers import found_notations, with_numbers
+from lowerbound.data.tables.files import with_leading_zeros
+from lowerbound.data.tables.text_form import TextForm, read_numbers
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:  # a name for annotations: a schema knows its kind of data
@@ -34,6 +34,7 @@ class EventTable:
         entity_name, time: its columns of entities and times.
         entity: number of the entity of each row, in the order of ``keys``, (rows,).
         keys: the entities, sorted: whole numbers or text.
+        form: how the file of the table writes it.
     """
 
     frame: Any
@@ -41,6 +42,7 @@ class EventTable:
     time: str
     entity: Array
     keys: Array
+    form: TextForm = field(default_factory=TextForm)
 
     @classmethod
     def read(
@@ -53,10 +55,9 @@ class EventTable:
                 names, or an event has no entity or no time.
             OptionError: entity and time are the same column.
         """
-        frame = source
+        frame, form = source, TextForm()
         if isinstance(source, (str, Path)):
-            frame, found = read_table(source, dialect)
-            frame = with_numbers(frame, found_notations(frame, found, {entity, time}))
+            frame, form = read_numbers(source, dialect, {entity, time})
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         names = list(frame.columns)
         if not len(frame) or not names:
@@ -71,7 +72,7 @@ class EventTable:
         refuse_missing(frame[entity], f"no entity in column {entity!r}")
         refuse_missing(frame[time], f"no time in column {time!r}")
         words = _as_written(source, frame, entity)
-        return cls(frame.reset_index(drop=True), entity, time, *_sorted_keys(words))
+        return cls(frame.reset_index(drop=True), entity, time, *_sorted_keys(words), form)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from lowerbound.data.columns.values import Level, missing, name as level_name, s
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.synthetic.lattice import Lattice
+from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError
 
 DETAIL = "form"  # key in the details of a schema
@@ -93,9 +94,10 @@ class ColumnForm:
 
     def settled(self, values: Array) -> Array:
         """Values with the resolution and the range of the column; NaN stays."""
+        nearest = self.lattice.nearest(values)
         if self.low is None or self.high is None:
-            return values
-        return np.asarray(np.clip(self.lattice.nearest(values), self.low, self.high))
+            return nearest
+        return np.asarray(np.clip(nearest, self.low, self.high))
 
     def series(self, column: Column | None, values: Array, first: int) -> Any:
         """The cells of new rows.
@@ -184,6 +186,7 @@ class TableForm:
             OptionError, DataError: as ``ConstraintReader.read``.
         """
         known = {column.name: column for column in schema.columns}
+        frame = with_numbers(frame, notations_of(schema))
         values = {name: known[name].rules.read(frame[name]) for name in known}
         forms = [
             ColumnForm.of(frame[name], known.get(name), values.get(name)) for name in frame.columns
@@ -302,5 +305,16 @@ def _from_column(column: Column) -> ColumnForm:
     dtype = "object" if column.dtype == "str" else column.dtype
     if column.rules.has_format:
         dtype = column.dtype if column.format in (None, ISO) else "object"
-    whole = column.rules.whole and not column.levels
-    return ColumnForm(column.name, dtype, lattice=Lattice(1.0) if whole else Lattice())
+    return ColumnForm(column.name, dtype, lattice=_lattice(column))
+
+
+def _lattice(column: Column) -> Lattice:
+    """The resolution that a column tells: whole numbers, or the digits of its notation."""
+    if column.levels:
+        return Lattice()
+    if column.rules.whole:
+        return Lattice(1.0)
+    if column.notation is None:
+        return Lattice()
+    decimals = column.notation.decimals
+    return Lattice(10.0**-decimals, decimals=decimals)

@@ -121,11 +121,11 @@ def _check_workbook(path: Path) -> None:
     untrusted.check_memory(BYTES_OF_XML * size, str(path), DataError)
 
 
-def with_leading_zeros(frame: Any, source: str | Path) -> Any:
+def with_leading_zeros(frame: Any, source: str | Path, asked: Dialect | None = None) -> Any:
     """The frame of a csv file, with text such as 00017 in columns of which some cells begin so."""
     is_csv = not is_address(source) and table_suffix(Path(source)) in CSV_SUFFIXES
     names = [name for name in frame.columns if frame[name].dtype.kind in "iuf"]
-    text = read_text(source) if is_csv and names else None
+    text = read_text(source, asked) if is_csv and names else None
     if text is None:
         return frame
     words = {name: text[name].str.strip() for name in names}

@@ -13,6 +13,7 @@ from lowerbound.data.columns.values import distinct_values, missing, parsed_numb
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
 
+LAST_BITS = 1e-14  # relative difference of numbers that are read from the same text
 Notations = Mapping[str, Notation]
 
 
@@ -67,27 +68,10 @@ def with_numbers(frame: Any, notations: Notations) -> Any:
 
 def notations_of(schema: Schema) -> Notations:
     """The notations that a model knows, of a series also by the names before it was cut."""
-    found = {one.name: one.notation for one in schema.columns if one.notation is not None}
+    columns = (*schema.columns, *schema.features)
+    found = {one.name: one.notation for one in columns if one.notation is not None}
     series = {} if schema.windows is None else found
     return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}}
-
-
-def as_written(columns: Mapping[str, Any], schema: Schema, rounded: bool) -> dict[str, Any]:
-    """Columns of numbers as text in the notations of a model; others stay.
-
-    Args:
-        columns: values by name; those of the schema that are numbers become text.
-        schema: of the model.
-        rounded: whether values have as many digits as the data; otherwise all are written.
-    """
-    known = notations_of(schema)
-    given = {name: np.asarray(columns[name]) for name in known if name in columns}
-    texts = {
-        name: known[name].texts(values.astype(float), rounded)
-        for name, values in given.items()
-        if values.dtype.kind in "iuf"
-    }
-    return {**columns, **texts}
 
 
 def _is_text(series: Any) -> bool:
@@ -100,7 +84,9 @@ def _is_text(series: Any) -> bool:
 def _is_plain(series: Any, notation: Notation) -> bool:
     """Whether a column is read as plain numbers to the same values."""
     plain, other = parsed_numbers(series)
-    return not other.any() and np.array_equal(plain, notation.numbers(series), equal_nan=True)
+    numbers = notation.numbers(series)
+    # pandas 2 reads some long fractions with another last bit
+    return not other.any() and np.allclose(plain, numbers, rtol=LAST_BITS, atol=0, equal_nan=True)
 
 
 def _warn(series: Any, chosen: Notation, found: Collection[Notation]) -> None:

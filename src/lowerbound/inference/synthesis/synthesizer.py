@@ -13,6 +13,8 @@ from lowerbound.data.columns.inference import Hint
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.constraints import sides
 from lowerbound.data.synthetic.form import TableForm, kind_hints
+from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.numbers import found_notations, with_numbers
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import Fitted, fit
 from lowerbound.fitting.prior import fit_prior
@@ -29,7 +31,10 @@ PRIOR_MINUTES = 0.2  # for each prior
 
 
 def read_for_synthesis(
-    frame: Any, kinds: Mapping[str, Hint] | None = None, compared: Sequence[str] = ()
+    frame: Any,
+    kinds: Mapping[str, Hint] | None = None,
+    compared: Sequence[str] = (),
+    dialect: Dialect | None = None,
 ) -> Dataset:
     """The rows with the kinds of columns that synthetic rows need.
 
@@ -37,13 +42,21 @@ def read_for_synthesis(
         frame: the rows, a pandas frame.
         kinds: of columns, if the inferred ones are wrong.
         compared: names of the columns in constraints.
+        dialect: of the file of the rows; None: they are from no text, or from a usual one.
     """
     with warnings.catch_warnings():
         # identifiers are not modeled, but they are replaced by fresh ones
         warnings.filterwarnings("ignore", "column.*identifies rows and is left out")
         warnings.filterwarnings("ignore", "column.*identify rows and are left out")
-        hints = kind_hints(frame, dict(kinds or {}), compared)
-        return load(frame, missing="model", kinds=hints or "infer")
+        hints = kind_hints(_with_numbers(frame, dialect), dict(kinds or {}), compared)
+        return load(frame, missing="model", kinds=hints or "infer", dialect=dialect)
+
+
+def _with_numbers(frame: Any, dialect: Dialect | None) -> Any:
+    """The frame with text such as 1.234,50 as numbers; ``load`` gives the warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return with_numbers(frame, found_notations(frame, dialect, ()))
 
 
 def fit_synthesizer(
@@ -52,6 +65,7 @@ def fit_synthesizer(
     constraints: Sequence[str] = (),
     combinations: Sequence[Sequence[str]] = (),
     kinds: Mapping[str, Hint] | None = None,
+    dialect: Dialect | None = None,
     prior: str = AUTO,
     minutes: float | None = None,
     seed: int = 0,
@@ -68,6 +82,7 @@ def fit_synthesizer(
         constraints: ranges and inequalities, such as "age >= 18" or "start <= end".
         combinations: names of the columns of each fixed combination, such as ("city", "country").
         kinds: of columns, if the inferred ones are wrong.
+        dialect: of the file of the rows, which synthetic rows are written in; None: a usual one.
         prior: name of a prior; "auto": the one of N(0, I), a mixture and a flow under which
             held-out latents are most probable. N(0, I) stays if z carries no information.
         minutes: of training; None: from the number of rows and columns.
@@ -87,7 +102,7 @@ def fit_synthesizer(
         PRIORS[prior]  # an unknown name is refused before the fit
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     compared = [side for sentence in constraints for side in sides(sentence)]
-    dataset = read_for_synthesis(frame, kinds, compared)
+    dataset = read_for_synthesis(frame, kinds, compared, dialect)
     form = TableForm.learn(frame, dataset.schema, constraints, combinations)
     options = synthesis_options(dataset, minutes=minutes, seed=seed, device=device)
     fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)

@@ -15,6 +15,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.values import distinct_values, missing, name as level_name
 from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.restrictions import Restrictions
@@ -86,7 +87,7 @@ class TableSource:
             UnsupportedError: the model was fitted to complete rows, or has no exact density.
         """
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-        frame = frame.reset_index(drop=True)
+        frame = with_numbers(frame.reset_index(drop=True), notations_of(self.fitted.schema))
         count = len(frame) if count is None else count
         _check(count)
         if not len(frame):

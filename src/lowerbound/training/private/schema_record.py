@@ -56,7 +56,10 @@ class SchemaRecord:
         Args:
             source: the file of the declarations.
         """
-        types = "names and types (number, text, date and its format) of the columns"
+        types = (
+            "names and types (number, text, date) of the columns, and how their numbers and dates "
+            "are written"
+        )
         if not self.declared:
             return (types,)
         return types, f"ranges and categories of {', '.join(self.declared)} ({source})"

@@ -48,12 +48,8 @@ def cell_type(series: Any, said: Mapping[str, Any] | None = None) -> CellType:
     """
     import pandas as pd
 
-    kind = (said or {}).get("kind")
-    if kind is not None:
-        rules = Column(str(series.name), kind).rules
-        return (
-            "dates" if rules.has_format else "levels" if isinstance(rules, Leveled) else "numbers"
-        )
+    if said and said.get("kind") is not None:
+        return declared_type(said)
     types, dtype = pd.api.types, series.dtype
     if types.is_bool_dtype(dtype) or isinstance(dtype, pd.CategoricalDtype):
         return "levels"
@@ -65,6 +61,18 @@ def cell_type(series: Any, said: Mapping[str, Any] | None = None) -> CellType:
     if 2 * (~np.isnan(parsed_numbers(present)[0])).sum() > len(present):
         return "numbers"
     return "dates" if 2 * present.str.match(DATE).sum() > len(present) else "levels"
+
+
+def declared_type(said: Mapping[str, Any]) -> CellType:
+    """The type that a declaration says, by its kind or else by its levels and its range.
+
+    Raises:
+        OptionError: the kind is unknown.
+    """
+    rules = Column("", said.get("kind") or "real").rules
+    if "levels" in said or isinstance(rules, Leveled):
+        return "levels"
+    return "dates" if rules.has_format or isinstance(said.get("low"), str) else "numbers"
 
 
 def date_format(series: Any) -> str:

@@ -16,7 +16,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import DAY, ISO, as_dates, seconds
 from lowerbound.data.columns.values import factorized, name as level_name
 from lowerbound.errors import DataError
-from lowerbound.training.private.marginals.cells import cell_days, cell_numbers
+from lowerbound.training.private.marginals.cells import cell_days, cell_numbers, declared_type
 from lowerbound.training.private.schema_record import SchemaRecord, read_record
 
 Columns = Mapping[str, Mapping[str, Any]]
@@ -59,6 +59,11 @@ class Declarations:
         # a column that was added by hand is declared
         declared = tuple(name for name in columns if name not in record.columns)
         return cls(columns, replace(record, declared=declared))
+
+    @property
+    def other_than_numbers(self) -> tuple[str, ...]:
+        """Names of the columns that are declared as levels or dates."""
+        return tuple(n for n, said in self.columns.items() if declared_type(said) != "numbers")
 
     def write(self, path: str | Path) -> None:
         """Write the file that ``read`` reads."""

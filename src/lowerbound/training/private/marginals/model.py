@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lowerbound import __version__, durable, untrusted
-from lowerbound.config import from_mapping
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import missing
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, LowerboundError, ModelFolderError, OptionError
 from lowerbound.training.private.marginals.charged_schema import rho_left, with_schema
 from lowerbound.training.private.marginals.corrected_tree import CorrectedTree
@@ -49,6 +50,7 @@ class MarginalModel:
         columns: names of all columns in the order of the table.
         corrected: the tree with a distribution of the target given all other columns that was
             fitted by itself (the hybrid); None: that of the tree.
+        form: how the file of the rows writes them, in which drawn rows are written.
     """
 
     hub: Grid
@@ -57,6 +59,7 @@ class MarginalModel:
     release: ReleaseRecord
     columns: tuple[str, ...]
     corrected: CorrectedTree | None = None
+    form: TextForm = field(default_factory=TextForm)
 
     def sample(self, rows: int, seed: int = 0) -> Any:
         """New rows, a pandas frame; they depend on nothing but the model and the seed.
@@ -172,6 +175,7 @@ class MarginalModel:
             "grids": [grid.to_mapping() for grid in self.grids],
             "tree": self.tree.to_mapping(),
             **({} if self.corrected is None else {"correction": self.corrected.to_mapping()}),
+            **({} if self.form.usual else {"form": to_mapping(self.form)}),
             "release": asdict(self.release),
         }
 
@@ -199,6 +203,7 @@ class MarginalModel:
             from_mapping(ReleaseRecord, mapping["release"]),
             columns,
             None if correction is None else CorrectedTree.from_mapping(tree, correction),
+            from_mapping(TextForm, mapping.get("form", {})),
         )
 
 
