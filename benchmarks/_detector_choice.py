@@ -19,15 +19,22 @@ SEED = 0
 
 
 def tried(table: str, protocol: Protocol) -> Answer:
-    """AUROC of each setting of each detector on one table."""
+    """AUROC on one table, by detector and settings."""
     rows = split(table, protocol, SEED)
     return {
-        name: [
-            float(roc_auc_score(rows.y, rival.detect(rows.training, rows.test, SEED, **settings)))
+        name: {
+            label(settings): float(
+                roc_auc_score(rows.y, rival.detect(rows.training, rows.test, SEED, **settings))
+            )
             for settings in rival.settings
-        ]
+        }
         for name, rival in CLASSICAL.items()
     }
+
+
+def label(settings: Settings) -> str:
+    """Settings as the key of a JSON object."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 @cache
@@ -40,17 +47,15 @@ def choice(benchmark: str, protocol: Protocol) -> dict[str, dict[str, Any]]:
         part_of(benchmark, f"choose_{protocol}", table, lambda table=table: tried(table, protocol))
         for table in half("choose")
     ]
-    return {
-        name: best(rival.settings, np.array([table[name] for table in tables]).mean(0))
-        for name, rival in CLASSICAL.items()
-    }
+    return {name: best(name, rival.settings, tables) for name, rival in CLASSICAL.items()}
 
 
-def best(settings: tuple[Settings, ...], values: np.ndarray) -> dict[str, Any]:
-    """The settings of the highest value, the first of equals."""
-    place = int(values.argmax())
+def best(name: str, settings: tuple[Settings, ...], tables: list[Answer]) -> dict[str, Any]:
+    """The settings of a detector with the highest mean AUROC, the first of equals."""
+    values = [float(np.mean([table[name][label(each)] for table in tables])) for each in settings]
+    place = int(np.argmax(values))
     return {
         "settings": dict(settings[place]),
-        "mean AUROC for choosing": float(values[place]),
+        "mean AUROC for choosing": values[place],
         "tried": len(settings),
     }

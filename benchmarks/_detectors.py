@@ -123,12 +123,14 @@ def clean_vae(training: Array, test: Array, seed: int) -> Array:
     return np.asarray(fitted_vae(training, seed).anomaly_score(test))
 
 
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
+RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
 CLASSICAL: dict[str, Rival] = {
     "IForest": Rival(forest, grid(trees=(100, 300), share=(None, 1.0))),
     "k-NN": Rival(neighbors, grid(k=(1, 2, 5, 10, 20, 50))),
     "LOF": Rival(outlier_factor, grid(k=(5, 10, 20, 50))),
-    "Gaussian mixture": Rival(mixture, grid(components=(1, 2, 4, 8), covariance=("full", "diag"))),
+    "Gaussian mixture": Rival(
+        mixture, grid(components=(1, 2, 4, 8, 16, 32), covariance=("full", "diag"))
+    ),
     "Mahalanobis": Rival(mahalanobis, grid(ridge=RIDGES)),
     "Mahalanobis, logarithms": Rival(log_mahalanobis, grid(ridge=RIDGES)),
     "PCA": Rival(reconstruction, grid(explained=(0.5, 0.8, 0.9, 0.95, 0.99))),
