@@ -66,8 +66,9 @@ def _by_variable(
             continue
         best = _best(make, tried, known, column, seed)
         chosen[best] += 1
-        model = make(tried[best], seed).fit(np.delete(known, column, 1), known[:, column])
-        filled[waiting, column] = model.predict(np.delete(rows[waiting], column, 1))
+        inputs, wanted = np.delete(known, column, 1), np.delete(rows[waiting], column, 1)
+        model = make(tried[best], seed)
+        filled[waiting, column] = _predicted(model, inputs, known[:, column], wanted)
     return filled, {
         "tried": len(tried),
         "chosen": [{**each, "variables": n} for each, n in zip(tried, chosen, strict=True)],
@@ -82,6 +83,12 @@ def _best(make: Make, tried: tuple[Settings, ...], known: Array, column: int, se
     inputs, target = np.delete(known, column, 1), known[:, column]
     errors = []
     for settings in tried:
-        model = make(settings, seed).fit(inputs[~held], target[~held])
-        errors.append(np.abs(model.predict(inputs[held]) - target[held]).mean())
+        answers = _predicted(make(settings, seed), inputs[~held], target[~held], inputs[held])
+        errors.append(np.abs(answers - target[held]).mean())
     return int(np.argmin(errors))
+
+
+def _predicted(model: Any, inputs: Array, target: Array, rows: Array) -> Array:
+    """Fit and answer by the columns that hold a value in the rows to fit on."""
+    seen = ~np.isnan(inputs).all(0)
+    return np.asarray(model.fit(inputs[:, seen], target).predict(rows[:, seen]))

@@ -162,10 +162,10 @@ def summarize(cells: Mapping[str, list[dict[str, Answer]]]) -> None:
         "their settings on a tenth of the seen cells of each mask; the result holds the choice. "
         "Rivals are kept in the observed range of a column, and, where high values are hidden, "
         f"within {FAR:g} times its width of it. Not at random, the data cannot say that it is: "
-        "agnostic, the figure only shows what ignoring it costs; that mask is the same for each seed. Told, "
-        "cells are missing by a curve in their own value whose place and slope are learned "
-        "(missingness='self_masking_high', 'self_masking'); settings were chosen on wine and "
-        "diabetes with other columns hidden. Minutes are of processor time.",
+        "agnostic, the figure only shows what ignoring it costs; that mask is the same for each "
+        "seed. Told, cells are missing by a curve in their own value, whose place and slope are "
+        "learned (missingness='self_masking_high', 'self_masking'); settings were chosen on wine "
+        "and diabetes with other columns hidden. Minutes are of processor time.",
         extra={
             "cells": {f"{n}_{i}": run for n, runs in cells.items() for i, run in enumerate(runs)}
         },
