@@ -25,6 +25,7 @@ import pandas as pd
 from _cells import Answer, part_of
 from _icu import ARCHIVE, Array, after, before, grids, interpolated, last_seen, place
 from _icu_trees import boosted, forest
+from _imputers import limits
 from _record import Metric, arguments, write
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
@@ -240,14 +241,17 @@ def metrics_of(cells: list[Scores]) -> list[Metric]:
 
 
 def _chained(fitted: Array, rows: Array, seed: int, rounds: int) -> Array:
-    """Standardized, so that its ridge and its tolerance mean the same to each column."""
+    """Standardized, so that its ridge and its tolerance mean the same to each column; answers of
+    every round stay in the range of the column, since it diverges otherwise."""
     center, scale = np.nanmean(fitted, 0), np.nanstd(fitted, 0)
     scale = np.where(scale > 0, scale, 1.0)
+    standard = (fitted - center) / scale
+    low, high = limits(standard)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         imputer = IterativeImputer(
-            max_iter=rounds, random_state=seed, keep_empty_features=True
-        ).fit((fitted - center) / scale)
+            max_iter=rounds, random_state=seed, min_value=low, max_value=high
+        ).fit(standard)
         filled = imputer.transform((rows - center) / scale)
     return np.asarray(filled * scale + center)
 
