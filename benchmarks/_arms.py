@@ -26,7 +26,7 @@ from lowerbound.training import TrainingOptions, train
 
 LATENT = 16
 HAS_PYTHAE = importlib.util.find_spec("pythae") is not None
-Arm = Callable[[int], float]  # updates -> seconds
+Arm = Callable[[int], float]  # updates -> seconds, the first update left out
 
 
 class Flat(nn.Module):
@@ -125,7 +125,7 @@ def hand_arm(data: Dataset, kind: str, batch: int, setting: str, seed: int) -> A
 
     def run(updates: int) -> float:
         assert updates * batch <= len(data)
-        start = time.perf_counter()
+        clock = Clock()
         order = torch.randperm(len(data))
         for first in range(0, updates * batch, batch):
             x = data.x.index_select(0, order[first : first + batch]).float()
@@ -134,7 +134,8 @@ def hand_arm(data: Dataset, kind: str, batch: int, setting: str, seed: int) -> A
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        return time.perf_counter() - start
+            clock.tick()
+        return clock.seconds(updates)
 
     return run
 
@@ -165,16 +166,22 @@ def pythae_arm(data: Dataset, kind: str, batch: int, updates: int) -> Arm:
     trainer.prepare_training()
 
     def run(count: int) -> float:
-        start = time.perf_counter()
+        clock = Clock()
+        watch = trainer.optimizer.register_step_post_hook(lambda *_: clock.tick())
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             trainer.train_step(1)
-        return time.perf_counter() - start
+        watch.remove()
+        return clock.seconds(count)
 
     return run
 
 
 class Clock:
-    """A reporter that remembers when each update it was told of was done."""
+    """When updates were done, for every arm alike; also a reporter of ``training.train``.
+
+    The time counts from the end of the first update: preparation and the first update, which warms
+    caches and memory up, are left out.
+    """
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, float]] = []
@@ -188,11 +195,21 @@ class Clock:
     def update(self, progress: Any) -> None:
         self.seen.append((progress.updates, time.perf_counter()))
 
+    def tick(self) -> None:
+        """One more update is done."""
+        self.seen.append((len(self.seen) + 1, time.perf_counter()))
+
     def stop(self) -> None:
         """Nothing to show."""
 
     def seconds(self, updates: int) -> float:
-        """Time per update from the first report to the last, times ``updates``."""
+        """Time per update between the first and the last update seen, times ``updates``.
+
+        Raises:
+            ValueError: fewer than two updates were seen, or the first was not the run's first.
+        """
+        if len(self.seen) < 2 or self.seen[0][0] != 1:
+            raise ValueError(f"a rate needs the first update and a later one, not {self.seen}")
         (first, start), (last, end) = self.seen[0], self.seen[-1]
         return (end - start) / (last - first) * updates
 

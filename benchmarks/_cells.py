@@ -229,6 +229,18 @@ def done(benchmark: str) -> dict[str, Answer]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in places}
 
 
+def part_of(benchmark: str, cell: str, part: str, measure: Callable[[], Answer]) -> Answer:
+    """One part of a cell: read if an earlier run has measured it, else measured and written."""
+    place = RESULTS / benchmark / f"{cell}.json"
+    known: Answer = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    if part not in known:
+        known[part] = measure()
+        keep_answer(benchmark, cell, known)
+        print(f"{cell}, {part}: {json.dumps(known[part])}", flush=True)
+    answer: Answer = known[part]
+    return answer
+
+
 def write_cells(
     benchmark: str,
     metrics: Sequence[Metric],

@@ -1,24 +1,16 @@
-"""Rows of which few keep their labels, and what scikit-learn makes of them."""
+"""Rows of which few keep their labels."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from _mixed_tables import table
+from _label_tables import classified
 from _speech import Said, spoken
-from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
-from sklearn.linear_model import LogisticRegression
+from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
-from sklearn.svm import SVC
 
 from lowerbound.data.audio.clips import Clips
 from lowerbound.data.audio.spectrograms import SHOWN, SIZE, spectrogram
@@ -28,10 +20,8 @@ from lowerbound.errors import DataError
 Array = np.ndarray[Any, Any]
 
 TEST = 0.3
-TABLE_ROWS = 3_000  # of a table at most, a fixed random sample
 XRAYS = "pneumoniamnist_rebuilt.npz"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-TABLES = ("breast_cancer", "wine", "german", "credit")
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,11 @@ class Rows:
         return shown
 
     @property
+    def complete(self) -> bool:
+        """Whether every row keeps its label."""
+        return len(self.labeled) == len(self.y)
+
+    @property
     def labeled_x(self) -> Any:
         """The rows that keep their label."""
         return taken(self.x, self.labeled)
@@ -71,12 +66,7 @@ def digits(labels: int, draw: int) -> Rows:
 
 def small_table(name: str, share: float, draw: int) -> Rows:
     """A table, 30 % for the test, a share of the rest labeled (two of each class at least)."""
-    if name in ("breast_cancer", "wine"):
-        found = {"breast_cancer": load_breast_cancer, "wine": load_wine}[name](as_frame=True)
-        x, y = found.data, found.target.to_numpy()
-    else:
-        frame = table(name, TABLE_ROWS).frame
-        x, y = frame.iloc[:, :-1], pd.factorize(frame.iloc[:, -1], sort=True)[0]
+    x, y = classified(name)
     return drawn(x, y, round(share * (1 - TEST) * len(y)), draw)
 
 
@@ -155,35 +145,3 @@ def _with_two_of_each(labeled: Array, y: Array) -> Array:
 def taken(x: Any, rows: Array) -> Any:
     """Rows of a frame or an array."""
     return x.iloc[rows].reset_index(drop=True) if hasattr(x, "iloc") else x[rows]
-
-
-def baselines(rows: Rows) -> dict[str, float]:
-    """Test accuracy of scikit-learn's, on pictures from 0 to 1 and on standardized tables."""
-    if hasattr(rows.x, "iloc"):
-        prepare = _columns(rows.x).fit(rows.x)
-        x, test = prepare.transform(rows.x), prepare.transform(rows.test_x)
-    else:
-        x, test = (part.reshape(len(part), -1) / rows.x.max() for part in (rows.x, rows.test_x))
-    known, y = x[rows.labeled], rows.y[rows.labeled]
-    svc = {"C": 10, "probability": True, "random_state": 0}
-    found = {
-        "SVC": SVC(C=10).fit(known, y),
-        "logistic regression": LogisticRegression(max_iter=2_000).fit(known, y),
-    }
-    if len(known) < len(x):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found["label spreading"] = LabelSpreading(kernel="knn", n_neighbors=7, alpha=0.2).fit(
-                x, rows.given
-            )
-            found["self-training (SVC)"] = SelfTrainingClassifier(SVC(**svc)).fit(x, rows.given)
-    return {name: float(model.score(test, rows.test_y)) for name, model in found.items()}
-
-
-def _columns(frame: Any) -> Any:
-    numbers = [c for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
-    others = [c for c in frame.columns if c not in numbers]
-    levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    return make_pipeline(
-        ColumnTransformer([("numbers", StandardScaler(), numbers), ("levels", levels, others)])
-    )

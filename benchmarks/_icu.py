@@ -76,6 +76,18 @@ def after(series: Array) -> Array:
     return before(series[:, ::-1])[:, ::-1]
 
 
+def interpolated(series: Array) -> Array:
+    """The straight line in time from the value last measured to the next one; beyond the first and
+    the last the nearest value, NaN where a patient has none."""
+    found = series.copy()
+    hours = np.arange(series.shape[1])
+    for patient, variable in zip(*np.nonzero(~np.isnan(series).all(1)), strict=True):
+        own = series[patient, :, variable]
+        seen = ~np.isnan(own)
+        found[patient, :, variable] = np.interp(hours, hours[seen], own[seen])
+    return found
+
+
 def _records() -> Iterator[Any]:
     """The long table of each patient, in the order of the archive."""
     with tarfile.open(place()) as archive:

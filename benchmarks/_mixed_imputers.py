@@ -1,105 +1,98 @@
-"""Imputers of tables with numbers and levels beside ours: a frame with gaps in, a whole one out."""
+"""Imputers of tables with numbers and levels beside ours: a frame with gaps in, a whole one out.
+
+The settings that an imputer ran with stand beside its answer; those that are chosen are chosen on
+seen cells. Numbers of rivals are kept in the observed range of a column.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from _forests import Settings, miss_forest, tuned_forest
+from _imputers import ROUNDS, chained_equations, within
 from _mixed_tables import Array, Table
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes the next line work
-from sklearn.impute import IterativeImputer
 
 from lowerbound import VAEImputer
 from lowerbound.data import load
 
-TREES, MOST_ROUNDS = 50, 5
-Imputer = Callable[[Table, int], Any]
+Filled = tuple[Any, Settings]
+Imputer = Callable[[Table, int], Filled]
 
 
-def marginal(table: Table, seed: int) -> Any:
+def median_and_mode(table: Table, seed: int) -> Filled:
     """Median of numbers, mode of levels."""
     filled = table.frame.copy()
     for name in filled.columns:
         column = filled[name]
         filled[name] = column.fillna(column.median() if name in table.numeric else column.mode()[0])
-    return filled
+    return filled, {}
 
 
-def chained_codes(table: Table, seed: int) -> Any:
+def chained_codes(table: Table, seed: int) -> Filled:
     """scikit-learn's IterativeImputer by default, levels as codes 0, 1, ..., answers rounded."""
     codes, levels = _codes(table)
-    return _uncoded(table, _chained(codes, seed), levels)
+    return _uncoded(table, _chained(codes, seed), levels), {"rounds": ROUNDS}
 
 
-def chained_indicators(table: Table, seed: int) -> Any:
+def chained_indicators(table: Table, seed: int) -> Filled:
     """The same with an indicator of each level, the largest of which decides."""
-    return _chained_indicators(table, seed, all_levels=True)
+    return _chained_indicators(table, seed, all_levels=True), {"rounds": ROUNDS}
 
 
-def chained_contrasts(table: Table, seed: int) -> Any:
+def chained_contrasts(table: Table, seed: int) -> Filled:
     """The same without the indicator of each first level, which the others imply."""
-    return _chained_indicators(table, seed, all_levels=False)
+    return _chained_indicators(table, seed, all_levels=False), {"rounds": ROUNDS}
 
 
-def miss_forest(table: Table, seed: int) -> Any:
-    """missForest (Stekhoven & Buehlmann 2012) on scikit-learn's random forests.
-
-    From medians and modes on, columns in the order of how many cells they lack, each by a forest
-    of 50 trees on all others; until the change of both kinds rises, 5 rounds at most. Splits see
-    the root of the number of columns, as there; levels are codes.
-    """
-    given, levels = _codes(table)
-    gone = np.isnan(given)
-    numeric = table.columns_of_numbers
-    now = _codes(Table(marginal(table, seed), table.numeric, table.levels), levels)[0]
-    last = np.array([np.inf, np.inf])
-    for _ in range(MOST_ROUNDS):
-        before = now.copy()
-        for column in np.argsort(gone.sum(0), kind="stable"):
-            if gone[:, column].any():
-                _grow(now, gone[:, column], int(column), bool(numeric[column]), seed)
-        change = _change(before, now, gone, numeric)
-        if (change >= last).all():
-            return _uncoded(table, before, levels)
-        last = change
-    return _uncoded(table, now, levels)
+def published_forest(table: Table, seed: int) -> Filled:
+    """missForest; levels are codes."""
+    return _forest(miss_forest, table, seed)
 
 
-def ours(table: Table, seed: int) -> Any:
+def chosen_forest(table: Table, seed: int) -> Filled:
+    """Chained forests with trees chosen on seen cells; levels are codes."""
+    return _forest(tuned_forest, table, seed)
+
+
+def ours(table: Table, seed: int) -> Filled:
     """``VAEImputer`` by default, told that columns of few whole numbers are numbers too."""
     found = load(table.frame, missing="model").schema.columns
     kinds = {c.name: "real" for c in found if c.levels and c.name in table.numeric}
     imputer = VAEImputer(data_options={"kinds": kinds}, random_state=seed)
-    return imputer.fit_transform(table.frame)
+    return imputer.fit_transform(table.frame), {}
 
 
-MARGINAL, FOREST, OURS = "median and mode", "missForest", "VAE"
+OURS = "VAE"
 CHAINED: dict[str, Imputer] = {
     "chained, codes": chained_codes,
     "chained, indicators": chained_indicators,
     "chained, contrasts": chained_contrasts,
 }
 IMPUTERS: dict[str, Imputer] = {
-    MARGINAL: marginal,
+    "median and mode": median_and_mode,
     **CHAINED,
-    FOREST: miss_forest,
+    "missForest": published_forest,
+    "chained forest, tuned": chosen_forest,
     OURS: ours,
 }
+
+
+def _forest(impute: Callable[..., tuple[Array, Settings]], table: Table, seed: int) -> Filled:
+    codes, levels = _codes(table)
+    filled, settings = impute(codes, table.columns_of_numbers, seed)
+    return _uncoded(table, filled, levels), settings
 
 
 def _chained(codes: Array, seed: int) -> Array:
     """Standardized, so that its ridge and its tolerance mean the same to each column."""
     center, scale = np.nanmean(codes, 0), np.nanstd(codes, 0)
     scale = np.where(scale > 0, scale, 1.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        filled = IterativeImputer(random_state=seed).fit_transform((codes - center) / scale)
-    return np.asarray(filled * scale + center)
+    filled = chained_equations((codes - center) / scale, seed, ROUNDS)
+    kept, _ = within(filled * scale + center, codes)
+    return kept
 
 
 def _chained_indicators(table: Table, seed: int, all_levels: bool) -> Any:
@@ -122,26 +115,9 @@ def _chained_indicators(table: Table, seed: int, all_levels: bool) -> Any:
     return _uncoded(table, codes.astype(np.float64), levels)
 
 
-def _grow(now: Array, gone: Array, column: int, numeric: bool, seed: int) -> None:
-    """Fill the hidden cells of one column by a forest grown on its others."""
-    kind = RandomForestRegressor if numeric else RandomForestClassifier
-    forest = kind(n_estimators=TREES, max_features="sqrt", random_state=seed)
-    others = np.delete(now, column, 1)
-    forest.fit(others[~gone], now[~gone, column])
-    now[gone, column] = forest.predict(others[gone])
-
-
-def _change(before: Array, now: Array, gone: Array, numeric: Array) -> Array:
-    """Of numbers the squared change over the squares, of levels the share that changed."""
-    size = np.square(now[:, numeric]).sum()
-    moved = np.square(now[:, numeric] - before[:, numeric]).sum() / size
-    levels = gone & ~numeric
-    return np.array([moved, (now != before)[levels].mean() if levels.any() else np.inf])
-
-
-def _codes(table: Table, levels: dict[int, Array] | None = None) -> tuple[Array, dict[int, Array]]:
+def _codes(table: Table) -> tuple[Array, dict[int, Array]]:
     """Numbers as they are and levels as codes, NaN where missing; and the levels by column."""
-    known = levels or {
+    known = {
         i: np.array(sorted(table.frame[name].dropna().unique()), dtype=object)
         for i, name in enumerate(table.frame.columns)
         if name in table.levels

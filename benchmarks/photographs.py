@@ -2,9 +2,11 @@
 
 Four folds: trained on tiles of 18 photographs, of four of scikit-image's and of scikit-learn's two,
 and their mirror images, a model writes the six others as files at eight levels, which are decoded
-again. Rates are of files, headers included, over the pixels; PSNR is of 8-bit colors. Curves are
-means over all 24 photographs; BD-rate is over 0.3 to 0.9 bits per pixel of JPEG's. "linear" is the
-same files decoded without the networks of the decoder. ``minutes`` is processor time over two.
+again. Rates are of files, headers included, over the pixels; PSNR and MS-SSIM (Wang et al. 2003,
+the mean over colors, as -10 log10(1 - MS-SSIM)) are of 8-bit colors. Curves are means over all 24
+photographs; BD-rate is over 0.3 to 0.9 bits per pixel of JPEG's, and each photograph's own stands
+in the result. "linear" is the same files decoded without the networks of the decoder. ``minutes``
+is processor time over two.
 
     python benchmarks/photographs.py --cell fold_0      train and write six photographs
     python benchmarks/photographs.py                    all missing cells, then the result
@@ -16,7 +18,7 @@ import io
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,20 @@ from typing import Any
 import numpy as np
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
+from _photograph_codecs import (
+    ANCHOR,
+    HAS_MOZJPEG,
+    QUALITIES,
+    RATES,
+    curve,
+    point_of,
+    quality_at,
+    rivals,
+    saved,
+    settings,
+)
 from _record import Metric, commit, keep_answer
-from PIL import Image, features
+from PIL import Image
 
 from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
@@ -46,17 +60,6 @@ NAME = "photographs"
 FOLDS = 4
 SIDE = 128
 LEVELS = (38, 48, 57, 66, 75, 84, 93, 103)
-QUALITIES = {
-    "JPEG": (12, 20, 30, 40, 50, 62, 75, 85),
-    "WebP": (2, 10, 20, 35, 50, 65, 75, 84),
-    "AVIF": (25, 32, 40, 46, 52, 58, 64, 72),
-}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "JPEG": {"optimize": True, "subsampling": "4:2:0"},
-    "WebP": {"method": 4},
-    "AVIF": {"speed": 8, "subsampling": "4:4:4"},
-}
-RATES = (0.3, 0.9)
 POINTS = {"x30": 0.80, "x50": 0.48}
 OURS, LINEAR = "lowerbound", "linear"
 
@@ -131,22 +134,23 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         "seed": cell.seed,
         "minutes": round(clock["processor"] / 120, 2),
         "gap": codec.gap,
+        "rivals": settings(),
         "pictures": [measured(codec, picture) for picture in test],
         "commit": commit(),
     }
     print(f"{name}: trained in {clock['processor'] / 60:.1f} processor minutes", flush=True)
-    for title, curve in curves([answer]).items():
-        print(title, [(round(rate, 3), round(psnr, 2)) for rate, psnr in curve], flush=True)
+    for title, found in curves([answer], "PSNR").items():
+        print(title, [(round(rate, 3), round(psnr, 2)) for rate, psnr in found], flush=True)
     if not held_out:
         keep_answer(NAME, name, answer)
     return answer
 
 
 def measured(codec: ExportedModel, picture: Array) -> Answer:
-    """[bits per pixel, mean squared error] of one photograph by codec, and the seconds."""
+    """Points of one photograph by codec, its BD-rates, and the seconds."""
     model = codec.model
     assert isinstance(model, TransformCoder)
-    x, pixels = as_row(picture), picture.shape[0] * picture.shape[1]
+    x = as_row(picture)
     points: dict[str, list[list[float]]] = {OURS: [], LINEAR: []}
     seconds: dict[str, list[float]] = {"encode": [], "coder": [], "decode": []}
     overs = []
@@ -161,14 +165,13 @@ def measured(codec: ExportedModel, picture: Array) -> Answer:
             with timed() as spent:
                 back = transform.read_pictures(file, model)
             seconds["decode"].append(spent["all"])
-            rate = 8 * file.size / pixels
             overs.append((file.size - file.overhead) * 8 / cross_entropy(model, x, level))
-            points[OURS].append([rate, error(picture, eight_bit(back)[0])])
-            points[LINEAR].append([rate, error(picture, linear(model, x, level))])
-    for form in rivals():
-        points[form] = [by(form, picture, quality) for quality in QUALITIES[form]]
+            points[OURS].append(point_of(file.size, picture, eight_bit(back)[0]))
+            points[LINEAR].append(point_of(file.size, picture, linear(model, x, level)))
+    points |= {name: rival.points(picture) for name, rival in rivals().items()}
     return {
         "points": points,
+        "saved": {measure: saved(points, measure) for measure in QUALITIES},
         "payload_over_entropy": overs,
         **{name: float(np.median(values)) for name, values in seconds.items()},
     }
@@ -223,65 +226,42 @@ def linear(model: TransformCoder, x: torch.Tensor, level: int) -> Array:
     return eight_bit((rough[:, :, : x.shape[2], : x.shape[3]] + 128) / 255)[0]
 
 
-def rivals() -> list[str]:
-    return [form for form in QUALITIES if form == "JPEG" or features.check(form.lower())]
+def curves(answers: Sequence[Answer], measure: str) -> dict[str, Curve]:
+    """Mean rate and mean quality over photographs at each setting, by codec."""
+    pictures = [picture["points"] for answer in answers for picture in answer["pictures"]]
+    return {name: curve([points[name] for points in pictures], measure) for name in pictures[0]}
 
 
-def by(form: str, picture: Array, quality: int) -> list[float]:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, form, quality=quality, **SETTINGS[form])
-    back = np.asarray(Image.open(stream).convert("RGB"))
-    rate = 8 * len(stream.getvalue()) / (picture.shape[0] * picture.shape[1])
-    return [rate, error(picture, back)]
-
-
-def error(picture: Array, back: Array) -> float:
-    return float(np.square(picture.astype(np.float64) - back).mean())
-
-
-def curves(answers: list[Answer]) -> dict[str, Curve]:
-    """Mean rate and mean PSNR over photographs at each setting, by codec."""
-    pictures = [picture for answer in answers for picture in answer["pictures"]]
-    found = {}
-    for codec in pictures[0]["points"]:
-        points = np.array([picture["points"][codec] for picture in pictures])
-        psnr = 10 * np.log10(255**2 / points[..., 1].clip(1e-3))
-        found[codec] = list(zip(points[..., 0].mean(0), psnr.mean(0), strict=True))
-    return found
-
-
-def quality_at(curve: Curve, rate: float) -> float:
-    """The quality of a codec at a rate, interpolated by log rate."""
-    known, quality = np.array(sorted(curve), np.float64).T
-    return float(np.interp(np.log(rate), np.log(known), np.maximum.accumulate(quality)))
+def rate_metrics(found: Mapping[str, Curve], measure: str) -> Iterator[Metric]:
+    """BD-rate against JPEG, and the quality at two rates, of ours beside all others."""
+    against = {name: 100 * bd_rate(own, found[ANCHOR], RATES) for name, own in found.items()}
+    others = {name: rate for name, rate in against.items() if name not in (OURS, ANCHOR)}
+    yield Metric(
+        f"BD-rate against JPEG by {measure}, 0.3 to 0.9 bits per pixel",
+        against[OURS],
+        "%",
+        "lower",
+        target=-15.0 if measure == "PSNR" else None,
+        baselines=others,
+    )
+    for title, rate in POINTS.items():
+        yield Metric(
+            f"{measure} at {rate:.2f} bits per pixel ({title})",
+            quality_at(found[OURS], rate),
+            "dB",
+            "higher",
+            target=quality_at(found["WebP"], rate),
+            baselines={n: quality_at(c, rate) for n, c in found.items() if n != OURS},
+        )
 
 
 def metrics(answers: Mapping[str, Answer]) -> list[Metric]:
-    found = curves(list(answers.values()))
-    ours, jpeg = found[OURS], found["JPEG"]
-    pictures = [picture for answer in answers.values() for picture in answer["pictures"]]
-    against = {codec: 100 * bd_rate(found[codec], jpeg, RATES) for codec in found}
     listed = [
-        Metric(
-            "BD-rate against JPEG, 0.3 to 0.9 bits per pixel",
-            against.pop(OURS),
-            "%",
-            "lower",
-            target=-15.0,
-            baselines={name: rate for name, rate in against.items() if name != "JPEG"},
-        )
+        metric
+        for measure in QUALITIES
+        for metric in rate_metrics(curves(list(answers.values()), measure), measure)
     ]
-    for title, rate in POINTS.items():
-        listed.append(
-            Metric(
-                f"PSNR at {rate:.2f} bits per pixel ({title})",
-                quality_at(ours, rate),
-                "dB",
-                "higher",
-                target=quality_at(found["WebP"], rate),
-                baselines={n: quality_at(c, rate) for n, c in found.items() if n != OURS},
-            )
-        )
+    pictures = [picture for answer in answers.values() for picture in answer["pictures"]]
     worst = max(max(picture["payload_over_entropy"]) for picture in pictures)
     speeds = {name: float(np.median([p[name] for p in pictures])) for name in ("encode", "decode")}
     share = float(np.median([picture["coder"] for picture in pictures]))
@@ -304,8 +284,10 @@ def summarize() -> None:
         NAME,
         listed,
         [{"file": place.name, "split": "four folds", "sha256": file_sha256(place)}],
-        f"{len(answers)} of {FOLDS} folds. PSNR at a rate is interpolated; speeds are of one "
-        "thread, medians over photographs and levels.",
+        f"{len(answers)} of {FOLDS} folds. Qualities at a rate are interpolated; speeds are of one "
+        "thread, medians over photographs and levels. JPEG is progressive with optimized Huffman "
+        "tables, WebP at method 6."
+        + ("" if HAS_MOZJPEG else " mozjpeg's scans are not installed: make bench-env."),
     )
 
 

@@ -5,6 +5,7 @@ the decoder) to 16-bit floating-point numbers, and writes the codec into the pac
 of the codec as it is shipped, on the six photographs that it has not seen.
 
     python benchmarks/ship_photographs.py
+    python benchmarks/ship_photographs.py --score       the codec that is in the package, as it is
 """
 
 from __future__ import annotations
@@ -13,26 +14,15 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from _cells import fit_on
+from _cells import fit_on, part_of
+from _photograph_codecs import QUALITIES, curve, point_of, rivals, saved, settings
 from _record import Metric, arguments, write
-from photographs import (
-    CELLS,
-    POINTS,
-    QUALITIES as RIVAL_QUALITIES,
-    RATES,
-    SIDE,
-    by,
-    error,
-    quality_at,
-    rivals,
-    split,
-    tiles,
-)
+from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
 
-from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import export_model, write_exported
 from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.applications.compression.requests import CompressRequest
@@ -44,7 +34,7 @@ from lowerbound.models import Model
 
 NAME = "ship_photographs"
 FOLD = "fold_0"
-QUALITIES = (8, 16, 25, 33, 41, 50)
+OUR_QUALITIES = (8, 16, 25, 33, 41, 50)
 MOST_BYTES = 6_000_000
 README = """# photographs
 
@@ -89,44 +79,43 @@ def ship(seed: int) -> None:
     )
 
 
-def measured(seed: int) -> list[Metric]:
-    """What the codec in the package is worth on the photographs that it has not seen."""
-    _, test = split(seed, held_out=False)
-    codec = shipped()
-    points: dict[str, list[list[list[float]]]] = {"lowerbound": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for picture in test:
-            curve = []
-            for quality in QUALITIES:
-                one = write_one(
-                    codec.model,
-                    picture,
-                    Path(folder) / "x.lbz",
-                    CompressRequest("", quality=quality),
-                )
-                curve.append([8 * one.bytes / one.pixels, error(picture, one.back)])
-            points["lowerbound"].append(curve)
-            for form in rivals():
-                found = [by(form, picture, quality) for quality in RIVAL_QUALITIES[form]]
-                points.setdefault(form, []).append(found)
-    curves = {form: mean_curve(np.array(found)) for form, found in points.items()}
-    ours, jpeg = curves.pop("lowerbound"), curves["JPEG"]
+def measured(seed: int) -> tuple[list[Metric], list[dict[str, Any]]]:
+    """What the codec in the package is worth on the photographs that it has not seen; and the
+    points and BD-rates of each of them."""
+    pictures = [
+        part_of(NAME, version(), f"kodak {number}", lambda picture=picture: points_of(picture))
+        for number, picture in zip(range(1, 25, FOLDS), split(seed, held_out=False)[1], strict=True)
+    ]
+    listed = [
+        metric
+        for measure in QUALITIES
+        for metric in rate_metrics(
+            {name: curve([points[name] for points in pictures], measure) for name in pictures[0]},
+            measure,
+        )
+    ]
     size = sum(path.stat().st_size for path in PHOTOGRAPHS.rglob("*") if path.is_file())
-    others = {form: 100 * bd_rate(c, jpeg, RATES) for form, c in curves.items() if form != "JPEG"}
-    saved = 100 * bd_rate(ours, jpeg, RATES)
-    listed = [Metric("BD-rate against JPEG", saved, "%", "lower", target=-15.0, baselines=others)]
-    for title, rate in POINTS.items():
-        at = {form: quality_at(curve, rate) for form, curve in curves.items()}
-        name = f"PSNR at {rate:.2f} bits per pixel ({title})"
-        psnr = quality_at(ours, rate)
-        listed.append(Metric(name, psnr, "dB", "higher", target=at["WebP"], baselines=at))
-    return [*listed, Metric("size in the package", size, "bytes", "lower", target=MOST_BYTES)]
+    listed.append(Metric("size in the package", size, "bytes", "lower", target=MOST_BYTES))
+    return listed, [
+        {"points": points, "saved": {measure: saved(points, measure) for measure in QUALITIES}}
+        for points in pictures
+    ]
 
 
-def mean_curve(points: np.ndarray) -> Curve:
-    """Means over photographs at each setting, of (photographs, settings, [rate, squared error])."""
-    psnr = 10 * np.log10(255**2 / points[..., 1].clip(1e-3))
-    return list(zip(points[..., 0].mean(0), psnr.mean(0), strict=True))
+def version() -> str:
+    """The codec in the package, by its hash: another one is scored anew."""
+    return file_sha256(next(PHOTOGRAPHS.rglob("*.safetensors")))[:12]
+
+
+def points_of(picture: np.ndarray) -> dict[str, list[list[float]]]:
+    """Rates and errors of one photograph by codec."""
+    model, own = shipped().model, []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.lbz"
+        for quality in OUR_QUALITIES:
+            one = write_one(model, picture, path, CompressRequest("", quality=quality))
+            own.append(point_of(one.bytes, picture, one.back))
+    return {OURS: own, **{name: rival.points(picture) for name, rival in rivals().items()}}
 
 
 def quick(seed: int) -> None:
@@ -143,14 +132,17 @@ def quick(seed: int) -> None:
 
 
 def main() -> None:
-    chosen = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--score", action="store_true", help="do not write the codec again")
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
     start = time.perf_counter()
     if chosen.quick:
         quick(chosen.seed)
         return
-    ship(0)
-    listed = measured(0)
+    if not chosen.score:
+        ship(0)
+    listed, pictures = measured(0)
     for metric in listed:
         print(f"{metric.name}: {metric.value:.3f} {metric.unit} {dict(metric.beside)}")
     place = KODAK_TILES.locate()
@@ -161,6 +153,7 @@ def main() -> None:
         seeds=[0],
         minutes=(time.perf_counter() - start) / 60,
         notes="Six photographs (Kodak 1, 5, 9, 13, 17, 21); the training is that of photographs.py",
+        extra={"rivals": settings(), "pictures": pictures},
     )
 
 

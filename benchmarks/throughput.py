@@ -1,23 +1,27 @@
 """Training throughput against a hand-written, tuned PyTorch loop and against pythae 0.1.2.
 
 Same network, same batch, same binary 28 x 28 pictures (MNIST at a threshold of 1/2), Adam 1e-3. All
-arms run in turn inside one process, round by round; a rate is the median over rounds, a ratio the
-median of the ratios of each round. What is timed of this toolkit is ``training.train`` itself, from
-its first record to its last, which leaves out preparing and compiling for every arm alike.
+arms run in turn inside one process, round by round, after one round that does not count; a rate is
+the median over rounds, a ratio the median of the ratios of each round. Of every arm, what is timed
+goes from the end of a round's first update to the end of its last: preparation, compilation and the
+first update are left out. ``seconds`` in the result holds every round of every arm.
 
 pythae is installed by ``make bench-env``; without it those arms are left out and said so.
 
-    python benchmarks/throughput.py
-    python benchmarks/throughput.py --only mlp
+    python benchmarks/throughput.py --cell mlp_100_fp32     one cell
+    python benchmarks/throughput.py                         all missing cells, then the result
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from _arms import (
@@ -31,7 +35,8 @@ from _arms import (
     pictures,
     pythae_arm,
 )
-from _record import Metric, arguments, write
+from _cells import Answer, done, drive, write_cells
+from _record import Metric, commit, keep_answer
 
 from lowerbound.data import Dataset
 from lowerbound.distributions.reparameterization import seeded
@@ -39,9 +44,12 @@ from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives import ELBO
 from lowerbound.training import train
 
+NAME = "throughput"
+OURS, HAND, PYTHAE = "lowerbound", "hand", "pythae"
+
 
 def compare(arms: dict[str, Arm], updates: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each arm in each round, after one round that does not count."""
+    """Seconds of each arm for the updates of a round, after one round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds + 1):
         for name, arm in arms.items():
@@ -58,79 +66,118 @@ def ratio(seconds: dict[str, list[float]], arm: str, peer: str) -> tuple[float, 
     return middle, (high - low) / 2
 
 
-CELLS = {
-    # kind, batch, setting: updates per round, rounds; short updates on a shared machine need more
-    ("mlp", 100, "fp32"): (300, 21),
-    ("mlp", 512, "fp32"): (100, 11),
-    ("mlp", 100, "bf16 + compile"): (500, 21),
-    ("mlp", 512, "bf16 + compile"): (110, 11),
-    ("convolutional", 100, "fp32"): (8, 7),
-    ("convolutional", 512, "fp32"): (3, 5),
-    ("convolutional", 100, "bf16 + compile"): (10, 7),
-    ("convolutional", 512, "bf16 + compile"): (3, 5),
-}
-# times pythae's trainer, in the toolkit's best setting (MLP) or in bf16 (its convolutional nets)
-PYTHAE_TARGETS = {
-    ("mlp", 100, "fp32"): 1.4,
-    ("mlp", 512, "fp32"): 1.4,
-    ("mlp", 100, "bf16 + compile"): 2.6,
-    ("mlp", 512, "bf16 + compile"): 4.0,
-    ("convolutional", 100, "fp32"): 0.95,
-    ("convolutional", 512, "fp32"): 0.95,
-    ("convolutional", 100, "bf16 + compile"): 1.4,
-    ("convolutional", 512, "bf16 + compile"): 1.4,
+@dataclass(frozen=True)
+class Speed:
+    """One network, batch and precision.
+
+    Attributes:
+        updates: in a round; more where they are short, on a machine that others use too.
+        target: times pythae's trainer, in the toolkit's best setting (MLP) or in bf16.
+    """
+
+    kind: str
+    batch: int
+    setting: str
+    updates: int
+    rounds: int
+    target: float
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind}, batch {self.batch}, {self.setting}"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """-ELBO on the test digits after the same epochs, each toolkit in its own settings."""
+
+    epochs: int = 10
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+SPEEDS = (
+    Speed("mlp", 100, "fp32", 300, 21, 1.4),
+    Speed("mlp", 512, "fp32", 100, 11, 1.4),
+    Speed("mlp", 100, "bf16 + compile", 500, 21, 2.6),
+    Speed("mlp", 512, "bf16 + compile", 110, 11, 4.0),
+    Speed("convolutional", 100, "fp32", 9, 7, 0.95),
+    Speed("convolutional", 512, "fp32", 4, 7, 0.95),
+    Speed("convolutional", 100, "bf16 + compile", 11, 7, 1.4),
+    Speed("convolutional", 512, "bf16 + compile", 4, 7, 1.4),
+)
+CELLS: dict[str, Speed | Bound] = {
+    **{f"{s.kind}_{s.batch}_{s.setting.replace(' + ', '_')}": s for s in SPEEDS},
+    "bound": Bound(),
 }
 
 
-def run_cell(data: Dataset, cell: tuple[str, int, str], updates: int, rounds: int) -> list[Metric]:
-    kind, batch, setting = cell
+def run(benchmark: str, name: str, cell: Speed | Bound, held_out: bool) -> Answer:
+    """Measure one cell; the answer is also written beside the results."""
+    began = time.perf_counter()
+    found = speed_of(cell) if isinstance(cell, Speed) else bounds_of(cell)
+    minutes = round((time.perf_counter() - began) / 60, 2)
+    answer = {"cell": name, "seed": 0, "minutes": minutes, "commit": commit(), **found}
+    print(json.dumps(answer), flush=True)
+    keep_answer(benchmark, name, answer)
+    return answer
+
+
+def speed_of(cell: Speed) -> Answer:
+    """Seconds of each arm for the updates of every round."""
+    data = pictures()
     torch._dynamo.reset()
     arms = {
-        "lowerbound": our_arm(data, kind, batch, setting, 0),
-        "hand": hand_arm(data, kind, batch, setting, 0),
+        OURS: our_arm(data, cell.kind, cell.batch, cell.setting, 0),
+        HAND: hand_arm(data, cell.kind, cell.batch, cell.setting, 0),
     }
     if HAS_PYTHAE:
-        arms["pythae"] = pythae_arm(data, kind, batch, updates)
-    seconds = compare(arms, updates, rounds)
-    rates = {name: batch * updates / statistics.median(times) for name, times in seconds.items()}
-    name = f"{kind}, batch {batch}, {setting}"
-    against_hand, spread = ratio(seconds, "lowerbound", "hand")
-    baselines = {f"{arm} images/s": rate for arm, rate in rates.items()}
-    metrics = [
-        Metric(f"{name}: times the hand loop", against_hand, "x", "higher", spread, 0.95, baselines)
-    ]
-    if HAS_PYTHAE:
-        against, spread = ratio(seconds, "lowerbound", "pythae")
-        target = PYTHAE_TARGETS[cell]
-        metrics.append(Metric(f"{name}: times pythae", against, "x", "higher", spread, target))
-    for metric in metrics:
-        print(f"{metric.name}: {metric.value:.3f} (target {metric.target})", flush=True)
-    return metrics
+        arms[PYTHAE] = pythae_arm(data, cell.kind, cell.batch, cell.updates)
+    return {"updates": cell.updates, "seconds": compare(arms, cell.updates, cell.rounds)}
 
 
-def bound_metric(data: Dataset, epochs: int, seeds: list[int]) -> Metric | None:
-    """-ELBO on the test digits after the same epochs, each toolkit in its own settings."""
+def speed_metrics(cell: Speed, answer: Answer) -> Iterator[Metric]:
+    seconds = answer["seconds"]
+    rates = {
+        f"{arm} images/s": cell.batch * answer["updates"] / statistics.median(times)
+        for arm, times in seconds.items()
+    }
+    against, spread = ratio(seconds, OURS, HAND)
+    name = f"{cell.title}: times the hand loop"
+    yield Metric(name, against, "x", "higher", spread, 0.95, rates)
+    if PYTHAE in seconds:
+        against, spread = ratio(seconds, OURS, PYTHAE)
+        yield Metric(f"{cell.title}: times pythae", against, "x", "higher", spread, cell.target)
+
+
+def bounds_of(cell: Bound) -> Answer:
+    """-ELBO of both toolkits by seed; nothing without pythae."""
     if not HAS_PYTHAE:
-        return None
-    test = pictures("test")
+        return {"bounds": {}}
+    data, test = pictures(), pictures("test")
     ours, theirs = [], []
-    for seed in seeds:
+    for seed in cell.seeds:
         with seeded(seed):
             model = our_model("mlp")
-        train(model, ELBO(), data, options(100, "fp32", seed, epochs=epochs))
+        train(model, ELBO(), data, options(100, "fp32", seed, epochs=cell.epochs))
         ours.append(negative_elbo(model, test))
-        theirs.append(negative_elbo(pythae_as_ours(data, epochs, seed), test))
-    spread = max(statistics.stdev(ours), statistics.stdev(theirs))
-    difference = statistics.mean(ours) - statistics.mean(theirs)
-    return Metric(
-        f"-ELBO minus pythae's after {epochs} epochs",
-        difference,
-        "nats",
-        "lower",
-        spread,
-        round(0.1 + spread, 3),
-        {"lowerbound": statistics.mean(ours), "pythae": statistics.mean(theirs)},
-    )
+        theirs.append(negative_elbo(pythae_as_ours(data, cell.epochs, seed), test))
+    return {"bounds": {OURS: ours, PYTHAE: theirs}}
+
+
+def bound_metric(cell: Bound, answer: Answer) -> Iterator[Metric]:
+    bounds = answer["bounds"]
+    if not bounds:
+        return
+    spread = max(map(statistics.stdev, bounds.values()))
+    means = {name: statistics.mean(values) for name, values in bounds.items()}
+    name = f"-ELBO minus pythae's after {cell.epochs} epochs"
+    target = round(0.1 + spread, 3)
+    yield Metric(name, means[OURS] - means[PYTHAE], "nats", "lower", spread, target, means)
+
+
+def metrics_of(name: str, answer: Answer) -> Iterator[Metric]:
+    cell = CELLS[name]
+    return speed_metrics(cell, answer) if isinstance(cell, Speed) else bound_metric(cell, answer)
 
 
 def pythae_as_ours(data: Dataset, epochs: int, seed: int) -> VariationalAutoencoder:
@@ -177,33 +224,27 @@ def negative_elbo(model: VariationalAutoencoder, test: Dataset) -> float:
         return -float(ELBO(samples=5)(model.eval(), test.all()).value.mean())
 
 
-def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--only", default="", help="cells whose name contains this")
-    parser.add_argument("--rounds", type=int, help="instead of each cell's own")
-    chosen = parser.parse_args()
-    start = time.perf_counter()
-    data = pictures()
-    metrics = []
-    for cell, (updates, rounds) in CELLS.items():
-        if chosen.quick and cell != ("mlp", 512, "fp32"):
-            continue
-        if chosen.only in " ".join(map(str, cell)):
-            rounds = 2 if chosen.quick else chosen.rounds or rounds
-            metrics += run_cell(data, cell, updates, rounds)
-    if not chosen.quick and not chosen.only:
-        bound = bound_metric(data, 10, [0, 1, 2])
-        metrics += [bound] if bound else []
-    write(
-        "throughput",
+def summarize() -> None:
+    answers = done(NAME)
+    metrics = [
+        metric for name in CELLS if name in answers for metric in metrics_of(name, answers[name])
+    ]
+    for metric in metrics:
+        print(f"{metric.name}: {metric.value:.3f} (target {metric.target})", flush=True)
+    write_cells(
+        NAME,
         metrics,
-        data=[{"file": "mnist.npz", "split": "train", "sha256": data.bits_sha256}],
-        seeds=[chosen.seed],
-        minutes=(time.perf_counter() - start) / 60,
-        notes="" if HAS_PYTHAE else "pythae is not installed: make bench-env",
-        quick=chosen.quick or bool(chosen.only),
+        [{"file": "mnist.npz", "split": "train", "sha256": pictures().bits_sha256}],
+        "Spreads: half the range between quartiles of the rounds; of bounds, standard deviation "
+        "over seeds." + ("" if HAS_PYTHAE else " pythae is not installed: make bench-env."),
     )
 
 
+def quick(seed: int) -> None:
+    """Two rounds of one cell, printed only."""
+    found = speed_of(replace(SPEEDS[1], rounds=2))
+    print(f"quick, not quoted: {ratio(found['seconds'], OURS, HAND)[0]:.2f} times the hand loop")
+
+
 if __name__ == "__main__":
-    main()
+    drive(NAME, __doc__ or "", CELLS, summarize, quick, run, threads=torch.get_num_threads())
