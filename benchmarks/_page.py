@@ -52,13 +52,21 @@ def broken(result: Result) -> Iterator[str]:
     """Rules that a result breaks, in words."""
     if str(result["commit"]).endswith("-dirty"):
         yield f"its commit is {result['commit']}: run it from a clean checkout"
-    for cell in result.get("cells", ()):
-        if str(cell.get("commit", "")).endswith("-dirty"):
-            yield f"the commit of its cell {cell.get('cell')} is {cell['commit']}"
+    for commit in cells_of(result):
+        if commit.endswith("-dirty"):
+            yield f"a cell was measured at {commit}"
     if not result["minutes"] > 0:
         yield "it says that it took no time"
     for metric in result["metrics"]:
         yield from (f"{metric['name']}: {what}" for what in _unfounded(metric))
+
+
+def cells_of(result: Result) -> list[str]:
+    """The commits of its cells."""
+    if "cell_commits" in result:
+        return list(result["cell_commits"])
+    cells = result.get("cells", ())
+    return list(dict.fromkeys(c["commit"] for c in cells if "commit" in c))
 
 
 def _unfounded(metric: Mapping[str, Any]) -> Iterator[str]:
@@ -132,8 +140,7 @@ def _section(result: Result) -> Iterator[str]:
 
 def _commits(result: Result) -> str:
     """Those of the cells, where they are others."""
-    found = dict.fromkeys(c["commit"] for c in result.get("cells", ()) if "commit" in c)
-    found.pop(result["commit"], None)
+    found = [commit for commit in cells_of(result) if commit != result["commit"]]
     return f" (cells: {', '.join(found)})" if found else ""
 
 

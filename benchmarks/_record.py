@@ -20,6 +20,7 @@ from typing import Any
 from _rivals import Better, Rival
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMITS = "commits"  # of the parts of a cell, in its file
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -108,6 +109,7 @@ def write(
         "minutes": round(minutes, 1),
         "metrics": [metric.as_mapping() for metric in metrics],
         "notes": notes,
+        "cell_commits": cell_commits(name),
         **(extra or {}),
     }
     text = json.dumps(record, indent=2, sort_keys=False) + "\n"
@@ -126,13 +128,23 @@ def keep_answer(benchmark: str, part: str, answer: Mapping[str, Any]) -> None:
     place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
 
 
+def cell_commits(benchmark: str) -> list[str]:
+    """The commits that measured the cells of a benchmark, and the parts of these."""
+    found: dict[str, None] = {}
+    for path in sorted((RESULTS / benchmark).glob("*.json")):
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        each = [cell["commit"]] if "commit" in cell else cell.get(COMMITS, {}).values()
+        found |= dict.fromkeys(each)
+    return list(found)
+
+
 def commit() -> str:
     """The commit that was measured, with a mark where anything but results had changed.
 
     Figures in ``docs/images`` are results too.
     """
     answer = _git("describe", "--always")
-    made = (f":!{RESULTS.relative_to(ROOT)}", ":!docs/images")
+    made = (":!benchmarks/results", ":!docs/images")
     changed = _git("diff", "HEAD", "--name-only", "--", ".", *made)
     return (answer + ("-dirty" if changed else "")) or "unknown"
 

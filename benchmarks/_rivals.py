@@ -8,7 +8,7 @@ have a wide one. Ours is ahead if the interval lies above zero, behind if below,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,6 +114,12 @@ def apart(
         min(len(own), len(other)),
         per,
     )
+
+
+def in_words(settings: Mapping[str, Any], chosen: str) -> str:
+    """Settings of a method, and how they were chosen."""
+    listed = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return f"{listed or 'no settings'}; {chosen}"
 
 
 def half_width(values: Sequence[float]) -> float:

@@ -30,7 +30,8 @@ from _cells import Answer, part_of
 from _few_labels import XRAYS, Rows, digits, mnist, pneumonia, small_table, spoken_digits
 from _label_rivals import ALONE, accuracies, choice, own
 from _label_tables import TABLES
-from _record import RESULTS, Metric, arguments, commit, write
+from _record import COMMITS, RESULTS, Metric, arguments, commit, write
+from _rivals import Better, in_words, paired
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
@@ -227,7 +228,7 @@ def kept(cell: str) -> dict[str, Answer]:
     """What is done of a cell, by draw."""
     place = RESULTS / NAME / f"{cell}.json"
     found = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-    return {draw: answer for draw, answer in found.items() if draw != CHOSEN}
+    return {draw: answer for draw, answer in found.items() if draw not in (CHOSEN, COMMITS)}
 
 
 def done(name: str) -> dict[str, Answer]:
@@ -255,18 +256,28 @@ def metric(name: str) -> Metric:
     """Mean over the draws that are done, and their standard deviation."""
     group, answers = GROUPS[name], list(done(name).values())
     values = np.array([answer["accuracy"] for answer in answers])
-    means = {
-        rival: float(np.mean([a["rivals"][rival] for a in answers]))
-        for rival in answers[0]["rivals"]
-    }
+    sign: Better = "lower" if group.error else "higher"
+    judged = values if sign == "higher" else 1 - values
+    known = rival_settings(name)
+    rivals = [
+        paired(
+            rival,
+            in_words(known.get(rival, {}), "chosen on training rows of other draws"),
+            judged.tolist(),
+            [1 - a["rivals"][rival] if group.error else a["rivals"][rival] for a in answers],
+            sign,
+            "draw",
+        )
+        for rival in (answers[0]["rivals"] if len(answers) > 1 else ())
+    ]
     return Metric(
         f"{group.title} ({len(answers)} draws)",
-        float(1 - values.mean() if group.error else values.mean()),
+        float(judged.mean()),
         "share",
-        "lower" if group.error else "higher",
+        sign,
         float(values.std(ddof=1)) if len(values) > 1 else None,
         group.target,
-        {rival: 1 - mean if group.error else mean for rival, mean in means.items()},
+        rivals=rivals,
     )
 
 

@@ -27,7 +27,7 @@ from _icu import ARCHIVE, Array, after, before, grids, interpolated, last_seen, 
 from _icu_trees import boosted, forest
 from _imputers import limits
 from _record import Metric, arguments, write
-from scipy import stats
+from _rivals import in_words, paired
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes the next line work
 from sklearn.impute import IterativeImputer
@@ -220,24 +220,29 @@ def metrics_of(cells: list[Scores]) -> list[Metric]:
     """The mean error, and the paired difference to each rival."""
     errors = {name: np.array([cell[name]["error"] for cell in cells]) for name in IMPUTERS}
     mine = errors.pop(OURS)
-    rivals = {name: float(theirs.mean()) for name, theirs in errors.items()}
+    rivals = [
+        paired(
+            name,
+            in_words(cells[0][name]["settings"], "those of the first draw, chosen on seen values"),
+            mine.tolist(),
+            theirs.tolist(),
+            "lower",
+            "draw",
+        )
+        for name, theirs in (errors.items() if len(mine) > 1 else ())
+    ]
     spread = float(mine.std(ddof=1)) if len(mine) > 1 else None
-    found = [
+    return [
         Metric(
             "removed values, mean absolute error",
             float(mine.mean()),
             "deviations",
             "lower",
             spread,
-            min(rivals.values()),
-            rivals,
+            rivals=rivals,
+            beats=[rival.name for rival in rivals],
         )
     ]
-    for name, theirs in errors.items():
-        apart = 100 * (mine / theirs - 1)
-        half = stats.sem(apart) * stats.t.ppf(0.975, len(apart) - 1) if len(apart) > 1 else None
-        found.append(Metric(f"difference to {name}", float(apart.mean()), "%", "lower", half, 0.0))
-    return found
 
 
 def _chained(fitted: Array, rows: Array, seed: int, rounds: int) -> Array:

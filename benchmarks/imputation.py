@@ -21,6 +21,7 @@ import numpy as np
 from _cells import Answer, part_of
 from _imputers import CLASSICAL, FAR, Array, Filled, within
 from _record import Metric, arguments, write
+from _rivals import in_words, paired
 from sklearn import datasets
 
 from lowerbound import VAEImputer
@@ -108,9 +109,22 @@ OWN = {OURS: ours, KNOWN: known, EITHER: either}
 def metric(name: str, runs: list[dict[str, Answer]], bar: float | None, who: str = OURS) -> Metric:
     """The mean error over masks; its spread is that of the masks."""
     errors = {key: np.array([run[key]["rmse"] for run in runs]) for key in runs[0]}
-    rivals = {key: float(errors[key].mean()) for key in CLASSICAL}
+    rivals = [
+        paired(
+            key,
+            in_words(runs[0][key]["settings"], "those of the first mask, chosen on seen cells"),
+            errors[who].tolist(),
+            errors[key].tolist(),
+            "lower",
+            "mask",
+        )
+        for key in CLASSICAL
+    ]
+    beats = [] if bar is None else list(CLASSICAL)
     spread = float(errors[who].std(ddof=1))
-    return Metric(name, float(errors[who].mean()), "RMSE", "lower", spread, bar, rivals)
+    return Metric(
+        name, float(errors[who].mean()), "RMSE", "lower", spread, bar, rivals=rivals, beats=beats
+    )
 
 
 def against_best(name: str, runs: list[dict[str, Answer]]) -> Metric:

@@ -22,6 +22,7 @@ from _cells import Answer, part_of
 from _mixed_imputers import CHAINED, IMPUTERS, OURS
 from _mixed_tables import FILES, MECHANISMS, Array, Table, place, table
 from _record import Metric, arguments, write
+from _rivals import in_words, paired
 
 from lowerbound.data.catalog.download import file_sha256
 
@@ -86,15 +87,24 @@ def metrics_of(cells: list[dict[Kind, Scores]]) -> list[Metric]:
     found = []
     for kind, (measure, (label, better)) in product(cells[0], MEASURES.items()):
         mine = [cell[kind][OURS][measure] for cell in cells]
-        rivals = {
-            name: float(np.mean([cell[kind][name][measure] for cell in cells]))
-            for name in cells[0][kind]
+        rivals = [
+            paired(
+                name,
+                in_words(cells[0][kind][name]["settings"], "those of the first mask"),
+                mine,
+                [cell[kind][name][measure] for cell in cells],
+                better,
+                "mask",
+            )
+            for name in (cells[0][kind] if len(cells) > 1 else ())
             if name != OURS
-        }
-        bar = min(rivals.values()) if better == "lower" else max(rivals.values())
+        ]
+        beats = [rival.name for rival in rivals]
         spread = float(np.std(mine, ddof=1)) if len(mine) > 1 else None
         name = f"{kind[0]}, {kind[1]}, {kind[2]:.0%} hidden"
-        found.append(Metric(name, float(np.mean(mine)), label, better, spread, bar, rivals))
+        found.append(
+            Metric(name, float(np.mean(mine)), label, better, spread, rivals=rivals, beats=beats)
+        )
     return found + [
         _wins(cells, rival, measure)
         for measure in MEASURES

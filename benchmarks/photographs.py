@@ -39,9 +39,10 @@ from _photograph_codecs import (
     settings,
 )
 from _record import Metric, commit, keep_answer
+from _rivals import Better, Rival, in_words, paired
 from PIL import Image
 
-from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
+from lowerbound.applications.compression.comparison.bd_rate import bd_rate
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.rated_pictures import as_row
 from lowerbound.applications.io.drawings.grids import eight_bit
@@ -139,7 +140,9 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         "commit": commit(),
     }
     print(f"{name}: trained in {clock['processor'] / 60:.1f} processor minutes", flush=True)
-    for title, found in curves([answer], "PSNR").items():
+    pictures = of_pictures({name: answer})
+    for title in pictures[0]:
+        found = curve([points[title] for points in pictures], "PSNR")
         print(title, [(round(rate, 3), round(psnr, 2)) for rate, psnr in found], flush=True)
     if not held_out:
         keep_answer(NAME, name, answer)
@@ -226,40 +229,59 @@ def linear(model: TransformCoder, x: torch.Tensor, level: int) -> Array:
     return eight_bit((rough[:, :, : x.shape[2], : x.shape[3]] + 128) / 255)[0]
 
 
-def curves(answers: Sequence[Answer], measure: str) -> dict[str, Curve]:
-    """Mean rate and mean quality over photographs at each setting, by codec."""
-    pictures = [picture["points"] for answer in answers for picture in answer["pictures"]]
-    return {name: curve([points[name] for points in pictures], measure) for name in pictures[0]}
+Points = Mapping[str, list[list[float]]]  # of a photograph, by codec
 
 
-def rate_metrics(found: Mapping[str, Curve], measure: str) -> Iterator[Metric]:
+def rate_metrics(pictures: Sequence[Points], measure: str) -> Iterator[Metric]:
     """BD-rate against JPEG, and the quality at two rates, of ours beside all others."""
+    found = {name: curve([points[name] for points in pictures], measure) for name in pictures[0]}
+    each = [saved(points, measure) for points in pictures]
     against = {name: 100 * bd_rate(own, found[ANCHOR], RATES) for name, own in found.items()}
-    others = {name: rate for name, rate in against.items() if name not in (OURS, ANCHOR)}
+    by_jpeg = measure == "PSNR"
     yield Metric(
         f"BD-rate against JPEG by {measure}, 0.3 to 0.9 bits per pixel",
         against[OURS],
         "%",
         "lower",
-        target=-15.0 if measure == "PSNR" else None,
-        baselines=others,
+        target=-15.0 if by_jpeg else None,
+        beside={LINEAR: against[LINEAR]} if LINEAR in against else {},
+        rivals=compared(each, "lower"),
+        beats=[ANCHOR, "WebP"],
     )
     for title, rate in POINTS.items():
+        at = [
+            {name: quality_at(curve([own], measure), rate) for name, own in points.items()}
+            for points in pictures
+        ]
         yield Metric(
             f"{measure} at {rate:.2f} bits per pixel ({title})",
             quality_at(found[OURS], rate),
             "dB",
             "higher",
-            target=quality_at(found["WebP"], rate),
-            baselines={n: quality_at(c, rate) for n, c in found.items() if n != OURS},
+            rivals=compared(at, "higher"),
+            beats=["WebP"],
         )
+
+
+def compared(each: Sequence[Mapping[str, float | None]], better: Better) -> list[Rival]:
+    """Every codec beside ours, over the photographs on which both have a figure."""
+    listed, how = [], settings()
+    for name in how:
+        pairs = np.array([(p[OURS], p[name]) for p in each], float)  # NaN: no common quality
+        ours, theirs = pairs[~np.isnan(pairs).any(1)].T.tolist()
+        if len(ours) > 1:
+            words = in_words(how[name], "fixed; every quality is a point of the curve")
+            listed.append(paired(name, words, ours, theirs, better, "photograph"))
+    return listed
+
+
+def of_pictures(answers: Mapping[str, Answer]) -> list[Points]:
+    return [picture["points"] for answer in answers.values() for picture in answer["pictures"]]
 
 
 def metrics(answers: Mapping[str, Answer]) -> list[Metric]:
     listed = [
-        metric
-        for measure in QUALITIES
-        for metric in rate_metrics(curves(list(answers.values()), measure), measure)
+        metric for measure in QUALITIES for metric in rate_metrics(of_pictures(answers), measure)
     ]
     pictures = [picture for answer in answers.values() for picture in answer["pictures"]]
     worst = max(max(picture["payload_over_entropy"]) for picture in pictures)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from _cells import fit_on, part_of
-from _photograph_codecs import QUALITIES, curve, point_of, rivals, saved, settings
+from _photograph_codecs import QUALITIES, point_of, rivals, saved, settings
 from _record import Metric, arguments, write
 from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
 
@@ -86,14 +86,7 @@ def measured(seed: int) -> tuple[list[Metric], list[dict[str, Any]]]:
         part_of(NAME, version(), f"kodak {number}", lambda picture=picture: points_of(picture))
         for number, picture in zip(range(1, 25, FOLDS), split(seed, held_out=False)[1], strict=True)
     ]
-    listed = [
-        metric
-        for measure in QUALITIES
-        for metric in rate_metrics(
-            {name: curve([points[name] for points in pictures], measure) for name in pictures[0]},
-            measure,
-        )
-    ]
+    listed = [metric for measure in QUALITIES for metric in rate_metrics(pictures, measure)]
     size = sum(path.stat().st_size for path in PHOTOGRAPHS.rglob("*") if path.is_file())
     listed.append(Metric("size in the package", size, "bytes", "lower", target=MOST_BYTES))
     return listed, [
