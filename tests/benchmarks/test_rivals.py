@@ -52,7 +52,7 @@ def test_a_tie_is_no_win() -> None:
 def test_what_says_nothing_is_refused(
     ours: list[float], theirs: list[float], settings: str
 ) -> None:
-    with pytest.raises(ValueError, match="rival|finite"):
+    with pytest.raises(ValueError, match=r"rival|finite"):
         paired("rival", settings, ours, theirs, "higher", "seed")
 
 
