@@ -17,6 +17,7 @@ from tests.smoke import Item, Outcome, run
 
 STAGES = (4, 12, 24)  # test files, from the nearest on; the next are run if no test failed
 SECONDS = 600.0  # of a stage
+MEMORY = 12 << 20  # KB of address space, because a defect may ask for any amount
 FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py(?:::.*?)?)(?: - .*)?$", re.MULTILINE)
 NOT_COPIED = (".git", ".venv", "runs", "site", "dist", "*.lb", "__pycache__", ".*_cache")
 
@@ -70,16 +71,19 @@ class Copy:
         """The first test that fails with the defect alone, and whether the time was over."""
         file = self.folder / PACKAGE / defect.file
         content = file.read_bytes()
-        while True:
+        while waiting := [name for name in names if name not in self.broken]:
+            before = set(self.broken)
             file.write_bytes(defect.planted(content))
             try:
-                outcome = self._pytest([name for name in names if name not in self.broken])
+                outcome = self._pytest(waiting)
             finally:
                 file.write_bytes(content)
             found = FAILURE.search(outcome.output) if outcome.failure else None
-            failed = found[1] if found else ""
-            if not failed or self._is_sound(failed):
-                return failed, outcome.seconds >= SECONDS
+            if found is None or found[1] in before:
+                return "", outcome.seconds >= SECONDS
+            if self._is_sound(found[1]):
+                return found[1], False
+        return "", False
 
     def _is_sound(self, test: str) -> bool:
         """Whether a test passes without a defect; of a file that failed as a whole, its imports."""
@@ -96,4 +100,5 @@ class Copy:
         # bytecode of before could pass for that of a file of the same size and second
         settings = f"PYTHONPATH={paths} PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 COLUMNS=400"
         words = shlex.join([sys.executable, "-m", "pytest", *options, *names])
-        return run(Item("test", names[0], f"{settings} exec {words}"), self.folder, SECONDS)
+        command = f"ulimit -v {MEMORY}; {settings} exec {words}"
+        return run(Item("test", names[0], command), self.folder, SECONDS)
