@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -31,9 +31,10 @@ class Defect:
         room: part of the package.
         file: from the package on.
         line: counted from 1.
-        function: that contains it, with its class; "" at the level of the module.
+        function: that contains it, with its class, or else the name that is assigned.
         operator: kind of the defect.
         before, after: the two expressions.
+        number: of the same changes in the same function, from 1.
         start, end: bytes of the file that hold the first.
     """
 
@@ -44,13 +45,15 @@ class Defect:
     operator: str
     before: str
     after: str
+    number: int
     start: int
     end: int
 
     @property
     def change(self) -> str:
-        """What changes, independent of the line: ``FILE FUNCTION: BEFORE -> AFTER``."""
-        return f"{self.file} {self.function}: {self.before} -> {self.after}"
+        """What changes, independent of the line: ``FILE FUNCTION: BEFORE -> AFTER [NUMBER]``."""
+        number = f" [{self.number}]" if self.number > 1 else ""
+        return f"{self.file} {self.function}: {self.before} -> {self.after}{number}"
 
     def planted(self, content: bytes) -> bytes:
         """The content of the file with the defect."""
@@ -68,6 +71,7 @@ def defects(root: Path) -> Iterator[Defect]:
 
 def defects_of(content: bytes, file: str, room: str = "") -> Iterator[Defect]:
     """Every defect of one file."""
+    numbers: Counter[tuple[str, str, str]] = Counter()
     starts = [0, *accumulate(len(line) for line in content.splitlines(keepends=True))]
     for node, function in _expressions(ast.parse(content), ""):
         assert node.end_lineno is not None
@@ -78,24 +82,38 @@ def defects_of(content: bytes, file: str, room: str = "") -> Iterator[Defect]:
         for name, operator in OPERATORS.items():
             for after in map(ast.unparse, operator(node)):
                 if after != before:
-                    yield Defect(room, file, node.lineno, function, name, before, after, start, end)
+                    what = function, before, after
+                    numbers[what] += 1
+                    place = numbers[what], start, end
+                    yield Defect(room, file, node.lineno, function, name, before, after, *place)
 
 
 def chosen(found: Iterable[Defect], count: int, seed: int) -> list[Defect]:
-    """One defect of each of some lines, drawn at random: a line, an operator, a defect."""
-    rng = random.Random(seed)
-    lines: dict[tuple[str, int], dict[str, list[Defect]]] = defaultdict(lambda: defaultdict(list))
+    """One defect of each of some lines, drawn at random: a line, an operator, a defect.
+
+    The draw depends on the expressions alone, so that a change elsewhere changes few of them.
+    """
+    lines: dict[tuple[str, int], list[Defect]] = defaultdict(list)
     for defect in found:
-        lines[defect.file, defect.line][defect.operator].append(defect)
-    drawn = list(lines.values())
-    rng.shuffle(drawn)
-    return [rng.choice(rng.choice(list(operators.values()))) for operators in drawn[:count]]
+        lines[defect.file, defect.line].append(defect)
+    drawn = [(random.Random(f"{seed} {line[0].change}"), line) for line in lines.values()]
+    drawn = sorted(drawn, key=lambda pair: pair[0].random())[:count]
+    return [_of_line(rng, line) for rng, line in drawn]
+
+
+def _of_line(rng: random.Random, line: list[Defect]) -> Defect:
+    operators: dict[str, list[Defect]] = defaultdict(list)
+    for defect in line:
+        operators[defect.operator].append(defect)
+    return rng.choice(rng.choice(list(operators.values())))
 
 
 def _expressions(node: ast.AST, function: str) -> Iterator[tuple[ast.expr, str]]:
-    """Every numeric expression below a node, with the name of its function."""
+    """Every numeric expression below a node, with the name of its function or constant."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".removeprefix(".")
+    if isinstance(node, ast.Assign) and not function:
+        function = ast.unparse(node.targets[0])
     if isinstance(node, ast.expr) and not _has_text(node):
         yield node, function
     left_out = LEFT_OUT + FIELDS if isinstance(node, ast.ClassDef) else LEFT_OUT
