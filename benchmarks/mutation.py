@@ -67,7 +67,7 @@ def try_all(planned: Sequence[Defect], processes: int) -> None:
 def sentence(trial: Mapping[str, Any]) -> str:
     """What became of a defect, in a line."""
     state = f"caught by {trial['caught_by']}" if trial["caught_by"] else "SURVIVED"
-    state += " (time was over)" if trial["over_time"] else ""
+    state += " (some tests did not end)" if trial["stopped"] else ""
     place = f"{trial['file']}:{trial['line']}"
     return f"{place}: {trial['before']} -> {trial['after']}: {state}"
 

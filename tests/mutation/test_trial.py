@@ -53,6 +53,6 @@ def test_a_defect_is_caught_by_a_test_that_passes_without_it(
 ) -> None:
     copy = Copy(checkout, tmp_path / "copy")
     verdict = copy.trial(defect(function), Imports(checkout).nearest("shares.py"), stages=(3,))
-    assert (verdict.caught_by, verdict.files, verdict.over_time) == (caught_by, 3, False)
+    assert (verdict.caught_by, verdict.files, verdict.stopped) == (caught_by, 3, False)
     assert (tmp_path / "copy" / "src" / "lowerbound" / "shares.py").read_bytes() == MODULE
     assert copy.broken <= {"tests/test_far.py::test_broken"}

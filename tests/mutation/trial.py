@@ -16,7 +16,8 @@ from tests.mutation.defects import PACKAGE, Defect
 from tests.smoke import Item, Outcome, run
 
 STAGES = (4, 12, 24)  # test files, from the nearest on; the next are run if no test failed
-SECONDS = 600.0  # of a stage
+PROCESSOR = 900  # seconds of processor time of a stage, which a busy machine does not change
+WAITING = 4 * 3600.0  # seconds of a stage in all, if a defect makes it wait for ever
 MEMORY = 12 << 20  # KB of address space, because a defect may ask for any amount
 FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py(?:::.*?)?)(?: - .*)?$", re.MULTILINE)
 NOT_COPIED = (".git", ".venv", "runs", "site", "dist", "*.lb", "__pycache__", ".*_cache")
@@ -29,13 +30,13 @@ class Verdict:
     Attributes:
         caught_by: the test that fails because of it; "" if none does.
         files: number of test files that were run.
-        over_time: whether a stage was stopped before its end.
+        stopped: whether a stage had no end, because its time was over or it crashed.
         seconds: of the trial.
     """
 
     caught_by: str
     files: int
-    over_time: bool
+    stopped: bool
     seconds: float
 
 
@@ -58,17 +59,17 @@ class Copy:
         self, defect: Defect, tests: Sequence[Path], stages: Sequence[int] = STAGES
     ) -> Verdict:
         """Plant a defect, and run the tests in stages up to the first that notices it."""
-        start, waiting, over_time = time.monotonic(), list(tests), False
-        done, failed = 0, ""
+        start, waiting = time.monotonic(), list(tests)
+        done, failed, stopped = 0, "", False
         while stages and waiting and not failed:
             count, *stages = stages
             names = [path.relative_to(self.root).as_posix() for path in waiting[:count]]
-            failed, slow = self._notices(defect, names)
-            done, over_time, waiting = done + len(names), over_time or slow, waiting[count:]
-        return Verdict(failed, done, over_time and not failed, time.monotonic() - start)
+            failed, ended = self._notices(defect, names)
+            done, stopped, waiting = done + len(names), stopped or not ended, waiting[count:]
+        return Verdict(failed, done, stopped, time.monotonic() - start)
 
     def _notices(self, defect: Defect, names: Sequence[str]) -> tuple[str, bool]:
-        """The first test that fails with the defect alone, and whether the time was over."""
+        """The first test that fails with the defect alone, and whether the tests had an end."""
         file = self.folder / PACKAGE / defect.file
         content = file.read_bytes()
         while waiting := [name for name in names if name not in self.broken]:
@@ -80,10 +81,10 @@ class Copy:
                 file.write_bytes(content)
             found = FAILURE.search(outcome.output) if outcome.failure else None
             if found is None or found[1] in before:
-                return "", outcome.seconds >= SECONDS
+                return "", outcome.failure is None
             if self._is_sound(found[1]):
-                return found[1], False
-        return "", False
+                return found[1], True
+        return "", True
 
     def _is_sound(self, test: str) -> bool:
         """Whether a test passes without a defect; of a file that failed as a whole, its imports."""
@@ -100,5 +101,5 @@ class Copy:
         # bytecode of before could pass for that of a file of the same size and second
         settings = f"PYTHONPATH={paths} PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 COLUMNS=400"
         words = shlex.join([sys.executable, "-m", "pytest", *options, *names])
-        command = f"ulimit -v {MEMORY}; {settings} exec {words}"
-        return run(Item("test", names[0], command), self.folder, SECONDS)
+        command = f"ulimit -v {MEMORY} -t {PROCESSOR}; {settings} exec {words}"
+        return run(Item("test", names[0], command), self.folder, WAITING)
