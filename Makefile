@@ -20,7 +20,7 @@ ifneq ($(SHARED_DATA),)
 export LOWERBOUND_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: demo test test-long check smoke docs bench-env clean help
+.PHONY: demo test test-long mutate check smoke docs bench-env clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,7 @@ help:
 	@echo 'make demo       fit real digits, write a model folder and a report (installs the core alone)'
 	@echo 'make test       the tests, without the long ones'
 	@echo 'make test-long  the tests that take minutes'
+	@echo 'make mutate     plant defects, one at a time, and list those that no test notices; hours'
 	@echo 'make check      format, lint, types, direction of imports, structure, rules of results'
 	@echo 'make smoke      every quick benchmark, example and command of the docs'
 	@echo 'make docs       the site of the documentation, in site/'
@@ -43,6 +44,10 @@ test: $(VENV)/dev.stamp
 
 test-long: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long $(PYTEST_OPTIONS)
+
+# Stopped and started again, it goes on. It writes benchmarks/results/mutation.json.
+mutate: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -39,6 +39,16 @@ def test_the_error_is_the_gap_by_hand() -> None:
     assert math.isclose(found.error, (abs(1 - 1.8) + 0.4) / 3)
 
 
+@pytest.mark.parametrize(
+    ("confidences", "error"),
+    [((0.61, 0.65), (0.61 - 0.35) / 2), ((0.66, 0.67), (0.66 + 0.33) / 2)],
+)
+def test_gaps_cancel_within_each_of_15_bins(confidences: tuple[float, float], error: float) -> None:
+    """The second of two rows is right; Guo et al. 2017 have 15 bins, and 2/3 is a limit of one."""
+    probability = torch.tensor([[p, 1 - p] for p in confidences], dtype=torch.float64)
+    assert math.isclose(calibration(probability, torch.tensor([1, 0])).error, error)
+
+
 def test_the_temperature_that_was_put_in_is_found() -> None:
     logits, label = drawn()
     assert math.isclose(best_temperature(3 * logits, label), 3, rel_tol=0.05)

@@ -267,6 +267,20 @@ def test_the_summary_says_how_it_was_made() -> None:
     assert summary["protocol"]["levels"] == 2
 
 
+def test_the_summary_has_median_and_least_of_the_effective_sample_sizes() -> None:
+    scores = score(oracle.model("mean_field", 0.6), ROWS, samples=20)
+    sizes, summary = scores.effective_sample_size.numpy(), scores.summary()
+    assert summary.median_effective_sample_size == pytest.approx(np.median(sizes), rel=1e-2)
+    assert summary.least_effective_sample_size == sizes.min() < 0.5 * sizes.max()
+
+
+def test_one_row_without_a_bound_is_an_error() -> None:
+    rows = ROWS.x[:5].clone()
+    rows[3, 0] = math.nan
+    with pytest.raises(DataError, match=r"of 1 of 5 rows is not a number, first in row 3,"):
+        score(oracle.model("mean_field"), vectors(rows))
+
+
 def test_standard_errors_are_over_rows() -> None:
     values = torch.tensor([1.0, 2.0, 4.0])
     estimate = Estimate.of(values)

@@ -43,6 +43,26 @@ def test_it_is_the_fit_of_the_largest_likelihood() -> None:
     assert float(found[0]) == pytest.approx(fitted, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("count", "shape", "expected"),
+    [
+        (5, 0.0, 0.4744383638),
+        (5, 0.7, 0.6490581541),
+        (20, 0.0, 0.2275576463),
+        (20, 0.7, 0.6339627047),
+        (60, 0.0, 0.1022323508),
+        (60, 0.7, 0.6693277373),
+    ],
+)
+def test_small_tails_are_drawn_to_a_half_as_in_arviz(
+    count: int, shape: float, expected: float
+) -> None:
+    """The values are ArviZ 0.19's for quantiles of the distribution, its weak prior included."""
+    excess = genpareto.ppf((np.arange(count, 0, -1) - 0.5) / count, shape)
+    largest = torch.from_numpy(np.append(excess, 0.0) + 1.0).unsqueeze(1)
+    assert float(pareto_shape(largest.log())) == pytest.approx(expected, abs=1e-8)
+
+
 @pytest.mark.parametrize("index", [0.5, 1.0])
 def test_weights_of_known_tail_index(index: float) -> None:
     """P(w > t) = t^(-1 / k) has the tail index k, whatever the weights' scale."""

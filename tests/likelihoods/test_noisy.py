@@ -78,6 +78,19 @@ def test_draws_have_that_mean(name: str, outliers: float) -> None:
     assert bool((error < 5 * draws.std(0) / math.sqrt(4000) + 5 / 4000).all())
 
 
+@pytest.mark.parametrize("name", ["gaussian", "bernoulli", "levels"])
+def test_mean_and_variance_are_those_of_the_density(name: str) -> None:
+    emission, _ = emissions()[name]
+    found = noisy(emission, NoiseModel(torch.tensor(TAU, dtype=torch.float64)))
+    grid = torch.linspace(-8, 9, 2_001, dtype=torch.float64)
+    y = grid.reshape(-1, 1, 1, 1)
+    density = torch.stack([found.terms(one.expand(1, 5)) for one in grid]).exp()
+    mean = torch.trapezoid(y * density, grid, dim=0)
+    variance = torch.trapezoid((y - mean).square() * density, grid, dim=0)
+    torch.testing.assert_close(found.mean, mean, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.variance, variance, rtol=0, atol=1e-5)
+
+
 def test_hidden_cells_say_nothing() -> None:
     emission, _ = emissions()["gaussian"]
     found = noisy(emission, NoiseModel(torch.tensor(TAU, dtype=torch.float64), 0.1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.distributions import Independent, Normal, kl_divergence
 
 from lowerbound.assembly.build import assemble
 from lowerbound.data import load
@@ -14,6 +15,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures.ladder import resolutions, spread_latents
 from lowerbound.networks.sizes import Picture
 from lowerbound.objectives import OBJECTIVES
+from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.trace import Batch, Draw, Given, Mean
 
 PICTURES = torch.rand(6, 1, 12, 10, generator=torch.Generator().manual_seed(0)).round()
@@ -43,6 +45,18 @@ def test_posterior_at_the_prior_has_rate_zero_at_every_level(network: str, style
     bound = OBJECTIVES["elbo"]()(model, Batch(PICTURES))
     torch.testing.assert_close(bound.rates, torch.zeros_like(bound.rates), rtol=0, atol=1e-6)
     torch.testing.assert_close(bound.value, -bound.distortion)
+
+
+@pytest.mark.parametrize("deviation", [0.2, 1.0, 30.0])
+def test_rates_of_relative_posteriors_do_not_depend_on_the_prior(deviation: float) -> None:
+    """1/2 (delta^2 + e^(2 epsilon) - 1) - epsilon: Vahdat & Kautz 2020, equation 2."""
+    prior = Independent(Normal(torch.randn(1, 9, 3, 1, 1) - 4.0, deviation), 3)
+    change = torch.randn(1, 9, 6, 1, 1)
+    rate = kl_divergence(GaussianHeads().relative(prior, change), prior)
+    moved, raw = change.chunk(2, 2)
+    wider = 7 * torch.tanh(raw / 14)
+    expected = 0.5 * (moved.square() + (2 * wider).exp() - 1) - wider
+    torch.testing.assert_close(rate, expected.sum((2, 3, 4)), rtol=1e-4, atol=1e-5)
 
 
 def test_closed_rates_are_the_mean_of_the_log_ratios() -> None:

@@ -52,3 +52,13 @@ def test_expectations_are_the_means_of_draws(kind: str) -> None:
 @pytest.mark.parametrize("kind", COLUMN_KINDS)
 def test_what_is_modeled_has_a_family(kind: str) -> None:
     assert (COLUMN_KINDS[kind].family in COLUMN_FAMILIES) == COLUMN_KINDS[kind].modeled
+
+
+@pytest.mark.parametrize(("low", "high"), [(-3.0, 7.0), (100.0, 100.5)])
+def test_the_slope_of_a_bounded_column_contains_the_width_of_its_range(
+    low: float, high: float
+) -> None:
+    inside = low + (high - low) * values("bounded")
+    column = column_of(inside, {"kind": "bounded", "low": low, "high": high})
+    assert (column.low, column.high) == (low, high)
+    check_slope(column)

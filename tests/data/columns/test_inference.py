@@ -15,7 +15,7 @@ from scipy import stats
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST
-from lowerbound.data.columns.inference import understood
+from lowerbound.data.columns.inference import Sample, understood
 from lowerbound.data.columns.mixed import ATOM
 from lowerbound.errors import DataError, OptionError
 from tests.data.columns.every_kind import VALUES, table
@@ -30,6 +30,14 @@ def read(frame: pd.DataFrame, **options: Any) -> Any:
 @pytest.mark.parametrize("kind", VALUES)
 def test_each_kind_is_found_from_its_values(kind: str) -> None:
     assert understood(table()[kind]).kind == kind
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_are_numbers_as_far_as_float64_holds_each(sign: int) -> None:
+    last = sign * 2**53
+    assert float(last + sign) == float(last)
+    assert Sample.of(pd.Series([0, last], name="n")).numeric
+    assert not Sample.of(pd.Series([0, last + sign], name="n")).numeric
 
 
 def test_a_table_comes_back_as_it_was() -> None:

@@ -96,6 +96,21 @@ def test_leaving_a_draws_own_component_out() -> None:
         assert float(found[row]) == pytest.approx(float(expected), rel=1e-12)
 
 
+def test_only_the_lower_kl_leaves_a_draws_own_component_out() -> None:
+    x, deviation = normal(5, 2, 3.0), 0.4
+    model, rows = coder(2, deviation), vectors(x)
+    agreement = prior_agreement(model, rows)
+    mixture = AggregatePosterior(lambda: (q for _, q in posteriors(model, rows)))
+    z = torch.cat([draw[0] for _, draw in mixture.draws(0)])
+    log_prior = Independent(Normal(torch.zeros(2).double(), 1.0), 1).log_prob(z)
+    each = Independent(Normal(x, deviation), 1).log_prob(z.unsqueeze(1))
+    high = torch.logsumexp(each, 1) - math.log(5) - log_prior
+    own = torch.eye(5, dtype=torch.bool)
+    low = torch.logsumexp(each.masked_fill(own, -math.inf), 1) - math.log(4) - log_prior
+    assert agreement.kl_high.mean == pytest.approx(float(high.mean()), rel=1e-9)
+    assert agreement.kl_low.mean == pytest.approx(float(low.mean()), rel=1e-9)
+
+
 @pytest.mark.parametrize("leave_own_out", [False, True])
 def test_chunks_of_rows_and_draws_change_nothing(leave_own_out: bool) -> None:
     model, rows = oracle.model("mean_field"), vectors(oracle.data(50))

@@ -124,6 +124,14 @@ def test_caution_lowers_a_prediction_and_a_limit_is_penalized() -> None:
     assert task.cautious(mean, deviation, 2.0).tolist() == [4.0, 4.0 - 2 * 2 / 2]
 
 
+def test_both_ends_of_a_range_are_in_it() -> None:
+    limit = Limit("b", column("b"), 0.0, 1.0)
+    assert limit.problem(0.0) == limit.problem(1.0) == ""
+    assert limit.problem(-0.1) == "b -0.1 is below 0"
+    assert limit.problem(1.1) == "b 1.1 is above 1"
+    assert limit.problem(float("nan")) == "b has no value"
+
+
 def test_empty_ranges_and_goals_are_refused() -> None:
     with pytest.raises(OptionError, match="the range of b, 2 to 1, is empty"):
         Limit("b", column("b"), 2.0, 1.0)

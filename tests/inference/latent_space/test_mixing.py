@@ -65,6 +65,23 @@ def test_fine_levels_are_asked_in_the_coarse_context(
     assert float((mixed - naive).abs().max()) > 1e-4
 
 
+def test_every_fine_level_is_asked_given_all_levels_above_it(
+    model: LadderVariationalAutoencoder, data: Dataset
+) -> None:
+    """Level by level: the answer to one question is part of the next."""
+    a, b = (data.subset([row]).all().to(torch.float32) for row in (0, 1))
+    with torch.no_grad():
+        latents = [step.z for step in model(a, Mean()).steps]
+        for level in (2, 3):
+            posterior = model(b, Given(latents)).steps[level].posterior
+            assert posterior is not None
+            assert float((posterior.mean - latents[level]).abs().max()) > 1e-3
+            latents[level] = posterior.mean
+        expected = model(b, Given(latents)).likelihood.mean[0, 0]
+    mixed = mix_rows(model, data.subset([0]), data.subset([1]), cut=2)[0, 0]
+    torch.testing.assert_close(mixed, expected)
+
+
 def test_both_rows_matter(model: LadderVariationalAutoencoder, data: Dataset) -> None:
     mixed = mix_rows(model, data, data)
     assert mixed.shape == (7, 7, 1, 12, 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from lowerbound.applications.compression.comparison.bd_rate import bd_rate
@@ -24,11 +26,22 @@ def test_so_much_of_the_rate_is_so_much_saved(factor: float) -> None:
 
 def test_the_known_answer_of_straight_lines() -> None:
     """log R = q / 6 and log R = q / 6 - 0.1 at their own points: exp(-0.1) - 1."""
-    import math
-
     anchor = [(math.exp(q / 6), q) for q in (28.0, 30.0, 33.0, 36.0)]
     codec = [(math.exp(q / 6 - 0.1), q) for q in (27.0, 31.0, 34.0, 37.0)]
     assert bd_rate(codec, anchor) == pytest.approx(math.expm1(-0.1), abs=1e-6)
+
+
+def test_a_range_of_rates_leaves_out_what_is_beyond_it() -> None:
+    """10 % less on the straight part, and far less at both ends."""
+    anchor = [(math.exp(q / 6), q) for q in (20.0, 28.0, 30.0, 32.0, 34.0, 36.0, 44.0)]
+    saved = {20.0: 1.0, 44.0: 1.0}
+    codec = [(rate * math.exp(-saved.get(q, 0.1)), q) for rate, q in anchor]
+    rates = math.exp(30 / 6), math.exp(34 / 6)
+    assert bd_rate(codec, anchor, rates) == pytest.approx(math.expm1(-0.1), abs=1e-6)
+    assert bd_rate(codec, anchor) < 2 * math.expm1(-0.1)
+    shorter = codec[1:-1]
+    everything = anchor[0][0], anchor[-1][0]
+    assert bd_rate(shorter, anchor, everything) == bd_rate(shorter, anchor)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
