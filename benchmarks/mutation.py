@@ -108,7 +108,7 @@ def summarize(planned: Sequence[Defect], seed: int) -> None:
         data=[{"file": "src/lowerbound", "split": "-", "sha256": "-"}],
         seeds=[seed],
         minutes=sum(t["seconds"] for t in tried) / 60,
-        notes="The baselines are the shares of the parts of the package. No test noticed: "
+        notes="Beside it are the shares of the parts of the package. No test noticed: "
         + ("; ".join(f"`{sentence(t)}`" for t in survivors) or "none")
         + ".",
         extra={"trials": tried},
