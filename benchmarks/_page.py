@@ -21,10 +21,8 @@ BEFORE_THE_RULES = frozenset(
     [
         "anomaly",
         "bits_per_dimension",
-        "design_alloys",
         "design_molecules",
         "detection",
-        "event_tables",
         "few_labels",
         "few_measurements",
         "icu_imputation",
