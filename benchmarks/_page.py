@@ -32,7 +32,6 @@ BEFORE_THE_RULES = frozenset(
         "mnist_likelihood",
         "photographs",
         "range_images",
-        "release",
         "restoration",
         "sharpness",
         "ship_photographs",

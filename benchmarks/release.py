@@ -39,7 +39,7 @@ from typing import Any
 from _cells import done, drive
 from _record import commit, keep_answer, machine, write
 from _release_measures import judged, validity
-from _release_metrics import Table, line, metrics, sets_won
+from _release_metrics import Table, line, metrics, over_tables
 from _release_tables import SOURCES, frames
 from _synthesizers import (
     Made,
@@ -158,7 +158,7 @@ def summarize() -> None:
     shown = [metric for table in tables for metric in metrics(table)]
     write(
         NAME,
-        [*shown, sets_won([table for table in tables if table.source != "adult"])],
+        [*over_tables(tables), *shown],
         data=[{"file": name, "sha256": file_sha256(place(name))} for name in files],
         seeds=sorted({cell["seed"] for cell in cells.values()}),
         minutes=sum(cell["minutes"] for cell in cells.values()),
