@@ -1,4 +1,4 @@
-"""Training can only add: the weights that a fit starts with are judged as those after updates."""
+"""Training can only add: factor analysis, where it is the start, is judged as later weights are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from lowerbound.inference.likelihood import score
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
-ROWS = load(np.random.default_rng(0).multivariate_normal(np.zeros(4), 0.8 + 0.2 * np.eye(4), 400))
+CORRELATED = np.random.default_rng(0).multivariate_normal(np.zeros(4), 0.8 + 0.2 * np.eye(4), 400)
+ROWS = load(CORRELATED, missing="model")  # so that the network is tabular
 
 
 def bound(**options: float) -> float:

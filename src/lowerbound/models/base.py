@@ -180,6 +180,11 @@ class Model(nn.Module, ABC):
         """
         self.start_at_marginals(self.marginal_rows(dataset))
 
+    @property
+    def starts_as_linear_model(self) -> bool:
+        """Whether ``start`` fits a linear model, which is kept if training finds none better."""
+        return False
+
     def marginal_rows(self, dataset: Dataset) -> Batch:
         """The rows for ``start_at_marginals``, as many as the likelihood asks for."""
         likelihood = self.declared_likelihood

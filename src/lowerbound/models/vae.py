@@ -20,7 +20,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
-from lowerbound.models.starts.linear import start_from_linear
+from lowerbound.models.starts.linear import start_from_linear, starts_at_factor_analysis
 from lowerbound.models.starts.principal_components import (
     start_from_principal_components,
     starts_at_principal_components,
@@ -156,6 +156,10 @@ class VariationalAutoencoder(Model):
         self.prior.initialize(self.start_at_marginals(self.marginal_rows(dataset)))
         start_from_linear(self, batch)
         start_from_principal_components(self, batch)
+
+    @property
+    def starts_as_linear_model(self) -> bool:
+        return starts_at_factor_analysis(self) or starts_at_principal_components(self)
 
     @property
     def starts_at_optimum(self) -> bool:

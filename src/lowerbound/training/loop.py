@@ -116,7 +116,7 @@ def _conclude(run: TrainingRun, reporter: TrainingReporter) -> None:
     """Say what is remarkable about the weights to keep."""
     if run.best.update == 0:
         reporter.message(
-            "no update exceeded the start on the held-out rows, so the model is its start"
+            "no update exceeded the linear model of the start on the held-out rows, so it is kept"
         )
     warning = "" if run.kept_record is None else collapse_message(run.kept_record)
     if warning:

@@ -99,9 +99,9 @@ class TrainingRun:
         self._started = time.perf_counter()
 
     def begin(self) -> None:
-        """Start the clock. The weights that training starts with are the first to be judged."""
+        """Start the clock. A linear model that training starts with is the first to be judged."""
         self._started = time.perf_counter()
-        if self.held_out is not None and not self.updates:
+        if self.held_out is not None and not self.updates and self.model.starts_as_linear_model:
             value = self._judge(self.held_out, None) + self.units
             self.start = value if math.isfinite(value) else None
         self.model.train()

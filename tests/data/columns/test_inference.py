@@ -224,3 +224,9 @@ def test_a_column_says_what_it_is() -> None:
     assert Column("a").affine
     assert not Column("a", kind="positive").affine
     assert not Column("a", kind="identifier").modeled
+
+
+@pytest.mark.parametrize("cells", [[[1], [2], [3]], ["x", [1], "y"]])
+def test_cells_of_other_types_are_named(cells: list[Any]) -> None:
+    with pytest.raises(DataError, match=r"'b' has cells such as \[1\]; only numbers, text, dates"):
+        load(pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": cells}))

@@ -6,7 +6,7 @@ Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,10 +166,21 @@ def refuse(wrong: Array, series: Any, words: str) -> None:
 
 
 def factorized(series: Any) -> tuple[Array, list[Any]]:
-    """(code of each row, -1 if pandas treats it as missing; distinct values)."""
+    """(code of each row, -1 if pandas treats it as missing; distinct values).
+
+    Raises:
+        DataError: a cell is a list or another object that has no distinct values.
+    """
     import pandas as pd
 
-    codes, distinct = pd.factorize(series)
+    try:
+        codes, distinct = pd.factorize(series)
+    except TypeError as error:
+        cell = next(cell for cell in series if not isinstance(cell, Hashable))
+        raise DataError(
+            f"column {series.name!r} has cells such as {cell!r}; only numbers, text, dates and "
+            "truth values can be modeled"
+        ) from error
     return codes, list(distinct)
 
 

@@ -65,6 +65,11 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
         )
 
 
+def starts_at_factor_analysis(model: VariationalAutoencoder) -> bool:
+    """Whether ``start_from_linear`` changes the model."""
+    return isinstance(model.encoder, TabularEncoder) and isinstance(model.decoder, TabularDecoder)
+
+
 def _start_self_masked(
     model: VariationalAutoencoder,
     encoder: TabularEncoder,

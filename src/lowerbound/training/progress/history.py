@@ -85,7 +85,8 @@ class History:
         ended: "finished" (the budget is used up), "early stop", "interrupted", "running" (or
             killed), or "" if nothing was trained.
         best: the update whose weights were kept, if rows were held out; 0: none exceeded the start.
-        start: the bound on the held-out rows before the first update; None: there are no such rows.
+        start: the bound on the held-out rows of the linear model that training started with; None:
+            there are no such rows, or the start is no fitted model.
     """
 
     records: tuple[Record, ...] = ()
