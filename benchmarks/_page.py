@@ -24,7 +24,6 @@ BEFORE_THE_RULES = frozenset(
         "design_molecules",
         "detection",
         "few_labels",
-        "few_measurements",
         "icu_imputation",
         "imputation",
         "lossless",
