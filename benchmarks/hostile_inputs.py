@@ -33,7 +33,9 @@ RUNS = Path("runs") / NAME
 INPUTS = 1_000_000
 PART = 1_000  # inputs between two notes of progress
 SEED = 1  # 0 gives the inputs of `make test`, after which the readers were mended
-FIRST = SEED * 10**8  # number of the first input
+# a kind with failures by the first seed is mended, and judged by inputs that nobody has seen
+MENDED = {"parquet": 2}
+OF_A_SEED = 10**8  # numbers of inputs
 HEADER = 1.0  # seconds of the slowest header of a compressed file
 LIMITS = {"seconds": SECONDS, "wall": WAITING, "MB": MEGABYTES, "declared GB": LIMIT}
 
@@ -46,12 +48,14 @@ class Kind:
 
     Attributes:
         inputs: how many.
+        seed: of the inputs.
     """
 
     inputs: int
+    seed: int
 
 
-CELLS = {kind: Kind(-(-INPUTS // len(TARGETS))) for kind in TARGETS}
+CELLS = {kind: Kind(-(-INPUTS // len(TARGETS)), MENDED.get(kind, SEED)) for kind in TARGETS}
 
 
 def run(_: str, name: str, kind: Kind, held_out: bool) -> Answer:
@@ -60,9 +64,10 @@ def run(_: str, name: str, kind: Kind, held_out: bool) -> Answer:
     progress, began = RUNS / f"{name}.json", time.process_time()
     found = json.loads(progress.read_text()) if progress.exists() else _nothing()
     counts = Counter(found["counts"])
+    first = kind.seed * OF_A_SEED
     for start in range(found["inputs"], kind.inputs, PART):
         stop = min(start + PART, kind.inputs)
-        part = fuzz(name, range(FIRST + start, FIRST + stop))
+        part = fuzz(name, range(first + start, first + stop))
         counts.update(part.counts)
         found["failures"] += part.failures
         found["slowest"] = max(found["slowest"], part.slowest)
@@ -71,7 +76,7 @@ def run(_: str, name: str, kind: Kind, held_out: bool) -> Answer:
         progress.write_text(json.dumps(found))
         print(name, f"{found['inputs']:,}", dict(counts), flush=True)
     minutes = round((time.process_time() - began) / 120, 2)
-    made = {"seed": SEED, "limits": LIMITS, "minutes": minutes, "commit": commit()}
+    made = {"seed": kind.seed, "limits": LIMITS, "minutes": minutes, "commit": commit()}
     answer = {"cell": name, **found, **made}
     if not held_out:
         keep_answer(NAME, name, answer)
@@ -98,7 +103,12 @@ def summarize() -> None:
         Metric("slowest input", max(slowest.values()), "s", "lower", beside=slowest),
         Metric("slowest header", slowest["compressed_header"], "s", "lower", target=HEADER),
     ]
-    write_cells(NAME, metrics, [{"file": "tests/fixtures", "split": "-", "sha256": "-"}], "")
+    note = (
+        "One input of seed 1 failed: a parquet file of 10 kB whose footer declares 2^34 rows in a "
+        "part, for which Arrow took 4 GB. It is refused now, and files of parquet are judged by "
+        "inputs of seed 2, none of which was seen before."
+    )
+    write_cells(NAME, metrics, [{"file": "tests/fixtures", "split": "-", "sha256": "-"}], note)
 
 
 def quick(seed: int) -> None:

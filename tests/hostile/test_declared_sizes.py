@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lowerbound import untrusted
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.audio.clips import read_wav
+from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError, LowerboundError, OptionError
 from lowerbound.model_folder import folder as model_folder
 from tests.fixtures.cases import FOLDER
@@ -133,3 +135,29 @@ def test_the_limit_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "--memory takes a number of gigabytes" in capsys.readouterr().err
     with pytest.raises(OptionError, match="above 0, not nan"), untrusted.memory(float("nan")):
         pass
+
+
+def test_rows_of_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"a": np.zeros(200_000), "b": np.zeros(200_000)}).to_parquet(path)
+    assert path.stat().st_size < 10_000
+    with untrusted.memory(0.003), pytest.raises(DataError, match="memory"):
+        read_frame(path)
+    assert len(read_frame(path)) == 200_000
+
+
+def test_parts_of_a_parquet_file_that_declare_other_rows(tmp_path: Path) -> None:
+    """Arrow takes memory for as many rows as a part declares: 2^31 in a file of 10 kB took 4 GB."""
+    path, rows = tmp_path / "x.parquet", 12_345
+    pd.DataFrame({"a": np.arange(rows)}).to_parquet(path)
+    content, declared = path.read_bytes(), b"\x16\xf2\xc0\x01"  # 2 * 12,345, in 7 bits each
+    places = [i for i in range(len(content)) if content.startswith(declared, i)]
+    refused = 0
+    for place in places:
+        path.write_bytes(content[:place] + b"\x16\xf2\xc0\x02" + content[place + 4 :])
+        try:
+            read_frame(path)
+        except DataError as error:
+            refused += "other numbers of rows" in str(error)
+    assert len(places) >= 2
+    assert refused == 2  # in the row group, and in the file

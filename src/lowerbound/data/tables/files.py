@@ -20,6 +20,7 @@ from lowerbound.errors import DataError, MissingExtraError
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
+BYTES_OF_CELL = 8
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
 
@@ -49,6 +50,8 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     path = Path(source).expanduser()
     if path.suffix.lower() in PARQUET_SUFFIXES:
         with parquet(path) as file:
+            cells = file.metadata.num_rows * file.metadata.num_columns
+            untrusted.check_memory(BYTES_OF_CELL * cells, str(path), DataError)
             return frame_of(file.read(), str(path)), None
     if path.suffix.lower() in WORKBOOKS:
         return read_workbook(path, None if asked is None else asked.sheet), None
@@ -147,9 +150,21 @@ def parquet(path: Path) -> Iterator[Any]:
     try:
         # with a buffer, the whole file would be in memory at the end
         with pq.ParquetFile(path, pre_buffer=False) as file:
+            _check_counts(file.metadata, str(path))
             yield file
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def _check_counts(metadata: Any, what: str) -> None:
+    """Check the rows that a parquet file declares, for which Arrow takes memory at once.
+
+    Raises:
+        DataError: its parts have other numbers of rows than the whole.
+    """
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    if sum(group.num_rows for group in groups) != metadata.num_rows:
+        raise DataError(f"{what} is damaged: its row groups have other numbers of rows than it")
 
 
 def is_table(source: str | Path) -> bool:
