@@ -30,8 +30,6 @@ BEFORE_THE_RULES = frozenset(
         "mixed_imputation",
         "mnist_likelihood",
         "photographs",
-        "range_images",
-        "restoration",
         "sharpness",
         "ship_photographs",
         "speech_codec",
