@@ -20,7 +20,7 @@ from typing import Any
 from _rivals import Better, Rival
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMITS = "commits"  # of the parts of a cell, in its file
+COMMITS, SECONDS = "commits", "seconds"  # of the parts of a cell, in its file
 RESULTS = ROOT / "benchmarks" / "results"
 
 

@@ -30,7 +30,7 @@ from _cells import Answer, part_of
 from _few_labels import XRAYS, Rows, digits, mnist, pneumonia, small_table, spoken_digits
 from _label_rivals import ALONE, accuracies, choice, own
 from _label_tables import TABLES
-from _record import COMMITS, RESULTS, Metric, arguments, commit, write
+from _record import COMMITS, RESULTS, SECONDS, Metric, arguments, commit, write
 from _rivals import Better, in_words, paired
 
 from lowerbound import VAE, SemiSupervisedVAE
@@ -228,7 +228,9 @@ def kept(cell: str) -> dict[str, Answer]:
     """What is done of a cell, by draw."""
     place = RESULTS / NAME / f"{cell}.json"
     found = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-    return {draw: answer for draw, answer in found.items() if draw not in (CHOSEN, COMMITS)}
+    return {
+        draw: answer for draw, answer in found.items() if draw not in (CHOSEN, COMMITS, SECONDS)
+    }
 
 
 def done(name: str) -> dict[str, Answer]:
