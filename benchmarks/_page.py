@@ -31,7 +31,6 @@ BEFORE_THE_RULES = frozenset(
         "mnist_likelihood",
         "photographs",
         "sharpness",
-        "ship_photographs",
         "speech_codec",
         "texture",
         "throughput",
