@@ -270,6 +270,11 @@ def write_cells(
     )
 
 
+def _named(value: Any) -> str:
+    """A function by its name, which does not change from run to run."""
+    return str(getattr(value, "__qualname__", value))
+
+
 def mnist_data(cells: Mapping[str, Answer]) -> list[dict[str, Any]]:
     """What the cells of binarized MNIST were scored on."""
     first = next(iter(cells.values()))
@@ -338,4 +343,4 @@ def keep_settings(benchmark: str, name: str, cell: Any) -> None:
     settings = asdict(cell) if is_dataclass(cell) and not isinstance(cell, type) else cell
     answer = json.loads(path.read_text(encoding="utf-8"))
     answer |= {"settings": settings, "data_files": opened_data()}
-    path.write_text(json.dumps(answer, default=str) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(answer, default=_named) + "\n", encoding="utf-8")

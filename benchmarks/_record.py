@@ -74,7 +74,7 @@ class Metric:
 
     def _verdicts(self) -> list[str]:
         known = {rival.name: rival.verdict for rival in self.rivals}
-        return [known[name] for name in self.beats]
+        return [known.get(name, "unknown") for name in self.beats]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:

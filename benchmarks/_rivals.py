@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import t as student
 
 LEVEL = 0.95
+Array = np.ndarray[Any, Any]
 Better = Literal["lower", "higher"]
 Verdict = Literal["ahead", "tied", "behind"]
 
@@ -73,16 +74,7 @@ def paired(
         raise ValueError(f"{name}: {own.shape} figures beside {other.shape}; pairs are needed")
     gains = own - other if better == "higher" else other - own
     gain, half = float(gains.mean()), half_width(gains.tolist())
-    return Rival(
-        name,
-        float(other.mean()),
-        _some(settings, name),
-        gain,
-        gain - half,
-        gain + half,
-        len(own),
-        per,
-    )
+    return _rival(name, other, settings, gain, half, len(own), per)
 
 
 def apart(
@@ -104,16 +96,7 @@ def apart(
         sum(p**2 / (len(v) - 1) for p, v in zip(parts, (own, other), strict=True)), 1e-300
     )
     half = float(student.ppf((1 + LEVEL) / 2, max(free, 1.0))) * math.sqrt(sum(parts))
-    return Rival(
-        name,
-        float(other.mean()),
-        _some(settings, name),
-        gain,
-        gain - half,
-        gain + half,
-        min(len(own), len(other)),
-        per,
-    )
+    return _rival(name, other, settings, gain, half, min(len(own), len(other)), per)
 
 
 def in_words(settings: Mapping[str, Any], chosen: str) -> str:
@@ -131,7 +114,10 @@ def half_width(values: Sequence[float]) -> float:
     return quantile * float(found.std(ddof=1)) / math.sqrt(len(found))
 
 
-def _some(settings: str, name: str) -> str:
+def _rival(
+    name: str, other: Array, settings: str, gain: float, half: float, units: int, per: str
+) -> Rival:
     if not settings.strip():
         raise ValueError(f"{name}: say how it was run and how its settings were chosen")
-    return settings
+    value = float(other.mean())
+    return Rival(name, value, settings, gain, gain - half, gain + half, units, per)

@@ -142,7 +142,7 @@ class RenamedPart(Part):
         super().__init__(shape, components=components)
 
 
-@renamed_keywords(reckon="compute")
+@renamed_keywords(guess="compute")
 def answer(x: int, *, compute: int = 1) -> int:
     return x * compute
 
@@ -156,8 +156,8 @@ def test_an_old_name_works_and_the_new_one_is_said() -> None:
         assert construct(RenamedPart, (2,), options={"parts": 3}).components == 3
     with pytest.warns(RenamedWarning, match="'parts' is now called 'components'"):
         assert RenamedPart((2,), parts=4).components == 4  # type: ignore[call-arg]
-    with pytest.warns(RenamedWarning, match="'reckon' is now called 'compute'"):
-        assert construct(answer, 2, options={"reckon": 5}) == 10
+    with pytest.warns(RenamedWarning, match="'guess' is now called 'compute'"):
+        assert construct(answer, 2, options={"guess": 5}) == 10
 
 
 def test_new_names_and_files_of_an_earlier_version_are_read_in_silence() -> None:

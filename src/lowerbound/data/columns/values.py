@@ -176,7 +176,7 @@ def factorized(series: Any) -> tuple[Array, list[Any]]:
     try:
         codes, distinct = pd.factorize(series)
     except TypeError as error:
-        cell = next(cell for cell in series if not isinstance(cell, Hashable))
+        cell = next((c for c in series if not isinstance(c, Hashable)), series.iloc[0])
         raise DataError(
             f"column {series.name!r} has cells such as {cell!r}; only numbers, text, dates and "
             "truth values can be modeled"

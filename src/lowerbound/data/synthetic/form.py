@@ -21,7 +21,6 @@ from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.synthetic.lattice import Lattice
 from lowerbound.data.tables.numbers import notations_of, with_numbers
-from lowerbound.errors import DataError
 
 DETAIL = "form"  # key in the details of a schema
 DATE = "date"  # of cells that are dates of Python
@@ -270,14 +269,8 @@ def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -
 
 def _present(series: Any) -> tuple[Any, int]:
     """(cells that are not missing, how many of them are distinct)."""
-    try:
-        present = series[~missing(series)]
-        return present, int(present.nunique())
-    except TypeError as error:
-        raise DataError(
-            f"column {series.name!r} has cells such as {series.iloc[0]!r}; only numbers, text, "
-            "dates and truth values can be modeled"
-        ) from error
+    present = series[~missing(series)]
+    return present, int(present.nunique())
 
 
 def _marker(series: Any, gone: Array) -> str | None:
