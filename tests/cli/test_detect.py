@@ -44,9 +44,11 @@ def test_every_row_is_scored_and_the_oddest_explained(
     scores = pd.read_csv(out)
     assert list(scores) == [
         "row", "score", "p_value", "anomaly", "combined", "bound", "reconstruction", "latent",
+        "neighbors", "mahalanobis", "unseen",
     ]  # fmt: skip
     assert scores["anomaly"].sum() == found["found"]
     assert ((scores["p_value"] <= found["verdict"]["alpha"]) == (scores["anomaly"] == 1)).all()
+    assert 0.5 < found["planted"]["combined"] <= 1
     text = run("detect", table_model, data, "--label", "odd").out
     assert "known anomalies: AUROC" in text
     assert "nats)" in text

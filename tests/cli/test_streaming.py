@@ -10,7 +10,7 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data.tables import chunks as table_chunks
-from lowerbound.inference.anomaly import scores as anomaly
+from lowerbound.inference.anomaly import reference as anomaly
 from tests.cli.conftest import QUICK, Run
 
 ROWS = 30  # of a chunk, so that the 80 people come in three

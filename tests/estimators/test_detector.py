@@ -15,7 +15,7 @@ from lowerbound import VAE, PyODDetector, VAEDetector
 from lowerbound.data import Dataset, to_frame
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import Fitted, fit
-from lowerbound.inference.anomaly.scores import OF_PICTURES
+from lowerbound.inference.anomaly.reference import OF_PICTURES
 from tests.estimators.conftest import rows
 
 Array = np.ndarray[Any, Any]
@@ -121,7 +121,7 @@ def test_pictures_have_heat_maps(digits: tuple[Array, Array]) -> None:
     heat = detector.explain(odd)
     assert heat.shape == (2, 8, 8)
     assert (heat.reshape(2, -1).argmax(1) == 0).all()
-    assert detector.reference_.combined == OF_PICTURES
+    assert detector.reference_.votes == OF_PICTURES
 
 
 def test_too_few_rows_are_all_fitted_on_and_that_is_said() -> None:

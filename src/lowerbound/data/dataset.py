@@ -38,6 +38,8 @@ class Dataset:
         x: (rows, *event), compact: codes in uint8 if there are levels (int32 above 256), else
             model units in float32 or float64.
         observed: shape of x, False if a value is missing.
+        unseen: (rows, columns of the schema) bool, True for a value that the fit did not see, such
+            as a new level; the model treats it as missing. None: there is none.
         label: (rows,) long, index into ``schema.class_names``; -1 if unknown.
         target: (rows,) float64, regression targets, standardized by ``schema.target``; NaN if
             unknown.
@@ -61,6 +63,7 @@ class Dataset:
     schema: Schema
     x: Tensor
     observed: Tensor | None = None
+    unseen: Tensor | None = None
     label: Tensor | None = None
     target: Tensor | None = None
     quantities: Tensor | None = None
@@ -78,6 +81,7 @@ class Dataset:
     def __post_init__(self) -> None:
         for name in (
             "observed",
+            "unseen",
             "label",
             "target",
             "quantities",
@@ -138,6 +142,7 @@ class Dataset:
             self,
             x=self.x.index_select(0, rows),
             observed=_gather(self.observed, rows),
+            unseen=_gather(self.unseen, rows),
             label=_gather(self.label, rows),
             target=_gather(self.target, rows),
             quantities=_gather(self.quantities, rows),
@@ -191,6 +196,13 @@ class Dataset:
     def mask(self) -> Tensor:
         """The observed cells, bool, shape of x."""
         return torch.ones_like(self.x, dtype=torch.bool) if self.observed is None else self.observed
+
+    @property
+    def unseen_cells(self) -> Tensor:
+        """The cells with values that the fit did not see, bool, (rows, columns of the schema)."""
+        if self.unseen is not None:
+            return self.unseen
+        return torch.zeros(len(self), len(self.schema.columns), dtype=torch.bool)
 
     @property
     def comparable(self) -> Tensor:
@@ -288,11 +300,13 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
         return torch.cat(known) if len(known) == len(values) else None
 
     masked = any(part.observed is not None for part in parts)
+    new = any(part.unseen is not None for part in parts)
     ids = [part.ids for part in parts if part.ids is not None]
     return Dataset(
         first.schema,
         torch.cat([part.x for part in parts]),
         observed=torch.cat([part.mask for part in parts]) if masked else None,
+        unseen=torch.cat([part.unseen_cells for part in parts]) if new else None,
         label=all_of([part.label for part in parts]),
         target=all_of([part.target for part in parts]),
         quantities=all_of([part.quantities for part in parts]),

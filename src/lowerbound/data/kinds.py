@@ -99,6 +99,10 @@ class DataKind(ABC):
     def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, Tensor | None]:
         """As ``Schema.pack``."""
 
+    def unseen(self, schema: Schema, raw: Any, observed: Tensor | None) -> Tensor | None:
+        """Mask of the cells with values that the fit did not see, (rows, columns); None: none."""
+        return None
+
     @abstractmethod
     def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
         """As ``Schema.decode``."""

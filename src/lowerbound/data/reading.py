@@ -149,10 +149,12 @@ class Reading:
         quantities, predicted = self._quantities(raw)
         schema = self.schema or replace(self._learned(raw), **labeled, quantities=predicted)
         packed, observed = schema.pack(raw.x)
+        known = None if self.schema is None else schema.data_kind
         return Dataset(
             schema,
             packed,
             observed=observed,
+            unseen=None if known is None else known.unseen(schema, raw.x, observed),
             label=label,
             target=target,
             quantities=quantities,

@@ -24,13 +24,9 @@ from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.anomaly.conformal import ConformalCalibration, check_rate, rows_needed
 from lowerbound.inference.anomaly.explanation import Shares, shares
-from lowerbound.inference.anomaly.scores import (
-    RawScores,
-    Reference,
-    check_score,
-    combination,
-    raw_scores,
-)
+from lowerbound.inference.anomaly.reference import Reference, Votes, check_score, votes_for
+from lowerbound.inference.anomaly.scores import RawScores, raw_scores
+from lowerbound.inference.anomaly.unseen import unseen_costs
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
@@ -48,12 +44,14 @@ class VAEDetector(OutlierMixin, VAE):
     ``predict`` returns -1 for an anomaly and +1 for a normal row, and ``decision_function`` is
     ``score_samples - offset_``. ``anomaly_score`` is higher for worse rows.
 
-    The default score needs no labels:
+    The default score needs no labels. For tables it is
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
+              + r_\text{neighbors} + 3 r_\text{unseen}
 
     where r = -log p and p is the share of normal rows that score at least as high
-    (``lowerbound.inference.anomaly.scores``). For pictures it is only the first term.
+    (``lowerbound.inference.anomaly.reference``). For pictures it is only the first term, and among
+    anomalies the bound and the two distances without the model.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
@@ -62,8 +60,10 @@ class VAEDetector(OutlierMixin, VAE):
     array([-1])
 
     Args:
-        criterion: "combined", "bound" (-L_K, nats), "reconstruction" (-log p(x | z), nats) or
-            "latent" (distance to the fitted rows through their codes, in standard deviations).
+        criterion: "combined", "bound" (-L_K, nats), "reconstruction" (-log p(x | z), nats),
+            "latent" (distance to the fitted rows through their codes, in standard deviations); for
+            tables also "neighbors" and "mahalanobis" (distances without the model), and "unseen"
+            (nats of values that the fit did not see).
         contamination: "clean": all training rows are normal; "auto": some are not, so a second fit
             leaves out the worst, and a table's model stays at factor analysis unless ``epochs`` or
             ``minutes`` request more; a share up to 0.5: the same, but the threshold flags that
@@ -214,9 +214,9 @@ class VAEDetector(OutlierMixin, VAE):
         """The share of anomalies among the training rows, if it is given."""
         return None if isinstance(self.contamination, str) else float(self.contamination)
 
-    def _combined(self, dataset: Dataset) -> tuple[str, ...]:
-        """The components of the combined score."""
-        return combination(dataset, self.contamination == "clean")
+    def _votes(self, dataset: Dataset) -> Votes:
+        """How the combined score is made."""
+        return votes_for(dataset, self.contamination == "clean")
 
     def _apart(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
         """The rows to fit on, and the calibration rows or None."""
@@ -248,7 +248,7 @@ class VAEDetector(OutlierMixin, VAE):
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
         """The rows without the share that counts as anomalies, in their order."""
         raw = raw_scores(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
-        odd = Reference.of(raw, combined=self._combined(training)).scores(raw, self.criterion)
+        odd = Reference.of(raw, votes=self._votes(training)).scores(raw, self.criterion)
         dropped = TRIMMED if self._share is None else self._share
         count = max(2, round((1 - dropped) * len(training)))
         kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
@@ -257,9 +257,12 @@ class VAEDetector(OutlierMixin, VAE):
     def _refer(self, normal: Dataset) -> None:
         """Set the reference from normal rows, by held-out ones if training held some out."""
         seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
-        unseen = None if fresh is None else self._raw_scores(fresh)
+        held_out = None if fresh is None else self._raw_scores(fresh)
         self.reference_ = Reference.of(
-            self._raw_scores(seen), unseen, combined=self._combined(normal)
+            self._raw_scores(seen),
+            held_out,
+            votes=self._votes(normal),
+            unseen=unseen_costs(normal),
         )
         samples, seed = self.n_importance, self._seed
         self.usual_ = usual_shares(self.model_, seen, samples=samples, seed=seed)

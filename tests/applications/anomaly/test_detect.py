@@ -55,12 +55,24 @@ def test_a_ranking_that_is_perfect() -> None:
 def test_a_report_in_words() -> None:
     odd = Odd("17", 9.3, 0.001, {"income": 12.3, "rate": 1.0}, {"income": "1.2e+06"})
     verdict = Cutoff(0.01, 5.0, 500, (0.004, 0.02))
+    planted = {"combined": 0.91, "bound": 0.9, "neighbors": 0.85, "mahalanobis": 0.8}
     report = DetectReport(
-        "m.lb", "d.csv", 1000, "combined", verdict, 12, (odd,), None, "held out", ("s.csv",)
+        "m.lb",
+        "d.csv",
+        1000,
+        "combined",
+        verdict,
+        12,
+        (odd,),
+        None,
+        "held out",
+        planted,
+        ("s.csv",),
     )
     text = report.text()
     assert "12 of 1,000 rows are anomalies by combined: score above 5" in text
     assert "row 17: score 9.30, p = 0.001: income = 1.2e+06 (+12.3 nats), rate (+1.0 nats)" in text
+    assert "curve: combined 0.910, neighbors 0.850, mahalanobis 0.800" in text
     assert report.to_mapping()["verdict"]["band"] == [0.004, 0.02]
 
 

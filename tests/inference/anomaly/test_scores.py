@@ -10,15 +10,10 @@ import torch
 
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.inference.anomaly import scores as anomaly
+from lowerbound.inference.anomaly import reference as anomaly
 from lowerbound.inference.anomaly.explanation import shares
-from lowerbound.inference.anomaly.scores import (
-    AMONG_ANOMALIES,
-    OF_PICTURES,
-    RawScores,
-    Reference,
-    raw_scores,
-)
+from lowerbound.inference.anomaly.reference import AMONG_ANOMALIES, OF_PICTURES, Reference
+from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 from lowerbound.inference.anomaly.tails import UpperTail
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import dry_run, first_row
@@ -74,9 +69,9 @@ def test_combined_gives_nats_and_distance_a_vote_each() -> None:
     surprises = {name: tail(found[name]) for name, tail in reference.tails.items()}
     nats = (surprises["bound"] + surprises["reconstruction"]) / 2
     np.testing.assert_allclose(found["combined"], nats + surprises["latent"])
-    pictures = Reference.of(looks, combined=OF_PICTURES).components(looks)
+    pictures = Reference.of(looks, votes=OF_PICTURES).components(looks)
     np.testing.assert_allclose(pictures["combined"], nats)
-    fewer = Reference.of(looks, combined=AMONG_ANOMALIES).components(looks)
+    fewer = Reference.of(looks, votes=AMONG_ANOMALIES).components(looks)
     np.testing.assert_allclose(fewer["combined"], surprises["bound"] + surprises["latent"])
 
 

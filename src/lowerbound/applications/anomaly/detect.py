@@ -55,9 +55,9 @@ class DetectRequest(DataRequest):
         "share of normal rows that may be called anomalies (default: 0.01, or the smallest "
         "share that the calibration rows allow)",
     )
-    score: Literal["combined", "bound", "reconstruction", "latent"] = option(
-        "combined", "the anomaly score"
-    )
+    score: Literal[
+        "combined", "bound", "reconstruction", "latent", "neighbors", "mahalanobis", "unseen"
+    ] = option("combined", "the anomaly score; the last three are for tables")
     explain: int = option(
         5, "number of the most anomalous rows to explain by their most surprising features"
     )
@@ -100,7 +100,6 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     reporter.say("scoring normal rows to compare with")
     given = _calibrating(request, fitted, windows)
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
-    normal.reference.check(request.score)
     path = Path(request.output)
     scorer = RowScorer(
         fitted,
@@ -129,6 +128,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         oddest=tuple(tally.oddest),
         ranking=tally.ranking(),
         normal=normal.origin,
+        planted=dict(normal.planted),
         files=(request.output, *tally.files) if request.output else (),
     )
 

@@ -17,7 +17,14 @@ from lowerbound.data.arrays import Array
 from lowerbound.errors import ModelFolderError
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares
-from lowerbound.inference.anomaly.scores import Reference
+from lowerbound.inference.anomaly.input_space import InputSpace
+from lowerbound.inference.anomaly.reference import (
+    AMONG_ANOMALIES,
+    OF_CODES,
+    OF_PICTURES,
+    Reference,
+    Votes,
+)
 from lowerbound.inference.anomaly.tails import UpperTail
 
 NAME = "detector.safetensors"
@@ -25,6 +32,13 @@ FORMAT = 1
 
 _OF_TAIL = ("values", "surprise")
 _OF_REFERENCE = ("places", "shift", "scale", "directions")
+_OF_INPUTS = ("skewed", "mean", "deviation", "rows", "whitening")
+_EARLIER = {
+    ("bound", "reconstruction", "latent"): OF_CODES,
+    ("bound", "reconstruction"): OF_PICTURES,
+    ("bound", "latent"): AMONG_ANOMALIES,
+}
+"""Votes by the components that an earlier version wrote."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,10 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
     """Write the file into a model folder atomically."""
     reference = state.reference
     arrays = {name: getattr(reference, name) for name in _OF_REFERENCE}
+    if reference.inputs is not None:
+        arrays |= {f"inputs.{field}": getattr(reference.inputs, field) for field in _OF_INPUTS}
+    if reference.costs is not None:
+        arrays["costs"] = reference.costs
     arrays |= {"calibration": state.calibration.scores}
     arrays |= {"usual": state.usual.features.numpy(), "usual_rate": state.usual.rate.numpy()}
     numbers = {}
@@ -58,7 +76,8 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         "format": FORMAT,
         "offset": state.offset,
         "neighbors": reference.neighbors,
-        "combined": reference.combined,
+        "weights": dict(reference.votes.weights),
+        "inputs": reference.votes.inputs,
         "tails": numbers,
         "parameters": dict(parameters),
     }
@@ -99,8 +118,21 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         for name, numbers in said["tails"].items()
     }
     fields = {name: arrays[name] for name in _OF_REFERENCE}
-    combined = tuple(said["combined"])
-    reference = Reference(tails=tails, neighbors=said["neighbors"], combined=combined, **fields)
+    if "combined" in said:
+        votes = _EARLIER[tuple(said["combined"])]
+    else:
+        votes = Votes(dict(said["weights"]), said["inputs"])
+    inputs = None
+    if "inputs.rows" in arrays:
+        inputs = InputSpace(**{field: arrays[f"inputs.{field}"] for field in _OF_INPUTS})
+    reference = Reference(
+        tails=tails,
+        neighbors=said["neighbors"],
+        votes=votes,
+        inputs=inputs,
+        costs=arrays.get("costs"),
+        **fields,
+    )
     usual = Shares(torch.from_numpy(arrays["usual"]), torch.from_numpy(arrays["usual_rate"]))
     return DetectorState(
         reference, ConformalCalibration(arrays["calibration"]), usual, said["offset"]

@@ -6,26 +6,28 @@ rows of the fit with those that it set aside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from lowerbound.applications.anomaly.detector_file import NAME, read_state
 from lowerbound.applications.io.fit_rows import FitRows, rows_of_fit
 from lowerbound.data import Dataset
+from lowerbound.data.dataset import joined
 from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
-from lowerbound.inference.anomaly.scores import (
-    MOST_REFERENCES,
-    SAMPLES,
-    Reference,
-    combination,
-    raw_scores,
-)
+from lowerbound.inference.anomaly.planted import with_planted_cells
+from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
+from lowerbound.inference.anomaly.scores import SAMPLES, raw_scores
+from lowerbound.inference.anomaly.unseen import unseen_costs
 from lowerbound.models import Model
 
 USUAL_ROWS = 1_000  # rows for the average share of a feature
+PLANTED_ROWS = 500  # calibration rows in which anomalies are planted
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,15 @@ class Normal:
         calibration: scores of rows that nothing was fitted on; None if there are none.
         usual: the average shares of a row.
         origin: the source of the rows, in words.
+        planted: by score, how well it finds normal rows of a table with cells of other rows: the
+            area under the ROC curve beside the calibration rows; empty without them.
     """
 
     reference: Reference
     calibration: ConformalCalibration | None
     usual: Shares
     origin: str
+    planted: Mapping[str, float] = field(default_factory=dict)
 
 
 def normal_of(
@@ -68,13 +73,31 @@ def normal_of(
     rows = _rows(fitted, folder, given, seed)
     seen = raw_scores(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
     fresh = None if rows.fresh is None else raw_scores(fitted.model, rows.fresh, seed=seed)
-    reference = Reference.of(seen, fresh, combined=combination(rows.seen))
-    calibration = None
+    reference = Reference.of(
+        seen, fresh, votes=votes_for(rows.seen), unseen=unseen_costs(rows.seen)
+    )
+    reference.check(kind)
+    calibration, planted = None, {}
     if rows.apart is not None:
-        scores = reference.scores(raw_scores(fitted.model, rows.apart, seed=seed), kind)
-        calibration = ConformalCalibration.of(scores)
+        scores = reference.components(raw_scores(fitted.model, rows.apart, seed=seed))
+        calibration = ConformalCalibration.of(scores[kind])
+        if reference.inputs is not None:
+            planted = _finding_planted(fitted.model, reference, rows.apart, seed)
     usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
-    return Normal(reference, calibration, usual, rows.origin)
+    return Normal(reference, calibration, usual, rows.origin, planted)
+
+
+def _finding_planted(
+    model: Model, reference: Reference, apart: Dataset, seed: int
+) -> dict[str, float]:
+    """By score, the area under the ROC curve of planted anomalies beside calibration rows."""
+    from sklearn.metrics import roc_auc_score
+
+    rows = apart.thinned(PLANTED_ROWS)
+    both = joined([rows, with_planted_cells(rows, seed)])
+    found = reference.components(raw_scores(model, both, seed=seed))
+    truth = np.arange(len(both)) >= len(rows)
+    return {name: float(roc_auc_score(truth, scores)) for name, scores in found.items()}
 
 
 def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:

@@ -67,6 +67,8 @@ class DetectReport(Report):
         oddest: the most anomalous rows, explained.
         ranking: how well the scores rank known anomalies; None if none are known.
         normal: source of the normal rows.
+        planted: by score, the area under the ROC curve of planted anomalies; empty if there are
+            none.
         files: written files.
     """
 
@@ -79,14 +81,26 @@ class DetectReport(Report):
     oddest: tuple[Odd, ...]
     ranking: Ranking | None
     normal: str
+    planted: Mapping[str, float]
     files: tuple[str, ...]
 
     def text(self) -> str:
         lines = [self._line()]
         lines += [] if self.ranking is None else [self.ranking.text()]
+        lines += [self._planted()] if self.planted else []
         lines += [f"  {odd.text()}" for odd in self.oddest]
         lines += [f"wrote {file}" for file in self.files]
         return "\n".join(lines)
+
+    def _planted(self) -> str:
+        """How well the scores find planted anomalies, and what simpler detectors would reach."""
+        first = (self.score, "neighbors", "mahalanobis")
+        names = [name for name in dict.fromkeys(first) if name in self.planted]
+        words = [f"{name} {self.planted[name]:.3f}" for name in names]
+        return (
+            "check on calibration rows with a fifth of their cells from other rows, area under the "
+            f"ROC curve: {', '.join(words)}"
+        )
 
     def _line(self) -> str:
         line = self.verdict

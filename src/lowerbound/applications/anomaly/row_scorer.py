@@ -26,6 +26,7 @@ from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 
 RATE = "rate"
 NAMED = 3  # features in an explanation
+NEW = "a value not seen in the fit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,7 @@ class RowScorer:
             return Explained(list(known))
         chosen = part.rows.subset(index.copy())
         excess = shares(self.fitted.model, chosen, seed=self.seed).above(self.normal.usual)
+        unseen = self._unseen(chosen)
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
         p_values = self._p_values(scores[index])
@@ -108,12 +110,22 @@ class RowScorer:
                 row=part.name(int(row)),
                 score=float(scores[row]),
                 p_value=None if p_values is None else float(p_values[place]),
-                **_most_surprising(names, values, excess, place),
+                **_most_surprising(names, values, excess, place, unseen),
             )
             for place, row in enumerate(index)
         ]
         oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
         return Explained(oddest, self._pictures(part, scored, index, excess))
+
+    def _unseen(self, rows: Dataset) -> list[dict[str, float]]:
+        """Of each row, the nats of the values that the fit did not see, by column."""
+        costs, names = self.normal.reference.costs, [c.name for c in rows.schema.columns]
+        if costs is None or rows.unseen is None:
+            return [{}] * len(rows)
+        return [
+            {names[i]: float(costs[i]) for i in np.flatnonzero(cells)}
+            for cells in rows.unseen.cpu().numpy()
+        ]
 
     def _p_values(self, scores: Array) -> Array | None:
         calibration = self.normal.calibration
@@ -168,18 +180,28 @@ class Tally:
 
 
 def _most_surprising(
-    names: Sequence[str], values: Mapping[str, Sequence[Any]], excess: Shares, place: int
+    names: Sequence[str],
+    values: Mapping[str, Sequence[Any]],
+    excess: Shares,
+    place: int,
+    unseen: Sequence[Mapping[str, float]],
 ) -> dict[str, Any]:
-    """The features with the largest shares above the average, including the code."""
+    """The features with the largest shares above the average, including the code, and with values
+    that the fit did not see."""
     each = excess.features[place].flatten().tolist()
     if len(each) != len(names):  # features are pixels, with one number for all their colors
         names = [f"value {number}" for number in range(len(each))]
     nats = {**dict(zip(names, each, strict=True)), RATE: float(excess.rate[place])}
+    nats |= unseen[place]
     first = sorted(nats, key=lambda name: -nats[name])[:NAMED]
     first = [name for name in first if nats[name] > 0] or first[:1]
     return {
         "features": {name: nats[name] for name in first},
-        "values": {name: str(values[name][place]) for name in first if name in values},
+        "values": {
+            name: NEW if name in unseen[place] else str(values[name][place])
+            for name in first
+            if name in values or name in unseen[place]
+        },
     }
 
 

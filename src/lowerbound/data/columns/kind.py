@@ -111,6 +111,11 @@ class ColumnKind:
         refuse(self.outside(values), series, words)
         return values
 
+    def unseen(self, series: Any) -> Array:
+        """Mask of the cells with a value that the fit did not see; kinds without levels have none,
+        except constants."""
+        return np.zeros(len(series), dtype=bool)
+
     @property
     def supported(self) -> str:
         """A description of the column's values."""

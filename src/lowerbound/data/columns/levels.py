@@ -15,7 +15,13 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import STEEPEST, Feature, Indicator
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-from lowerbound.data.columns.values import distinct_levels, level_codes
+from lowerbound.data.columns.values import (
+    distinct_levels,
+    factorized,
+    level_codes,
+    missing,
+    name,
+)
 
 LOGISTIC = 1.7  # factor from a normal standard deviation to the scale of a logistic variable
 NAMES_SHARE = 0.9  # distinct texts per row above which a column identifies rows
@@ -64,6 +70,12 @@ class Leveled(ColumnKind):
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
         return level_codes(series, self.column.name, self.column.levels)
+
+    def unseen(self, series: Any) -> Array:
+        known = {name(level) for level in self.column.levels}
+        codes, distinct = factorized(series)
+        new = [name(value) not in known for value in distinct]
+        return np.asarray(np.array([*new, False])[codes] & ~missing(series))
 
     def decided(self, averaged: Array) -> Array:
         return np.asarray(averaged.argmax(1))

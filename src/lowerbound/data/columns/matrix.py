@@ -171,6 +171,20 @@ def table_values(raw: Any, columns: Sequence[Column], by_name: bool) -> Array:
     return values
 
 
+def matched(raw: Any, columns: Sequence[Column], by_name: bool) -> Any:
+    """The columns of the fit as a frame; those of an array are matched by position.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    import pandas as pd
+
+    names = [column.name for column in columns]
+    if not hasattr(raw, "columns"):
+        return pd.DataFrame(as_array(raw), columns=names)
+    return raw.iloc[:, _positions(names, [str(name) for name in raw.columns])] if by_name else raw
+
+
 def frame_numbers(frame: Any) -> Array:
     """Convert a numeric frame to one array; pandas' missing value becomes NaN."""
     types = {str(dtype).lower() for dtype in frame.dtypes}

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.levels import NAMES_SHARE, Leveled
+from lowerbound.data.columns.values import numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
 
@@ -51,6 +55,10 @@ class ConstantKind(ColumnKind):
             return replace(sample.column, kind="constant", levels=sample.levels)
         shift = float(sample.distinct[0]) if len(sample.distinct) else 0.0
         return replace(sample.column, kind="constant", shift=shift)
+
+    def unseen(self, series: Any) -> Array:
+        values = numbers(series)
+        return np.asarray((values != self.column.shift) & ~np.isnan(values))
 
     def completed(self, series: Any) -> Column:
         return self.recognize(Sample.of(series)) or self.column

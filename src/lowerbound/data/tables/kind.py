@@ -27,6 +27,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
+from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import pixels
@@ -61,6 +62,11 @@ class ColumnarKind(DataKind):
         units = encode_columns(values, schema.columns, schema.missing)
         inside, observed = without_nan(units, schema.missing)
         return torch.from_numpy(inside), observed
+
+    def unseen(self, schema: Schema, raw: Any, observed: Tensor | None) -> Tensor | None:
+        seen = None if observed is None else observed.numpy()
+        found = unseen_cells(raw, schema.columns, seen, by_name=self.named_columns)
+        return None if found is None else torch.from_numpy(found)
 
     def values(self, schema: Schema, raw: Any) -> Array:
         values = table_values(raw, schema.columns, by_name=self.named_columns)

@@ -1,0 +1,126 @@
+r"""Distances of rows of a table to normal rows, without the model.
+
+Columns of skewed positive numbers are replaced by log(1 + x), then every coordinate is divided by
+its standard deviation. With y the transformed row,
+
+.. math::
+    \text{neighbors: } \|y - y_{(k)}\| \qquad
+    \text{Mahalanobis: } \sqrt{(y - \mu)^\top (\Sigma + \rho I)^{-1} (y - \mu)}
+
+where y_(k) is the k-th nearest normal row, and mu and Sigma are the mean and the covariance of the
+normal rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import linalg, stats
+from scipy.spatial import cKDTree
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.duplicates import same_rows
+
+SKEWED = 1.0  # skewness above which positive numbers are replaced by their logarithm
+RIDGE = 0.01  # rho, in variances of a standardized coordinate
+MOST_NUMBERS = 2_000  # coordinates; a covariance of more takes too long
+TREE_NUMBERS = 8  # coordinates up to which a tree finds neighbors faster than all distances
+TABLE_OF_DISTANCES = 2**22  # numbers, 32 MB
+LEAF = 64
+
+
+@dataclass(frozen=True)
+class InputSpace:
+    """Normal rows in standardized coordinates, and their covariance.
+
+    Attributes:
+        skewed: 1 for coordinates that are replaced by their logarithm, else 0, (numbers,).
+        mean, deviation: of the replaced coordinates, (numbers,); an infinite deviation leaves out
+            a constant one.
+        rows: the normal rows, standardized, (rows, numbers).
+        whitening: W with (Sigma + rho I)^-1 = W W^T, (numbers, numbers); (0, 0) above
+            ``MOST_NUMBERS``.
+    """
+
+    skewed: Array
+    mean: Array
+    deviation: Array
+    rows: Array
+    whitening: Array
+
+    @classmethod
+    def of(cls, row: Array) -> InputSpace:
+        """The space of normal rows, (rows, numbers)."""
+        skewed = _skewed(row)
+        unskewed = _unskewed(row, skewed)
+        deviation = unskewed.std(0)
+        deviation = np.where(deviation > 0, deviation, np.inf)
+        mean = unskewed.mean(0)
+        standard = (unskewed - mean) / deviation
+        return cls(skewed.astype(np.float64), mean, deviation, standard, _whitening(standard))
+
+    @property
+    def has_mahalanobis(self) -> bool:
+        """Whether there are few enough coordinates for a covariance."""
+        return len(self.whitening) > 0
+
+    def neighbors(self, row: Array, k: int) -> Array:
+        """Distance of each row to its k-th nearest normal row, (rows,); equal rows are searched
+        once.
+
+        Args:
+            row: (rows, numbers).
+            k: at most the number of normal rows.
+        """
+        standard = np.ascontiguousarray(self._standard(row))
+        same = same_rows(standard) if len(standard) > 1 else None
+        found = _nearest(self.rows, standard if same is None else standard[same[0]], k)
+        return found if same is None else found[same[1]]
+
+    def mahalanobis(self, row: Array) -> Array:
+        """Distance of each row to the mean of the normal rows, (rows,)."""
+        return np.asarray(np.linalg.norm(self._standard(row) @ self.whitening, axis=1))
+
+    def _standard(self, row: Array) -> Array:
+        return np.asarray((_unskewed(row, self.skewed > 0) - self.mean) / self.deviation)
+
+
+def _skewed(row: Array) -> Array:
+    """Mask of the coordinates of skewed positive numbers with more than two values, (numbers,)."""
+    found = (row.min(0) >= 0) & (row.std(0) > 0)
+    found &= np.array([len(np.unique(column)) > 2 for column in row.T], dtype=bool)
+    found[found] = stats.skew(row[:, found]) > SKEWED
+    return np.asarray(found)
+
+
+def _unskewed(row: Array, skewed: Array) -> Array:
+    """log(1 + x) of the skewed coordinates; negative numbers are mirrored: -log(1 - x)."""
+    return np.where(skewed, np.sign(row) * np.log1p(np.abs(row)), row)
+
+
+def _whitening(standard: Array) -> Array:
+    numbers = standard.shape[1]
+    if numbers > MOST_NUMBERS:
+        return np.zeros((0, 0))
+    covariance = standard.T @ standard / len(standard) + RIDGE * np.eye(numbers)
+    factor = linalg.cholesky(covariance, lower=True)
+    inverse = linalg.solve_triangular(factor, np.eye(numbers), lower=True)
+    return np.asarray(inverse.T)
+
+
+def _nearest(known: Array, rows: Array, k: int) -> Array:
+    """Distance of each row to the k-th nearest known row, (rows,)."""
+    if known.shape[1] <= TREE_NUMBERS:
+        tree = cKDTree(known, LEAF)
+        return np.asarray(tree.query(rows, k=[k], workers=torch.get_num_threads())[0][:, 0])
+    at_once = max(1, TABLE_OF_DISTANCES // len(known))
+    to, length = torch.from_numpy(known), torch.from_numpy(np.square(known).sum(1))
+    found = []
+    for part in torch.from_numpy(rows).split(at_once):
+        # |x|^2 is added afterwards: it does not change which row is the k-th nearest
+        table = torch.addmm(length, part, to.T, alpha=-2)
+        kth = table.amin(1) if k == 1 else table.topk(k, 1, largest=False).values[:, -1]
+        found.append((kth + part.square().sum(1)).clamp_min(0).sqrt())
+    return torch.cat(found).numpy() if found else np.zeros(0)

@@ -1,0 +1,268 @@
+r"""Normal rows with which new rows are compared: all anomaly scores, and their combination.
+
+Besides the scores of the model (``scores``), tables have three: two distances without the model,
+"neighbors" and "mahalanobis" (``input_space``), and the cost of values that the fit did not see,
+"unseen" (``unseen``). No score is best everywhere, so the default adds up rarities:
+
+.. math:: \text{combined: } \sum_c w_c r_c, \qquad r_c = -\log p_c(s_c(x)),
+
+where p_c is the share of normal rows that score at least as high (Fisher's method to combine
+tests), and w_c are the ``Votes``. The two scores in nats are strongly related and share one vote.
+The cost of a value that the fit did not see is already -log p. It has as many votes as all others,
+because the others treat its cell as missing. No labels are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.duplicates import same_rows
+from lowerbound.errors import DataError, UnsupportedError, unknown
+from lowerbound.inference.anomaly.input_space import MOST_NUMBERS, InputSpace
+from lowerbound.inference.anomaly.scores import RawScores
+from lowerbound.inference.anomaly.tails import UpperTail
+
+IN_NATS = ("bound", "reconstruction")
+SCORES = ("combined", *IN_NATS, "latent", "neighbors", "mahalanobis", "unseen")
+NEIGHBORS = 5  # k of the latent score
+MANY = 20  # k of the distances without the model if anomalies, which may be near another, are known
+MOST_REFERENCES = 5_000  # reference rows that are kept
+MOST_DIRECTIONS = 32  # of the nearest-neighbor search; with more the tree visits every leaf
+LEAF = 64  # rows in a leaf of the tree; smaller leaves are slower in so many directions
+
+
+@dataclass(frozen=True)
+class Votes:
+    """How the combined score is made.
+
+    Attributes:
+        weights: of each component.
+        inputs: k of the distances without the model; 0: there are none of these.
+    """
+
+    weights: Mapping[str, float]
+    inputs: int = 0
+
+
+OF_CODES = Votes({"nats": 1, "latent": 1})
+OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1, "unseen": 3}, inputs=1)
+OF_PICTURES = Votes({"nats": 1})
+"""For pictures, because distances by the deviation of each pixel are not useful."""
+
+AMONG_ANOMALIES = Votes({"bound": 1, "latent": 1})
+"""If anomalies were fitted on, because those are reconstructed too."""
+
+ROWS_AMONG_ANOMALIES = Votes(
+    {"bound": 1, "neighbors": 1, "mahalanobis": 1, "unseen": 3}, inputs=MANY
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Scores and decoded positions of normal rows, with which new rows are compared.
+
+    Attributes:
+        tails: upper tail of each component of the model.
+        places: decoded mean codes of reference rows, in standard deviations along
+            ``directions``, (rows, directions).
+        shift, scale: standardize the coordinates of a row, (numbers,).
+        directions: (numbers, directions), orthonormal columns.
+        neighbors: k of the latent score.
+        votes: how the combined score is made.
+        inputs: the normal rows themselves; None without a score of them.
+        costs: nats of a value that the fit did not see, (columns,); None without that score.
+    """
+
+    tails: Mapping[str, UpperTail]
+    places: Array
+    shift: Array
+    scale: Array
+    directions: Array
+    neighbors: int = NEIGHBORS
+    votes: Votes = OF_CODES
+    inputs: InputSpace | None = None
+    costs: Array | None = None
+
+    @classmethod
+    def of(
+        cls,
+        raw: RawScores,
+        fresh: RawScores | None = None,
+        neighbors: int = NEIGHBORS,
+        votes: Votes = OF_CODES,
+        unseen: Array | None = None,
+    ) -> Reference:
+        """The reference by the raw scores of normal rows.
+
+        Args:
+            raw: of training rows, which are the neighbors.
+            fresh: of held-out normal rows, for the tails of scores in nats, because a model gives
+                its training rows higher bounds; None: use ``raw``. Distances are to other rows, so
+                training rows give no bias there.
+            neighbors: k of the latent score; at most the number of other rows.
+            votes: how the combined score is made.
+            unseen: nats of a value that the training rows do not have, (columns,); None: not
+                scored.
+
+        Raises:
+            DataError: fewer than two rows.
+        """
+        if len(raw) < 2:
+            raise DataError(f"a reference takes at least 2 normal rows, and there are {len(raw)}")
+        index = _spread(len(raw))
+        shift, scale = _moments(raw.row)
+        standard = (raw.place - shift) / scale
+        directions = _directions(standard)
+        k = min(neighbors, len(index) - 1)
+        bare = cls({}, standard[index] @ directions, shift, scale, directions, k, votes)
+        # each reference row is its own nearest neighbor, so k + 1 neighbors are needed
+        found = bare._nats_and_way(raw.rows(index), k + 1)
+        if fresh is not None:
+            nats = bare._nats_and_way(fresh, k)
+            found |= {name: scores for name, scores in nats.items() if name in IN_NATS}
+        if votes.inputs:
+            rows = raw.row if fresh is None else np.concatenate([raw.row, fresh.row])
+            rows = rows[_spread(len(rows))]
+            bare = replace(bare, inputs=InputSpace.of(rows))
+            found |= bare._of_inputs(rows, itself=True)
+        return replace(
+            bare, costs=unseen, tails={name: UpperTail.of(scores) for name, scores in found.items()}
+        )
+
+    def components(self, raw: RawScores) -> dict[str, Array]:
+        """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
+        found = self._nats_and_way(raw, self.neighbors) | self._of_inputs(raw.row)
+        if self.costs is not None:
+            cells = np.zeros((len(raw), len(self.costs))) if raw.unseen is None else raw.unseen
+            found |= {"unseen": cells @ self.costs}
+        weights = self.votes.weights
+        votes = [(weights[name], self._vote(name, found)) for name in weights]
+        combined = [weight * vote for weight, vote in votes if vote is not None]
+        return {"combined": np.sum(combined, axis=0), **found}
+
+    def scores(self, raw: RawScores, kind: str = "combined") -> Array:
+        """One of the scores, (rows,).
+
+        Raises:
+            OptionError, UnsupportedError: as for ``check``.
+        """
+        self.check(kind)
+        return self.components(raw)[kind]
+
+    def check(self, kind: str) -> None:
+        """Raise an error if the model does not have this score.
+
+        Raises:
+            OptionError: there is no score of that name.
+            UnsupportedError: the model or the data does not have it.
+        """
+        check_score(kind)
+        if (
+            kind == "combined"
+            or kind in self.tails
+            or (kind == "unseen" and self.costs is not None)
+        ):
+            return
+        if kind == "bound":
+            raise UnsupportedError(
+                "the model has no prior and so no bound: take the score 'reconstruction', "
+                "'latent' or 'combined'"
+            )
+        raise UnsupportedError(
+            f"the score {kind!r} is for tables that the detector was fitted to by this version "
+            f"(and 'mahalanobis' for at most {MOST_NUMBERS:,} coordinates): take 'combined'"
+        )
+
+    def _vote(self, name: str, found: Mapping[str, Array]) -> Array | None:
+        """The rarity of a component, or of both in nats; None if the model does not have it."""
+        names = IN_NATS if name == "nats" else (name,)
+        # the cost of new values is a rarity itself
+        rare = [
+            found[each] if each == "unseen" else self.tails[each](found[each])
+            for each in names
+            if each in found
+        ]
+        return np.asarray(np.mean(rare, axis=0)) if rare else None
+
+    def _nats_and_way(self, raw: RawScores, k: int) -> dict[str, Array]:
+        """The components by the model in their own units."""
+        found = {} if raw.bound is None else {"bound": raw.bound}
+        return {**found, "reconstruction": raw.reconstruction, "latent": self._way(raw, k)}
+
+    def _of_inputs(self, row: Array, itself: bool = False) -> dict[str, Array]:
+        """The distances without the model; ``itself``: the rows are the normal rows."""
+        space = self.inputs
+        if space is None:
+            return {}
+        k = min(self.votes.inputs, len(space.rows) - 1) + itself
+        found = {"neighbors": space.neighbors(row, k)}
+        return found | ({"mahalanobis": space.mahalanobis(row)} if space.has_mahalanobis else {})
+
+    def _way(self, raw: RawScores, k: int) -> Array:
+        """Distance to the k-th nearest reference row through the codes, in deviations, (rows,)."""
+        own = np.square((raw.row - raw.place) / self.scale).sum(1)
+        standard = (raw.place - self.shift) / self.scale
+        inside = standard @ self.directions
+        return np.asarray(np.sqrt(own + np.square(self._distance(inside, k))))
+
+    def _distance(self, inside: Array, k: int) -> Array:
+        """Distance to the k-th nearest reference row along ``directions``, (rows,); equal rows are
+        searched once."""
+        same = same_rows(np.ascontiguousarray(inside))
+        distinct = inside if same is None else inside[same[0]]
+        tree = cKDTree(self.places, LEAF)
+        near, _ = tree.query(distinct, k=[k], workers=torch.get_num_threads())
+        found: Array = near[:, 0]
+        return found if same is None else found[same[1]]
+
+
+def votes_for(dataset: Dataset, clean: bool = True) -> Votes:
+    """How the combined score is made.
+
+    Args:
+        dataset: rows of the kind that is scored.
+        clean: whether no anomalies were fitted on.
+    """
+    if dataset.schema.columns:
+        return OF_ROWS if clean else ROWS_AMONG_ANOMALIES
+    if not clean:
+        return AMONG_ANOMALIES
+    return OF_PICTURES if dataset.schema.data_kind.pictures else OF_CODES
+
+
+def check_score(kind: str) -> None:
+    """Raise an error for an unknown score.
+
+    Raises:
+        OptionError: the message suggests the nearest name.
+    """
+    if kind not in SCORES:
+        raise unknown("score", kind, SCORES)
+
+
+def _spread(rows: int) -> Array:
+    """At most ``MOST_REFERENCES`` row numbers, evenly spaced."""
+    return np.asarray(np.linspace(0, rows - 1, min(rows, MOST_REFERENCES)).round().astype(int))
+
+
+def _moments(row: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each number; an infinite deviation excludes a constant one."""
+    scale = row.std(0)
+    return row.mean(0), np.where(scale > 0, scale, np.inf)
+
+
+def _directions(standard: Array) -> Array:
+    """The leading principal directions, (numbers, directions); the axes if there are few."""
+    numbers = standard.shape[1]
+    if numbers <= MOST_DIRECTIONS:
+        return np.eye(numbers)
+    rows = torch.from_numpy(standard[: 4 * MOST_REFERENCES])
+    _, leading = torch.linalg.eigh(rows.T @ rows)
+    return np.asarray(leading[:, -MOST_DIRECTIONS:].numpy())

@@ -1,0 +1,68 @@
+"""Distances without the model, against scikit-learn and scipy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist, mahalanobis
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+
+from lowerbound.inference.anomaly import input_space
+from lowerbound.inference.anomaly.input_space import RIDGE, InputSpace
+
+Array = np.ndarray[Any, Any]
+
+
+def rows(numbers: int, count: int = 200, seed: int = 0) -> Array:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, numbers)) @ rng.normal(size=(numbers, numbers))
+
+
+@pytest.mark.parametrize("numbers", [3, 20])  # by a tree, by all distances
+@pytest.mark.parametrize("k", [1, 5])
+def test_neighbors_are_those_of_scikit_learn(numbers: int, k: int) -> None:
+    known, new = rows(numbers), rows(numbers, 50, seed=1)
+    scaler = StandardScaler().fit(known)
+    search = NearestNeighbors(n_neighbors=k).fit(scaler.transform(known))
+    expected = search.kneighbors(scaler.transform(new))[0][:, -1]
+    found = InputSpace.of(known).neighbors(np.concatenate([new, new]), k)
+    np.testing.assert_allclose(found, np.tile(expected, 2), rtol=1e-9)
+
+
+def test_parts_of_the_table_of_distances_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, new = rows(20), rows(20, 50, seed=1)
+    whole = InputSpace.of(known).neighbors(new, 3)
+    monkeypatch.setattr(input_space, "TABLE_OF_DISTANCES", 7 * len(known))
+    np.testing.assert_allclose(InputSpace.of(known).neighbors(new, 3), whole, rtol=1e-12)
+
+
+def test_mahalanobis_is_that_of_scipy() -> None:
+    known, new = rows(6), rows(6, 20, seed=1)
+    standard = StandardScaler().fit(known)
+    covariance = np.cov(standard.transform(known), rowvar=False, ddof=0) + RIDGE * np.eye(6)
+    inverse = np.linalg.inv(covariance)
+    expected = [mahalanobis(row, np.zeros(6), inverse) for row in standard.transform(new)]
+    np.testing.assert_allclose(InputSpace.of(known).mahalanobis(new), expected, rtol=1e-9)
+
+
+def test_skewed_positive_numbers_are_compared_by_their_logarithms() -> None:
+    rng = np.random.default_rng(0)
+    bytes_sent, bit = np.exp(rng.normal(5, 3, 300)), (rng.random(300) < 0.05).astype(float)
+    known = np.stack([bytes_sent, bit, rng.normal(size=300), np.full(300, 7.0)], axis=1)
+    space = InputSpace.of(known)
+    np.testing.assert_array_equal(space.skewed, [1, 0, 0, 0])
+    logs = known[:, :3].copy()
+    logs[:, 0] = np.log1p(logs[:, 0])
+    new = np.array([[-3.0, 1.0, 0.0, 9.0]])
+    turned = (np.array([[-np.log1p(3.0), 1.0, 0.0]]) - logs.mean(0)) / logs.std(0)
+    apart = cdist(turned, (logs - logs.mean(0)) / logs.std(0))
+    np.testing.assert_allclose(space.neighbors(new, 2), np.sort(apart, axis=1)[:, 1])
+
+
+def test_too_many_coordinates_have_no_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_space, "MOST_NUMBERS", 5)
+    assert not InputSpace.of(rows(6)).has_mahalanobis
+    assert InputSpace.of(rows(5)).has_mahalanobis

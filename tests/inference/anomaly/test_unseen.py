@@ -1,0 +1,110 @@
+"""Values that the fit did not see: their cells, their costs, and that they always count."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound import VAEDetector
+from lowerbound.data import load
+from lowerbound.data.dataset import joined
+from lowerbound.inference.anomaly.planted import with_planted_cells
+from lowerbound.inference.anomaly.unseen import unseen_costs
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:column"),
+    pytest.mark.filterwarnings("ignore:no variation"),
+]
+
+
+def people(count: int = 200, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    size = rng.normal(size=count)
+    return pd.DataFrame(
+        {
+            "size": size,
+            "weight": 2 * size + 0.3 * rng.normal(size=count),
+            "city": rng.choice(["Bonn", "Ulm", "Wien"], count),
+            "rooms": rng.integers(1, 6, count),
+            "country": "DE",
+            "floor": 1,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def detector() -> VAEDetector:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return VAEDetector(epochs=3, random_state=0).fit(people())
+
+
+def test_the_cells_are_found_and_missing_ones_are_not_among_them() -> None:
+    known = load(people())
+    new = people(6, seed=1)
+    new.loc[0, "city"], new.loc[1, "rooms"] = "Graz", 9
+    new.loc[2, "country"], new.loc[3, "floor"] = "AT", 2
+    new.loc[4, "city"] = None
+    rows = load(new, schema=known.schema)
+    assert rows.unseen is not None
+    names = [column.name for column in known.schema.columns]
+    found = {(int(row), names[column]) for row, column in rows.unseen.nonzero()}
+    assert found == {(0, "city"), (1, "rooms"), (2, "country"), (3, "floor")}
+    assert load(people(6, seed=1), schema=known.schema).unseen is None
+    subset = rows.subset([3, 5]).unseen
+    assert subset is not None
+    assert subset[:, names.index("floor")].tolist() == [True, False]
+    both = joined([known, rows]).unseen
+    assert both is not None
+    assert (len(both), int(both.sum())) == (206, 4)
+
+
+def test_costs_are_those_of_good_and_turing() -> None:
+    frame = pd.DataFrame({"a": [*"xxyyzzuvw"], "b": [1.0, 2, 3, 4, 5, 6, 7, 8, 9.5], "c": "k"})
+    frame.loc[0, "a"] = None
+    costs = unseen_costs(load(frame, kinds={"a": "categorical", "b": "real"}))
+    # x, u, v and w occur once among 8 cells
+    np.testing.assert_allclose(costs, [np.log(9 / 5), np.log(10), np.log(10)])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("city", "Graz"), ("rooms", 40), ("country", "AT"), ("floor", 2)]
+)
+@pytest.mark.parametrize("contamination", ["clean", "auto"])
+def test_a_new_value_always_raises_the_score(
+    contamination: str, column: str, value: object, detector: VAEDetector
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if contamination == "auto":
+            detector = VAEDetector(contamination="auto", random_state=0).fit(people())
+        new = people(100, seed=2)
+        planted = new.assign(**{column: value})
+        assert (detector.anomaly_score(planted) > detector.anomaly_score(new)).all()
+        assert (detector.predict(planted) == -1).mean() > 0.95
+
+
+def test_a_saved_detector_knows_new_values(tmp_path: Path, detector: VAEDetector) -> None:
+    detector.save(tmp_path / "m.lb")
+    new = people(20, seed=3).assign(city="Graz")
+    again = VAEDetector.load(tmp_path / "m.lb")
+    pd.testing.assert_frame_equal(again.components(new), detector.components(new))
+    assert (detector.components(new)["unseen"] == detector.reference_.costs[2]).all()
+
+
+def test_planted_rows_have_usual_cells() -> None:
+    frame = people(300).assign(city=None)
+    frame.loc[::2, "city"] = "Ulm"
+    frame.loc[::3, "city"] = "Wien"
+    rows = load(frame)
+    planted = with_planted_cells(rows, 0)
+    assert planted.observed is not None
+    assert rows.observed is not None
+    for column in range(rows.x.shape[1]):
+        assert set(planted.x[:, column].tolist()) <= set(rows.x[:, column].tolist())
+    changed = (planted.x != rows.x) | (planted.observed != rows.observed)
+    assert 0.15 < float(changed.float().mean()) < 0.45
