@@ -8,6 +8,7 @@ from functools import cached_property
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 from lowerbound.data.columns.values import Level
@@ -34,8 +35,11 @@ class Column:
         format: the ``strptime`` format of a datetime column; "ISO8601" for ISO text of several
             lengths and for dates that are not text; None: an older schema without a format, whose
             text is parsed cell by cell.
-        notation: how numbers are written as text; None: they are plain, or no text.
         round_to: every date is a multiple of these seconds, 86,400 for days; 0: unknown.
+        notation: how numbers are written as text; None: they are plain, or no text.
+        lattice: the numbers or dates that drawn values are rounded to; None: unknown.
+        observed: smallest and largest fitted value, in original units, dates in seconds; None:
+            unknown, or levels.
 
     Raises:
         OptionError: the kind is unknown, or the format is invalid.
@@ -56,6 +60,8 @@ class Column:
     round_to: int = 0
     notation: Notation | None = None
     frame_dtype: str = ""
+    lattice: Lattice | None = None
+    observed: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:

@@ -19,7 +19,7 @@ from lowerbound.data.columns.unmodeled import NAMES_ROWS
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
-from lowerbound.data.synthetic.lattice import Lattice
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
 DETAIL = "form"  # key in the details of a schema
@@ -75,10 +75,9 @@ class ColumnForm:
         if column.levels:
             unused = set(range(len(column.levels))) - set(values[~np.isnan(values)].astype(int))
             return replace(form, unused=tuple(sorted(unused)))
-        lattice = Lattice.of(values, column.dtype)
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        low, high = column.observed or (None, None)
         text = form.dtype in ("object", "str", "string") and not column.rules.has_format
-        return replace(form, lattice=lattice, low=low, high=high, text=text)
+        return replace(form, lattice=column.rules.lattice, low=low, high=high, text=text)
 
     @classmethod
     def _of_type(cls, series: Any) -> ColumnForm:
@@ -298,16 +297,15 @@ def _from_column(column: Column) -> ColumnForm:
     dtype = "object" if column.dtype == "str" else column.dtype
     if column.rules.has_format:
         dtype = column.dtype if column.format in (None, ISO) else "object"
-    return ColumnForm(column.name, dtype, lattice=_lattice(column))
+    low, high = column.observed or (None, None)
+    return ColumnForm(column.name, dtype, lattice=_lattice(column), low=low, high=high)
 
 
 def _lattice(column: Column) -> Lattice:
-    """The resolution that a column tells: whole numbers, or the digits of its notation."""
+    """The resolution that a column tells; an older one may tell it by the digits of its notation."""
     if column.levels:
         return Lattice()
-    if column.rules.whole:
-        return Lattice(1.0)
-    if column.notation is None:
-        return Lattice()
+    if column.rules.lattice.step or column.notation is None:
+        return column.rules.lattice
     decimals = column.notation.decimals
     return Lattice(10.0**-decimals, decimals=decimals)

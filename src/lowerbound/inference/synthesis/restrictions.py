@@ -12,7 +12,7 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.data.synthetic.form import ColumnForm, TableForm
-from lowerbound.data.synthetic.lattice import Lattice
+from lowerbound.data.columns.lattice import Lattice
 
 AT_MOST, BELOW = 1, 2  # entries of the order of two columns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowerbound.data.synthetic.lattice import Lattice
+from lowerbound.data.columns.lattice import Lattice
 
 
 @pytest.mark.parametrize(
