@@ -105,7 +105,7 @@ class Schema:
 
     @property
     def for_other_rows(self) -> Schema:
-        """The schema for given rows, whose values need not be on the lattices of the fitted ones."""
+        """The schema for given rows, whose values may lie off the lattices of the fitted ones."""
         free = tuple(replace(column, lattice=None, observed=None) for column in self.columns)
         return replace(self, columns=free)
 

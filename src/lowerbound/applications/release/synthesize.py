@@ -38,6 +38,12 @@ class SynthesizeRequest(ModelRequest):
         "columns are drawn",
         metavar="FILE",
     )
+    beyond_range: bool = option(
+        False,
+        "let drawn numbers and dates leave the range of the fitted rows; a model of lowerbound "
+        "synthesizer never leaves it",
+    )
+    complete: bool = option(False, "draw no missing cells")
     seed: int = option(0, "of the draws")
 
 
@@ -69,7 +75,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_table(path)
-    source = TableSource(fitted)
+    source = TableSource(fitted, request.beyond_range, request.complete)
     blocks, count, names = _blocks(request, source)
     done = 0
     with columnar(path, TextForm.of(fitted.schema)) as file:

@@ -178,7 +178,7 @@ class ColumnKind:
         return Lattice(1.0) if self.whole else Lattice()
 
     def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
-        """Quantiles (shares, rows) of draws (draws, rows); on a lattice, each is one of the draws."""
+        """Quantiles (shares, rows) of draws (draws, rows); on a lattice, each is a draw."""
         return value_quantiles(draws, shares, self.lattice.step > 0)
 
     def coordinates(self, values: Array) -> Array:

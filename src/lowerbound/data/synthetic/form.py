@@ -14,12 +14,12 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.dates import ISO
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.levels import NAMES_SHARE
 from lowerbound.data.columns.unmodeled import NAMES_ROWS
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
-from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
 DETAIL = "form"  # key in the details of a schema
@@ -199,6 +199,13 @@ class TableForm:
             return from_mapping(cls, schema.details[DETAIL])
         return cls(tuple(_from_column(column) for column in schema.columns))
 
+    @property
+    def without_ranges(self) -> TableForm:
+        """The form of rows whose numbers and dates may leave the range of the fitted ones."""
+        return replace(
+            self, columns=tuple(replace(each, low=None, high=None) for each in self.columns)
+        )
+
     def on(self, schema: Schema) -> Schema:
         """The schema with this form in its details."""
         return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
@@ -302,7 +309,7 @@ def _from_column(column: Column) -> ColumnForm:
 
 
 def _lattice(column: Column) -> Lattice:
-    """The resolution that a column tells; an older one may tell it by the digits of its notation."""
+    """The resolution of a column; an older column may tell it by the digits of its notation."""
     if column.levels:
         return Lattice()
     if column.rules.lattice.step or column.notation is None:
