@@ -36,7 +36,7 @@ from lowerbound.applications.io.conditions import (
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.row_files import EventFiles, RowFiles, row_files
-from lowerbound.applications.io.sentences import about_exact, about_explained
+from lowerbound.applications.io.sentences import about_complete_rows, about_exact, about_explained
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
@@ -191,6 +191,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
             refined=not request.mean,
         )
     x = made.mean if request.mean else made.x
+    if not x.isnan().any() and (note := about_complete_rows(fitted.schema)):
+        reporter.say(note)
     return _written("samples", files, path, fitted, x, label, mean=request.mean)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.schema import Schema
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
@@ -62,6 +63,19 @@ def about_predicted(found: Mapping[str, RegressionQuality]) -> list[str]:
         f"{quality.covered:.1%}"
         for name, quality in found.items()
     ]
+
+
+def about_complete_rows(schema: Schema) -> str:
+    """What to know of drawn rows without missing cells; "": the fitted rows had none either."""
+    gaps = {column.name: column.missing_share for column in schema.modeled if column.missing_share}
+    if not gaps:
+        return ""
+    name = max(gaps, key=lambda each: gaps[each])
+    return (
+        f"no drawn cell is missing, although {gaps[name]:.0%} of the fitted cells of column "
+        f"{name!r} are: this model does not learn which cells are missing; a model of lowerbound "
+        "synthesizer does"
+    )
 
 
 def about_exact(share: float) -> str:

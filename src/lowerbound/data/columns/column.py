@@ -40,6 +40,7 @@ class Column:
         lattice: the numbers or dates that drawn values are rounded to; None: unknown.
         observed: smallest and largest fitted value, in original units, dates in seconds; None:
             unknown, or levels.
+        missing_share: share of the fitted rows that have no value.
 
     Raises:
         OptionError: the kind is unknown, or the format is invalid.
@@ -62,6 +63,7 @@ class Column:
     frame_dtype: str = ""
     lattice: Lattice | None = None
     observed: tuple[float, float] | None = None
+    missing_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:

@@ -14,7 +14,13 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.values import finite_numbers, numbers, refuse, value_quantiles
+from lowerbound.data.columns.values import (
+    finite_numbers,
+    missing,
+    numbers,
+    refuse,
+    value_quantiles,
+)
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:  # names for annotations: every column holds its kind
@@ -97,16 +103,16 @@ class ColumnKind:
         return self.column
 
     def settled(self, series: Any) -> Column:
-        """The fitted column with the resolution and the range of its values; levels have none."""
-        if self.column.levels:
-            return self.column
-        values = self.read(series)
-        present = values[~np.isnan(values)]
-        if not len(present):
-            return self.column
-        lattice = Lattice.of(present, self.column.dtype)
+        """The fitted column with its share of missing cells, and the resolution and the range of
+        its values; levels have none."""
+        gone = missing(series)
+        column = replace(self.column, missing_share=float(gone.mean()))
+        if column.levels or gone.all():
+            return column
+        present = self.read(series)[~gone]
+        lattice = Lattice.of(present, column.dtype)
         return replace(
-            self.column, lattice=lattice, observed=(float(present.min()), float(present.max()))
+            column, lattice=lattice, observed=(present.min().item(), present.max().item())
         )
 
     # Conversion to model units and back

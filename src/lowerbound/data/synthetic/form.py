@@ -14,7 +14,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.dates import ISO
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
-from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.lattice import EXACT, Lattice
 from lowerbound.data.columns.levels import NAMES_SHARE
 from lowerbound.data.columns.unmodeled import NAMES_ROWS
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
@@ -215,9 +215,7 @@ class TableForm:
         whole = {
             each.name: frame[each.name].astype("Int64")
             for each in self.columns
-            if each.lattice.step
-            and not each.lattice.decimals
-            and frame[each.name].dtype.kind == "f"
+            if each.lattice.step and not each.lattice.decimals and _holds_whole(frame[each.name])
         }
         return frame.assign(**whole) if whole else frame
 
@@ -241,6 +239,14 @@ class TableForm:
                 own = np.full(rows, 0.0 if column is None or column.levels else column.shift)
             cells[form.name] = form.series(column, own, first)
         return pd.DataFrame(cells)
+
+
+def _holds_whole(cells: Any) -> bool:
+    """Whether floats are whole numbers that integers can represent, or missing."""
+    if cells.dtype.kind != "f":
+        return False
+    present = cells[cells.notna()]
+    return bool(((present == np.rint(present)) & (np.abs(present) < EXACT)).all())
 
 
 def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -> dict[str, Hint]:

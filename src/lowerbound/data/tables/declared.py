@@ -26,6 +26,7 @@ from lowerbound.data.columns.bounded import BoundedKind
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import HINT_FIELDS
 from lowerbound.data.columns.kind import ColumnKind
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import is_range
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -69,12 +70,15 @@ def declared_schema(columns: Mapping[str, Mapping[str, Any]], label: str | None 
 
 
 def _in_range(column: Column, said: Mapping[str, Any]) -> Column:
-    """The column with the declared range; the grid of the rows made here says nothing."""
+    """The column with the declared range, and the grid that ``whole`` tells; the rows that were
+    made here tell neither."""
+    column = replace(column, missing_share=0.0)
     if column.levels:
         return column
     low, high = _range(said)
     values = [low, high] if said.get("atom") is None else [low, high, float(said["atom"])]
-    return replace(column, lattice=None, observed=(min(values), max(values)))
+    lattice = Lattice(1.0) if said.get("whole") else None
+    return replace(column, lattice=lattice, observed=(min(values), max(values)))
 
 
 def _range(said: Mapping[str, Any]) -> tuple[float, float]:
