@@ -68,7 +68,9 @@ class ColumnFiles(RowFiles):
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         frame = self.frame(x, rounded)
         if rounded and path.suffix.lower() == CSV:
-            frame = TableForm.of(self.schema).spelled(frame)
+            # pandas reads whole numbers beside empty cells as floats
+            gaps = [column.name for column in self.schema.columns if column.missing_share]
+            frame = frame.assign(**TableForm.of(self.schema).spelled(frame)[gaps])
         return self._table(path, {**{name: frame[name] for name in frame}, **extra}, rounded)
 
     def _table(self, path: Path, named: Mapping[str, Any], rounded: bool) -> Files:
