@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import check_format
@@ -12,7 +13,7 @@ from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 from lowerbound.data.columns.values import Level
-from lowerbound.errors import unknown
+from lowerbound.errors import OptionError, unknown
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Column:
         missing_share: share of the fitted rows that have no value.
 
     Raises:
-        OptionError: the kind is unknown, or the format is invalid.
+        OptionError: the kind is unknown, or the format or the range is invalid.
     """
 
     name: str
@@ -70,6 +71,8 @@ class Column:
             raise unknown(f"kind of column {self.name!r}:", self.kind, COLUMN_KINDS)
         if self.format is not None:
             check_format(self.format)
+        if self.observed is not None and not -inf < self.observed[0] <= self.observed[1] < inf:
+            raise OptionError(f"column {self.name!r}: {self.observed} is not a range of numbers")
 
     @cached_property
     def rules(self) -> ColumnKind:
