@@ -328,7 +328,7 @@ def test_the_card_of_a_model_without_training_says_so() -> None:
     done = replace(fitted(model="pca"), history=History())
     card = model_card("m", done)
     assert "closed form" in card
-    assert "Not measured" in card
+    assert "The bound was not measured" in card
 
 
 KILLER = """

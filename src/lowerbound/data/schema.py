@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +102,12 @@ class Schema:
     def text_dialect(self) -> Dialect | None:
         """What the user said of how tables are written, which holds for later files too."""
         return None if self.dialect is None else self.dialect.for_others
+
+    @property
+    def for_other_rows(self) -> Schema:
+        """The schema for given rows, whose values may lie off the lattices of the fitted ones."""
+        free = tuple(replace(column, lattice=None, observed=None) for column in self.columns)
+        return replace(self, columns=free)
 
     @property
     def summary(self) -> str:

@@ -119,6 +119,7 @@ class TableSynthesizer(FittedEstimator):
         n_samples: int = 1,
         *,
         given: Mapping[str, Any] | None = None,
+        complete: bool = False,
         random_state: Any = None,
     ) -> Any:
         """New rows, like X.
@@ -129,6 +130,8 @@ class TableSynthesizer(FittedEstimator):
             n_samples: how many.
             given: values that columns have in all rows: {"sex": "Female"}. Rows are drawn from the
                 model conditioned on them; none is drawn and rejected.
+            complete: draw no missing cells; otherwise they are as frequent as in X, and depend on
+                the other columns as there.
             random_state: None uses the estimator's; if that is None too, each call draws anew.
 
         Raises:
@@ -136,7 +139,8 @@ class TableSynthesizer(FittedEstimator):
                 together.
         """
         check_is_fitted(self)
-        source, seed = TableSource(self.fitted_), self._draw_seed(random_state)
+        source = TableSource(self.fitted_, complete=complete)
+        seed = self._draw_seed(random_state)
         if given:
             rows = source.completed(source.given(given), n_samples, seed)
         else:

@@ -19,6 +19,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting.likeness import Likeness
 from lowerbound.fitting.private_fit import (
     neutral_start,
     private_options,
@@ -103,6 +104,7 @@ class FitOptions:
     privacy: PrivacyOptions = field(default_factory=PrivacyOptions)
     prior_fit: PriorFit | None = None
     refiner_fit: RefinerFit | None = None
+    likeness: Likeness | None = None
     release: ReleaseRecord | None = None
 
     @property
@@ -242,7 +244,9 @@ def _decided(
         kind.own_options(chosen.model_options)
     objective = kind.objective if options.objective == AUTO else options.objective
     unrefined = replace(chosen, refiner=None)  # a refiner is trained after the fit
-    made = replace(options, model=unrefined, objective=objective, refiner_fit=None, release=None)
+    made = replace(
+        options, model=unrefined, objective=objective, refiner_fit=None, likeness=None, release=None
+    )
     if options.privacy.private:
         made = replace(made, training=private_options(options.privacy, options.training))
     return made.by_new_names(), kind

@@ -102,7 +102,7 @@ def fit_prior(
     facts = PriorFit(kind, len(latents), sha256, training, **found)
     on_device(made.model.eval(), training.device)
     kept = without_release(made.options)
-    return replace(made, options=replace(kept, prior_fit=facts)), history
+    return replace(made, options=replace(kept, prior_fit=facts, likeness=None)), history
 
 
 def with_untrained_prior(

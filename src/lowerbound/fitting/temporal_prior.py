@@ -101,7 +101,7 @@ def fit_temporal_prior(
     facts = PriorFit(kind, len(clips), sha256, training, **_compared(fitted, own, learning, fresh))
     made.model.eval()
     kept = without_release(made.options)
-    return replace(made, options=replace(kept, prior_fit=facts)), history
+    return replace(made, options=replace(kept, prior_fit=facts, likeness=None)), history
 
 
 def _compared(

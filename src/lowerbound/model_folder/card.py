@@ -101,6 +101,9 @@ def _training(history: History) -> Iterator[str]:
 
 def _quality(fitted: Fitted) -> Iterator[str]:
     history, prior = fitted.history, fitted.options.prior_fit
+    if fitted.options.likeness is not None:
+        yield _sentence(fitted.options.likeness.sentence)
+        yield ""
     if prior is not None:
         yield from _prior(prior)
     if fitted.options.refiner_fit is not None:
@@ -109,7 +112,10 @@ def _quality(fitted: Fitted) -> Iterator[str]:
     if prior is not None:
         bound = "Before this, the lower bound on log p(x) was"
     if history.validation is None:
-        yield "Not measured, because the fit held out no rows. Use `lowerbound evaluate`."
+        yield (
+            "The bound was not measured, because the fit held out no rows. Use `lowerbound "
+            "evaluate`."
+        )
         return
     yield (
         f"{bound} {history.validation:.2f} nats per row, on the rows held "
@@ -154,6 +160,10 @@ def _options(fitted: Fitted) -> Iterator[str]:
     yield f"{fence}json"
     yield options
     yield fence
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _text(name: str) -> str:

@@ -149,9 +149,11 @@ def test_a_schema_without_a_format_reads_cell_by_cell_as_it_did() -> None:
     """As written before columns had a format: these keys are missing."""
     old = load(table(DAYS.dt.strftime("%d/%m/%Y"))).schema.to_mapping()
     for column in old["columns"]:
-        del column["format"], column["round_to"]
+        for later in ("format", "round_to", "lattice", "observed"):
+            del column[later]
     schema = Schema.from_mapping(old)
-    assert schema.columns[0] == Column(**{**vars(schema.columns[0]), "format": None, "round_to": 0})
+    older = {"format": None, "round_to": 0, "lattice": None, "observed": None}
+    assert schema.columns[0] == Column(**{**vars(schema.columns[0]), **older})
     given = ["05/10/2024", "13/10/2024", "2024-10-05", "2024-10-05 10:30:00.5"]
     data = load(table(given), schema=schema)
     expected = pd.to_datetime(pd.Series(given), format="mixed")

@@ -158,3 +158,20 @@ def test_missing_cells_have_their_probability(gone: float) -> None:
     chooser = given(found, [10.0, np.nan])
     values = drawn(chooser, 1, [1 - gone, gone], [(-0.5, 99.5)])
     assert abs(np.isnan(values).mean() - gone) < 0.02
+
+
+def test_complete_rows_have_complete_combinations() -> None:
+    draw = np.random.default_rng(0)
+    city = draw.choice(["Bern", "Wien", "Rome"], 300)
+    land = pd.Series(city).map({"Bern": "Swiss", "Wien": "Austria"})
+    frame = pd.DataFrame({"city": city, "land": land})
+    schema = read_for_synthesis(frame).schema
+    form = TableForm.learn(frame, schema, [], [("city", "land")])
+    cells = [(code - 0.5, code + 0.5) for code in range(3)]
+    for complete in (False, True):
+        found = Restrictions.of(form, schema.modeled, complete)
+        nothing = RowChooser(found, np.full((ROWS, 2), np.nan), np.zeros((ROWS, 2), dtype=bool))
+        names = np.array(schema.modeled[0].levels)[
+            drawn(nothing, 0, [0.3, 0.3, 0.4], cells).astype(int)
+        ]
+        assert ("Rome" in names) != complete

@@ -65,6 +65,35 @@ def test_the_pattern_of_missing_cells(frame: pd.DataFrame, made: pd.DataFrame) -
         assert frame[name].isna().any() == made[name].isna().any(), name
 
 
+def test_missing_cells_depend_on_the_other_columns() -> None:
+    """A column that is missing in 95 % of the rows, and in 80 % of those with a large size; another
+    is missing exactly where that one is."""
+    draw = np.random.default_rng(0)
+    size = draw.normal(size=2_000)
+    gone = draw.random(2_000) > np.where(size > 1, 0.2, 0.02)
+    rare = np.where(gone, np.nan, draw.integers(20, 90, 2_000))
+    test = np.where(gone, None, draw.choice(["a", "b"], 2_000))
+    frame = pd.DataFrame({"size": size, "rare": rare, "test": test})
+    fitted = fit_synthesizer(frame, prior="standard_normal")
+    rows = whole(TableSource(fitted).blocks(4_000))
+    for large in (False, True):
+        real, made = (each[each["size"].gt(1) == large] for each in (frame, rows))
+        assert abs(made["rare"].isna().mean() - real["rare"].isna().mean()) < 0.06, large
+    assert (rows["rare"].isna() == rows["test"].isna()).mean() > 0.98
+    full = whole(TableSource(fitted, complete=True).blocks(1_000))
+    assert full.notna().all(axis=None)
+    assert full["rare"].between(20, 89).all()
+
+
+def test_complete_rows_have_no_missing_cell(source: TableSource) -> None:
+    complete = TableSource(source.fitted, complete=True)
+    rows = whole(complete.blocks(300)).drop(columns="never")
+    assert rows.notna().all(axis=None)
+    given = whole(complete.completed(pd.DataFrame({"city": ["z", None]}), 100))
+    assert given.drop(columns="never").notna().all(axis=None)
+    assert (rows["age"] <= rows["end"]).all()
+
+
 def test_constraints_hold_in_every_row(frame: pd.DataFrame, made: pd.DataFrame) -> None:
     assert (made["age"] <= made["end"]).all()
     pairs = {tuple(pair) for pair in frame[["city", "land"]].to_numpy()}

@@ -210,7 +210,7 @@ def feature_values(rows: Dataset) -> dict[str, list[Any]]:
     schema = rows.schema
     if not schema.columns:
         return {}
-    frame = to_frame(schema, rows.all().filled)
+    frame = to_frame(schema.for_other_rows, rows.all().filled)
     values = {column.name: frame[column.name].tolist() for column in schema.modeled}
     if rows.observed is not None:
         hidden = (~rows.observed).cpu().tolist()

@@ -93,9 +93,10 @@ class RowsCodec(Codec):
         self, file: Container, folder: Path, output: Path, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         exported = exported_for(file, folder)
-        row_files(exported.schema).check(output)
+        files = row_files(exported.schema.for_other_rows)
+        files.check(output)
         x = self.stream.read_rows(file, exported.model, progress)
-        return len(x), row_files(exported.schema).write(output, x, rounded=True)
+        return len(x), files.write(output, x, rounded=True)
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         x, exported = self.coded(request, fitted, reporter)

@@ -35,8 +35,8 @@ from lowerbound.applications.io.conditions import (
 )
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
-from lowerbound.applications.io.row_files import EventFiles, row_files
-from lowerbound.applications.io.sentences import about_exact, about_explained
+from lowerbound.applications.io.row_files import EventFiles, RowFiles, row_files
+from lowerbound.applications.io.sentences import about_complete_rows, about_exact, about_explained
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
@@ -122,6 +122,11 @@ class SampleRequest(ModelRequest):
     steps: int | None = option(
         None, "steps of a draw from a diffusion prior, or of a refiner (default: 20)"
     )
+    within_range: bool = option(
+        False,
+        "set drawn numbers and dates of a table outside the range of the fitted rows to its nearer "
+        "end; a .csv or .parquet file",
+    )
     seed: int = option(0, "seed of the draws")
 
 
@@ -160,6 +165,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     check_rows(fitted, request.number, f"-n {request.number}")
     path = Path(request.output)
     files = row_files(fitted.schema)
+    files = files.within_range() if request.within_range else files
     files.check(path)
     if isinstance(files, EventFiles):
         return _sampled_histories(request, reporter, fitted, files)
@@ -185,7 +191,9 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
             refined=not request.mean,
         )
     x = made.mean if request.mean else made.x
-    return _written("samples", path, fitted, x, label, mean=request.mean)
+    if not x.isnan().any() and (note := about_complete_rows(fitted.schema)):
+        reporter.say(note)
+    return _written("samples", files, path, fitted, x, label, mean=request.mean)
 
 
 def _sampled_histories(
@@ -216,7 +224,7 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
             flag = name.replace("_", "-")
             raise OptionError(f"columns are given without --{flag}: leave it out")
     given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
-    blocks = rows_with_columns(fitted, given, request.number, request.seed)
+    blocks = rows_with_columns(fitted, given, request.number, request.seed, request.within_range)
     form, done = TableForm.of(fitted.schema), 0
     with columnar(path, TextForm.of(fitted.schema)) as file:
         for frame in blocks:
@@ -237,15 +245,22 @@ def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
 
 
 def _written(
-    what: str, path: Path, fitted: Fitted, x: Tensor, label: Tensor | None, *, mean: bool
+    what: str,
+    files: RowFiles,
+    path: Path,
+    fitted: Fitted,
+    x: Tensor,
+    label: Tensor | None,
+    *,
+    mean: bool,
 ) -> RowsReport:
     schema = fitted.schema
     extra = {}
     if label is not None:
         extra[schema.label_column or "label"] = [schema.class_names[i] for i in label.tolist()]
-    files = row_files(schema).write(path, x, rounded=not mean, extra=extra)
+    names = files.write(path, x, rounded=not mean, extra=extra)
     refined = fitted.model.refiner is not None and not mean
-    return RowsReport(what, len(x), mean, refined, **written(files))
+    return RowsReport(what, len(x), mean, refined, **written(names))
 
 
 # encode -------------------------------------------------------------------------------------------
@@ -339,7 +354,8 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     """
     model = require(fitted.model, Decodes, "decode")
     path = Path(request.output)
-    row_files(fitted.schema).check(path)
+    files = row_files(fitted.schema)
+    files.check(path)
     if isinstance(model, Quantizes):
         codes = read_codes(Path(request.codes), numbers_of(model))
         z = vectors_of(model, codes.z)
@@ -352,7 +368,7 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         fitted.model, z, seed=request.seed, condition=condition, refined=request.draw
     )
     x = made.x if request.draw else made.mean
-    return _written("decoded rows", path, fitted, x, label, mean=not request.draw)
+    return _written("decoded rows", files, path, fitted, x, label, mean=not request.draw)
 
 
 def _labels_of(fitted: Fitted, codes: CodeTable, label: str) -> Tensor | None:

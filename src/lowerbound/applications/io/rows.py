@@ -65,6 +65,14 @@ class RowFiles:
 
     # rows -----------------------------------------------------------------------------------------
 
+    def within_range(self) -> RowFiles:
+        """Files of rows whose numbers and dates are set into the range of the fitted rows.
+
+        Raises:
+            OptionError: the rows are not those of a table.
+        """
+        raise OptionError("--within-range is for rows of a table: leave it out")
+
     def check(self, path: Path) -> None:
         """Check the suffix of an output file, before any work is done.
 

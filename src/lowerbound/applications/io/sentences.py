@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.schema import Schema
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
@@ -17,7 +18,6 @@ from lowerbound.evaluation.report.suites import (
     SampleFindings,
 )
 from lowerbound.evaluation.samples.quality import Quality, SampleQuality
-from lowerbound.evaluation.samples.two_sample import TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.regression import RegressionQuality
 from lowerbound.inference.scores import Scores
@@ -62,6 +62,19 @@ def about_predicted(found: Mapping[str, RegressionQuality]) -> list[str]:
         f"{quality.covered:.1%}"
         for name, quality in found.items()
     ]
+
+
+def about_complete_rows(schema: Schema) -> str:
+    """What to know of drawn rows without missing cells; "": the fitted rows had none either."""
+    gaps = {column.name: column.missing_share for column in schema.modeled if column.missing_share}
+    if not gaps:
+        return ""
+    name = max(gaps, key=lambda each: gaps[each])
+    return (
+        f"no drawn cell is missing, although {gaps[name]:.0%} of the fitted cells of column "
+        f"{name!r} are: this model does not learn which cells are missing; a model of lowerbound "
+        "synthesizer does"
+    )
 
 
 def about_exact(share: float) -> str:
@@ -258,7 +271,7 @@ def _cells(quality: Quality) -> tuple[str, ...]:
         f"{near.recall:.1%}",
         f"{near.density:.2f}",
         f"{near.coverage:.1%}",
-        _two_sample(quality.two_sample),
+        _judged(quality),
         *(() if isinstance(sharpness, Skipped) else (f"{sharpness.mean:.2f}",)),
     )
 
@@ -271,14 +284,22 @@ def _number(value: Estimate) -> str:
     return f"{value.mean:.{places}f}{error}"
 
 
-def _two_sample(found: TwoSample) -> str:
+def _judged(quality: Quality) -> str:
+    """What a classifier says: of tables an AUROC, of other rows an accuracy."""
+    found = quality.two_sample
+    if isinstance(found, Skipped):
+        return "" if isinstance(quality.boosting, Skipped) else f"AUROC {quality.boosting}"
     p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
     return f"{found.accuracy.mean:.1%} ({p})"
 
 
 def _remarks(found: SampleQuality, pictures: bool) -> list[str]:
+    quality = next(iter(_named(found).values()))
+    measure, ideal = "accuracy of a classifier of", "50%"
+    if isinstance(quality.two_sample, Skipped):
+        measure, ideal = "AUROC of boosting that distinguishes", "0.5"
     remark = (
-        f"(two-sample: accuracy of a classifier of real and sampled rows, ideal 50%; shuffled: the "
+        f"(two-sample: {measure} real and sampled rows, ideal {ideal}; shuffled: the "
         f"{found.shuffled}"
     )
     if pictures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
+from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.completion import IncompleteColumns, with_given_text
 from lowerbound.data.tables.files import is_table, read_frame, read_text
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -30,6 +31,7 @@ from lowerbound.data.tokens.kind import TokenForm
 from lowerbound.durable import write_text
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 
+CSV = ".csv"
 LINES = (".txt", ".smi")
 PNG = ".png"
 DRAWN_COLUMNS, MOST_DRAWN = 5, 200  # of a picture of molecules
@@ -41,16 +43,35 @@ TABLES = (".csv", ".parquet", NPZ)
 class ColumnFiles(RowFiles):
     """Files of tables with named columns; an .npz file holds the rows as one array."""
 
-    suffixes = TABLES
+    suffixes: ClassVar[tuple[str, ...]] = TABLES
     written = f"tables are written as {', '.join(TABLES[:-1])} or {TABLES[-1]}"
 
+    def within_range(self) -> RowFiles:
+        if not self.schema.data_kind.named_columns:
+            return super().within_range()
+        if not any(column.observed or column.levels for column in self.schema.columns):
+            raise OptionError(
+                "--within-range: this model folder keeps no ranges of its columns; fit the model "
+                "again, or leave the option out"
+            )
+        return ColumnFilesWithinRange(self.schema)
+
+    def frame(self, x: Tensor, rounded: bool) -> Any:
+        """Rows as a frame in the data's own units; ``rounded`` also restores their types."""
+        return to_frame(self.schema, x, rounded)
+
     def columns(self, x: Tensor, *, rounded: bool) -> dict[str, Any]:
-        """Columns by name in the data's own units; ``rounded`` also restores their types."""
-        frame = to_frame(self.schema, x, rounded)
+        """The columns of ``frame`` by name."""
+        frame = self.frame(x, rounded)
         return {name: frame[name] for name in frame.columns}
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
-        return self._table(path, {**self.columns(x, rounded=rounded), **extra}, rounded)
+        frame = self.frame(x, rounded)
+        if rounded and path.suffix.lower() == CSV:
+            # pandas reads whole numbers beside empty cells as floats
+            gaps = [column.name for column in self.schema.columns if column.missing_share]
+            frame = frame.assign(**TableForm.of(self.schema).spelled(frame)[gaps])
+        return self._table(path, {**{name: frame[name] for name in frame}, **extra}, rounded)
 
     def _table(self, path: Path, named: Mapping[str, Any], rounded: bool) -> Files:
         """Write columns; a .csv file is written as that of the fitted table was."""
@@ -125,6 +146,16 @@ class ColumnFiles(RowFiles):
             else:
                 files += self._table(place, {name: answer[name] for name in answer.columns}, True)
         return files
+
+
+class ColumnFilesWithinRange(ColumnFiles):
+    """Tables whose numbers and dates lie in the range of the fitted rows."""
+
+    suffixes = TABLES[:-1]
+    written = f"--within-range writes {' or '.join(TABLES[:-1])}"
+
+    def frame(self, x: Tensor, rounded: bool) -> Any:
+        return to_frame(self.schema, x, rounded, within_range=True)
 
 
 @ROW_FILES.register("events")

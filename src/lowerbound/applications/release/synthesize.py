@@ -11,6 +11,7 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.prompts import typed_values
+from lowerbound.applications.io.sentences import about_complete_rows
 from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
 from lowerbound.data.tables.text_form import TextForm
@@ -38,6 +39,12 @@ class SynthesizeRequest(ModelRequest):
         "columns are drawn",
         metavar="FILE",
     )
+    beyond_range: bool = option(
+        False,
+        "let drawn numbers and dates leave the range of the fitted rows; a model of lowerbound "
+        "synthesizer never leaves it",
+    )
+    complete: bool = option(False, "draw no missing cells")
     seed: int = option(0, "of the draws")
 
 
@@ -69,15 +76,18 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_table(path)
-    source = TableSource(fitted)
+    source = TableSource(fitted, request.beyond_range, request.complete)
     blocks, count, names = _blocks(request, source)
-    done = 0
+    done, missing = 0, False
     with columnar(path, TextForm.of(fitted.schema)) as file:
         for frame in blocks:
             cells = source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})
             done += len(frame)
+            missing |= bool(frame.isna().any(axis=None))
             reporter.advance("drawing", done, count)
+    if not (missing or request.complete) and (note := about_complete_rows(fitted.schema)):
+        reporter.say(note)
     return SynthesizeReport(done, names, **written((str(path),)))
 
 

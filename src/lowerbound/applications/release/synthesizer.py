@@ -14,7 +14,9 @@ from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.evaluation.release.likeness import likeness
 from lowerbound.fitting import Fitted
+from lowerbound.fitting.likeness import Likeness
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
 from lowerbound.model_folder import folder as model_folder
@@ -73,6 +75,7 @@ class SynthesizerReport(Report):
         constraints: number of ranges, inequalities and combinations.
         prior: name of p(z).
         seconds: of training.
+        likeness: how well boosting distinguishes drawn rows from fitted ones; None: too few rows.
     """
 
     model: str
@@ -82,6 +85,7 @@ class SynthesizerReport(Report):
     constraints: int
     prior: str
     seconds: float
+    likeness: Likeness | None
 
     def text(self) -> str:
         lines = [f"rows:        {self.rows:,} of {len(self.columns)} modeled columns"]
@@ -90,6 +94,8 @@ class SynthesizerReport(Report):
         if self.constraints:
             lines.append(f"constraints: {self.constraints}, fulfilled by every synthetic row")
         lines.append(f"prior:       {self.prior}")
+        if self.likeness is not None:
+            lines.append(f"likeness:    {self.likeness.sentence}")
         lines.append(f"model:       {self.model}, after {self.seconds:.0f} s of training")
         return "\n".join(lines)
 
@@ -111,12 +117,13 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     frame, dialect = read_cells(request.data, "DATA")
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
     hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
+    kinds = hints if isinstance(hints, dict) else None
     try:
         fitted = fit_synthesizer(
             frame,
             constraints=request.constraint,
             combinations=_combinations(request.combination),
-            kinds=hints if isinstance(hints, dict) else None,
+            kinds=kinds,
             dialect=dialect,
             prior=request.prior,
             minutes=request.minutes,
@@ -130,6 +137,9 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     except Interrupted as interruption:
         again = typed("synthesizer", replace(request, resume=True, overwrite=False))
         raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
+    reporter.say("comparing drawn rows with fitted ones")
+    found = likeness(fitted, frame, kinds, request.seed)
+    fitted = replace(fitted, options=replace(fitted.options, likeness=found))
     model_folder.write(folder, fitted)
     return _report(request, fitted, len(frame))
 
@@ -161,4 +171,5 @@ def _report(request: SynthesizerRequest, fitted: Fitted, rows: int) -> Synthesiz
         constraints=sum(sizes),
         prior=facts.kind if facts is not None else "standard_normal",
         seconds=records[-1].seconds if records else 0.0,
+        likeness=fitted.options.likeness,
     )

@@ -50,6 +50,13 @@ class WithinBounds(Continuous):
         )
         return np.asarray(np.clip(values, *self.bounds))
 
+    def rounded(self, values: Array) -> Array:
+        low, high = self.bounds
+        nearest = np.maximum(super().rounded(values), self.lattice.at_least(np.array(low), True))
+        if high is None:
+            return nearest
+        return np.minimum(nearest, self.lattice.at_most(np.array(high), True))
+
 
 @COLUMN_KINDS.register("positive")
 class PositiveKind(WithinBounds):

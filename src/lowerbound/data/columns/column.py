@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 from lowerbound.data.columns.values import Level
-from lowerbound.errors import unknown
+from lowerbound.errors import OptionError, unknown
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,15 @@ class Column:
         format: the ``strptime`` format of a datetime column; "ISO8601" for ISO text of several
             lengths and for dates that are not text; None: an older schema without a format, whose
             text is parsed cell by cell.
-        notation: how numbers are written as text; None: they are plain, or no text.
         round_to: every date is a multiple of these seconds, 86,400 for days; 0: unknown.
+        notation: how numbers are written as text; None: they are plain, or no text.
+        lattice: the numbers or dates that drawn values are rounded to; None: unknown.
+        observed: smallest and largest fitted value, in original units, dates in seconds; None:
+            unknown, or levels.
+        missing_share: share of the fitted rows that have no value.
 
     Raises:
-        OptionError: the kind is unknown, or the format is invalid.
+        OptionError: the kind is unknown, or the format or the range is invalid.
     """
 
     name: str
@@ -56,12 +62,17 @@ class Column:
     round_to: int = 0
     notation: Notation | None = None
     frame_dtype: str = ""
+    lattice: Lattice | None = None
+    observed: tuple[float, float] | None = None
+    missing_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:
             raise unknown(f"kind of column {self.name!r}:", self.kind, COLUMN_KINDS)
         if self.format is not None:
             check_format(self.format)
+        if self.observed is not None and not -inf < self.observed[0] <= self.observed[1] < inf:
+            raise OptionError(f"column {self.name!r}: {self.observed} is not a range of numbers")
 
     @cached_property
     def rules(self) -> ColumnKind:

@@ -20,12 +20,12 @@ from lowerbound.data.columns.dates import (
     formats,
     of_cells,
     other_readings,
-    rounded,
     rounding,
     seconds,
 )
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
 
 
@@ -74,10 +74,9 @@ class DatetimeKind(Continuous):
         refuse(np.isnan(values) & ~gone, series, words)
         return values
 
-    def rounded(self, values: Array) -> Array:
-        if self.column.round_to:
-            return rounded(values, self.column.round_to)
-        return super().rounded(values)
+    @property
+    def lattice(self) -> Lattice:
+        return self.column.lattice or Lattice(float(self.column.round_to))
 
     def typed(self, values: Array, rounded: bool = True) -> Any:
         if self.column.format in (None, ISO):

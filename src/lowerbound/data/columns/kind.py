@@ -7,12 +7,20 @@ family in ``lowerbound.likelihoods.columns``; a kind has the key of its family.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.values import finite_numbers, numbers, refuse, value_quantiles
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.values import (
+    finite_numbers,
+    missing,
+    numbers,
+    refuse,
+    value_quantiles,
+)
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:  # names for annotations: every column holds its kind
@@ -94,6 +102,19 @@ class ColumnKind:
         """
         return self.column
 
+    def settled(self, series: Any) -> Column:
+        """The fitted column with its share of missing cells, and the resolution and the range of
+        its values; levels have none."""
+        gone = missing(series)
+        column = replace(self.column, missing_share=float(gone.mean()))
+        if column.levels or gone.all():
+            return column
+        present = self.read(series)[~gone]
+        lattice = Lattice.of(present, column.dtype)
+        return replace(
+            column, lattice=lattice, observed=(present.min().item(), present.max().item())
+        )
+
     # Conversion to model units and back
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
@@ -160,23 +181,30 @@ class ColumnKind:
         dtype = self.column.dtype
         return self.always_whole or (dtype != "str" and np.dtype(dtype).kind in "biu")
 
+    @property
+    def lattice(self) -> Lattice:
+        """The values that it can have; all numbers if its resolution is unknown."""
+        if self.column.lattice is not None:
+            return self.column.lattice
+        return Lattice(1.0) if self.whole else Lattice()
+
     def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
-        """Quantiles (shares, rows) of draws (draws, rows); of whole values, one of the draws."""
-        return value_quantiles(draws, shares, self.whole)
+        """Quantiles (shares, rows) of draws (draws, rows); on a lattice, each is a draw."""
+        return value_quantiles(draws, shares, self.lattice.step > 0)
 
     def coordinates(self, values: Array) -> Array:
         """Coordinates (rows, numbers) with a meaningful distance, of values (rows,)."""
         return values[:, None]
 
     def rounded(self, values: Array) -> Array:
-        """The nearest values that the column's type can represent."""
+        """The nearest values of the column's lattice that its type can represent."""
+        nearest = self.lattice.nearest(values)
         if not self.whole:
-            return values
+            return nearest
         dtype = np.dtype(self.column.dtype if self.column.dtype != "str" else "float64")
         if dtype.kind in "iu":
-            least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
-            return np.asarray(np.rint(values).clip(least, most))
-        return np.asarray(np.rint(values).clip(0, 1) if dtype.kind == "b" else np.rint(values))
+            return np.asarray(nearest.clip(np.iinfo(dtype).min, np.iinfo(dtype).max))
+        return np.asarray(nearest.clip(0, 1) if dtype.kind == "b" else nearest)
 
     # Frames
 

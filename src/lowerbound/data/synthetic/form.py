@@ -14,12 +14,12 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.dates import ISO
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.columns.lattice import EXACT, Lattice
 from lowerbound.data.columns.levels import NAMES_SHARE
 from lowerbound.data.columns.unmodeled import NAMES_ROWS
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
-from lowerbound.data.synthetic.lattice import Lattice
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
 DETAIL = "form"  # key in the details of a schema
@@ -75,10 +75,9 @@ class ColumnForm:
         if column.levels:
             unused = set(range(len(column.levels))) - set(values[~np.isnan(values)].astype(int))
             return replace(form, unused=tuple(sorted(unused)))
-        lattice = Lattice.of(values, column.dtype)
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        low, high = column.observed or (None, None)
         text = form.dtype in ("object", "str", "string") and not column.rules.has_format
-        return replace(form, lattice=lattice, low=low, high=high, text=text)
+        return replace(form, lattice=column.rules.lattice, low=low, high=high, text=text)
 
     @classmethod
     def _of_type(cls, series: Any) -> ColumnForm:
@@ -200,6 +199,13 @@ class TableForm:
             return from_mapping(cls, schema.details[DETAIL])
         return cls(tuple(_from_column(column) for column in schema.columns))
 
+    @property
+    def without_ranges(self) -> TableForm:
+        """The form of rows whose numbers and dates may leave the range of the fitted ones."""
+        return replace(
+            self, columns=tuple(replace(each, low=None, high=None) for each in self.columns)
+        )
+
     def on(self, schema: Schema) -> Schema:
         """The schema with this form in its details."""
         return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
@@ -209,9 +215,7 @@ class TableForm:
         whole = {
             each.name: frame[each.name].astype("Int64")
             for each in self.columns
-            if each.lattice.step
-            and not each.lattice.decimals
-            and frame[each.name].dtype.kind == "f"
+            if each.lattice.step and not each.lattice.decimals and _holds_whole(frame[each.name])
         }
         return frame.assign(**whole) if whole else frame
 
@@ -235,6 +239,14 @@ class TableForm:
                 own = np.full(rows, 0.0 if column is None or column.levels else column.shift)
             cells[form.name] = form.series(column, own, first)
         return pd.DataFrame(cells)
+
+
+def _holds_whole(cells: Any) -> bool:
+    """Whether floats are whole numbers that integers can represent, or missing."""
+    if cells.dtype.kind != "f":
+        return False
+    present = cells[cells.notna()]
+    return bool(((present == np.rint(present)) & (np.abs(present) < EXACT)).all())
 
 
 def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -> dict[str, Hint]:
@@ -298,16 +310,15 @@ def _from_column(column: Column) -> ColumnForm:
     dtype = "object" if column.dtype == "str" else column.dtype
     if column.rules.has_format:
         dtype = column.dtype if column.format in (None, ISO) else "object"
-    return ColumnForm(column.name, dtype, lattice=_lattice(column))
+    low, high = column.observed or (None, None)
+    return ColumnForm(column.name, dtype, lattice=_lattice(column), low=low, high=high)
 
 
 def _lattice(column: Column) -> Lattice:
-    """The resolution that a column tells: whole numbers, or the digits of its notation."""
+    """The resolution of a column; an older column may tell it by the digits of its notation."""
     if column.levels:
         return Lattice()
-    if column.rules.whole:
-        return Lattice(1.0)
-    if column.notation is None:
-        return Lattice()
+    if column.rules.lattice.step or column.notation is None:
+        return column.rules.lattice
     decimals = column.notation.decimals
     return Lattice(10.0**-decimals, decimals=decimals)

@@ -15,6 +15,7 @@ numbers evenly spaced in their range.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from lowerbound.data.columns.bounded import BoundedKind
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import HINT_FIELDS
 from lowerbound.data.columns.kind import ColumnKind
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import is_range
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -61,7 +63,30 @@ def declared_schema(columns: Mapping[str, Mapping[str, Any]], label: str | None 
         if name != label
     }
     raw = from_frame(frame, label, None, "declared", False)
-    return Reading(label=label, kinds=hints, normal_scores=False).encoded(raw).schema
+    schema = Reading(label=label, kinds=hints, normal_scores=False).encoded(raw).schema
+    return replace(
+        schema, columns=tuple(_in_range(column, columns[column.name]) for column in schema.columns)
+    )
+
+
+def _in_range(column: Column, said: Mapping[str, Any]) -> Column:
+    """The column with the declared range, and the grid that ``whole`` tells; the rows that were
+    made here tell neither."""
+    column = replace(column, missing_share=0.0)
+    if column.levels:
+        return column
+    low, high = _range(said)
+    values = [low, high] if said.get("atom") is None else [low, high, float(said["atom"])]
+    lattice = Lattice(1.0) if said.get("whole") else None
+    return replace(column, lattice=lattice, observed=(min(values), max(values)))
+
+
+def _range(said: Mapping[str, Any]) -> tuple[float, float]:
+    """The declared range; dates in seconds."""
+    if isinstance(said["low"], str):
+        low, high = dates.seconds([said["low"], said["high"]], dates.ISO).tolist()
+        return low, high
+    return float(said["low"]), float(said["high"])
 
 
 def _is_hint(said: Mapping[str, Any], field: str) -> bool:
@@ -121,7 +146,7 @@ def _numbers(name: str, said: Mapping[str, Any]) -> Array | Any:
 
 def _dates(name: str, said: Mapping[str, Any]) -> Any:
     """Days evenly spaced in the range, as text or as pandas' type."""
-    low, high = dates.seconds([said["low"], said["high"]], dates.ISO)
+    low, high = _range(said)
     if not low < high:
         raise DataError(f"declare column {name!r} with two dates low < high, such as 2001-12-31")
     values = np.linspace(low, high, ROWS)

@@ -140,19 +140,23 @@ def _warn_text(frame: Any, text: Iterable[str]) -> None:
     )
 
 
-def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
+def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = False) -> Any:
     """Convert rows in model units to a pandas frame in original units and types.
 
     Args:
         schema: of a table or of vectors.
         x: (rows, *event_shape); NaN is a missing cell.
         rounded: False returns floats for integer columns, for example for the mean of a prediction.
+        within_range: set numbers and dates outside the range of the fitted rows to its nearer end.
     """
     import pandas as pd
 
     units = np.asarray(x)
     gaps = schema.data_kind.laid_out(schema, np.isnan(units))
     values = schema.decode(np.nan_to_num(units, nan=0.0), rounded)
+    if within_range:
+        ranges = [column.observed or (-np.inf, np.inf) for column in schema.columns]
+        values = np.clip(values, *np.transpose(ranges))
     columns = enumerate(schema.columns)
     frame = pd.DataFrame({c.name: c.rules.typed(values[:, i], rounded) for i, c in columns})
     frame = _with_gaps(frame, gaps) if gaps.any() else frame

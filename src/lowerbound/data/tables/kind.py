@@ -182,9 +182,9 @@ class TableKind(ColumnarKind):
             notations = at_all_times(notations, how.windows)
         columns = tuple(
             replace(
-                column,
+                column if schema.levels is not None else column.rules.settled(raw.x[column.name]),
                 notation=notations.get(column.name),
-                frame_dtype=frame_dtype(raw.x[column.name]) if column.name in raw.x else "",
+                frame_dtype=frame_dtype(raw.x[column.name]),
             )
             for column in schema.columns
         )

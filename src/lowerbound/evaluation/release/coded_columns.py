@@ -18,9 +18,9 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint, check_hints, understood
 from lowerbound.data.columns.values import Level, factorized, finite_numbers, missing, name
 from lowerbound.errors import DataError
+from lowerbound.evaluation.release.utility.boosting import MOST_CODES
 
 MOST_INDICATORS = 48  # levels of a column with a number of their own in the coordinates
-MOST_CODES = 250  # levels of a column that a boosted tree splits; the others count as one
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.samples.acceptance import Acceptance
 from lowerbound.evaluation.samples.quality import SampleQuality
+from lowerbound.evaluation.samples.two_sample import TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
 
 Better = Literal["higher", "lower", ""]
@@ -107,6 +109,18 @@ def percent(value: Estimate) -> Cell:
     """A share with its standard error, as per cent."""
     cell = estimate(value.scaled(100), 1)
     return replace(cell, text=f"{cell.text} %")
+
+
+def accuracy(value: TwoSample | Skipped) -> Cell:
+    """The accuracy of the judge of samples."""
+    return Cell() if isinstance(value, Skipped) else percent(value.accuracy)
+
+
+def interval(value: Interval | Skipped) -> Cell:
+    """A value with the ends of its 95 % interval, of which a quarter is the standard error."""
+    if isinstance(value, Skipped):
+        return Cell()
+    return Cell(str(value), value.value, (value.high - value.low) / 4)
 
 
 def of_own_acceptance(

@@ -14,8 +14,10 @@ from lowerbound.evaluation.likelihood.tighter import Carried
 from lowerbound.evaluation.report.cells import (
     Cell,
     Measure,
+    accuracy,
     distance,
     estimate,
+    interval,
     minus,
     number,
     of_form,
@@ -392,10 +394,18 @@ SAMPLES = (
     ),
     Measure(
         "two-sample",
-        "Accuracy of a classifier of real and sampled rows; 50 % is ideal.",
+        "Accuracy of a classifier of real and sampled rows other than tables; 50 % is ideal.",
         "lower",
         "samples.quality",
-        of_form("", "two_sample.accuracy", percent),
+        of_form("", "two_sample", accuracy),
+        refusal="distances: ",
+    ),
+    Measure(
+        "two-sample AUROC",
+        "How well boosting distinguishes sampled from real rows: 0.5, it cannot; 1, always.",
+        "lower",
+        "samples.quality",
+        of_form("", "boosting", interval),
         refusal="distances: ",
     ),
     Measure(

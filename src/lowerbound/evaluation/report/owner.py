@@ -123,7 +123,7 @@ def odd_rows(model: Model, held_out: Dataset) -> tuple[OddRow, ...]:
     if isinstance(found, Skipped) or found.features.dim() != 2:
         return ()
     order = found.total.argsort(descending=True)[:ODD_ROWS]
-    frame = to_frame(held_out.schema, held_out.subset(order).all().filled)
+    frame = to_frame(held_out.schema.for_other_rows, held_out.subset(order).all().filled)
     names = [column.name for column in held_out.schema.modeled]
     above = found.above(found.mean()).features[order]
     seen = held_out.mask[order]

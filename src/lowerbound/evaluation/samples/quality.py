@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.config import to_mapping
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.samples.neighborhoods import Neighborhoods
 from lowerbound.evaluation.samples.two_sample import TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
@@ -23,14 +24,16 @@ class Quality:
         frechet: Fréchet distance of the features.
         kernel: unbiased kernel distance of the features.
         near: precision, recall, density and coverage.
-        two_sample: accuracy of a classifier of real rows and samples.
+        two_sample: accuracy of a classifier of real rows and samples; skipped for tables.
+        boosting: AUROC of boosting that distinguishes rows of a table from real ones.
         sharpness: variance of the Laplacian, samples over data; 1 is ideal.
     """
 
     frechet: Estimate
     kernel: Estimate
     near: Neighborhoods
-    two_sample: TwoSample
+    two_sample: TwoSample | Skipped
+    boosting: Interval | Skipped
     sharpness: Estimate | Skipped
 
 
@@ -75,6 +78,7 @@ class SampleQuality:
                 f"KD[{self.space}]": to_mapping(quality.kernel),
                 **to_mapping(quality.near),
                 "two_sample": to_mapping(quality.two_sample),
+                "boosting": to_mapping(quality.boosting),
                 "sharpness": to_mapping(quality.sharpness),
             }
             for form, quality in forms.items()

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.evaluation.samples.column_judge import judged_columns
 from lowerbound.evaluation.samples.distances import (
     frechet_distance,
     kernel_distance,
@@ -42,6 +44,8 @@ COLUMNS = "columns"
 MOST_COLUMNS = 64  # at most, for a comparison without a feature network
 MOST_ROWS = 5_000  # at most, because all pairs of rows are compared
 NO_SHARPNESS = "sharpness is for pictures"
+JUDGED_BY_BOOSTING = "boosting judges rows of columns"
+JUDGED_BY_NETWORK = "a network judges rows without columns"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,11 @@ class ReferenceSamples:
             return (MEAN,)
         return (MEAN, DRAWN) if self.pictures else (DRAWN,)
 
+    @property
+    def tabular(self) -> bool:
+        """Whether rows are compared column by column, in units of their own."""
+        return self.network is None and bool(self.real.schema.columns)
+
     def measure(self, rows: Tensor, form: str) -> Quality:
         """Measure rows in model units against the same number of real rows.
 
@@ -102,21 +111,31 @@ class ReferenceSamples:
             DataError: too few rows; the message gives the required number.
         """
         rows = rows[: len(self.real)]
-        theirs = real_as(self.real, form)
+        theirs = self._given(self.real, form)
         real, ours = self.features(theirs), self.features(rows)
         return Quality(
             frechet=frechet_distance(real, ours, seed=self.seed),
             kernel=kernel_distance(real, ours, seed=self.seed),
             near=neighborhoods(real, ours),
-            two_sample=two_sample_test(real, ours, seed=self.seed),
+            two_sample=(
+                Skipped(JUDGED_BY_BOOSTING)
+                if self.tabular
+                else two_sample_test(real, ours, seed=self.seed)
+            ),
+            boosting=self._boosted(theirs, rows),
             sharpness=self._sharpness(theirs, rows),
         )
 
+    def _boosted(self, real: Tensor, rows: Tensor) -> Interval | Skipped:
+        if not self.tabular:
+            return Skipped(JUDGED_BY_NETWORK)
+        return judged_columns(self.real.schema, real, rows.detach().cpu(), self.seed)
+
     def features(self, rows: Tensor) -> Tensor:
-        """(rows, width), float64."""
+        """(rows, width), float64; missing cells are 0."""
         if self.network is not None:
             return self.network.features(rows)
-        return rows.detach().cpu().double().flatten(1)
+        return rows.detach().cpu().double().flatten(1).nan_to_num(nan=0.0)
 
     def _sharpness(self, real: Tensor, rows: Tensor) -> Estimate | Skipped:
         if not self.pictures:
@@ -134,10 +153,15 @@ class ReferenceSamples:
         return self._bounds[key]
 
     def _other_rows(self, form: str) -> Tensor:
-        return real_as(self.others, form)
+        return self._given(self.others, form)
 
     def _shuffled_rows(self, form: str) -> Tensor:
-        return shuffled(real_as(self.others, form), self.pictures, self.seed)
+        return shuffled(self._given(self.others, form), self.pictures, self.seed)
+
+    def _given(self, rows: Dataset, form: str) -> Tensor:
+        """Real rows in the form of samples; missing cells of a table are NaN."""
+        given = real_as(rows, form)
+        return given.masked_fill(~rows.mask.cpu(), float("nan")) if self.tabular else given
 
 
 MAKE: Mapping[str, Callable[[Samples], Tensor]] = {

@@ -182,7 +182,7 @@ class _Found:
     @classmethod
     def of(cls, dataset: Dataset, samples: int, draws: int) -> _Found:
         units = dataset.schema.units(dataset.x.cpu())
-        given = dataset.schema.decode(units).astype(np.float64)
+        given = dataset.schema.for_other_rows.decode(units).astype(np.float64)
         drawn = np.repeat(given[None], draws, 0) if draws else None
         complete = torch.full((len(dataset),), float(samples), dtype=torch.float64)
         return cls(dataset, _incomplete(dataset), given, drawn, complete)

@@ -43,7 +43,7 @@ class RowChooser:
         """A value for each row, (rows,), model units; NaN is a missing cell."""
         index = rows.cpu().numpy()
         count = cells.shape[1]
-        gone = shares[:, count:].sum(1).double().cpu().numpy()
+        gone = shares[:, count:].sum(1).double().cpu().numpy() * (not self.restrictions.complete)
         weights = np.asarray(shares[:, :count].double().cpu().numpy())
         fixed = [
             (places, each) for places, each in self.restrictions.combinations if place in places

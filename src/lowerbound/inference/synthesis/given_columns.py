@@ -18,7 +18,7 @@ def gives_columns(fitted: Fitted) -> bool:
 
 
 def rows_with_columns(
-    fitted: Fitted, given: Mapping[str, Any], count: int, seed: int
+    fitted: Fitted, given: Mapping[str, Any], count: int, seed: int, within_range: bool = False
 ) -> Iterator[Any]:
     """Frames of rows x ~ p(x | given columns), ``count`` rows in all.
 
@@ -27,6 +27,7 @@ def rows_with_columns(
         given: values by column, in the units of the data.
         count: number of rows.
         seed: of the draws.
+        within_range: whether drawn numbers and dates stay in the range of the fitted rows.
 
     Raises:
         OptionError: a column or a level does not exist, or the values cannot occur together.
@@ -38,5 +39,5 @@ def rows_with_columns(
         raise UnsupportedError(
             "columns cannot be given to a conditional model: fit one without --conditional"
         )
-    source = TableSource(fitted)
+    source = TableSource(fitted, beyond_range=not within_range)
     return source.completed(source.given(given), count, seed)

@@ -10,9 +10,9 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.data.synthetic.form import ColumnForm, TableForm
-from lowerbound.data.synthetic.lattice import Lattice
 
 AT_MOST, BELOW = 1, 2  # entries of the order of two columns
 
@@ -28,6 +28,7 @@ class Restrictions:
         order: ``AT_MOST`` or ``BELOW`` where the row's column is declared so related to the other,
             0 else, (columns, columns).
         combinations: each with the places of its columns.
+        complete: whether no drawn cell is missing.
     """
 
     columns: tuple[Column, ...]
@@ -36,9 +37,10 @@ class Restrictions:
     high: Array
     order: Array
     combinations: tuple[tuple[tuple[int, ...], Combination], ...]
+    complete: bool = False
 
     @classmethod
-    def of(cls, form: TableForm, columns: Sequence[Column]) -> Restrictions:
+    def of(cls, form: TableForm, columns: Sequence[Column], complete: bool = False) -> Restrictions:
         """The restrictions of a table's form."""
         place = {column.name: index for index, column in enumerate(columns)}
         by_name = {each.name: each for each in form.columns}
@@ -60,7 +62,7 @@ class Restrictions:
             (tuple(place[name] for name in each.columns), each)
             for each in form.constraints.combinations
         )
-        return cls(tuple(columns), forms, low, high, order, combinations)
+        return cls(tuple(columns), forms, low, high, order, combinations, complete)
 
     @property
     def constrained(self) -> bool:
@@ -164,5 +166,10 @@ class Restrictions:
 
     @cached_property
     def tables(self) -> Mapping[tuple[str, ...], Array]:
-        """The combinations as numbers, by their columns."""
-        return {each.columns: each.values for _, each in self.combinations}
+        """The combinations as numbers, by their columns; complete ones only, if rows are complete
+        and there are any."""
+        found = {each.columns: each.values for _, each in self.combinations}
+        if not self.complete:
+            return found
+        whole = {names: rows[~np.isnan(rows).any(1)] for names, rows in found.items()}
+        return {names: rows if len(rows) else found[names] for names, rows in whole.items()}

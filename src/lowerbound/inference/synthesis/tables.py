@@ -28,12 +28,16 @@ class TableSource:
 
     Args:
         fitted: a model of a table.
+        beyond_range: whether numbers and dates may leave the range of the fitted rows.
+        complete: whether no drawn cell is missing.
 
     Raises:
         UnsupportedError: the model is not of a table.
     """
 
     fitted: Fitted
+    beyond_range: bool = False
+    complete: bool = False
 
     def __post_init__(self) -> None:
         schema = self.fitted.schema
@@ -46,12 +50,13 @@ class TableSource:
     @cached_property
     def form(self) -> TableForm:
         """The form of the table."""
-        return TableForm.of(self.fitted.schema)
+        form = TableForm.of(self.fitted.schema)
+        return form.without_ranges if self.beyond_range else form
 
     @cached_property
     def restrictions(self) -> Restrictions:
         """The ranges and constraints of the modeled columns."""
-        return Restrictions.of(self.form, self.fitted.schema.modeled)
+        return Restrictions.of(self.form, self.fitted.schema.modeled, self.complete)
 
     def blocks(self, count: int, seed: int = 0) -> Iterator[Any]:
         """New rows, block by block.

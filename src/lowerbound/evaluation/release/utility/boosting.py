@@ -7,6 +7,7 @@ from typing import Any
 from lowerbound.data.arrays import Array
 
 ROUNDS = 200
+MOST_CODES = 250  # levels of a column that a boosted tree splits; the others count as one
 
 
 def boosted_classifier(unordered: Array, seed: int) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from lowerbound.data.synthetic.lattice import Lattice
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.errors import OptionError
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,17 @@ def test_strict_neighbors_differ() -> None:
     free = Lattice()
     assert (free.at_least(ends, strictly=True) > ends).all()
     assert (free.at_most(ends, strictly=True) < ends).all()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"step": -1.0}, {"step": np.inf}, {"offset": np.nan}, {"decimals": 400}]
+)
+def test_numbers_from_a_strange_file_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="resolution of a column"):
+        Lattice(**fields)
+
+
+@pytest.mark.parametrize("ends", [(2.0, 1.0), (np.nan, 1.0), (0.0, np.inf)])
+def test_a_strange_range_is_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(OptionError, match="not a range of numbers"):
+        Column("a", observed=ends)

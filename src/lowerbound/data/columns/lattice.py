@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.errors import OptionError
 
 MOST_DECIMALS = 9
 EXACT = 2**53  # whole numbers of a float64 up to which each has its own value
@@ -21,11 +22,22 @@ class Lattice:
         step: distance of two neighbors.
         offset: one of the numbers.
         decimals: of their decimal notation, which are exact after rounding.
+
+    Raises:
+        OptionError: a number is not finite, the step is negative, or the decimals are too many.
     """
 
     step: float = 0.0
     offset: float = 0.0
     decimals: int = 0
+
+    def __post_init__(self) -> None:
+        finite = np.isfinite([self.step, self.offset]).all()
+        if not finite or self.step < 0 or not 0 <= self.decimals <= MOST_DECIMALS:
+            raise OptionError(
+                f"the resolution of a column is a step of 0 or more, an offset and 0 to "
+                f"{MOST_DECIMALS} decimals, not {self.step}, {self.offset} and {self.decimals}"
+            )
 
     @classmethod
     def of(cls, values: Array, dtype: str = "float64") -> Lattice:
