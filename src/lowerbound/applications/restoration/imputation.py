@@ -31,6 +31,7 @@ from lowerbound.inference.restoration.imputation import (
     impute as fill,
     imputed_quantiles,
 )
+from lowerbound.inference.restoration.observed_range import within_observed
 
 LEVEL = 0.9  # of the intervals in the report
 
@@ -191,7 +192,9 @@ def _answers(request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Imp
     if request.strategy == "sample" and made.draws is not None:
         answers: Array = made.draws[-1]
         return answers
-    return made.mean
+    # values that are missing because of their size may lie outside
+    at_random = fitted.options.model.normal_scores
+    return within_observed(made.mean, data.hidden, fitted.schema) if at_random else made.mean
 
 
 def _widths(request: ImputeRequest, fitted: Fitted, data: Incomplete) -> dict[str, float]:

@@ -1,0 +1,43 @@
+"""The calibration of an imputer's intervals, as a JSON file in the model folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lowerbound import durable, untrusted
+from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
+
+NAME = "intervals.json"
+
+
+def write_calibration(folder: Path, calibration: IntervalCalibration) -> None:
+    """Write the file into a model folder atomically."""
+    said = {
+        "factors": calibration.factors.tolist(),
+        "covered": calibration.covered.tolist(),
+        "cells": calibration.cells,
+    }
+    with durable.replacing(folder / NAME) as place:
+        place.write_text(json.dumps(said))
+
+
+def read_calibration(folder: Path, columns: int) -> IntervalCalibration | None:
+    """Read the file of a model of that many columns; None if there is none.
+
+    Raises:
+        ModelFolderError: the file is damaged.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    said = untrusted.read_mapping(path, ModelFolderError)
+    with untrusted.guarded(str(path), ModelFolderError):
+        factors = np.array(said["factors"], dtype=np.float64)
+        covered = np.array(said["covered"], dtype=np.float64)
+        if factors.shape != (len(LEVELS), columns) or not (factors >= 0).all():
+            raise DataError(f"factors of shape {factors.shape} for {columns} columns")
+        return IntervalCalibration(factors, covered, int(said["cells"]))

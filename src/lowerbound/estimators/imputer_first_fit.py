@@ -1,0 +1,151 @@
+"""The first fit of an imputer, which hides some observed cells of the table.
+
+They tell whether training improves on the factor analysis at which it starts, and how wide
+intervals have to be. The second fit is to all cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.restoration.imputation import DRAWS, impute, imputed_quantiles
+from lowerbound.inference.restoration.interval_calibration import SHARES, IntervalCalibration
+from lowerbound.models import Model
+from lowerbound.training import TrainingReporter
+
+MOST_ROWS = 5_000  # of the first fit
+FEWEST_HIDDEN, MOST_HIDDEN = 30, 2_000  # cells
+ENOUGH_HIDDEN, MOST_OF_ALL = 100, 0.2  # up to 100 cells and a fifth of a small table are hidden
+
+
+@dataclass(frozen=True)
+class ImputerFit:
+    """A fitted imputer.
+
+    Attributes:
+        fitted: the model of all cells.
+        calibration: of its intervals; None if there were too few cells to hide.
+        errors: mean error of the hidden cells at the start and after training; None as above.
+    """
+
+    fitted: Fitted
+    calibration: IntervalCalibration | None = None
+    errors: tuple[float, float] | None = None
+
+
+def calibrated_fit(
+    dataset: Dataset,
+    options: FitOptions,
+    share: float,
+    samples: int,
+    reporter: TrainingReporter | None,
+    callbacks: Sequence[TrainingReporter] | None,
+) -> ImputerFit:
+    """Fit to all cells, after a first fit with hidden cells that decides and calibrates.
+
+    Args:
+        dataset: the rows.
+        options: of the fit; each of both fits takes half of its minutes.
+        share: of the observed cells that the first fit hides.
+        samples: K of an imputation.
+        reporter, callbacks: of the training with all cells.
+    """
+    test = HiddenCells.of(dataset.thinned(MOST_ROWS), share, options.training.seed)
+    if test is None:
+        return ImputerFit(fit(dataset, options, reporter=reporter, callbacks=callbacks))
+    minutes = options.training.minutes
+    start_only = replace(options, training=replace(options.training, updates=1, minutes=None))
+    if minutes is not None:
+        options = replace(options, training=replace(options.training, minutes=minutes / 2))
+    models = [fit(test.rest, how).model for how in (start_only, options)]
+    errors = [test.error(model, samples) for model in models]
+    best = int(errors[1] < errors[0])
+    calibration = test.calibration(models[best], samples)
+    how = (start_only, options)[best]
+    fitted = fit(dataset, how, reporter=reporter, callbacks=callbacks)
+    return ImputerFit(fitted, calibration, (errors[0], errors[1]))
+
+
+@dataclass(frozen=True)
+class HiddenCells:
+    """Rows with some observed cells hidden.
+
+    Attributes:
+        rest: the rows without the hidden cells.
+        truth: values or codes of the rows with a hidden cell, (some rows, columns).
+        hidden: mask of their hidden cells, (some rows, columns).
+        scale: standard deviation of each column; 1 for levels, (columns,).
+        rows: their numbers.
+    """
+
+    rest: Dataset
+    truth: Array
+    hidden: Array
+    scale: Array
+    rows: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, share: float, seed: int) -> HiddenCells | None:
+        """Hide a share of the observed cells; None if there are too few. Rows keep one at least."""
+        hidden = drawn_cells(dataset.mask, share, seed)
+        if hidden is None:
+            return None
+        rest = replace(dataset, x=dataset.x.masked_fill(hidden, 0), observed=dataset.mask & ~hidden)
+        values = dataset.schema.decode(dataset.schema.units(dataset.x)).astype(np.float64)
+        known = np.where(_laid_out(dataset, dataset.mask), values, np.nan)
+        leveled = [bool(column.levels) for column in dataset.schema.columns]
+        spread = np.nanstd(known, axis=0)
+        scale = np.where(leveled | ~(spread > 0), 1.0, spread)
+        rows = torch.nonzero(hidden.any(1)).flatten()
+        return cls(rest, values[rows], _laid_out(dataset, hidden[rows]), scale, rows)
+
+    def error(self, model: Model, samples: int) -> float:
+        """The mean over hidden cells of the squared error in variances; for levels of 0 or 1."""
+        answer = impute(model, self.rest.subset(self.rows), samples=samples).mean
+        apart = np.square((answer - self.truth) / self.scale)
+        leveled = [bool(column.levels) for column in self.rest.schema.columns]
+        return float(np.where(leveled, apart > 0, apart)[self.hidden].mean())
+
+    def calibration(self, model: Model, samples: int) -> IntervalCalibration | None:
+        """The calibration of a model's intervals; None if too few hidden cells have one."""
+        ordered = [column.rules.ordered for column in self.rest.schema.columns]
+        if (self.hidden & ordered).sum() < FEWEST_HIDDEN:
+            return None
+        some = self.rest.subset(self.rows)
+        quantiles = imputed_quantiles(model, some, SHARES, samples=samples, draws=DRAWS)
+        columns = self.rest.schema.columns
+        return IntervalCalibration.of(self.truth, quantiles, self.hidden, columns)
+
+
+def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:
+    """Mask of the cells to hide, (rows, columns); None if there are too few.
+
+    Args:
+        observed: mask of the observed cells, (rows, columns).
+        share: of them.
+        seed: of the draws.
+    """
+    order = torch.rand(observed.shape, generator=torch.Generator().manual_seed(seed))
+    allowed = observed.clone()
+    keep = torch.where(observed, order, -1.0).argmax(1, keepdim=True)
+    allowed.scatter_(1, keep, False)
+    cells = int(allowed.sum())
+    count = min(max(round(share * cells), ENOUGH_HIDDEN), int(MOST_OF_ALL * cells), MOST_HIDDEN)
+    if share == 0 or count < FEWEST_HIDDEN:
+        return None
+    first = torch.where(allowed, order, 2.0).flatten().argsort()[:count]
+    hidden = torch.zeros(observed.numel(), dtype=torch.bool)
+    hidden[first] = True
+    return hidden.reshape(observed.shape)
+
+
+def _laid_out(dataset: Dataset, cells: Tensor) -> Array:
+    return dataset.schema.data_kind.laid_out(dataset.schema, cells.numpy())
