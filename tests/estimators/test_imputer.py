@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, VAEImputer
+from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError
+from lowerbound.estimators import imputer as imputer_module, imputer_first_fit
 from lowerbound.estimators.imputer_fit import updates
 from tests.estimators.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
@@ -208,6 +211,7 @@ def test_the_indicator_says_what_was_missing(X: np.ndarray[Any, Any]) -> None:
 # frames ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*imputed means were far outside")
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
 def test_a_frame_comes_back_as_a_frame(
     frame_imputer: VAEImputer, frame: pd.DataFrame, strategy: str
@@ -294,6 +298,7 @@ def test_pandas_out_of_arrays(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> N
     assert list(found) == ["x0", "x1", "x2", "x3", "x4"]
 
 
+@pytest.mark.filterwarnings("ignore:.*imputed means were far outside")
 def test_an_identifier_is_left_as_it_is(frame: pd.DataFrame) -> None:
     named = frame.assign(name=[f"person {i}" for i in range(len(frame))])
     with pytest.warns(UserWarning, match="column 'name': no value repeats"):
@@ -338,6 +343,7 @@ def test_a_saved_imputer_is_the_same(
     again = VAEImputer.load(tmp_path / "imputer.lb", strategy="median")
     assert again.strategy == "median"
     median = clone_fitted(imputer, strategy="median").transform(X)
+    np.testing.assert_array_equal(again.interval(X), imputer.interval(X))
     np.testing.assert_array_equal(again.transform(X), median)
 
 
@@ -368,3 +374,76 @@ def clone_fitted(imputer: VAEImputer, **parameters: Any) -> VAEImputer:
 @pytest.mark.parametrize(("rows", "expected"), [(20, 94), (178, 835), (569, 1400), (10**6, 3000)])
 def test_small_tables_are_visited_more_often(rows: int, expected: int) -> None:
     assert updates(rows, 64) == expected
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9])
+def test_intervals_of_an_overconfident_model_cover_as_promised(
+    level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(600, 6))
+    hidden = rng.random(whole.shape) < 0.2
+    holes = np.where(hidden, np.nan, whole)
+    made = imputer_module.imputed_quantiles
+
+    def too_narrow(model: Any, rows: Any, shares: Any, **rest: Any) -> np.ndarray[Any, Any]:
+        found, median = made(model, rows, shares, **rest), made(model, rows, (0.5,), **rest)
+        return np.asarray(median + 0.5 * (found - median))
+
+    for module in (imputer_module, imputer_first_fit):
+        monkeypatch.setattr(module, "imputed_quantiles", too_narrow)
+    covered = {}
+    for calibration in (0.0, 0.1):
+        imputer = VAEImputer(epochs=3, calibration=calibration, random_state=0).fit(holes)
+        low, high = imputer.interval(holes, level)
+        covered[calibration] = ((low <= whole) & (whole <= high))[hidden].mean()
+    assert covered[0.0] < level - 0.15
+    assert covered[0.1] == pytest.approx(level, abs=0.04)
+
+
+@pytest.mark.parametrize(("trained", "updates_made"), [(0.9, 40), (1.0, 1), (1.1, 1)])
+def test_training_that_does_not_gain_is_left_out(
+    trained: float, updates_made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def error(self: imputer_first_fit.HiddenCells, model: Any, samples: int) -> float:
+        return 1.0 if not errors.append(model) and len(errors) == 1 else trained
+
+    errors: list[Any] = []
+    monkeypatch.setattr(imputer_first_fit.HiddenCells, "error", error)
+    holes = np.where(np.random.default_rng(1).random((256, 5)) < 0.2, np.nan, rows(256))
+    imputer = VAEImputer(epochs=10, random_state=0).fit(holes)
+    assert imputer.errors_ == (1.0, trained)
+    assert imputer.history_.records[-1].updates == updates_made
+
+
+def test_the_error_of_hidden_cells_is_in_variances_and_levels_are_wrong_or_right() -> None:
+    rng = np.random.default_rng(0)
+    size = 10 * rng.normal(size=400)
+    frame = pd.DataFrame({"a": size, "b": 5 * size, "c": np.where(size > 0, "up", "down")})
+    test = imputer_first_fit.HiddenCells.of(load(frame), 0.1, 0)
+    assert test is not None
+    assert int(test.hidden.sum()) == 160  # a fifth, without the cell that each row keeps
+    assert (test.hidden.sum(1) < 3).all()
+    perfect, at_zero = test.truth, np.zeros_like(test.truth)
+
+    def answer(values: np.ndarray[Any, Any]) -> float:
+        with pytest.MonkeyPatch.context() as patch:
+            made = SimpleNamespace(mean=values)
+            patch.setattr(imputer_first_fit, "impute", lambda *_, **__: made)
+            return test.error(object(), 1)  # type: ignore[arg-type]
+
+    assert answer(perfect) == 0
+    spread = np.square(test.truth / test.scale)
+    levels = test.truth[:, 2] != 0
+    expected = [*spread[:, :2][test.hidden[:, :2]], *levels[test.hidden[:, 2]]]
+    assert answer(at_zero) == pytest.approx(np.mean(expected))
+    np.testing.assert_allclose(test.scale[:2], [size.std(), 5 * size.std()])
+
+
+def test_too_few_cells_to_hide_are_not_hidden() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    rows[::4, 0] = np.nan
+    imputer = VAEImputer(epochs=1, random_state=0).fit(rows)
+    assert imputer.calibration_ is None
+    assert imputer.errors_ is None
+    assert np.isfinite(imputer.interval(rows)[0]).all()

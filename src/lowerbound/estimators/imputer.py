@@ -42,7 +42,7 @@ from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
 Self = TypeVar("Self", bound="VAEImputer")
 
 STRATEGIES = ("mean", "median", "sample")
-CALIBRATION = 0.05
+CALIBRATION = 0.1
 
 
 @dataclass(eq=False, repr=False)
@@ -315,7 +315,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     def _inside(self, mean: Array, rows: IncompleteColumns) -> Array:
         """Means inside the observed range, unless cells are missing because of their size."""
         at_random = self.fitted_.options.model.normal_scores
-        return within_observed(mean, rows.hidden, rows.schema) if at_random else mean
+        return within_observed(mean, rows.dataset) if at_random else mean
 
     def _quantiles(self, rows: IncompleteColumns, shares: tuple[float, ...]) -> Array:
         return imputed_quantiles(

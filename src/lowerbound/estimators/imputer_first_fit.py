@@ -15,15 +15,16 @@ from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.estimators.imputer_fit import updates
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.restoration.imputation import DRAWS, impute, imputed_quantiles
 from lowerbound.inference.restoration.interval_calibration import SHARES, IntervalCalibration
 from lowerbound.models import Model
 from lowerbound.training import TrainingReporter
 
-MOST_ROWS = 5_000  # of the first fit
+MOST_ROWS = 2_000  # of the first fit
 FEWEST_HIDDEN, MOST_HIDDEN = 30, 2_000  # cells
-ENOUGH_HIDDEN, MOST_OF_ALL = 100, 0.2  # up to 100 cells and a fifth of a small table are hidden
+ENOUGH_HIDDEN, MOST_OF_ALL = 200, 0.2  # up to 200 cells and a fifth of a small table are hidden
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,26 @@ def calibrated_fit(
     test = HiddenCells.of(dataset.thinned(MOST_ROWS), share, options.training.seed)
     if test is None:
         return ImputerFit(fit(dataset, options, reporter=reporter, callbacks=callbacks))
-    minutes = options.training.minutes
-    start_only = replace(options, training=replace(options.training, updates=1, minutes=None))
-    if minutes is not None:
-        options = replace(options, training=replace(options.training, minutes=minutes / 2))
-    models = [fit(test.rest, how).model for how in (start_only, options)]
+    training = options.training
+    start_only = replace(options, training=replace(training, updates=1, minutes=None))
+    if training.minutes is not None:
+        options = replace(options, training=replace(training, minutes=training.minutes / 2))
+    models = [fit(test.rest, how).model for how in (start_only, _of_fewer_rows(options, test.rest))]
     errors = [test.error(model, samples) for model in models]
     best = int(errors[1] < errors[0])
     calibration = test.calibration(models[best], samples)
     how = (start_only, options)[best]
     fitted = fit(dataset, how, reporter=reporter, callbacks=callbacks)
     return ImputerFit(fitted, calibration, (errors[0], errors[1]))
+
+
+def _of_fewer_rows(options: FitOptions, rows: Dataset) -> FitOptions:
+    """The options with as many updates as these rows take by default, if updates are counted."""
+    training = options.training
+    if training.updates is None or training.batch_size is None:
+        return options
+    fewer = min(training.updates, updates(len(rows), training.batch_size))
+    return replace(options, training=replace(training, updates=fewer))
 
 
 @dataclass(frozen=True)

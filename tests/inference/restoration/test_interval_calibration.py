@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from lowerbound.data import Dataset
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.inference.restoration.interval_calibration import (
@@ -76,11 +78,12 @@ def test_the_models_own_coverage_is_reported() -> None:
 
 
 def test_means_stay_inside_the_observed_range() -> None:
-    mean = np.array([[20.0, 50.0, 1, 1], [0.5, 200.0, 1, 1]])
+    mean = np.array([[20.0, 50.0, 1, 1], [10.5, 200.0, 1, 1]])
     hidden = np.array([[True, True, False, False], [True, False, False, False]])
     from lowerbound.data.schema import Schema
 
     schema = Schema("table", (4,), columns=COLUMNS)
+    rows = Dataset(schema, torch.zeros(2, 4), observed=torch.from_numpy(~hidden))
     with pytest.warns(UserWarning, match=r"1 imputed means .* \('real'\)"):
-        inside = within_observed(mean, hidden, schema)
-    np.testing.assert_array_equal(inside, [[9.0, 50.0, 1, 1], [0.5, 200.0, 1, 1]])
+        inside = within_observed(mean, rows)
+    np.testing.assert_array_equal(inside, [[9.0, 50.0, 1, 1], [10.5, 200.0, 1, 1]])

@@ -194,7 +194,7 @@ def _answers(request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Imp
         return answers
     # values that are missing because of their size may lie outside
     at_random = fitted.options.model.normal_scores
-    return within_observed(made.mean, data.hidden, fitted.schema) if at_random else made.mean
+    return within_observed(made.mean, data.dataset) if at_random else made.mean
 
 
 def _widths(request: ImputeRequest, fitted: Fitted, data: Incomplete) -> dict[str, float]:
