@@ -121,6 +121,6 @@ def _nearest(known: Array, rows: Array, k: int) -> Array:
     for part in torch.from_numpy(rows).split(at_once):
         # |x|^2 is added afterwards: it does not change which row is the k-th nearest
         table = torch.addmm(length, part, to.T, alpha=-2)
-        kth = table.amin(1) if k == 1 else table.topk(k, 1, largest=False).values[:, -1]
+        kth = table.topk(k, 1, largest=False).values[:, -1]
         found.append((kth + part.square().sum(1)).clamp_min(0).sqrt())
     return torch.cat(found).numpy() if found else np.zeros(0)
