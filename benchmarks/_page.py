@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 # results that were made before the rules; a name leaves this list when its benchmark runs again
 BEFORE_THE_RULES = frozenset(
     [
-            "bits_per_dimension",
+        "bits_per_dimension",
         "detection",
         "few_labels",
         "icu_imputation",
