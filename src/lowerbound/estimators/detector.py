@@ -47,7 +47,7 @@ class VAEDetector(OutlierMixin, VAE):
     The default score needs no labels. For tables it is
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
-              + r_\text{neighbors} + 3 r_\text{unseen}
+              + r_\text{neighbors} + 2 r_\text{unseen}
 
     where r = -log p and p is the share of normal rows that score at least as high
     (``lowerbound.inference.anomaly.reference``). For pictures it is only the first term, and among

@@ -8,8 +8,8 @@ Besides the scores of the model (``scores``), tables have three: two distances w
 
 where p_c is the share of normal rows that score at least as high (Fisher's method to combine
 tests), and w_c are the ``Votes``. The two scores in nats are strongly related and share one vote.
-The cost of a value that the fit did not see is already -log p. It has as many votes as all others,
-because the others treat its cell as missing. No labels are needed.
+The cost of a value that the fit did not see is already -log p. It has two votes, because the others
+treat its cell as missing, and a row must not look better for a new value. No labels are needed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ IN_NATS = ("bound", "reconstruction")
 SCORES = ("combined", *IN_NATS, "latent", "neighbors", "mahalanobis", "unseen")
 NEIGHBORS = 5  # k of the latent score
 MANY = 20  # k of the distances without the model if anomalies, which may be near another, are known
+NEW_VALUES = 2  # votes; with one, 1 % of rows score lower after a value was replaced by a new one
 MOST_REFERENCES = 5_000  # reference rows that are kept
 MOST_DIRECTIONS = 32  # of the nearest-neighbor search; with more the tree visits every leaf
 LEAF = 64  # rows in a leaf of the tree; smaller leaves are slower in so many directions
@@ -52,7 +53,7 @@ class Votes:
 
 
 OF_CODES = Votes({"nats": 1, "latent": 1})
-OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1, "unseen": 3}, inputs=1)
+OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1, "unseen": NEW_VALUES}, inputs=1)
 OF_PICTURES = Votes({"nats": 1})
 """For pictures, because distances by the deviation of each pixel are not useful."""
 
@@ -60,7 +61,7 @@ AMONG_ANOMALIES = Votes({"bound": 1, "latent": 1})
 """If anomalies were fitted on, because those are reconstructed too."""
 
 ROWS_AMONG_ANOMALIES = Votes(
-    {"bound": 1, "neighbors": 1, "mahalanobis": 1, "unseen": 3}, inputs=MANY
+    {"bound": 1, "neighbors": 1, "mahalanobis": 1, "unseen": NEW_VALUES}, inputs=MANY
 )
 
 
