@@ -51,7 +51,7 @@ def table(name: str) -> pd.DataFrame:
     if name in LOADED:
         frame = pd.DataFrame(LOADED[name]().data)
     elif name in FILES:
-        frame = pd.read_csv(data_file(FILES[name]))
+        frame = pd.read_csv(data_file(FILES[name]), header=int(name == "credit"))
     else:
         random = np.random.default_rng(5)
         normal = random.normal(size=(1_000, 2)) @ random.normal(size=(2, 5))
