@@ -28,15 +28,17 @@ def test_neighbors_are_those_of_scikit_learn(numbers: int, k: int) -> None:
     scaler = StandardScaler().fit(known)
     search = NearestNeighbors(n_neighbors=k).fit(scaler.transform(known))
     expected = search.kneighbors(scaler.transform(new))[0][:, -1]
-    found = InputSpace.of(known).neighbors(np.concatenate([new, new]), k)
+    found = InputSpace.of(known).distances(np.concatenate([new, new]), k)["neighbors"]
     np.testing.assert_allclose(found, np.tile(expected, 2), rtol=1e-9)
 
 
 def test_parts_of_the_table_of_distances_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     known, new = rows(20), rows(20, 50, seed=1)
-    whole = InputSpace.of(known).neighbors(new, 3)
+    whole = InputSpace.of(known).distances(new, 3)["neighbors"]
     monkeypatch.setattr(input_space, "TABLE_OF_DISTANCES", 7 * len(known))
-    np.testing.assert_allclose(InputSpace.of(known).neighbors(new, 3), whole, rtol=1e-12)
+    np.testing.assert_allclose(
+        InputSpace.of(known).distances(new, 3)["neighbors"], whole, rtol=1e-12
+    )
 
 
 def test_mahalanobis_is_that_of_scipy() -> None:
@@ -45,7 +47,9 @@ def test_mahalanobis_is_that_of_scipy() -> None:
     covariance = np.cov(standard.transform(known), rowvar=False, ddof=0) + RIDGE * np.eye(6)
     inverse = np.linalg.inv(covariance)
     expected = [mahalanobis(row, np.zeros(6), inverse) for row in standard.transform(new)]
-    np.testing.assert_allclose(InputSpace.of(known).mahalanobis(new), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        InputSpace.of(known).distances(new, 1)["mahalanobis"], expected, rtol=1e-9
+    )
 
 
 def test_skewed_positive_numbers_are_compared_by_their_logarithms() -> None:
@@ -59,7 +63,7 @@ def test_skewed_positive_numbers_are_compared_by_their_logarithms() -> None:
     new = np.array([[-3.0, 1.0, 0.0, 9.0]])
     turned = (np.array([[-np.log1p(3.0), 1.0, 0.0]]) - logs.mean(0)) / logs.std(0)
     apart = cdist(turned, (logs - logs.mean(0)) / logs.std(0))
-    np.testing.assert_allclose(space.neighbors(new, 2), np.sort(apart, axis=1)[:, 1])
+    np.testing.assert_allclose(space.distances(new, 2)["neighbors"], np.sort(apart, axis=1)[:, 1])
 
 
 def test_too_many_coordinates_have_no_covariance(monkeypatch: pytest.MonkeyPatch) -> None:

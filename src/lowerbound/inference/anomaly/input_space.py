@@ -66,25 +66,23 @@ class InputSpace:
         """Whether there are few enough coordinates for a covariance."""
         return len(self.whitening) > 0
 
-    def neighbors(self, row: Array, k: int) -> Array:
-        """Distance of each row to its k-th nearest normal row, (rows,); equal rows are searched
-        once.
+    def distances(self, row: Array, k: int) -> dict[str, Array]:
+        """Both distances of each row, (rows,) each; equal rows are compared once.
 
         Args:
             row: (rows, numbers).
-            k: at most the number of normal rows.
+            k: of the neighbors, at most the number of normal rows.
+
+        Returns:
+            "neighbors", and "mahalanobis" if there is a covariance.
         """
-        standard = np.ascontiguousarray(self._standard(row))
-        same = same_rows(standard) if len(standard) > 1 else None
-        found = _nearest(self.rows, standard if same is None else standard[same[0]], k)
-        return found if same is None else found[same[1]]
-
-    def mahalanobis(self, row: Array) -> Array:
-        """Distance of each row to the mean of the normal rows, (rows,)."""
-        return np.asarray(np.linalg.norm(self._standard(row) @ self.whitening, axis=1))
-
-    def _standard(self, row: Array) -> Array:
-        return np.asarray((_unskewed(row, self.skewed > 0) - self.mean) / self.deviation)
+        same = same_rows(np.ascontiguousarray(row)) if len(row) > 1 else None
+        distinct = row if same is None else row[same[0]]
+        standard = (_unskewed(distinct, self.skewed > 0) - self.mean) / self.deviation
+        found = {"neighbors": _nearest(self.rows, standard, k)}
+        if self.has_mahalanobis:
+            found["mahalanobis"] = np.linalg.norm(standard @ self.whitening, axis=1)
+        return found if same is None else {name: each[same[1]] for name, each in found.items()}
 
 
 def _skewed(row: Array) -> Array:

@@ -202,9 +202,7 @@ class Reference:
         space = self.inputs
         if space is None:
             return {}
-        k = min(self.votes.inputs, len(space.rows) - 1) + itself
-        found = {"neighbors": space.neighbors(row, k)}
-        return found | ({"mahalanobis": space.mahalanobis(row)} if space.has_mahalanobis else {})
+        return space.distances(row, min(self.votes.inputs, len(space.rows) - 1) + itself)
 
     def _way(self, raw: RawScores, k: int) -> Array:
         """Distance to the k-th nearest reference row through the codes, in deviations, (rows,)."""
