@@ -135,7 +135,7 @@ def test_commands_that_need_the_density_use_the_unrefined_likelihood(
     assert found[0]["rows"] == found[1]["rows"]
 
 
-LONG = (*SIZE, "--updates", "40", "--batch-size", "16", "--patience", "0", "--no-report")
+LONG = (*SIZE, "--updates", "150", "--batch-size", "16", "--patience", "0", "--no-report")
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
@@ -148,7 +148,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     for line in process.stderr:
         if line.startswith("training:"):
             break
-    time.sleep(0.3)
+    time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     said = process.stderr.read()
     process.stderr.close()
