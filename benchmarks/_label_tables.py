@@ -52,37 +52,39 @@ def _last_column(name: str) -> Classified:
 
 def _wisconsin() -> Classified:
     """Breast cancer (Wisconsin, original): nine grades of cells, benign or malignant."""
-    read = pd.read_csv(_text("uci_breast-cancer-wisconsin"), header=None, na_values="?")
+    read = pd.read_csv(text("uci_breast-cancer-wisconsin"), header=None, na_values="?")
     read = read.astype(np.float64).add_prefix("c")
     return read.iloc[:, :-1], (read.iloc[:, -1] == 4).to_numpy(int)
 
 
 def _abalone() -> Classified:
     """Up to 8 rings, 9 or 10, and more (Waugh 1995)."""
-    read = _sample(pd.read_csv(_text("uci_abalone"), header=None, names=ABALONE))
+    read = sample(pd.read_csv(text("uci_abalone"), header=None, names=ABALONE))
     return read.drop(columns="rings"), np.digitize(read["rings"], (9, 11))
 
 
 def _white_wine() -> Classified:
     """Quality up to 5, 6, and more."""
-    read = _sample(pd.read_csv(_text("uci_winequality-white"), header=None).add_prefix("c"))
+    read = sample(pd.read_csv(text("uci_winequality-white"), header=None).add_prefix("c"))
     return read.iloc[:, :-1].astype(np.float64), np.digitize(read.iloc[:, -1], (6, 7))
 
 
 def _readmission() -> Classified:
     """Each patient's first encounter: not readmitted, within 30 days, or later."""
-    read = pd.read_csv(_text("diabetes130"), na_values="?", keep_default_na=False, low_memory=False)
-    read = _sample(read.drop_duplicates("patient_nbr"))
+    read = pd.read_csv(text("diabetes130"), na_values="?", keep_default_na=False, low_memory=False)
+    read = sample(read.drop_duplicates("patient_nbr"))
     y = pd.factorize(read.pop("readmitted"), sort=True)[0]
     read = read.drop(columns=list(NOT_USED)).astype(dict.fromkeys(CODES, str))
     return read.loc[:, read.nunique() > 1], y
 
 
-def _sample(frame: Any) -> Any:
-    return frame.sample(min(MOST_ROWS, len(frame)), random_state=0).reset_index(drop=True)
+def sample(frame: Any, rows: int = MOST_ROWS) -> Any:
+    """A fixed random sample of so many rows: all if there are no more."""
+    return frame.sample(min(rows, len(frame)), random_state=0).reset_index(drop=True)
 
 
-def _text(name: str) -> StringIO:
+def text(name: str) -> StringIO:
+    """A file of the folder LOWERBOUND_DATA, by its name without endings."""
     with lzma.open(data_file(f"{name}.csv.xz"), "rt", encoding="utf-8") as file:
         return StringIO(file.read())
 

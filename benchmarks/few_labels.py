@@ -50,7 +50,7 @@ MORE_DIGITS: dict[str, Any] = {  # which more labels can fill
     "model_options": {"width": 64},
     "training_options": {"updates": 3000},
 }
-TABLE: dict[str, Any] = {"learning_rate": 2e-3, "training_options": {"updates": 1000}}
+TABLE: dict[str, Any] = {}  # the defaults
 MNIST: dict[str, Any] = {
     "latent_dim": 16,
     "augmentation": 1.0,

@@ -50,6 +50,21 @@ def test_blanks_are_unlabeled_and_every_row_gets_a_class(
     assert "rows got no class" in done.out
 
 
+def test_all_labels_are_for_training_unless_a_test_part_is_requested(
+    run: Run, table: Path, tmp_path: Path
+) -> None:
+    words = ("--label", "state", "--model", "semi_supervised", "--epochs", 2, "--no-report")
+    done = run("fit", table, "-o", tmp_path / "all.lb", *words, "--json")
+    assert done.object["training_rows"] == ROWS - 8
+    assert "8 of 68 rows without a label" in done.object["protocol"]
+    assert "all 12 labels are for training" in done.object["protocol"]
+    assert any("of 12 labels, each hidden" in line for line in done.object["lines"])
+    done = run("evaluate", tmp_path / "all.lb", table, "--part", "test", "--json")
+    assert done.object["rows"] == 8
+    done = run("fit", table, "-o", tmp_path / "some.lb", *words, "--test", 0.1, "--json")
+    assert done.object["protocol"].startswith("8 of 80 rows, drawn by seed 0")
+
+
 def test_what_cannot_be_classified(run: Run, table: Path, tmp_path: Path) -> None:
     assert run("fit", table, "-o", tmp_path / "v.lb", "--label", "state", "--epochs", 1).code == 0
     done = run("classify", tmp_path / "v.lb", table)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.models import SemiSupervisedVariationalAutoencoder
 
 ROWS = 120
 TRUE = np.arange(ROWS) % 2
@@ -135,20 +137,45 @@ def test_a_saved_model_says_the_same(fitted: SemiSupervisedVAE, tmp_path: Path) 
     assert np.array_equal(back.predict_proba(X), model.predict_proba(X))
 
 
-def test_probabilities_of_columns_are_calibrated_unless_time_is_short(
+def test_classes_of_rows_with_columns_come_from_a_calibrated_pool(
     fitted: SemiSupervisedVAE,
 ) -> None:
+    assert not fitted.model_.pool.fitted  # without folds, the network alone
     assert float(fitted.model_.temperature) == 1.0
     usual = small(folds=None).fit(X, FEW)
+    assert usual.model_.pool.fitted
     assert float(usual.model_.temperature) != 1.0
     assert (usual.predict(X) == fitted.predict(X)).all()
-    logits = [np.log(model.predict_proba(X)) @ [-1, 1] for model in (fitted, usual)]
-    np.testing.assert_allclose(logits[0] / float(usual.model_.temperature), logits[1], rtol=1e-4)
-    for quick in (small(folds=None, minutes=1e-3), small(folds=None)):
-        y = FEW if quick.minutes else np.where(np.arange(ROWS) < 9, TRUE, -1)  # four of one class
-        assert float(quick.fit(X, y).model_.temperature) == 1.0
+    assert "cross-validation is right about" in usual.fitted_.calibration
+    np.testing.assert_allclose(usual.predict_proba(X).sum(1), 1.0)
+
+
+def test_training_keeps_a_classifier_that_was_fitted_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+    take = SemiSupervisedVariationalAutoencoder.take_label
+
+    def remember(model: Any, other: Any) -> None:
+        take(model, other)
+        taken.append([value.clone() for value in model.classifier.parameters()])
+
+    monkeypatch.setattr(SemiSupervisedVariationalAutoencoder, "take_label", remember)
+    model = small(folds=None).fit(X, FEW).model_
+    assert len(taken) == 1
+    for before, after in zip(taken[0], model.classifier.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_a_single_label_of_a_class_cannot_be_hidden() -> None:
+    y = np.where(np.arange(ROWS) < 3, TRUE, -1)
+    model = small(folds=None).fit(X, y)  # the weights are those of the prior
+    torch.testing.assert_close(
+        model.model_.pool.weights, torch.tensor([4, 4, 1], dtype=torch.float64) / 9
+    )
+    assert "cross-validation" not in model.fitted_.calibration
     with pytest.raises(OptionError, match="cannot be hidden"):
-        small(folds=2).fit(X, np.where(np.arange(ROWS) < 3, TRUE, -1))
+        small(folds=2).fit(X, y)
     with pytest.raises(OptionError, match="vae has no probabilities of classes"):
         fit(load(X), FitOptions(folds=2))
 

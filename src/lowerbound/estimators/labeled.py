@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from sklearn.utils.validation import check_is_fitted
@@ -39,6 +39,7 @@ class LabeledEstimator(TrainedEstimator):
     model_options: Mapping[str, Any] | None = None
     objective_options: Mapping[str, Any] | None = None
     n_importance: int = FEW
+    folds: int | None = FitOptions.folds
 
     needs_labels: ClassVar[bool] = True
 
@@ -56,6 +57,7 @@ class LabeledEstimator(TrainedEstimator):
         given: Mapping[str, Any] | str | None = None,
         guidance: float | None = None,
         steps: int | None = None,
+        complete: bool = False,
     ) -> Any:
         """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
 
@@ -63,7 +65,7 @@ class LabeledEstimator(TrainedEstimator):
             n_samples: how many.
             y: a label for all, or one per row.
             mean: the mean of p(x | y, z) instead of a draw from it.
-            random_state, given, guidance, steps: as in ``VAE.sample``.
+            random_state, given, guidance, steps, complete: as in ``VAE.sample``.
 
         Raises:
             OptionError: an unknown class; the message names the nearest one.
@@ -71,7 +73,9 @@ class LabeledEstimator(TrainedEstimator):
         """
         check_is_fitted(self)
         condition = None if y is None else self._label_condition(y, n_samples)
-        return self._sample(n_samples, condition, mean, random_state, given, guidance, steps)
+        return self._sample(
+            n_samples, condition, mean, random_state, given, guidance, steps, complete
+        )
 
     @abstractmethod
     def _label_condition(self, y: Any, rows: int) -> Tensor:
@@ -105,6 +109,9 @@ class LabeledEstimator(TrainedEstimator):
         first: Fitted = self.features.fitted_
         check_units(first, dataset)
         return first
+
+    def _options(self, seed: int) -> FitOptions:
+        return replace(super()._options(seed), folds=self.folds)
 
     def _objective(self) -> dict[str, Any]:
         given = by_new_names(self.objective_options or {}, renamed_of(OBJECTIVES[self.kind]))

@@ -52,10 +52,10 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         stacked: M1+M2: features from a VAE of all rows, and the class and the style above them.
         features: a fitted ``VAE`` for these features, which several fits can share; None: fitted
             here.
-        folds: number of additional fits, each with another part of the labels hidden, that find the
-            temperature which calibrates the probabilities. 0: no calibration; None: 5 for tables
-            with at least five labels of each class and at most 1,000 labels if ``minutes`` is not
-            set, otherwise 0.
+        folds: number of additional fits, each with another part of the labels hidden. They find the
+            temperature that calibrates the probabilities and, for rows with columns, the weights
+            of the network, logistic regression and boosted trees in q(y | x). 0: neither, and the
+            network alone; None: 5 short fits for rows with columns, otherwise 0.
         abstain_below: ``predict`` returns the value that means unlabeled if the probability of the
             likeliest class is below this number.
         unlabeled_value: the value of y that means unlabeled; None: -1 among numbers (unless -1 and
@@ -76,7 +76,6 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         label_distributions_: class probabilities of each training row.
     """
 
-    folds: int | None = FitOptions.folds
     abstain_below: float = 0.0
     unlabeled_value: Any = None
     class_prior: Any = None
@@ -138,7 +137,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         return one_hot(class_indices(y, rows, names), len(names)).float()
 
     def _options(self, seed: int) -> FitOptions:
-        options = replace(super()._options(seed), folds=self.folds)
+        options = super()._options(seed)
         if self.class_prior is None:
             return options
         said = {**options.model.model_options, "class_prior": _said(self.class_prior)}

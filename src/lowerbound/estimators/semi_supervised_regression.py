@@ -47,6 +47,10 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         stacked: M1+M2: features from a VAE of all rows, and the label and the style above them.
         features: a fitted ``VAE`` for these features, which several fits can share; None: fitted
             here.
+        folds: number of additional fits, each with another part of the labels hidden, for rows with
+            columns. They find the weights of the network, a Gaussian process and boosted trees in
+            q(y | x), and its standard deviation. 0: the network alone; None: 5 short fits for rows
+            with columns, otherwise 0.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: options of that prior.
         model_options: further fields of ``SemiSupervisedRegression.Options``.
@@ -87,7 +91,8 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
 
         Args:
             X: rows.
-            return_std: also return the standard deviation.
+            return_std: also return the standard deviation. For rows with columns it is scaled by
+                the errors at hidden labels, so that 1.96 of it on either side are a 95 % band.
 
         Returns:
             Numbers in the units of the labels, or (numbers, standard deviations).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +13,15 @@ from torch.distributions import OneHotCategorical
 
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import FOLDS
 from lowerbound.errors import OptionError, unknown
 from lowerbound.models.base import MODELS
 from lowerbound.models.labels.calibration import Fold, best_temperature, folds_of
-from lowerbound.models.labels.labeled import LabeledParts, LabeledVariationalAutoencoder
+from lowerbound.models.labels.classifier_fits import ClassifiedRows, HiddenLabels, fit_pool
+from lowerbound.models.labels.classifier_pool import ClassifierPool
+from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.labels.options import LabelOptions, refuse_tabular
+from lowerbound.models.labels.pooled import PooledLabel
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.trace import Batch
 
@@ -27,7 +30,6 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
 
-ROWS_AT_ONCE = 1_024  # rows in one pass of the classifier
 UNIFORM = "uniform"
 ROUNDING = 1e-3  # largest allowed error of the sum of given probabilities
 
@@ -94,7 +96,7 @@ def _by_name(said: Mapping[str, float], names: Sequence[str]) -> tuple[float, ..
 
 
 @MODELS.register("semi_supervised")
-class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
+class SemiSupervisedVariationalAutoencoder(PooledLabel):
     """The label is a one-hot class, so ``Every`` can sum over all classes exactly.
 
     Args:
@@ -102,6 +104,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         around, feature_dim: the other parts; see ``LabeledVariationalAutoencoder``.
         classes: number of classes.
         class_prior: p(y) if it is known; None: taken from the labels.
+        pool: classical classifiers beside the network, for rows with columns; None: there are none.
 
     Attributes:
         temperature: T; q(y | x) is the softmax of the logits divided by T.
@@ -110,6 +113,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
     title: ClassVar[str] = "semi-supervised VAE"
     Options: ClassVar[type[Any]] = SemiSupervisedOptions
     objective: ClassVar[str] = "semi_supervised"
+    pool: ClassifierPool | None
     log_prior: Tensor
     temperature: Tensor
 
@@ -121,8 +125,9 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         classes: int,
         feature_dim: int = 0,
         class_prior: Sequence[float] | None = None,
+        pool: ClassifierPool | None = None,
     ) -> None:
-        super().__init__(*around, label_dim=classes, feature_dim=feature_dim)
+        super().__init__(around, label_dim=classes, feature_dim=feature_dim, pool=pool)
         self.classifier = classifier
         self.classes = classes
         self.prior_is_known = class_prior is not None
@@ -144,12 +149,14 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
     @classmethod
     def build(cls, parts: ModelParts) -> SemiSupervisedVariationalAutoencoder:
         sizes, names = parts.own(SemiSupervisedOptions), parts.schema.class_names
+        features = cls.pooled_features(parts)
         return cls(
             sizes.classifying(parts.network, parts.input_shape, len(names)),
             cls.around_label(parts, sizes, len(names)),
             classes=len(names),
             feature_dim=sizes.below(parts.latent_dim),
             class_prior=sizes.prior(names),
+            pool=None if features is None else ClassifierPool(features, len(names)),
         )
 
     def start(self, dataset: Dataset) -> None:
@@ -158,25 +165,34 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         if dataset.label is not None and not self.prior_is_known:
             self._start_prior(dataset.label)
 
-    @classmethod
-    def folds(cls, dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
+    def folds(self, dataset: Dataset, folds: int | None) -> list[Fold] | None:
         """Further fits with some labels hidden, which calibrate q(y | x)."""
-        return folds_of(dataset, folds, quick=quick)
+        found = folds_of(dataset, FOLDS if folds is None and self.pool is not None else folds or 0)
+        if folds and not found:
+            raise OptionError(
+                "folds hides labels in turn; a class has one label only, which cannot be hidden: "
+                "label one more row of it, or leave folds out"
+            )
+        return found
 
-    @torch.no_grad()
-    def fold_answers(self, rows: Dataset) -> Tensor:
-        """Logits before the temperature, (rows, classes), float64."""
-        model = copy.deepcopy(self).double() if rows.x.dtype == torch.float64 else self
-        own, parts = model.log_prior, []
-        for index in torch.arange(len(rows), device=rows.x.device).split(ROWS_AT_ONCE):
-            batch = rows.batch(index).on(own.device).to(own.dtype)
-            parts.append(model.class_logits(batch).double().cpu())
-        return torch.cat(parts)
+    def label_answers(self, batch: Batch) -> Tensor:
+        return self.class_logits(batch)
 
-    def calibrate(self, folds: Sequence[Fold], answers: Sequence[Tensor]) -> None:
-        """Set the temperature that makes the labels hidden from the further fits likeliest."""
-        label = torch.cat([fold.hidden.label for fold in folds if fold.hidden.label is not None])
-        self.temperature.fill_(best_temperature(torch.cat(list(answers)), label.cpu()))
+    def calibrate(self, dataset: Dataset, folds: Sequence[Fold], answers: Sequence[Tensor]) -> str:
+        """Fit the pool, and set the temperature that makes the hidden labels likeliest."""
+        hidden = torch.cat([*(fold.places for fold in folds), torch.zeros(0, dtype=torch.long)])
+        assert dataset.label is not None
+        label = dataset.label.cpu()
+        found = HiddenLabels(
+            torch.cat([torch.zeros(0, self.classes, dtype=torch.float64), *answers]), label[hidden]
+        )
+        if self.pool is not None:
+            known = label[dataset.labeled].numpy()
+            of_rows = self.labeled_rows(dataset, folds)
+            rows = ClassifiedRows(**of_rows, label=known, classes=self.classes)
+            found = fit_pool(self.pool, rows, found.logits)
+        self.temperature.fill_(best_temperature(found.logits, found.label))
+        return found.sentence(self.pool, float(self.temperature))
 
     @property
     def labeler(self) -> nn.Module:
@@ -201,9 +217,14 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         return OneHotCategorical(logits=logits.unsqueeze(0), validate_args=False)
 
     def class_logits(self, batch: Batch, labeler: nn.Module | None = None) -> Tensor:
-        """Logits of q(y | x) before the temperature, (batch, classes)."""
-        logits: Tensor = (labeler or self.classifier)(self.seen(batch), None)
-        return logits.float() if logits.dtype == torch.bfloat16 else logits
+        """Logits of q(y | x) before the temperature, (batch, classes); of ``labeler`` alone if it
+        is given."""
+        seen = self.seen(batch)
+        logits: Tensor = (labeler or self.classifier)(seen, None)
+        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        if labeler is None and self.pool is not None and self.pool.fitted:
+            logits = self.pool(logits, self._values(seen))
+        return logits
 
     def tempered(self, logits: Tensor) -> Tensor:
         """The logits divided by the temperature."""

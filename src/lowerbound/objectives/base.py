@@ -65,6 +65,11 @@ class Objective(nn.Module, ABC):
         self.register_buffer("progress", torch.ones(()), persistent=False)
 
     @property
+    def label_options(self) -> Mapping[str, Any]:
+        """Options with which a fit trains q(y | x) alone, if it can."""
+        return {}
+
+    @property
     def settled(self) -> bool:
         """Whether the loss has the form that it keeps until the end of the run.
 

@@ -1,8 +1,7 @@
-"""Calibrated class probabilities: one temperature, found by fits with labels hidden."""
+"""Fits with labels hidden in turn, and the temperature of class probabilities that they find."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -10,10 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.labels import FOLDS, UNKNOWN, fewest_labels, label_folds
-from lowerbound.errors import OptionError
+from lowerbound.data.labels import UNKNOWN, label_folds
 
-MOST_LABELS = 1_000  # with more labels, the default is no calibration
 TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
 LIKELY = 0.5  # standard deviation of the prior of log T
 
@@ -24,45 +21,29 @@ class Fold(NamedTuple):
     Attributes:
         training: its rows, with some labels hidden.
         hidden: the rows whose labels are hidden in this fit, with these labels.
+        places: row numbers of these, (hidden rows,).
     """
 
     training: Dataset
     hidden: Dataset
+    places: Tensor
 
 
-def folds_of(dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
-    """The further fits that calibrate a classifier; an empty list: no calibration.
+def folds_of(dataset: Dataset, folds: int) -> list[Fold] | None:
+    """The further fits that weigh and calibrate q(y | x); None: none.
 
     Args:
-        dataset: rows, some of which have a label.
-        folds: number of parts that the labels are split into, each hidden in one fit; None: a
-            default if fits are quick and each part has a label of every class, else no fits.
-        quick: whether fits run without a time limit.
-
-    Raises:
-        OptionError: a class has only one label, which cannot be hidden.
+        dataset: rows, some of which have a class or a regression target.
+        folds: number of parts that the labels are split into, each hidden in one fit; 0: none.
+            Parts are fewer if labels are, and there is no part if a class has one label only.
     """
-    label = dataset.label
-    if label is None:
-        return []
-    if folds is None:
-        few = int((label >= 0).sum()) <= MOST_LABELS and fewest_labels(label) >= FOLDS
-        folds = FOLDS if quick and dataset.schema.data_kind.fits_quickly and few else 0
     if not folds:
-        return []
-    found = [_fold(dataset, label, hidden) for hidden in label_folds(label, folds)]
-    if not found:
-        raise OptionError(
-            "folds hides labels in turn; a class has one label only, which cannot be hidden: label "
-            "one more row of it, or leave folds at 0"
-        )
-    return found
-
-
-def _fold(dataset: Dataset, label: Tensor, hidden: Tensor) -> Fold:
-    left = label.clone()
-    left[hidden] = UNKNOWN
-    return Fold(replace(dataset, label=left), dataset.subset(hidden))
+        return None
+    label = dataset.label
+    if label is None:  # regression targets are split like labels of one class
+        label = torch.where(dataset.labeled, 0, UNKNOWN)
+    parts = label_folds(label, folds)
+    return [Fold(dataset.hiding(hidden), dataset.subset(hidden), hidden) for hidden in parts]
 
 
 def best_temperature(logits: Tensor, label: Tensor) -> float:

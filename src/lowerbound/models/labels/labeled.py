@@ -80,6 +80,7 @@ class LabeledVariationalAutoencoder(Model):
     """
 
     uses: ClassVar[tuple[str, ...]] = ("network", "likelihood", "prior")
+    infers_label: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class MeanTeacher(ELBO):
         consistency: weight of the teacher's term among them.
         noise: of perturbed rows, in standard deviations; see ``Perturbation``.
         augmentation: strength of the augmentation of perturbed pictures, 0 to 1.
+        bound: False: the loss has these terms alone, and the value of a row is 0.
     """
 
     uses_labels: ClassVar[bool] = True
@@ -47,9 +49,19 @@ class MeanTeacher(ELBO):
     teacher: nn.Module | None
 
     def __init__(
-        self, samples: int, share: float, consistency: float, noise: float, augmentation: float
+        self,
+        samples: int,
+        share: float,
+        consistency: float,
+        noise: float,
+        augmentation: float,
+        bound: bool,
     ) -> None:
         super().__init__(samples=samples)
+        if not bound and not share:
+            raise OptionError(
+                "a weight of 0 of the labels with bound=False leaves nothing to train"
+            )
         if noise < 0:
             raise OptionError(f"noise must not be negative, and is {noise}")
         if consistency < 0 or not 0 <= augmentation <= 1:
@@ -59,12 +71,17 @@ class MeanTeacher(ELBO):
             )
         self.share, self.consistency = share, consistency
         self.noise, self.augmentation = noise, augmentation
+        self.bounded = bound
         self.perturb: Perturbation | None = None
         for name in ("labeled_x", "labeled_observed", "labeled_label"):
             self.register_buffer(name, None, persistent=False)  # a resumed run makes it again
         self.register_module("teacher", None)
         self.register_buffer("averaged", torch.zeros(()))  # share of the run that the teacher saw
         self._student: list[nn.Module] = []  # in a list, because its parameters are the model's
+
+    @property
+    def label_options(self) -> Mapping[str, Any]:
+        return {"bound": False} if self.share else {}
 
     def gather(self, model: HasLabel, dataset: Dataset, known: Tensor, label: Tensor) -> None:
         """Gather the labeled rows, and set up perturbation and teacher.
@@ -146,6 +163,13 @@ class KnownLabels:
 
     def log_weights(self, trace: Trace) -> Tensor | float:
         return self.rest.log_weights(trace)
+
+
+def nothing(batch: Batch) -> Bound:
+    """The bound that is left out: every value is 0."""
+    assert batch.x is not None
+    zero = batch.x.new_zeros(len(batch))
+    return Bound(zero, zero, zero.new_zeros(1, len(batch)), zero.sum())
 
 
 def surprise(trace: Trace, rows: int) -> Tensor:

@@ -14,7 +14,13 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Classifies, HasLabel, Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.labels.label_graph import Spread, spread_labels
-from lowerbound.objectives.labels.mean_teacher import ROWS, KnownLabels, MeanTeacher, surprise
+from lowerbound.objectives.labels.mean_teacher import (
+    ROWS,
+    KnownLabels,
+    MeanTeacher,
+    nothing,
+    surprise,
+)
 from lowerbound.trace import Batch, Every, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
@@ -54,6 +60,7 @@ class SemiSupervised(MeanTeacher):
         noise: of perturbed rows, in standard deviations; see ``Perturbation``.
         augmentation: strength for perturbed pictures, 0 to 1. Above 0, small rotations, shifts,
             zooms and shears must not change the class.
+        bound: False: the loss has no bound and trains q(y | x) alone; the value of a row is 0.
     """
 
     targets: Tensor | None
@@ -68,8 +75,11 @@ class SemiSupervised(MeanTeacher):
         confidence_threshold: float = 0.9,
         noise: float = 0.3,
         augmentation: float = 0.0,
+        bound: bool = True,
     ) -> None:
-        super().__init__(samples, classifier, consistency, noise, augmentation)
+        super().__init__(samples, classifier, consistency, noise, augmentation, bound)
+        if not bound and not classifier:
+            raise OptionError("classifier=0 with bound=False leaves nothing to train: set one")
         if not 0 <= confidence_threshold < 1:
             raise OptionError(
                 f"confidence_threshold is a probability below 1, not {confidence_threshold}"
@@ -89,7 +99,7 @@ class SemiSupervised(MeanTeacher):
             DataError: no row has a label, or all labels are of one class.
         """
         super().prepare(model, dataset)
-        if not isinstance(model, Classifies):
+        if not isinstance(model, Classifies) or model.label_is_fitted:
             return
         label = require_labels(dataset)
         known = torch.nonzero(label >= 0).flatten()
@@ -103,17 +113,21 @@ class SemiSupervised(MeanTeacher):
     def forward(self, model: Model, batch: Batch) -> Bound:
         if not isinstance(model, Classifies):
             return super().forward(model, batch)
-        if batch.label is not None and bool((batch.label >= 0).all()):
-            assert batch.x is not None
-            one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
-            bound = self.supervised(model(batch, KnownLabels(one_hot, self.choose)), batch)
-        else:
-            every = Every(0, self.choose)
-            trace = model(batch, every)
-            bound = self.marginalized(trace, every.log_weights(trace), batch)
+        bound = self.bound_of(model, batch) if self.bounded else nothing(batch)
         if not (self.share and self.training and self.labeled_label is not None):
             return bound
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
+
+    def bound_of(self, model: Classifies, batch: Batch) -> Bound:
+        """The bound of every row: of its class if it is known, else of all classes."""
+        assert isinstance(model, Model)
+        if batch.label is not None and bool((batch.label >= 0).all()):
+            assert batch.x is not None
+            one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
+            return self.supervised(model(batch, KnownLabels(one_hot, self.choose)), batch)
+        every = Every(0, self.choose)
+        trace = model(batch, every)
+        return self.marginalized(trace, every.log_weights(trace), batch)
 
     def supervised(self, trace: Trace, batch: Batch) -> Bound:
         """The bound of a pass through rows whose classes are all known."""

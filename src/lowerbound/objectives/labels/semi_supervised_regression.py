@@ -13,7 +13,12 @@ from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, Regresses
 from lowerbound.objectives.base import OBJECTIVES, Bound
-from lowerbound.objectives.labels.mean_teacher import KnownLabels, MeanTeacher, surprise
+from lowerbound.objectives.labels.mean_teacher import (
+    KnownLabels,
+    MeanTeacher,
+    nothing,
+    surprise,
+)
 from lowerbound.trace import Batch, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
@@ -47,6 +52,7 @@ class MeanTeacherRegression(MeanTeacher):
         noise: of perturbed rows, in standard deviations; see ``Perturbation``.
         augmentation: strength for perturbed pictures, 0 to 1. Above 0, small rotations, shifts,
             zooms and shears must not change the label.
+        bound: False: the loss has no bound and trains q(y | x) alone; the value of a row is 0.
     """
 
     def __init__(
@@ -57,8 +63,11 @@ class MeanTeacherRegression(MeanTeacher):
         consistency: float = 1.0,
         noise: float = 0.3,
         augmentation: float = 0.0,
+        bound: bool = True,
     ) -> None:
-        super().__init__(samples, regressor, consistency, noise, augmentation)
+        super().__init__(samples, regressor, consistency, noise, augmentation, bound)
+        if not bound and not regressor:
+            raise OptionError("regressor=0 with bound=False leaves nothing to train: set one")
         if regressor < 0:
             raise OptionError(f"regressor must not be negative, and is {regressor}")
 
@@ -69,7 +78,7 @@ class MeanTeacherRegression(MeanTeacher):
             DataError: no row has a label.
         """
         super().prepare(model, dataset)
-        if not isinstance(model, Regresses):
+        if not isinstance(model, Regresses) or model.label_is_fitted:
             return
         target = dataset.target
         if target is None or bool(target.isnan().all()):
@@ -80,11 +89,16 @@ class MeanTeacherRegression(MeanTeacher):
     def forward(self, model: Model, batch: Batch) -> Bound:
         if not isinstance(model, Regresses):
             return super().forward(model, batch)
-        known = None if batch.target is None else batch.target.unsqueeze(1)
-        bound = self.bound(model(batch, KnownLabels(known, self.choose)), batch)
+        bound = self.bound_of(model, batch) if self.bounded else nothing(batch)
         if not (self.share and self.training and self.labeled_label is not None):
             return bound
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
+
+    def bound_of(self, model: Regresses, batch: Batch) -> Bound:
+        """The bound of every row: of its label if it is known, else of a draw from q(y | x)."""
+        assert isinstance(model, Model)
+        known = None if batch.target is None else batch.target.unsqueeze(1)
+        return self.bound(model(batch, KnownLabels(known, self.choose)), batch)
 
     def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
         """As in ``ELBO``; the rate of a known label is -log p(y)."""

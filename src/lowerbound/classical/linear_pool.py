@@ -1,0 +1,34 @@
+r"""A linear pool of predictors: the weights that make answers for hidden labels likeliest.
+
+.. math:: p(y \mid x) = \sum_k w_k\, p_k(y \mid x), \quad w \ge 0, \quad \sum_k w_k = 1
+
+(Stone 1961; Wolpert 1992.) A Dirichlet prior keeps the weights near their prior values while labels
+are few.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ROUNDS = 500  # of expectation and maximization
+
+
+def pool_weights(right: Tensor, prior: Tensor, strength: float) -> Tensor:
+    r"""The weights of the highest posterior density.
+
+    .. math:: \arg\max_w\; \sum_n \log \sum_k w_k\, p_{kn} + s \sum_k \pi_k \log w_k
+
+    The objective is concave, and each round of expectation and maximization increases it.
+
+    Args:
+        right: p_kn, what member k says of the true answer n, (members, answers).
+        prior: pi, positive, with the sum 1, (members,).
+        strength: s, the number of answers that the prior counts as.
+    """
+    weights = prior.clone()
+    for _ in range(ROUNDS):
+        share = weights.unsqueeze(1) * right
+        share = share / share.sum(0).clamp_min(torch.finfo(share.dtype).tiny)
+        weights = (share.sum(1) + strength * prior) / (right.shape[1] + strength)
+    return weights / weights.sum()

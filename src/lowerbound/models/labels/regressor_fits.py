@@ -1,0 +1,163 @@
+r"""Fit the members of a ``RegressorPool`` to the labels, and weigh them by cross-validation.
+
+The labels that a fit did not see choose the trees, the weight of each member, and the deviations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from lowerbound.classical.boosted_trees import BoostedTrees
+from lowerbound.classical.gaussian_process import GaussianProcess
+from lowerbound.classical.linear_pool import pool_weights
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.arrays import Array
+from lowerbound.models.labels.labeled_rows import LabeledRows
+from lowerbound.models.labels.regressor_pool import (
+    RegressorPool,
+    moments,
+    scaled,
+    with_unit_deviation,
+)
+
+MEMBERS = ("network", "Gaussian process", "boosted trees")
+PRIOR = (1.0, 2.0, 1.0)  # of the weights. Chosen with STRENGTH on draws that no benchmark reports.
+STRENGTH = 8.0  # labels that this prior counts as
+MOST = 1_000  # labeled rows of the Gaussian process
+LEAVES = (10, 3)  # fewest labels in a leaf
+STEPS = (10, 30, 100)  # trees
+RATE = 0.1
+LEVEL = 0.975  # of the upper end of a 95 % band
+NORMAL_END = 1.959964  # that end in standard deviations of a Gaussian
+LEAST = 1e-3  # smallest factor of a deviation, for labels without noise
+
+
+@dataclass(frozen=True)
+class HiddenTargets:
+    """Answers for labels that were hidden from the fits.
+
+    Attributes:
+        mean, deviation: of the pool, (labels,).
+        target: the labels, (labels,).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    target: Tensor
+
+    def sentence(self, pool: RegressorPool) -> str:
+        """How good the answers are, and of what q(y | x) consists."""
+        squared = float((self.target - self.mean).square().mean())
+        explained = 1 - squared / max(float(self.target.var(correction=0)), 1e-12)
+        shares = zip(MEMBERS, pool.weights.tolist(), strict=True)
+        return (
+            f"cross-validation explains {explained:.1%} of the variance of {len(self.target):,} "
+            "labels, each hidden from the fits that answer; q(y | x): "
+            + ", ".join(f"{share:.0%} {name}" for name, share in shares)
+        )
+
+
+def fit_pool(pool: RegressorPool, rows: LabeledRows, network: Tensor) -> HiddenTargets:
+    """Fit all members, and weigh them beside the network.
+
+    Args:
+        pool: changed in place.
+        rows: the labeled rows.
+        network: its mean and deviation for the hidden labels, fold after fold, (labels, 2).
+    """
+    target = torch.from_numpy(rows.label[rows.hidden])
+    with small_fit():
+        pool.process, of_process = _process(rows)
+        trees, of_trees = _boosting(rows)
+    each = torch.stack([network.double(), of_process, of_trees])
+    pool.factors = error_size(target, each[..., 0], each[..., 1])
+    each = scaled(each, pool.factors)
+    prior = torch.tensor(PRIOR, dtype=torch.float64)
+    pool.weights = pool_weights(_density(each, target), prior / prior.sum(), STRENGTH)
+    mean, deviation = moments(each, pool.weights)
+    pool.widening = error_size(target, mean, deviation) * widened(len(target))
+    pool.shift, pool.scale = torch.from_numpy(rows.shift), torch.from_numpy(rows.scale)
+    pool.trees = BoostedTrees.of(trees)
+    return HiddenTargets(mean, deviation, target)
+
+
+def error_size(target: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Root mean square of the errors in deviations, over the last axis."""
+    size: Tensor = ((target - mean) / deviation).square().mean(-1).sqrt().clamp_min(LEAST)
+    return size
+
+
+def widened(labels: int) -> float:
+    """How much wider a 95 % band is than 1.96 root mean square errors on either side.
+
+    The errors are of so many labels, to which a factor of each member was fitted. The band ends at
+    the quantile of Student's distribution with the degrees of freedom that are left.
+    """
+    from scipy.stats import t as student
+
+    free = max(labels - len(MEMBERS), 1)
+    return float(student.ppf(LEVEL, free)) / NORMAL_END * math.sqrt(labels / free)
+
+
+def _density(each: Tensor, target: Tensor) -> Tensor:
+    """p_k(y) of every member for every label, (members, labels)."""
+    said = Normal(each[..., 0], each[..., 1], validate_args=False)
+    density: Tensor = said.log_prob(target).exp()
+    return density
+
+
+def _process(rows: LabeledRows) -> tuple[GaussianProcess, Tensor]:
+    """The fitted process, and its answers for the hidden labels."""
+    x, y = torch.from_numpy(rows.standardized), torch.from_numpy(rows.label)
+    known = _some(np.arange(len(y)))
+    process = GaussianProcess.of(x[known], y[known])
+    parts = []
+    for seen, fold in rows.splits():
+        kept = _some(seen)
+        of_others = GaussianProcess.of(x[kept], y[kept], process.logs)
+        parts.append(torch.stack(of_others(x[fold]), 1))
+    return process, torch.cat(parts)
+
+
+def _some(rows: Array) -> Array:
+    """At most ``MOST`` of the row numbers, drawn at random."""
+    if len(rows) <= MOST:
+        return rows
+    drawn: Array = np.random.default_rng(0).choice(rows, MOST, replace=False)
+    return drawn
+
+
+def _boosting(rows: LabeledRows) -> tuple[Any, Tensor]:
+    """The fitted trees, and their answers for the hidden labels."""
+    found: dict[tuple[int, int], list[Array]] = {key: [] for key in product(LEAVES, STEPS)}
+    for (seen, fold), leaf in product(rows.splits(), LEAVES):
+        learner = _trees(leaf, max(STEPS)).fit(rows.standardized[seen], rows.label[seen])
+        stages = list(learner.staged_predict(rows.standardized[fold]))
+        for steps in STEPS:
+            found[leaf, steps].append(stages[steps - 1])
+    truth = rows.label[rows.hidden]
+    errors = {key: np.square(np.concatenate(parts) - truth).sum() for key, parts in found.items()}
+    leaf, steps = min(errors, key=lambda key: errors[key])
+    fitted = _trees(leaf, steps).fit(rows.standardized, rows.label)
+    hidden = torch.from_numpy(np.concatenate(found[leaf, steps]))
+    return fitted, with_unit_deviation(hidden)
+
+
+def _trees(leaf: int, steps: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        learning_rate=RATE,
+        max_iter=steps,
+        min_samples_leaf=leaf,
+        early_stopping=False,
+        random_state=0,
+    )

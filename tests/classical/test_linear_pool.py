@@ -1,0 +1,34 @@
+"""Weights of a linear pool, against a general optimizer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from lowerbound.classical.linear_pool import pool_weights
+
+PRIOR = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+
+
+def test_the_weights_have_the_highest_posterior_density() -> None:
+    generator = torch.Generator().manual_seed(0)
+    right = torch.rand(3, 40, generator=generator, dtype=torch.float64)
+    right[1] = right[1].sqrt()  # the best member
+    strength = 4.0
+
+    def loss(free: np.ndarray) -> float:
+        weights = np.exp(free) / np.exp(free).sum()
+        fit = np.log(weights @ right.numpy()).sum()
+        return -float(fit + strength * (PRIOR.numpy() * np.log(weights)).sum())
+
+    free = minimize(loss, np.zeros(3), tol=1e-12).x
+    expected = np.exp(free) / np.exp(free).sum()
+    found = pool_weights(right, PRIOR, strength)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    assert found.argmax() == 1
+
+
+def test_without_answers_the_weights_are_those_of_the_prior() -> None:
+    nothing = torch.zeros(3, 0, dtype=torch.float64)
+    torch.testing.assert_close(pool_weights(nothing, PRIOR, 16.0), PRIOR)
