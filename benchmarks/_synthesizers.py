@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,19 @@ def own(rows: Any, seed: int, folder: Path) -> Made:
     return Made(made, fitting, sampling)
 
 
+def plain(rows: Any, seed: int, folder: Path) -> Made:
+    """Rows by the defaults of ``lowerbound fit`` and ``lowerbound synthesize``."""
+    from lowerbound.data import load
+    from lowerbound.fitting import FitOptions, fit
+    from lowerbound.inference.synthesis.tables import TableSource
+    from lowerbound.training import TrainingOptions
+
+    options = FitOptions(training=TrainingOptions(seed=seed, threads=1))
+    fitted, fitting = timed(lambda: fit(load(rows), options))
+    made, sampling = timed(lambda: pd.concat(list(TableSource(fitted).blocks(len(rows), seed))))
+    return Made(made.reset_index(drop=True), fitting, sampling)
+
+
 def real(rows: Any, seed: int, folder: Path) -> Made:
     """The training rows themselves: what a perfect synthesizer would reach."""
     return Made(rows, {}, {})
@@ -122,7 +135,14 @@ class Scores:
         return self.values[np.minimum(place, len(self.values) - 1)]
 
 
-def mixture_copula(rows: Any, seed: int, folder: Path) -> Made:
+def copula(rows: Any, seed: int, folder: Path) -> Made:
+    """Draws of a Gaussian copula: normal scores of one Gaussian with full covariance."""
+    return mixture_copula(rows, seed, folder, components=(1,))
+
+
+def mixture_copula(
+    rows: Any, seed: int, folder: Path, components: Sequence[int] = COMPONENTS
+) -> Made:
     """Draws of a Gaussian mixture of normal scores.
 
     1, 5 or 20 components with full covariance, by the likelihood of a tenth of the rows.
@@ -132,7 +152,7 @@ def mixture_copula(rows: Any, seed: int, folder: Path) -> Made:
     def fitted() -> tuple[dict[str, Scores], GaussianMixture]:
         scores = {name: Scores.of(rows[name]) for name in rows.columns}
         z = np.stack([scores[name].of_cells(rows[name], random) for name in scores], axis=1)
-        return scores, _mixture(z, seed)
+        return scores, _mixture(z, seed, components)
 
     (scores, mixture), fitting = timed(fitted)
 
@@ -146,7 +166,7 @@ def mixture_copula(rows: Any, seed: int, folder: Path) -> Made:
     return Made(made, fitting, sampling, {"components": mixture.n_components})
 
 
-def _mixture(z: Array, seed: int) -> GaussianMixture:
+def _mixture(z: Array, seed: int, components: Sequence[int]) -> GaussianMixture:
     """The mixture with the best likelihood on rows that were left out."""
     checked = round(CHECKED * len(z))
 
@@ -154,7 +174,7 @@ def _mixture(z: Array, seed: int) -> GaussianMixture:
         model = GaussianMixture(count, reg_covar=RIDGE, random_state=seed, init_params="k-means++")
         return model.fit(z[checked:])
 
-    return max((fit(count) for count in COMPONENTS), key=lambda model: model.score(z[:checked]))
+    return max((fit(count) for count in components), key=lambda model: model.score(z[:checked]))
 
 
 # SDV, in another Python ---------------------------------------------------------------------------
@@ -180,7 +200,9 @@ def outside(method: str, **options: Any) -> Synthesizer:
 
 
 def reports(rows: Any, made: Path, folder: Path) -> dict[str, Any]:
-    """Overall scores of sdmetrics' reports."""
+    """Overall scores of sdmetrics' reports; none without the other Python."""
+    if not os.environ.get(PYTHON):
+        return {}
     return _ask("score", rows, folder, {"made": str(made)})
 
 

@@ -9,6 +9,8 @@ many rows are drawn as there are for training. Methods:
   environment, which LOWERBOUND_SDV_PYTHON names. Where CTGAN's 300 epochs would take more than 15
   minutes of processor time it has fewer, and its title says so
 - mixture_copula: a Gaussian mixture of normal scores
+- plain: ``lowerbound fit`` and ``lowerbound synthesize`` by their defaults, and copula: a Gaussian
+  copula, for comparison with it
 - real, independent: the training rows themselves, and every column shuffled by itself
 
 Measured, on the judging rows:
@@ -19,7 +21,7 @@ Measured, on the judging rows:
 - errors of columns, pairs and triples, and of associations of pairs (trend)
 
 And beside the training rows: validity of every cell, and the reports of sdmetrics, run by the other
-Python too. Seconds are processor time on one thread.
+Python too, if there is one. Seconds are processor time on one thread.
 
 --held-out judges training rows that no method has seen, to choose settings.
 
@@ -39,15 +41,17 @@ from typing import Any
 from _cells import done, drive
 from _record import commit, keep_answer, machine, write
 from _release_measures import judged, validity
-from _release_metrics import Table, line, metrics, over_tables
+from _release_metrics import Table, line, metrics, of_plain_fits, over_tables
 from _release_tables import SOURCES, frames
 from _synthesizers import (
     Made,
     Synthesizer,
+    copula,
     independent,
     mixture_copula,
     outside,
     own,
+    plain,
     real,
     reports,
 )
@@ -85,6 +89,8 @@ def arms() -> Iterator[Arm]:
         yield Arm(source, "real", "training rows", 0, real)
         yield Arm(source, "independent", "independent columns", 0, independent)
         yield Arm(source, "mixture_copula", "mixture copula", 0, mixture_copula)
+        yield Arm(source, "copula", "Gaussian copula", 0, copula)
+        yield Arm(source, "plain", "lowerbound fit", 0, plain)
         yield Arm(source, "gaussian_copula", "GaussianCopula", 0, outside("gaussian_copula"))
         yield Arm(source, "tvae", "TVAE", 0, outside("tvae"))
         yield Arm(source, "ctgan", f"CTGAN{shorter}", 0, outside("ctgan", epochs=epochs))
@@ -158,7 +164,7 @@ def summarize() -> None:
     shown = [metric for table in tables for metric in metrics(table)]
     write(
         NAME,
-        [*over_tables(tables), *shown],
+        [*over_tables(tables), *of_plain_fits(tables), *shown],
         data=[{"file": name, "sha256": file_sha256(place(name))} for name in files],
         seeds=sorted({cell["seed"] for cell in cells.values()}),
         minutes=sum(cell["minutes"] for cell in cells.values()),
@@ -173,7 +179,7 @@ def summarize() -> None:
 def libraries(cells: Mapping[str, Answer]) -> str:
     """The versions of the other libraries."""
     found = {cell["facts"].get("library") for cell in cells.values()}
-    found |= {cell["reports"]["library"] for cell in cells.values()}
+    found |= {cell["reports"].get("library") for cell in cells.values()}
     return ", ".join(sorted(filter(None, found)))
 
 

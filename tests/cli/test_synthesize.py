@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -115,3 +116,27 @@ def test_bad_options_of_the_fit(
     assert run("synthesizer", folder / "people.csv", "-o", tmp_path / "m", *words) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
+
+
+def test_rows_of_a_plain_fit_have_missing_cells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = np.random.default_rng(0)
+    rare = np.where(draw.random(600) < 0.8, np.nan, draw.integers(1, 5, 600) * 0.5)
+    price = np.where(draw.random(600) < 0.4, 9.99, draw.normal(20, 4, 600).round(2))
+    pd.DataFrame({"price": price, "rare": rare}).to_csv(tmp_path / "t.csv", index=False)
+    fit = ("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--updates", 20, "--rows", 50)
+    assert run(*fit) == 0
+    card = (tmp_path / "m" / "MODEL_CARD.md").read_text()
+    assert "held-out ones with an AUROC" in card
+    capsys.readouterr()
+    for command in ("sample", "synthesize"):
+        out = tmp_path / f"{command}.csv"
+        assert run(command, tmp_path / "m", "-n", 500, "-o", out) == 0
+        rows = pd.read_csv(out)
+        assert rows["rare"].isna().mean() == pytest.approx(0.8, abs=0.06)
+        assert set(rows["rare"].dropna()) <= {0.5, 1.0, 1.5, 2.0}
+        assert rows["price"].eq(9.99).mean() == pytest.approx(0.4, abs=0.08)
+        assert run(command, tmp_path / "m", "-n", 500, "-o", out, "--complete") == 0
+        assert not pd.read_csv(out).isna().any(axis=None)
+    assert "learned which cells" not in capsys.readouterr().err

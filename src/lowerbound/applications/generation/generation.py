@@ -127,6 +127,7 @@ class SampleRequest(ModelRequest):
         "set drawn numbers and dates of a table outside the range of the fitted rows to its nearer "
         "end; a .csv or .parquet file",
     )
+    complete: bool = option(False, "draw no missing cells of a table")
     seed: int = option(0, "seed of the draws")
 
 
@@ -139,15 +140,18 @@ class RowsReport(WrittenReport):
         rows: number of rows.
         mean: whether they are the decoder's means rather than draws from p(x | z).
         refined: whether they are draws of the model's refiner.
+        corrected: whether they have the missing cells and the shares of values of the fitted rows.
     """
 
     what: str
     rows: int
     mean: bool
     refined: bool
+    corrected: bool = False
 
     def text(self) -> str:
         draws = "refined draws" if self.refined else "draws from p(x | z)"
+        draws = f"corrected {draws}" if self.corrected else draws
         kind = "decoder means" if self.mean else draws
         return f"{self.rows:,} {self.what} ({kind}): {self.where}"
 
@@ -189,11 +193,13 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
             prompt=prompt,
             temperature=request.temperature or 1.0,
             refined=not request.mean,
+            complete=request.complete,
         )
     x = made.mean if request.mean else made.x
-    if not x.isnan().any() and (note := about_complete_rows(fitted.schema)):
+    if not (request.complete or x.isnan().any()) and (note := about_complete_rows(fitted)):
         reporter.say(note)
-    return _written("samples", files, path, fitted, x, label, mean=request.mean)
+    report = _written("samples", files, path, fitted, x, label, mean=request.mean)
+    return replace(report, corrected=fitted.model.correction is not None and not request.mean)
 
 
 def _sampled_histories(
@@ -224,7 +230,9 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
             flag = name.replace("_", "-")
             raise OptionError(f"columns are given without --{flag}: leave it out")
     given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
-    blocks = rows_with_columns(fitted, given, request.number, request.seed, request.within_range)
+    blocks = rows_with_columns(
+        fitted, given, request.number, request.seed, request.within_range, request.complete
+    )
     form, done = TableForm.of(fitted.schema), 0
     with columnar(path, TextForm.of(fitted.schema)) as file:
         for frame in blocks:
@@ -232,7 +240,8 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
             file.add({name: cells[name] for name in cells.columns})
             done += len(frame)
             reporter.advance("drawing", done, request.number)
-    return RowsReport("samples", done, False, False, **written((str(path),)))
+    corrected = fitted.model.correction is not None
+    return RowsReport("samples", done, False, False, corrected, **written((str(path),)))
 
 
 def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:

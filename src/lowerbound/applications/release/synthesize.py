@@ -76,7 +76,9 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_table(path)
-    source = TableSource(fitted, request.beyond_range, request.complete)
+    source = TableSource(
+        fitted, request.beyond_range, request.complete, mapped=not request.beyond_range
+    )
     blocks, count, names = _blocks(request, source)
     done, missing = 0, False
     with columnar(path, TextForm.of(fitted.schema)) as file:
@@ -86,7 +88,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
             done += len(frame)
             missing |= bool(frame.isna().any(axis=None))
             reporter.advance("drawing", done, count)
-    if not (missing or request.complete) and (note := about_complete_rows(fitted.schema)):
+    if not (missing or request.complete) and (note := about_complete_rows(fitted)):
         reporter.say(note)
     return SynthesizeReport(done, names, **written((str(path),)))
 

@@ -18,7 +18,12 @@ def gives_columns(fitted: Fitted) -> bool:
 
 
 def rows_with_columns(
-    fitted: Fitted, given: Mapping[str, Any], count: int, seed: int, within_range: bool = False
+    fitted: Fitted,
+    given: Mapping[str, Any],
+    count: int,
+    seed: int,
+    within_range: bool = False,
+    complete: bool = False,
 ) -> Iterator[Any]:
     """Frames of rows x ~ p(x | given columns), ``count`` rows in all.
 
@@ -28,6 +33,7 @@ def rows_with_columns(
         count: number of rows.
         seed: of the draws.
         within_range: whether drawn numbers and dates stay in the range of the fitted rows.
+        complete: whether no drawn cell is missing.
 
     Raises:
         OptionError: a column or a level does not exist, or the values cannot occur together.
@@ -39,5 +45,5 @@ def rows_with_columns(
         raise UnsupportedError(
             "columns cannot be given to a conditional model: fit one without --conditional"
         )
-    source = TableSource(fitted, beyond_range=not within_range)
+    source = TableSource(fitted, beyond_range=not within_range, complete=complete)
     return source.completed(source.given(given), count, seed)

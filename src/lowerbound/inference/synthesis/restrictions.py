@@ -29,6 +29,8 @@ class Restrictions:
             0 else, (columns, columns).
         combinations: each with the places of its columns.
         complete: whether no drawn cell is missing.
+        mapped: whether drawn values are mapped to those of the fitted rows, if the model learned
+            how.
     """
 
     columns: tuple[Column, ...]
@@ -38,9 +40,16 @@ class Restrictions:
     order: Array
     combinations: tuple[tuple[tuple[int, ...], Combination], ...]
     complete: bool = False
+    mapped: bool = True
 
     @classmethod
-    def of(cls, form: TableForm, columns: Sequence[Column], complete: bool = False) -> Restrictions:
+    def of(
+        cls,
+        form: TableForm,
+        columns: Sequence[Column],
+        complete: bool = False,
+        mapped: bool = True,
+    ) -> Restrictions:
         """The restrictions of a table's form."""
         place = {column.name: index for index, column in enumerate(columns)}
         by_name = {each.name: each for each in form.columns}
@@ -62,7 +71,7 @@ class Restrictions:
             (tuple(place[name] for name in each.columns), each)
             for each in form.constraints.combinations
         )
-        return cls(tuple(columns), forms, low, high, order, combinations, complete)
+        return cls(tuple(columns), forms, low, high, order, combinations, complete, mapped)
 
     @property
     def constrained(self) -> bool:

@@ -141,7 +141,7 @@ def _restricted(model: Model, emission: Emission, restrictions: Restrictions) ->
         x = as_taken(torch.zeros(emission.batch_shape[1], width), model)
         emission.chosen(x, torch.zeros_like(x, dtype=torch.bool), chooser)
         return chooser.values
-    return _settled(emission.sample().flatten(0, 1), chooser)
+    return _settled(model, emission.sample().flatten(0, 1), chooser)
 
 
 @torch.no_grad()
@@ -162,7 +162,8 @@ def _completed(
     if isinstance(emission, DrawsByColumn):
         emission.chosen(batch.filled, observed, chooser)
         return chooser.values
-    return _settled(emission.complete(batch.filled, observed).flatten(0, 1), chooser)
+    drawn = emission.complete(batch.filled, observed).flatten(0, 1)
+    return _settled(model, drawn, chooser)
 
 
 def _latents(model: Model, batch: Batch, draws: int, seed: int) -> list[Tensor]:
@@ -180,11 +181,20 @@ def _latents(model: Model, batch: Batch, draws: int, seed: int) -> list[Tensor]:
     return list(resampled.latents)
 
 
-def _settled(x: Tensor, chooser: RowChooser) -> Array:
-    if chooser.restrictions.constrained:
+def _settled(model: Model, x: Tensor, chooser: RowChooser) -> Array:
+    """Drawn rows in original units, corrected by the model."""
+    restrictions = chooser.restrictions
+    if restrictions.constrained:
         raise UnsupportedError(
             "this model draws all columns at once, so it cannot fulfill constraints between "
             "columns; fit one with lowerbound synthesizer"
+        )
+    if model.correction is not None:
+        x = model.correction(
+            x,
+            torch.from_numpy(chooser.known),
+            complete=restrictions.complete,
+            mapped=restrictions.mapped,
         )
     for place in range(x.shape[1]):
         chooser.settle(place, x[:, place])

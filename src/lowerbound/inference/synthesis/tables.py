@@ -30,6 +30,8 @@ class TableSource:
         fitted: a model of a table.
         beyond_range: whether numbers and dates may leave the range of the fitted rows.
         complete: whether no drawn cell is missing.
+        mapped: whether drawn values are mapped to those of the fitted rows, if the model learned
+            how; mapped numbers never leave the range.
 
     Raises:
         UnsupportedError: the model is not of a table.
@@ -38,6 +40,7 @@ class TableSource:
     fitted: Fitted
     beyond_range: bool = False
     complete: bool = False
+    mapped: bool = True
 
     def __post_init__(self) -> None:
         schema = self.fitted.schema
@@ -56,7 +59,7 @@ class TableSource:
     @cached_property
     def restrictions(self) -> Restrictions:
         """The ranges and constraints of the modeled columns."""
-        return Restrictions.of(self.form, self.fitted.schema.modeled, self.complete)
+        return Restrictions.of(self.form, self.fitted.schema.modeled, self.complete, self.mapped)
 
     def blocks(self, count: int, seed: int = 0) -> Iterator[Any]:
         """New rows, block by block.
