@@ -155,8 +155,10 @@ def _exported(content: bytes, path: Path) -> ExportedModel:
             schema = Schema.from_mapping(facts["schema"])
             with seeded(0), limit:
                 form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
+                tensors = untrusted.tensors(content, str(path), ModelFolderError)
+                form.take_layout(tensors)
                 model = export_of(form).bare(form)
-            model.load_state_dict(untrusted.tensors(content, str(path), ModelFolderError))
+            model.load_state_dict(tensors)
             bounds = float(facts["bound"]), float(facts["exported"])
             found = ExportedModel(model, schema, model_hash(model), *bounds)
     except LowerboundError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,7 +50,7 @@ def mean_psnr(pictures: Array, back: Array) -> float:
 
 def psnr(pictures: Array, back: Array) -> Array:
     """PSNR of each of the pictures (rows, H, W, C) uint8, dB."""
-    differences = torch.from_numpy(pictures).double() - torch.from_numpy(back).double()
+    differences = torch.from_numpy(pictures.astype(np.float64) - back)
     errors = differences.square().flatten(1).mean(1).clamp_min(255.0**2 / 10 ** (MOST / 10))
     found: Array = (10 * torch.log10(255.0**2 / errors)).numpy()
     return found

@@ -21,7 +21,6 @@ from lowerbound.applications.compression.comparison.pictures import compare_pict
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_for
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
-    picture_paths,
     write_decoded,
 )
 from lowerbound.applications.compression.rated_pictures import (
@@ -29,7 +28,7 @@ from lowerbound.applications.compression.rated_pictures import (
     Written,
     check_rate,
     each,
-    write_one,
+    write_smaller,
 )
 from lowerbound.applications.compression.reports import CompareReport, CompressReport
 from lowerbound.applications.compression.requests import (
@@ -39,13 +38,18 @@ from lowerbound.applications.compression.requests import (
 )
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.applications.io.drawings.grids import eight_bit
+from lowerbound.applications.io.files import replacing
 from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
+from lowerbound.coding.stored_pictures import FORMATS, KIND as STORED, as_png, read_stored
 from lowerbound.coding.transform import KIND, invents, quality_of, read_pictures
-from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.folders import look_at
+from lowerbound.data.pictures.whole import names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
+
+COLORS = 3
 
 
 @CODECS.register(KIND)
@@ -66,13 +70,15 @@ class Photographs(Codec):
         paths = self.paths(request)
         targets = _targets(Path(request.source), paths, request.output)
         written: dict[Path, Written] = {}
+        sources: dict[Path, Path] = {}
         for path, picture, exported in each(request, fitted, paths, reporter, "compressing"):
             target = targets[path]
             target.parent.mkdir(parents=True, exist_ok=True)
-            written[target] = write_one(exported.model, picture, target, request)
-        return _report(written, exported)
+            written[target] = write_smaller(exported.model, path, picture, target, request)
+            sources[target] = path
+        return _report(written, sources, exported)
 
-    def decode(self, file: Container, folder: Path, progress: Progress | None) -> Array:
+    def decode(self, file: Container, folder: Path, progress: Progress | None) -> Any:
         """(pictures, height, width, channels) uint8."""
         model: Any = exported_for(file, folder).model
         return eight_bit(read_pictures(file, model, progress))
@@ -105,29 +111,75 @@ class Photographs(Codec):
         return found
 
 
-def _report(written: Mapping[Path, Written], exported: ExportedModel) -> CompressReport:
+@CODECS.register(STORED)
+class StoredPictures(Photographs):
+    """Pictures that ``Photographs`` stored exactly, because that was smaller."""
+
+    def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
+        return False
+
+    def decode(self, file: Container, folder: Path, progress: Progress | None) -> Any:
+        """The picture file, bytes."""
+        return read_stored(file)[0]
+
+    def decompress(
+        self, file: Container, folder: Path, output: Path, progress: Progress | None
+    ) -> tuple[int, Sequence[str]]:
+        payload, form = read_stored(file)
+        if FORMATS.get(output.suffix.lower()) != form:  # the file itself has another name
+            if not check_pictures_output(output, 1, file.name):
+                output /= f"{Path(file.name).stem}.png"
+            payload = payload if form == "PNG" else as_png(payload)
+        with replacing(output) as place:
+            place.write_bytes(payload)
+        return 1, (str(output),)
+
+
+def _report(
+    written: Mapping[Path, Written], sources: Mapping[Path, Path], exported: ExportedModel
+) -> CompressReport:
     every = list(written.values())
+    coded = {target: one for target, one in written.items() if one.level is not None}
     bits = 8 * sum(one.bytes for one in every) / sum(one.pixels for one in every)
-    qualities = sorted({quality_of(one.level) for one in every})
-    quality = tuple(dict.fromkeys((qualities[0], qualities[-1])))
-    psnr = float(np.mean([one.psnr for one in every]))
-    made_up = invents(exported.model)
-    lossy = (
-        f"lossy: decompressed pictures are approximate, PSNR {psnr:.2f} dB, quality "
-        f"{' to '.join(map(str, quality))}"
-    )
+    qualities = sorted({quality_of(one.level) for one in coded.values() if one.level is not None})
+    psnr = float(np.mean([one.psnr for one in coded.values()])) if coded else None
+    notes = look_at([sources[target] for target in coded], COLORS).notes if coded else []
+    made_up = invents(exported.model) and bool(coded)
     return CompressReport.of(
         list(written),
         sum(one.numbers for one in every),
-        f"{len(every):,} pictures",
+        "1 picture" if len(every) == 1 else f"{len(every):,} pictures",
         f"{bits:.3f} bits per pixel",
-        (lossy, f"codec {exported.hash.hex()}", *([INVENTS] if made_up else [])),
+        _lines(len(every) - len(coded), qualities, psnr, notes, exported),
+        source_bytes=sum(path.stat().st_size for path in sources.values()),
         pictures=len(every),
+        stored=len(every) - len(coded),
         bits_per_pixel=bits,
         psnr=psnr,
-        quality=quality,
+        quality=tuple(dict.fromkeys(qualities[:1] + qualities[-1:])),
         invents=made_up,
+        notes=notes,
     )
+
+
+def _lines(
+    stored: int,
+    qualities: Sequence[int],
+    psnr: float | None,
+    notes: Sequence[str],
+    exported: ExportedModel,
+) -> Iterator[str]:
+    if stored:
+        yield f"stored exactly, because that is smaller: {stored:,}"
+    if psnr is None:
+        return
+    between = " to ".join(map(str, dict.fromkeys((qualities[0], qualities[-1]))))
+    yield f"lossy: decompressed pictures are approximate, PSNR {psnr:.2f} dB, quality {between}"
+    if notes:
+        yield f"lost on reading, before compression: {'; '.join(notes)}"
+    yield f"codec {exported.hash.hex()}"
+    if invents(exported.model):
+        yield INVENTS
 
 
 def _targets(data: Path, paths: list[Path], named: str) -> dict[Path, Path]:
@@ -139,12 +191,5 @@ def _targets(data: Path, paths: list[Path], named: str) -> dict[Path, Path]:
         return dict.fromkeys(paths, output)
     if output.suffix:
         raise OptionError(f"{output}: the files of a folder of pictures are written into a folder")
-    return dict(zip(paths, _apart(data, paths, output), strict=True))
-
-
-def _apart(data: Path, paths: list[Path], output: Path) -> Iterator[Path]:
-    """Unique names: pictures whose names differ only in the suffix keep it."""
-    stems = [path.relative_to(data).with_suffix("") for path in paths]
-    for path, stem in zip(paths, stems, strict=True):
-        twice = stems.count(stem) > 1
-        yield output / f"{path.relative_to(data) if twice else stem}{SUFFIX}"
+    names = names_beside(data, paths, SUFFIX)
+    return {path: output / name for path, name in zip(paths, names, strict=True)}

@@ -1,4 +1,4 @@
-"""Picture files: find them, read them one by one, and choose where decoded pictures go."""
+"""Picture files: read them one by one, and choose where decoded pictures go."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.drawings.grids import write_picture
 from lowerbound.applications.io.files import fill_folder
 from lowerbound.data.arrays import Array
-from lowerbound.data.pictures.folders import SUFFIXES, OnError, find_pictures, read_whole
+from lowerbound.data.pictures.folders import OnError, read_whole
 from lowerbound.errors import DataError, OptionError
-
-
-def picture_paths(data: str) -> list[Path]:
-    """The picture files in ``data``; empty if it is something else."""
-    place = Path(data)
-    if place.is_dir():
-        return [place / path for path in find_pictures(place)]
-    return [place] if place.is_file() and place.suffix.lower() in SUFFIXES else []
 
 
 def readable(

@@ -21,6 +21,7 @@ from lowerbound.applications.compression.requests import CodecRequest, CompressR
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.files.container import open_container
+from lowerbound.coding.stored_pictures import smallest_exact, write_stored
 from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_pictures
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
@@ -47,6 +48,18 @@ def check_rate(rate: CompressRequest) -> None:
         level_of(rate.quality)
 
 
+def most_bytes(rate: CompressRequest, numbers: int) -> float | None:
+    """The largest size of a file; None if no size is requested.
+
+    Args:
+        rate: the requested rate.
+        numbers: bytes of the uncompressed picture.
+    """
+    if rate.bytes is not None:
+        return rate.bytes
+    return None if rate.times is None else numbers / rate.times
+
+
 def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -> int:
     """The finest level whose file is as small as requested.
 
@@ -58,9 +71,9 @@ def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -
     Raises:
         OptionError: even the file at the coarsest level is too large.
     """
-    if rate.bytes is None and rate.times is None:
+    most = most_bytes(rate, numbers)
+    if most is None:
         return level_of(USUAL_QUALITY if rate.quality is None else rate.quality)
-    most = rate.bytes if rate.bytes is not None else numbers / (rate.times or 1.0)
     most -= HEADER
     low, high = 0, COARSEST
     if size(high) > most:
@@ -76,14 +89,47 @@ def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -
 
 @dataclass(frozen=True)
 class Written:
-    """A picture's file, and the picture decoded from it."""
+    """A picture's file, and the picture decoded from it.
+
+    Attributes:
+        bytes: of the file.
+        level: of the step; None if the picture is stored exactly.
+        numbers, pixels: of the picture.
+        psnr: decibels; infinite if it is stored exactly.
+        back: (height, width, channels).
+    """
 
     bytes: int
-    level: int
+    level: int | None
     numbers: int
     pixels: int
     psnr: float
     back: Array
+
+
+def write_smaller(
+    model: Any, path: Path, picture: Array, target: Path, rate: CompressRequest
+) -> Written:
+    """Write one picture as ``write_one``, or store it exactly if that is as small.
+
+    Args:
+        model: exported.
+        path: the picture's file.
+        picture: its pixels, (height, width, channels).
+        target: the file to write.
+        rate: the requested rate.
+    """
+    most = most_bytes(rate, picture.size)
+    coded = None
+    if most is None:
+        coded = write_one(model, picture, target, rate)
+        most = coded.bytes
+    exact = smallest_exact(path, most - HEADER)
+    if exact is None:
+        return coded or write_one(model, picture, target, rate)
+    write_stored(target, exact)
+    pixels = picture.shape[0] * picture.shape[1]
+    return Written(target.stat().st_size, None, picture.size, pixels, math.inf, picture)
 
 
 def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -> Written:
@@ -112,7 +158,7 @@ def as_row(picture: Array) -> Tensor:
 def each(
     request: CodecRequest, fitted: Fitted, paths: Sequence[Path], reporter: Reporter, task: str
 ) -> Iterator[tuple[Path, Array, ExportedModel]]:
-    """Yield each picture with the exported model that writes it.
+    """Yield each picture with the exported model that writes it; grey ones have one channel.
 
     If the pictures of the fit are no longer available, the tiles of the first picture here
     calibrate the ranges of the layers.
@@ -126,4 +172,9 @@ def each(
         if exported is None:
             tiles = load(tiles_of(picture, (height, width)).x, schema=fitted.schema)
             exported = exported_model(fitted, Path(request.model), tiles)
-        yield path, picture, exported
+        yield path, picture[..., :1] if _is_grey(picture) else picture, exported
+
+
+def _is_grey(picture: Array) -> bool:
+    """Whether all channels of (height, width, channels) are equal."""
+    return bool((picture[..., 1:] == picture[..., :1]).all())

@@ -12,6 +12,7 @@ from lowerbound.coding.files.container import open_container
 from lowerbound.data.arrays import listed
 
 SHOWN = 8  # names of files
+LARGER, SMALLER = 0.95, 1.05  # bytes of the source over those written, between which both are equal
 WORDS = ("what", "rate", "lines")  # fields left out of JSON, which has the numbers
 
 
@@ -30,6 +31,7 @@ class CompressReport(Report):
         rate: bits per number or pixel, or kbit/s, as text.
         lines: further lines of the text report.
         measures: these and further numbers of the codec, by their names in JSON.
+        source_bytes: bytes of the files that were read; None if they hold other data too.
         seconds: time taken.
     """
 
@@ -43,6 +45,7 @@ class CompressReport(Report):
     rate: str
     lines: tuple[str, ...]
     measures: Mapping[str, Any]
+    source_bytes: int | None = None
     seconds: float = 0.0
 
     @classmethod
@@ -53,35 +56,48 @@ class CompressReport(Report):
         what: str,
         rate: str,
         lines: Iterable[str],
+        source_bytes: int | None = None,
         **measures: Any,
     ) -> CompressReport:
         """A report of the files at ``paths``, of one model."""
         files = [open_container(path) for path in paths]
+        hashes = [file.header.model_hash for file in files]
         return cls(
             files=tuple(map(str, paths[:SHOWN])),
             files_written=len(files),
             bytes=sum(file.size for file in files),
             header_bytes=sum(file.overhead for file in files),
             raw_bytes=raw_bytes,
-            codec=files[0].header.model_hash.hex(),
+            codec=next(filter(any, hashes), hashes[0]).hex(),  # stored files have no model's
             what=what,
             rate=rate,
             lines=tuple(lines),
             measures=measures,
+            source_bytes=source_bytes,
         )
 
     def text(self) -> str:
         first = (
-            f"{self.what} in {self.bytes:,} bytes, {self.rate}, "
-            f"{self.raw_bytes / self.bytes:.1f} times smaller: "
+            f"{self.what} in {self.bytes:,} bytes, {self.rate}, {self._times()}: "
             f"{listed(self.files, self.files_written)}"
         )
         return "\n".join((first, *self.lines))
 
+    def _times(self) -> str:
+        if self.source_bytes is None:
+            return f"{self.raw_bytes / self.bytes:.1f} times smaller"
+        ratio = self.source_bytes / self.bytes
+        if ratio < LARGER:
+            words = f"{1 / ratio:.1f} times larger than"
+        else:
+            words = f"{ratio:.1f} times smaller than" if ratio > SMALLER else "about as large as"
+        return f"{words} the source ({self.source_bytes:,} bytes)"
+
     def to_mapping(self) -> dict[str, Any]:
         fields = super().to_mapping()
         measures: dict[str, Any] = fields.pop("measures")
-        return {name: fields[name] for name in fields if name not in WORDS} | measures
+        left_out = WORDS if self.source_bytes is not None else (*WORDS, "source_bytes")
+        return {name: fields[name] for name in fields if name not in left_out} | measures
 
 
 @dataclass(frozen=True)

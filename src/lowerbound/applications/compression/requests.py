@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS
-from lowerbound.applications.form import REQUIRED, OnError, unreadable
+from lowerbound.applications.form import REQUIRED, OnError, PhotographsRequest, unreadable
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 
 
 @dataclass(frozen=True)
-class CodecRequest:
+class CodecRequest(PhotographsRequest):
     """Options that all codec commands share."""
 
-    model: str = option(
-        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
-    )
-    data: str = option("", "data of the kind it was fitted on", positional=True)
     output: str = option("", "file or folder to write", short="-o", metavar="OUT")
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted"
@@ -31,16 +27,6 @@ class CodecRequest:
         None,
         "number of codebooks to use of a model with several; fewer take fewer bytes (default: all)",
     )
-
-    @property
-    def named_model(self) -> str | None:
-        """The model folder; None: the codec that comes with the package."""
-        return self.model if self.data else None  # a single argument is the data
-
-    @property
-    def source(self) -> str:
-        """The data."""
-        return self.data or self.model
 
 
 @dataclass(frozen=True)

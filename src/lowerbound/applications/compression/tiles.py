@@ -19,7 +19,6 @@ from lowerbound.applications.compression.codec import CODECS, advancing
 from lowerbound.applications.compression.exported_models import exported_for, exported_model
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
-    picture_paths,
     readable,
     write_decoded,
 )
@@ -35,6 +34,7 @@ from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.pixels import channels_first, restore_channels
+from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 

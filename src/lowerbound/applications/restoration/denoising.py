@@ -2,7 +2,7 @@ r"""Removal of noise from pictures, tables and arrays.
 
 .. math:: y = x + \text{noise}, \quad z_k \sim p(z \mid y), \quad x \sim p(x \mid y, z_k)
 
-See ``lowerbound.inference.restoration.denoising``.
+See ``lowerbound.inference.restoration.denoising``. Without a model: ``photographs``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, ModelRequest, OnError, unreadable
+from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import conditioned
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
+from lowerbound.applications.restoration.photographs import CleanPicturesReport, denoise_pictures
+from lowerbound.applications.restoration.requests import RestorationRequest
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
@@ -26,27 +28,25 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.restoration.denoising import CHAINS, TEMPERATURES, denoise as take_off
 
-LEARN = "learn"
+AUTO = ("auto", "learn")  # the second is the former word
+OF_MODELS = ("outliers", "draws", "chains", "temperatures", "allow_resize", "device")
 
 
 @dataclass(frozen=True)
-class DenoiseRequest(ModelRequest):
+class DenoiseRequest(RestorationRequest):
     """Request to remove noise from rows."""
 
-    data: str = option(
-        REQUIRED, "noisy data of the kind that the model was fitted on", positional=True
-    )
     output: str = option(
-        REQUIRED,
+        "",
         "the rows without noise: a .png sheet, .npz or a folder for pictures, .csv, .parquet or "
-        ".npz for tables",
+        ".npz for tables; without a model NAME.png, or a folder for a folder of pictures",
         short="-o",
         metavar="OUT",
     )
     noise: str = option(
-        LEARN,
-        "standard deviation of the noise in the data's own units, or learn to estimate it "
-        "from the data",
+        AUTO[0],
+        "standard deviation of the noise in the data's own units (of 255 for picture files), or "
+        "auto to estimate it from the data",
         metavar="LEVEL",
     )
     outliers: float = option(
@@ -92,19 +92,32 @@ class DenoiseReport(WrittenReport):
         )
 
 
-def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> DenoiseReport:
+def denoise(
+    request: DenoiseRequest, reporter: Reporter, fitted: Fitted | None
+) -> DenoiseReport | CleanPicturesReport:
     """Write the posterior mean of each row; missing cells are filled.
 
     Raises:
         UnsupportedError: the likelihood has no version with noise, or the model has no prior.
-        DataError: the data is not of the kind that the model was fitted on.
+        DataError: the data is not of the kind that the model was fitted on, or its pictures are of
+            another size.
         OptionError: the output's name or a number is invalid.
     """
+    request.check_output()
+    if fitted is None:
+        request.check_photographs(OF_MODELS)
+        level = _level(request.noise)
+        return denoise_pictures(request.source, request.output, level, request.on_error, reporter)
+    return _denoise_rows(request, reporter, fitted)
+
+
+def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> DenoiseReport:
     path = Path(request.output)
     writer = row_files(fitted.schema)
     writer.check(path)
     level = _level(request.noise)
     known_noise(fitted.schema, 1.0 if level is None else level, request.outliers)
+    request.check_sizes(fitted.schema)
     given, dataset = open_noisy(request.data, fitted, request.on_error)
     check_rows(fitted, request.draws * len(dataset), f"--draws {request.draws}")
     level, noise = found_noise(
@@ -132,7 +145,7 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
     return DenoiseReport(
         rows=len(dataset),
         noise=level,
-        learned=request.noise == LEARN,
+        learned=request.noise in AUTO,
         outliers=request.outliers,
         moved=float(np.sqrt(np.nanmean(np.square(clean - given)))),
         draws=request.draws,
@@ -164,11 +177,11 @@ def _level(text: str) -> float | None:
     """The noise level as a number; None: estimate it.
 
     Raises:
-        OptionError: the text is neither a number nor "learn".
+        OptionError: the text is neither a number nor "auto".
     """
-    if text == LEARN:
+    if text in AUTO:
         return None
     try:
         return float(text)
     except ValueError:
-        raise OptionError(f"--noise is a number or {LEARN!r}, not {text!r}") from None
+        raise OptionError(f"--noise is a number or {AUTO[0]!r}, not {text!r}") from None

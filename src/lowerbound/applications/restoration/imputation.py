@@ -2,7 +2,7 @@ r"""Imputation of missing cells from observed ones, in tables and pictures.
 
 .. math:: x_m \sim p(x_m \mid z_k), \quad k \sim \bar w, \quad z_k \sim q(z \mid x_o)
 
-See ``lowerbound.inference.restoration.imputation``.
+See ``lowerbound.inference.restoration.imputation``. Without a model: ``inpainting``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from typing import Literal
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import conditioned
+from lowerbound.applications.restoration.inpainting import InpaintReport, inpaint_pictures
+from lowerbound.applications.restoration.requests import RestorationRequest
+from lowerbound.applications.restoration.trees_file import read_trees
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
+from lowerbound.inference.restoration.column_trees import ColumnTrees
 from lowerbound.inference.restoration.imputation import (
     SAMPLES,
     Imputation,
@@ -34,16 +38,17 @@ from lowerbound.inference.restoration.imputation import (
 from lowerbound.inference.restoration.observed_range import within_observed
 
 LEVEL = 0.9  # of the intervals in the report
+OF_MODELS = ("strategy", "draws", "samples", "allow_resize", "device")
 
 
 @dataclass(frozen=True)
-class ImputeRequest(DataRequest):
+class ImputeRequest(RestorationRequest):
     """Request to fill missing cells."""
 
     output: str = option(
-        REQUIRED,
+        "",
         "the completed data: .csv or .parquet for a table, .npz for an array, a .png sheet, .npz "
-        "or a folder for pictures",
+        "or a folder for pictures; without a model NAME.png, or a folder for a folder of pictures",
         short="-o",
         metavar="OUT",
     )
@@ -82,6 +87,7 @@ class ImputeReport(WrittenReport):
         effective_sample_size: median over the incomplete rows; near 1 the results depend on few
             draws, and more samples help.
         missingness: the mechanism of missing cells that was declared in the fit.
+        with_trees: number of columns whose answers are pooled with trees.
     """
 
     rows: int
@@ -93,6 +99,7 @@ class ImputeReport(WrittenReport):
     samples: int
     effective_sample_size: float
     missingness: str
+    with_trees: int
 
     def text(self) -> str:
         cells = sum(self.filled.values())
@@ -105,20 +112,34 @@ class ImputeReport(WrittenReport):
         for name, count in self.filled.items():
             line = f"  {name:{width}}  {count:,}"
             lines.append(f"{line}, 90% within {widths[name]}" if name in widths else line)
+        if self.with_trees:
+            lines.append(f"pooled with the trees of {self.with_trees:,} columns")
         if self.missingness != AT_RANDOM:
             lines.append(f"missing cells {self.missingness}, {WARNING}")
         return "\n".join(lines)
 
 
-def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
+def impute(
+    request: ImputeRequest, reporter: Reporter, fitted: Fitted | None
+) -> ImputeReport | InpaintReport:
     """Fill the missing cells of every row; observed cells are written unchanged.
 
     Raises:
         UnsupportedError: the model was fitted to complete rows.
-        DataError: the data is not of the kind that the model was fitted on, or the mask does not
-            fit it.
+        DataError: the data is not of the kind that the model was fitted on, its pictures are of
+            another size, or the mask does not fit it.
         OptionError: the output's name or a number is invalid.
+        ModelFolderError: the trees in the model folder are damaged, or belong to another model.
     """
+    request.check_output()
+    if fitted is None:
+        request.check_photographs(OF_MODELS)
+        places = request.source, request.output, request.mask
+        return inpaint_pictures(*places, request.on_error, reporter)
+    return _impute_rows(request, reporter, fitted)
+
+
+def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
     if not fitted.schema.missing:
         raise UnsupportedError(
             f"{request.model} was fitted to complete rows and cannot fill missing cells; "
@@ -126,12 +147,14 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
         )
     if request.draws < 0 or request.samples < 1:
         raise OptionError("--draws must be 0 or more, and --samples at least 1")
+    request.check_sizes(fitted.schema)
     data = open_incomplete(request.data, fitted, request.mask, request.on_error)
     check_rows(fitted, request.draws * len(data.hidden), f"--draws {request.draws}")
     path, writer = Path(request.output), row_files(data.schema)
     check_filled(path, writer, data)
-    made = _drawn(request, reporter, fitted, data)
-    answers = _answers(request, fitted, data, made)
+    trees = read_trees(Path(request.model), fitted.schema.columns)
+    made = _drawn(request, reporter, fitted, data, trees)
+    answers = _answers(request, fitted, data, made, trees)
     draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
     files = writer.write_filled(path, data, answers, draws, request.strategy != "mean")
     sizes = made.effective_sample_size[made.incomplete]
@@ -139,12 +162,13 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
         rows=len(data.hidden),
         incomplete=int(data.hidden.reshape(len(data.hidden), -1).any(1).sum()),
         filled=data.counts(),
-        widths=_widths(request, fitted, data) if request.draws else {},
+        widths=_widths(request, fitted, data, trees) if request.draws else {},
         strategy=request.strategy,
         draws=request.draws,
         samples=request.samples,
         effective_sample_size=float(sizes.median()) if len(sizes) else float(request.samples),
         missingness=fitted.options.model.missingness,
+        with_trees=0 if trees is None else len(trees.trees),
         **written(files),
     )
 
@@ -171,7 +195,11 @@ def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
 
 
 def _drawn(
-    request: ImputeRequest, reporter: Reporter, fitted: Fitted, data: Incomplete
+    request: ImputeRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    data: Incomplete,
+    trees: ColumnTrees | None,
 ) -> Imputation:
     """Means, the requested draws, and one more draw if the strategy is "sample"."""
     return fill(
@@ -180,14 +208,21 @@ def _drawn(
         samples=request.samples,
         draws=request.draws + (request.strategy == "sample"),
         seed=request.seed,
+        trees=trees,
         progress=lambda done, total: reporter.advance("imputing", done, total),
     )
 
 
-def _answers(request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Imputation) -> Array:
+def _answers(
+    request: ImputeRequest,
+    fitted: Fitted,
+    data: Incomplete,
+    made: Imputation,
+    trees: ColumnTrees | None,
+) -> Array:
     """The values of the missing cells, in the data's own units."""
     if request.strategy == "median":
-        median: Array = _quantiles(request, fitted, data, 0.5)[0]
+        median: Array = _quantiles(request, fitted, data, trees, 0.5)[0]
         return median
     if request.strategy == "sample" and made.draws is not None:
         answers: Array = made.draws[-1]
@@ -197,12 +232,25 @@ def _answers(request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Imp
     return within_observed(made.mean, data.dataset) if at_random else made.mean
 
 
-def _widths(request: ImputeRequest, fitted: Fitted, data: Incomplete) -> dict[str, float]:
-    low, high = _quantiles(request, fitted, data, (1 - LEVEL) / 2, (1 + LEVEL) / 2)
+def _widths(
+    request: ImputeRequest, fitted: Fitted, data: Incomplete, trees: ColumnTrees | None
+) -> dict[str, float]:
+    low, high = _quantiles(request, fitted, data, trees, (1 - LEVEL) / 2, (1 + LEVEL) / 2)
     return data.widths(np.asarray(low), np.asarray(high))
 
 
-def _quantiles(request: ImputeRequest, fitted: Fitted, data: Incomplete, *shares: float) -> Array:
+def _quantiles(
+    request: ImputeRequest,
+    fitted: Fitted,
+    data: Incomplete,
+    trees: ColumnTrees | None,
+    *shares: float,
+) -> Array:
     return imputed_quantiles(
-        fitted.model, data.dataset, shares, samples=request.samples, seed=request.seed
+        fitted.model,
+        data.dataset,
+        shares,
+        samples=request.samples,
+        seed=request.seed,
+        trees=trees,
     )

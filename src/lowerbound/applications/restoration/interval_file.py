@@ -14,8 +14,11 @@ from lowerbound.inference.restoration.interval_calibration import LEVELS, Interv
 NAME = "intervals.json"
 
 
-def write_calibration(folder: Path, calibration: IntervalCalibration) -> None:
-    """Write the file into a model folder atomically."""
+def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> None:
+    """Write the file into a model folder atomically; without a calibration, none stays."""
+    if calibration is None:
+        (folder / NAME).unlink(missing_ok=True)
+        return
     said = {
         "factors": calibration.factors.tolist(),
         "covered": calibration.covered.tolist(),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -113,11 +113,15 @@ def read_whole(path: Path, channels: int) -> Array:
     """Read one picture at its original size, (height, width, channels) uint8, grey or color.
 
     Raises:
-        DataError: it is unreadable.
+        DataError: it is unreadable, or an animation.
     """
     mode = "RGB" if channels > 1 else "L"
     attempt = _Attempt([path], "raise")
-    attempt.each(_header)
+    (header,) = attempt.each(_header).values()
+    if header.frames > 1:
+        raise DataError(
+            f"{path} is an animation of {header.frames:,} pictures: give its pictures as files"
+        )
     picture = attempt.each(lambda path: np.array(_load(path, mode)))[0]
     return picture.reshape(*picture.shape[:2], channels)
 
@@ -218,6 +222,7 @@ class _Header:
     colored: bool
     transparent: bool
     deep: bool
+    frames: int
 
 
 @dataclass
@@ -275,7 +280,7 @@ class _Attempt:
 
 
 @contextmanager
-def open_picture(path: Path) -> Iterator[Image]:
+def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
     """Context with an opened picture, whose size is within the limit of memory.
 
     Raises:
@@ -289,7 +294,8 @@ def open_picture(path: Path) -> Iterator[Image]:
         opened = pillow.open(path)
     with opened as picture:
         needed = BYTES_OF_PIXEL * picture.width * picture.height
-        untrusted.check_memory(needed, str(path), DataError)
+        name = str(path) if isinstance(path, Path) else "the picture"
+        untrusted.check_memory(needed, name, DataError)
         yield picture
 
 
@@ -307,6 +313,7 @@ def _header(path: Path) -> _Header:
             colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
             transparent="A" in picture.getbands() or "transparency" in picture.info,
             deep=picture.mode[0] == "I",
+            frames=getattr(picture, "n_frames", 1),
         )
 
 

@@ -33,6 +33,11 @@ class ImageFormat:
     channels: Channels = "first"
     resize: Resize = "pad"
 
+    @property
+    def resizes(self) -> bool:
+        """Whether pictures of another size are resized; otherwise tiles are cut out of them."""
+        return self.resize != "tiles"
+
 
 def find_channels(shape: tuple[int, ...]) -> Channels:
     """Find the position of the color axis of (rows, ...) pictures.

@@ -1,0 +1,131 @@
+"""Hidden pixels of photographs of any size, filled by the denoiser that comes with the package.
+
+::
+
+    impute photo.png --mask scratches.png -o whole.png
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from itertools import repeat
+from pathlib import Path
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import OnError
+from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.restoration.shipped import shipped_denoiser
+from lowerbound.applications.restoration.whole_pictures import (
+    counted,
+    each_made,
+    light,
+    targets_of,
+    write_whole,
+)
+from lowerbound.data import load
+from lowerbound.data.arrays import Array, listed
+from lowerbound.data.pictures.folders import find_pictures
+from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.data.pictures.whole import WholePicture, read_whole_picture
+from lowerbound.errors import DataError, OptionError
+from lowerbound.inference.restoration.inpainting import inpainted
+
+MOST = 0.5  # share of hidden pixels above which a mask is perhaps inverted
+
+
+@dataclass(frozen=True)
+class InpaintReport(WrittenReport):
+    """Photographs without gaps were written.
+
+    Attributes:
+        pictures: number of photographs.
+        filled: number of filled pixels.
+        share: of all pixels.
+        seconds: of the work.
+    """
+
+    pictures: int
+    filled: int
+    share: float
+    seconds: float
+
+    def text(self) -> str:
+        return (
+            f"{self.filled:,} hidden pixels ({self.share:.0%}) of {counted(self.pictures)} filled "
+            f"in {self.seconds:.1f} s: {listed(self.files, self.files_written)}{self._doubt}"
+        )
+
+    @property
+    def _doubt(self) -> str:
+        if self.share <= MOST:
+            return ""
+        return "\nmost pixels were hidden: those that --mask shows in black; is the mask inverted?"
+
+
+def inpaint_pictures(
+    data: str, output: str, mask: str | None, on_error: OnError, reporter: Reporter
+) -> InpaintReport:
+    """Fill the hidden pixels of each picture; the others are written unchanged.
+
+    Args:
+        data: a picture, or a folder of pictures.
+        output: NAME.png, or a folder for a folder.
+        mask: of all pictures; or a folder with one for each picture, in order.
+        on_error: "skip" leaves out what cannot be read.
+        reporter: receives the progress.
+
+    Raises:
+        DataError: a picture or the mask cannot be read, or they do not fit.
+        OptionError: there is no mask, or the output is invalid.
+    """
+    began = time.perf_counter()
+    targets = targets_of(data, output)
+    if mask is None:
+        raise OptionError("--mask is missing: it says which pixels of a photograph are hidden")
+    masks = dict(zip(targets, _masks(Path(mask).expanduser(), len(targets)), strict=True))
+
+    def filled(path: Path, target: Path) -> tuple[int, int]:
+        picture = read_whole_picture(path)
+        hidden = _hidden(masks[path], picture)
+        write_whole(target, picture, inpainted(shipped_denoiser(), light(picture), hidden))
+        return int(hidden.sum()), hidden.size
+
+    made = dict(each_made(targets, on_error, reporter, "filling", filled))
+    hidden = sum(count for count, _ in made.values())
+    return InpaintReport(
+        pictures=len(made),
+        filled=hidden,
+        share=hidden / max(1, sum(pixels for _, pixels in made.values())),
+        seconds=time.perf_counter() - began,
+        **written([str(target) for target in made]),
+    )
+
+
+def _masks(mask: Path, pictures: int) -> list[Path]:
+    """The mask of each picture.
+
+    Raises:
+        DataError: a folder has another number of masks.
+    """
+    if not mask.is_dir():
+        return list(repeat(mask, pictures))
+    found = [mask / path for path in find_pictures(mask)]
+    if len(found) != pictures:
+        raise DataError(f"{mask} has {len(found):,} masks for {pictures:,} pictures")
+    return found
+
+
+def _hidden(mask: Path, picture: WholePicture) -> Array:
+    """(height, width), True where hidden.
+
+    Raises:
+        DataError: the mask cannot be read, does not fit, or hides all.
+    """
+    schema = load(picture.values[None]).schema
+    unresized = replace(schema, image=ImageFormat("last", "tiles"))  # a mask of another size too
+    (event,) = read_mask(mask, unresized, 1)
+    hidden: Array = event.any(0).numpy()
+    if hidden.all():
+        raise DataError(f"{mask} hides the whole picture: leave some pixels to see")
+    return hidden

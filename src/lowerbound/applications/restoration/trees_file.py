@@ -1,0 +1,72 @@
+"""The trees of an imputer's columns, as a safetensors file in the model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lowerbound import durable, untrusted
+from lowerbound.classical.extra_trees import STORED, ExtraTrees
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.inference.restoration.column_trees import ColumnTrees
+from lowerbound.model_folder.manifest import WEIGHTS, hashes
+
+NAME = "trees.safetensors"
+MODEL = "model"  # a fact: SHA-256 of the model's weights
+SHARES, LEAVES = "weights", "leaves"
+
+
+def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
+    """Write the file into the model folder of their model atomically; without trees, none stays."""
+    if trees is None:
+        (folder / NAME).unlink(missing_ok=True)
+        return
+    arrays = {SHARES: trees.weights, LEAVES: trees.leaves}
+    for place, own in trees.trees.items():
+        arrays |= {f"{place}.{name}": array for name, array in own.arrays().items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    facts = {MODEL: hashes(folder)[WEIGHTS]}
+    durable.write_tensors(folder / NAME, tensors, facts)
+
+
+def read_trees(folder: Path, columns: Sequence[Column]) -> ColumnTrees | None:
+    """Read the file of a model with these columns; None if there is none.
+
+    Raises:
+        ModelFolderError: the file is damaged, or belongs to another model.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    content = untrusted.content(path, ModelFolderError)
+    facts = untrusted.metadata(content, str(path), ModelFolderError)
+    if facts.get(MODEL) != hashes(folder)[WEIGHTS]:
+        raise ModelFolderError(
+            f"{path} belongs to another model: delete it, and the model imputes alone"
+        )
+    found = untrusted.tensors(content, str(path), ModelFolderError)
+    with untrusted.guarded(str(path), ModelFolderError):
+        arrays = {name: tensor.numpy() for name, tensor in found.items()}
+        return _read(arrays, columns)
+
+
+def _read(arrays: dict[str, Array], columns: Sequence[Column]) -> ColumnTrees:
+    weights, leaves = arrays.pop(SHARES), arrays.pop(LEAVES)
+    features = sum(column.modeled for column in columns) - 1
+    most = np.array([float(column.modeled) for column in columns])
+    if not weights.shape == leaves.shape == most.shape:
+        raise DataError(f"weights of shape {weights.shape} for {len(columns)} columns")
+    if not ((weights >= 0) & (weights <= most)).all():
+        raise DataError("a weight of its trees is not a share")
+    trees = {}
+    for place in np.flatnonzero(weights).tolist():
+        own = {name: arrays.pop(f"{place}.{name}") for name in STORED}
+        trees[place] = ExtraTrees.of(own, features, len(columns[place].levels))
+    if arrays:
+        raise DataError(f"trees of {next(iter(arrays))}, a column without a weight")
+    return ColumnTrees(tuple(columns), trees, weights, leaves)

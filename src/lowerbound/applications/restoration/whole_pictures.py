@@ -1,0 +1,92 @@
+"""Pictures of any size, each to a PNG of its own size and mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.form import OnError
+from lowerbound.applications.io.files import replacing
+from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.whole import WholePicture, names_beside, picture_paths
+from lowerbound.errors import DataError, OptionError
+
+WHITE = 255
+SUFFIX = ".png"
+Made = TypeVar("Made")
+
+
+def light(picture: WholePicture) -> Array:
+    """(height, width, 1 or 3) float32, black 0 and white 1; one color if all are equal."""
+    values = picture.values[..., :1] if picture.equal_colors else picture.values
+    return values.astype(np.float32) / WHITE
+
+
+def write_whole(target: Path, picture: WholePicture, mean: Array) -> None:
+    """Write a picture with other values, (height, width, 1 or 3) in [0, 1], as PNG."""
+    values = np.rint(mean.clip(0, 1) * WHITE).astype(np.uint8)
+    with replacing(target) as place:
+        picture.with_values(values).save(place, format="PNG", icc_profile=picture.profile)
+
+
+def targets_of(data: str, output: str) -> dict[Path, Path]:
+    """The pictures in ``data``, a file or a folder, and the file that is written of each.
+
+    Raises:
+        DataError: the data does not exist, or has no pictures.
+        OptionError: the output is neither NAME.png nor, for a folder, a folder.
+    """
+    place, target = Path(data), Path(output)
+    paths = picture_paths(data)
+    if not place.exists():
+        raise DataError(f"there is no file or folder {data}")
+    if not paths:
+        raise DataError(
+            f"{data} is neither a picture nor a folder of pictures; for other data, name a model "
+            "folder before it"
+        )
+    if not place.is_dir():
+        if target.suffix.lower() != SUFFIX:
+            raise OptionError(f"{output}: a picture is written as NAME{SUFFIX}")
+        return {place: target}
+    if target.suffix:
+        raise OptionError(f"{output}: the pictures of a folder are written into a folder")
+    names = names_beside(place, paths, SUFFIX)
+    return {path: target / name for path, name in zip(paths, names, strict=True)}
+
+
+def each_made(
+    targets: dict[Path, Path],
+    on_error: OnError,
+    reporter: Reporter,
+    task: str,
+    make: Callable[[Path, Path], Made],
+) -> Iterator[tuple[Path, Made]]:
+    """Yield each file that is written, and what ``make(picture, file)`` says of it.
+
+    Raises:
+        DataError: a picture cannot be read and ``on_error`` is "raise"; or none can be read.
+    """
+    some = False
+    for done, (path, target) in enumerate(targets.items(), 1):
+        try:
+            made = make(path, target)
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            reporter.say(f"left out: {error}")
+            continue
+        some = True
+        yield target, made
+        reporter.advance(task, done, len(targets))
+    if not some:
+        raise DataError("none of the pictures can be read")
+
+
+def counted(pictures: int) -> str:
+    """The number of pictures in words."""
+    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"

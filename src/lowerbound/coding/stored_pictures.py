@@ -1,0 +1,109 @@
+"""A picture file that is stored as it is, because a coder would make it larger.
+
+Scans, drawings and small pictures are such files, and photographs that are compressed already. The
+payload is the file itself, or its pixels as a lossless WebP or PNG: nothing is lost.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lowerbound.coding.files import container
+from lowerbound.coding.files.container import Container
+from lowerbound.coding.files.header import HASH_BYTES
+from lowerbound.data.pictures.folders import open_picture
+from lowerbound.errors import BitstreamError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+KIND = "stored"
+NO_MODEL = bytes(HASH_BYTES)
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # kept as they are
+BY_WEBP = ("1", "L", "LA", "P", "RGB", "RGBA")
+BY_PNG = ("1", "P", "I;16", "I;16B", "I")
+WEBP_SIDE = 16_383  # pixels
+ROUGHLY = 2.0  # times the size of a thorough lossless WebP: no quick one is larger
+
+
+def smallest_exact(path: Path, most: float) -> bytes | None:
+    """The smallest exact form of a picture file; None if it takes more bytes than ``most``."""
+    with open_picture(path) as picture:
+        kept = [path.read_bytes()] if picture.format in FORMATS.values() else []
+        forms = [*kept, *_lossless(_upright(picture), most)]
+    best = min(forms, key=len, default=None)
+    return None if best is None or len(best) > most else best
+
+
+def write_stored(target: Path, payload: bytes) -> None:
+    """Write a picture file as a compressed file."""
+    with open_picture(io.BytesIO(payload)) as picture:
+        shape = (1, len(picture.getbands()), picture.height, picture.width)
+    container.write(target, KIND, NO_MODEL, shape, b"", [(payload, zlib.crc32(payload))])
+
+
+@container.checked
+def read_stored(file: Container) -> tuple[bytes, str]:
+    """The picture file, and its format.
+
+    Raises:
+        BitstreamError: the file is damaged, or holds no such picture.
+    """
+    file.expect(KIND, NO_MODEL)
+    if len(file.header.chunks) != 1:
+        raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
+    payload = file.payload(0)
+    file.check_symbols(0, payload)
+    try:
+        with open_picture(io.BytesIO(payload)) as picture:
+            form = picture.format or ""
+            shape = (1, len(picture.getbands()), picture.height, picture.width)
+            picture.load()
+    except (OSError, SyntaxError) as error:  # Pillow's errors of broken files
+        raise BitstreamError(f"{file.name} holds no readable picture: {error}") from error
+    if form not in FORMATS.values() or shape != file.header.shape:
+        raise BitstreamError(f"{file.name} claims another picture than it holds")
+    return payload, form
+
+
+def as_png(payload: bytes) -> bytes:
+    """The picture as a PNG file with the same pixels."""
+    with open_picture(io.BytesIO(payload)) as picture:
+        return _saved(_plain(_upright(picture)), "PNG")
+
+
+def _lossless(picture: Image, most: float) -> Iterator[bytes]:
+    """Lossless forms that may take at most so many bytes."""
+    if picture.mode in BY_WEBP and max(picture.size) <= WEBP_SIDE:
+        quick = _saved(picture, "WEBP", lossless=True, quality=0, method=0)
+        if len(quick) <= ROUGHLY * most:
+            yield _saved(picture, "WEBP", lossless=True, quality=100, method=4, exact=True)
+    if picture.mode in BY_PNG:
+        yield _saved(picture, "PNG", optimize=True)
+
+
+def _saved(picture: Image, form: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    profile = picture.info.get("icc_profile")
+    picture.save(stream, form, icc_profile=profile, **options)
+    return stream.getvalue()
+
+
+def _upright(picture: Image) -> Image:
+    from PIL import ImageOps
+
+    turned: Image = ImageOps.exif_transpose(picture)
+    return turned
+
+
+def _plain(picture: Image) -> Image:
+    """A color picture that is grey everywhere as a grey one, as lossless WebP has no greys."""
+    if picture.mode != "RGB":
+        return picture
+    red, green, blue = picture.split()
+    same = red.tobytes() == green.tobytes() == blue.tobytes()
+    return red if same else picture

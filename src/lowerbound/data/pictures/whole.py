@@ -1,0 +1,107 @@
+"""Pictures at their own size and with their own colors, for results that are pictures again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowerbound import untrusted
+from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.folders import SUFFIXES, find_pictures, open_picture
+from lowerbound.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BITS = {"I": 32, "I;16": 16, "I;16B": 16, "I;16L": 16, "F": 32}  # of modes with more than 8
+
+UNCHANGED = ("L", "LA", "RGB", "RGBA", "P", "PA")  # modes whose colors keep their meaning
+
+
+@dataclass(frozen=True, eq=False)
+class WholePicture:
+    """A picture of 8 bits.
+
+    Attributes:
+        values: (height, width, 1 or 3) uint8, grey or color.
+        alpha: opacity, (height, width) uint8; None: opaque.
+        profile: its color space, as an ICC profile; None: none is stored.
+    """
+
+    values: Array
+    alpha: Array | None
+    profile: bytes | None
+
+    @property
+    def equal_colors(self) -> bool:
+        """Whether it is grey, even if it is stored in color."""
+        return bool((self.values[..., 1:] == self.values[..., :1]).all())
+
+    def with_values(self, values: Array) -> Image:
+        """The same picture with other values, (height, width, 1 or 3) uint8, in the same mode."""
+        from PIL import Image
+
+        whole = np.broadcast_to(values, self.values.shape)
+        parts = [whole[..., i] for i in range(whole.shape[2])]
+        parts += [] if self.alpha is None else [self.alpha]
+        mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(parts)]
+        return Image.merge(mode, [Image.fromarray(np.ascontiguousarray(part)) for part in parts])
+
+
+def picture_paths(data: str) -> list[Path]:
+    """The picture files in ``data``, a file or a folder; empty if it is something else."""
+    place = Path(data)
+    if place.is_dir():
+        return [place / path for path in find_pictures(place)]
+    return [place] if place.is_file() and place.suffix.lower() in SUFFIXES else []
+
+
+def read_whole_picture(path: Path) -> WholePicture:
+    """Read a picture upright; palettes and other color spaces become RGB.
+
+    Raises:
+        DataError: it cannot be read, is an animation, or has more than 8 bits per color.
+    """
+    from PIL import ImageOps
+
+    try:
+        with untrusted.guarded(str(path), DataError), open_picture(path) as file:
+            if getattr(file, "n_frames", 1) > 1:
+                raise DataError(f"{path} is an animation: give its pictures as files")
+            if file.mode in BITS:
+                raise DataError(
+                    f"{path} has {BITS[file.mode]} bits per color, and 8 are read and written: "
+                    "convert it to 8 bits first"
+                )
+            profile = file.info.get("icc_profile") if file.mode in UNCHANGED else None
+            return _split(ImageOps.exif_transpose(file), profile)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _split(picture: Image, profile: bytes | None) -> WholePicture:
+    """Colors and opacity of a picture."""
+    clear = "A" in picture.getbands() or "transparency" in picture.info
+    grey = picture.mode in ("1", "L", "LA")
+    bands = np.asarray(picture.convert(("L" if grey else "RGB") + ("A" if clear else "")))
+    bands = bands.reshape(*bands.shape[:2], -1)
+    colors = 1 if grey else 3
+    return WholePicture(bands[..., :colors], bands[..., colors] if clear else None, profile)
+
+
+def names_beside(folder: Path, paths: Sequence[Path], suffix: str) -> list[str]:
+    """Names of files that are made of the pictures below a folder, with another suffix.
+
+    Pictures whose names differ only in the suffix keep it.
+    """
+    inside = [path.relative_to(folder) for path in paths]
+    counts = Counter(path.with_suffix("") for path in inside)
+    return [
+        f"{path.with_suffix('') if counts[path.with_suffix('')] == 1 else path}{suffix}"
+        for path in inside
+    ]

@@ -1,0 +1,143 @@
+"""``denoise`` and ``impute`` of photographs of any size, without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from tests.cli.conftest import Run
+
+Array = np.ndarray[Any, Any]
+HEIGHT, WIDTH = 61, 90
+
+
+def pixels(path: Path) -> Array:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A noisy photograph in several modes."""
+    made = tmp_path_factory.mktemp("photographs")
+    clean = data.coffee()[100 : 100 + HEIGHT, 200 : 200 + WIDTH].astype(float)
+    noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
+    color = Image.fromarray(np.rint(noisy).clip(0, 255).astype(np.uint8))
+    grey = color.convert("L")
+    alpha = Image.fromarray(np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8))
+    for name, parts in (("L", [grey]), ("LA", [grey, alpha]), ("RGBA", [*color.split(), alpha])):
+        Image.merge(name, parts).save(made / f"{name}.png")
+    color.save(made / "RGB.png")
+    return made
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_size_and_mode_are_kept(run: Run, folder: Path, tmp_path: Path, mode: str) -> None:
+    source, out = folder / f"{mode}.png", tmp_path / "clean.png"
+    report = run("denoise", source, "-o", out, "--noise", 25, "--json").object
+    assert report["noise"] == 25
+    assert not report["learned"]
+    with Image.open(out) as picture:
+        assert (picture.mode, picture.size) == (mode, (WIDTH, HEIGHT))
+    assert (pixels(out) != pixels(source)).mean() > 0.4  # opacity is unchanged
+    if "A" in mode:
+        np.testing.assert_array_equal(pixels(out)[..., -1], pixels(source)[..., -1])
+
+
+def test_no_noise_changes_no_pixel(run: Run, folder: Path, tmp_path: Path) -> None:
+    assert run("denoise", folder / "RGB.png", "-o", tmp_path / "x.png", "--noise", 0).code == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "x.png"), pixels(folder / "RGB.png"))
+
+
+def test_color_without_colors_stays_without(run: Run, folder: Path, tmp_path: Path) -> None:
+    Image.open(folder / "L.png").convert("RGB").save(tmp_path / "grey.png")
+    run("denoise", tmp_path / "grey.png", "-o", tmp_path / "x.png", "--noise", 25)
+    found = pixels(tmp_path / "x.png")
+    assert found.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(found[..., 0], found[..., 2])
+
+
+def test_a_folder_becomes_a_folder(run: Run, folder: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "a.bmp", "deep/b.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(folder / "RGB.png").save(tmp_path / "in" / name)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    words = ("denoise", tmp_path / "in", "-o", tmp_path / "out")
+    assert "cannot be read" in run(*words).err
+    outcome = run(*words, "--on-error", "skip")
+    assert "3 pictures" in outcome.out
+    found = sorted(path.relative_to(tmp_path / "out") for path in tmp_path.glob("out/**/*.png"))
+    assert [str(path) for path in found] == ["a.bmp.png", "a.png.png", "deep/b.png"]
+
+
+def test_the_level_is_estimated_by_default(run: Run, folder: Path, tmp_path: Path) -> None:
+    report = run("denoise", folder / "RGB.png", "-o", tmp_path / "x.png", "--json").object
+    assert report["learned"]
+    assert report["noise"] == pytest.approx(25, rel=0.15)
+    assert report["psnr"] > 20
+
+
+def test_hidden_pixels_are_filled(run: Run, folder: Path, tmp_path: Path) -> None:
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[30:33] = 0
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    source, out = folder / "RGBA.png", tmp_path / "whole.png"
+    words = ("impute", source, "-o", out, "--json", "--mask")
+    assert run(*words, tmp_path / "mask.png").object["filled"] == 3 * WIDTH
+    given, found = pixels(source), pixels(out)
+    np.testing.assert_array_equal(found[mask > 0], given[mask > 0])
+    np.testing.assert_array_equal(found[..., 3], given[..., 3])
+    assert (found[30:33] != given[30:33]).mean() > 0.5
+    assert run(*words, "10,20,5,6").object["filled"] == 30
+
+
+def test_a_mask_that_hides_most_is_perhaps_inverted(run: Run, folder: Path, tmp_path: Path) -> None:
+    words = ("impute", folder / "L.png", "-o", tmp_path / "whole.png", "--mask")
+    assert "inverted" not in run(*words, f"0,0,{HEIGHT // 2 - 1},{WIDTH}").out
+    assert "inverted" in run(*words, f"0,0,{HEIGHT // 2 + 1},{WIDTH}").out
+
+
+def test_bad_input_is_a_sentence(
+    run: Run, folder: Path, picture_model: Path, table: Path, tmp_path: Path
+) -> None:
+    photo, out = folder / "RGB.png", tmp_path / "x.png"
+    Image.fromarray(np.zeros((40, 40), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "tiny.png")
+    for words, sentence in (
+        (("denoise", photo), "-o is missing"),
+        (("denoise", photo, "-o", tmp_path / "x.npz"), "a picture is written as NAME.png"),
+        (("denoise", folder, "-o", out), "are written into a folder"),
+        (("denoise", photo, "-o", out, "--noise", 90), "noise of 0 to 75 of 255"),
+        (("denoise", photo, "-o", out, "--noise", "loud"), "--noise is a number or 'auto'"),
+        (("denoise", photo, "-o", out, "--draws", 2), "--draws needs a model"),
+        (("denoise", photo, "-o", out, "--device", "cpu"), "--device needs a model"),
+        (("denoise", tmp_path / "no.png", "-o", out), "there is no file or folder"),
+        (("impute", photo, "-o", out, "--mask", tmp_path / "tiny.png"), "fits neither one row"),
+        (("denoise", table, "-o", out), "neither a picture nor a folder"),
+        (("denoise", picture_model, "-o", out), "is a model folder: name the data after it"),
+        (("denoise", tmp_path / "deep.png", "-o", out), "convert it to 8 bits first"),
+        (("denoise", tmp_path / "tiny.png", "-o", out), "too few to estimate its noise"),
+        (("denoise", picture_model, photo, "-o", out), f"{WIDTH}x{HEIGHT} pixels, and"),
+        (("impute", photo, "-o", out), "--mask is missing"),
+        (("impute", photo, "-o", out, "--samples", 3, "--mask", "0,0,1,1"), "needs a model"),
+        (("impute", photo, "-o", out, "--mask", f"0,0,{HEIGHT},{WIDTH}"), "hides the whole"),
+        (("impute", photo, "-o", out, "--mask", folder), "has 4 masks for 1 pictures"),
+    ):
+        refused = run(*words)
+        assert refused.code == 2, words
+        assert sentence in refused.err, refused.err
+    assert not out.exists()
+
+
+def test_pictures_of_another_size_are_resized_only_on_request(
+    run: Run, folder: Path, picture_model: Path, tmp_path: Path
+) -> None:
+    few = ("--noise", 20, "--chains", 2, "--temperatures", 2)
+    words = ("denoise", picture_model, folder / "L.png", "-o", tmp_path / "x.npz", *few)
+    assert "--allow-resize" in run(*words).err
+    assert run(*words, "--allow-resize").code == 0

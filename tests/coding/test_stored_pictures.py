@@ -1,0 +1,102 @@
+"""Picture files that are stored as they are: nothing is lost, and no file is trusted."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from lowerbound.coding.files.container import open_container, pack
+from lowerbound.coding.stored_pictures import (
+    KIND,
+    NO_MODEL,
+    as_png,
+    read_stored,
+    smallest_exact,
+    write_stored,
+)
+from lowerbound.errors import BitstreamError
+
+RNG = np.random.default_rng(0)
+
+
+def scan() -> Image.Image:
+    picture = Image.new("1", (200, 120), 1)
+    ImageDraw.Draw(picture).text((10, 20), "lower bound", fill=0)
+    return picture
+
+
+PICTURES = {
+    "bits": scan(),
+    "grey": Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (40, 1))),
+    "deep grey": Image.fromarray(np.tile(np.arange(64, dtype=np.uint16) * 999, (40, 1))),
+    "palette": Image.fromarray(RNG.integers(0, 4, (40, 50), np.uint8) * 80).convert("P"),
+    "color": Image.fromarray(np.tile(RNG.integers(0, 256, (1, 50, 3), np.uint8), (40, 1, 1))),
+    "transparent": Image.fromarray(np.tile(RNG.integers(0, 256, (1, 9, 4), np.uint8), (9, 1, 1))),
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_pixel_comes_back(name: str, suffix: str, tmp_path: Path) -> None:
+    picture = PICTURES[name]
+    path = tmp_path / f"picture{suffix}"
+    picture.save(path)
+    payload = smallest_exact(path, 1e6)
+    assert payload is not None
+    assert len(payload) <= path.stat().st_size
+    write_stored(tmp_path / "x.lbz", payload)
+    back, _ = read_stored(open_container(tmp_path / "x.lbz"))
+    with Image.open(io.BytesIO(as_png(back))) as found:
+        mode = "RGBA" if name == "transparent" else picture.mode if "deep" in name else "RGB"
+        ours = found if "deep" in name else found.convert(mode)
+        theirs = picture if "deep" in name else picture.convert(mode)
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+        if name == "grey":
+            assert found.mode == "L"
+
+
+def test_a_small_jpeg_is_kept_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), np.uint8)).save(path, quality=30)
+    assert smallest_exact(path, 1e6) == path.read_bytes()
+
+
+def test_a_rotated_picture_comes_back_upright(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    picture = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (16, 1)))
+    picture.save(path, exif=exif)
+    with Image.open(io.BytesIO(as_png(path.read_bytes()))) as found:
+        assert found.size == (16, 64)
+        assert found.getpixel((0, 0)) < found.getpixel((0, 63))
+
+
+def test_none_where_no_exact_form_is_small(tmp_path: Path) -> None:
+    path = tmp_path / "noise.png"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    assert smallest_exact(path, 5_000) is None
+
+
+def file_of(payload: bytes, shape: tuple[int, ...]) -> bytes:
+    return pack(KIND, NO_MODEL, shape, b"", [(payload, zlib.crc32(payload))])
+
+
+def test_files_of_another_picture_are_refused() -> None:
+    stream = io.BytesIO()
+    PICTURES["color"].save(stream, "PNG")
+    read_stored(open_container(file_of(stream.getvalue(), (1, 3, 40, 50))))
+    with pytest.raises(BitstreamError, match="claims another picture"):
+        read_stored(open_container(file_of(stream.getvalue(), (1, 3, 50, 40))))
+    for broken in (b"no picture", stream.getvalue()[:-40]):
+        with pytest.raises(BitstreamError, match="no readable picture"):
+            read_stored(open_container(file_of(broken, (1, 3, 40, 50))))
+    gif = io.BytesIO()
+    PICTURES["grey"].save(gif, "GIF")
+    with pytest.raises(BitstreamError, match="claims another picture"):
+        read_stored(open_container(file_of(gif.getvalue(), (1, 1, 40, 64))))
