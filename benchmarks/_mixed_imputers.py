@@ -59,13 +59,15 @@ def chosen_forest(table: Table, seed: int) -> Filled:
 
 def ours(table: Table, seed: int) -> Filled:
     """``VAEImputer`` by default, told that columns of few whole numbers are numbers too."""
-    found = load(table.frame, missing="model").schema.columns
-    kinds = {c.name: "real" for c in found if c.levels and c.name in table.numeric}
-    imputer = VAEImputer(data_options={"kinds": kinds}, random_state=seed)
-    return imputer.fit_transform(table.frame), {}
+    return _ours(table, seed, trees=True)
 
 
-OURS = "VAE"
+def ours_alone(table: Table, seed: int) -> Filled:
+    """The same model without trees."""
+    return _ours(table, seed, trees=False)
+
+
+OURS, ALONE = "VAE", "VAE, without trees"
 CHAINED: dict[str, Imputer] = {
     "chained, codes": chained_codes,
     "chained, indicators": chained_indicators,
@@ -77,7 +79,15 @@ IMPUTERS: dict[str, Imputer] = {
     "missForest": published_forest,
     "chained forest, tuned": chosen_forest,
     OURS: ours,
+    ALONE: ours_alone,
 }
+
+
+def _ours(table: Table, seed: int, trees: bool) -> Filled:
+    found = load(table.frame, missing="model").schema.columns
+    kinds = {c.name: "real" for c in found if c.levels and c.name in table.numeric}
+    imputer = VAEImputer(data_options={"kinds": kinds}, trees=trees, random_state=seed)
+    return imputer.fit_transform(table.frame), {}
 
 
 def _forest(impute: Callable[..., tuple[Array, Settings]], table: Table, seed: int) -> Filled:

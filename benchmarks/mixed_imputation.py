@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from _cells import Answer, part_of
-from _mixed_imputers import CHAINED, IMPUTERS, OURS
+from _mixed_imputers import ALONE, CHAINED, IMPUTERS, OURS
 from _mixed_tables import FILES, MECHANISMS, Array, Table, place, table
 from _record import Metric, arguments, write
 from _rivals import in_words, paired
@@ -99,7 +99,7 @@ def metrics_of(cells: list[dict[Kind, Scores]]) -> list[Metric]:
             for name in (cells[0][kind] if len(cells) > 1 else ())
             if name != OURS
         ]
-        beats = [rival.name for rival in rivals]
+        beats = [rival.name for rival in rivals if rival.name != ALONE]
         spread = float(np.std(mine, ddof=1)) if len(mine) > 1 else None
         name = f"{kind[0]}, {kind[1]}, {kind[2]:.0%} hidden"
         found.append(

@@ -43,20 +43,23 @@ class PrincipalComponents:
         return self.directions * (self.variances - noise).clamp_min(0).sqrt()
 
 
-def principal_components(rows: Tensor, count: int) -> PrincipalComponents:
+def principal_components(
+    rows: Tensor, count: int, most_exact: float = MOST_EXACT
+) -> PrincipalComponents:
     """The ``count`` leading components, or as many as the rows have.
 
-    The exact decomposition is used for up to 3e11 operations, and above that a randomized one of a
-    fixed seed.
+    The exact decomposition is used for up to ``most_exact`` operations, and above that a randomized
+    one of a fixed seed.
 
     Args:
         rows: (rows, features).
         count: d, less than the number of features.
+        most_exact: operations.
     """
     mean = rows.mean(0)
     centered = rows - mean
     kept = min(count, *rows.shape)
-    if centered.numel() * min(rows.shape) <= MOST_EXACT:
+    if centered.numel() * min(rows.shape) <= most_exact:
         _, singular, across = torch.linalg.svd(centered, full_matrices=False)
         directions = across[:kept].T
     else:

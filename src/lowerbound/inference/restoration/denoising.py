@@ -7,7 +7,8 @@ The fitted model is unchanged, with a noise likelihood on top (``likelihoods.noi
 
 The encoder was fitted to rows without noise, so its input is the filtered row
 (``restoration.wiener``). Chains start at its posterior and are annealed to p(z | y)
-(``annealing.population``). The result is exact as K grows.
+(``annealing.population``). The result is exact as K grows. A linear model, such as pca, has closed
+forms (``models.HasNoisyPosterior``), which are used instead unless there are outliers.
 
 An unknown noise level is the maximizer of the chains' estimate of log p(y), one level for all rows
 (empirical Bayes; Robbins 1956).
@@ -16,6 +17,7 @@ An unknown noise level is the maximizer of the chains' estimate of log p(y), one
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,7 +25,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.reparameterization import seeded
+from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.annealing.annealing import AnnealingOptions, checked
 from lowerbound.inference.annealing.population import Particles, Population
@@ -39,13 +41,16 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.restoration.wiener import WienerFilter
 from lowerbound.likelihoods.noisy import NoiseModel, NoisyEmission, NoisyLevels, noisy
-from lowerbound.models import Model, NoisyModel
-from lowerbound.trace import Given
+from lowerbound.models import HasNoisyPosterior, Model, NoisyModel
+from lowerbound.trace import Batch, Given
 
 CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
 LEAST, MOST = 0.01, 1.0  # range of the candidate levels, as shares of the spread of the noisy rows
 TRIES = 14
+FORMULA_ROWS = 256  # at once in a closed form, whose matrices differ where hidden cells differ
+
+Restore = Callable[[Batch], "Denoised"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,7 @@ class Denoised:
         mean: E[x | y].
         draws: of x given y, (draws, rows, *event), or None.
         log_evidence: estimate of log p(y), nats in model units, (rows,).
-        effective_sample_size: of the chains of each row, (rows,).
+        effective_sample_size: of the chains of each row, (rows,); K for a closed form.
     """
 
     mean: Tensor
@@ -100,20 +105,17 @@ def denoise(
         raise OptionError(f"draws must be 0 or more, not {draws}")
     options = AnnealingOptions(temperatures=temperatures, chains=chains, seed=seed)
     model = in_precision(model, dataset.x.dtype)
-    checked(model, dataset)  # so that an error names the fitted model
     noise = replace(noise, scale=noise.scale.to(first_row(dataset, model).filled))
-    along = replace(noise, exact=False)
-    footprint = _widened(checked(NoisyModel(model, along), dataset), dataset)
-    plan = ChunkPlan.within(memory, footprint, chains)
-    pictures = dataset.schema.data_kind.pictures
     found = []
-    with evaluation_mode(model, gradients=True):
-        wiener = WienerFilter(model, dataset, noise.scale.square(), seed)
-        for rows, batch in batches(dataset, model, plan.rows):
-            chains_of = NoisyModel(model, along, wiener(batch))
-            population = Population(chains_of, batch, footprint.trace, options)
+    closed = isinstance(model, HasNoisyPosterior) and not noise.outliers
+    with evaluation_mode(model, gradients=not closed):
+        if closed:
+            restore, size = _by_formula(model, dataset, noise, options, draws), FORMULA_ROWS
+        else:
+            restore, size = _by_chains(model, dataset, noise, options, draws, memory)
+        for rows, batch in batches(dataset, model, size):
             with seeded(seed):
-                found.append(_restored(population, noise, draws, pictures))
+                found.append(restore(batch))
             if progress is not None:
                 progress(rows.stop, len(dataset))
     drawn = [part.draws for part in found if part.draws is not None]
@@ -123,6 +125,50 @@ def denoise(
         torch.cat([part.log_evidence for part in found]),
         torch.cat([part.effective_sample_size for part in found]),
     )
+
+
+def _by_formula(
+    model: Model, dataset: Dataset, noise: NoiseModel, options: AnnealingOptions, draws: int
+) -> Restore:
+    """Restores rows by the closed forms of a linear model."""
+    assert isinstance(model, HasNoisyPosterior)
+    pictures, variance = dataset.schema.data_kind.pictures, noise.scale.square()
+
+    def restore(batch: Batch) -> Denoised:
+        posterior = model.noisy_posterior(batch, variance)
+        y, observed = batch.filled, batch.observed
+        at_mean = noisy(model(batch, Given([posterior.mean])).likelihood, noise)
+        drawn = None
+        if draws:
+            z = torch.cat([draw(posterior, 1) for _ in range(draws)])
+            drawn = noisy(model(batch, Given([z])).likelihood, noise).restored_draw(y, observed)
+        evidence = model.noisy_log_marginal(batch, variance)
+        sizes = torch.full_like(evidence, float(options.chains))
+        return _on_processor(at_mean.restored(y, observed)[0], drawn, evidence, sizes, pictures)
+
+    return restore
+
+
+def _by_chains(
+    model: Model,
+    dataset: Dataset,
+    noise: NoiseModel,
+    options: AnnealingOptions,
+    draws: int,
+    memory: int,
+) -> tuple[Restore, int]:
+    """Restores rows by chains, and the number of rows at once."""
+    checked(model, dataset)  # so that an error names the fitted model
+    along, pictures = replace(noise, exact=False), dataset.schema.data_kind.pictures
+    footprint = _widened(checked(NoisyModel(model, along), dataset), dataset)
+    wiener = WienerFilter(model, dataset, noise.scale.square(), options.seed)
+
+    def restore(batch: Batch) -> Denoised:
+        chains_of = NoisyModel(model, along, wiener(batch))
+        population = Population(chains_of, batch, footprint.trace, options)
+        return _restored(population, noise, draws, pictures)
+
+    return restore, ChunkPlan.within(memory, footprint, options.chains).rows
 
 
 def learned_level(
@@ -183,7 +229,7 @@ def _in_units_of_spread(dataset: Dataset, noise: NoiseModel) -> float:
 
 
 def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:
-    """The restored rows by their chains; grey values are clamped to black and white.
+    """The restored rows by their chains.
 
     The chains use a sum over some of the levels; their weights are corrected to the full sum.
     """
@@ -198,14 +244,18 @@ def _restored(population: Population, noise: NoiseModel, draws: int, pictures: b
         weights = torch.exp(particles.log_weights)
         mean = torch.einsum("kb,kb...->b...", weights.to(x), x)
         drawn = _drawn(population, noise, particles, draws) if draws else None
+    sizes = particles.effective_sample_size
+    return _on_processor(mean, drawn, particles.log_evidence, sizes, pictures)
+
+
+def _on_processor(
+    mean: Tensor, drawn: Tensor | None, evidence: Tensor, sizes: Tensor, pictures: bool
+) -> Denoised:
+    """The results on the processor; grey values are clamped to black and white."""
     if pictures:
         mean, drawn = mean.clamp(0, 1), None if drawn is None else drawn.clamp(0, 1)
-    return Denoised(
-        mean.cpu(),
-        None if drawn is None else drawn.cpu(),
-        particles.log_evidence.cpu(),
-        particles.effective_sample_size.cpu(),
-    )
+    moved = None if drawn is None else drawn.cpu()
+    return Denoised(mean.cpu(), moved, evidence.cpu(), sizes.cpu())
 
 
 def _together(population: Population, noise: NoiseModel, z: Tensor) -> int:

@@ -7,6 +7,7 @@ number, or the level with the largest probability.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.trace import Emission
+
+Parts = Mapping[int, Array]
+"""By column of the schema: numbers (rows, 1), or probabilities of levels (rows, levels)."""
 
 
 class Expectation(ABC):
@@ -34,6 +38,10 @@ class Expectation(ABC):
     @abstractmethod
     def answer(self, averaged: Tensor) -> Array:
         """(batch, width) to rows in the data's units and layout; codes for levels, float64."""
+
+    @abstractmethod
+    def parts(self, averaged: Tensor) -> Parts:
+        """(batch, width) to the numbers of each modeled column, in the data's units."""
 
 
 def expectation(schema: Schema, emission: Emission) -> Expectation:
@@ -56,6 +64,11 @@ class InUnits(Expectation):
     def answer(self, averaged: Tensor) -> Array:
         rows = averaged.unflatten(1, self.schema.event_shape)
         return self.schema.decode(rows, rounded=False).astype(np.float64)
+
+    def parts(self, averaged: Tensor) -> Parts:
+        answer = self.answer(averaged)
+        columns = enumerate(self.schema.columns)
+        return {place: answer[:, [place]] for place, column in columns if column.modeled}
 
 
 class ByColumn(Expectation):
@@ -85,10 +98,13 @@ class ByColumn(Expectation):
         return numbers
 
     def answer(self, averaged: Tensor) -> Array:
-        numbers = averaged.detach().cpu().numpy()
-        values = np.empty((len(numbers), len(self.schema.columns)))
+        values = np.empty((len(averaged), len(self.schema.columns)))
         values[:] = [column.shift for column in self.schema.columns]
-        modeled = [i for i, column in enumerate(self.schema.columns) if column.modeled]
-        for own, place in zip(self.places, modeled, strict=True):
-            values[:, place] = self.schema.columns[place].rules.decided(numbers[:, own])
+        for place, numbers in self.parts(averaged).items():
+            values[:, place] = self.schema.columns[place].rules.decided(numbers)
         return values
+
+    def parts(self, averaged: Tensor) -> Parts:
+        numbers = averaged.detach().cpu().numpy()
+        modeled = [i for i, column in enumerate(self.schema.columns) if column.modeled]
+        return {place: numbers[:, own] for own, place in zip(self.places, modeled, strict=True)}

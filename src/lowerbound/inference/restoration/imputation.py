@@ -8,6 +8,7 @@ With z_k ~ q(z | x_o) and w_k = p(x_o, z_k) / q(z_k | x_o), normalized over K dr
 
 The second is a draw of multiple imputation, exact as K grows. A row without observed cells gets the
 mean under the prior. An autoencoder has one code with weight one, so it gives its decoder's output.
+The mean of a linear model is that of p(x | z) at the mean of its exact posterior, without draws.
 Source: Mattei & Frellsen 2019.
 """
 
@@ -24,7 +25,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.distributions.keyed_noise import row_keys
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.passes import (
@@ -39,11 +40,12 @@ from lowerbound.inference.passes import (
     in_precision,
 )
 from lowerbound.inference.reconstruction import MEAN_COST
-from lowerbound.inference.restoration.expectation import Expectation, expectation
+from lowerbound.inference.restoration.column_trees import ColumnTrees, TreeAnswers
+from lowerbound.inference.restoration.expectation import Expectation, Parts, expectation
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
-from lowerbound.models import Model
+from lowerbound.models import HasNoisyPosterior, Model
 from lowerbound.objectives.densities import require_exact_densities
-from lowerbound.trace import Batch, Draw, Emission, Given
+from lowerbound.trace import Batch, Draw, Emission, Given, Mean
 
 SAMPLES = 200  # default K
 DRAWS = 200  # of each row; the shares of 90% intervals are then accurate to two percent
@@ -63,12 +65,14 @@ class Imputation:
         draws: completed rows with valid values, (draws, rows, ...), or None.
         effective_sample_size: of the K weights of each row, (rows,); K for a complete row.
         incomplete: indices of the rows with a missing cell.
+        parts: the model's numbers and probabilities in these rows, without the trees; 0 in others.
     """
 
     mean: Array
     draws: Array | None
     effective_sample_size: Tensor
     incomplete: Tensor
+    parts: Parts | None = None
 
 
 def impute(
@@ -79,6 +83,8 @@ def impute(
     draws: int = 0,
     seed: int = 0,
     memory: int = MEMORY,
+    trees: ColumnTrees | None = None,
+    parts: bool = False,
     progress: Progress | None = None,
 ) -> Imputation:
     """Fill the missing cells of every row.
@@ -93,6 +99,8 @@ def impute(
         draws: number of completed data sets to draw.
         seed: of the draws.
         memory: working memory in bytes; it limits the chunks for every K.
+        trees: of the columns, pooled with the model; None: the model alone.
+        parts: whether to return the model's numbers by column.
         progress: called with (rows done, rows to impute) after each chunk.
 
     Raises:
@@ -113,16 +121,20 @@ def impute(
         samples = 1
     expected = expectation(dataset.schema, likelihood)
     plan = ChunkPlan.within(memory, _widened(footprint, expected, dataset.schema), samples)
-    found = _Found.of(dataset, samples, draws)
+    found = _Found.of(dataset, samples, draws, parts)
     waiting = dataset.subset(found.incomplete)
     with evaluation_mode(model), seeded(seed):
         for part, batch in batches(waiting, model, plan.rows):
-            resampled = _weighted(model, batch, expected, plan, samples, draws, seed)
+            if isinstance(model, HasNoisyPosterior):
+                resampled = _exact(model, batch, expected, samples, draws, seed)
+            else:
+                resampled = _weighted(model, batch, expected, plan, samples, draws, seed)
             rows = found.incomplete[part]
-            found.put_means(rows, expected, resampled, batch.observed)
+            answers = found.put_means(rows, expected, resampled, trees)
             for first in range(0, draws, plan.samples):
                 some = slice(first, min(first + plan.samples, draws))
-                found.put_draws(rows, some, _drawn(model, batch, resampled, some))
+                drawn = _drawn(model, batch, resampled, some)
+                found.put_draws(rows, some, drawn, resampled, answers)
             if progress is not None:
                 progress(part.stop, len(waiting))
     return found.imputation()
@@ -149,6 +161,18 @@ def _weighted(
         latents = [step.z.expand(count, *step.z.shape[1:]) for step in trace.steps]
         resampled.add(log_weights, values, latents)
     return resampled
+
+
+def _exact(
+    model: Model, batch: Batch, expected: Expectation, samples: int, draws: int, seed: int
+) -> Resampled:
+    """The mean of a linear model, and draws of some rows' latents from their exact posterior."""
+    assert batch.observed is not None
+    keys = row_keys(batch.filled, seed)
+    likelihood = model(batch, Mean()).likelihood.given(batch.filled, batch.observed)
+    drawn = model(batch, Draw(draws, KeyedNoise(keys, seed))).steps if draws else ()
+    latents = [step.z for step in drawn]
+    return Resampled.exact(keys, expected.given(likelihood)[0], latents, samples)
 
 
 def _drawn(model: Model, batch: Batch, resampled: Resampled, some: slice) -> Tensor:
@@ -178,40 +202,60 @@ class _Found:
     mean: Array
     draws: Array | None
     effective_sample_size: Tensor
+    parts: dict[int, Array] | None
 
     @classmethod
-    def of(cls, dataset: Dataset, samples: int, draws: int) -> _Found:
+    def of(cls, dataset: Dataset, samples: int, draws: int, parts: bool) -> _Found:
         units = dataset.schema.units(dataset.x.cpu())
         given = dataset.schema.for_other_rows.decode(units).astype(np.float64)
         drawn = np.repeat(given[None], draws, 0) if draws else None
         complete = torch.full((len(dataset),), float(samples), dtype=torch.float64)
-        return cls(dataset, _incomplete(dataset), given, drawn, complete)
+        return cls(dataset, _incomplete(dataset), given, drawn, complete, {} if parts else None)
 
     def put_means(
-        self, rows: Tensor, expected: Expectation, resampled: Resampled, observed: Tensor | None
-    ) -> None:
+        self, rows: Tensor, expected: Expectation, resampled: Resampled, trees: ColumnTrees | None
+    ) -> TreeAnswers | None:
+        """Fill the cells of some rows by their means; also what the trees know of these cells."""
         assert resampled.mean is not None
-        assert observed is not None
-        answer = expected.answer(resampled.mean)
-        hidden = self._laid_out(~observed)
-        place = rows.cpu().numpy()
-        self.mean[place] = np.where(hidden, answer, self.mean[place])
+        hidden, place = self._hidden(rows), rows.cpu().numpy()
+        filled = np.where(hidden, expected.answer(resampled.mean), self.mean[place])
+        answers = None if trees is None else trees.answers(filled, hidden)
+        parts = {} if trees is None and self.parts is None else expected.parts(resampled.mean)
+        if answers is not None:
+            filled = answers.pooled_means(parts, filled)
+        if self.parts is not None:
+            for column, own in parts.items():
+                empty = np.zeros((len(self.dataset), own.shape[1]))
+                self.parts.setdefault(column, empty)[place] = own
+        self.mean[place] = filled
         self.effective_sample_size[rows.cpu()] = resampled.effective_sample_size.cpu()
+        return answers
 
-    def put_draws(self, rows: Tensor, some: slice, x: Tensor) -> None:
+    def put_draws(
+        self,
+        rows: Tensor,
+        some: slice,
+        x: Tensor,
+        resampled: Resampled,
+        answers: TreeAnswers | None,
+    ) -> None:
         assert self.draws is not None
-        assert self.dataset.observed is not None
-        hidden = self._laid_out(~self.dataset.observed[rows])
         place = rows.cpu().numpy()
-        answer = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
-        self.draws[some, place] = np.where(hidden, answer, self.draws[some, place])
+        drawn = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
+        if answers is not None:
+            drawn = answers.pooled_draws(drawn, resampled.keys, resampled.seed, some.start)
+        self.draws[some, place] = np.where(self._hidden(rows), drawn, self.draws[some, place])
 
-    def _laid_out(self, hidden: Tensor) -> Array:
-        schema = self.dataset.schema
-        return schema.data_kind.laid_out(schema, hidden.cpu().numpy())
+    def _hidden(self, rows: Tensor) -> Array:
+        """Mask of the hidden cells of some rows, in the data's layout."""
+        assert self.dataset.observed is not None
+        hidden = ~self.dataset.observed[rows].cpu().numpy()
+        return self.dataset.schema.data_kind.laid_out(self.dataset.schema, hidden)
 
     def imputation(self) -> Imputation:
-        return Imputation(self.mean, self.draws, self.effective_sample_size, self.incomplete)
+        return Imputation(
+            self.mean, self.draws, self.effective_sample_size, self.incomplete, self.parts
+        )
 
 
 def _incomplete(dataset: Dataset) -> Tensor:
@@ -229,6 +273,7 @@ def imputed_quantiles(
     samples: int = SAMPLES,
     draws: int = DRAWS,
     seed: int = 0,
+    trees: ColumnTrees | None = None,
 ) -> Array:
     """Quantiles of p(x_m | x_o) in the data's units, (shares, rows, ...).
 
@@ -236,7 +281,7 @@ def imputed_quantiles(
     unordered levels, every quantile is the most probable level.
 
     Args:
-        model, dataset, samples, seed: as for ``impute``.
+        model, dataset, samples, seed, trees: as for ``impute``.
         shares: between 0 and 1.
         draws: number of draws of each row.
 
@@ -247,7 +292,7 @@ def imputed_quantiles(
         raise OptionError(f"draws must be at least 1, not {draws}")
     found = [
         quantiles(imputation.draws, dataset.schema, shares)
-        for imputation in _blocks(model, dataset, samples, draws, seed)
+        for imputation in _blocks(model, dataset, samples, draws, seed, trees)
         if imputation.draws is not None
     ]
     return np.concatenate(found, 1)
@@ -264,9 +309,14 @@ def quantiles(draws: Array, schema: Schema, shares: Sequence[float]) -> Array:
 
 
 def _blocks(
-    model: Model, dataset: Dataset, samples: int, draws: int, seed: int
+    model: Model,
+    dataset: Dataset,
+    samples: int,
+    draws: int,
+    seed: int,
+    trees: ColumnTrees | None,
 ) -> Iterator[Imputation]:
     rows = max(1, CELLS // (draws * dataset.schema.dimension))
     for start in range(0, len(dataset), rows):
         block = dataset.subset(torch.arange(start, min(start + rows, len(dataset))))
-        yield impute(model, block, samples=samples, draws=draws, seed=seed)
+        yield impute(model, block, samples=samples, draws=draws, seed=seed, trees=trees)

@@ -62,6 +62,17 @@ class Resampled:
         self.latents: tuple[Tensor, ...] = ()
         self._chunks = 0
 
+    @classmethod
+    def exact(
+        cls, keys: Tensor, mean: Tensor, latents: Sequence[Tensor], samples: int
+    ) -> Resampled:
+        """A known mean, (batch, width), and draws of equal weights, as by ``samples`` of them."""
+        found = cls(keys, 0, 0)
+        found.mean, found.latents = mean, tuple(latents)
+        found.log_total = torch.full_like(found.log_total, math.log(samples))
+        found.log_squares = found.log_total.clone()
+        return found
+
     def add(self, log_weights: Tensor, values: Tensor, latents: Sequence[Tensor]) -> None:
         """Add a chunk.
 

@@ -1,0 +1,157 @@
+r"""A mixture of Gaussians with full covariances, fitted by expectation maximization.
+
+.. math:: y \sim \sum_c \pi_c \, N(m_c, C_c), \quad C_c \ge \lambda I
+
+The fit maximizes the log-likelihood plus the log prior of shares and covariances, a Dirichlet and
+an inverse Wishart whose mode is the covariance T of all rows:
+
+.. math:: \sum_c \log \pi_c - \frac{\nu}{2} \sum_c \left(\log |C_c| + \mathrm{tr}(C_c^{-1} T)\right)
+
+so that a covariance is the mean over its own rows and nu further rows of covariance T,
+
+.. math:: C_c = \frac{\sum_n r_{nc} (y_n - m_c)(y_n - m_c)^T + \nu T}{\sum_n r_{nc} + \nu}
+
+with eigenvalues below lambda raised to lambda, which is the maximum under that bound.
+Source: Fraley & Raftery 2007; k-means++ starts: Arthur & Vassilvitskii 2007.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.distributions.full_mixture import FullMixture
+from lowerbound.errors import DataError
+
+UPDATES = 100
+SETTLED = 1e-3  # nats per row and update
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMixture:
+    """The parameters of a mixture of Gaussians.
+
+    Attributes:
+        shares: pi, (components,).
+        means: m, (components, dim).
+        covariances: C, (components, dim, dim).
+    """
+
+    shares: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    @property
+    def distribution(self) -> FullMixture:
+        """p(y), batch shape (1, 1)."""
+        factors = torch.linalg.cholesky(self.covariances)
+        return FullMixture(self.shares.log()[None], self.means[None], factors[None])
+
+
+@dataclass(frozen=True, eq=False)
+class CovariancePrior:
+    """The inverse-Wishart prior of each covariance.
+
+    Attributes:
+        covariance: T, (dim, dim).
+        rows: nu > 0, the number of rows that it counts as.
+        least: lambda > 0, the least eigenvalue of a covariance.
+    """
+
+    covariance: Tensor
+    rows: float
+    least: float
+
+    def log_density(self, mixture: FittedMixture) -> Tensor:
+        """The log prior of shares and covariances up to a constant, nats."""
+        inverse = torch.linalg.inv(mixture.covariances)
+        traces = (inverse * self.covariance).sum((1, 2))
+        surprise: Tensor = (torch.logdet(mixture.covariances) + traces).sum()
+        return mixture.shares.log().sum() - 0.5 * self.rows * surprise
+
+    def maximized(self, rows: Tensor, responsibilities: Tensor) -> FittedMixture:
+        """The mixture of highest posterior given responsibilities r, (rows, components)."""
+        counts = responsibilities.sum(0)
+        # in logarithms, so that a component without rows keeps a mean
+        weights = torch.softmax(responsibilities.log().clamp_min(-700), 0)
+        means = weights.T @ rows
+        covariances = []
+        for mean, weight, count in zip(means, weights.T, counts, strict=True):
+            centered = rows - mean
+            scatter = count * ((centered * weight[:, None]).T @ centered)
+            shrunk = (scatter + self.rows * self.covariance) / (count + self.rows)
+            covariances.append(self._bounded(shrunk))
+        shares = (counts + 1) / (len(rows) + len(counts))
+        return FittedMixture(shares, means, torch.stack(covariances))
+
+    def _bounded(self, covariance: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(covariance)
+        bounded: Tensor = (vectors * values.clamp_min(self.least)) @ vectors.T
+        return 0.5 * (bounded + bounded.T)
+
+
+def fit_mixture(
+    rows: Tensor, components: int, *, prior_rows: float, least: float, seed: int = 0
+) -> FittedMixture:
+    """Fit by expectation maximization from a k-means clustering.
+
+    Args:
+        rows: (rows, dim), float64.
+        components: number of Gaussians, at most as many as rows.
+        prior_rows: nu of the prior, whose T is the covariance of the rows.
+        least: lambda, the least eigenvalue of a covariance.
+        seed: of the clustering.
+
+    Raises:
+        DataError: there are fewer rows than components.
+    """
+    if len(rows) < components:
+        raise DataError(f"{components} components need as many rows, and the data has {len(rows)}")
+    centered = rows - rows.mean(0)
+    prior = CovariancePrior(centered.T @ centered / len(rows), prior_rows, least)
+    mixture = prior.maximized(rows, _clusters(rows, components, seed))
+    last = -torch.inf
+    for _ in range(UPDATES):
+        mixture, objective = update(rows, mixture, prior)
+        if objective - last < SETTLED * len(rows):
+            break
+        last = objective
+    return mixture
+
+
+def pooled_mixture(
+    rows: Tensor, components: int, starts: int, *, prior_rows: float, least: float
+) -> FittedMixture:
+    """Fits from different starts as one mixture with equal shares of each fit.
+
+    Starts are drawn from torch's global random state. Args and Raises are those of ``fit_mixture``.
+    """
+    fits = [
+        fit_mixture(rows, components, prior_rows=prior_rows, least=least, seed=seed)
+        for seed in torch.randint(2**31, (starts,)).tolist()
+    ]
+    return FittedMixture(
+        torch.cat([fit.shares for fit in fits]) / starts,
+        torch.cat([fit.means for fit in fits]),
+        torch.cat([fit.covariances for fit in fits]),
+    )
+
+
+def update(
+    rows: Tensor, mixture: FittedMixture, prior: CovariancePrior
+) -> tuple[FittedMixture, float]:
+    """(the mixture after one update, the log posterior before it in nats up to a constant)."""
+    log_joint = mixture.distribution.log_joint(rows.unsqueeze(0))[0]
+    objective = torch.logsumexp(log_joint, 1).sum() + prior.log_density(mixture)
+    return prior.maximized(rows, torch.softmax(log_joint, 1)), float(objective)
+
+
+def _clusters(rows: Tensor, components: int, seed: int) -> Tensor:
+    """The cluster of each row as one-hot responsibilities, (rows, components)."""
+    from sklearn.cluster import KMeans
+
+    fitted = KMeans(components, n_init=1, random_state=seed).fit(rows.cpu().numpy())
+    labels = torch.as_tensor(fitted.labels_, dtype=torch.long, device=rows.device)
+    return torch.nn.functional.one_hot(labels, components).to(rows)

@@ -1,0 +1,258 @@
+r"""Trees of each column given all others, pooled with a model's answers for missing cells.
+
+The features of a column's trees are the other cells of the row, missing ones filled with the
+model's answers. With w the weight of the column's trees,
+
+.. math:: F(x_j \mid x_o) = (1 - w_j) F_\mathrm{model}(x_j \mid x_o) + w_j F_\mathrm{trees}(x_j)
+
+The pool is linear (Stone 1961): its mean is the weighted mean, its probabilities of levels are the
+weighted probabilities, and a draw is from the trees with probability w. The weights are those that
+surely reduce the squared error of hidden cells most (Breiman 1996, with a margin of its noise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.classical.extra_trees import ExtraTrees
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.distributions.keyed_noise import KeyedNoise
+from lowerbound.inference.restoration.expectation import Parts
+
+FEWEST_CELLS = 30  # observed in a column with trees
+MOST_LEVELS = 64  # of a column with trees
+MOST_CELLS, MOST_ROWS = 80_000, 4_000  # that trees are grown on
+TRIED = np.linspace(0, 1, 41)  # weights
+CAUTION = 0.5  # standard errors
+BORROWED = 300.0  # cells: the weight of all hidden cells in the fit of each column's weight
+NOISE_LEVEL = -(2**20)  # of ``KeyedNoise``, apart from those of latents and their choice
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnTrees:
+    """Trees by column, and their weights.
+
+    Attributes:
+        columns: of the schema.
+        trees: by the place of a column in the schema; some columns have none.
+        weights: w, 0 for a column without trees, (columns,).
+        leaves: fewest rows in a leaf of each column's trees, (columns,).
+    """
+
+    columns: tuple[Column, ...]
+    trees: Mapping[int, ExtraTrees]
+    weights: Array
+    leaves: Array
+
+    @classmethod
+    def fit(
+        cls,
+        columns: Sequence[Column],
+        values: Array,
+        observed: Array,
+        leaves: Array,
+        weights: Array,
+        seed: int,
+    ) -> ColumnTrees:
+        """Grow the trees of the columns with a weight and enough observed cells.
+
+        Args:
+            columns: of the schema.
+            values: the rows with missing cells filled by the model, (rows, columns).
+            observed: mask of the observed cells, (rows, columns).
+            leaves: fewest rows in a leaf of each column's trees, (columns,).
+            weights: w, (columns,).
+            seed: of the splits.
+        """
+        x = features(columns, values)
+        trees = {}
+        for own, place in enumerate(_modeled(columns)):
+            seen, levels = observed[:, place], len(columns[place].levels)
+            target = columns[place].rules.rounded(values[seen, place])
+            enough = len(target) >= FEWEST_CELLS and levels <= MOST_LEVELS
+            if weights[place] > 0 and enough and x.shape[1] > 1:
+                others = np.delete(x[seen], own, 1)
+                trees[place] = ExtraTrees.fit(others, target, levels, int(leaves[place]), seed)
+        return cls(tuple(columns), trees, weights, leaves).with_weights(weights)
+
+    def weighted(
+        self, model: Parts, own: TreeAnswers, truth: Array, hidden: Array, scale: Array
+    ) -> tuple[ColumnTrees, Array]:
+        """The same trees with the weights that surely save most of the squared error of hidden
+        cells, and this saving in each column, (columns,).
+
+        Columns of numbers share the cells of all columns of numbers as ``BORROWED`` further cells,
+        and so do columns of levels.
+
+        Args:
+            model: the model's answers.
+            own: answers of the trees for the hidden cells.
+            truth: values or codes, (rows, columns).
+            hidden: mask of the hidden cells, (rows, columns).
+            scale: standard deviation of each column; 1 for levels, (columns,).
+        """
+        effects = {}
+        for place, part in own.parts.items():
+            at = hidden[:, place]
+            base = model[place][at] / scale[place]
+            apart = part / scale[place] - base
+            missed = _as_part(truth[at, place], self.columns[place]) / scale[place] - base
+            effects[place] = np.stack([(apart * missed).sum(1), np.square(apart).sum(1)])
+        weights, saved = np.zeros((2, len(self.columns)))
+        for place, effect in effects.items():
+            leveled = bool(self.columns[place].levels)
+            alike = [e for i, e in effects.items() if bool(self.columns[i].levels) == leveled]
+            weights[place], saved[place] = _cautious_weight(effect, np.concatenate(alike, 1))
+        return self.with_weights(weights), saved
+
+    def with_weights(self, weights: Array) -> ColumnTrees:
+        """The same trees with other weights; trees of weight 0 are left out."""
+        kept = {place: trees for place, trees in self.trees.items() if weights[place] > 0}
+        has_trees = np.isin(np.arange(len(self.columns)), list(kept))
+        return replace(self, trees=kept, weights=np.where(has_trees, weights, 0.0))
+
+    @staticmethod
+    def best(tried: Sequence[tuple[ColumnTrees, Array]]) -> ColumnTrees:
+        """For each column the trees that save most.
+
+        Args:
+            tried: results of ``weighted``.
+        """
+        most = np.stack([saved for _, saved in tried]).argmax(0)
+        each = [found for found, _ in tried]
+        trees = {
+            place: each[own].trees[place]
+            for place, own in enumerate(most)
+            if place in each[own].trees
+        }
+        columns = np.arange(len(most))
+        weights, leaves = (
+            np.stack([getattr(found, name) for found in each])[most, columns]
+            for name in ("weights", "leaves")
+        )
+        return ColumnTrees(each[0].columns, trees, weights, leaves)
+
+    def answers(self, values: Array, hidden: Array) -> TreeAnswers:
+        """The trees' answers for hidden cells.
+
+        Args:
+            values: the rows with hidden cells filled by the model, (rows, columns).
+            hidden: mask of the hidden cells, (rows, columns).
+        """
+        x = features(self.columns, values)
+        own = {place: i for i, place in enumerate(_modeled(self.columns))}
+        cells = {place: np.flatnonzero(hidden[:, place]) for place in self.trees}
+        leaves = {
+            place: trees.leaves(np.delete(x[cells[place]], own[place], 1))
+            for place, trees in self.trees.items()
+        }
+        return TreeAnswers(self, cells, leaves)
+
+
+@dataclass(frozen=True, eq=False)
+class TreeAnswers:
+    """The trees' answers for the hidden cells of some rows.
+
+    Attributes:
+        of: the trees.
+        cells: by column, the rows with a hidden cell, (hidden,).
+        leaves: by column, their leaves, (hidden, trees).
+    """
+
+    of: ColumnTrees
+    cells: Mapping[int, Array]
+    leaves: Mapping[int, Array]
+
+    @property
+    def parts(self) -> Parts:
+        """Means, and probabilities of levels, of the hidden cells by column."""
+        return {place: self.of.trees[place].means(found) for place, found in self.leaves.items()}
+
+    def pooled_means(self, model: Parts, answers: Array) -> Array:
+        """The pooled answers, (rows, columns).
+
+        Args:
+            model: the model's numbers and probabilities.
+            answers: the model's answers, (rows, columns).
+        """
+        pooled = answers.copy()
+        for place, own in self.parts.items():
+            cells, weight = self.cells[place], self.of.weights[place]
+            part = (1 - weight) * model[place][cells] + weight * own
+            pooled[cells, place] = self.of.columns[place].rules.decided(part)
+        return pooled
+
+    def pooled_draws(self, draws: Array, keys: Tensor, seed: int, first: int) -> Array:
+        """The model's draws, with those of the trees in their place with the weights as chances.
+
+        One number decides for all cells of a row, so that the cells from the model belong together.
+
+        Args:
+            draws: of the model, (draws, rows, columns).
+            keys: of the rows, for the noise, (rows,).
+            seed: of the draws.
+            first: number of the first of these draws.
+        """
+        shape = (len(draws), len(keys), 1 + draws.shape[2])
+        like = torch.zeros(0, dtype=torch.float64)
+        noise = KeyedNoise(keys.cpu(), seed, first).normal(shape, like, NOISE_LEVEL)
+        uniform = torch.special.ndtr(noise).numpy()
+        pooled = draws.copy()
+        for place, cells in self.cells.items():
+            trees = self.of.trees[place]
+            drawn = trees.drawn(self.leaves[place], uniform[:, cells, 1 + place])
+            chosen = uniform[:, cells, 0] < self.of.weights[place]
+            pooled[:, cells, place] = np.where(chosen, drawn, draws[:, cells, place])
+        return pooled
+
+
+def features(columns: Sequence[Column], values: Array) -> Array:
+    """Values without missing cells in model units, (rows, modeled columns)."""
+    with np.errstate(all="ignore"):  # means at the bounds of a column
+        units = [columns[place].encode(values[:, place]) for place in _modeled(columns)]
+    return np.asarray(np.nan_to_num(np.stack(units, 1)))
+
+
+def grown_rows(rows: int, columns: int) -> int:
+    """The number of rows that trees are grown on."""
+    return min(rows, MOST_ROWS, max(FEWEST_CELLS, MOST_CELLS // columns))
+
+
+def _cautious_weight(own: Array, every: Array) -> tuple[float, float]:
+    """The weight that surely saves most, and the squared error that it surely saves.
+
+    A weight w saves 2 w g - w^2 s of a cell's squared error: with r what the model misses and d
+    what the trees change, g = r d and s = d^2. Its sure saving is ``CAUTION`` standard errors below
+    the mean over cells.
+
+    Args:
+        own: g and s of the column's hidden cells, (2, cells).
+        every: of all columns of its sort, which count as ``BORROWED`` cells, (2, more cells).
+    """
+    gain, size = np.concatenate([own, every], 1)
+    counts = np.ones(len(gain))
+    counts[own.shape[1] :] = BORROWED / max(1, every.shape[1])
+    share, tried = counts / counts.sum(), TRIED[:, None]
+    saved = 2 * tried * gain - tried**2 * size
+    mean = saved @ share
+    spread = np.sqrt(np.maximum(np.square(saved) @ share - mean**2, 0))
+    sure = mean - CAUTION * spread / np.sqrt(min(every.shape[1], counts.sum()))
+    best = int(sure.argmax())
+    return float(TRIED[best]), float(sure[best] * counts.sum())
+
+
+def _modeled(columns: Sequence[Column]) -> list[int]:
+    return [place for place, column in enumerate(columns) if column.modeled]
+
+
+def _as_part(values: Array, column: Column) -> Array:
+    """Numbers (rows, 1), or one-hot codes (rows, levels)."""
+    if not column.levels:
+        return values[:, None]
+    return np.asarray(values[:, None] == np.arange(len(column.levels)), dtype=float)

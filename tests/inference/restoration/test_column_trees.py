@@ -1,0 +1,191 @@
+"""Trees of each column, pooled with a model: weights, means and draws of the pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lowerbound.data import load
+from lowerbound.data.columns.column import Column
+from lowerbound.inference.restoration.column_trees import (
+    MOST_CELLS,
+    MOST_ROWS,
+    ColumnTrees,
+    TreeAnswers,
+    _cautious_weight,
+    grown_rows,
+)
+
+Array = np.ndarray[Any, Any]
+ROWS, HIDDEN = 400, 120
+
+
+@pytest.fixture(scope="module")
+def columns() -> tuple[Column, ...]:
+    """A number, another one, levels of them, and a constant."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, ROWS)).round(2)
+    level = np.where(a * b > 0.2, "up", np.where(a * b < -0.2, "down", "flat"))
+    with pytest.warns(UserWarning, match="no variation"):
+        return load(pd.DataFrame({"a": a, "b": b, "c": level, "d": 7.0})).schema.columns
+
+
+@pytest.fixture(scope="module")
+def values() -> Array:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, ROWS)).round(2)
+    code = np.where(a * b > 0.2, 2.0, np.where(a * b < -0.2, 0.0, 1.0))  # by the alphabet
+    return np.stack([a, b, code, np.full(ROWS, 7.0)], 1)
+
+
+@pytest.fixture(scope="module")
+def hidden() -> Array:
+    """Cells of the first rows, one each."""
+    mask = np.zeros((ROWS, 4), dtype=bool)
+    mask[np.arange(HIDDEN), np.arange(HIDDEN) % 3] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def trees(columns: tuple[Column, ...], values: Array, hidden: Array) -> ColumnTrees:
+    return ColumnTrees.fit(columns, values, ~hidden, np.full(4, 3), np.full(4, 0.5), 0)
+
+
+@pytest.fixture(scope="module")
+def answers(trees: ColumnTrees, values: Array, hidden: Array) -> TreeAnswers:
+    return trees.answers(values, hidden)
+
+
+def model_parts() -> dict[int, Array]:
+    thirds = np.full((ROWS, 3), [0.2, 0.5, 0.3])
+    return {0: np.full((ROWS, 1), 4.0), 1: np.full((ROWS, 1), -4.0), 2: thirds}
+
+
+def test_a_constant_has_no_trees(trees: ColumnTrees) -> None:
+    assert set(trees.trees) == {0, 1, 2}
+    np.testing.assert_array_equal(trees.weights, [0.5, 0.5, 0.5, 0.0])
+
+
+def test_trees_do_not_see_the_column_that_they_predict(
+    trees: ColumnTrees, answers: TreeAnswers, values: Array, hidden: Array
+) -> None:
+    other = np.where(hidden, values[::-1], values)
+    again = trees.answers(other, hidden).parts
+    for place, part in answers.parts.items():
+        np.testing.assert_array_equal(again[place], part)
+
+
+def test_the_pooled_mean_is_the_weighted_one(
+    answers: TreeAnswers, values: Array, hidden: Array
+) -> None:
+    pooled = answers.pooled_means(model_parts(), values)
+    for place, model in ((0, 4.0), (1, -4.0)):
+        expected = 0.5 * model + 0.5 * answers.parts[place][:, 0]
+        np.testing.assert_allclose(pooled[hidden[:, place], place], expected)
+    chances = 0.5 * model_parts()[2][hidden[:, 2]] + 0.5 * answers.parts[2]
+    np.testing.assert_allclose(chances.sum(1), 1)
+    np.testing.assert_array_equal(pooled[hidden[:, 2], 2], chances.argmax(1))
+    np.testing.assert_array_equal(pooled[~hidden], values[~hidden])
+
+
+def test_pooled_draws_have_the_pooled_mean_and_are_values_of_the_column(
+    answers: TreeAnswers, values: Array, hidden: Array
+) -> None:
+    some, count = 30, 8_000
+    keys = torch.arange(ROWS)
+    drawn = np.repeat(values[None], count, 0)
+    drawn[:, :, 0], drawn[:, :, 1] = 4.0, -4.0
+    drawn[:, :, 2] = np.random.default_rng(1).choice(3, (count, ROWS), p=[0.2, 0.5, 0.3])
+    pooled = np.concatenate(
+        [
+            answers.pooled_draws(part, keys, 5, 2_000 * i)
+            for i, part in enumerate(np.split(drawn, 4))
+        ]
+    )
+    means = answers.pooled_means(model_parts(), values)
+    at = np.flatnonzero(hidden[:, 0])[:some]
+    spread = pooled[:, at, 0].std(0) / np.sqrt(count)
+    assert (abs(pooled[:, at, 0].mean(0) - means[at, 0]) < 5 * spread).all()
+    assert set(np.unique(pooled[:, at, 0])) <= {4.0, *values[:, 0]}
+    levels = np.flatnonzero(hidden[:, 2])
+    shares = np.stack([(pooled[:, levels, 2] == code).mean(0) for code in range(3)], 1)
+    expected = 0.5 * model_parts()[2][levels] + 0.5 * answers.parts[2]
+    assert abs(shares - expected).max() < 5 * 0.5 / np.sqrt(count)
+    np.testing.assert_array_equal(pooled[:, ~hidden], drawn[:, ~hidden])
+
+
+def test_draws_in_parts_are_the_same_draws(answers: TreeAnswers, values: Array) -> None:
+    keys, drawn = torch.arange(ROWS), np.repeat(values[None], 6, 0)
+    whole = answers.pooled_draws(drawn, keys, 0, 0)
+    parts = [
+        answers.pooled_draws(drawn[:2], keys, 0, 0),
+        answers.pooled_draws(drawn[2:], keys, 0, 2),
+    ]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize(("model_is_right", "expected"), [(True, 0.0), (False, 1.0)])
+def test_weights_go_to_whoever_is_right(
+    trees: ColumnTrees,
+    answers: TreeAnswers,
+    values: Array,
+    hidden: Array,
+    model_is_right: bool,
+    expected: float,
+) -> None:
+    truth = values.copy()
+    if not model_is_right:
+        for place in (0, 1):
+            truth[hidden[:, place], place] = answers.parts[place][:, 0]
+    parts = model_parts()
+    if model_is_right:
+        parts = {0: values[:, :1], 1: values[:, 1:2], 2: np.eye(3)[values[:, 2].astype(int)]}
+    scale = np.array([1.0, 1.0, 1.0, 1.0])
+    found, saved = trees.weighted(parts, answers, truth, hidden, scale)
+    np.testing.assert_allclose(found.weights[:2], expected, atol=1e-12)
+    assert (saved[:2] > 0).all() != model_is_right
+    assert bool(found.trees.keys() & {0, 1}) != model_is_right
+
+
+def test_a_column_with_few_cells_borrows_the_weight_of_the_others(
+    trees: ColumnTrees, answers: TreeAnswers, values: Array, hidden: Array
+) -> None:
+    truth = values.copy()
+    truth[hidden[:, 0], 0] = answers.parts[0][:, 0]  # trees are right
+    truth[hidden[:, 1], 1] = -4.0  # the model is right
+    found, _ = trees.weighted(model_parts(), answers, truth, hidden, np.ones(4))
+    assert 0 < found.weights[1] < found.weights[0] < 1
+
+
+def test_a_saving_that_may_be_chance_gives_less_weight() -> None:
+    rng = np.random.default_rng(0)
+    size = np.ones(200)
+    sure = np.stack([np.full(200, 0.4), size])
+    weights = [_cautious_weight(sure, sure)[0]]
+    for noise in (2.0, 20.0):
+        gain = rng.normal(size=200)
+        unsure = np.stack([0.4 + noise * (gain - gain.mean()), size])
+        weights.append(_cautious_weight(unsure, unsure)[0])
+    assert weights[0] == pytest.approx(0.4)  # least squares
+    assert weights[0] > weights[1] > weights[2] == 0
+
+
+def test_the_best_trees_of_each_column_are_taken(trees: ColumnTrees) -> None:
+    other = trees.with_weights(np.array([0.25, 0.0, 0.75, 0.0]))
+    best = ColumnTrees.best(
+        [(trees, np.array([1.0, 1.0, 1.0, 0.0])), (other, np.array([2.0, 0.0, 0.5, 0.0]))]
+    )
+    np.testing.assert_array_equal(best.weights, [0.25, 0.5, 0.5, 0.0])
+    assert set(best.trees) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"),
+    [(500, 10, 500), (10_000, 20, MOST_ROWS), (10_000, 100, MOST_CELLS // 100), (10**6, 10**5, 30)],
+)
+def test_trees_see_so_many_rows(rows: int, columns: int, expected: int) -> None:
+    assert grown_rows(rows, columns) == expected
