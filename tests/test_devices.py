@@ -186,7 +186,13 @@ def test_every_model_is_trained_on_another_device(
     with far_device():
         far = model_folder.read(tmp_path / "m")
     assert {value.device for value in near.model.state_dict().values()} == {NEAR}
-    assert {value.device for value in far.model.state_dict().values()} == {FAR}
+    moved = {
+        value.device
+        for name, value in far.model.state_dict().items()
+        # in float64, which some devices lack
+        if not name.startswith(("pool.", "correction."))
+    }
+    assert moved == {FAR}
 
 
 def test_a_codec_stays_on_the_processor(tmp_path: Path, far: None) -> None:

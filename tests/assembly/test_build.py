@@ -118,7 +118,9 @@ def test_start_is_the_marginal_of_the_data() -> None:
     """Before any training, -log p(x | z) is nearer to the entropy of independent pixels than to the
     64 log 2 nats of even odds."""
     data = load("digits", binarize="threshold")
-    model = assemble(data.schema, ModelOptions(latent_dim=2, network="mlp"))
+    plain = {"linear_start": False}
+    options = ModelOptions(latent_dim=2, network="mlp", model_options=plain)
+    model = assemble(data.schema, options)
     model.start(data)
     x = data.all().filled
     share = x.mean(0).clamp(0.01, 0.99)

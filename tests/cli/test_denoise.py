@@ -30,14 +30,14 @@ def model(numbers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(numbers, folder, "--likelihood", "gaussian", "--latent-dim", "1")
 
 
-@pytest.mark.parametrize("noise", ["20", "learn"])
+@pytest.mark.parametrize("noise", ["20", "auto", "learn"])
 def test_pictures_are_cleaned(
     run: Run, picture_model: Path, pictures: Path, tmp_path: Path, noise: str
 ) -> None:
     words = ("-o", tmp_path / "clean.png", "--noise", noise, "--draws", 1, *FEW, "--json")
     report = run("denoise", picture_model, pictures, *words).object
     assert report["rows"] == 60
-    assert report["learned"] == (noise == "learn")
+    assert report["learned"] == (noise != "20")
     assert report["noise"] == (20 if noise == "20" else pytest.approx(report["noise"]))
     assert report["moved"] > 0
     assert (tmp_path / "clean.png").exists()
@@ -125,7 +125,7 @@ def test_bad_input_is_a_sentence(
 ) -> None:  # fmt: skip
     out = tmp_path / "out.csv"
     for words, sentence in (
-        ((model, numbers, "-o", out, "--noise", "loud"), "--noise is a number or 'learn'"),
+        ((model, numbers, "-o", out, "--noise", "loud"), "--noise is a number or 'auto'"),
         ((model, numbers, "-o", out, "--noise", "-1"), "a standard deviation, 0 or more, not -1"),
         ((model, numbers, "-o", out, "--outliers", 0.1), "which only pictures have"),
         ((model, numbers, "-o", tmp_path / "x.png"), "tables are written as .csv"),

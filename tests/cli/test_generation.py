@@ -29,7 +29,7 @@ def test_samples_of_a_table_look_like_the_table(
     path = tmp_path / f"new{suffix}"
     done = run("sample", table_model, "-n", 40, "-o", path)
     assert done.code == 0
-    assert done.out.startswith("40 samples (draws from p(x | z))")
+    assert done.out.startswith("40 samples (corrected draws from p(x | z))")
     made = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     real = pd.read_csv(table)
     assert list(made.columns) == NAMES

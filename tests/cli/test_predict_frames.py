@@ -159,7 +159,14 @@ def test_rows_that_are_no_pictures_have_no_film(run: Run, tmp_path: Path) -> Non
     x = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
     np.savez(tmp_path / "c.npz", frames=x, episode=np.arange(60) // 20)
     model = fitted(
-        tmp_path / "c.npz", tmp_path / "m", "--updates", "300", "--learning-rate", "0.01"
+        tmp_path / "c.npz",
+        tmp_path / "m",
+        "--updates",
+        "300",
+        "--set",
+        "objective.beta=0.2",
+        "--learning-rate",
+        "0.01",
     )
     words = ("--kind", "recurrent", "--updates", "3", *SMALL)
     assert run("prior", model, tmp_path / "c.npz", *words).code == 0

@@ -69,10 +69,10 @@ def test_two_priors_are_compared_on_the_same_held_out_latents(
     made = read(model).model
     schema = read(model).schema
     rows = load(np.load(blobs), schema=schema)
-    from lowerbound.applications.io.sources import apart
+    from lowerbound.applications.io.sources import SetAside, apart
 
     request = json.loads((model / "request.json").read_text())
-    rows = apart(str(blobs), rows, request["test"], 0, "raise").training
+    rows = apart(str(blobs), rows, SetAside.of(request["test"], 0, False), "raise").training
     latents = draw_latents(made, rows)
     _, unseen = latents.dataset().split(0.1, 0)
     z = unseen.x.unflatten(1, (latents.z.shape[1], -1)).movedim(1, 0)

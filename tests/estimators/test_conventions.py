@@ -40,14 +40,16 @@ ESTIMATORS = [
     ConditionalVAE(epochs=5),
     Autoencoder(epochs=5),
     ProbabilisticPCA(),
+    ProbabilisticPCA(components=2),
     SemiSupervisedVAE(epochs=60, learning_rate=0.01, folds=0),
-    SemiSupervisedRegressor(epochs=60, learning_rate=0.01),
+    SemiSupervisedRegressor(epochs=60, learning_rate=0.01, folds=0),
     HierarchicalVAE(epochs=5),
     LadderVAE(epochs=5),
     VQVAE(epochs=5),
 ]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
-DEFAULTS[4].set_params(folds=0)  # whose further fits are like the first
+for labeled in DEFAULTS[5:7]:
+    labeled.set_params(folds=0)  # whose further fits are like the first
 
 DETECTORS = [VAEDetector(epochs=5), PyODDetector(detector=VAEDetector(epochs=5))]
 SYNTHESIZER = TableSynthesizer(minutes=0.01)

@@ -204,3 +204,15 @@ def test_calibration_is_of_rows_that_were_not_fitted_on(monkeypatch: pytest.Monk
     assert calibrating.sum() == len(detector.calibration_) == 80
     assert fitting.sum() == len(training) == 320
     assert not (calibrating & fitting).any()
+
+
+def test_pairs_of_pictures_are_compared_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    template = rng.integers(0, 2, (300, 6, 6)) * 200 + 20
+    pairs = np.stack([template, template + rng.integers(0, 20, template.shape)], 1).astype(np.uint8)
+    detector = VAEDetector(epochs=60, latent_dim=2, random_state=0).fit(pairs[:250])
+    odd = pairs[250:].copy()
+    odd[:, 1, 2, 3] = 255 - odd[:, 1, 2, 3]
+    assert detector.fitted_.options.model.likelihood == "discretized_logistic_mixture"
+    higher = detector.anomaly_score(odd) > detector.anomaly_score(pairs[250:])
+    assert higher.mean() > 0.95

@@ -42,6 +42,7 @@ PARTS: list[dict[str, Any]] = [
     {"network": "autoencoder_kl", "network_options": {"block_out_channels": [8, 16]}},
     *({"model": name} for name in MODELS),
     {"model": "vq_vae", "network": "convolutional", "model_options": {"maps": 2}},
+    {"model": "pca", "model_options": {"components": 3}},
 ]
 
 

@@ -101,13 +101,13 @@ def test_calibration_that_was_interrupted_goes_on(
     labeled: Dataset, trainings: Trainings, tmp_path: Path
 ) -> None:
     straight = fit(labeled, CLASSES)
-    assert sorted(trainings.labels) == [13, 13, 14, 20]
+    assert sorted(trainings.labels) == [13, 13, 14, 20, 20]  # three parts, q(y | x), the model
     trainings.begin_anew(stop=3)
     with pytest.raises(Interrupted, match="2 of 3 fits finished and saved in"):
         fit(labeled, CLASSES, folder=tmp_path)
     trainings.begin_anew()
     resumed = fit(labeled, CLASSES, folder=tmp_path, resume=True)
-    assert len(trainings.labels) == 2  # the third part, and the model itself
+    assert len(trainings.labels) == 3  # the third part, q(y | x), and the model itself
     for name, weight in weights(straight).items():
         assert torch.equal(weight, weights(resumed)[name]), name
     assert float(weights(resumed)["temperature"]) != 1.0
@@ -119,13 +119,21 @@ def test_answers_of_other_fits_do_not_count(
     fit(labeled, CLASSES, folder=tmp_path)
     trainings.begin_anew()
     fit(labeled, CLASSES, folder=tmp_path / "other", resume=True)
-    assert len(trainings.labels) == 4
+    assert len(trainings.labels) == 5
     trainings.begin_anew()
     fit(labeled, CLASSES, folder=tmp_path, resume=True)
-    assert len(trainings.labels) == 1
+    assert len(trainings.labels) == 2
     trainings.begin_anew()
     fit(labeled, CLASSES, folder=tmp_path)
-    assert len(trainings.labels) == 4  # begun anew
+    assert len(trainings.labels) == 5  # begun anew
+
+
+def test_an_interrupted_fit_of_the_classifier_keeps_the_answers(
+    labeled: Dataset, trainings: Trainings, tmp_path: Path
+) -> None:
+    trainings.begin_anew(stop=4)
+    with pytest.raises(Interrupted, match="3 of 3 fits finished and saved in"):
+        fit(labeled, CLASSES, folder=tmp_path)
 
 
 def test_a_model_of_ones_own_is_fitted(tmp_path: Path) -> None:

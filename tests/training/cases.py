@@ -93,3 +93,12 @@ def at_call(number: int, action: Callable[[], None]) -> Callable[[object], None]
             action()
 
     return hook
+
+
+def average_factors(decay: float, count: int) -> list[float]:
+    """The weight of each of ``count`` states in the moving average, the oldest first."""
+    found: list[float] = []
+    for number in range(1, count + 1):
+        share = max(1 - decay, 5 / (number + 4))
+        found = [(1 - share) * factor for factor in found] + [share]
+    return found

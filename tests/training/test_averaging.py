@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.training.averaging import WeightAverage, updates_between
-from tests.training.cases import assert_same_weights, weights
+from tests.training.cases import assert_same_weights, average_factors as factors, weights
 
 
 def moved(decay: float, updates: int) -> tuple[WeightAverage, nn.Linear, list[Tensor]]:
@@ -22,13 +22,22 @@ def moved(decay: float, updates: int) -> tuple[WeightAverage, nn.Linear, list[Te
     return average, module, path
 
 
+def test_the_memory_is_a_sixth_of_a_short_run_and_that_of_the_decay_of_a_long_one() -> None:
+    share = 1000
+    assert sum(age * f for age, f in enumerate(reversed(factors(0.9999, share)))) == pytest.approx(
+        share / 6, rel=0.01
+    )
+    assert sum(age * f for age, f in enumerate(reversed(factors(0.98, 2000)))) == pytest.approx(
+        0.98 / 0.02, rel=0.01
+    )
+
+
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.99, 0.998])
 def test_the_average_is_the_closed_form(decay: float) -> None:
     average, _, path = moved(decay, updates=64)
     every = updates_between(decay)
     taken = path[every - 1 :: every]
-    factors = [decay ** (every * (len(taken) - 1 - i)) for i in range(len(taken))]
-    expected = sum(f * w for f, w in zip(factors, taken, strict=True)) / sum(factors)
+    expected = sum(f * w for f, w in zip(factors(decay**every, len(taken)), taken, strict=True))
     assert torch.allclose(average.tensors()["weight"].double(), expected, atol=1e-5)
 
 

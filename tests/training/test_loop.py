@@ -15,6 +15,7 @@ from lowerbound.training import Progress, SilentReporter, loop, train
 from lowerbound.training.held_out import HeldOut
 from tests.training.cases import (
     assert_same_weights,
+    average_factors,
     grey_rows,
     options,
     real_rows,
@@ -160,10 +161,10 @@ def test_the_averaged_weights_are_validated_and_kept(validation: Dataset | None)
     objective.after_update = lambda bound: path.append(weights(plain))  # type: ignore[method-assign]
     train(plain, objective, grey_rows(), options(updates=40, weight_average=0.0))
     assert_same_weights(weights(plain), path[-1])
-    factors = [0.9 ** (39 - i) for i in range(40)]
+    factors = average_factors(0.9, 40)
     for name, value in averaged.state_dict().items():
         steps = zip(factors, path, strict=True)
-        expected = sum(f * step[name].double() for f, step in steps) / sum(factors)
+        expected = sum(f * step[name].double() for f, step in steps)
         assert torch.allclose(value.double(), expected, atol=1e-5)
 
 

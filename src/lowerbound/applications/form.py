@@ -67,6 +67,26 @@ class DataRequest(FolderDataRequest, DeviceRequest):
     """The options of an application that uses a fitted model on data, on any device."""
 
 
+@dataclass(frozen=True)
+class PhotographsRequest:
+    """The options of an application that has a model of its own for photographs."""
+
+    model: str = option(
+        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
+    )
+    data: str = option("", "data of the kind that the model was fitted on", positional=True)
+
+    @property
+    def named_model(self) -> str | None:
+        """The model folder; None: the model that comes with the package."""
+        return self.model if self.data else None  # a single argument is the data
+
+    @property
+    def source(self) -> str:
+        """The data."""
+        return self.data or self.model
+
+
 _KINDS = (int, float, bool, str)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
 _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}

@@ -12,6 +12,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError, unknown
 from lowerbound.models import MODELS, Model
 from lowerbound.models.base import AUTO
+from lowerbound.models.correction import correction_for
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.parts import ModelParts
 from lowerbound.models.refinement import refiner_for
@@ -35,6 +36,8 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
     model = kind.build(ModelParts(schema, chosen))
     if options.refiner is not None:
         model.refiner = refiner_for(schema, options.refiner)
+    if options.correction is not None:
+        model.correction = correction_for(schema, options.correction)
     return model
 
 
@@ -124,7 +127,9 @@ def start_from_model(model: Model, other: Model) -> None:
     Raises:
         OptionError: fewer than half of the trained weights agree, so the models differ in kind.
     """
-    theirs, own = other.state_dict(), model.state_dict()
+    theirs = other.state_dict()
+    model.take_layout(theirs)
+    own = model.state_dict()
     alike = {
         name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape
     }

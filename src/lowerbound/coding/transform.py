@@ -125,7 +125,7 @@ def write_pictures(
     Args:
         path: output path.
         model: exported.
-        x: the pictures.
+        x: the pictures; one channel: grey ones, which a model of colors writes too.
         level: level of the step; None: the model's own.
         chunks: result of ``encoded`` at that level, if it is known.
     """
@@ -138,6 +138,7 @@ def write_pictures(
 @torch.no_grad()
 def encoded(model: TransformCoder, x: Tensor, level: int) -> list[tuple[bytes, int]]:
     """The chunks of pictures: payload, and checksum of its coefficients."""
+    x = x.expand(-1, model.likelihood.event_shape[0], -1, -1)
     tables = Tables(model.counts)  # type: ignore[arg-type]
     return [_encode_tile(model, tile.of(x), level, tables) for tile in _tiles(x.shape, TILE)]
 
@@ -149,13 +150,15 @@ def read_pictures(
 ) -> Tensor:
     """Decode the pictures of a file, model units; all numbers are checked.
 
+    Pictures that were written with one channel are grey: the mean of the model's colors.
+
     Raises:
         BitstreamError: the file is damaged, of another kind, or of another model.
     """
     level, side = _settings(file, model)
     rows, channels, height, width = file.header.shape
     tables = Tables(model.counts)  # type: ignore[arg-type]
-    answer = torch.zeros(rows, channels, height, width)
+    answer = torch.zeros(rows, model.likelihood.event_shape[0], height, width)
     tiles = list(_tiles(file.header.shape, side))
     for index, tile in enumerate(tiles):
         payload = file.payload(index)
@@ -164,7 +167,7 @@ def read_pictures(
         tile.of(answer).copy_(model.pictures(known, tile.size))
         if progress is not None:
             progress(index + 1, len(tiles))
-    return answer
+    return answer if channels > 1 else answer.mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -278,7 +281,7 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int]:
     file.expect(KIND, model_hash(model))
     level, side = file.settings(2)
     shape, channels = file.header.shape, model.likelihood.event_shape[0]
-    if len(shape) != 4 or shape[1] != channels or file.header.symbols > MOST_NUMBERS:
+    if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
         raise BitstreamError(
             f"{file.name} claims pictures {shape}, but this model's rows have another shape"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from lowerbound.data.binarization import (
     keyed_bits,
     threshold_bits,
 )
-from lowerbound.data.labels import encode_labels
+from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Condition, Schema
@@ -159,6 +160,23 @@ class Dataset:
         if not most or len(self) <= most:
             return self
         return self.subset(spread_rows(len(self), most))
+
+    @property
+    def labeled(self) -> Tensor:
+        """Whether the class or the regression target of each row is known, (rows,) bool."""
+        known = torch.zeros(len(self), dtype=torch.bool)
+        if self.label is not None:
+            known = known | (self.label.cpu() >= 0)
+        return known if self.target is None else known | ~self.target.cpu().isnan()
+
+    def hiding(self, rows: Tensor) -> Dataset:
+        """The same rows with the classes and the regression targets at ``rows`` unknown."""
+        label, target = self.label, self.target
+        return replace(
+            self,
+            label=None if label is None else label.index_fill(0, rows.to(label.device), UNKNOWN),
+            target=None if target is None else target.index_fill(0, rows.to(target.device), nan),
+        )
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Random split (training, validation) with ``fraction`` of the rows in validation.

@@ -46,10 +46,12 @@ class Pushed(Distribution):
 
     Attributes:
         smooth: whether ``push`` is continuous, so that scaled noise gives less varied draws.
+        continuous: whether a draw is real numbers with a density whose gradient exists.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
     smooth: ClassVar[bool] = False
+    continuous: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -91,6 +93,7 @@ class Reparameterized(Pushed):
 
     has_rsample = True
     smooth = True
+    continuous = True
 
     def rsample(self, sample_shape: Size = ()) -> Tensor:
         return self._push_fresh_noise(sample_shape)

@@ -17,8 +17,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.io.prompts import prompt_of
+from lowerbound.applications.restoration.noise import found_noise, without_noise
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import new_seed
@@ -28,6 +30,7 @@ from lowerbound.inference.passes import in_precision
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
+from lowerbound.inference.restoration.denoising import CHAINS, denoise
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
 from lowerbound.model_folder import folder as model_folder
@@ -150,6 +153,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         given: Mapping[str, Any] | str | None = None,
         guidance: float | None = None,
         steps: int | None = None,
+        complete: bool = False,
     ) -> Any:
         """New rows: z ~ p(z), then x ~ p(x | z); or z ~ p(z | prompt) of a conditional prior.
 
@@ -163,6 +167,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 {"mouth": "smile"}, or a caption, for a prior that was trained on them.
             guidance: strength of the prompt: 1 draws from p(z | prompt), more exaggerates it.
             steps: of a draw from a diffusion prior, or of a refiner.
+            complete: draw no missing cells of a table; otherwise they are as frequent as in X.
 
         Raises:
             UnsupportedError: the model has no prior to sample from, or a prior without a prompt,
@@ -170,7 +175,57 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             OptionError: an unknown attribute, value or word; the message suggests the nearest.
         """
         check_is_fitted(self)
-        return self._sample(n_samples, None, mean, random_state, given, guidance, steps)
+        return self._sample(n_samples, None, mean, random_state, given, guidance, steps, complete)
+
+    def denoise(
+        self,
+        X: Any,
+        noise: float | None = None,
+        *,
+        outliers: float = 0.0,
+        n_draws: int = 0,
+        chains: int = CHAINS,
+        random_state: Any = None,
+    ) -> Array:
+        r"""Rows without their noise: E[x | y] for y = x + noise, by a model of clean rows.
+
+        Missing cells (NaN) are filled. Chains of latents are annealed from the encoder's posterior
+        to p(z | y), which takes longer than encoding; a linear model has a closed form instead. If
+        the noise is zero, observed cells are returned unchanged.
+
+        Args:
+            X: noisy rows: a matrix, a frame or pictures; values may lie outside of the clean range.
+            noise: standard deviation in the units of X; None: ``noise_level(X)``.
+            outliers: share of the pixels that are uniform between black and white; pictures only.
+            n_draws: number of draws of x given y to return instead of the mean; 0: the mean.
+            chains: number of chains per row; more are more exact and take longer.
+            random_state: None uses the estimator's.
+
+        Returns:
+            An array like X, or (n_draws, ...) of such arrays.
+
+        Raises:
+            UnsupportedError: the likelihood is not gaussian, bernoulli or discretized_logistic, or
+                the model has no prior.
+        """
+        check_is_fitted(self)
+        seed = self._seed if random_state is None else new_seed(random_state)
+        schema, dataset = self.fitted_.schema, noisy_rows(X, self.fitted_.schema)
+        level, known = found_noise(self.fitted_, dataset, noise, outliers, seed=seed)
+        found = denoise(self.model_, dataset, known, chains=chains, draws=n_draws, seed=seed)
+        x = found.mean if found.draws is None else found.draws
+        return without_noise(schema, x, np.asarray(X, np.float64), level)
+
+    def noise_level(self, X: Any, *, outliers: float = 0.0) -> float:
+        """The maximum-likelihood standard deviation of the noise on X, in the units of X.
+
+        Args:
+            X: noisy rows.
+            outliers: as in ``denoise``.
+        """
+        check_is_fitted(self)
+        dataset = noisy_rows(X, self.fitted_.schema)
+        return found_noise(self.fitted_, dataset, None, outliers, seed=self._seed)[0]
 
     @classmethod
     def load(
@@ -280,6 +335,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         given: Mapping[str, Any] | str | None,
         guidance: float | None,
         steps: int | None,
+        complete: bool = False,
     ) -> Any:
         seed = new_seed(self.random_state if random_state is None else random_state)
         caption, values = (given, {}) if isinstance(given, str) else ("", given or {})
@@ -288,7 +344,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 raise OptionError("columns are given without mean, guidance and steps")
             import pandas as pd
 
-            blocks = rows_with_columns(self.fitted_, values, count, seed)
+            blocks = rows_with_columns(self.fitted_, values, count, seed, complete=complete)
             return pd.concat(list(blocks), ignore_index=True)
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
@@ -299,6 +355,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 condition=condition,
                 prompt=prompt,
                 refined=not mean,
+                complete=complete,
             )
         schema = self.fitted_.schema
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)

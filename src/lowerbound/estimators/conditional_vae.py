@@ -94,6 +94,7 @@ class ConditionalVAE(VAE):
         given: Mapping[str, Any] | str | None = None,
         guidance: float | None = None,
         steps: int | None = None,
+        complete: bool = False,
     ) -> Any:
         """New rows of a class: z ~ p(z), then x ~ p(x | z, y).
 
@@ -101,7 +102,7 @@ class ConditionalVAE(VAE):
             n_samples: how many.
             y: a class for all, or one per row; None: cycle through all classes in their order.
             mean: the mean of p(x | z, y) instead of a draw from it.
-            random_state, given, guidance, steps: as in ``VAE.sample``.
+            random_state, given, guidance, steps, complete: as in ``VAE.sample``.
 
         Raises:
             OptionError: an unknown class; the message names the nearest one.
@@ -110,7 +111,9 @@ class ConditionalVAE(VAE):
         if y is None:
             y = [self._names[row % len(self._names)] for row in range(n_samples)]
         condition = self._label_condition(y, n_samples)
-        return self._sample(n_samples, condition, mean, random_state, given, guidance, steps)
+        return self._sample(
+            n_samples, condition, mean, random_state, given, guidance, steps, complete
+        )
 
     def _adopt(self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from lowerbound.applications.anomaly.detector_file import DetectorState, read_state, write_state
 from lowerbound.applications.anomaly.normal_rows import usual_shares
 from lowerbound.applications.io.fit_rows import seen_and_fresh
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
 from lowerbound.estimators.inputs import rows as inputs
@@ -34,6 +34,10 @@ from lowerbound.networks import NETWORKS
 CALIBRATION = 0.2  # share of the rows that set the threshold if contamination is "clean"
 TRIMMED = 0.1  # share of the rows that the second fit leaves out if contamination is "auto"
 REFITS = 1
+PAIRS: dict[str, Any] = {  # the second channel depends on the first, at each pixel
+    "likelihood": "discretized_logistic_mixture",
+    "likelihood_options": {"components": 3},
+}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -47,7 +51,7 @@ class VAEDetector(OutlierMixin, VAE):
     The default score needs no labels. For tables it is
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
-              + r_\text{neighbors} + 2 r_\text{unseen}
+              + r_\text{neighbors}
 
     where r = -log p and p is the share of normal rows that score at least as high
     (``lowerbound.inference.anomaly.reference``). For pictures it is only the first term, and among
@@ -74,7 +78,8 @@ class VAEDetector(OutlierMixin, VAE):
             1 / rate - 1 rows that ``false_alarm_rate`` requires. If there are too few rows, all are
             fitted on, with a warning; 0 does the same without a warning.
         latent_dim, n_importance and all others: as for ``VAE``. Matrices of numbers are modeled
-            column by column, each through its own quantile-normal map.
+            column by column, each through its own quantile-normal map. In pictures of two channels,
+            such as a template and a picture, the second channel of a pixel depends on the first.
 
     Attributes:
         offset_: minus the anomaly score above which a row is an anomaly.
@@ -269,9 +274,11 @@ class VAEDetector(OutlierMixin, VAE):
 
     def _options(self, seed: int) -> Any:
         options = super()._options(seed)
+        model, training = options.model, options.training
+        if self._of_pairs and model.likelihood == AUTO:
+            return replace(options, model=replace(model, **PAIRS))
         if not self._by_columns:
             return options
-        model, training = options.model, options.training
         network = "tabular" if model.network == AUTO else model.network
         likelihood = "mixed" if model.likelihood == AUTO else model.likelihood
         limits = training.epochs, training.updates, training.minutes
@@ -290,8 +297,10 @@ class VAEDetector(OutlierMixin, VAE):
         plain = inputs.is_frame(X) or not inputs.is_matrix(X)
         numbers_only = ModelOptions(self.kind, likelihood=self.likelihood).numbers_only
         self._by_columns = not plain and not numbers_only
+        self._of_pairs = False
         if not self._by_columns:
             dataset = super()._learn(X)
+            self._of_pairs = _are_pairs(dataset.schema)
             self._by_columns = dataset.schema.data_kind.named_columns and self.likelihood == AUTO
             return dataset
         return learn_columns(self, X, self._data_options())
@@ -308,6 +317,12 @@ class VAEDetector(OutlierMixin, VAE):
     def _read(self, X: Any, y: Any = None) -> Dataset:
         check_is_fitted(self)
         return super()._read(X, y)
+
+
+def _are_pairs(schema: Schema) -> bool:
+    """Whether rows are pictures of two channels of levels, such as a template and a picture."""
+    leveled = schema.data_kind.pictures and (schema.levels or 0) > 2
+    return leveled and schema.event_shape[0] == 2
 
 
 _KEPT = ("criterion", "contamination", "false_alarm_rate", "calibration", "n_importance")

@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from lowerbound.applications.restoration.interval_file import read_calibration, write_calibration
+from lowerbound.applications.restoration.trees_file import read_trees, write_trees
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.data import load
@@ -54,6 +55,9 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
     .. math:: \mathbb{E}[x_m \mid x_o] \approx \sum_k \bar w_k \, \mathbb{E}[x_m \mid z_k]
 
+    Trees of each column given the others are pooled with the model, by weights that are fitted to
+    hidden cells (``lowerbound.inference.restoration.column_trees``).
+
     Training starts at factor analysis fitted to the observed cells, so the model has the linear
     structure before the first update.
 
@@ -87,8 +91,10 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         likelihood_options: options of that likelihood.
         calibration: share of the observed cells that a first fit hides. They calibrate intervals,
             and training is kept only if it improves them over the factor analysis at which it
-            starts. This about doubles the time of the fit; 0: no first fit. Missing cells whose
-            reason is ``missingness`` have no first fit.
+            starts. This about doubles the time of the fit; 0: no first fit, and no trees. Missing
+            cells whose reason is ``missingness`` have no first fit.
+        trees: whether trees of each column are pooled with the model, with weights that the hidden
+            cells decide; this needs ``calibration``.
         missingness: the reason for missing cells, if you know it: "self_masking_high": high values
             go missing; "self_masking_low": low values; "self_masking": one of the two. The data
             cannot show it, and a wrong choice gives wrong imputations.
@@ -114,6 +120,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         history_: the training history.
         calibration_: of the intervals, with the share of hidden cells that the model's own
             intervals covered; None without a first fit.
+        trees_: trees of the columns and their weights; None if they add nothing, or without a first
+            fit.
         errors_: mean squared error of the hidden cells, in variances of their columns (for levels
             the share of wrong ones), at the start and after training; None without a first fit.
         empty_: whether each column has no observed value, (columns,).
@@ -133,6 +141,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     likelihood: str = AUTO
     likelihood_options: Mapping[str, Any] | None = None
     calibration: float = CALIBRATION
+    trees: bool = True
     missingness: str = AT_RANDOM
     objective: str = "elbo"
     objective_options: Mapping[str, Any] | None = None
@@ -171,9 +180,11 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         options = fit_options(self, dataset, new_seed(self.random_state))
         reporter = reporter_for() if self.verbose else None
         share = self.calibration if normal_scores else 0.0
-        found = calibrated_fit(dataset, options, share, self.n_importance, reporter, self.callbacks)
+        found = calibrated_fit(
+            dataset, options, share, self.n_importance, self.trees, reporter, self.callbacks
+        )
         self.fitted_, self.calibration_ = found.fitted, found.calibration
-        self.errors_ = found.errors
+        self.errors_, self.trees_ = found.errors, found.trees
         return self
 
     def transform(self, X: Any) -> Any:
@@ -248,10 +259,10 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return np.array([*kept, *indicators], dtype=object)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a model folder with the calibration of the intervals beside it; no pickle."""
+        """Write a model folder with trees and the calibration of intervals beside it; no pickle."""
         super().save(path)
-        if self.calibration_ is not None:
-            write_calibration(Path(path), self.calibration_)
+        write_calibration(Path(path), self.calibration_)
+        write_trees(Path(path), self.trees_)
 
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -276,6 +287,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         imputer.fitted_ = fitted
         imputer.calibration_ = read_calibration(Path(path), len(fitted.schema.columns))
         imputer.errors_ = None
+        imputer.trees_ = read_trees(Path(path), fitted.schema.columns)
         imputer.empty_ = np.zeros(imputer.n_features_in_, dtype=bool)
         imputer.indicator_ = np.arange(imputer.n_features_in_)
         return imputer
@@ -310,7 +322,14 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             return IncompleteColumns(kept, load(kept, schema=self.fitted_.schema))
 
     def _impute(self, rows: IncompleteColumns, draws: int, seed: int) -> Any:
-        return impute(self.model_, rows.dataset, samples=self.n_importance, draws=draws, seed=seed)
+        return impute(
+            self.model_,
+            rows.dataset,
+            samples=self.n_importance,
+            draws=draws,
+            seed=seed,
+            trees=self.trees_,
+        )
 
     def _inside(self, mean: Array, rows: IncompleteColumns) -> Array:
         """Means inside the observed range, unless cells are missing because of their size."""
@@ -325,6 +344,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             samples=self.n_importance,
             draws=DRAWS,
             seed=self._seed,
+            trees=self.trees_,
         )
 
     def _unordered(self, rows: IncompleteColumns, end: Array) -> Any:

@@ -1,7 +1,7 @@
 """The first fit of an imputer, which hides some observed cells of the table.
 
-They tell whether training improves on the factor analysis at which it starts, and how wide
-intervals have to be. The second fit is to all cells.
+They tell whether training improves on the factor analysis at which it starts, how much trees of
+each column add to the model, and how wide intervals have to be. The second fit is to all cells.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
 from lowerbound.estimators.imputer_fit import updates
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.restoration.column_trees import ColumnTrees, grown_rows
 from lowerbound.inference.restoration.imputation import DRAWS, impute, imputed_quantiles
 from lowerbound.inference.restoration.interval_calibration import SHARES, IntervalCalibration
 from lowerbound.models import Model
@@ -24,6 +26,7 @@ from lowerbound.training import TrainingReporter
 
 MOST_ROWS = 2_000  # of the first fit
 FEWEST_HIDDEN, MOST_HIDDEN = 30, 2_000  # cells
+LEAVES = (3, 10)  # fewest rows in a leaf of the trees, tried
 ENOUGH_HIDDEN, MOST_OF_ALL = 200, 0.2  # up to 200 cells and a fifth of a small table are hidden
 
 
@@ -35,11 +38,13 @@ class ImputerFit:
         fitted: the model of all cells.
         calibration: of its intervals; None if there were too few cells to hide.
         errors: mean error of the hidden cells at the start and after training; None as above.
+        trees: of the columns; None as above, or if they add nothing.
     """
 
     fitted: Fitted
     calibration: IntervalCalibration | None = None
     errors: tuple[float, float] | None = None
+    trees: ColumnTrees | None = None
 
 
 def calibrated_fit(
@@ -47,6 +52,7 @@ def calibrated_fit(
     options: FitOptions,
     share: float,
     samples: int,
+    with_trees: bool,
     reporter: TrainingReporter | None,
     callbacks: Sequence[TrainingReporter] | None,
 ) -> ImputerFit:
@@ -57,6 +63,7 @@ def calibrated_fit(
         options: of the fit; each of both fits takes half of its minutes.
         share: of the observed cells that the first fit hides.
         samples: K of an imputation.
+        with_trees: whether trees of the columns may be pooled with the model.
         reporter, callbacks: of the training with all cells.
     """
     test = HiddenCells.of(dataset.thinned(MOST_ROWS), share, options.training.seed)
@@ -69,10 +76,23 @@ def calibrated_fit(
     models = [fit(test.rest, how).model for how in (start_only, _of_fewer_rows(options, test.rest))]
     errors = [test.error(model, samples) for model in models]
     best = int(errors[1] < errors[0])
-    calibration = test.calibration(models[best], samples)
+    trees = test.trees(models[best], samples, training.seed) if with_trees else None
+    calibration = test.calibration(models[best], samples, trees)
     how = (start_only, options)[best]
     fitted = fit(dataset, how, reporter=reporter, callbacks=callbacks)
-    return ImputerFit(fitted, calibration, (errors[0], errors[1]))
+    if trees is not None:
+        filled = filled_rows(dataset, fitted.model, samples)
+        trees = ColumnTrees.fit(*filled, trees.leaves, trees.weights, training.seed)
+    return ImputerFit(fitted, calibration, (errors[0], errors[1]), trees)
+
+
+def filled_rows(
+    dataset: Dataset, model: Model, samples: int
+) -> tuple[tuple[Column, ...], Array, Array]:
+    """What trees are grown on: the columns, some rows filled by the model, and their mask."""
+    columns = dataset.schema.columns
+    some = dataset.thinned(grown_rows(len(dataset), len(columns)))
+    return columns, impute(model, some, samples=samples).mean, _laid_out(some, some.mask)
 
 
 def _of_fewer_rows(options: FitOptions, rows: Dataset) -> FitOptions:
@@ -124,13 +144,33 @@ class HiddenCells:
         leveled = [bool(column.levels) for column in self.rest.schema.columns]
         return float(np.where(leveled, apart > 0, apart)[self.hidden].mean())
 
-    def calibration(self, model: Model, samples: int) -> IntervalCalibration | None:
-        """The calibration of a model's intervals; None if too few hidden cells have one."""
+    def trees(self, model: Model, samples: int, seed: int) -> ColumnTrees | None:
+        """Trees grown on the rest, with leaves and weights that fit the hidden cells; None if they
+        add nothing."""
+        if not self.rest.schema.data_kind.matrix:
+            return None
+        made = impute(model, self.rest.subset(self.rows), samples=samples, parts=True)
+        assert made.parts is not None
+        filled = filled_rows(self.rest, model, samples)
+        every, tried = np.ones(len(self.scale)), []
+        for leaf in LEAVES:
+            grown = ColumnTrees.fit(*filled, np.full(len(every), leaf), every, seed)
+            answers = grown.answers(made.mean, self.hidden)
+            tried.append(grown.weighted(made.parts, answers, self.truth, self.hidden, self.scale))
+        best = ColumnTrees.best(tried)
+        return best if best.trees else None
+
+    def calibration(
+        self, model: Model, samples: int, trees: ColumnTrees | None
+    ) -> IntervalCalibration | None:
+        """The calibration of the intervals; None if too few hidden cells have one."""
         ordered = [column.rules.ordered for column in self.rest.schema.columns]
         if (self.hidden & ordered).sum() < FEWEST_HIDDEN:
             return None
         some = self.rest.subset(self.rows)
-        quantiles = imputed_quantiles(model, some, SHARES, samples=samples, draws=DRAWS)
+        quantiles = imputed_quantiles(
+            model, some, SHARES, samples=samples, draws=DRAWS, trees=trees
+        )
         columns = self.rest.schema.columns
         return IntervalCalibration.of(self.truth, quantiles, self.hidden, columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.fitting import FitOptions
+from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.models import HasCovariance, require
 from lowerbound.models.options import ModelOptions
@@ -22,6 +23,9 @@ from lowerbound.training import TrainingOptions
 @dataclass(eq=False, repr=False, kw_only=True)
 class ProbabilisticPCA(LatentVariableEstimator):
     r"""Probabilistic PCA: z ~ N(0, I), x | z ~ N(W z + mu, sigma^2 I), solved in closed form.
+
+    With several components, p(z) is a mixture of Gaussians with full covariances. Then all else
+    keeps its closed form: scores, codes, and missing or noisy cells.
 
     It is a variational autoencoder with the exact posterior and needs no training. Use it as the
     baseline of a deep model: it has the same latents and units. Source: Tipping & Bishop 1999.
@@ -34,19 +38,26 @@ class ProbabilisticPCA(LatentVariableEstimator):
 
     Args:
         latent_dim: d, below the number of columns; None: from the data.
+        components: number of Gaussians in p(z); 1: z ~ N(0, I).
+        model_options: further options of a mixture, such as ``{"noise_floor": 0.1}``; see
+            ``lowerbound.models.pca.PrincipalComponentsOptions``.
         binarize: grey values as bits, as for ``VAE``.
         data_options: further keywords of ``lowerbound.data.load``.
-        random_state: seeds ``sample``.
+        random_state: seeds the fit of a mixture, and ``sample``.
         device: as for ``VAE``.
 
     Attributes:
         fitted_, model_, latent_dim_, n_features_in_, feature_names_in_: as for ``VAE``.
     """
 
+    components: int = 1
+    model_options: Mapping[str, Any] | None = None
+
     kind: ClassVar[str] = "pca"
 
     def score_samples(self, X: Any, y: Any = None) -> Array:
-        """Exact log p(x) = log N(x; mu, W W^T + sigma^2 I), nats, (rows,), in the units of X."""
+        """Exact log p(x), nats, (rows,), in the units of X; log N(x; mu, W W^T + sigma^2 I) of one
+        component. Missing cells of X are integrated out."""
         scores = score(self.model_, self._read(X, y))
         assert scores.log_marginal is not None
         exact: Array = scores.log_marginal.numpy()
@@ -57,7 +68,9 @@ class ProbabilisticPCA(LatentVariableEstimator):
         return float(np.mean(self.score_samples(X, y)))
 
     def get_covariance(self) -> Array:
-        """W W^T + sigma^2 I, (columns, columns), in the units of X; zero for a constant column.
+        """Cov(x), (columns, columns), in the units of X; zero for a constant column.
+
+        It is W W^T + sigma^2 I for one component.
 
         For pictures, rows and columns are pixels in the order of X's layout.
         """
@@ -68,11 +81,20 @@ class ProbabilisticPCA(LatentVariableEstimator):
         return in_units
 
     def _options(self, seed: int) -> FitOptions:
-        options = ModelOptions(**{**chosen(ModelOptions, self), "model": self.kind})
+        own = {"components": int(self.components), **(self.model_options or {})}
+        named = {**chosen(ModelOptions, self), "model": self.kind, "model_options": own}
+        options = ModelOptions(**named)
         # the fit has a closed form and cannot stop early, so no row is held out
         return FitOptions(
             options, training=TrainingOptions(validation=0.0, seed=seed, device=self.device)
         )
+
+    @classmethod
+    def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
+        options = dict(fitted.options.model.model_options)
+        components = options.pop("components", 1)
+        own = {"components": components, "model_options": options or None}
+        return {**super()._parameters_of(fitted), **own}
 
     def _learn(self, X: Any) -> Dataset:
         return inputs.learn(self, X, options=self._data_options(), least_features=2)

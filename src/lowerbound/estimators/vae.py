@@ -10,14 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.applications.restoration.noise import found_noise, without_noise
 from lowerbound.config import from_mapping
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
-from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
-from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.evaluation.samples.refinement import refinement_quality
 from lowerbound.fitting import FitOptions, Fitted, held_out
@@ -25,7 +22,6 @@ from lowerbound.fitting.prior import TASK, fit_prior as train_prior
 from lowerbound.fitting.refiner import fit_refiner as train_refiner
 from lowerbound.inference.latents import draw_latents, refuse_collapsed
 from lowerbound.inference.likelihood import most_samples, score
-from lowerbound.inference.restoration.denoising import CHAINS, denoise
 from lowerbound.models import MODELS, LearnsPrior, Model, require
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
@@ -223,55 +219,6 @@ class VAE(TrainedEstimator):
             facts = quality.added_to(made.options.refiner_fit)
             made = replace(made, options=replace(made.options, refiner_fit=facts))
         return self._adopt(made)
-
-    def denoise(
-        self,
-        X: Any,
-        noise: float | None = None,
-        *,
-        outliers: float = 0.0,
-        n_draws: int = 0,
-        chains: int = CHAINS,
-        random_state: Any = None,
-    ) -> Array:
-        r"""Rows without their noise: E[x | y] for y = x + noise, by a model of clean rows.
-
-        Missing cells (NaN) are filled. Chains of latents are annealed from the encoder's posterior
-        to p(z | y), which takes longer than encoding. If the noise is zero, observed cells are
-        returned unchanged.
-
-        Args:
-            X: noisy rows: a matrix, a frame or pictures; values may lie outside of the clean range.
-            noise: standard deviation in the units of X; None: ``noise_level(X)``.
-            outliers: share of the pixels that are uniform between black and white; pictures only.
-            n_draws: number of draws of x given y to return instead of the mean; 0: the mean.
-            chains: number of chains per row; more are more exact and take longer.
-            random_state: None uses the estimator's.
-
-        Returns:
-            An array like X, or (n_draws, ...) of such arrays.
-
-        Raises:
-            UnsupportedError: the likelihood is not gaussian, bernoulli or discretized_logistic.
-        """
-        check_is_fitted(self)
-        seed = self._seed if random_state is None else new_seed(random_state)
-        schema, dataset = self.fitted_.schema, noisy_rows(X, self.fitted_.schema)
-        level, known = found_noise(self.fitted_, dataset, noise, outliers, seed=seed)
-        found = denoise(self.model_, dataset, known, chains=chains, draws=n_draws, seed=seed)
-        x = found.mean if found.draws is None else found.draws
-        return without_noise(schema, x, np.asarray(X, np.float64), level)
-
-    def noise_level(self, X: Any, *, outliers: float = 0.0) -> float:
-        """The maximum-likelihood standard deviation of the noise on X, in the units of X.
-
-        Args:
-            X: noisy rows.
-            outliers: as in ``denoise``.
-        """
-        check_is_fitted(self)
-        dataset = noisy_rows(X, self.fitted_.schema)
-        return found_noise(self.fitted_, dataset, None, outliers, seed=self._seed)[0]
 
     def _bounds(self, dataset: Dataset) -> Array:
         return lower_bounds(self.model_, dataset, self.n_importance, self._seed)

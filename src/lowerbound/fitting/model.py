@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lowerbound.assembly.build import resolve, suited
 from lowerbound.config import by_new_names, construct, option, renamed_of
@@ -19,6 +18,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting.correction import corrected
 from lowerbound.fitting.likeness import Likeness
 from lowerbound.fitting.private_fit import (
     neutral_start,
@@ -27,7 +27,7 @@ from lowerbound.fitting.private_fit import (
     release_record,
 )
 from lowerbound.fitting.refiner_fit import RefinerFit
-from lowerbound.models import MODELS, Calibrates, Model, name_of
+from lowerbound.models import MODELS, Calibrates, LabelFirst, Model, name_of
 from lowerbound.models.base import AUTO
 from lowerbound.models.labels.calibration import Fold
 from lowerbound.models.options import ModelOptions
@@ -48,6 +48,8 @@ from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord
 from lowerbound.training.settings.device import on_device
+
+FOLD_UPDATES = 100  # of a fit of the label alone
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,8 @@ class FitOptions:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     folds: int | None = option(
         None,
-        "fits with some labels hidden in turn, which calibrate the probabilities of classes; "
-        "5 for tables with at least 5 labels of each class, at most 1,000 labels and no limit "
-        "of minutes, else none, unless given",
+        "fits with some labels hidden in turn, which calibrate q(y | x), and for tables weigh its "
+        "members; 5 short ones for tables, else none, unless given",
     )
     privacy: PrivacyOptions = field(default_factory=PrivacyOptions)
     prior_fit: PriorFit | None = None
@@ -129,12 +130,15 @@ class Fitted:
         schema: the schema of the data, which converts to and from model units.
         options: the options of the fit, every default resolved.
         history: the history of training; empty for a model solved in closed form.
+        calibration: how its confidence was calibrated, in words; "" if it was not, or if the model
+            was read from a folder.
     """
 
     model: Model
     schema: Schema
     options: FitOptions
     history: History
+    calibration: str = ""
 
 
 def fit(
@@ -178,33 +182,40 @@ def fit(
     with seeded(options.training.seed):
         built = model if isinstance(model, Model) else kind.build(ModelParts(schema, options.model))
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
-        _check_quantities(schema, objective, options)
-        _check_pictures(dataset)
+        _check_rows(dataset, objective, options)
         training, validation = _parts(dataset, objective, options.training)
         options, private = _started(built, objective, training, options, start, public)
     on_device(built, options.training.device)
     folds = _folds(built, dataset, options)
     if not any(True for _ in built.parameters()):  # ``start`` solved it
-        return Fitted(built.eval(), schema, options, History())
+        return corrected(Fitted(built.eval(), schema, options, History()), training)
     run = (built, objective, training, options.training)
-    answers: list[Tensor] = []
-    if folds:
+    calibration = None
+    if isinstance(built, Calibrates) and folds is not None:
         who = {**identity(*run[:3], validation, run[3]), "folds": len(folds)}
         kept = FoldAnswers(folder, who, resume=resume)
-        plain = partial(fit, options=replace(options, folds=0), model=given, start=start)
-        answers = _answers(folds, kept, plain, reporter)
+        further = _of_folds(built, objective, options)
+        plain = partial(fit, options=further, model=given, start=start)
+        calibration = _calibration(built, dataset, folds, kept, plain, reporter)
+    said = calibration() if calibration and built.label_first else ""
+    now = partial(Fitted, built, schema, options)
     history = train(
         *run,
         validation=validation,
         folder=folder,
         resume=resume,
         reporter=reporter,
-        publish=publish and (lambda so_far: publish(Fitted(built, schema, options, so_far))),
+        publish=publish and (lambda so_far: publish(_published(now(so_far), training))),
         private=private,
     )
-    if isinstance(built, Calibrates) and folds:
-        built.calibrate(folds, answers)
-    return Fitted(built.eval(), schema, options, history)
+    if calibration and not built.label_first:
+        said = calibration()
+    return corrected(Fitted(built.eval(), schema, options, history, said), training)
+
+
+def _published(now: Fitted, rows: Dataset) -> Fitted:
+    """The model so far; at the end of training with its correction."""
+    return now if now.history.ended in ("running", "interrupted") else corrected(now, rows)
 
 
 def _started(
@@ -243,13 +254,20 @@ def _decided(
         chosen = resolve(schema, replace(options.model, model=name), kind)
         kind.own_options(chosen.model_options)
     objective = kind.objective if options.objective == AUTO else options.objective
-    unrefined = replace(chosen, refiner=None)  # a refiner is trained after the fit
+    # a refiner is trained after the fit, and a correction is learned after it
+    unrefined = replace(chosen, refiner=None, correction=None)
     made = replace(
         options, model=unrefined, objective=objective, refiner_fit=None, likeness=None, release=None
     )
     if options.privacy.private:
         made = replace(made, training=private_options(options.privacy, options.training))
     return made.by_new_names(), kind
+
+
+def _check_rows(dataset: Dataset, objective: Objective, options: FitOptions) -> None:
+    """Check that a fit can learn from the rows."""
+    _check_quantities(dataset.schema, objective, options)
+    _check_pictures(dataset)
 
 
 def _check_pictures(dataset: Dataset) -> None:
@@ -288,51 +306,71 @@ def _check_quantities(schema: Schema, objective: Objective, options: FitOptions)
         raise OptionError("a private fit does not predict quantities: leave out --predict")
 
 
-def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:
-    """The folds whose fits calibrate the model.
+def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold] | None:
+    """The folds whose fits calibrate the model; None: it is not calibrated.
 
     Raises:
         OptionError: folds are requested, and the model has nothing to calibrate.
     """
     if options.privacy.private:  # each further fit would cost as much privacy again
-        return []
+        return None
     if isinstance(model, Calibrates):
-        return model.folds(dataset, options.folds, quick=options.training.minutes is None)
+        return model.folds(dataset, options.folds)
     if options.folds:
         name = options.model.model
         raise OptionError(f"{name} has no probabilities of classes to calibrate: leave folds out")
-    return []
+    return None
 
 
-def _answers(
+def _of_folds(model: Model, objective: Objective, options: FitOptions) -> FitOptions:
+    """The options of the further fits; those of the label alone are short."""
+    if not model.label_first:
+        return replace(options, folds=0)
+    most, training = options.training.updates or FOLD_UPDATES, options.training
+    return replace(
+        options,
+        folds=0,
+        training=replace(training, updates=min(most, FOLD_UPDATES)),
+        objective_options={**options.objective_options, **objective.label_options},
+    )
+
+
+def _calibration(
+    model: Calibrates,
+    dataset: Dataset,
     folds: Sequence[Fold],
     kept: FoldAnswers,
     fitted_on: Callable[..., Fitted],
     reporter: TrainingReporter | None,
-) -> list[Tensor]:
-    """The predictions of each fold's model for the rows whose labels were hidden from it.
+) -> Callable[[], str]:
+    """Make the further fits; return what calibrates the model by them, and says how.
 
     Raises:
         Interrupted: Ctrl-C; the message states how many fits are kept.
     """
-    found: list[Tensor] = []
+
+    def further(rows: Dataset, finished: int) -> Model:
+        try:
+            return fitted_on(rows, reporter=reporter).model
+        except Interrupted as interruption:
+            words = f"interrupted in calibration, with {finished} of {len(folds)} fits finished"
+            raise Interrupted(f"{words}{kept.where}", interruption.history) from None
+
+    said = (reporter or SilentReporter()).message
     for number, fold in enumerate(folds):
-        answer = kept.get(number)
-        if answer is None:
-            (reporter or SilentReporter()).message(
+        if kept.get(number) is None:
+            said(
                 f"calibration: fit {number + 1} of {len(folds)} with some of the labels hidden; "
                 "folds=0 leaves these out"
             )
-            try:
-                model = fitted_on(fold.training, reporter=reporter).model
-            except Interrupted as interruption:
-                words = f"interrupted in calibration, with {number} of {len(folds)} fits finished"
-                raise Interrupted(f"{words}{kept.where}", interruption.history) from None
-            assert isinstance(model, Calibrates)
-            answer = model.fold_answers(fold.hidden)
-            kept.put(number, answer)
-        found.append(answer)
-    return found
+            answering = further(fold.training, number)
+            assert isinstance(answering, Calibrates)
+            kept.put(number, answering.fold_answers(fold.hidden))
+    if isinstance(model, LabelFirst) and model.label_first:
+        said("calibration: the network of q(y | x), fitted to all labels")
+        model.take_label(further(dataset, len(folds)))
+    found = [kept.get(number) for number in range(len(folds))]
+    return partial(model.calibrate, dataset, folds, [each for each in found if each is not None])
 
 
 def _parts(

@@ -21,6 +21,7 @@ from lowerbound.assembly.build import assemble
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
+from lowerbound.fitting.correction import rematched
 from lowerbound.fitting.held_out_latents import compared
 from lowerbound.fitting.latents import LatentLikelihood
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
@@ -101,7 +102,7 @@ def fit_prior(
     found["fitted_model"] = fitted.options.fitted_model
     facts = PriorFit(kind, len(latents), sha256, training, **found)
     on_device(made.model.eval(), training.device)
-    kept = without_release(made.options)
+    kept = without_release(rematched(made).options)
     return replace(made, options=replace(kept, prior_fit=facts, likeness=None)), history
 
 
@@ -155,6 +156,7 @@ def _first_draws(latents: Dataset, draws: int) -> Tensor:
 def _take_all_but_the_prior(model: Model, other: Model) -> None:
     """Give ``model`` the weights of ``other``, those of the prior left out."""
     theirs = other.state_dict()
+    model.take_layout(theirs)
     with torch.no_grad():
         for name, value in all_but_the_prior(model).items():
             value.copy_(theirs[name])

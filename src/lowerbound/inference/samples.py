@@ -56,6 +56,7 @@ def sample_prior(
     prompt: Tensor | None = None,
     temperature: float | Sequence[float] = 1.0,
     refined: bool = True,
+    complete: bool = False,
 ) -> Samples:
     """z ~ p(z), x ~ p(x | z), level by level if there are several.
 
@@ -67,7 +68,9 @@ def sample_prior(
         prompt: of a conditional prior, (count, codes) long; unknown attributes are drawn first, if
             the prior has learned their joint distribution.
         temperature: scale of the latents' noise; one for all levels, or one each, top down.
-        refined: whether x is drawn by the model's refiner, if it has one; the latents stay.
+        refined: whether x is drawn by the model's refiner, or corrected, if it has one or the
+            other; the latents stay.
+        complete: whether no drawn cell of a table is missing.
 
     Raises:
         UnsupportedError: the model has no prior, or a prior without a temperature.
@@ -84,8 +87,10 @@ def sample_prior(
         rows = _rows_at_once(imagines, given)
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
-            made = _imagined(model, part, given, temperatures)
-            parts.append(_refined(model, made, seed, start) if refined else made)
+            made = _imagined(model, part, given, temperatures, complete)
+            if refined:
+                made = _corrected(model, _refined(model, made, seed, start), seed, start, complete)
+            parts.append(made)
     return Samples(
         torch.cat([part.z for part in parts]),
         torch.cat([part.mean for part in parts]),
@@ -113,7 +118,9 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
     return chosen
 
 
-def _imagined(model: Model, part: slice, given: Batch, temperatures: tuple[float, ...]) -> Samples:
+def _imagined(
+    model: Model, part: slice, given: Batch, temperatures: tuple[float, ...], complete: bool
+) -> Samples:
     """One pass; rows with a condition or a prompt use the batch axis, others the sample axis."""
     count = part.stop - part.start
     plain = all(temperature == 1.0 for temperature in temperatures)
@@ -122,8 +129,16 @@ def _imagined(model: Model, part: slice, given: Batch, temperatures: tuple[float
     imagines = require(model, Imagines, "be sampled")
     trace = imagines.imagine(given.rows(part), choose)
     z = model.code(trace).flatten(0, 1)
-    mean, x = trace.likelihood.best.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
+    mean, x = trace.likelihood.best.flatten(0, 1), _draw(trace.likelihood, complete).flatten(0, 1)
     return Samples(z.cpu(), mean.cpu(), x.cpu())
+
+
+def _draw(emission: Emission, complete: bool) -> Tensor:
+    """A draw of each row; ``complete``: without missing cells, if the likelihood draws these."""
+    x = emission.sample()
+    if not (complete and bool(x.isnan().any())):
+        return x
+    return emission.complete(x[0].nan_to_num(), torch.zeros_like(x[0], dtype=torch.bool))
 
 
 def _refined(model: Model, made: Samples, seed: int, start: int) -> Samples:
@@ -133,6 +148,14 @@ def _refined(model: Model, made: Samples, seed: int, start: int) -> Samples:
     with seeded(stream_seed(seed, f"refinement from {start}")):
         drawn = model.refiner.draw(as_taken(made.mean, model.refiner))
     return replace(made, x=drawn.cpu())
+
+
+def _corrected(model: Model, made: Samples, seed: int, start: int, complete: bool) -> Samples:
+    """The same latents, x corrected by random numbers of its own."""
+    if model.correction is None:
+        return made
+    with seeded(stream_seed(seed, f"correction from {start}")):
+        return replace(made, x=model.correction(made.x, complete=complete))
 
 
 def _rows_at_once(model: Imagines, given: Batch) -> int:
@@ -287,7 +310,9 @@ def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Cons
     for start in range(0, len(samples), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
         condition = None if samples.condition is None else samples.condition[part]
-        batch = placed(Batch(x=pictures[part], condition=condition), model)
+        x = pictures[part]
+        observed = ~x.isnan() if x.isnan().any() else None  # a drawn cell may be missing
+        batch = placed(Batch(x=x.nan_to_num(), observed=observed, condition=condition), model)
         with evaluation_mode(model, gradients=True), torch.no_grad():
             answers.append(codes_of(encodes.encode(batch), batch).mean)
     return _consistency(samples.z.double(), torch.cat(answers))

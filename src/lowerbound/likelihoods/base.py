@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # for annotations only, so that importing this needs no numpy
     from lowerbound.likelihoods.self_masked import Curves
 
 START_ROWS = 10_000  # most training rows from which a model starts
+NORMAL_DEVIATION = (math.pi / 2) ** 0.5  # standard over mean absolute deviation of a Gaussian
 SCALE_MODES = ("fixed", "global", "feature")
 
 
@@ -29,6 +31,8 @@ class Likelihood(nn.Module, ABC):
 
     Attributes:
         by_columns: whether every column of a table has a distribution of its own kind.
+        draws_as_rows: whether its draws have the shares of values, and if requested the missing
+            cells, of training rows; draws of others are corrected.
         start_rows: most rows that ``initialize`` reads.
         mass: True for a probability mass (with bits per dimension), False for a density.
         missingness: the assumption about missing cells, one of
@@ -37,6 +41,7 @@ class Likelihood(nn.Module, ABC):
     """
 
     by_columns: ClassVar[bool] = False
+    draws_as_rows: ClassVar[bool] = False
     start_rows: ClassVar[int] = START_ROWS
     mass: bool
     missingness: str = AT_RANDOM
@@ -96,6 +101,22 @@ class Likelihood(nn.Module, ABC):
 
     def initial_bias(self, x: Tensor) -> Tensor | None:
         """The bias, (*parameter_shape,), with which p(x | z) starts as the data's marginal."""
+        return None
+
+    def linear_start(
+        self, mean: Tensor, weight: Tensor, deviation: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """Parameters, linear in z, of a p(x | z) whose location is ``weight`` z + ``mean``.
+
+        Args:
+            mean: (*event,).
+            weight: (channels, h, w, d), possibly of another resolution than the event.
+            deviation: mean absolute difference of rows from that location, (*event,).
+
+        Returns:
+            Weights, (parameter channels, h, w, d), and bias, (*parameter_shape,); None: the
+            likelihood has no location.
+        """
         return None
 
     def split(self, parameters: Tensor) -> tuple[Tensor, ...]:
@@ -198,3 +219,9 @@ class LocationScale(Likelihood):
     def initial_bias(self, x: Tensor) -> Tensor:
         """The mean of each feature."""
         return x.float().mean(0)
+
+    def linear_start(
+        self, mean: Tensor, weight: Tensor, deviation: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        self.scale.set(NORMAL_DEVIATION * deviation)
+        return weight, mean

@@ -63,3 +63,12 @@ class Bernoulli(Likelihood):
 
     def initial_bias(self, x: Tensor) -> Tensor:
         return torch.logit(x.float().mean(0).clamp(0.01, 0.99))
+
+    def linear_start(
+        self, mean: Tensor, weight: Tensor, deviation: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """The first-order change of the logit around the marginal."""
+        if mean.shape != weight.shape[:-1]:
+            return None
+        share = mean.clamp(0.05, 0.95)
+        return weight / (share * (1 - share)).unsqueeze(-1), torch.logit(share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -137,10 +138,26 @@ class DiscretizedLogistic(LevelsLikelihood):
         loc, scale = fit_logistic(x, self.levels)
         return loc if self.scale is not None else torch.cat([loc, raw_scale(scale, self.floor)])
 
+    def linear_start(
+        self, mean: Tensor, weight: Tensor, deviation: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        scale = logistic_scale(deviation)
+        if self.scale is not None:
+            self.scale.set(scale)
+            return weight, mean
+        weights = torch.cat([weight, torch.zeros_like(weight)])
+        return weights, torch.cat([mean, raw_scale(scale, self.floor)])
+
 
 MOST_ROWS = 2000  # enough for initial values
 THRESHOLDS = 16
 LEAST_SCALE, MOST_SCALE = 0.005, 0.5  # model units
+LEAST_RESIDUAL = 0.001  # smallest scale of what a linear model leaves, model units
+
+
+def logistic_scale(deviation: Tensor) -> Tensor:
+    """The scale of a logistic of that mean absolute deviation, 2 s log 2."""
+    return (deviation / (2 * math.log(2))).clamp_min(LEAST_RESIDUAL)
 
 
 def fit_logistic(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:

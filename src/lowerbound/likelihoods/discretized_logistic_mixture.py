@@ -10,7 +10,12 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods.base import LIKELIHOODS, at_least_float32, positive_scale, raw_scale
-from lowerbound.likelihoods.discretized_logistic import fit_logistic, log_mass, logistic_draw
+from lowerbound.likelihoods.discretized_logistic import (
+    fit_logistic,
+    log_mass,
+    logistic_draw,
+    logistic_scale,
+)
 from lowerbound.likelihoods.levels import LevelsLikelihood, scale_floor, to_code
 from lowerbound.likelihoods.logistic_moments import logistic_moments
 from lowerbound.trace import Emission
@@ -194,15 +199,29 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
 
     def initial_bias(self, x: Tensor) -> Tensor:
         """Components of equal weight, spread over the logistic that fits each feature's levels."""
+        return self._spread(*fit_logistic(x, self.levels))
+
+    def linear_start(
+        self, mean: Tensor, weight: Tensor, deviation: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        if len(self.event_shape) != 3:
+            return None
+        loc = weight.unsqueeze(1).expand(-1, self.components, *weight.shape[1:])
+        sizes = [loc.new_zeros(size, *loc.shape[1:]) for size in self._sizes()]
+        weights = torch.cat([sizes[0], loc, *sizes[2:]]).flatten(0, 1)
+        return weights, self._spread(mean, logistic_scale(deviation))
+
+    def _spread(self, loc: Tensor, scale: Tensor) -> Tensor:
+        """The parameters of components spread over a logistic per feature, (*event,) each."""
         fitted_loc, fitted_scale = (
-            part.reshape(self.channels, 1, *self.pixels) for part in fit_logistic(x, self.levels)
+            part.reshape(self.channels, 1, *self.pixels) for part in (loc, scale)
         )
-        middle = (torch.arange(self.components, device=x.device) + 0.5) / self.components
+        middle = (torch.arange(self.components, device=loc.device) + 0.5) / self.components
         spread = START_SHARE * torch.logit(middle).reshape(-1, *[1] * len(self.pixels))
-        loc = fitted_loc + spread * fitted_scale  # (channels, K, *pixels)
-        raw = raw_scale(START_SHARE * fitted_scale, self.floor).expand_as(loc)
-        equal, *_, upright = (loc.new_zeros(size, *loc.shape[1:]) for size in self._sizes())
-        return torch.cat([equal, loc, raw, upright]).reshape(self.parameter_shape)
+        each = fitted_loc + spread * fitted_scale  # (channels, K, *pixels)
+        raw = raw_scale(START_SHARE * fitted_scale, self.floor).expand_as(each)
+        equal, *_, upright = (each.new_zeros(size, *each.shape[1:]) for size in self._sizes())
+        return torch.cat([equal, each, raw, upright]).reshape(self.parameter_shape)
 
     def _sizes(self) -> list[int]:
         """Logit, locations, scales and slopes per component of a pixel."""

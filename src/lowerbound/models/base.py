@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +25,7 @@ from lowerbound.trace import Batch, Choose, Draw, Trace
 if TYPE_CHECKING:  # names for annotations: both modules need the registry below
     from lowerbound.data.kinds import Default
     from lowerbound.data.schema import Schema
+    from lowerbound.models.correction import RowCorrection
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
     from lowerbound.models.refinement import Refiner
@@ -58,8 +59,11 @@ class Model(nn.Module, ABC):
         tabular: whether it accepts the network "tabular", which returns q(z | x).
         numbers_only: whether it treats every column as a real number.
         is_regression: whether its label is a number.
+        label_first: whether q(y | x) is fitted and calibrated before the other parts.
+        infers_label: whether the label is a latent that is inferred for rows without one.
         predicts: whether its code predicts quantities of a row.
         refiner: restores the detail of pictures that are drawn; None: there is none.
+        correction: of rows of a table that are drawn; None: there is none.
     """
 
     title: ClassVar[str] = ""
@@ -70,12 +74,15 @@ class Model(nn.Module, ABC):
     tabular: ClassVar[bool] = False
     numbers_only: ClassVar[bool] = False
     is_regression: ClassVar[bool] = False
+    infers_label: ClassVar[bool] = False
+    label_first: bool = False
     predicts: ClassVar[bool] = False
 
     def __init__(self, inputs: Input | None = None) -> None:
         super().__init__()
         self.inputs = inputs
         self.refiner: Refiner | None = None
+        self.correction: RowCorrection | None = None
 
     # from options and a schema to a model --------------------------------------------------------
 
@@ -184,6 +191,14 @@ class Model(nn.Module, ABC):
     def starts_as_linear_model(self) -> bool:
         """Whether ``start`` fits a linear model, which is kept if training finds none better."""
         return False
+
+    def take_layout(self, names: Collection[str]) -> None:
+        """Have the parts that a stored model has, by the names of its tensors, and no others."""
+
+    @property
+    def warm_up(self) -> int:
+        """Updates over which the learning rate rises unless the options say otherwise."""
+        return 0
 
     def marginal_rows(self, dataset: Dataset) -> Batch:
         """The rows for ``start_at_marginals``, as many as the likelihood asks for."""

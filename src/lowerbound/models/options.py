@@ -22,6 +22,7 @@ class ModelOptions:
 
     Values are names in the registries. Each ``*_options`` goes to the part of that name.
     ``refiner`` holds the options of a refiner that was trained after the model; None: it has none.
+    ``correction`` is that of a table's drawn rows, likewise.
     """
 
     model: str = option("vae", "the model to fit", choices=MODELS, common=True)
@@ -47,6 +48,7 @@ class ModelOptions:
     prior_options: Mapping[str, Any] = field(default_factory=dict)
     posterior_options: Mapping[str, Any] = field(default_factory=dict)
     refiner: Mapping[str, Any] | None = None
+    correction: Mapping[str, Any] | None = None
 
     @property
     def prompts(self) -> PromptVocabulary:
@@ -63,6 +65,11 @@ class ModelOptions:
     def is_regression(self) -> bool:
         """Whether the label is read as a number to predict."""
         return MODELS[self.model].is_regression
+
+    @property
+    def infers_label(self) -> bool:
+        """Whether the label is inferred for rows without one, so that labels are scarce."""
+        return MODELS[self.model].infers_label
 
     @property
     def normal_scores(self) -> bool:

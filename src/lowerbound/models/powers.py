@@ -189,6 +189,21 @@ class HasMarginal(Protocol):
 
 
 @runtime_checkable
+class HasNoisyPosterior(Protocol):
+    """A model whose p(z | y) of rows y with Gaussian noise and hidden cells has a closed form.
+
+    E[x | z] is affine in z, so that E[x | y] is E[x | y, z] at the mean of p(z | y).
+    """
+
+    def noisy_posterior(self, batch: Batch, variance: Tensor) -> Distribution:
+        """The exact p(z | y), batch shape (1, batch), for noise of this variance in model units
+        squared, broadcastable to a row."""
+
+    def noisy_log_marginal(self, batch: Batch, variance: Tensor) -> Tensor:
+        """Exact log p(y) of the observed cells in nats, (rows,), in model units."""
+
+
+@runtime_checkable
 class HasCovariance(Protocol):
     """A model whose Cov(x) has a closed form."""
 
@@ -198,7 +213,13 @@ class HasCovariance(Protocol):
 
 @runtime_checkable
 class HasLabel(Protocol):
-    """A model whose first latent is the label of a row."""
+    """A model whose first latent is the label of a row.
+
+    Attributes:
+        label_is_fitted: whether q(y | x) is final, and training learns the other parts alone.
+    """
+
+    label_is_fitted: bool
 
     @property
     def labeler(self) -> nn.Module:
@@ -210,7 +231,11 @@ class HasLabel(Protocol):
 
 @runtime_checkable
 class Classifies(HasLabel, Protocol):
-    """A model that returns q(y | x) over classes."""
+    """A model that returns q(y | x) over classes.
+
+    Attributes:
+        classes: their number.
+    """
 
     classes: int
 
@@ -232,21 +257,36 @@ class Calibrates(Protocol):
     """A model whose confidence is calibrated after training by further fits, from each of which
     some rows or labels are hidden."""
 
-    @classmethod
-    def folds(cls, dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
-        """The further fits; an empty list: no calibration.
+    def folds(self, dataset: Dataset, folds: int | None) -> list[Fold] | None:
+        """The further fits; None: no calibration.
 
         Args:
             dataset: the rows of the fit.
             folds: number of further fits; None: the model's default.
-            quick: whether fits run without a time limit.
+
+        Raises:
+            OptionError: fits are requested, and no label can be hidden.
         """
 
     def fold_answers(self, rows: Dataset) -> Tensor:
         """Predictions of a further fit's model for the rows hidden from it, (rows, ...)."""
 
-    def calibrate(self, folds: Sequence[Fold], answers: Sequence[Tensor]) -> None:
-        """Set the confidence from the predictions of the further fits."""
+    def calibrate(self, dataset: Dataset, folds: Sequence[Fold], answers: Sequence[Tensor]) -> str:
+        """Set the confidence from the predictions of the further fits; what was found, in words."""
+
+
+@runtime_checkable
+class LabelFirst(Protocol):
+    """A model whose q(y | x) may be fitted and calibrated before the other parts.
+
+    Attributes:
+        label_first: whether it is.
+    """
+
+    label_first: bool
+
+    def take_label(self, other: Model) -> None:
+        """Take the network of q(y | x) of a further fit to all labels; training keeps it."""
 
 
 @runtime_checkable

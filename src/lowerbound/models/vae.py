@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,12 +21,14 @@ from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.models.starts.linear import start_from_linear, starts_at_factor_analysis
+from lowerbound.models.starts.linear_path import path_of, start_linear_path
 from lowerbound.models.starts.principal_components import (
     start_from_principal_components,
     starts_at_principal_components,
 )
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
+from lowerbound.networks.pictures.linear_path import LinearPath
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import PRIORS, Prior, PriorTerms
 from lowerbound.priors.trainable import check_trainable, trainable
@@ -38,6 +40,9 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.parts import ModelParts
 
 
+WARM_UP = 50  # updates after which networks beside a linear path have the full learning rate
+
+
 @dataclass(frozen=True)
 class VariationalOptions(QuantityOptions):
     """How the latent of a variational autoencoder is laid out, and what it predicts."""
@@ -46,6 +51,9 @@ class VariationalOptions(QuantityOptions):
         None,
         "the latent is a map that many times smaller than a picture per side, and latent_dim is "
         "its number of channels; not given: the latent is a vector",
+    )
+    linear_start: bool = option(
+        True, "pictures: a linear path beside the networks starts at principal components"
     )
 
 
@@ -65,6 +73,9 @@ class VariationalAutoencoder(Model):
         likelihood: the decoder's output -> p(x | z).
         inputs: makes the encoder's input from a row; None: the row unchanged.
         head: z -> p(quantities | z); None: the rows have no quantities.
+
+    Attributes:
+        path: a linear path beside both networks, from the rows to z and back; None: there is none.
 
     Source: Kingma & Welling 2014.
     """
@@ -92,6 +103,7 @@ class VariationalAutoencoder(Model):
         self.likelihood = likelihood
         self.head = head
         self.latent_dim = prior.latent_dim
+        self.path: LinearPath | None = None
 
     @classmethod
     def check_missingness(cls, schema: Schema, options: ModelOptions) -> None:
@@ -120,7 +132,10 @@ class VariationalAutoencoder(Model):
         decoder, prior = parts.decoder(likelihood, parts.latent_dim), parts.prior(parts.latent_dim)
         encoder = parts.encoder(posterior.numbers)
         head = parts.quantity_head(parts.latent_dim, options)
-        return cls(encoder, posterior, prior, decoder, likelihood, parts.inputs, head)
+        model = cls(encoder, posterior, prior, decoder, likelihood, parts.inputs, head)
+        if options.linear_start and parts.schema.data_kind.pictures:
+            model.path = path_of(model, parts.schema.event_shape)
+        return model
 
     @classmethod
     def _with_map(
@@ -151,21 +166,31 @@ class VariationalAutoencoder(Model):
 
     def start(self, dataset: Dataset) -> None:
         """Start from marginals, the prior from rows, the network 'tabular' from factor analysis,
-        and the network 'linear' from principal components."""
+        the network 'linear' and other networks of pictures from principal components."""
         batch = starting_rows(dataset)
         self.prior.initialize(self.start_at_marginals(self.marginal_rows(dataset)))
         start_from_linear(self, batch)
         start_from_principal_components(self, batch)
+        start_linear_path(self, dataset)
 
     @property
     def starts_as_linear_model(self) -> bool:
-        return starts_at_factor_analysis(self) or starts_at_principal_components(self)
+        open_path = self.path is not None and self.path.is_open
+        return open_path or starts_at_factor_analysis(self) or starts_at_principal_components(self)
+
+    @property
+    def warm_up(self) -> int:
+        return WARM_UP if self.path is not None and self.path.is_open else 0
 
     @property
     def starts_at_optimum(self) -> bool:
         """Whether ``start`` solves the model in closed form, so that training has nothing to add
         and large updates would only lose."""
         return starts_at_principal_components(self)
+
+    def take_layout(self, names: Collection[str]) -> None:
+        if self.path is not None:
+            self.path.take_layout(names, "path.")
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:
@@ -178,7 +203,7 @@ class VariationalAutoencoder(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """q(z | x), batch shape (1, batch)."""
-        distribution: Distribution = self.posterior(self.encoder(self.seen(batch), batch.condition))
+        distribution: Distribution = self.posterior(self._heads(self.seen(batch), batch.condition))
         return distribution
 
     def prior_distribution(self, prompt: Tensor | None = None) -> Distribution:
@@ -224,8 +249,18 @@ class VariationalAutoencoder(Model):
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
         """p(x | z) for z (samples, batch, latent_dim)."""
-        emission: Emission = self.likelihood(fold(self.decoder, z, condition))
+        emission: Emission = self.likelihood(fold(self._emitted, z, condition))
         return emission
+
+    def _heads(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """The posterior's numbers, of the encoder and the path."""
+        numbers: Tensor = self.encoder(x, condition)
+        return numbers if self.path is None else self.path.heads(x, numbers)
+
+    def _emitted(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The likelihood's parameters, of the decoder and the path."""
+        numbers: Tensor = self.decoder(z, condition)
+        return numbers if self.path is None else self.path.parameters_of(z, numbers)
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return {
@@ -233,12 +268,14 @@ class VariationalAutoencoder(Model):
                 *self.input_parameters(),
                 *self.encoder.parameters(),
                 *self.posterior.parameters(),
+                *(self.path.analysis_parameters() if self.path is not None else ()),
             ],
             "generative": [
                 *self.prior.parameters(),
                 *self.decoder.parameters(),
                 *self.likelihood.parameters(),
                 *(self.head.parameters() if self.head is not None else ()),
+                *(self.path.synthesis_parameters() if self.path is not None else ()),
             ],
         }
 
@@ -265,5 +302,5 @@ class VariationalAutoencoder(Model):
                 f"{type(self.prior).__name__} encodes rows without a class, which a "
                 "conditional model cannot; choose the prior standard_normal, mixture or flow"
             )
-        distribution: Distribution = self.posterior(self.encoder(self.seen(Batch(x)), None))
+        distribution: Distribution = self.posterior(self._heads(self.seen(Batch(x)), None))
         return distribution

@@ -35,6 +35,12 @@ class Encoder(nn.Module, ABC):
     large_batches: ClassVar[bool] = False
     condition_dim: int
 
+    @property
+    def output_layer(self) -> nn.Linear | nn.Conv2d | None:
+        """The layer of the heads; without its weights the output is its bias. None: there is no
+        such layer."""
+        return None
+
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The parameters of the posterior, (rows, numbers)."""
@@ -49,6 +55,12 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The parameters of the likelihood, (rows, *parameter_shape)."""
+
+    @property
+    def output_layer(self) -> nn.Linear | nn.Conv2d | None:
+        """The last layer; without its weights the output is ``output_bias``. None: there is no such
+        layer."""
+        return None
 
     @property
     @abstractmethod

@@ -72,6 +72,10 @@ class DenseEncoder(Encoder):
         numbers: Tensor = self.layers(beside(x.flatten(1), condition, self.condition_dim))
         return numbers
 
+    @property
+    def output_layer(self) -> nn.Linear:
+        return _affine(self.layers)
+
 
 class DenseDecoder(Decoder):
     """A chain of layers over the latent, the condition beside it; its last layer is affine."""
@@ -90,10 +94,18 @@ class DenseDecoder(Decoder):
         return shaped
 
     @property
+    def output_layer(self) -> nn.Linear:
+        return _affine(self.layers)
+
+    @property
     def output_bias(self) -> nn.Parameter:
-        last = self.layers[-1]
-        assert isinstance(last, nn.Linear)
-        return last.bias
+        return self.output_layer.bias
+
+
+def _affine(layers: nn.Sequential) -> nn.Linear:
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    return last
 
 
 def dense_layers(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:

@@ -114,6 +114,10 @@ class TransformerEncoder(Conditioned, Encoder):
         numbers: Tensor = self.heads(self.blocks(tokens).flatten(1))
         return numbers
 
+    @property
+    def output_layer(self) -> nn.Linear:
+        return self.heads
+
 
 class TransformerDecoder(Decoder):
     """Latent to picture or vector; the condition is concatenated to the latent.
@@ -145,6 +149,10 @@ class TransformerDecoder(Decoder):
         tokens = self.blocks(start.unflatten(1, (self.patches.tokens, -1)))
         pictures = self.patches.join(self.map_out(tokens)) + self.bias
         return pictures.reshape(z.shape[0], *self.parameter_shape)
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        return self.map_out
 
     @property
     def output_bias(self) -> nn.Parameter:

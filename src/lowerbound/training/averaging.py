@@ -1,11 +1,14 @@
 r"""The exponential moving average of the weights, which scores better than the weights.
 
 .. math::
-    \bar w_k = \frac{\sum_{i=1}^{k} D^{k-i} w_{in}}{\sum_{i=1}^{k} D^{k-i}}, \qquad D = d^{\,n}
+    \bar w_k = (1 - s_k)\, \bar w_{k-1} + s_k\, w_{kn}, \qquad
+    s_k = \max\Big(1 - d^{\,n},\; \frac{5}{k + 4}\Big)
 
 with the decay d per update. It is computed every n updates, with the same memory of about
-1 / (1 - d) updates, and takes an n-th of the time. The denominator removes the bias of the start:
-the first average is the weights. Source: Polyak & Juditsky 1992, with exponential weights.
+1 / (1 - d) updates, and takes an n-th of the time. The second share limits the memory to about a
+sixth of the run so far, because the weights of a short run move far; it also makes the first
+average the weights. Source: Polyak & Juditsky 1992, with exponential weights; the second share is
+that of Shamir & Zhang 2013 (polynomial-decay averaging, eta = 4).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 
 MOST_UPDATES_BETWEEN = 10
 LEAST_KEPT_BETWEEN = 0.9
+ETA = 4  # the memory is at most about 1 / (2 + ETA) of the run so far
 
 
 class WeightAverage:
@@ -50,7 +54,7 @@ class WeightAverage:
         """Add the weights to the average, if it is due after this number of updates."""
         if updates % self.every == 0:
             self.count += 1
-            share = (1 - self.decay) / (1 - self.decay**self.count)
+            share = max(1 - self.decay, (1 + ETA) / (self.count + ETA))
             torch._foreach_lerp_(self._average, self._live, share)
 
     @contextmanager

@@ -81,7 +81,7 @@ class TrainingRun:
         rows = max(plan.batch_size, FEWEST_VALIDATION_ROWS)
         self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
         self.bits = generator(options.seed, "bits")
-        self.schedule = Schedule(options.schedule, plan.learning_rate, options.warm_up)
+        self.schedule = Schedule(options.schedule, plan.learning_rate, plan.warm_up)
         decay = options.weight_average
         self.average = WeightAverage(model, decay) if decay else None
         self.best = Best(options.patience)

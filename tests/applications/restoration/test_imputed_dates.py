@@ -97,8 +97,10 @@ def test_samples_have_dates_of_the_format(dated: tuple[str, Path, Fitted], tmp_p
     format, _, fitted = dated
     out = tmp_path / "drawn.csv"
     sample(SampleRequest("MODEL", str(out), number=20), Silent(), fitted)
-    days = [row[0] for row in cells(out)[1:]]
-    assert len(days) == 20
+    drawn = [row[0] for row in cells(out)[1:]]
+    days = [day for day in drawn if day]  # as many are missing as in the table
+    assert len(drawn) == 20
+    assert days
     assert [pd.to_datetime(day, format=format).strftime(format) for day in days] == days
 
 

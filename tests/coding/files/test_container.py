@@ -154,6 +154,7 @@ def test_the_numbers_of_kinds_stay() -> None:
         "transform": 4,
         "audio": 5,
         "bits_back_tiles": 6,
+        "stored": 7,
     }
     assert KINDS.keys().isdisjoint(RESERVED)
 

@@ -119,10 +119,11 @@ def test_a_perfect_decoder_is_not_changed():
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Fitted, Dataset]:
-    """A VAE of stripes with noise that its narrow latent cannot hold."""
+    """A VAE of crossed stripes with noise: its two latents hold neither."""
     rng = np.random.default_rng(0)
-    place = rng.integers(0, 4, 400)
-    x = 90 * (np.arange(8)[None, :, None] // 2 == place[:, None, None]) + np.zeros((1, 1, 8))
+    row, column = rng.integers(0, 4, (2, 400, 1, 1))
+    stripe = np.arange(8) // 2
+    x = 90 * ((stripe[:, None] == row) | (stripe == column))
     x = np.clip(x + 80 * rng.integers(0, 2, (400, 8, 8)), 0, 255).astype(np.uint8)
     vae = VAE(latent_dim=2, epochs=20, network="mlp", random_state=0).fit(x)
     return vae.fitted_, load(x, schema=vae.fitted_.schema)

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import Ridge, RidgeCV
 
 from lowerbound import SemiSupervisedRegressor
 from lowerbound.models import SemiSupervisedRegression
-from lowerbound.models.starts.ridge import LEAST, PENALTIES, is_nonlinear, ridge, smooth_errors
+from lowerbound.models.starts.ridge import LEAST, PENALTIES, is_nonlinear, ridge
 from lowerbound.networks.gated_residual import GatedResidual
 
 ROWS, LABELED = 200, 40
@@ -28,7 +27,7 @@ def few(y: Any, labels: int = LABELED) -> Any:
 
 def fitted(y: Any, **options: Any) -> SemiSupervisedRegressor:
     return SemiSupervisedRegressor(
-        latent_dim=2, learning_rate=0.01, epochs=200, random_state=0, **options
+        latent_dim=2, learning_rate=0.01, epochs=200, folds=0, random_state=0, **options
     ).fit(X, y)
 
 
@@ -47,29 +46,6 @@ def test_errors_of_rows_left_out_of_a_line_are_those_of_fits_without_them() -> N
         without = Ridge(line.alpha_).fit(x[others] - center, y[others])
         assert errors[row] == pytest.approx((without.predict(x[[row]] - center) - y[row]) ** 2, 0.2)
     assert line.alpha_ in PENALTIES
-
-
-def test_errors_of_rows_left_out_of_a_process_are_those_of_processes_without_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    x, y = X[:25], BENT[:25] - BENT[:25].mean()
-    kernels = []
-    fit = GaussianProcessRegressor.fit
-
-    def remembered(self: GaussianProcessRegressor, *args: Any) -> Any:
-        done = fit(self, *args)
-        kernels.append(self.kernel_)
-        return done
-
-    monkeypatch.setattr(GaussianProcessRegressor, "fit", remembered)
-    errors = smooth_errors(x, y)
-    (kernel,) = kernels
-    monkeypatch.undo()
-    for row in (0, 11):
-        others = np.arange(25) != row
-        process = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
-        process.fit(x[others], y[others])
-        assert errors[row] == pytest.approx((process.predict(x[[row]])[0] - y[row]) ** 2, 1e-6)
 
 
 def test_what_is_straight_is_answered_by_ridge_regression() -> None:

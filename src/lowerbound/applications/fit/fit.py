@@ -16,7 +16,7 @@ from lowerbound.applications.fit.settings import part_options, with_settings
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
+from lowerbound.applications.io.sources import DataParts, ReadingOptions, SetAside, read_parts
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import LowerboundError, OptionError
@@ -53,7 +53,12 @@ class FitRequest:
         "model folder whose weights to start from, where names and sizes agree",
         metavar="MODEL",
     )
-    test: float = option(0.1, "share of the rows kept for the final measurements", common=True)
+    test: float | None = option(
+        None,
+        "share of the rows kept for the final measurements (default: 0.1; of a semi-supervised "
+        "model's rows without a label, if there are any)",
+        common=True,
+    )
     measuring: RequestedSizes = field(default_factory=RequestedSizes)
     compare: bool = option(
         False, "also fit PCA and an autoencoder with the same network for comparison", common=True
@@ -127,8 +132,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     parts = read_parts(
         request.data,
         request.reading,
-        request.test,
-        options.training.seed,
+        SetAside.of(request.test, options.training.seed, options.model.infers_label),
         options.model.numbers_only,
         options.model.normal_scores,
         options.model.is_regression,
@@ -258,6 +262,10 @@ def _train(
     return fitted
 
 
+def _about_labels(fitted: Fitted) -> tuple[str, ...]:
+    return (f"labels: {fitted.calibration}",) if fitted.calibration else ()
+
+
 def _report(
     folder: Path, fitted: Fitted, parts: DataParts, request: FitRequest, reporter: Reporter
 ) -> FitReport:
@@ -279,6 +287,10 @@ def _report(
             measured = measure_likelihood(fitted, parts, request.measuring, reporter)
     else:
         measured = measure_likelihood(fitted, parts, request.measuring, reporter)
+    if measured.likeness is not None:
+        kept = replace(fitted.options, likeness=measured.likeness)
+        made = replace(fitted, options=kept)
+        fit_folder.rewrite(folder, made, fit_folder.recorded(folder))
     chosen, last = fitted.options.model, fitted.history.last
     return FitReport(
         model=str(folder),
@@ -295,5 +307,5 @@ def _report(
         findings=measured.findings,
         verdict=measured.verdict,
         page=measured.page,
-        lines=measured.lines,
+        lines=(*_about_labels(fitted), *measured.lines),
     )

@@ -13,13 +13,17 @@ from lowerbound.applications.fit.effort import Measurement, affordable
 from lowerbound.applications.io.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.data import Dataset
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.evidence import PRIVATE, verdict_of
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import LikelihoodFindings, likelihood_suite
+from lowerbound.evaluation.report.suites import FROM_PRIOR, LikelihoodFindings, likelihood_suite
 from lowerbound.evaluation.report.verdict import Verdict
+from lowerbound.evaluation.samples.quality import DRAWN, SampleQuality
 from lowerbound.fitting import Fitted
+from lowerbound.fitting.likeness import Likeness
+from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.quantities import quantity_quality
 from lowerbound.models.base import title_of
 
@@ -50,12 +54,14 @@ class Measured:
         verdict: whether the model is good, whether its figures are trustworthy, what to do next.
         lines: the verdict and the measurements as text.
         page: path of the report; empty if none is requested.
+        likeness: how alike drawn and real rows of a table are; None: it was not measured.
     """
 
     findings: tuple[Mapping[str, Any], ...]
     verdict: Mapping[str, Any]
     lines: tuple[str, ...]
     page: str
+    likeness: Likeness | None = None
 
 
 def measure_all(
@@ -85,7 +91,20 @@ def measure_all(
     found = next(one for one in written.findings if one.subject.model is fitted.model)
     measured = tuple(jsonable(one.to_mapping()) for one in written.findings)
     lines = (*written.verdict.sentences, *_lines(parts, about(found), effort.remark))
-    return Measured(measured, jsonable(written.verdict.to_mapping()), lines, str(written.page))
+    alike = _likeness(found.samples.quality, parts.test is not None)
+    verdict = jsonable(written.verdict.to_mapping())
+    return Measured(measured, verdict, lines, str(written.page), alike)
+
+
+def _likeness(found: SampleQuality | Skipped, unseen: bool) -> Likeness | None:
+    """How alike rows drawn from the prior and real ones are, by boosting."""
+    if isinstance(found, Skipped):
+        return None
+    by_form = found.found.get(FROM_PRIOR, {})
+    area = by_form[DRAWN].boosting if DRAWN in by_form else None
+    if not isinstance(area, Interval):
+        return None
+    return Likeness(found.rows, area.value, area.low, area.high, unseen)
 
 
 def measure_likelihood(

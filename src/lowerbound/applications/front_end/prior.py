@@ -28,7 +28,6 @@ from lowerbound.fitting import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
 from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.manifest import PRIOR
 from lowerbound.model_folder.prior_facts import comparison
 from lowerbound.models import LearnsPrior, require
@@ -170,7 +169,7 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
         made, history = _on_clips(request, options, fitted, work, reporter)
     else:
         made, history, parts = _on_rows(request, options, fitted, work, reporter)
-    keep(folder, made, fit_folder.recorded(Path(request.model)))
+    fit_folder.rewrite(folder, made, fit_folder.recorded(Path(request.model)))
     work.finish(folder, history)
     page = ""
     if request.report and parts and fitted.schema.data_kind.report_style(fitted.schema):
@@ -360,13 +359,6 @@ def _report(
         latents=str(work.cache) if work.cache.exists() else "",
         page=page,
     )
-
-
-def keep(folder: Path, made: Fitted, fit: Mapping[str, Any] | None) -> None:
-    """Write the model, and the record of its fit again: the record is kept by its options."""
-    model_folder.write(folder, made)
-    if fit is not None:
-        fit_folder.remember(folder, dict(fit))
 
 
 def settings(words: Sequence[str], example: str = "components=500") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import FolderDataRequest, OnError, typed, unreadable
-from lowerbound.applications.front_end.prior import keep, settings
+from lowerbound.applications.front_end.prior import settings
 from lowerbound.applications.front_end.work import StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
@@ -134,7 +134,7 @@ def refiner(request: RefinerRequest, reporter: Reporter, fitted: Fitted) -> Refi
             f"{interruption}; the model is unchanged: {again}", interruption.history
         ) from None
     fit = fit_folder.recorded(Path(request.model))
-    keep(folder, made, fit)
+    fit_folder.rewrite(folder, made, fit)
     work.finish(folder, history)
     seen, unseen = (rows, test) if test is not None else held_out(rows, request.training)
     measured = _measured(folder, made, (seen, unseen), request, reporter)
@@ -142,7 +142,7 @@ def refiner(request: RefinerRequest, reporter: Reporter, fitted: Fitted) -> Refi
     if measured is not None and unseen is not None:
         facts = measured.added_to(_facts(made))
         made = replace(made, options=replace(made.options, refiner_fit=facts))
-        keep(folder, made, fit)
+        fit_folder.rewrite(folder, made, fit)
         if request.report:
             page = _page(folder, request, made, (seen, unseen), history, measured, reporter)
     return _report(folder, made, history, page)

@@ -14,11 +14,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from lowerbound import untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, CONFIG, MANIFEST, METRICS, SCHEMA, hashes
+
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.fitting.model import Fitted
 
 REQUEST = "request.json"
 Run = TypeVar("Run", bound=Callable[..., Any])
@@ -88,6 +91,21 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
     if record is not None:
         with suppress(OSError):
             write_text(record, "")
+
+
+def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> None:
+    """Write the model, and the record of its fit again: the record is kept by its options.
+
+    Args:
+        folder: the model folder.
+        made: the changed model.
+        request: of the fit, as ``recorded`` gives it before; None: there is no record.
+    """
+    from lowerbound.model_folder.folder import write
+
+    write(folder, made)
+    if request is not None:
+        remember(folder, request)
 
 
 def objective_of(folder: Path) -> str | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from lowerbound.applications.form import OnError
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import (
     DataParts,
+    SetAside,
     apart,
     conditioned,
     is_there,
@@ -58,16 +59,22 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
         return DataParts(dataset, None, "all there are")
     fit = fit_folder.remembered(Path(request.model)) or {}
     try:
-        share, seed = float(fit["test"]), int(fit["fitting"]["training"]["seed"])
+        test = _test_part(fit, int(fit["fitting"]["training"]["seed"]), fitted)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{request.model} does not record which rows were set aside when it was fitted: leave "
             "out --part test"
         ) from error
-    parts = apart(request.data, dataset, share, seed, request.on_error)
+    parts = apart(request.data, dataset, test, request.on_error)
     if parts.test is None:
         raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
     return parts
+
+
+def _test_part(request: Mapping[str, Any], seed: int, fitted: Fitted) -> SetAside:
+    """The test part of the fit with this request."""
+    share = None if request["test"] is None else float(request["test"])
+    return SetAside.of(share, seed, fitted.options.model.infers_label)
 
 
 def requested(parts: DataParts) -> Dataset:
@@ -108,7 +115,7 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
     options = fitted.options.training
     try:
         dataset = open_unconditioned(source, fitted, on_error)
-        parts = apart(source, dataset, request["test"], options.seed, on_error)
+        parts = apart(source, dataset, _test_part(request, options.seed, fitted), on_error)
     except DataError as error:
         raise DataError(
             f"{folder} was fitted on {source}, which cannot be read as it was then: {error}; "
@@ -165,7 +172,7 @@ def training_and_test_rows(
     if fit is None or Path(fit["data"]).resolve() != Path(request.data).resolve():
         return prompted(open_data(request.data, fitted, on_error=request.on_error)), None
     dataset = prompted(open_unconditioned(request.data, fitted, request.on_error))
-    seed = fitted.options.training.seed
-    parts = apart(request.data, dataset, fit["test"], seed, request.on_error)
+    aside = _test_part(fit, fitted.options.training.seed, fitted)
+    parts = apart(request.data, dataset, aside, request.on_error)
     test = None if parts.test is None else conditioned(parts.test, fitted)
     return conditioned(parts.training, fitted), test

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lowerbound.data.arrays import listed
-from lowerbound.data.schema import Schema
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
@@ -18,6 +17,7 @@ from lowerbound.evaluation.report.suites import (
     SampleFindings,
 )
 from lowerbound.evaluation.samples.quality import Quality, SampleQuality
+from lowerbound.fitting import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.regression import RegressionQuality
 from lowerbound.inference.scores import Scores
@@ -64,16 +64,18 @@ def about_predicted(found: Mapping[str, RegressionQuality]) -> list[str]:
     ]
 
 
-def about_complete_rows(schema: Schema) -> str:
-    """What to know of drawn rows without missing cells; "": the fitted rows had none either."""
+def about_complete_rows(fitted: Fitted) -> str:
+    """What to know of drawn rows without missing cells; "": the fitted rows had none either, or the
+    model draws them."""
+    schema = fitted.schema
     gaps = {column.name: column.missing_share for column in schema.modeled if column.missing_share}
-    if not gaps:
+    if not gaps or fitted.model.correction is not None:
         return ""
     name = max(gaps, key=lambda each: gaps[each])
     return (
         f"no drawn cell is missing, although {gaps[name]:.0%} of the fitted cells of column "
-        f"{name!r} are: this model does not learn which cells are missing; a model of lowerbound "
-        "synthesizer does"
+        f"{name!r} are: this model has not learned which cells are missing; a model of "
+        "lowerbound synthesizer does"
     )
 
 

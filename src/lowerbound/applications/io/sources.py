@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lowerbound import untrusted
 from lowerbound.applications.form import OnError, unreadable
@@ -22,6 +24,7 @@ from lowerbound.data.tables.files import is_table
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 
+USUAL_TEST = 0.1  # share of the rows
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "space": SPACES}
 
 
@@ -147,6 +150,35 @@ class ReadingOptions(DialectOptions):
         return None if (self.window, self.stride) == (0, 1) else Windows(self.window, self.stride)
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """Which rows a fit sets aside for the final measurements.
+
+    Attributes:
+        share: of all rows; 0: none.
+        seed: of the draw.
+        keeps_labels: draw from the rows without a label, if there are any.
+
+    Raises:
+        OptionError: the share is not below one.
+    """
+
+    share: float
+    seed: int
+    keeps_labels: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise OptionError(f"--test is a share of the rows, 0 to below 1, not {self.share:g}")
+
+    @classmethod
+    def of(cls, share: float | None, seed: int, infers_label: bool) -> SetAside:
+        """The test part of a fit; ``share`` None: the default, which costs no scarce label."""
+        if share is None:
+            return cls(USUAL_TEST, seed, infers_label)
+        return cls(share, seed)
+
+
 @dataclass(frozen=True, eq=False)
 class DataParts:
     """Training rows and test rows.
@@ -165,8 +197,7 @@ class DataParts:
 def read_parts(
     source: str,
     options: ReadingOptions,
-    test: float,
-    seed: int,
+    test: SetAside,
     numbers_only: bool = False,
     normal_scores: bool = True,
     regression: bool = False,
@@ -178,8 +209,7 @@ def read_parts(
     Args:
         source: a path or the name of a set.
         options: options for reading it.
-        test: share of the rows that is held out if no test part is published; 0: none.
-        seed: seed of the rows that are held out.
+        test: the rows that are held out if no test part is published.
         numbers_only: read a table's columns as real numbers.
         normal_scores: whether columns may be mapped to normal scores by their quantiles.
         regression: whether the label is a number to predict.
@@ -188,10 +218,7 @@ def read_parts(
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
-        OptionError: ``test`` is not a share below one.
     """
-    if not 0 <= test < 1:
-        raise OptionError(f"--test is a share of the rows, 0 to below 1, not {test:g}")
     dataset = load(
         source if rows is None else rows,
         schema=schema,
@@ -218,7 +245,7 @@ def read_parts(
         dialect=options.dialect,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
-    return apart(source, dataset, test, seed, options.on_error)
+    return apart(source, dataset, test, options.on_error)
 
 
 def column_hints(options: ReadingOptions) -> Kinds:
@@ -253,18 +280,37 @@ def read_hints(path: Path) -> dict[str, Hint]:
         ) from error
 
 
-def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnError) -> DataParts:
+def apart(source: str, dataset: Dataset, test: SetAside, on_error: OnError) -> DataParts:
     """Split the rows of ``source``, which are already read, into training and test part."""
     if publishes_test(source):
         published = load(source, schema=dataset.schema, split="test", on_error=on_error)
         return DataParts(dataset, published, f"the published test part, {len(published):,} rows")
-    if not test or round(test * len(dataset)) < 1:
+    size = round(test.share * len(dataset))
+    if size < 1:
         return DataParts(dataset, None, "no test part")
     if dataset.schema.windows is not None:
-        return _in_time(dataset, dataset.schema.windows, test)
-    training, held_out = dataset.split(test, seed)
-    share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {seed} before training"
+        return _in_time(dataset, dataset.schema.windows, test.share)
+    unlabeled = torch.nonzero(~dataset.labeled).flatten()
+    if test.keeps_labels and len(unlabeled):
+        return _without_labels(dataset, unlabeled, size, test.seed)
+    training, held_out = dataset.split(test.share, test.seed)
+    share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {test.seed} before training"
     return DataParts(training, held_out, share)
+
+
+def _without_labels(dataset: Dataset, unlabeled: Tensor, size: int, seed: int) -> DataParts:
+    """A test part of rows without a label, because labels are scarce."""
+    order = torch.randperm(len(unlabeled), generator=torch.Generator().manual_seed(seed))
+    chosen = unlabeled[order[:size]].sort().values
+    kept = torch.ones(len(dataset), dtype=torch.bool).index_fill(0, chosen, False)
+    protocol = (
+        f"{len(chosen):,} of {len(unlabeled):,} rows without a label, drawn by seed {seed} before "
+        f"training; all {len(dataset) - len(unlabeled):,} labels are for training (--test "
+        f"{USUAL_TEST:g} draws from all rows)"
+    )
+    return DataParts(
+        dataset.subset(torch.nonzero(kept).flatten()), dataset.subset(chosen), protocol
+    )
 
 
 def _in_time(dataset: Dataset, windows: Windows, test: float) -> DataParts:

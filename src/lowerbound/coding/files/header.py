@@ -25,7 +25,14 @@ FLAGS = 0
 """No flag has a meaning yet."""
 
 KINDS: Mapping[str, int] = MappingProxyType(
-    {"bits_back": 1, "vector_quantized": 3, "transform": 4, "audio": 5, "bits_back_tiles": 6}
+    {
+        "bits_back": 1,
+        "vector_quantized": 3,
+        "transform": 4,
+        "audio": 5,
+        "bits_back_tiles": 6,
+        "stored": 7,
+    }
 )
 RESERVED: Mapping[str, int] = MappingProxyType(
     {

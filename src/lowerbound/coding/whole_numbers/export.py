@@ -39,6 +39,7 @@ from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.pictures.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from lowerbound.networks.pictures.ladder import BottomUp, Down, Rung, TopDown
 from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
+from lowerbound.networks.pictures.linear_path import LinearPath
 from lowerbound.networks.pictures.resampling import Upsample
 from lowerbound.networks.pictures.residual import ResidualBlock
 from lowerbound.posteriors import GaussianPosterior
@@ -60,6 +61,7 @@ EXACT_AS_THEY_ARE = (
     DenseDecoder,
     DenseEncoder,
     Down,
+    LinearPath,
     ResidualBlock,
     Rung,
     TopDown,
@@ -153,6 +155,11 @@ def check_exact(model: Model) -> None:
     for name, part in model.named_modules():
         if isinstance(part, Rung) and part.everywhere:
             raise UnsupportedError("a style averages over pixels, which is not exact; fit without")
+        if isinstance(part, LinearPath) and part.is_open and not part.full_size:
+            raise UnsupportedError(
+                "the linear path of this model averages over pixels, which is not exact; fit with "
+                "--set model.linear_start=false"
+            )
         if isinstance(part, LatentMapEncoder | LatentMapDecoder):
             raise UnsupportedError(
                 "the latent of this model is a map, which has no exact form; files that decode "

@@ -166,7 +166,8 @@ def refuse_discrete_latents(trace: Trace) -> None:
     """
     for level, step in enumerate(trace.steps):
         assert step.posterior is not None
-        if not (step.z.is_floating_point() and step.posterior.has_rsample):
+        continuous = getattr(step.posterior, "continuous", step.posterior.has_rsample)
+        if not (step.z.is_floating_point() and continuous):
             raise UnsupportedError(
                 f"level {level} is a discrete latent ({type(step.posterior).__name__}), and "
                 "annealed importance sampling moves along gradients; take the bound L_K instead"

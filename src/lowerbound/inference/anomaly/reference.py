@@ -8,8 +8,9 @@ Besides the scores of the model (``scores``), tables have three: two distances w
 
 where p_c is the share of normal rows that score at least as high (Fisher's method to combine
 tests), and w_c are the ``Votes``. The two scores in nats are strongly related and share one vote.
-The cost of a value that the fit did not see is already -log p. It has two votes, because the others
-treat its cell as missing, and a row must not look better for a new value. No labels are needed.
+A value that the fit did not see costs -log p, "unseen". The model cannot score its cell, so these
+nats are added to both scores in nats. Distances treat the cell as missing, so their rarity is at
+least ``NEW_VALUES`` of these nats. No labels are needed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ IN_NATS = ("bound", "reconstruction")
 SCORES = ("combined", *IN_NATS, "latent", "neighbors", "mahalanobis", "unseen")
 NEIGHBORS = 5  # k of the latent score
 MANY = 20  # k of the distances without the model if anomalies, which may be near another, are known
-NEW_VALUES = 2  # votes; with one, 1 % of rows score lower after a value was replaced by a new one
+NEW_VALUES = 0.5  # with more, normal rows with a new value rank above most attacks on a network
 MOST_REFERENCES = 5_000  # reference rows that are kept
 MOST_DIRECTIONS = 32  # of the nearest-neighbor search; with more the tree visits every leaf
 LEAF = 64  # rows in a leaf of the tree; smaller leaves are slower in so many directions
@@ -53,16 +54,14 @@ class Votes:
 
 
 OF_CODES = Votes({"nats": 1, "latent": 1})
-OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1, "unseen": NEW_VALUES}, inputs=1)
+OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1}, inputs=1)
 OF_PICTURES = Votes({"nats": 1})
 """For pictures, because distances by the deviation of each pixel are not useful."""
 
 AMONG_ANOMALIES = Votes({"bound": 1, "latent": 1})
 """If anomalies were fitted on, because those are reconstructed too."""
 
-ROWS_AMONG_ANOMALIES = Votes(
-    {"bound": 1, "neighbors": 1, "mahalanobis": 1, "unseen": NEW_VALUES}, inputs=MANY
-)
+ROWS_AMONG_ANOMALIES = Votes({"bound": 1, "neighbors": 1, "mahalanobis": 1}, inputs=MANY)
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,14 @@ class Reference:
     def components(self, raw: RawScores) -> dict[str, Array]:
         """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
         found = self._nats_and_way(raw, self.neighbors) | self._of_inputs(raw.row)
+        new = np.zeros(len(raw))
         if self.costs is not None:
-            cells = np.zeros((len(raw), len(self.costs))) if raw.unseen is None else raw.unseen
-            found |= {"unseen": cells @ self.costs}
-        weights = self.votes.weights
-        votes = [(weights[name], self._vote(name, found)) for name in weights]
-        combined = [weight * vote for weight, vote in votes if vote is not None]
+            new = new if raw.unseen is None else raw.unseen @ self.costs
+            found = {name: s + new if name in IN_NATS else s for name, s in found.items()}
+            found |= {"unseen": new}
+        votes = [(weight, self._vote(name, found)) for name, weight in self.votes.weights.items()]
+        least = np.where(new > 0, NEW_VALUES * new, -np.inf)
+        combined = [w * np.maximum(vote, least) for w, vote in votes if vote is not None]
         return {"combined": np.sum(combined, axis=0), **found}
 
     def scores(self, raw: RawScores, kind: str = "combined") -> Array:
@@ -184,12 +185,7 @@ class Reference:
     def _vote(self, name: str, found: Mapping[str, Array]) -> Array | None:
         """The rarity of a component, or of both in nats; None if the model does not have it."""
         names = IN_NATS if name == "nats" else (name,)
-        # the cost of new values is a rarity itself
-        rare = [
-            found[each] if each == "unseen" else self.tails[each](found[each])
-            for each in names
-            if each in found
-        ]
+        rare = [self.tails[each](found[each]) for each in names if each in self.tails]
         return np.asarray(np.mean(rare, axis=0)) if rare else None
 
     def _nats_and_way(self, raw: RawScores, k: int) -> dict[str, Array]:

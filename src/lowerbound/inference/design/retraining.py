@@ -162,6 +162,7 @@ def retrained(fitted: Fitted, dataset: Dataset, scores: Tensor, *, seed: int = 0
 
     def start(model: Model) -> None:
         known = fitted.model.state_dict()
+        model.take_layout(known)
         with torch.no_grad():
             for name, value in model.state_dict().items():
                 if name in known and known[name].shape == value.shape:

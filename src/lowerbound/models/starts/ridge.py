@@ -8,12 +8,13 @@ difference. A network needs more labels than a Gaussian process.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from lowerbound.classical.gaussian_process import GaussianProcess
+from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.networks.gated_residual import GatedResidual
@@ -67,26 +68,7 @@ def is_nonlinear(x: Array, y: Array) -> bool:
     """Whether a Gaussian process predicts left-out labels significantly better than a line."""
     rows = np.random.default_rng(0).permutation(len(y))[:MOST]
     x, y = x[rows], y[rows]
-    nearer = ridge(x, y)[1] - smooth_errors(x, y)
+    with small_fit():
+        process = GaussianProcess.of(torch.from_numpy(x), torch.from_numpy(y))
+    nearer = ridge(x, y)[1] - process.left_out().square().numpy()
     return bool(nearer.mean() > DOUBT * nearer.std(ddof=1) / len(nearer) ** 0.5)
-
-
-def smooth_errors(x: Array, y: Array) -> Array:
-    r"""Squared leave-one-out errors of a Gaussian process whose kernel maximizes the likelihood.
-
-    With K the covariance of all rows, the error of a left-out row is
-    :math:`(K^{-1} y)_i / (K^{-1})_{ii}` (Rasmussen & Williams 2006, equation 5.12).
-    """
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-
-    bounds = (1e-3, 1e3)
-    kernel = ConstantKernel(1.0, bounds) * RBF(x.shape[1] ** 0.5, bounds)
-    process = GaussianProcessRegressor(kernel + WhiteKernel(0.5, (1e-4, 10.0)))
-    centered = y - y.mean()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a kernel parameter at its bound warns
-        process.fit(x, centered)
-    inverse = np.linalg.inv(process.kernel_(x))
-    errors: Array = np.square(inverse @ centered / np.diag(inverse))
-    return errors

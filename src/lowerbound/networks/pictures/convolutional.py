@@ -153,6 +153,10 @@ class ConvolutionalEncoder(Conditioned, Encoder):
         numbers: Tensor = self.heads(by_pixel(self.layers(features)))
         return numbers
 
+    @property
+    def output_layer(self) -> nn.Linear:
+        return self.heads
+
 
 class ConvolutionalDecoder(Decoder):
     """Latent to picture; the condition is concatenated to the latent."""
@@ -180,6 +184,12 @@ class ConvolutionalDecoder(Decoder):
         maps: Tensor = features.unflatten(1, (*self.coarsest.size, self.coarsest.channels))
         picture: Tensor = self.layers(maps.permute(0, 3, 1, 2)) + self.bias
         return picture.reshape(z.shape[0], *self.parameter_shape)
+
+    @property
+    def output_layer(self) -> nn.Conv2d:
+        up = self.layers[-1]
+        assert isinstance(up, Upsample)
+        return up.layer
 
     @property
     def output_bias(self) -> nn.Parameter:

@@ -36,7 +36,11 @@ class TrainingOptions:
     schedule: Literal["constant", "linear", "cosine"] = option(
         "cosine", "how the step size falls: constant, linear or cosine"
     )
-    warm_up: int = option(0, "updates over which the step size rises from 0")
+    warm_up: int | None = option(
+        None,
+        "updates over which the step size rises from 0 (default: 50 where the network of pictures "
+        "starts as a linear model, else 0)",
+    )
     weight_average: float = option(
         0.998, "decay of the moving average of the weights that becomes the model; 0 = off"
     )
@@ -67,7 +71,8 @@ class TrainingOptions:
             _check(value is None or value > 0, name, "positive", value)
         _check(self.adam_eps > 0, "adam_eps", "positive", self.adam_eps)
         for name in _NOT_NEGATIVE:
-            _check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+            value = getattr(self, name)
+            _check(value is None or value >= 0, name, "0 or more", value)
         for name in ("weight_average", "validation"):
             value = getattr(self, name)
             _check(0 <= value < 1, name, "at least 0 and below 1", value)

@@ -39,6 +39,7 @@ class TrainingPlan:
         compiled: whether the update is compiled.
         threads: processor threads.
         reason: explanation for the log.
+        warm_up: updates over which the learning rate rises.
     """
 
     batch_size: int
@@ -50,6 +51,7 @@ class TrainingPlan:
     compiled: bool
     threads: int
     reason: str
+    warm_up: int = 0
 
     @property
     def budget(self) -> Budget:
@@ -66,7 +68,7 @@ def decide(
 ) -> TrainingPlan:
     """Make the plan of a new run; the model and the random state do not change."""
     size = update_size_of(model, len(dataset), options)
-    budget = Budget.of(options, len(dataset), size.batch_size, size.passes)
+    budget = Budget.of(options, len(dataset), size.batch_size, size.passes, size.updates)
     work = Work(Update(model, objective), dataset, size.batch_size, budget)
     precision, reason = _precision(options, work)
     compiled, obstacle = _compiled(options, precision, work)
@@ -82,6 +84,7 @@ def decide(
         compiled=compiled,
         threads=_threads(options, work),
         reason="; ".join(words for words in (reason, obstacle) if words),
+        warm_up=_warm_up(model, options, budget),
     )
 
 
@@ -133,6 +136,13 @@ class Work:
             return by_time
         each = arithmetic.update_seconds(self.flops, torch.get_num_threads())
         return min(by_time, self.budget.updates * each)
+
+
+def _warm_up(model: Model, options: TrainingOptions, budget: Budget) -> int:
+    """The updates of the options, or the model's own, at most a tenth of a short run."""
+    if options.warm_up is not None:
+        return options.warm_up
+    return model.warm_up if budget.updates is None else min(model.warm_up, budget.updates // 10)
 
 
 def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
@@ -194,8 +204,8 @@ def _limits(plan: TrainingPlan, rows: int) -> str:
 def _optimizer(plan: TrainingPlan, options: TrainingOptions) -> str:
     name = "AdamW" if options.weight_decay else "Adam"
     words = [f"{name} {plan.learning_rate:g}", f"{options.schedule} schedule"]
-    if options.warm_up:
-        words.append(f"warm-up over {options.warm_up:,} updates")
+    if plan.warm_up:
+        words.append(f"warm-up over {plan.warm_up:,} updates")
     if options.gradient_clip:
         words.append(f"gradients clipped at {options.gradient_clip:g}")
     return ", ".join(words)

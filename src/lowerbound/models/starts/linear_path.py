@@ -1,0 +1,194 @@
+r"""Start a VAE of pictures as a linear one: principal components, then the likelihood's own fit.
+
+.. math::
+    q(z \mid x) = N\big((W_0^T W_0 + \sigma^2 I)^{-1} W_0^T (x - \bar x),\;
+        \operatorname{diag} v\big), \quad \text{parameters} = W z + b
+
+The means of q are those of probabilistic principal component analysis. W starts at W_0 where the
+likelihood has a location, else at zero; then Adam raises the bound of this linear model over W, b,
+v and the likelihood's own scales. The networks beside the path start at zero.
+Source of W_0: Tipping & Bishop 1999.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+from torch.optim import Adam
+
+from lowerbound.classical.principal_components import principal_components
+from lowerbound.data.dataset import Dataset, spread_rows
+from lowerbound.distributions.divergence import normal_kl
+from lowerbound.models.base import starting_rows
+from lowerbound.networks.base import Decoder, Encoder
+from lowerbound.networks.pictures.linear_path import LinearPath, OpenPath
+from lowerbound.posteriors.gaussian import GaussianPosterior, gaussian_heads, raw_log_variance
+from lowerbound.trace import Emission
+
+if TYPE_CHECKING:  # names for annotations: the model starts by this module
+    from lowerbound.models.vae import VariationalAutoencoder
+
+ROWS = 5_000
+MOST_EXACT = 1e9  # operations of the exact decomposition, about a second
+LEAST_NOISE = 1e-6  # smallest variance that the components leave, model units squared
+MOST_UPDATES, MOST_PASSES = 200, 40
+LEARNING_RATE = 0.01
+BATCH = 256
+BATCH_NUMBERS = 2**20  # most numbers of the pictures of an update
+
+
+def path_of(model: VariationalAutoencoder, event_shape: tuple[int, ...]) -> LinearPath | None:
+    """An empty path for a model of pictures; None: its parts have no linear start."""
+    encoder, decoder, likelihood = model.encoder, model.decoder, model.likelihood
+    fits = (
+        len(event_shape) == 3
+        and isinstance(model.posterior, GaussianPosterior)
+        and model.inputs is None
+        and isinstance(encoder, Encoder)
+        and isinstance(decoder, Decoder)
+        and encoder.output_layer is not None
+        and decoder.output_layer is not None
+        and len(likelihood.parameter_shape) == 3
+        and tuple(likelihood.parameter_shape[1:]) == tuple(event_shape[1:])
+    )
+    return LinearPath(event_shape, model.latent_dim, likelihood.parameter_shape) if fits else None
+
+
+@torch.no_grad()
+def start_linear_path(model: VariationalAutoencoder, dataset: Dataset) -> None:
+    """Open the model's path and set it, and set the networks beside it to zero.
+
+    The path stays empty if the linear model's bound of the rows is not above that of the marginals.
+
+    Args:
+        model: unchanged unless it has a path; its output bias is at the marginals.
+        dataset: training rows, complete.
+    """
+    path, encoder, decoder = model.path, model.encoder, model.decoder
+    if path is None:
+        return
+    assert isinstance(encoder, Encoder)
+    assert isinstance(decoder, Decoder)
+    rows = starting_rows(dataset, ROWS).filled.to(decoder.output_bias)
+    own = [value for value in model.likelihood.parameters() if value.requires_grad]
+    marginal = [value.clone() for value in (decoder.output_bias, *own)]
+    few = spread_rows(len(rows), max(1, 4 * BATCH_NUMBERS // rows[0].numel()))
+    alone = float(_emission(model, path, decoder.output_bias).log_prob(rows[few]).mean())
+    maps = path.open()
+    path.to(rows)
+    means = _set_to_components(model, path, maps, rows)
+    _fit(model, path, maps, (rows, means), own)
+    if not _bound(model, path, maps, rows[few], means[few]) > alone:  # too few rows for the latents
+        path.close()
+        for value, before in zip((decoder.output_bias, *own), marginal, strict=True):
+            value.copy_(before)
+        return
+    for layer in (encoder.output_layer, decoder.output_layer):
+        assert layer is not None
+        nn.init.zeros_(layer.weight)
+
+
+def _fit(
+    model: VariationalAutoencoder,
+    path: LinearPath,
+    maps: OpenPath,
+    pictures: tuple[Tensor, Tensor],
+    own: list[nn.Parameter],
+) -> None:
+    """Raise the bound of the linear model.
+
+    Args:
+        model: the VAE.
+        path: its path.
+        maps: of the path.
+        pictures: rows, (rows, *event), and the means of their codes.
+        own: learned parameters of the likelihood.
+    """
+    rows, means = pictures
+    assert isinstance(model.decoder, Decoder)
+    learned = [maps.synthesis.weight, maps.log_variance, model.decoder.output_bias, *own]
+    batch = min(BATCH, len(rows), max(1, BATCH_NUMBERS // rows[0].numel()))
+    updates = min(MOST_UPDATES, math.ceil(MOST_PASSES * len(rows) / batch))
+    optimizer = Adam(learned, LEARNING_RATE)
+    for update in range(updates):
+        share = update / updates
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * share))
+        chosen = torch.randint(len(rows), (batch,))
+        with torch.enable_grad(), _learning(maps):
+            bound = _bound(model, path, maps, rows[chosen], means[chosen])
+            gradients = torch.autograd.grad(-bound, learned, allow_unused=True)
+        for value, gradient in zip(learned, gradients, strict=True):
+            value.grad = gradient
+        optimizer.step()
+    optimizer.zero_grad()
+
+
+def _set_to_components(
+    model: VariationalAutoencoder, path: LinearPath, maps: OpenPath, rows: Tensor
+) -> Tensor:
+    """Set the analysis to the codes of principal components, and the synthesis near their sums.
+
+    Returns:
+        The codes of the rows, (rows, d).
+    """
+    seen = path.reduced(rows).flatten(1)
+    found = principal_components(seen, min(path.latent_dim, seen.shape[1] - 1), MOST_EXACT)
+    noise = found.rest.clamp_min(LEAST_NOISE)
+    weight = seen.new_zeros(seen.shape[1], path.latent_dim)
+    weight[:, : len(found.variances)] = found.weight(noise)
+    precision = weight.square().sum(0) + noise
+    maps.analysis.weight.copy_(weight.T / precision.unsqueeze(1))
+    maps.analysis.bias.copy_(-(maps.analysis.weight @ found.mean))
+    maps.log_variance.copy_(raw_log_variance(torch.log(noise / precision)))
+    means: Tensor = maps.analysis(seen)
+    shape = (path.event_shape[0], *path.size)
+    mean = rows.mean(0)
+    left = rows - mean - path.enlarged((means @ weight.T).unflatten(1, shape))
+    start = model.likelihood.linear_start(mean, weight.unflatten(0, shape), left.abs().mean(0))
+    if start is not None:
+        maps.synthesis.weight.copy_(start[0].flatten(0, 2))
+        assert isinstance(model.decoder, Decoder)
+        model.decoder.set_output_bias(start[1])
+    return means
+
+
+def _bound(
+    model: VariationalAutoencoder, path: LinearPath, maps: OpenPath, x: Tensor, means: Tensor
+) -> Tensor:
+    """The mean bound of rows x, (rows, *event), under N(0, I), with one draw of each code."""
+    _, scale = gaussian_heads(torch.cat((means, maps.log_variance.expand_as(means)), 1))
+    z = means + scale * torch.randn_like(means)
+    assert isinstance(model.decoder, Decoder)
+    emission = _emission(model, path, model.decoder.output_bias, z)
+    rate = normal_kl(Normal(means, scale), Normal(0.0, torch.ones(()))).sum(1)
+    bound: Tensor = (emission.log_prob(x) - rate).mean()
+    return bound
+
+
+def _emission(
+    model: VariationalAutoencoder, path: LinearPath, bias: Tensor, z: Tensor | None = None
+) -> Emission:
+    """p(x | z) of the linear model for z, (rows, d), or its marginal at the output bias."""
+    numbers = bias.reshape(1, *path.parameter_shape)
+    numbers = numbers if z is None else path.parameters_of(z, numbers)
+    emission: Emission = model.likelihood(numbers.unsqueeze(0))
+    return emission
+
+
+@contextmanager
+def _learning(maps: OpenPath) -> Iterator[None]:
+    """Context in which the maps that are fixed in training can be differentiated."""
+    fixed = (maps.synthesis.weight, maps.log_variance)
+    try:
+        for value in fixed:
+            value.requires_grad_(True)
+        yield
+    finally:
+        for value in fixed:
+            value.requires_grad_(False)
