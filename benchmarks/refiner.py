@@ -76,8 +76,8 @@ class Case:
 
 
 CASES = {
-    "fashion_mnist": Case("Fashion-MNIST", 32, (4.0, 2.0, 22.0), {"width": 16}),
-    "avatars64": Case("drawn faces", 64, (8.0, 3.0, 24.0), {}, "accessory"),
+    "fashion_mnist": Case("Fashion-MNIST", 32, (3.0, 2.0, 15.0), {"width": 16}),
+    "avatars64": Case("drawn faces", 64, (6.0, 2.0, 18.0), {}, "accessory"),
 }
 
 

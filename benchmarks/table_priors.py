@@ -1,23 +1,26 @@
 """Adult through a prior that was trained on the latents of a fitted VAE: synthetic rows, judged.
 
-Encoder and decoder stay fixed, and only the prior changes. Two judges, both gradient boosting: one
-learns income from as many synthetic rows as there are training rows, and its AUROC on real test
-rows stands beside that of one which learned from the real ones; the other learns to distinguish
-synthetic rows from real test rows, where an AUROC of 0.5 is perfect.
+Encoder and decoder stay fixed, and only the prior changes. There are two decoders: that of
+``lowerbound fit``, which draws columns independently given z, and that of ``lowerbound
+synthesizer``, which draws one column after another. Two judges, both gradient boosting: one learns
+income from as many synthetic rows as there are training rows, and its AUROC on real test rows
+stands beside that of one which learned from the real ones; the other learns to distinguish
+synthetic rows from real test rows, where an AUROC of 0.5 is perfect. Each prior draws five times.
 
 Settings were chosen with --held-out, which judges a third of the training rows that no part has
 seen.
 
-    python benchmarks/table_priors.py --cell diffusion     one cell, resumable
-    python benchmarks/table_priors.py                      all missing cells, then the result
+    python benchmarks/table_priors.py --cell fit_diffusion     one cell, resumable
+    python benchmarks/table_priors.py                          all missing cells, then the result
 """
 
 from __future__ import annotations
 
 import json
 import lzma
+import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ import pandas as pd
 from _cells import done, drive, fit_on, spent
 from _mixed_tables import ADULT
 from _record import Metric, commit, keep_answer, write
+from _rivals import Rival, in_words, paired
 
 from lowerbound.data import Dataset, file_sha256, load
 from lowerbound.data.catalog.download import data_folders
@@ -39,6 +43,7 @@ from lowerbound.evaluation.release.utility.learners import BOOSTING
 from lowerbound.evaluation.release.utility.usefulness import Task
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
+from lowerbound.fitting.synthesis import synthesis_options
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.samples import sample_prior
 from lowerbound.models.options import ModelOptions
@@ -51,10 +56,8 @@ LABEL = "income"
 HELD_OUT = 1 / 3
 BAR = 0.915  # AUROC of boosting trained on synthetic rows
 SEED = 0
-
-STAGE = ModelOptions(latent_dim=16)
-STAGE_TRAINING: dict[str, Any] = {"epochs": 60}
-BETA = 1.0
+DRAWS = 5
+STAGES = {"fit": "columns independent given z", "synthesizer": "columns one after another"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,21 @@ ARMS = {
         {"epochs": 60, "learning_rate": 3e-3, "weight_average": 0.999},
     ),
 }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A decoder and a prior."""
+
+    stage: str
+    arm: str
+
+    @property
+    def title(self) -> str:
+        return f"{STAGES[self.stage]}: {ARMS[self.arm].title}"
+
+
+CASES = {f"{stage}_{arm}": Case(stage, arm) for stage in STAGES for arm in ARMS}
 
 
 # data ---------------------------------------------------------------------------------------------
@@ -116,12 +134,11 @@ def _frame(part: str) -> Any:
 # judges -------------------------------------------------------------------------------------------
 
 
-def learned_income(rows: Any, real: Any, like: Any) -> tuple[float, float]:
-    """AUROC on real rows of boosting that learned income from ``rows``, and from ``like``."""
+def learned_income(rows: Any, real: Any, like: Any) -> float:
+    """AUROC on real rows of boosting that learned income from ``rows``, coded as ``like``."""
     codes = CodedColumns.learn(like)
-    a, b, test = (codes.encode(frame) for frame in (like, rows, real))
-    task = Task(codes, LABEL, test, SEED)
-    return task.score(BOOSTING, b)[1], task.score(BOOSTING, a)[1]
+    task = Task(codes, LABEL, codes.encode(real), SEED)
+    return task.score(BOOSTING, codes.encode(rows))[1]
 
 
 def distinguished(rows: Any, real: Any, like: Any) -> float:
@@ -139,10 +156,17 @@ def settings(**chosen: Any) -> TrainingOptions:
     return TrainingOptions(**{**usual, **chosen})
 
 
-def first_stage(training: Dataset, suffix: str) -> Fitted:
+def stage_options(name: str, training: Dataset) -> FitOptions:
+    """The default VAE of a table with 16 latents, or the default of ``lowerbound synthesizer``."""
+    if name == "synthesizer":
+        options = synthesis_options(training, seed=SEED)
+        return replace(options, training=replace(options.training, threads=1))
+    return FitOptions(ModelOptions(latent_dim=16), training=settings(epochs=60))
+
+
+def first_stage(name: str, training: Dataset, suffix: str) -> Fitted:
     """The decoder, trained once for all priors."""
-    options = FitOptions(STAGE, "elbo", {"beta": BETA}, training=settings(**STAGE_TRAINING))
-    return fit_on(RUNS / f"stage{suffix}", training, options)[0]
+    return fit_on(RUNS / f"{name}{suffix}", training, stage_options(name, training))[0]
 
 
 def second_stage(
@@ -167,25 +191,23 @@ def second_stage(
     return made, clock
 
 
-def run_cell(name: str, arm: Arm, held_out: bool) -> dict[str, Any]:
+def run_cell(name: str, case: Case, held_out: bool) -> dict[str, Any]:
     """Train one prior, draw as many rows as there are for training, and judge them."""
     suffix = "_held_out" if held_out else ""
     rows, real = frames(held_out)
     training = load(rows)
-    fitted = first_stage(training, suffix)
-    made, clock = second_stage(name, arm, fitted, training, suffix)
-    drawn = sample_prior(made.model, len(rows), seed=SEED).x
-    synthetic = to_frame(made.schema, drawn)
+    fitted = first_stage(case.stage, training, suffix)
+    made, clock = second_stage(name, ARMS[case.arm], fitted, training, suffix)
     facts = made.options.prior_fit
-    area, real_area = learned_income(synthetic, real, rows)
+    judged = [judgement(drawn(made, len(rows), draw), real, rows) for draw in range(DRAWS)]
     answer = {
         "cell": name,
-        "title": arm.title,
+        "title": case.title,
         "minutes": round(clock["processor"] / 120, 2),
         "wall_minutes": round(clock["wall"] / 60, 2),
-        "auroc": area,
-        "real_auroc": real_area,
-        "two_sample": distinguished(synthetic, real, rows),
+        "auroc": [one[0] for one in judged],
+        "two_sample": [one[1] for one in judged],
+        "real_auroc": learned_income(rows, real, rows),
         "real_two_sample": distinguished(rows, real, rows),
         "nats": {"log p(z)": facts.validation, "before": facts.former} if facts else {},
         "rows": len(rows),
@@ -198,6 +220,16 @@ def run_cell(name: str, arm: Arm, held_out: bool) -> dict[str, Any]:
     return answer
 
 
+def drawn(made: Fitted, rows: int, draw: int) -> Any:
+    """A frame of rows from the prior."""
+    return to_frame(made.schema, sample_prior(made.model, rows, seed=SEED + draw).x)
+
+
+def judgement(synthetic: Any, real: Any, like: Any) -> tuple[float, float]:
+    """AUROC of what was learned from the rows, and of what distinguishes them."""
+    return learned_income(synthetic, real, like), distinguished(synthetic, real, like)
+
+
 # the result ---------------------------------------------------------------------------------------
 
 
@@ -207,38 +239,56 @@ def summarize() -> None:
     assert cells, "no cell is done"
     write(
         NAME,
-        [metric for cell in cells.values() for metric in metrics(cell)],
+        [metric for name in CASES if name in cells for metric in metrics(name, cells)],
         data=[{"file": name, "sha256": file_sha256(place(name))} for name in FILES.values()],
         seeds=[SEED],
         minutes=sum(cell["minutes"] for cell in cells.values()),
-        notes="One draw of as many rows as there are for training. The diffusion prior has the "
-        "target; the other priors stand beside it. Minutes are processor time of the prior over "
-        "two. " + "; ".join(f"{name}: {cell['minutes']} minutes" for name, cell in cells.items()),
+        notes=f"Mean and standard deviation of {DRAWS} draws of as many rows as there are for "
+        "training, from one training of each decoder and each prior. Minutes are processor time of "
+        "the prior over two. "
+        + "; ".join(f"{name}: {cell['minutes']} minutes" for name, cell in cells.items()),
         extra={"cells": list(cells.values())},
     )
 
 
-def metrics(cell: Mapping[str, Any]) -> Iterator[Metric]:
-    """Both judges of a cell."""
-    target = BAR if cell["cell"] == "diffusion" else None
+def metrics(name: str, cells: Mapping[str, Any]) -> Iterator[Metric]:
+    """Both judges of a cell; the diffusion prior has the targets, the other priors are rivals."""
+    cell, case = cells[name], CASES[name]
+    diffusion = case.arm == "diffusion"
     yield Metric(
         f"{cell['title']}: AUROC of boosting trained on synthetic rows",
-        cell["auroc"],
+        statistics.mean(cell["auroc"]),
         "",
         "higher",
-        None,
-        target,
+        statistics.stdev(cell["auroc"]),
+        BAR if diffusion else None,
         {"trained on real rows": cell["real_auroc"]},
     )
     yield Metric(
         f"{cell['title']}: AUROC of boosting that distinguishes synthetic rows",
-        cell["two_sample"],
+        statistics.mean(cell["two_sample"]),
         "",
         "lower",
-        None,
+        statistics.stdev(cell["two_sample"]),
         None,
         {"training rows": cell["real_two_sample"]},
+        rivals(case, cells) if diffusion else (),
+        [ARMS[arm].title for arm in ("mixture", "flow")] if diffusion else (),
     )
+
+
+def rivals(case: Case, cells: Mapping[str, Any]) -> list[Rival]:
+    """The other priors of the same decoder, paired by draw."""
+    ours = cells[f"{case.stage}_{case.arm}"]["two_sample"]
+    found = []
+    for name, arm in ARMS.items():
+        theirs = cells.get(f"{case.stage}_{name}")
+        if name == case.arm or theirs is None:
+            continue
+        chosen = "settings chosen on held-out training rows"
+        words = in_words({"kind": arm.kind or "as fitted", **arm.options, **arm.training}, chosen)
+        found.append(paired(arm.title, words, ours, theirs["two_sample"], "lower", "draw"))
+    return found
 
 
 def quick() -> None:
@@ -247,7 +297,7 @@ def quick() -> None:
     fitted = fit_briefly(load(rows))
     synthetic = to_frame(fitted.schema, sample_prior(fitted.model, len(rows), seed=SEED).x)
     print(
-        f"quick, not quoted: AUROC {learned_income(synthetic, real, rows)[0]:.3f}, distinguished "
+        f"quick, not quoted: AUROC {learned_income(synthetic, real, rows):.3f}, distinguished "
         f"{distinguished(synthetic, real, rows):.3f}"
     )
 
@@ -256,7 +306,7 @@ def fit_briefly(training: Dataset) -> Fitted:
     from lowerbound.fitting import fit
 
     brief = settings(updates=50)
-    fitted = fit(training, FitOptions(STAGE, "elbo", {"beta": BETA}, training=brief))
+    fitted = fit(training, replace(stage_options("fit", training), training=brief))
     latents = draw_latents(fitted.model, training)
     draws = latents.z.shape[1]
     return fit_prior(fitted, latents.dataset(), "flow", {}, brief, draws=draws)[0]
@@ -266,10 +316,10 @@ def main() -> None:
     drive(
         NAME,
         __doc__ or "",
-        ARMS,
+        CASES,
         summarize,
         lambda seed: quick(),
-        lambda benchmark, name, arm, held_out: run_cell(name, arm, held_out),
+        lambda benchmark, name, case, held_out: run_cell(name, case, held_out),
     )
 
 
