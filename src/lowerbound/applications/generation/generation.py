@@ -44,7 +44,7 @@ from lowerbound.applications.io.requested_rows import (
 from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.rows import Drawn, Reconstructed
 from lowerbound.applications.io.sentences import about_complete_rows, about_exact, about_explained
-from lowerbound.applications.io.sizes import check_rows
+from lowerbound.applications.io.sizes import check_disk, check_rows
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.form import TableForm
@@ -176,7 +176,9 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     files = row_files(fitted.schema)
     files = files.within_range() if request.within_range else files
     files.check(path)
-    if not files.in_parts(path):
+    if files.in_parts(path):
+        check_disk(path, request.number, fitted.schema, f"-n {request.number}")
+    else:
         check_rows(fitted, request.number, f"-n {request.number}")
     if isinstance(files, EventFiles):
         return _sampled_histories(request, reporter, fitted, files)

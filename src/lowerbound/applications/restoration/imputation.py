@@ -159,8 +159,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     first = next(parts)  # errors of the data are raised before any work
     path, writer = Path(request.output), row_files(first.rows.schema)
     check_filled(path, writer, first.rows)
-    if not writer.in_parts(path):
-        check_rows(fitted, request.draws * len(first), f"--draws {request.draws}")
+    check_rows(fitted, request.draws * len(first), f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
     filled = _filled(chain([first], parts), request, reporter, fitted, trees, tally)
