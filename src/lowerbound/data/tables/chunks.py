@@ -26,6 +26,7 @@ from lowerbound.data.tables.files import (
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
 FEWEST_ROWS, MOST_ROWS = 256, 1 << 16
+TEXTS = ("string", "mixed", "mixed-integer")  # of pandas, for what a column holds
 BLOCK = 1024  # longer chunks are whole blocks, which applications compute or draw at once
 
 
@@ -170,11 +171,8 @@ def _other_text(path: Path, rows: int, known: Collection[str], asked: Dialect | 
             found = [pd.api.types.infer_dtype(f[n], skipna=True) for f in parts for n in others]
     except BROKEN_CSV as error:
         raise unreadable(path, layout, error) from error
-    return {name for name, kind in zip(itertools.cycle(others), found, strict=False) if _text(kind)}
-
-
-def _text(kind: str) -> bool:
-    return kind in ("string", "mixed", "mixed-integer")
+    columns = zip(itertools.cycle(others), found, strict=False)
+    return {name for name, values in columns if values in TEXTS}
 
 
 def _texts(source: str | Path, rows: int, asked: Dialect | None) -> Iterator[Any] | None:
