@@ -1,29 +1,38 @@
-"""Peak memory of ``lowerbound detect`` on Parquet tables of growing length: flat, or not.
+"""Peak memory and speed of the commands that stream tables: flat, or not, and rows per second.
 
-A small model is fitted to 5,000 rows. Tables of the same kind, made here, are scored by the command
-in a child process each, whose largest resident set the system reports (``wait4``). Flat means that
-the longest table takes at most a tenth more than the shortest. For comparison the shortest one is
-also scored as a whole, loaded at once.
+Two small models are fitted to 5,000 rows of 20 columns; one of them has classes. Tables of the same
+kind, made here, are then read or written by each command in a child process each, whose largest
+resident set the system reports (``wait4``). One row in ten has a missing cell. Flat means that the
+longest table takes at most a tenth more than the shortest. Rows per second are the further rows of
+the longest table over the further processor seconds, so they leave out the start of the program.
+For comparison the shortest table is also scored as a whole, loaded at once.
 
     python benchmarks/streaming.py
-    python benchmarks/streaming.py --rows 1000000 10000000
+    python benchmarks/streaming.py --rows 250000 10000000 --commands detect
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from _record import Metric, arguments, write
 
-ROWS = (1_000_000, 4_000_000)
+ROWS = (250_000, 1_000_000)
 GROUP = 1 << 17  # rows of a row group
+NUMBERS = 14  # columns besides the six of several kinds
+GAPS = 0.1  # share of the rows with a missing cell
+LABELED = 1_000  # rows of the fit with a class
 FLAT = 1.10
+FAST = 10_000.0  # rows per second of detect
+COMMANDS = ("detect", "impute", "sample", "synthesize", "reconstruct", "classify")
 AT_ONCE = """
 import sys
 from pathlib import Path
@@ -38,33 +47,57 @@ normal.reference.components(raw_scores(fitted.model, load(sys.argv[2], schema=fi
 """
 
 
-def make(path: Path, rows: int, seed: int) -> None:
-    """A table of two correlated numbers, a skewed one, a count, a code and a flag."""
+def make(path: Path, rows: int, seed: int, labeled: int = 0) -> None:
+    """A table of correlated numbers, a skewed one, a count, a code and a flag.
+
+    Args:
+        path: the Parquet file.
+        rows: their number.
+        seed: of the cells.
+        labeled: how many rows have a class in a further column; 0: there is no such column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(0).normal(size=(4, NUMBERS))
     writer = None
     for start in range(0, rows, GROUP):
         count = min(GROUP, rows - start)
-        size = rng.normal(170.0, 10.0, count)
-        columns = {
+        hidden = rng.normal(size=(count, 4))
+        numbers = hidden @ mixing + 0.7 * rng.normal(size=(count, NUMBERS))
+        size = 170.0 + 10.0 * hidden[:, 0]
+        columns = {f"x{place}": numbers[:, place] for place in range(NUMBERS)}
+        columns |= {
             "size": size,
             "weight": size / 2 - 15 + rng.normal(0.0, 4.0, count),
-            "income": rng.lognormal(10.0, 0.7, count),
+            "income": np.exp(10.0 + 0.7 * hidden[:, 1]),
             "visits": rng.poisson(3.0, count),
             "region": np.array(["north", "east", "south", "west"])[rng.integers(0, 4, count)],
             "member": rng.random(count) < 0.3,
         }
-        table = pa.table(columns)
+        gaps = rng.random(count) < GAPS
+        columns["x0"] = np.where(gaps, np.nan, columns["x0"])
+        if labeled:
+            kind = np.where(size > 170.0, "tall", "short").astype(object)
+            columns["kind"] = np.where(np.arange(start, start + count) < labeled, kind, None)
+        table = pa.Table.from_pydict({n: pa.array(v, from_pandas=True) for n, v in columns.items()})
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table, row_group_size=GROUP)
     assert writer is not None
     writer.close()
 
 
-def peak(words: list[str]) -> tuple[float, float, float]:
-    """(largest resident set in MB, wall seconds, processor seconds) of a child process."""
+class Cost(NamedTuple):
+    """What a command took: largest resident set in MB, wall seconds, processor seconds."""
+
+    memory: float
+    wall: float
+    processor: float
+
+
+def peak(words: list[str]) -> Cost:
+    """What a child process of Python took."""
     start = time.perf_counter()
     child = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -72,63 +105,109 @@ def peak(words: list[str]) -> tuple[float, float, float]:
     if child.returncode:
         raise SystemExit(f"{' '.join(words[:3])} ended with {child.returncode}")
     wall = time.perf_counter() - start
-    return usage.ru_maxrss / 1024, wall, usage.ru_utime + usage.ru_stime
+    return Cost(usage.ru_maxrss / 1024, wall, usage.ru_utime + usage.ru_stime)
+
+
+def command(words: list[str], quick: bool) -> Cost:
+    """What a command of the package took; ``quick``: in this process, whose memory is not its."""
+    if not quick:
+        return peak(["-m", "lowerbound", *words])
+    from lowerbound.cli import main as lowerbound
+
+    start, busy = time.perf_counter(), time.process_time()
+    if code := lowerbound(words):
+        raise SystemExit(f"{words[0]} ended with {code}")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Cost(memory, time.perf_counter() - start, time.process_time() - busy)
+
+
+def fit(folder: Path, seed: int, quick: bool) -> None:
+    """Fit the model m.lb, and classes.lb, which has classes."""
+    make(folder / "sample.parquet", 5_000, seed)
+    make(folder / "labeled.parquet", 5_000, seed, LABELED)
+    words = ["--epochs", "2" if quick else "20", "--seed", str(seed), "--no-report"]
+    command(["fit", str(folder / "sample.parquet"), "-o", str(folder / "m.lb"), *words], quick)
+    classes = ["--label", "kind", "--model", "semi_supervised", "--folds", "0"]
+    source, model = str(folder / "labeled.parquet"), str(folder / "classes.lb")
+    command(["fit", source, "-o", model, *classes, *words], quick)
+
+
+def run(name: str, rows: int, folder: Path, quick: bool) -> Cost:
+    """What a command took for the table big.parquet of that many rows; its output is all there."""
+    import pyarrow.parquet as pq
+
+    model, out = folder / ("classes.lb" if name == "classify" else "m.lb"), folder / "out.parquet"
+    drawn = name in ("sample", "synthesize")
+    what = ["-n", str(rows)] if drawn else [str(folder / "big.parquet")]
+    found = command([name, str(model), *what, "-o", str(out)], quick)
+    assert pq.read_metadata(out).num_rows == rows
+    return found
+
+
+def measured(name: str, found: dict[int, Cost]) -> list[Metric]:
+    """The metrics of a command, by the rows of its tables."""
+    least, most = min(found), max(found)
+    seconds = found[most].processor - found[least].processor
+    rate = (most - least) / max(seconds, 1e-3)
+    target = FAST if name == "detect" else None
+    return [
+        Metric(
+            f"{name}, longest over shortest, peak memory",
+            found[most].memory / found[least].memory,
+            "x",
+            "lower",
+            target=FLAT,
+        ),
+        Metric(f"{name}, rows per processor second", rate, "rows/s", "higher", target=target),
+        *(
+            Metric(
+                f"{name}, {rows:,} rows, peak memory",
+                cost.memory,
+                "MB",
+                "lower",
+                beside={"wall seconds": cost.wall, "processor seconds": cost.processor},
+            )
+            for rows, cost in found.items()
+        ),
+    ]
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS))
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     args = parser.parse_args()
-    rows = [5_000, 20_000] if args.quick else sorted(args.rows)
+    rows = [2_000, 4_000] if args.quick else sorted(args.rows)
     start = time.perf_counter()
-    metrics, peaks = [], []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder / "sample.parquet", 5_000, args.seed)
-        model = str(folder / "model.lb")
-        command = ["-m", "lowerbound"]
-        epochs = ["--epochs", "2" if args.quick else "20", "--seed", str(args.seed)]
-        peak([*command, "fit", str(folder / "sample.parquet"), "-o", model, "--no-report", *epochs])
+    found: dict[str, dict[int, Cost]] = {name: {} for name in args.commands}
+    metrics = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        fit(folder, args.seed, args.quick)
         for count in rows:
-            data, scores = folder / "big.parquet", folder / "scores.parquet"
-            make(data, count, args.seed + 1)
-            found = peak([*command, "detect", model, str(data), "-o", str(scores)])
-            metrics += measured(count, data, scores, found)
-            peaks.append(found[0])
-            if count == rows[0]:
-                whole = peak(["-c", AT_ONCE, model, str(data)])[0]
-                metrics.append(Metric("all rows at once, peak memory", whole, "MB", "lower"))
-            print(*metrics, sep="\n", flush=True)
-    growth = Metric(
-        "longest over shortest, peak memory", peaks[-1] / peaks[0], "x", "lower", target=FLAT
-    )
+            make(folder / "big.parquet", count, args.seed + 1)
+            for name in args.commands:
+                found[name][count] = run(name, count, folder, args.quick)
+                print(name, f"{count:,} rows", found[name][count], flush=True)
+            if count == rows[0] and not args.quick:
+                data = str(folder / "big.parquet")
+                whole = peak(["-c", AT_ONCE, str(folder / "m.lb"), data]).memory
+                metrics.append(
+                    Metric("detect, all rows at once, peak memory", whole, "MB", "lower")
+                )
+    metrics = [metric for name in found for metric in measured(name, found[name])] + metrics
     write(
         "streaming",
-        [growth, *metrics],
+        metrics,
         data=[],
         seeds=[args.seed],
         minutes=(time.perf_counter() - start) / 60,
-        notes="Six columns, made by the script; row groups of 131,072 rows; one thread unless "
-        "OMP_NUM_THREADS says more, on a machine that other processes shared.",
+        notes="Twenty columns, made by the script, with a missing cell in one row of ten; row "
+        "groups of 131,072 rows; one thread unless OMP_NUM_THREADS says more, on a machine that "
+        "other processes shared. Rows per second leave out the start of the program.",
         command=f"python benchmarks/streaming.py --rows {' '.join(map(str, rows))}",
         quick=args.quick,
     )
-
-
-def measured(
-    rows: int, data: Path, scores: Path, found: tuple[float, float, float]
-) -> list[Metric]:
-    """What scoring a table took; the scores are all there."""
-    import pyarrow.parquet as pq
-
-    assert pq.read_metadata(scores).num_rows == rows
-    memory, wall, processor = found
-    size = {"MB of the file": data.stat().st_size / 2**20}
-    return [
-        Metric(f"{rows:,} rows, peak memory", memory, "MB", "lower", beside=size),
-        Metric(f"{rows:,} rows, wall time", wall, "s", "lower"),
-        Metric(f"{rows:,} rows, processor time", processor, "s", "lower"),
-    ]
 
 
 if __name__ == "__main__":

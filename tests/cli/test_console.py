@@ -38,7 +38,8 @@ def test_piped_progress_is_lines_now_and_then(
         for done in range(1, 41):
             console.advance("epochs", done, 40, "bound -3.1")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-1] == "epochs: 40 of 40  bound -3.1"
+    assert lines[0] == "epochs: 11 of 40  1 per second  0:29 left  bound -3.1"
+    assert lines[-1] == "epochs: 40 of 40  1 per second  bound -3.1"
     assert len(lines) == 4  # one every ten seconds of the forty
     assert all(line.isprintable() for line in lines)
 
@@ -47,12 +48,16 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal()
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "stderr", terminal)
+    now = iter(range(1000))
+    monkeypatch.setattr(console_module.time, "monotonic", lambda: float(next(now)))
     with Console() as console:
-        console.advance("epochs", 1, 2, "bound [-3.1]")
+        console.advance("epochs", 1, 201, "bound [-3.1]")
         console.say("a [remark]")
-        console.advance("epochs", 2, 2)
+        console.advance("epochs", 201, 201)
         console.result("done", {})
+    assert " per second" in terminal.getvalue()
     assert "epochs" in terminal.getvalue()
     assert "a [remark]" in terminal.getvalue()
     assert capsys.readouterr().out == "done\n"

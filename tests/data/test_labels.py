@@ -50,6 +50,12 @@ def test_classes_of_an_earlier_fit_keep_their_indices() -> None:
     assert found.tolist() == [0, -1]
 
 
+def test_minus_one_is_a_class_if_it_was_one_in_the_fit() -> None:
+    """Also of rows, such as a chunk of a table, in which the other class does not occur."""
+    found, _ = encode_labels([-1, -1], ("-1", "1"))
+    assert found.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

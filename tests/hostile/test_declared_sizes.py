@@ -105,7 +105,6 @@ def test_model_folders(tmp_path: Path, hidden: int) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "sample table -n",
         "impute imputer gaps.csv --draws",
         "interpolate table people.csv --frames",
         "interpolate table people.csv --path geodesic --nodes",
@@ -122,6 +121,17 @@ def test_rows_that_are_asked_for(
     assert main([command, model, *given, str(10**20), "-o", str(output)]) == 2
     assert "GB of memory, and the limit is 4 GB: raise it with --memory" in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize("command", ["sample", "synthesize"])
+def test_rows_that_no_disk_holds(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are written part by part, so memory is no limit of them."""
+    model, output = str(FOLDER / "models" / "table"), tmp_path / "new" / "x.csv"
+    assert main([command, model, "-n", str(10**20), "-o", str(output)]) == 2
+    assert f"GB of disk, and {tmp_path} has" in capsys.readouterr().err
+    assert not output.parent.exists()
 
 
 def test_the_limit_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.inference import samples
+from lowerbound.inference.passes import evaluation_mode
 from lowerbound.inference.samples import (
     decode_codes,
     reencode,
     sample_mixture,
+    sample_parts,
     sample_prior,
     sample_white_codes,
 )
 from lowerbound.models import ProbabilisticPrincipalComponents
+from lowerbound.trace import Batch, Draw
 from tests.evaluation.small_models import binary_vae, linear_autoencoder
 from tests.oracles import linear_gaussian as oracle
 
@@ -124,3 +129,26 @@ def test_units_that_the_decoder_ignores_are_not_found() -> None:
     model.decoder.weight.data[:, 1] = 0
     found = reencode(model, sample_prior(model, 3_000))
     assert abs(float(found.correlation[1])) < 0.1
+
+
+@pytest.mark.usefixtures("untouched_random_state")
+def test_parts_go_on_with_the_random_numbers_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The draws are those of one pass after another under one seed, whoever draws in between."""
+    with torch.random.fork_rng():
+        model = binary_vae()
+    numbers = samples.BYTES_PER_VALUE * sample_prior(model, 1).x[0].numel()
+    monkeypatch.setattr(samples, "MEMORY", 8 * numbers)
+    found = []
+    with torch.random.fork_rng():
+        for part in sample_parts(model, 20, seed=3):
+            torch.rand(5)
+            found.append(part)
+    assert [len(part) for part in found] == [8, 8, 4]
+    with seeded(3), evaluation_mode(model), torch.no_grad():
+        for part in found:
+            trace = model.imagine(Batch(), Draw(len(part)))
+            assert torch.equal(part.z, model.code(trace).flatten(0, 1))
+            assert torch.equal(part.x, trace.likelihood.sample().flatten(0, 1))
+    assert torch.equal(sample_prior(model, 20, seed=3).x, torch.cat([part.x for part in found]))

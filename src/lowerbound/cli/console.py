@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lowerbound.untrusted import printable
@@ -21,6 +22,41 @@ if TYPE_CHECKING:
     from lowerbound.training.progress.reporter import TrainingReporter
 
 LINE_EVERY = 10.0  # seconds between two plain lines of one task
+
+
+@dataclass
+class Pace:
+    """How fast a task is, from its first report on.
+
+    Attributes:
+        start, first: seconds of the clock, and what was done, at the first report.
+        spoken: seconds of the clock at the last line.
+    """
+
+    start: float
+    first: int
+    spoken: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.spoken = self.start
+
+    def per_second(self, now: float, done: int) -> float:
+        """What is done in a second; 0 if it is not known yet."""
+        passed = now - self.start
+        return (done - self.first) / passed if passed > 0 else 0.0
+
+    def text(self, now: float, done: int) -> str:
+        """The speed, such as "8,210 per second"; empty if it is not known."""
+        speed = self.per_second(now, done)
+        words = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+        return f"{words} per second" if speed > 0 else ""
+
+    def left(self, now: float, done: int, total: int) -> str:
+        """The time left, such as "0:41 left"; empty if it is not known, or nothing is left."""
+        from lowerbound.training.progress.reporter import clock
+
+        speed = self.per_second(now, done)
+        return f"{clock((total - done) / speed)} left" if speed > 0 and done < total else ""
 
 
 class Console:
@@ -37,7 +73,7 @@ class Console:
         self._open = ExitStack()
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
-        self._spoken: dict[str, float] = {}
+        self._spoken: dict[str, Pace] = {}
 
     def __enter__(self) -> Console:
         return self
@@ -65,11 +101,21 @@ class Console:
         return reporter_for(sys.stderr)
 
     def advance(self, task: str, done: int, total: int, remark: str = "") -> None:
-        """Report ``done`` of ``total``: redraw the task's bar, or print a line when one is due."""
+        """Report ``done`` of ``total``: redraw the task's bar, or print a line when one is due.
+
+        Both say how many are done per second, and the time left.
+        """
+        now = time.monotonic()
+        pace = self._spoken.setdefault(task, Pace(now, done))
         if self.interactive:
-            self._move_bar(task, done, total, remark)
-        elif self._due(task, done, total):
-            self.say(f"{task}: {done:,} of {total:,}{'  ' if remark else ''}{remark}")
+            self._move_bar(task, done, total, pace.text(now, done), remark)
+        elif done >= total or now - pace.spoken >= LINE_EVERY:
+            pace.spoken = now
+            parts = [f"{task}: {done:,} of {total:,}", pace.text(now, done)]
+            parts += [pace.left(now, done, total), remark]
+            self.say("  ".join(part for part in parts if part))
+        if done >= total:
+            del self._spoken[task]
 
     @property
     def interactive(self) -> bool:
@@ -82,21 +128,11 @@ class Console:
         found = json.dumps(mapping, allow_nan=False) if self.as_json else printable(text)
         print(found, flush=True)
 
-    def _due(self, task: str, done: int, total: int) -> bool:
-        now = time.monotonic()
-        first = self._spoken.setdefault(task, now)
-        if done < total and now - first < LINE_EVERY:
-            return False
-        self._spoken[task] = now
-        if done >= total:
-            del self._spoken[task]
-        return True
-
-    def _move_bar(self, task: str, done: int, total: int, remark: str) -> None:
+    def _move_bar(self, task: str, done: int, total: int, pace: str, remark: str) -> None:
         progress = self._progress or self._start()
         if task not in self._bars:
-            self._bars[task] = progress.add_task(task, total=total, remark="")
-        progress.update(self._bars[task], completed=done, total=total, remark=remark)
+            self._bars[task] = progress.add_task(task, total=total, pace="", remark="")
+        progress.update(self._bars[task], completed=done, total=total, pace=pace, remark=remark)
 
     def _start(self) -> Progress:
         from rich.console import Console as Terminal
@@ -112,6 +148,7 @@ class Console:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}", markup=False),
             TimeRemainingColumn(),
             TextColumn("{task.fields[remark]}", markup=False),
         )

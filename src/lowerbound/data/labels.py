@@ -34,7 +34,7 @@ def encode_labels(
     """
     distinct, position = _distinct(values)
     names = [_name(value) for value in distinct]
-    if _minus_one_is_unknown(names):
+    if _minus_one_is_unknown(class_names or names, names):
         _warn_minus_one(int((position == names.index("-1")).sum()), len(position))
         names = ["" if name == "-1" else name for name in names]
     known = sorted({name for name in names if name}, key=_order)
@@ -87,8 +87,9 @@ def _name(value: Any) -> str:
     return "" if text in ("None", "nan", "<NA>", "NaT") else text
 
 
-def _minus_one_is_unknown(names: Sequence[str]) -> bool:
-    return "-1" in names and set(names) != {"-1", "1"}
+def _minus_one_is_unknown(classes: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether -1 is among the names, and not one of the two classes -1 and 1."""
+    return "-1" in names and set(classes) != {"-1", "1"}
 
 
 def _warn_minus_one(count: int, total: int) -> None:

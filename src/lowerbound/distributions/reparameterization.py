@@ -129,6 +129,33 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+class RandomStream:
+    """Torch's random numbers from a seed on, in several parts: each part goes on where the last one
+    ended, and between them the random state is as it was before.
+
+    Args:
+        seed: of the first part.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._state: Tensor | None = None
+        self._devices: list[Tensor] = []
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Context of the next random numbers; see ``seeded``."""
+        with seeded(self._seed):
+            if self._state is not None:
+                torch.set_rng_state(self._state)
+            if self._devices:
+                torch.cuda.set_rng_state_all(self._devices)
+            yield
+            self._state = torch.get_rng_state()
+            if torch.cuda.is_initialized():
+                self._devices = torch.cuda.get_rng_state_all()
+
+
 def draw(
     distribution: Distribution, samples: int, noise: NoiseSource | None = None, level: int = 0
 ) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.passes import collected, in_precision
+from lowerbound.inference.passes import Progress, collected, in_precision
 from lowerbound.models import Classifies, Model, require
 
 ROWS = 1_024  # rows in a batch
@@ -31,8 +31,13 @@ class ClassCalibration:
     nats: float
 
 
-def class_logits(model: Model, dataset: Dataset) -> Tensor:
+def class_logits(model: Model, dataset: Dataset, progress: Progress | None = None) -> Tensor:
     """Logits of q(y | x) before the temperature, (rows, classes), float64.
+
+    Args:
+        model: one with classes.
+        dataset: the rows.
+        progress: called with (rows done, rows) after each batch.
 
     Raises:
         UnsupportedError: the model has no classes; the message names models that have.
@@ -40,27 +45,62 @@ def class_logits(model: Model, dataset: Dataset) -> Tensor:
     model = in_precision(model, dataset.x.dtype)
     classifier = require(model, Classifies, "choose a class")
     (logits,) = collected(
-        model, dataset, ROWS, lambda _, batch: [classifier.class_logits(batch).double()]
+        model,
+        dataset,
+        ROWS,
+        lambda _, batch: [classifier.class_logits(batch).double()],
+        progress=progress,
     )
     return logits
 
 
-def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
-    """q(y | x) of every row, (rows, classes), float64; rows sum to one."""
+def class_probabilities(model: Model, dataset: Dataset, progress: Progress | None = None) -> Tensor:
+    """q(y | x) of every row, (rows, classes), float64; rows sum to one.
+
+    Args:
+        model, dataset, progress: as for ``class_logits``.
+
+    Raises:
+        UnsupportedError: as ``class_logits``.
+    """
     classifier = require(model, Classifies, "choose a class")
-    return torch.softmax(classifier.tempered(class_logits(model, dataset)), -1)
+    return torch.softmax(classifier.tempered(class_logits(model, dataset, progress)), -1)
 
 
 def calibration(probability: Tensor, label: Tensor) -> ClassCalibration:
     """Calibration of probabilities (rows, classes) given the true classes, (rows,)."""
-    confidence, chosen = probability.max(1)
-    right = (chosen == label).double()
-    place = (confidence * BINS).long().clamp_max(BINS - 1)
-    gap = torch.zeros(BINS, dtype=torch.float64)
-    gap.index_add_(0, place, right - confidence.double())
-    true = probability.gather(1, label.unsqueeze(1)).clamp_min(1e-12)
-    error = float(gap.abs().sum() / len(label))
-    return ClassCalibration(error, float(right.mean()), float(-torch.log(true).mean()))
+    tally = CalibrationTally()
+    tally.add(probability, label)
+    return tally.result()
+
+
+class CalibrationTally:
+    """Calibration and accuracy of class probabilities over several parts of the rows.
+
+    Attributes:
+        rows: number of rows so far.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._gap = torch.zeros(BINS, dtype=torch.float64)
+        self._right = self._nats = 0.0
+
+    def add(self, probability: Tensor, label: Tensor) -> None:
+        """Add probabilities (rows, classes) and the true classes, (rows,)."""
+        confidence, chosen = probability.max(1)
+        right = (chosen == label).double()
+        place = (confidence * BINS).long().clamp_max(BINS - 1)
+        self._gap.index_add_(0, place, right - confidence.double())
+        true = probability.gather(1, label.unsqueeze(1)).clamp_min(1e-12)
+        self._right += float(right.sum())
+        self._nats -= float(torch.log(true).sum())
+        self.rows += len(label)
+
+    def result(self) -> ClassCalibration:
+        """The calibration on all rows so far."""
+        error = float(self._gap.abs().sum() / self.rows)
+        return ClassCalibration(error, self._right / self.rows, self._nats / self.rows)
 
 
 def information(probability: Tensor) -> Tensor:

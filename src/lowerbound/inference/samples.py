@@ -6,7 +6,8 @@ includes the noise of the likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.labels import UNKNOWN
-from lowerbound.distributions.reparameterization import seeded
+from lowerbound.distributions.reparameterization import RandomStream, seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.codes import Whitening, codes_of
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
@@ -76,39 +77,105 @@ def sample_prior(
         UnsupportedError: the model has no prior, or a prior without a temperature.
         OptionError: fewer than one sample, or a negative temperature.
     """
-    imagines = require(model, Imagines, "be sampled")
-    if count < 1:
-        raise OptionError(f"the number of samples must be at least 1, not {count}")
-    temperatures = _temperatures(temperature)
-    given = placed(Batch(condition=condition, prompt=prompt), model)
-    parts: list[Samples] = []
-    with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
-        given = _completed(model, given, count)
-        rows = _rows_at_once(imagines, given)
-        for start in range(0, count, rows):
-            part = slice(start, min(start + rows, count))
-            made = _imagined(model, part, given, temperatures, complete)
-            if refined:
-                made = _corrected(model, _refined(model, made, seed, start), seed, start, complete)
-            parts.append(made)
+    given = None if condition is None else condition.__getitem__
+    parts = list(
+        sample_parts(
+            model,
+            count,
+            seed=seed,
+            condition=given,
+            prompt=prompt,
+            temperature=temperature,
+            refined=refined,
+            complete=complete,
+        )
+    )
+    conditions = [part.condition for part in parts if part.condition is not None]
     return Samples(
         torch.cat([part.z for part in parts]),
         torch.cat([part.mean for part in parts]),
         torch.cat([part.x for part in parts]),
-        given.condition,
+        torch.cat(conditions) if conditions else None,
     )
 
 
-def _completed(model: Model, given: Batch, count: int) -> Batch:
-    """The batch with the unknown attributes of its prompts drawn, if the prior completes them."""
+def sample_parts(
+    model: Model,
+    count: int,
+    *,
+    seed: int = 0,
+    condition: Callable[[slice], Tensor] | None = None,
+    prompt: Tensor | None = None,
+    temperature: float | Sequence[float] = 1.0,
+    refined: bool = True,
+    complete: bool = False,
+) -> Iterator[Samples]:
+    """The draws of ``sample_prior``, part by part, so that memory does not depend on their number.
+
+    Args:
+        model, count, seed, prompt, temperature, refined, complete: as for ``sample_prior``.
+        condition: the condition of some rows of a conditional model, (rows, size).
+
+    Raises:
+        UnsupportedError, OptionError: as ``sample_prior``.
+    """
+    require(model, Imagines, "be sampled")
+    if count < 1:
+        raise OptionError(f"the number of samples must be at least 1, not {count}")
+    rows = _Rows(model, count, seed, condition, prompt, _temperatures(temperature), complete)
+    return rows.parts(refined)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows to draw: the arguments of ``sample_parts``."""
+
+    model: Model
+    count: int
+    seed: int
+    condition: Callable[[slice], Tensor] | None
+    prompt: Tensor | None
+    temperatures: tuple[float, ...]
+    complete: bool
+
+    def parts(self, refined: bool) -> Iterator[Samples]:
+        """The draws; each part goes on with the random numbers of the last one."""
+        stream, prompt = RandomStream(self.seed), self.prompt
+        with stream.part(), self._using():
+            prompt = _completed(self.model, prompt, self.count)
+            rows = _rows_at_once(self.model, self._given(prompt, slice(0, 1)))
+        for start in range(0, self.count, rows):
+            part = slice(start, min(start + rows, self.count))
+            given = self._given(prompt, part)
+            with stream.part(), self._using():
+                rest = part.stop - start, self.temperatures, self.complete
+                made = _imagined(self.model, given, *rest)
+                if refined:
+                    made = _refined(self.model, made, self.seed, start)
+                    made = _corrected(self.model, made, self.seed, start, self.complete)
+            yield made
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with evaluation_mode(self.model, gradients=True), torch.no_grad():
+            yield
+
+    def _given(self, prompt: Tensor | None, part: slice) -> Batch:
+        """Conditions and prompts of some rows."""
+        condition = None if self.condition is None else self.condition(part)
+        prompts = None if prompt is None else prompt[part]
+        return placed(Batch(condition=condition, prompt=prompts), self.model)
+
+
+def _completed(model: Model, prompt: Tensor | None, count: int) -> Tensor | None:
+    """The prompts with their unknown attributes drawn, if the prior completes them."""
     found = next((m for m in model.modules() if isinstance(m, AttributeCompletion)), None)
     if found is None:
-        return given
-    prompt = given.prompt
+        return prompt
+    device = next(found.parameters()).device
     if prompt is None:
-        device = next(found.parameters()).device
-        prompt = torch.full((count, len(found.sizes)), UNKNOWN, device=device)
-    return replace(given, prompt=found.complete(prompt))
+        prompt = torch.full((count, len(found.sizes)), UNKNOWN)
+    return found.complete(prompt.to(device))
 
 
 def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
@@ -119,18 +186,17 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
 
 
 def _imagined(
-    model: Model, part: slice, given: Batch, temperatures: tuple[float, ...], complete: bool
+    model: Model, given: Batch, count: int, temperatures: tuple[float, ...], complete: bool
 ) -> Samples:
     """One pass; rows with a condition or a prompt use the batch axis, others the sample axis."""
-    count = part.stop - part.start
     plain = all(temperature == 1.0 for temperature in temperatures)
     samples = 1 if given.tensors else count
     choose = Draw(samples) if plain else Tempered(samples, temperatures)
     imagines = require(model, Imagines, "be sampled")
-    trace = imagines.imagine(given.rows(part), choose)
+    trace = imagines.imagine(given, choose)
     z = model.code(trace).flatten(0, 1)
     mean, x = trace.likelihood.best.flatten(0, 1), _draw(trace.likelihood, complete).flatten(0, 1)
-    return Samples(z.cpu(), mean.cpu(), x.cpu())
+    return Samples(z.cpu(), mean.cpu(), x.cpu(), given.condition)
 
 
 def _draw(emission: Emission, complete: bool) -> Tensor:
@@ -158,10 +224,10 @@ def _corrected(model: Model, made: Samples, seed: int, start: int, complete: boo
         return replace(made, x=model.correction(made.x, complete=complete))
 
 
-def _rows_at_once(model: Imagines, given: Batch) -> int:
+def _rows_at_once(model: Model, first: Batch) -> int:
     """The number of rows that fit into memory, by the size of a first row."""
     with torch.random.fork_rng(devices=[]):
-        row = model.imagine(given.rows(slice(0, 1)))
+        row = require(model, Imagines, "be sampled").imagine(first)
     return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
 
 

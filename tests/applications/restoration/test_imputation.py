@@ -15,8 +15,8 @@ from lowerbound.applications.restoration.imputation import (
     ImputeReport,
     ImputeRequest,
     impute,
-    open_incomplete,
 )
+from lowerbound.applications.restoration.incomplete_parts import open_incomplete
 from lowerbound.data import Schema, load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError, UnsupportedError

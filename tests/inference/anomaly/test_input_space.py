@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist, mahalanobis
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from lowerbound.inference.anomaly import input_space
+from lowerbound.inference.anomaly import input_space, nearest
 from lowerbound.inference.anomaly.input_space import RIDGE, InputSpace
 
 Array = np.ndarray[Any, Any]
@@ -35,10 +35,21 @@ def test_neighbors_are_those_of_scikit_learn(numbers: int, k: int) -> None:
 def test_parts_of_the_table_of_distances_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     known, new = rows(20), rows(20, 50, seed=1)
     whole = InputSpace.of(known).distances(new, 3)["neighbors"]
-    monkeypatch.setattr(input_space, "TABLE_OF_DISTANCES", 7 * len(known))
+    monkeypatch.setattr(nearest, "TABLE", 7 * len(known))
     np.testing.assert_allclose(
         InputSpace.of(known).distances(new, 3)["neighbors"], whole, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("k", [1, 5, 200])
+def test_single_precision_loses_no_digit(k: int) -> None:
+    """With points far out, single precision alone takes a row's copy for a distant point."""
+    far = np.exp(2 * np.random.default_rng(2).normal(size=(200, 1)))
+    known = rows(20) * far
+    new = np.concatenate([known[:40], known[:40] + 1e-6, 50 * known[:40], rows(20, 50, seed=1)])
+    expected = np.sort(cdist(new, known), 1)[:, k - 1]
+    found = nearest.kth_distance(known, new, k)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_mahalanobis_is_that_of_scipy() -> None:

@@ -12,6 +12,7 @@ from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.anomaly import reference as anomaly
 from lowerbound.inference.anomaly.explanation import shares
+from lowerbound.inference.anomaly.nearest import kth_distance
 from lowerbound.inference.anomaly.reference import AMONG_ANOMALIES, OF_PICTURES, Reference
 from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 from lowerbound.inference.anomaly.tails import UpperTail
@@ -215,12 +216,11 @@ def test_rows_that_repeat_ask_for_their_neighbors_once(monkeypatch: pytest.Monke
     once = reference.scores(looks, "latent")
     asked: list[int] = []
 
-    class Counting(anomaly.cKDTree):  # type: ignore[misc]
-        def query(self, rows: np.ndarray, *args: Any, **named: Any) -> Any:  # type: ignore[type-arg]
-            asked.append(len(rows))
-            return super().query(rows, *args, **named)
+    def counting(known: Any, rows: Any, k: int) -> Any:
+        asked.append(len(rows))
+        return kth_distance(known, rows, k)
 
-    monkeypatch.setattr(anomaly, "cKDTree", Counting)
+    monkeypatch.setattr(anomaly, "kth_distance", counting)
     place = np.arange(900) % 300
     np.testing.assert_allclose(reference.scores(looks.rows(place), "latent"), once[place])
     assert max(asked) <= 310  # equal rows may differ in the last bit of their codes

@@ -11,6 +11,7 @@ All inputs and outputs are in the data's own units.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from lowerbound.applications.generation.code_files import (
     columns_of,
     read_codes,
 )
+from lowerbound.applications.generation.rebuilt_rows import RebuiltRows, RebuiltTally
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.conditions import (
     class_condition,
@@ -34,11 +36,15 @@ from lowerbound.applications.io.conditions import (
     one_hot,
 )
 from lowerbound.applications.io.prompts import prompt_of, typed_values
-from lowerbound.applications.io.requested_rows import requested_rows
-from lowerbound.applications.io.row_files import EventFiles, RowFiles, row_files
+from lowerbound.applications.io.requested_rows import (
+    RequestedRows,
+    requested_rows,
+    rows_of_model,
+)
+from lowerbound.applications.io.row_files import EventFiles, row_files
+from lowerbound.applications.io.rows import Drawn, Reconstructed
 from lowerbound.applications.io.sentences import about_complete_rows, about_exact, about_explained
-from lowerbound.applications.io.sizes import check_rows
-from lowerbound.applications.io.sources import open_data
+from lowerbound.applications.io.sizes import check_disk, check_rows
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.form import TableForm
@@ -50,9 +56,9 @@ from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.histories import sample_histories
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
+from lowerbound.inference.reconstruction import reconstruct as predict
 from lowerbound.inference.refinement import reconstruct_refined
-from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.inference.samples import Samples, decode_codes, sample_parts
 from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
 from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
@@ -166,18 +172,21 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     """
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
-    check_rows(fitted, request.number, f"-n {request.number}")
     path = Path(request.output)
     files = row_files(fitted.schema)
     files = files.within_range() if request.within_range else files
     files.check(path)
+    if files.in_parts(path):
+        check_disk(path, request.number, fitted.schema, f"-n {request.number}")
+    else:
+        check_rows(fitted, request.number, f"-n {request.number}")
     if isinstance(files, EventFiles):
         return _sampled_histories(request, reporter, fitted, files)
     if request.given and gives_columns(fitted):
         return _sampled_with_columns(request, reporter, fitted)
-    label = _row_labels(fitted, request.label, request.number)
-    condition = class_condition(fitted, label)
+    label = _row_labels(fitted, request.label)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
+    tally = _DrawnTally(request, reporter, fitted, label)
     with prior_settings(
         fitted.model,
         guidance=request.guidance,
@@ -185,21 +194,50 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         top_k=request.top_k,
         top_p=request.top_p,
     ):
-        made = sample_prior(
+        made = sample_parts(
             fitted.model,
             request.number,
             seed=request.seed,
-            condition=condition,
+            condition=_condition_of(fitted, label),
             prompt=prompt,
             temperature=request.temperature or 1.0,
             refined=not request.mean,
             complete=request.complete,
         )
-    x = made.mean if request.mean else made.x
-    if not (request.complete or x.isnan().any()) and (note := about_complete_rows(fitted)):
+        names = files.write_parts(path, tally.written(made), rounded=not request.mean)
+    if not (request.complete or tally.missing) and (note := about_complete_rows(fitted)):
         reporter.say(note)
-    report = _written("samples", files, path, fitted, x, label, mean=request.mean)
-    return replace(report, corrected=fitted.model.correction is not None and not request.mean)
+    refined = fitted.model.refiner is not None and not request.mean
+    corrected = fitted.model.correction is not None and not request.mean
+    return RowsReport("samples", tally.rows, request.mean, refined, corrected, **written(names))
+
+
+@dataclass(eq=False)
+class _DrawnTally:
+    """Rows on their way to a file, counted.
+
+    Attributes:
+        label: the class of some rows.
+        rows: rows so far.
+        missing: whether a cell of these is missing.
+    """
+
+    request: SampleRequest
+    reporter: Reporter
+    fitted: Fitted
+    label: RowLabels
+    rows: int = 0
+    missing: bool = False
+
+    def written(self, parts: Iterable[Samples]) -> Iterator[Drawn]:
+        """The rows to write of each part."""
+        for part in parts:
+            x = part.mean if self.request.mean else part.x
+            label = self.label(slice(self.rows, self.rows + len(x)))
+            self.rows += len(x)
+            self.missing |= bool(x.isnan().any())
+            yield Drawn(x, _class_column(self.fitted, label))
+            self.reporter.advance("sampling", self.rows, self.request.number)
 
 
 def _sampled_histories(
@@ -216,7 +254,7 @@ def _sampled_histories(
         temperature=request.temperature or 1.0,
         progress=partial(reporter.advance, "sampling"),
     )
-    paths = files.write_parts(Path(request.output), drawn)
+    paths = files.write_parts(Path(request.output), map(Drawn, drawn), rounded=True)
     return RowsReport("histories", request.number, False, False, **written(paths))
 
 
@@ -244,32 +282,40 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
     return RowsReport("samples", done, False, False, corrected, **written((str(path),)))
 
 
-def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
+RowLabels = Callable[[slice], Tensor | None]
+"""The class of some rows, (rows,); None: they have none."""
+
+
+def _row_labels(fitted: Fitted, label: str) -> RowLabels:
     """The class of each row: the requested one; by default a conditional model cycles."""
+    classes = len(fitted.schema.class_names)
     if label:
-        return label_indices(fitted, [label]).expand(number)
+        index = label_indices(fitted, [label])
+        return lambda rows: index.expand(rows.stop - rows.start)
     if not fitted.options.model.conditional:
+        return lambda rows: None
+    return lambda rows: torch.arange(rows.start, rows.stop) % classes
+
+
+def _condition_of(fitted: Fitted, label: RowLabels) -> Callable[[slice], Tensor] | None:
+    """The condition of some rows to be sampled; None: the model has none."""
+    if class_condition(fitted, label(slice(0, 1))) is None:
         return None
-    return torch.arange(number) % len(fitted.schema.class_names)
+
+    def condition(rows: slice) -> Tensor:
+        found = class_condition(fitted, label(rows))
+        assert found is not None
+        return found
+
+    return condition
 
 
-def _written(
-    what: str,
-    files: RowFiles,
-    path: Path,
-    fitted: Fitted,
-    x: Tensor,
-    label: Tensor | None,
-    *,
-    mean: bool,
-) -> RowsReport:
-    schema = fitted.schema
-    extra = {}
-    if label is not None:
-        extra[schema.label_column or "label"] = [schema.class_names[i] for i in label.tolist()]
-    names = files.write(path, x, rounded=not mean, extra=extra)
-    refined = fitted.model.refiner is not None and not mean
-    return RowsReport(what, len(x), mean, refined, **written(names))
+def _class_column(fitted: Fitted, label: Tensor | None) -> dict[str, list[str]]:
+    """The column with the class of each row; none without classes."""
+    if label is None:
+        return {}
+    names = fitted.schema.class_names
+    return {fitted.schema.label_column or "label": [names[index] for index in label.tolist()]}
 
 
 # encode -------------------------------------------------------------------------------------------
@@ -377,7 +423,10 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         fitted.model, z, seed=request.seed, condition=condition, refined=request.draw
     )
     x = made.x if request.draw else made.mean
-    return _written("decoded rows", files, path, fitted, x, label, mean=not request.draw)
+    extra = _class_column(fitted, label)
+    names = files.write(path, x, rounded=request.draw, extra=extra)
+    refined = fitted.model.refiner is not None and request.draw
+    return RowsReport("decoded rows", len(x), not request.draw, refined, **written(names))
 
 
 def _labels_of(fitted: Fitted, codes: CodeTable, label: str) -> Tensor | None:
@@ -467,75 +516,56 @@ def reconstruct(
     whole = writer.rebuild(fitted.model, request.data, path, request.on_error)
     if whole is not None:
         return ReconstructReport(whole.items, False, whole.kept, None, **written(whole.files))
-    dataset = open_data(request.data, fitted, on_error=request.on_error)
-    if refined:
-        made = _refined_guess(fitted.model, dataset, request, reporter)
-    else:
-        made = best_guess(fitted.model, dataset, reporter)
+    tally = RebuiltTally()
+    parts = _rebuilt(request, reporter, fitted, tally, refined)
+    files = writer.write_reconstructions(path, parts)
+    exact = tally.exact if fitted.schema.data_kind.symbolic else None
+    found = tally.explained, tally.relative_std, exact
+    return ReconstructReport(tally.rows, refined, *found, **written(files))
+
+
+def _rebuilt(
+    request: ReconstructRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    tally: RebuiltTally,
+    refined: bool,
+) -> Iterator[Reconstructed]:
+    """The reconstruction of the rows, chunk by chunk, which ``tally`` adds up."""
     if request.uncertainty:
         reporter.say(f"uncertainty from {request.draws} codes of each row")
-        answer = predict(fitted.model, dataset, samples=request.draws, seed=request.seed)
-        made = replace(made, std=answer.deviation)
-    files = writer.write_reconstruction(path, made.x, made.mean, made.std, dataset.ids)
-    exact = made.exact if fitted.schema.data_kind.symbolic else None
-    found = made.explained, made.relative_std, exact
-    return ReconstructReport(len(dataset), refined, *found, **written(files))
+    for part in rows_of_model(request.data, fitted, request.on_error):
+        made = _best_guess(fitted.model, part, request, reporter, refined)
+        if request.uncertainty:
+            answer = predict(fitted.model, part.rows, samples=request.draws, seed=request.seed)
+            made = replace(made, std=answer.deviation)
+        tally.add(made)
+        yield Reconstructed(made.x, made.mean, made.std, part.rows.ids)
 
 
-@dataclass(frozen=True, eq=False)
-class ReconstructedRows:
-    """Rows and their reconstruction in model units, (rows, *event) each.
+def _best_guess(
+    model: Model,
+    part: RequestedRows,
+    request: ReconstructRequest,
+    reporter: Reporter,
+    refined: bool,
+) -> RebuiltRows:
+    """Encode each row to its mean code and decode it; ``refined``: a draw of the refiner given the
+    decoder's mean."""
+    cells, task = part.rows.comparable.cpu(), "refining" if refined else "reconstructing"
 
-    Attributes:
-        x: input rows.
-        mean: decoder mean at the mean code, or a refined draw given it.
-        cells: observed cells for which a distance is defined, (rows | 1, *event).
-        std: standard deviation of x' given x; None if not requested.
-    """
+    def advance(done: int, rows: int) -> None:
+        reporter.advance(task, *part.place(done, rows))
 
-    x: Tensor
-    mean: Tensor
-    cells: Tensor
-    std: Tensor | None = None
-
-    @property
-    def explained(self) -> float:
-        """1 - squared error / squared distance from the mean row, over ``cells``."""
-        error = torch.where(self.cells, (self.x - self.mean).double(), 0.0).square().sum()
-        return float(1 - error / squared_distance(self.x, self.cells))
-
-    @property
-    def exact(self) -> float:
-        """Share of the rows that are reconstructed without an error."""
-        return float((self.x == self.mean).flatten(1).all(1).double().mean())
-
-    @property
-    def relative_std(self) -> float | None:
-        """Mean standard deviation, relative to that of the values around their mean row."""
-        if self.std is None:
-            return None
-        count = self.cells.expand(self.x.shape).sum()
-        mean = torch.where(self.cells, self.std.double(), 0.0).sum() / count
-        return float(mean / (squared_distance(self.x, self.cells) / count).sqrt())
-
-
-def _refined_guess(
-    model: Model, dataset: Dataset, request: ReconstructRequest, reporter: Reporter
-) -> ReconstructedRows:
-    """A draw of the refiner given the decoder's mean at each row's mean code."""
-    with prior_settings(model, steps=request.steps):
-        advance = partial(reporter.advance, "refining")
-        found = reconstruct_refined(model, dataset, seed=request.seed, progress=advance)
-    return ReconstructedRows(found.x, found.drawn, dataset.comparable.cpu())
-
-
-def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> ReconstructedRows:
-    """Encode each row to its mean code and decode it."""
+    if refined:
+        with prior_settings(model, steps=request.steps):
+            found = reconstruct_refined(model, part.rows, seed=request.seed, progress=advance)
+        return RebuiltRows(found.x, found.drawn, cells)
     x, mean = collected(
         model,
-        dataset,
+        part.rows,
         ROWS_AT_ONCE,
         lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.best[0]),
-        progress=partial(reporter.advance, "reconstructing"),
+        progress=advance,
     )
-    return ReconstructedRows(x, mean, dataset.comparable.cpu())
+    return RebuiltRows(x, mean, cells)

@@ -19,7 +19,7 @@ from lowerbound.data import Dataset
 from lowerbound.data.columns.notation import POINT
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 
 Columns = Mapping[str, Any]
 
@@ -98,6 +98,8 @@ class _Json(Columnar):
 
 
 class _Parquet(Columnar):
+    """A column has the type that holds all of its chunks, as if they had been written at once."""
+
     def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
         super().__init__(place, form, rounded)
         self._writer: Any = None
@@ -107,16 +109,64 @@ class _Parquet(Columnar):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        frame = pd.DataFrame(dict(columns))
+        table = pa.Table.from_pandas(pd.DataFrame(dict(columns)), preserve_index=False)
         if self._writer is None:
-            schema = pa.Schema.from_pandas(frame, preserve_index=False)
-            self._writer = pq.ParquetWriter(self.place, schema)
-        table = pa.Table.from_pandas(frame, self._writer.schema, preserve_index=False)
+            self._writer = pq.ParquetWriter(self.place, table.schema)
+        elif not table.schema.equals(self._writer.schema, check_metadata=True):
+            wider = widest(self._writer.schema, table.schema)
+            if not wider.equals(self._writer.schema, check_metadata=True):
+                self._write_again(wider)
+            table = table.cast(self._writer.schema)
         self._writer.write_table(table)
+
+    def _write_again(self, schema: Any) -> None:
+        """Write the rows so far again with wider columns, part by part, and go on behind them."""
+        import pyarrow.parquet as pq
+
+        self._writer.close()
+        made = self.place.with_name(f"{self.place.name}.wider")
+        try:
+            self._writer = pq.ParquetWriter(made, schema)
+            with pq.ParquetFile(self.place, pre_buffer=False) as written:
+                for group in range(written.num_row_groups):
+                    self._writer.write_table(written.read_row_group(group).cast(schema))
+            made.replace(self.place)  # the writer's handle follows the file
+        finally:
+            made.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def widest(one: Any, other: Any) -> Any:
+    """The Arrow schema whose columns hold those of both, with the wider types of pandas.
+
+    Raises:
+        DataError: a column is numbers in one and text in the other, for example.
+    """
+    import pyarrow as pa
+
+    try:
+        wider = pa.unify_schemas([one, other], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"a column has values of several types, which Parquet cannot hold ({error}): write a "
+            ".csv file"
+        ) from error
+    return wider.with_metadata(_wider_types(wider, one, other))
+
+
+def _wider_types(wider: Any, one: Any, other: Any) -> dict[bytes, bytes]:
+    """What a file says of the types of pandas: of each column those of the schema that holds both,
+    and of two alike, the one that can be missing, such as Int64."""
+    said = [json.loads(schema.metadata[b"pandas"]) for schema in (one, other)]
+    columns = []
+    for place, (before, after) in enumerate(zip(*(s["columns"] for s in said), strict=True)):
+        kept = wider.field(place).type == one.field(place).type
+        nullable = after["numpy_type"][:1].isupper() or after["numpy_type"] == "boolean"
+        columns.append(after if nullable or not kept else before)
+    return {b"pandas": json.dumps({**said[0], "columns": columns}).encode()}
 
 
 class _Npz(Columnar):
@@ -158,9 +208,10 @@ def check_suffix(path: Path) -> None:
         raise OptionError(f"{path}: scores are written as {', '.join(others)} or {last}")
 
 
-def numbered(dataset: Dataset) -> dict[str, Any]:
-    """The columns that identify a row: its number and, for rows from files, its name."""
-    rows: dict[str, Any] = {"row": np.arange(len(dataset))}
+def numbered(dataset: Dataset, first: int = 0) -> dict[str, Any]:
+    """The columns that identify a row: its number, from that of the first row on, and, for rows
+    from files, its name."""
+    rows: dict[str, Any] = {"row": np.arange(first, first + len(dataset))}
     return rows if dataset.ids is None else {**rows, "name": list(dataset.ids)}
 
 

@@ -19,7 +19,14 @@ from lowerbound.applications.io.drawings.animations import (
 from lowerbound.applications.io.drawings.grids import eight_bit, grid, sheet, write_picture
 from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
 from lowerbound.applications.io.files import fill_folder, replacing
-from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles
+from lowerbound.applications.io.rows import (
+    NPZ,
+    ROW_FILES,
+    Files,
+    Reconstructed,
+    Restored,
+    RowFiles,
+)
 from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError
@@ -44,17 +51,16 @@ class PictureFiles(RowFiles):
         pictures = eight_bit(x)
         return _with_sheet(path, sheet(list(pictures[:ON_A_SHEET])), pictures)
 
-    def _write_reconstruction(
-        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
-    ) -> Files:
+    def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
         """One sheet: input, reconstruction, and uncertainty with its largest value white."""
-        parts = [x[:RECONSTRUCTED], mean[:RECONSTRUCTED]]
-        if std is not None:
-            parts.append(std[:RECONSTRUCTED] / std[:RECONSTRUCTED].max())
-        shown = [eight_bit(part) for part in parts]
+        shares = [part.x[:RECONSTRUCTED], part.mean[:RECONSTRUCTED]]
+        if part.std is not None:
+            shares.append(part.std[:RECONSTRUCTED] / part.std[:RECONSTRUCTED].max())
+        shown = [eight_bit(values) for values in shares]
         in_turn = [picture for together in zip(*shown, strict=True) for picture in together]
         groups = min(4, math.ceil(math.sqrt(len(shown[0]))))
-        return _with_sheet(path, sheet(in_turn, across=groups * len(parts)), eight_bit(mean))
+        across = groups * len(shares)
+        return _with_sheet(path, sheet(in_turn, across=across), eight_bit(part.mean))
 
     def check_strip(self, path: Path) -> None:
         if path.suffix.lower() not in (*self.suffixes, *ANIMATIONS):

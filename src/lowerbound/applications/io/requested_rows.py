@@ -35,6 +35,8 @@ class RequestedRows:
         total: number of all rows; an estimate if it is unknown before the end.
         apart: values of the requested column, a pandas series; None if none is requested.
         windows: windows of a series; None for other rows.
+        cells: the rows as a pandas frame, and ``text`` as the file writes them; None if they are
+            not requested, and ``text`` also if the table is not a file of text.
     """
 
     rows: Dataset
@@ -43,10 +45,16 @@ class RequestedRows:
     total: int = 0
     apart: Any = None
     windows: Windows | None = None
+    cells: Any = None
+    text: Any = None
 
     def of_points(self, scores: Array, reduce: Reduction) -> Array:
         """Scores of points from scores of windows; scores of rows are unchanged."""
         return scores if self.windows is None else self.windows.points(scores, self.points, reduce)
+
+    def place(self, done: int, of: int) -> tuple[int, int]:
+        """(rows done, all rows) when ``done`` of the ``of`` parts of this chunk are done."""
+        return self.first + done * self.points // max(of, 1), self.total
 
     @property
     def names(self) -> Array:
@@ -70,6 +78,8 @@ def requested_rows(
     column: str = "",
     windows: Windows | None = None,
     on_error: OnError = "raise",
+    cells: bool = False,
+    copies: int = 1,
 ) -> Iterator[RequestedRows]:
     """The rows of ``source`` in order, at least one chunk.
 
@@ -82,13 +92,14 @@ def requested_rows(
         column: a column of a table that is separated from the rows; "": none.
         windows: windows of a table whose rows are points in time; None: the windows of the fit.
         on_error: what to do with pictures that cannot be read.
+        cells: whether chunks of a table also have the cells as given.
+        copies: of the cells that are in memory at once, which makes the chunks shorter.
 
     Raises:
         DataError: the data is of another kind than the model's, or has no such column.
         OptionError: a column or windows are requested, and the data is not a table.
     """
-    kind = fitted.schema.data_kind
-    if not is_table(source) or kind.grouped or kind.symbolic:
+    if not _of_columns(source, fitted):
         if column or windows is not None:
             raise OptionError(f"{source} is not a table, so it has neither columns nor windows")
         rows = open_data(source, fitted, on_error=on_error)
@@ -106,11 +117,38 @@ def requested_rows(
         yield RequestedRows(rows, len(frame), 0, len(frame), apart, windows)
         return
     notes: set[str] = set()
-    for chunk in read_chunks(source, fitted.schema):
+    for chunk in read_chunks(source, fitted.schema, copies=copies, texts=cells):
         with _placed(source, chunk.first, notes):
             frame, apart = _apart(chunk.frame, column, source)
             rows = _opened(frame, fitted)
-        yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart)
+        given = (frame, chunk.text) if cells else (None, None)
+        yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart, None, *given)
+
+
+def _of_columns(source: str, fitted: Fitted) -> bool:
+    """Whether ``source`` is a table whose rows are rows of the model, or points in time."""
+    kind = fitted.schema.data_kind
+    return is_table(source) and not (kind.grouped or kind.symbolic)
+
+
+def in_chunks(source: str, fitted: Fitted) -> bool:
+    """Whether ``requested_rows`` reads ``source`` in chunks, each row for itself."""
+    return _of_columns(source, fitted) and fitted.schema.windows is None
+
+
+def rows_of_model(
+    source: str, fitted: Fitted, on_error: OnError = "raise"
+) -> Iterator[RequestedRows]:
+    """As ``requested_rows``, but a series is the windows of the fit, which are rows of their own.
+
+    Raises:
+        DataError: as ``requested_rows``.
+    """
+    if in_chunks(source, fitted):
+        yield from requested_rows(source, fitted, on_error=on_error)
+        return
+    rows = open_data(source, fitted, on_error=on_error)
+    yield RequestedRows(rows, len(rows), total=len(rows))
 
 
 def _opened(frame: Any, fitted: Fitted) -> Dataset:

@@ -6,12 +6,13 @@ A kind of data with file formats other than arrays has a module here, which regi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lowerbound.applications.io.columnar_files import columnar
@@ -30,6 +31,51 @@ from lowerbound.registry import Registry
 
 Files = tuple[str, ...]
 NPZ = ".npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Some rows to write.
+
+    Attributes:
+        x: (rows, *event) in model units.
+        extra: further columns or arrays, one value per row.
+    """
+
+    x: Tensor
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """Some rows and their reconstruction, (rows, *event) each in model units.
+
+    Attributes:
+        x: input rows.
+        mean: mean of the reconstruction.
+        std: its standard deviation; None: unknown.
+        ids: a name of each row.
+    """
+
+    x: Tensor
+    mean: Tensor
+    std: Tensor | None = None
+    ids: Files | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Some rows with their missing cells filled.
+
+    Attributes:
+        rows: given rows.
+        answers: completed rows in the data's own units.
+        draws: draws of completed rows, (draws, rows, ...), or None.
+    """
+
+    rows: Incomplete
+    answers: Array
+    draws: Array | None = None
 
 
 class RebuiltItems(NamedTuple):
@@ -104,28 +150,36 @@ class RowFiles:
         """Write rows for suffixes other than .npz."""
         raise OptionError(f"{path}: {self.written}")
 
-    def write_reconstruction(
-        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
-    ) -> Files:
-        """Write rows beside their reconstructions, (rows, *event) each in model units.
+    def in_parts(self, path: Path) -> bool:
+        """Whether parts of rows are written to ``path`` one by one, with only one in memory."""
+        return False
+
+    def write_parts(self, path: Path, parts: Iterable[Drawn], *, rounded: bool) -> Files:
+        """As ``write``, of rows that are made part by part; where ``in_parts`` is False, all parts
+        are in memory before they are written."""
+        made = list(parts)
+        extra = {name: [v for part in made for v in part.extra[name]] for name in made[0].extra}
+        return self.write(path, torch.cat([part.x for part in made]), rounded=rounded, extra=extra)
+
+    def write_reconstructions(self, path: Path, parts: Iterable[Reconstructed]) -> Files:
+        """Write rows beside their reconstructions, part by part.
 
         Args:
             path: output with one of ``suffixes``.
-            x: input rows.
-            mean: mean of the reconstruction.
-            std: its standard deviation; None: unknown.
-            ids: a name of each row.
+            parts: the rows; one part, unless they are those of a table.
         """
         if path.suffix.lower() != NPZ:
-            return self._write_reconstruction(path, x, mean, std, ids)
-        arrays = {"x": x, "reconstruction": mean}
-        decoded = {name: self.schema.decode(rows, rounded=False) for name, rows in arrays.items()}
-        return write_columns(path, decoded | self._deviation(mean, std))
+            (part,) = parts
+            return self._write_reconstruction(path, part)
+        with columnar(path) as file:
+            for part in parts:
+                arrays = {"x": part.x, "reconstruction": part.mean}
+                decoded = {name: self.schema.decode(x, rounded=False) for name, x in arrays.items()}
+                file.add(decoded | self._deviation(part.mean, part.std))
+        return (str(path),)
 
-    def _write_reconstruction(
-        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
-    ) -> Files:
-        return self._write(path, mean, rounded=False, extra={})
+    def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
+        return self._write(path, part.mean, rounded=False, extra={})
 
     def _deviation(self, mean: Tensor, std: Tensor | None) -> dict[str, Array]:
         """``std`` in the data's own units; empty if it is unknown or values are not numbers."""
@@ -202,22 +256,19 @@ class RowFiles:
         """Suffixes of files that ``write_filled`` writes."""
         return (NPZ,)
 
-    def write_filled(
-        self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
-    ) -> Files:
-        """Write the completed rows, and each draw of them.
+    def write_filled(self, path: Path, parts: Iterable[Filled], exact: bool) -> Files:
+        """Write the completed rows, and each draw of them, part by part.
 
         Args:
             path: output with one of ``filled_suffixes``.
-            rows: given rows.
-            answers: completed rows in the data's own units.
-            draws: draws of completed rows, (draws, rows, ...), or None.
+            parts: the rows; one part, unless they are those of a table.
             exact: whether the answers are values that the data can have.
         """
-        drawn = [self._filled(path, rows, draw, True) for draw in (() if draws is None else draws)]
-        answer = self._filled(path, rows, answers, exact)
+        (part,) = parts
+        drawn = [self._filled(path, part.rows, draw, True) for draw in _each(part.draws)]
+        answer = self._filled(path, part.rows, part.answers, exact)
         last = "filled" if exact else "mean"
-        return self._restored(path, Restored(rows, answer, drawn, ("given", last)))
+        return self._restored(path, Restored(part.rows, answer, drawn, ("given", last)))
 
     def _filled(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Any:
         return rows.filled(answers, exact)
@@ -272,6 +323,10 @@ class RowFiles:
     def _write_restored(self, path: Path, rows: Restored) -> Files:
         """Write restored rows for suffixes other than .npz."""
         raise OptionError(f"{path}: restored rows of this kind are written as {NPZ}")
+
+
+def _each(draws: Array | None) -> Sequence[Array]:
+    return () if draws is None else list(draws)
 
 
 ROW_FILES = Registry[type[RowFiles]]("kind of data")

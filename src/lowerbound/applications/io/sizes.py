@@ -1,6 +1,9 @@
-"""The memory of rows that a user asks for, checked before they are made."""
+"""The memory and the disk of rows that a user asks for, checked before they are made."""
 
 from __future__ import annotations
+
+import shutil
+from pathlib import Path
 
 from lowerbound import untrusted
 from lowerbound.data import Schema
@@ -24,3 +27,26 @@ def check_rows(fitted: Fitted, rows: int, asked: str, schema: Schema | None = No
     """
     numbers = (schema or fitted.schema).dimension + (fitted.options.model.latent_dim or 0)
     untrusted.check_memory(BYTES_OF_NUMBER * numbers * rows, asked, OptionError)
+
+
+def check_disk(path: Path, rows: int, schema: Schema, asked: str) -> None:
+    """Check that rows of a table, which are written part by part, fit on the disk.
+
+    Args:
+        path: the file to write; its folder, or the nearest one above it, need exist.
+        rows: their number.
+        schema: of a row.
+        asked: the option that asks for them, as the message names it.
+
+    Raises:
+        OptionError: they do not fit even if a cell takes one byte.
+    """
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free, needed = shutil.disk_usage(folder).free, rows * max(1, len(schema.columns))
+    if needed > free:
+        raise OptionError(
+            f"{asked} takes at least {needed / 1e9:,.0f} GB of disk, and {folder} has "
+            f"{free / 1e9:,.0f} GB free: ask for fewer rows, or choose another place"
+        )

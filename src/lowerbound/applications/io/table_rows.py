@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.columnar_files import Columnar, columnar
 from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.files import replacing
-from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles, write_columns
+from lowerbound.applications.io.rows import (
+    NPZ,
+    ROW_FILES,
+    Drawn,
+    Files,
+    Filled,
+    Reconstructed,
+    Restored,
+    RowFiles,
+    write_columns,
+)
 from lowerbound.data import history_frame, load, to_frame
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
@@ -23,7 +34,7 @@ from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.synthetic.form import TableForm
-from lowerbound.data.tables.completion import IncompleteColumns, with_given_text
+from lowerbound.data.tables.completion import GivenText, IncompleteColumns
 from lowerbound.data.tables.files import is_table, read_frame, read_text
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.data.tables.text_form import TextForm
@@ -31,11 +42,11 @@ from lowerbound.data.tokens.kind import TokenForm
 from lowerbound.durable import write_text
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 
-CSV = ".csv"
+CSV, PARQUET = ".csv", ".parquet"
 LINES = (".txt", ".smi")
 PNG = ".png"
 DRAWN_COLUMNS, MOST_DRAWN = 5, 200  # of a picture of molecules
-TABLES = (".csv", ".parquet", NPZ)
+TABLES = (CSV, PARQUET, NPZ)
 
 
 @ROW_FILES.register("table")
@@ -65,30 +76,49 @@ class ColumnFiles(RowFiles):
         frame = self.frame(x, rounded)
         return {name: frame[name] for name in frame.columns}
 
+    def in_parts(self, path: Path) -> bool:
+        return path.suffix.lower() in (CSV, PARQUET)
+
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
-        frame = self.frame(x, rounded)
-        if rounded and path.suffix.lower() == CSV:
-            # pandas reads whole numbers beside empty cells as floats
-            gaps = [column.name for column in self.schema.columns if column.missing_share]
-            frame = frame.assign(**TableForm.of(self.schema).spelled(frame)[gaps])
-        return self._table(path, {**{name: frame[name] for name in frame}, **extra}, rounded)
+        return self.write_parts(path, [Drawn(x, extra)], rounded=rounded)
+
+    def write_parts(self, path: Path, parts: Iterable[Drawn], *, rounded: bool) -> Files:
+        if not self.in_parts(path):
+            return super().write_parts(path, parts, rounded=rounded)
+        # pandas reads whole numbers beside empty cells as floats
+        gaps = [column.name for column in self.schema.columns if column.missing_share]
+        form = TableForm.of(self.schema)
+        with columnar(path, TextForm.of(self.schema), rounded=rounded) as file:
+            for part in parts:
+                frame = self.frame(part.x, rounded)
+                if rounded and path.suffix.lower() == CSV:
+                    frame = frame.assign(**form.spelled(frame)[gaps])
+                file.add({**{name: frame[name] for name in frame}, **part.extra})
+        return (str(path),)
 
     def _table(self, path: Path, named: Mapping[str, Any], rounded: bool) -> Files:
         """Write columns; a .csv file is written as that of the fitted table was."""
         return write_columns(path, named, TextForm.of(self.schema), rounded=rounded)
 
-    def _write_reconstruction(
-        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
-    ) -> Files:
-        named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
-        named |= self.columns(mean, rounded=False)
-        for deviation in self._deviation(mean, std).values():
+    def write_reconstructions(self, path: Path, parts: Iterable[Reconstructed]) -> Files:
+        if not self.in_parts(path):
+            return super().write_reconstructions(path, parts)
+        with columnar(path, TextForm.of(self.schema)) as file:
+            for part in parts:
+                file.add(self._reconstruction(part))
+        return (str(path),)
+
+    def _reconstruction(self, part: Reconstructed) -> dict[str, Any]:
+        """The columns of reconstructed rows, and of their standard deviation."""
+        named: dict[str, Any] = {} if part.ids is None else {"id": list(part.ids)}
+        named |= self.columns(part.mean, rounded=False)
+        for deviation in self._deviation(part.mean, part.std).values():
             named |= {
                 f"{column.name}_std": deviation[:, i]
                 for i, column in enumerate(self.schema.columns)
                 if column.rules.has_deviation
             }
-        return self._table(path, named, False)
+        return named
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
         if path.suffix.lower() == NPZ:
@@ -121,12 +151,24 @@ class ColumnFiles(RowFiles):
     def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
         return TABLES[:-1] if hasattr(rows.given, "columns") else (NPZ,)
 
-    def _filled(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Any:
-        frame = rows.filled(answers, exact)
-        text = getattr(rows, "text", None)
-        if text is None or path.suffix.lower() != ".csv":
-            return frame
-        return with_given_text(frame, text, rows.schema, rows.hidden)
+    def write_filled(self, path: Path, parts: Iterable[Filled], exact: bool) -> Files:
+        if not self.in_parts(path):
+            return super().write_filled(path, parts, exact)
+        form, given, places = TextForm.of(self.schema), GivenText(), [path]
+        with ExitStack() as stack:
+            files: list[Columnar] = []
+            for part in parts:
+                answers = [part.answers, *(() if part.draws is None else part.draws)]
+                if not files:
+                    places += [numbered_path(path, number) for number in range(1, len(answers))]
+                    opened = (columnar(place, form, rounded=True) for place in places)
+                    files = [stack.enter_context(file) for file in opened]
+                for number, (file, answer) in enumerate(zip(files, answers, strict=True)):
+                    frame = part.rows.filled(answer, exact or number > 0)
+                    if path.suffix.lower() == CSV:
+                        frame = given.kept(frame, part.rows)
+                    file.add({name: frame[name] for name in frame.columns})
+        return tuple(map(str, places))
 
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
         if not is_table(source):
@@ -140,12 +182,17 @@ class ColumnFiles(RowFiles):
         files: Files = ()
         columns = [column.name for column in self.schema.columns]
         for number, answer in enumerate([rows.answer, *rows.drawn]):
-            place = path.with_stem(f"{path.stem}-{number}") if number else path
+            place = numbered_path(path, number) if number else path
             if not hasattr(answer, "columns"):
                 files += self._table(place, dict(zip(columns, answer.T, strict=True)), True)
             else:
                 files += self._table(place, {name: answer[name] for name in answer.columns}, True)
         return files
+
+
+def numbered_path(path: Path, number: int) -> Path:
+    """The path of a draw, beside that of the answers."""
+    return path.with_stem(f"{path.stem}-{number}")
 
 
 class ColumnFilesWithinRange(ColumnFiles):
@@ -165,18 +212,21 @@ class EventFiles(RowFiles):
     suffixes = (".csv", ".parquet")
     written = "events are written as .csv or .parquet"
 
-    def write_parts(self, path: Path, parts: Iterable[Tensor]) -> Files:
+    def in_parts(self, path: Path) -> bool:
+        return True
+
+    def write_parts(self, path: Path, parts: Iterable[Drawn], *, rounded: bool) -> Files:
         """Write histories, (rows, events, features) in each part, one part after another."""
         first = 0
         with columnar(path, TextForm.of(self.schema)) as file:
-            for x in parts:
-                frame = history_frame(self.schema, x, first=first)
+            for part in parts:
+                frame = history_frame(self.schema, part.x, first=first)
                 file.add({name: frame[name] for name in frame.columns})
-                first += len(x)
+                first += len(part.x)
         return (str(path),)
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
-        return self.write_parts(path, [x])
+        return self.write_parts(path, [Drawn(x)], rounded=rounded)
 
 
 @ROW_FILES.register("compositions")
@@ -190,10 +240,8 @@ class CompositionFiles(RowFiles):
         name = self.schema.details["column"] or "formula"
         return write_columns(path, {name: self.schema.decode(x, rounded=True), **extra})
 
-    def _write_reconstruction(
-        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
-    ) -> Files:
-        named = {"formula": x, "reconstruction": mean}
+    def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
+        named = {"formula": part.x, "reconstruction": part.mean}
         return write_columns(path, {name: self.schema.decode(v) for name, v in named.items()})
 
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
@@ -231,14 +279,12 @@ class TokenFiles(RowFiles):
         write_text(path, "".join(f"{text}\n" for text in texts))
         return (str(path),)
 
-    def _write_reconstruction(
-        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
-    ) -> Files:
+    def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
         if path.suffix.lower() in (*LINES, PNG):
-            return self._write(path, mean, True, {})
-        named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
-        named |= {self.column: self.schema.decode(x)}
-        return write_columns(path, {**named, "reconstruction": self.schema.decode(mean)})
+            return self._write(path, part.mean, True, {})
+        named: dict[str, Any] = {} if part.ids is None else {"id": list(part.ids)}
+        named |= {self.column: self.schema.decode(part.x)}
+        return write_columns(path, {**named, "reconstruction": self.schema.decode(part.mean)})
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
         if path.suffix.lower() in LINES:

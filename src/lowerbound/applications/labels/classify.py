@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,18 @@ from torch import Tensor
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
-from lowerbound.applications.io.sources import open_unconditioned
+from lowerbound.applications.io.requested_rows import RequestedRows, rows_of_model
 from lowerbound.config import option
-from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.classes import (
     BINS,
+    CalibrationTally,
     ClassCalibration,
-    calibration,
     class_probabilities,
     information,
 )
+from lowerbound.models import Classifies, require
 
 UNSURE = ""  # the class of a row whose probabilities are too low
 
@@ -120,25 +122,65 @@ def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> Cl
         raise OptionError("--abstain takes a probability, 0 to 1, and --suggest a number from 0 up")
     if request.output:
         check_suffix(Path(request.output))
-    dataset = open_unconditioned(request.data, fitted, request.on_error)
-    probability = class_probabilities(fitted.model, dataset)
-    chosen = _named(probability, fitted.schema.class_names, request.abstain)
-    nats = information(probability)
-    if request.output:
-        with columnar(Path(request.output)) as file:
-            file.add(_columns(dataset, fitted.schema.class_names, probability, chosen, nats))
-    labeled, judged = _judged(probability, dataset)
-    return ClassifyReport(
-        rows=len(dataset),
-        counts={name: chosen.count(name) for name in fitted.schema.class_names},
-        unsure=chosen.count(UNSURE),
-        questions=_questions(
-            dataset, fitted.schema.class_names, probability, nats, request.suggest
-        ),
-        labeled=labeled,
-        judged=judged,
-        file=request.output,
-    )
+    require(fitted.model, Classifies, "choose a class")
+    tally = _Tally(request, fitted.schema.class_names)
+    parts = rows_of_model(request.data, fitted, request.on_error)
+    with columnar(Path(request.output)) if request.output else nullcontext() as file:
+        for part in parts:
+            columns = tally.add(part, _probabilities(part, reporter, fitted))
+            if file is not None:
+                file.add(columns)
+    return tally.report()
+
+
+def _probabilities(part: RequestedRows, reporter: Reporter, fitted: Fitted) -> Tensor:
+    """q(y | x) of some rows, (rows, classes)."""
+
+    def progress(done: int, rows: int) -> None:
+        reporter.advance("classifying", *part.place(done, rows))
+
+    return class_probabilities(fitted.model, part.rows, progress)
+
+
+class _Tally:
+    """The results of the rows so far.
+
+    Args:
+        request: the options.
+        names: of the classes.
+    """
+
+    def __init__(self, request: ClassifyRequest, names: tuple[str, ...]) -> None:
+        self.request, self.names = request, names
+        self.counts: Counter[str] = Counter()
+        self.questions: list[Question] = []
+        self.known = CalibrationTally()
+
+    def add(self, part: RequestedRows, probability: Tensor) -> dict[str, Any]:
+        """Add some rows; also their columns of the file of classes."""
+        chosen = _named(probability, self.names, self.request.abstain)
+        nats = information(probability)
+        self.counts.update(chosen)
+        found = _questions(part, self.names, probability, nats, self.request.suggest)
+        every = [*self.questions, *found]
+        every.sort(key=lambda row: -row.information)
+        self.questions = every[: self.request.suggest]
+        label = part.rows.label
+        if label is not None:
+            self.known.add(probability[label >= 0], label[label >= 0])
+        return _columns(part, self.names, probability, chosen, nats)
+
+    def report(self) -> ClassifyReport:
+        """The report of all rows."""
+        return ClassifyReport(
+            rows=self.counts.total(),
+            counts={name: self.counts[name] for name in self.names},
+            unsure=self.counts[UNSURE],
+            questions=tuple(self.questions),
+            labeled=self.known.rows,
+            judged=self.known.result() if self.known.rows else None,
+            file=self.request.output,
+        )
 
 
 def _named(probability: Tensor, names: tuple[str, ...], least: float) -> list[str]:
@@ -149,26 +191,30 @@ def _named(probability: Tensor, names: tuple[str, ...], least: float) -> list[st
 
 
 def _columns(
-    dataset: Dataset, names: tuple[str, ...], probability: Tensor, chosen: list[str], nats: Tensor
+    part: RequestedRows,
+    names: tuple[str, ...],
+    probability: Tensor,
+    chosen: list[str],
+    nats: Tensor,
 ) -> dict[str, Any]:
     each = {f"p({name})": probability[:, index].numpy() for index, name in enumerate(names)}
     most = probability.amax(1).numpy()
-    rows = numbered(dataset)
+    rows = numbered(part.rows, part.first)
     return {**rows, "class": chosen, "probability": most, "information": nats.numpy(), **each}
 
 
 def _questions(
-    dataset: Dataset, names: tuple[str, ...], probability: Tensor, nats: Tensor, count: int
-) -> tuple[Question, ...]:
+    part: RequestedRows, names: tuple[str, ...], probability: Tensor, nats: Tensor, count: int
+) -> list[Question]:
     """The unlabeled rows whose label would be most informative."""
-    gain = nats.clone()
+    gain, dataset = nats.clone(), part.rows
     if dataset.label is not None:
         gain[dataset.label >= 0] = -1.0
     order = gain.argsort(descending=True, stable=True)[:count].tolist()
     most, index = probability.max(1)
-    return tuple(
+    return [
         Question(
-            row,
+            part.first + row,
             "" if dataset.ids is None else dataset.ids[row],
             names[int(index[row])],
             float(most[row]),
@@ -176,12 +222,4 @@ def _questions(
         )
         for row in order
         if gain[row] >= 0
-    )
-
-
-def _judged(probability: Tensor, dataset: Dataset) -> tuple[int, ClassCalibration | None]:
-    """(number of labeled rows, accuracy and calibration on them)."""
-    if dataset.label is None or not bool((dataset.label >= 0).any()):
-        return 0, None
-    known = dataset.label >= 0
-    return int(known.sum()), calibration(probability[known], dataset.label[known])
+    ]

@@ -12,6 +12,7 @@ from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.prompts import typed_values
 from lowerbound.applications.io.sentences import about_complete_rows
+from lowerbound.applications.io.sizes import check_disk
 from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
 from lowerbound.data.tables.text_form import TextForm
@@ -80,6 +81,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
         fitted, request.beyond_range, request.complete, mapped=not request.beyond_range
     )
     blocks, count, names = _blocks(request, source)
+    check_disk(path, count, fitted.schema, f"-n {count}")
     done, missing = 0, False
     with columnar(path, TextForm.of(fitted.schema)) as file:
         for frame in blocks:

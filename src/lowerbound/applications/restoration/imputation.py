@@ -7,8 +7,9 @@ See ``lowerbound.inference.restoration.imputation``. Without a model: ``inpainti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,13 @@ import numpy as np
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.row_files import RowFiles, row_files
+from lowerbound.applications.io.rows import Filled
 from lowerbound.applications.io.sizes import check_rows
-from lowerbound.applications.io.sources import conditioned
+from lowerbound.applications.restoration.incomplete_parts import (
+    ImputedTally,
+    IncompletePart,
+    incomplete_parts,
+)
 from lowerbound.applications.restoration.inpainting import InpaintReport, inpaint_pictures
 from lowerbound.applications.restoration.requests import RestorationRequest
 from lowerbound.applications.restoration.trees_file import read_trees
@@ -35,7 +41,7 @@ from lowerbound.inference.restoration.imputation import (
     impute as fill,
     imputed_quantiles,
 )
-from lowerbound.inference.restoration.observed_range import within_observed
+from lowerbound.inference.restoration.observed_range import MovedMeans
 
 LEVEL = 0.9  # of the intervals in the report
 OF_MODELS = ("strategy", "draws", "samples", "allow_resize", "device")
@@ -148,38 +154,50 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     if request.draws < 0 or request.samples < 1:
         raise OptionError("--draws must be 0 or more, and --samples at least 1")
     request.check_sizes(fitted.schema)
-    data = open_incomplete(request.data, fitted, request.mask, request.on_error)
-    check_rows(fitted, request.draws * len(data.hidden), f"--draws {request.draws}")
-    path, writer = Path(request.output), row_files(data.schema)
-    check_filled(path, writer, data)
+    asked = request.data, fitted, request.mask, request.on_error
+    parts = incomplete_parts(*asked, copies=1 + request.draws)
+    first = next(parts)  # errors of the data are raised before any work
+    path, writer = Path(request.output), row_files(first.rows.schema)
+    check_filled(path, writer, first.rows)
+    check_rows(fitted, request.draws * len(first), f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
-    made = _drawn(request, reporter, fitted, data, trees)
-    answers = _answers(request, fitted, data, made, trees)
-    draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
-    files = writer.write_filled(path, data, answers, draws, request.strategy != "mean")
-    sizes = made.effective_sample_size[made.incomplete]
+    tally = ImputedTally()
+    filled = _filled(chain([first], parts), request, reporter, fitted, trees, tally)
+    files = writer.write_filled(path, filled, request.strategy != "mean")
+    tally.moved.warn()
     return ImputeReport(
-        rows=len(data.hidden),
-        incomplete=int(data.hidden.reshape(len(data.hidden), -1).any(1).sum()),
-        filled=data.counts(),
-        widths=_widths(request, fitted, data, trees) if request.draws else {},
+        rows=tally.rows,
+        incomplete=tally.incomplete,
+        filled=tally.filled,
+        widths=tally.widths,
         strategy=request.strategy,
         draws=request.draws,
         samples=request.samples,
-        effective_sample_size=float(sizes.median()) if len(sizes) else float(request.samples),
+        effective_sample_size=tally.effective_sample_size(request.samples),
         missingness=fitted.options.model.missingness,
         with_trees=0 if trees is None else len(trees.trees),
         **written(files),
     )
 
 
-def open_incomplete(
-    source: str, fitted: Fitted, mask: str | None, on_error: OnError = "raise"
-) -> Incomplete:
-    """Data of the kind that a model was fitted on, in its original form; see ``RowFiles``."""
-    files = row_files(replace(fitted.schema, condition=None))
-    found = files.read_incomplete(source, mask, on_error)
-    return replace(found, dataset=conditioned(found.dataset, fitted))
+def _filled(
+    parts: Iterable[IncompletePart],
+    request: ImputeRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    trees: ColumnTrees | None,
+    tally: ImputedTally,
+) -> Iterator[Filled]:
+    """The parts with their missing cells filled, which ``tally`` adds up."""
+    for part in parts:
+        data = part.rows
+        made = _drawn(request, reporter, fitted, part, trees)
+        answers = _answers(request, fitted, data, made, trees, tally.moved)
+        draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
+        widths = _widths(request, fitted, data, trees) if request.draws else {}
+        tally.add(data, made.effective_sample_size[made.incomplete], widths)
+        yield Filled(data, answers, draws)
+        reporter.advance("imputing", *part.place(1, 1))
 
 
 def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
@@ -198,18 +216,19 @@ def _drawn(
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
-    data: Incomplete,
+    part: IncompletePart,
     trees: ColumnTrees | None,
 ) -> Imputation:
     """Means, the requested draws, and one more draw if the strategy is "sample"."""
     return fill(
         fitted.model,
-        data.dataset,
+        part.rows.dataset,
         samples=request.samples,
         draws=request.draws + (request.strategy == "sample"),
         seed=request.seed,
         trees=trees,
-        progress=lambda done, total: reporter.advance("imputing", done, total),
+        progress=lambda done, total: reporter.advance("imputing", *part.place(done, total + 1)),
+        first=part.first,
     )
 
 
@@ -219,6 +238,7 @@ def _answers(
     data: Incomplete,
     made: Imputation,
     trees: ColumnTrees | None,
+    moved: MovedMeans,
 ) -> Array:
     """The values of the missing cells, in the data's own units."""
     if request.strategy == "median":
@@ -229,7 +249,7 @@ def _answers(
         return answers
     # values that are missing because of their size may lie outside
     at_random = fitted.options.model.normal_scores
-    return within_observed(made.mean, data.dataset) if at_random else made.mean
+    return moved.within(made.mean, data.dataset) if at_random else made.mean
 
 
 def _widths(

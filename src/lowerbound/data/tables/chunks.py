@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,20 @@ from lowerbound.data.tables.dialect import OPENERS, Dialect, Layout, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
+    CSV_SUFFIXES,
     PARQUET_SUFFIXES,
     WORKBOOKS,
     check_widths,
     parquet,
     read_workbook,
+    table_suffix,
     unreadable,
 )
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
 FEWEST_ROWS, MOST_ROWS = 256, 1 << 16
+TEXTS = ("string", "mixed", "mixed-integer")  # of pandas, for what a column holds
+BLOCK = 1024  # longer chunks are whole blocks, which applications compute or draw at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +38,14 @@ class Chunk:
         frame: a pandas frame.
         first: index of its first row in the whole table, from 0.
         share: fraction of the table that is read, including this chunk.
+        text: the cells as the file writes them, a frame of text; None if they are not asked for, or
+            the table is not a file of text.
     """
 
     frame: Any
     first: int
     share: float
+    text: Any = None
 
     @property
     def total(self) -> int:
@@ -45,7 +53,14 @@ class Chunk:
         return max(round((self.first + len(self.frame)) / self.share), self.first + len(self.frame))
 
 
-def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> Iterator[Chunk]:
+def read_chunks(
+    source: str | Path,
+    schema: Schema,
+    rows: int | None = None,
+    *,
+    copies: int = 1,
+    texts: bool = False,
+) -> Iterator[Chunk]:
     """Read the rows of a table in order; a table without rows gives one empty chunk.
 
     A column of text in the schema is read as text, so that "007" does not become a number.
@@ -54,16 +69,30 @@ def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> 
         source: a csv or parquet file, or the address of a database's table.
         schema: of the model.
         rows: rows per chunk; None: from the number of columns, to limit memory.
+        copies: of the cells that are in memory at once, which makes chunks shorter.
+        texts: whether each chunk also has the cells as the file writes them, and a column that the
+            schema does not have is text in every chunk if it is text in one.
 
     Raises:
         DataError: as in ``read_frame``.
     """
-    rows = rows or min(max(CELLS // max(len(schema.columns), 1), FEWEST_ROWS), MOST_ROWS)
+    rows = rows or rows_at_once(max(len(schema.columns), 1) * copies)
     text = {column.name for column in schema.columns if column.dtype == "str"}
+    if texts and _is_csv(source):
+        known = {column.name for column in schema.columns}
+        text |= _other_text(Path(source).expanduser(), rows, known, schema.text_dialect)
+    frames = _frames(source, rows, text, schema.text_dialect)
+    written = _texts(source, rows, schema.text_dialect) if texts else None
     first = 0
-    for frame, share in _frames(source, rows, text, schema.text_dialect):
-        yield Chunk(frame, first, share)
+    for frame, share in frames:
+        yield Chunk(frame, first, share, None if written is None else next(written))
         first += len(frame)
+
+
+def rows_at_once(width: int) -> int:
+    """Rows of a chunk, by the cells of a row: in whole blocks, unless rows are very wide."""
+    rows = max(CELLS // width, FEWEST_ROWS)
+    return min(rows // BLOCK * BLOCK or rows, MOST_ROWS)
 
 
 def _frames(
@@ -108,7 +137,8 @@ def _csv(
         try:
             with pd.read_csv(opened, low_memory=False, **keywords) as frames:
                 for frame in frames:
-                    yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
+                    share = min(max(raw.tell() / size, 1 / size), 1.0)
+                    yield layout.named(frame.reset_index(drop=True)), share
         except BROKEN_CSV as error:
             raise unreadable(path, layout, error) from error
 
@@ -118,3 +148,45 @@ def _types(layout: Layout, text: Collection[str]) -> dict[str | int, type]:
     if layout.header:
         return dict.fromkeys(text, str)
     return {int(name[1:]): str for name in text if name[1:].isdecimal()}
+
+
+def _is_csv(source: str | Path) -> bool:
+    return not is_address(source) and table_suffix(Path(source).expanduser()) in CSV_SUFFIXES
+
+
+def _other_text(path: Path, rows: int, known: Collection[str], asked: Dialect | None) -> set[str]:
+    """The columns of a csv file, other than ``known``, that hold text in some rows."""
+    import pandas as pd
+
+    layout = sniffed(path, asked)
+    words = layout.keywords
+    if not layout.header or "dtype" in words:
+        return set()
+    try:
+        names = pd.read_csv(path, nrows=0, **words).columns
+        others = [name for name in names if str(name) not in known]
+        if not others:
+            return set()
+        with pd.read_csv(path, usecols=others, chunksize=rows, low_memory=False, **words) as parts:
+            found = [pd.api.types.infer_dtype(f[n], skipna=True) for f in parts for n in others]
+    except BROKEN_CSV as error:
+        raise unreadable(path, layout, error) from error
+    columns = zip(itertools.cycle(others), found, strict=False)
+    return {name for name, values in columns if values in TEXTS}
+
+
+def _texts(source: str | Path, rows: int, asked: Dialect | None) -> Iterator[Any] | None:
+    """Frames of unparsed cells, ``rows`` rows each; None: the table is not a file of text."""
+    import pandas as pd
+
+    if not _is_csv(source):
+        return None
+    path = Path(source).expanduser()
+    layout = sniffed(path, asked)
+    words = {**layout.keywords, "dtype": str, "na_filter": False, "chunksize": rows}
+
+    def frames() -> Iterator[Any]:
+        with pd.read_csv(path, **words) as parts:
+            yield from (layout.named(frame.reset_index(drop=True)) for frame in parts)
+
+    return frames()

@@ -141,33 +141,50 @@ def places(frame: Any, schema: Schema) -> list[int]:
     return [found.index(name) for name in names]
 
 
-def with_given_text(completed: Any, text: Any, schema: Schema, hidden: Array) -> Any:
-    """The completed rows as text, with the original text of each observed cell.
+class GivenText:
+    """Completed rows as text, chunk after chunk: observed cells as the file writes them, and filled
+    cells in the notation of the observed ones so far."""
 
-    Args:
-        completed: the result of ``completed_frame``.
-        text: the cells of the file, a frame of the same shape.
-        schema, hidden: as in ``completed_frame``.
-    """
-    import pandas as pd
+    def __init__(self) -> None:
+        self._texts: dict[int, dict[Any, str]] = {}  # of levels; other values may be too many
+        self._fractions: set[int] = set()  # columns with a decimal point
 
-    out = {place: text.iloc[:, place].astype(object) for place in range(text.shape[1])}
-    for i, place in enumerate(places(completed, schema)):
-        rows = hidden[:, i]
-        if rows.any():
+    def kept(self, completed: Any, rows: Incomplete) -> Any:
+        """The completed rows as text; unchanged, if the file of the given rows is no text.
+
+        Args:
+            completed: the result of ``completed_frame``.
+            rows: the given rows.
+        """
+        import pandas as pd
+
+        text = getattr(rows, "text", None)
+        if text is None:
+            return completed
+        out = {place: text.iloc[:, place].astype(object) for place in range(text.shape[1])}
+        for i, place in enumerate(places(completed, rows.schema)):
+            gone = rows.hidden[:, i]
             values = completed.iloc[:, place].to_numpy(dtype=object)
             given = out[place].to_numpy(dtype=object, copy=True)
-            given[rows] = _spelled(
-                values[rows], dict(zip(values[~rows], given[~rows], strict=True))
-            )
-            out[place] = pd.Series(given)
-    return _frame(out, completed)
+            lasting = bool(rows.schema.columns[i].levels)
+            known = self._seen(i, values[~gone], given[~gone], lasting)
+            if gone.any():
+                given[gone] = _spelled(values[gone], known, i not in self._fractions)
+                out[place] = pd.Series(given)
+        return _frame(out, completed)
+
+    def _seen(self, column: int, values: Array, texts: Array, lasting: bool) -> dict[Any, str]:
+        """The text of each observed value of a column; if ``lasting``, also of earlier chunks."""
+        known = {**self._texts.get(column, {}), **dict(zip(values, texts, strict=True))}
+        if lasting:
+            self._texts[column] = known
+        if any("." in text for text in known.values()):
+            self._fractions.add(column)
+        return known
 
 
-def _spelled(values: Array, known: dict[Any, str]) -> list[Any]:
-    """Values in the notation of the observed ones; integers have no decimal point if those have
-    none."""
-    whole = not any("." in text for text in known.values())
+def _spelled(values: Array, known: dict[Any, str], whole: bool) -> list[Any]:
+    """Values in the notation of the observed ones; ``whole``: integers have no decimal point."""
     return [
         known.get(v, int(v) if whole and isinstance(v, float) and v.is_integer() else v)
         for v in values

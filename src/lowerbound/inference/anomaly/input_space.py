@@ -16,19 +16,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import linalg, stats
-from scipy.spatial import cKDTree
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.duplicates import same_rows
+from lowerbound.inference.anomaly.nearest import kth_distance
 
 SKEWED = 1.0  # skewness above which positive numbers are replaced by their logarithm
 RIDGE = 0.01  # rho, in variances of a standardized coordinate
 MOST_NUMBERS = 2_000  # coordinates; a covariance of more takes too long
-TREE_NUMBERS = 8  # coordinates up to which a tree finds neighbors faster than all distances
-TABLE_OF_DISTANCES = 2**22  # numbers, 32 MB
-LEAF = 64
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ class InputSpace:
         same = same_rows(np.ascontiguousarray(row)) if len(row) > 1 else None
         distinct = row if same is None else row[same[0]]
         standard = (_unskewed(distinct, self.skewed > 0) - self.mean) / self.deviation
-        found = {"neighbors": _nearest(self.rows, standard, k)}
+        found = {"neighbors": kth_distance(self.rows, standard, k)}
         if self.has_mahalanobis:
             found["mahalanobis"] = np.linalg.norm(standard @ self.whitening, axis=1)
         return found if same is None else {name: each[same[1]] for name, each in found.items()}
@@ -106,19 +102,3 @@ def _whitening(standard: Array) -> Array:
     factor = linalg.cholesky(covariance, lower=True)
     inverse = linalg.solve_triangular(factor, np.eye(numbers), lower=True)
     return np.asarray(inverse.T)
-
-
-def _nearest(known: Array, rows: Array, k: int) -> Array:
-    """Distance of each row to the k-th nearest known row, (rows,)."""
-    if known.shape[1] <= TREE_NUMBERS:
-        tree = cKDTree(known, LEAF)
-        return np.asarray(tree.query(rows, k=[k], workers=torch.get_num_threads())[0][:, 0])
-    at_once = max(1, TABLE_OF_DISTANCES // len(known))
-    to, length = torch.from_numpy(known), torch.from_numpy(np.square(known).sum(1))
-    found = []
-    for part in torch.from_numpy(rows).split(at_once):
-        # |x|^2 is added afterwards: it does not change which row is the k-th nearest
-        table = torch.addmm(length, part, to.T, alpha=-2)
-        kth = table.topk(k, 1, largest=False).values[:, -1]
-        found.append((kth + part.square().sum(1)).clamp_min(0).sqrt())
-    return torch.cat(found).numpy() if found else np.zeros(0)

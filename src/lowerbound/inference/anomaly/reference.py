@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.duplicates import same_rows
 from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.inference.anomaly.input_space import MOST_NUMBERS, InputSpace
+from lowerbound.inference.anomaly.nearest import kth_distance
 from lowerbound.inference.anomaly.scores import RawScores
 from lowerbound.inference.anomaly.tails import UpperTail
 
@@ -36,8 +36,7 @@ NEIGHBORS = 5  # k of the latent score
 MANY = 20  # k of the distances without the model if anomalies, which may be near another, are known
 NEW_VALUES = 0.5  # with more, normal rows with a new value rank above most attacks on a network
 MOST_REFERENCES = 5_000  # reference rows that are kept
-MOST_DIRECTIONS = 32  # of the nearest-neighbor search; with more the tree visits every leaf
-LEAF = 64  # rows in a leaf of the tree; smaller leaves are slower in so many directions
+MOST_DIRECTIONS = 32  # of the nearest-neighbor search
 
 
 @dataclass(frozen=True)
@@ -212,9 +211,7 @@ class Reference:
         searched once."""
         same = same_rows(np.ascontiguousarray(inside))
         distinct = inside if same is None else inside[same[0]]
-        tree = cKDTree(self.places, LEAF)
-        near, _ = tree.query(distinct, k=[k], workers=torch.get_num_threads())
-        found: Array = near[:, 0]
+        found = kth_distance(self.places, distinct, k)
         return found if same is None else found[same[1]]
 
 

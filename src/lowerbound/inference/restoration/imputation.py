@@ -46,6 +46,7 @@ from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.models import HasNoisyPosterior, Model
 from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given, Mean
+from lowerbound.training.checkpoints.randomness import stream_seed
 
 SAMPLES = 200  # default K
 DRAWS = 200  # of each row; the shares of 90% intervals are then accurate to two percent
@@ -86,6 +87,7 @@ def impute(
     trees: ColumnTrees | None = None,
     parts: bool = False,
     progress: Progress | None = None,
+    first: int = 0,
 ) -> Imputation:
     """Fill the missing cells of every row.
 
@@ -102,6 +104,8 @@ def impute(
         trees: of the columns, pooled with the model; None: the model alone.
         parts: whether to return the model's numbers by column.
         progress: called with (rows done, rows to impute) after each chunk.
+        first: number of the first row in a table that is imputed part by part, so that each part
+            has its own noise of p(x | z).
 
     Raises:
         OptionError: samples or memory are not positive, or draws are negative.
@@ -123,7 +127,7 @@ def impute(
     plan = ChunkPlan.within(memory, _widened(footprint, expected, dataset.schema), samples)
     found = _Found.of(dataset, samples, draws, parts)
     waiting = dataset.subset(found.incomplete)
-    with evaluation_mode(model), seeded(seed):
+    with evaluation_mode(model), seeded(_seed_of(seed, first)):
         for part, batch in batches(waiting, model, plan.rows):
             if isinstance(model, HasNoisyPosterior):
                 resampled = _exact(model, batch, expected, samples, draws, seed)
@@ -138,6 +142,11 @@ def impute(
             if progress is not None:
                 progress(part.stop, len(waiting))
     return found.imputation()
+
+
+def _seed_of(seed: int, first: int) -> int:
+    """The seed of the noise of p(x | z) of the rows from ``first`` on."""
+    return stream_seed(seed, f"imputation from row {first}") if first else seed
 
 
 def _weighted(

@@ -26,22 +26,41 @@ def within_observed(mean: Array, rows: Dataset) -> Array:
     Warns:
         UserWarning: a mean was far outside; the message names the columns.
     """
-    schema = rows.schema
-    ranges = [column.observed for column in schema.columns]
-    if mean.shape[1:] != (len(ranges),):
-        return mean
-    low = np.array([-np.inf if each is None else each[0] for each in ranges])
-    high = np.array([np.inf if each is None else each[1] for each in ranges])
-    hidden = schema.data_kind.laid_out(schema, ~rows.mask.cpu().numpy())
-    room = MARGIN * np.where(np.isfinite(high - low), high - low, 0.0)
-    outside = hidden & ((mean < low - room) | (mean > high + room))
-    if outside.any():
-        names = [repr(schema.columns[place].name) for place in np.flatnonzero(outside.any(0))]
-        warnings.warn(
-            f"{int(outside.sum()):,} imputed means were far outside the observed range of a column "
-            f"({listed(names)}) and are at its end now: for long tails the strategy "
-            "'median' is safer",
-            UserWarning,
-            stacklevel=3,
-        )
-    return np.asarray(np.where(outside, mean.clip(low, high), mean))
+    moved = MovedMeans()
+    inside = moved.within(mean, rows)
+    moved.warn()
+    return inside
+
+
+class MovedMeans:
+    """Imputed means far outside the fitted range of their column, counted over parts of a table."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def within(self, mean: Array, rows: Dataset) -> Array:
+        """The means of some rows, as ``within_observed`` returns them."""
+        schema = rows.schema
+        ranges = [column.observed for column in schema.columns]
+        if mean.shape[1:] != (len(ranges),):
+            return mean
+        low = np.array([-np.inf if each is None else each[0] for each in ranges])
+        high = np.array([np.inf if each is None else each[1] for each in ranges])
+        hidden = schema.data_kind.laid_out(schema, ~rows.mask.cpu().numpy())
+        room = MARGIN * np.where(np.isfinite(high - low), high - low, 0.0)
+        outside = hidden & ((mean < low - room) | (mean > high + room))
+        for place in np.flatnonzero(outside.any(0)):
+            name = schema.columns[place].name
+            self._counts[name] = self._counts.get(name, 0) + int(outside[:, place].sum())
+        return np.asarray(np.where(outside, mean.clip(low, high), mean))
+
+    def warn(self) -> None:
+        """Warn of the means that were moved; the message names their columns."""
+        if self._counts:
+            warnings.warn(
+                f"{sum(self._counts.values()):,} imputed means were far outside the observed range "
+                f"of a column ({listed([repr(name) for name in self._counts])}) and are at its end "
+                "now: for long tails the strategy 'median' is safer",
+                UserWarning,
+                stacklevel=4,
+            )
