@@ -63,10 +63,10 @@ def cell(
 
 CELLS: dict[str, Cell] = {
     "mnist": cell(
-        "MNIST, pixel by pixel", "mnist", 24, {"width": 32, "layers": 3}, tighter=TIGHTER
+        "MNIST, pixel by pixel", "mnist", 20, {"width": 32, "layers": 3}, tighter=TIGHTER
     ),
     "mnist_independent": cell(
-        "MNIST, independent pixels", "mnist", 24, {}, "bernoulli", tighter=TIGHTER
+        "MNIST, independent pixels", "mnist", 20, {}, "bernoulli", tighter=TIGHTER
     ),
     "fashion_mnist": cell(
         "Fashion-MNIST, pixel by pixel", "fashion_mnist", 8, {"width": 48, "layers": 3}
