@@ -185,12 +185,12 @@ class timed:
 
     def __enter__(self) -> dict[str, float]:
         self.spent = {"all": time.process_time(), "coder": 0.0}
-        self.kept = transform._put, transform._take
-        transform._put, transform._take = map(self._watched, self.kept)
+        self.kept = transform.put, transform.take
+        transform.put, transform.take = map(self._watched, self.kept)
         return self.spent
 
     def __exit__(self, *_: object) -> None:
-        transform._put, transform._take = self.kept
+        transform.put, transform.take = self.kept
         self.spent["all"] = time.process_time() - self.spent["all"]
 
     def _watched(self, function: Any) -> Any:
@@ -232,20 +232,29 @@ def linear(model: TransformCoder, x: torch.Tensor, level: int) -> Array:
 Points = Mapping[str, list[list[float]]]  # of a photograph, by codec
 
 
-def rate_metrics(pictures: Sequence[Points], measure: str) -> Iterator[Metric]:
-    """BD-rate against JPEG, and the quality at two rates: means over photographs."""
+def rate_metrics(
+    pictures: Sequence[Points], measure: str, ours: str = OURS, how: str = ""
+) -> Iterator[Metric]:
+    """BD-rate against JPEG, and the quality at two rates: means over photographs.
+
+    Args:
+        pictures: points of each.
+        measure: PSNR or MS-SSIM.
+        ours: name of our curve.
+        how: end of the metrics' names.
+    """
     found = {name: curve([points[name] for points in pictures], measure) for name in pictures[0]}
     each = [saved(points, measure) for points in pictures]
     against = {name: 100 * bd_rate(own, found[ANCHOR], RATES) for name, own in found.items()}
     by_jpeg = measure == "PSNR"
     yield Metric(
-        f"BD-rate against JPEG by {measure}, 0.3 to 0.9 bits per pixel",
-        mean_of(each),
+        f"BD-rate against JPEG by {measure}, 0.3 to 0.9 bits per pixel{how}",
+        mean_of(each, ours),
         "%",
         "lower",
         target=-15.0 if by_jpeg else None,
         beside={f"{name}, of the mean curve": value for name, value in against.items()},
-        rivals=compared(each, "lower"),
+        rivals=compared(each, "lower", ours),
         beats=[ANCHOR, "WebP"],
     )
     for title, rate in POINTS.items():
@@ -254,25 +263,27 @@ def rate_metrics(pictures: Sequence[Points], measure: str) -> Iterator[Metric]:
             for points in pictures
         ]
         yield Metric(
-            f"{measure} at {rate:.2f} bits per pixel ({title})",
-            mean_of(at),
+            f"{measure} at {rate:.2f} bits per pixel ({title}){how}",
+            mean_of(at, ours),
             "dB",
             "higher",
-            rivals=compared(at, "higher"),
+            rivals=compared(at, "higher", ours),
             beats=["WebP"],
         )
 
 
-def mean_of(each: Sequence[Mapping[str, float | None]]) -> float:
+def mean_of(each: Sequence[Mapping[str, float | None]], ours: str) -> float:
     """Ours, over the photographs that have a figure."""
-    return float(np.mean([value for p in each if (value := p[OURS]) is not None]))
+    return float(np.mean([value for p in each if (value := p[ours]) is not None]))
 
 
-def compared(each: Sequence[Mapping[str, float | None]], better: Better) -> list[Rival]:
+def compared(
+    each: Sequence[Mapping[str, float | None]], better: Better, own_name: str
+) -> list[Rival]:
     """Every codec beside ours, over the photographs on which both have a figure."""
     listed, how = [], settings()
     for name in how:
-        pairs = np.array([(p[OURS], p[name]) for p in each], float)  # NaN: no common quality
+        pairs = np.array([(p[own_name], p[name]) for p in each], float)  # NaN: no common quality
         ours, theirs = pairs[~np.isnan(pairs).any(1)].T.tolist()
         if len(ours) > 1:
             words = in_words(how[name], "fixed; every quality is a point of the curve")

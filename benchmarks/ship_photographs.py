@@ -2,7 +2,8 @@
 
 Takes fold 0 of ``photographs.py``, rounds what codes nothing (the transform and the networks of
 the decoder) to 16-bit floating-point numbers, and writes the codec into the package. The result is
-of the codec as it is shipped, on the six photographs that it has not seen.
+of the codec as it is shipped, on the six photographs that it has not seen, by both tunes of its
+encoder.
 
     python benchmarks/ship_photographs.py
     python benchmarks/ship_photographs.py --score       the codec that is in the package, as it is
@@ -10,9 +11,11 @@ of the codec as it is shipped, on the six photographs that it has not seen.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +27,24 @@ from _record import Metric, arguments, write
 from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
 
 from lowerbound.applications.compression.exported_models import export_model, write_exported
-from lowerbound.applications.compression.rated_pictures import write_one
+from lowerbound.applications.compression.rated_pictures import as_row, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped
+from lowerbound.applications.io.drawings.grids import eight_bit
+from lowerbound.coding import transform
+from lowerbound.coding.blocks.tunes import TUNES
+from lowerbound.coding.files.container import open_container
 from lowerbound.coding.transform import level_of
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
-from lowerbound.models import Model
+from lowerbound.models import Model, TransformCoder
 
 NAME = "ship_photographs"
 FOLD = "fold_0"
-OUR_QUALITIES = (8, 16, 25, 33, 41, 50)
+LEVELS = (124, 112, 102, 93, 84, 75, 66, 56)
+TUNED = {tune: f"{OURS}, {tune}" for tune in TUNES}
 MOST_BYTES = 6_000_000
+SECONDS = "seconds"
 README = """# photographs
 
 A transform coder (`lowerbound.models.TransformCoder`) in whole numbers, for `lowerbound compress
@@ -86,29 +95,65 @@ def measured(seed: int) -> tuple[list[Metric], list[dict[str, Any]]]:
         part_of(NAME, version(), f"kodak {number}", lambda picture=picture: points_of(picture))
         for number, picture in zip(range(1, 25, FOLDS), split(seed, held_out=False)[1], strict=True)
     ]
-    listed = [metric for measure in QUALITIES for metric in rate_metrics(pictures, measure)]
+    curves = [only_points(picture) for picture in pictures]
+    listed = [
+        metric
+        for tune, name in TUNED.items()
+        for measure in QUALITIES
+        for metric in rate_metrics(curves, measure, name, f", tuned for {tune.upper()}")
+    ]
+    listed += [speed(tune, pictures) for tune in TUNES]
     size = sum(path.stat().st_size for path in PHOTOGRAPHS.rglob("*") if path.is_file())
     listed.append(Metric("size in the package", size, "bytes", "lower", target=MOST_BYTES))
     return listed, [
         {"points": points, "saved": {measure: saved(points, measure) for measure in QUALITIES}}
-        for points in pictures
+        for points in curves
     ]
 
 
 def version() -> str:
-    """The codec in the package, by its hash: another one is scored anew."""
-    return file_sha256(next(PHOTOGRAPHS.rglob("*.safetensors")))[:12]
+    """The codec in the package, by its hash and that of its encoder: another one is scored anew."""
+    encoder = sorted(Path(transform.__file__).parent.glob("blocks/*.py"))
+    parts = [next(PHOTOGRAPHS.rglob("*.safetensors")), Path(transform.__file__), *encoder]
+    return hashlib.sha256("".join(map(file_sha256, parts)).encode()).hexdigest()[:12]
 
 
-def points_of(picture: np.ndarray) -> dict[str, list[list[float]]]:
-    """Rates and errors of one photograph by codec."""
-    model, own = shipped().model, []
+def only_points(picture: Mapping[str, Any]) -> dict[str, list[list[float]]]:
+    """The curves of a photograph, without the seconds."""
+    return {name: points for name, points in picture.items() if name != SECONDS}
+
+
+def points_of(picture: np.ndarray) -> dict[str, Any]:
+    """Rates and errors of one photograph by codec, and seconds a megapixel to write by tune."""
+    points: dict[str, Any] = {name: [] for name in TUNED.values()}
+    seconds: dict[str, list[float]] = {tune: [] for tune in TUNES}
+    model, x = shipped().model, as_row(picture)
+    assert isinstance(model, TransformCoder)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.lbz"
-        for quality in OUR_QUALITIES:
-            one = write_one(model, picture, path, CompressRequest("", quality=quality))
-            own.append(point_of(one.bytes, picture, one.back))
-    return {OURS: own, **{name: rival.points(picture) for name, rival in rivals().items()}}
+        for tune, name in TUNED.items():
+            for level in LEVELS:
+                began = time.process_time()
+                transform.write_pictures(path, model, x, level, tune=tune)
+                spent = time.process_time() - began
+                seconds[tune].append(1e6 * spent / (picture.shape[0] * picture.shape[1]))
+                file = open_container(path)
+                (back,) = eight_bit(transform.read_pictures(file, model))
+                points[name].append(point_of(file.size, picture, back))
+    points |= {name: rival.points(picture) for name, rival in rivals().items()}
+    return {**points, SECONDS: seconds}
+
+
+def speed(tune: str, pictures: Sequence[Mapping[str, Any]]) -> Metric:
+    """Processor seconds a megapixel to write a file, the median."""
+    found = [spent for picture in pictures for spent in picture[SECONDS][tune]]
+    return Metric(
+        f"processor seconds a megapixel to a file, tuned for {tune.upper()}",
+        float(np.median(found)),
+        "s",
+        "lower",
+        target=1.2,
+    )
 
 
 def quick(seed: int) -> None:

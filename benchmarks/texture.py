@@ -97,7 +97,10 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         with tempfile.TemporaryDirectory() as place:
             for title, codec in codecs.items():
                 one = write_one(
-                    codec.model, picture, Path(place) / "x.lbz", CompressRequest("", bytes=budget)
+                    codec.model,
+                    picture,
+                    Path(place) / "x.lbz",
+                    CompressRequest("", bytes=budget, tune="psnr"),
                 )
                 written[title].append((one.bytes, one.back))
         for form in available():
@@ -263,7 +266,7 @@ def quick(seed: int) -> None:
             codec.model,
             test[0][:128, :128],
             Path(folder) / "x.lbz",
-            CompressRequest("", bytes=1_500),
+            CompressRequest("", bytes=1_500, tune="psnr"),
         )
     print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB")
 

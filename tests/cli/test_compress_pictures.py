@@ -43,7 +43,7 @@ def test_a_picture_and_back(run: Run, model: Path, photos: Path, tmp_path: Path)
     assert report["raw_bytes"] == 120 * 90 * 3
     assert report["bits_per_pixel"] == pytest.approx(8 * report["bytes"] / (120 * 90))
     assert run("verify", file, "--model", model, "--json").object["decoded"] is True
-    assert run("info", file, "--json").object["kind"] == "transform"
+    assert run("info", file, "--json").object["kind"] == "transform_steps"
     assert run("decompress", model, file, "-o", back).code == 0
     with Image.open(back) as picture:
         found = np.asarray(picture).astype(float)

@@ -13,19 +13,22 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.coding.blocks.tunes import tile_plans
 from lowerbound.coding.files import varint
 from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.transform import (
     KIND,
+    LAST,
     TILE,
+    WITH_STEPS,
     bare_transform,
     encoded,
     export_transform,
     read_pictures,
     write_pictures,
 )
-from lowerbound.errors import BitstreamError
+from lowerbound.errors import BitstreamError, OptionError
 from lowerbound.models import TransformCoder
 from lowerbound.trace import Batch, Mean
 from tests.coding.small_codecs import without_onednn
@@ -246,3 +249,79 @@ def test_large_pictures_are_cut(model: TransformCoder, tmp_path: Path) -> None:
     back = read_pictures(file, model)
     assert back.shape == x.shape
     assert np.isfinite(back.numpy()).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 31), (8, 8), (40, 9), (64, 80)])
+@pytest.mark.parametrize("level", [0, 60, 112, 150])
+def test_steps_of_blocks_come_back(
+    model: TransformCoder, tmp_path: Path, size: tuple[int, int], level: int
+) -> None:
+    """What is read is the picture of the numbers that the plan of the encoder gives."""
+    x = cutout(*size, rows=2)
+    write_pictures(tmp_path / "x.lbz", model, x, level, tune="ssim")
+    file = open_container(tmp_path / "x.lbz")
+    assert file.header.kind == WITH_STEPS
+    back = read_pictures(file, model)
+    for row, found in zip(x.split(1), back.split(1), strict=True):
+        (plan,) = tile_plans(model, [row], "ssim", level)
+        known = model.begin(plan.level, size)
+        wanted = model.wanted(row, known)
+        for index in range(model.turns):
+            expected = model.expected(known, index)
+            z = model.rounded(wanted, expected, index, plan.worth)
+            known = model.settle(known, index, z, expected)
+        torch.testing.assert_close(found, model.pictures(known, size), rtol=0, atol=1e-5)
+
+
+def test_equal_steps_are_the_step_of_the_picture(model: TransformCoder) -> None:
+    """The networks and the decoder see no difference between a map of one step and that step."""
+    x, pictures, sizes = cutout(40, 56), [], []
+    for level in (torch.tensor([70]), torch.full((1, 5, 7), 70)):
+        known = model.begin(level, x.shape[2:])
+        wanted, nats = model.wanted(x, known), 0.0
+        for index in range(model.turns):
+            expected = model.expected(known, index)
+            z = model.rounded(wanted, expected, index)
+            nats -= float(expected.terms(z).double().sum())
+            known = model.settle(known, index, z, expected)
+        sizes.append(nats)
+        pictures.append(model.pictures(known, x.shape[2:]))
+    assert sizes[0] == sizes[1]
+    torch.testing.assert_close(*pictures, rtol=0, atol=1e-5)
+
+
+def test_files_get_smaller_beyond_the_coarsest_step(model: TransformCoder) -> None:
+    x = cutout(64, 80)
+    for tune in ("psnr", "ssim"):
+        sizes = [
+            sum(len(payload) for payload, _ in encoded(model, x, level, tune))
+            for level in (90, 112, 150, LAST)
+        ]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[-1] < sizes[1], tune
+
+
+def test_damage_to_files_with_steps_is_refused(model: TransformCoder, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "x.lbz", model, cutout(40, 56), 60, tune="ssim")
+    written = (tmp_path / "x.lbz").read_bytes()
+    rng = random.Random(0)
+    for place in rng.sample(range(8 * len(written)), 300):
+        damaged = bytearray(written)
+        damaged[place // 8] ^= 1 << place % 8
+        with pytest.raises(BitstreamError):
+            read(bytes(damaged), model)
+    header, payloads = unpack(written)
+    crcs = [entry.symbols_crc for entry in header.chunks]
+    chunks = list(zip(payloads, crcs, strict=True))
+    for settings in ((60, TILE), (60, TILE, 0), (60, TILE, 113), (60, TILE, 12, 1)):
+        spelled = b"".join(map(varint.encode, settings))
+        with pytest.raises(BitstreamError):
+            read(pack(WITH_STEPS, header.model_hash, header.shape, spelled, chunks), model)
+    noise = [(rng.randbytes(4 * len(payloads[0]) // 4), 0)]
+    with pytest.raises(BitstreamError):
+        read(pack(WITH_STEPS, header.model_hash, header.shape, header.settings, noise), model)
+
+
+def test_another_tune_is_refused(model: TransformCoder) -> None:
+    with pytest.raises(OptionError, match="ssim, psnr"):
+        encoded(model, cutout(8, 8), 60, "vmaf")

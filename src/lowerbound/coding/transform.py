@@ -7,7 +7,9 @@ The encoder runs before coding starts and the decoder after all coefficients are
 checksums are over the coefficients.
 
 The settings of the kind ``transform`` are varints: the level of the step, and the side of a tile
-in pixels. A larger picture is cut into tiles, row by row; each tile of each picture is a chunk.
+in pixels. A larger picture is cut into tiles, row by row; each tile of each picture is a chunk. The
+kind ``transform_steps`` has a third setting, the unit of a map of steps (``step_map``), which
+comes before the coefficients of each chunk.
 """
 
 from __future__ import annotations
@@ -18,25 +20,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.coding.blocks.coefficient_coder import put, take
+from lowerbound.coding.blocks.step_map import levels_of, put_map, take_map
+from lowerbound.coding.blocks.tunes import (
+    COARSEST,
+    LAST as LAST,
+    UNIT,
+    TilePlan,
+    check_tune,
+    tile_plans,
+)
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress, model_hash
 from lowerbound.coding.stack import constriction
 from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
-from lowerbound.coding.whole_numbers.logistic_tables import (
-    REACHES,
-    Coded,
-    Tables,
-    all_counts,
-    coded_by,
-)
-from lowerbound.data.arrays import Array
+from lowerbound.coding.whole_numbers.logistic_tables import Tables, all_counts, coded_by
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of
@@ -44,13 +48,11 @@ from lowerbound.models.known_coefficients import KnownCoefficients
 from lowerbound.models.transform import STEPS
 from lowerbound.trace import Batch, Mean
 
-KIND = "transform"
-COARSEST = STEPS - 1  # level of the step; 0 is the finest
+KIND, WITH_STEPS = "transform", "transform_steps"
 TILE = 1024  # pixels of a side
 MOST_NUMBERS = 2**28  # of a file's pictures
 CALIBRATION_ROWS = 40
 CALIBRATION_NUMBERS = 2**22
-HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, written as two halves of 32 bits
 
 
 def is_transform(model: Model) -> bool:
@@ -93,8 +95,8 @@ def bare_transform(model: Model) -> TransformCoder:
 
 
 def quality_of(level: int) -> int:
-    """The quality of a level of the step: 100 for the finest level, 0 for the coarsest."""
-    return round(100 * (1 - level / COARSEST))
+    """The quality of a level: 100 for the finest step, 0 for the coarsest and beyond."""
+    return max(0, round(100 * (1 - level / COARSEST)))
 
 
 def level_of(quality: int) -> int:
@@ -119,6 +121,7 @@ def write_pictures(
     x: Tensor,
     level: int | None = None,
     chunks: Sequence[tuple[bytes, int]] | None = None,
+    tune: str = "psnr",
 ) -> None:
     """Write pictures of one size, (rows, channels, height, width), model units.
 
@@ -126,21 +129,40 @@ def write_pictures(
         path: output path.
         model: exported.
         x: the pictures; one channel: grey ones, which a model of colors writes too.
-        level: level of the step; None: the model's own.
-        chunks: result of ``encoded`` at that level, if it is known.
+        level: level of the step, 0 to ``LAST``; None: the model's own.
+        chunks: result of ``encoded`` at that level and tune, if it is known.
+        tune: "psnr": least squared error; "ssim": most structural similarity.
+
+    Raises:
+        OptionError: there is no such tune.
     """
     level = model.level if level is None else level
-    chunks = encoded(model, x, level) if chunks is None else chunks
-    settings = varint.encode(level) + varint.encode(TILE)
-    container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
+    chunks = encoded(model, x, level, tune) if chunks is None else chunks
+    settings = varint.encode(min(level, COARSEST)) + varint.encode(TILE)
+    kind = KIND
+    if tune == "ssim":
+        kind, settings = WITH_STEPS, settings + varint.encode(UNIT)
+    container.write(path, kind, model_hash(model), tuple(x.shape), settings, chunks)
 
 
 @torch.no_grad()
-def encoded(model: TransformCoder, x: Tensor, level: int) -> list[tuple[bytes, int]]:
-    """The chunks of pictures: payload, and checksum of its coefficients."""
+def encoded(
+    model: TransformCoder, x: Tensor, level: int, tune: str = "psnr"
+) -> list[tuple[bytes, int]]:
+    """The chunks of pictures: payload, and checksum of its numbers.
+
+    Raises:
+        OptionError: there is no such tune.
+    """
+    check_tune(tune)
     x = x.expand(-1, model.likelihood.event_shape[0], -1, -1)
     tables = Tables(model.counts)  # type: ignore[arg-type]
-    return [_encode_tile(model, tile.of(x), level, tables) for tile in _tiles(x.shape, TILE)]
+    chunks = []
+    for row in x.split(1):
+        parts = [tile.of(row) for tile in _tiles(row.shape, TILE)]
+        plans = tile_plans(model, parts, tune, level)
+        chunks += [_encode_tile(model, *pair, tables) for pair in zip(parts, plans, strict=True)]
+    return chunks
 
 
 @torch.no_grad()
@@ -155,14 +177,14 @@ def read_pictures(
     Raises:
         BitstreamError: the file is damaged, of another kind, or of another model.
     """
-    level, side = _settings(file, model)
+    level, side, unit = _settings(file, model)
     rows, channels, height, width = file.header.shape
     tables = Tables(model.counts)  # type: ignore[arg-type]
     answer = torch.zeros(rows, model.likelihood.event_shape[0], height, width)
     tiles = list(_tiles(file.header.shape, side))
     for index, tile in enumerate(tiles):
         payload = file.payload(index)
-        known, numbers = _decode_tile(model, payload, tile.size, level, tables)
+        known, numbers = _decode_tile(model, payload, tile.size, level, unit, tables)
         file.check_symbols(index, numbers)
         tile.of(answer).copy_(model.pictures(known, tile.size))
         if progress is not None:
@@ -192,16 +214,21 @@ def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
         yield _Tile(row, top, left, (min(side, height - top), min(side, width - left)))
 
 
-def _encode_tile(model: TransformCoder, x: Tensor, level: int, tables: Tables) -> tuple[bytes, int]:
-    size = (x.shape[2], x.shape[3])
-    known = model.begin(torch.tensor([level]), size)
+def _encode_tile(
+    model: TransformCoder, x: Tensor, plan: TilePlan, tables: Tables
+) -> tuple[bytes, int]:
+    known = model.begin(plan.level, x.shape[2:])
     wanted, numbers = model.wanted(x, known), []
     coder = constriction().stream.queue.RangeEncoder()
+    if plan.entries is not None:
+        entries = plan.entries.numpy().astype("<i4")
+        put_map(coder, entries)
+        numbers.append(entries.ravel())
     for index in range(model.turns):
         expected = model.expected(known, index)
-        z = model.rounded(wanted, expected, index)
+        z = model.rounded(wanted, expected, index, plan.worth)
         numbers.append(z.flatten().numpy().astype("<i4"))
-        _put(coder, numbers[-1], coded_by(expected), tables)
+        put(coder, numbers[-1], coded_by(expected), tables)
         known = model.settle(known, index, z, expected)
     payload: bytes = coder.get_compressed().astype("<u4").tobytes()
     return payload, zlib.crc32(np.concatenate(numbers).tobytes())
@@ -212,85 +239,56 @@ def _decode_tile(
     payload: bytes,
     size: tuple[int, int],
     level: int,
+    unit: int | None,
     tables: Tables,
 ) -> tuple[KnownCoefficients, bytes]:
+    """The coefficients of a tile, and the bytes of its numbers.
+
+    Args:
+        unit: of the map of steps; None: there is none.
+    """
     if len(payload) % 4:
         raise BitstreamError("the stream is no row of 32-bit words")
     coder = constriction().stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype("u4"))
     known, numbers = model.begin(torch.tensor([level]), size), []
-    for index in range(model.turns):
-        expected = model.expected(known, index)
-        try:
-            numbers.append(_take(coder, coded_by(expected), tables))
-        except (AssertionError, ValueError) as error:  # constriction's error for invalid data
-            raise BitstreamError("the stream holds no valid numbers of this model") from error
-        z = torch.from_numpy(numbers[-1].astype(np.float32)).view(expected.location.shape)
-        known = model.settle(known, index, z, expected)
-    return known, np.concatenate(numbers).tobytes()
+    try:
+        if unit is not None:
+            numbers.append(take_map(coder, *known.blocks))
+            levels = levels_of(torch.from_numpy(numbers[0]), level, unit)
+            known = model.begin(levels[None], size)
+        for index in range(model.turns):
+            expected = model.expected(known, index)
+            numbers.append(take(coder, coded_by(expected), tables))
+            z = torch.from_numpy(numbers[-1].astype(np.float32)).view(expected.location.shape)
+            known = model.settle(known, index, z, expected)
+    except (AssertionError, ValueError) as error:  # constriction's error for invalid data
+        raise BitstreamError("the stream holds no valid numbers of this model") from error
+    return known, np.concatenate([part.ravel() for part in numbers]).tobytes()
 
 
-def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
-    """Encode numbers grouped by table, then the numbers beyond the tables."""
-    entries = numbers.astype(np.int64) - coded.first
-    last = 2 * REACHES[coded.table] + 1
-    beyond = (entries < 0) | (entries >= last)
-    order, parts = _by_table(coded.table)
-    ordered = np.where(beyond, last, entries).astype(np.int32)[order]
-    for table, part in parts:
-        coder.encode(ordered[part], tables[table].model)
-    far = numbers[beyond].astype(np.int64) + HALF
-    if len(far):
-        halves = np.concatenate([far >> HALF_BITS, far & ((1 << HALF_BITS) - 1)])
-        coder.encode(halves.astype(np.int32), _uniform())
-
-
-def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
-    """Decode the numbers that ``_put`` encoded, int32."""
-    order, parts = _by_table(coded.table)
-    found = [coder.decode(tables[table].model, part.stop - part.start) for table, part in parts]
-    entries = np.empty(len(order), np.int64)
-    entries[order] = np.concatenate([np.empty(0, np.int32), *found])
-    beyond = entries > 2 * REACHES[coded.table]
-    numbers = entries + coded.first
-    count = int(beyond.sum())
-    if count:
-        high, low = coder.decode(_uniform(), 2 * count).astype(np.int64).reshape(2, count)
-        numbers[beyond] = (high << HALF_BITS) + low - HALF
-    return numbers.astype("<i4")
-
-
-def _by_table(tables: Array) -> tuple[Array, list[tuple[int, slice]]]:
-    """An order that groups numbers by table, and the slice of each table."""
-    order = np.argsort(tables.astype(np.int16), kind="stable")  # radix sort, by far the fastest
-    ordered = tables[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
-    parts = map(slice, starts, [*starts[1:], len(order)])
-    return order, list(zip(ordered[starts].tolist(), parts, strict=True))
-
-
-def _uniform() -> Any:
-    return constriction().stream.model.Uniform(1 << HALF_BITS)
-
-
-def _settings(file: Container, model: TransformCoder) -> tuple[int, int]:
-    """Level and tile of a file of this model.
+def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | None]:
+    """Level, tile and unit of the map of steps (None: no map) of a file of this model.
 
     Raises:
         BitstreamError: it is of another model, or its settings are invalid.
     """
-    file.expect(KIND, model_hash(model))
-    level, side = file.settings(2)
+    with_steps = file.header.kind == WITH_STEPS
+    file.expect(WITH_STEPS if with_steps else KIND, model_hash(model))
+    level, side, *units = file.settings(3 if with_steps else 2)
+    unit = units[0] if units else None
     shape, channels = file.header.shape, model.likelihood.event_shape[0]
     if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
         raise BitstreamError(
             f"{file.name} claims pictures {shape}, but this model's rows have another shape"
         )
-    if level >= STEPS or not side or side > TILE or side % model.transform.block:
+    if level >= STEPS or not side or side > TILE or side % model.transform.block or unit == 0:
+        raise BitstreamError(f"{file.name} has invalid settings")
+    if unit is not None and unit > COARSEST:
         raise BitstreamError(f"{file.name} has invalid settings")
     tiles = shape[0] * -(-shape[2] // side) * -(-shape[3] // side)
     if tiles != len(file.header.chunks):
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
-    return level, side
+    return level, side, unit
 
 
 def _copied(model: Model) -> TransformCoder:

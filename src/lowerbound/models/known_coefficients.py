@@ -14,8 +14,8 @@ class KnownCoefficients:
     """The state of a pass.
 
     Attributes:
-        level: level of each row's step, (rows,).
-        step: size of that step in grey values, (rows, 1, 1, 1).
+        level: level of each row's step, (rows,), or of each block's step, (rows, *blocks).
+        step: size of that step in grey values, (rows, 1, 1, 1) or (rows, 1, *blocks).
         blocks: height and width of the map of blocks.
         values: coefficients of each group so far, whole numbers, zero if not yet known,
             (rows, group, *blocks).

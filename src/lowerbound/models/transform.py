@@ -245,9 +245,17 @@ class TransformCoder(Model):
         return TURNS * len(self.groups)
 
     def begin(self, level: Tensor, size: Sequence[int]) -> KnownCoefficients:
-        """The state before a pass over pictures of ``size``, (height, width)."""
+        """The state before a pass over pictures of ``size``, (height, width).
+
+        Args:
+            level: level of the step, one for each row, (rows,), or one for each block,
+                (rows, *blocks).
+            size: of the pictures in pixels.
+        """
         level = level.to(self.steps.device)
-        return KnownCoefficients(level, self.steps[level][:, None, None, None], self._blocks(*size))
+        step = self.steps[level]
+        step = step[:, None] if level.dim() > 1 else step[:, None, None, None]
+        return KnownCoefficients(level, step, self._blocks(*size))
 
     def wanted(self, x: Tensor, known: KnownCoefficients) -> Tensor:
         """Coefficients of rows in steps, not rounded, (rows, coefficients, *blocks)."""
@@ -266,19 +274,32 @@ class TransformCoder(Model):
             hints.flatten(2)[:, 1, first] = 1.0
         location, log_scale = context(self._seen(known, group, scale), hints)
         location = location * (1.0 + scale[:, slice(*group)])
-        log_scale = log_scale + self.base[known.level][:, slice(*group), None, None]
+        log_scale = log_scale + self._base_of(known, group)
         at = first if not turn else places(*known.blocks, turn)
         found = RoundedLogistic(
             location.flatten(2)[None, ..., at], log_scale.flatten(2)[None, ..., at]
         )
         return found.snapped() if self.snaps else found
 
-    def rounded(self, wanted: Tensor, expected: RoundedLogistic, index: int) -> Tensor:
-        """The values of a group and turn with the least rate plus distortion, like ``expected``."""
+    def rounded(
+        self, wanted: Tensor, expected: RoundedLogistic, index: int, worth: Tensor | None = None
+    ) -> Tensor:
+        """The values of a group and turn with the least rate plus distortion, like ``expected``.
+
+        Args:
+            wanted: coefficients in steps, (rows, coefficients, *blocks).
+            expected: their distribution.
+            index: of the group and turn.
+            worth: factors of the distortion, like ``wanted``; None: 1 everywhere.
+        """
         number, turn = divmod(index, TURNS)
         height, width = wanted.shape[2:]
         at = places(height, width, turn)
-        return nearest_worth(wanted[:, slice(*self.groups[number])].flatten(2)[..., at], expected)
+
+        def part(x: Tensor) -> Tensor:
+            return x[:, slice(*self.groups[number])].flatten(2)[..., at]
+
+        return nearest_worth(part(wanted), expected, None if worth is None else part(worth))
 
     def settle(
         self, known: KnownCoefficients, index: int, z: Tensor, expected: RoundedLogistic
@@ -348,9 +369,14 @@ class TransformCoder(Model):
         return -(-height // block), -(-width // block)
 
     def _log(self, level: Tensor) -> Tensor:
-        """The step's logarithm, equal on every machine, (rows, 1, 1, 1)."""
+        """The step's logarithm, equal on every machine, of the shape of ``known.step``."""
         octaves = (level - STEPS // 2).to(self.steps.dtype) / PER_OCTAVE
-        return octaves[:, None, None, None]
+        return octaves[:, None] if level.dim() > 1 else octaves[:, None, None, None]
+
+    def _base_of(self, known: KnownCoefficients, group: CoefficientGroup) -> Tensor:
+        """Log scales of a group without context, (rows, group, *blocks) or (rows, group, 1, 1)."""
+        base = self.base[:, slice(*group)][known.level]
+        return base.movedim(-1, 1) if known.level.dim() > 1 else base[:, :, None, None]
 
     def _set_base(self) -> None:
         """Set the prior's log scales of coefficients without context, for each level."""
@@ -360,13 +386,14 @@ class TransformCoder(Model):
 
 
 @torch.no_grad()
-def nearest_worth(wanted: Tensor, expected: RoundedLogistic) -> Tensor:
-    r"""The whole number q with the least 6 (y - q)^2 - log p(q) among three: the nearest to y, its
-    neighbor toward the prior's location, and 0."""
+def nearest_worth(wanted: Tensor, expected: RoundedLogistic, worth: Tensor | None = None) -> Tensor:
+    r"""The whole number q with the least 6 w (y - q)^2 - log p(q) among three: the nearest to y,
+    its neighbor toward the prior's location, and 0. The factor w is ``worth``, or 1."""
     nearest = torch.round(wanted).expand(expected.location.shape)
     toward = nearest - torch.sign(nearest - torch.round(expected.location))
     candidates = torch.stack([nearest, toward, torch.zeros_like(nearest)])
-    cost = DISTORTION * (wanted - candidates).square() - expected.terms(candidates)
+    error = (wanted - candidates).square()
+    cost = DISTORTION * (error if worth is None else worth * error) - expected.terms(candidates)
     return candidates.gather(0, cost.argmin(0, keepdim=True)).squeeze(0)
 
 

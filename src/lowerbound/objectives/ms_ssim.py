@@ -63,14 +63,15 @@ def _by_channel(x: Tensor) -> Tensor:
 
 def _compared(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Luminance and contrast terms at every place where the window fits."""
-    mean_x, mean_y = _local(x), _local(y)
-    spread_x, spread_y = _local(x * x) - mean_x**2, _local(y * y) - mean_y**2
-    shared = _local(x * y) - mean_x * mean_y
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    spread_x, spread_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
+    shared = local_mean(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
     return luminance, (2 * shared + C2) / (spread_x + spread_y + C2)
 
 
-def _local(x: Tensor) -> Tensor:
+def local_mean(x: Tensor) -> Tensor:
+    """Means of (rows, 1, height, width) under the Gaussian window, wherever it fits."""
     offset = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     bell = torch.exp(-0.5 * (offset / WIDTH) ** 2)
     bell = bell / bell.sum()

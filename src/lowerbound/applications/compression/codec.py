@@ -101,14 +101,14 @@ class Codec(ABC):
         for field in dataclasses.fields(request):
             name = field.name
             if name in NOT_FOR_ALL - self.options and getattr(request, name) != field.default:
-                takers = [CODECS[kind].takes for kind in CODECS if name in CODECS[kind].options]
+                kinds = [kind for kind in CODECS if name in CODECS[kind].options]
+                takers = ", or ".join(dict.fromkeys(CODECS[kind].takes for kind in kinds))
                 raise OptionError(
-                    f"--{name} is for {', or '.join(takers)}; this is {self.takes}: leave --{name} "
-                    "out"
+                    f"--{name} is for {takers}; this is {self.takes}: leave --{name} out"
                 )
 
 
-NOT_FOR_ALL = frozenset({"part", "codebooks", "quality", "times", "bytes"})
+NOT_FOR_ALL = frozenset({"part", "codebooks", "quality", "times", "bytes", "tune"})
 
 CODECS: Registry[type[Codec]] = Registry("kind of compressed data")
 """Codecs by the kind in a file's header. If two serve a request, the later one is used."""
@@ -128,7 +128,7 @@ def serving(request: CodecRequest, fitted: Fitted) -> Codec:
             return codec
     raise UnsupportedError(
         f"{name_of(fitted.model)} cannot compress: there are codecs for "
-        f"{', and for '.join(codec.takes for codec in every)}"
+        f"{', and for '.join(dict.fromkeys(codec.takes for codec in every))}"
     )
 
 

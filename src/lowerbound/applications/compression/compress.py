@@ -104,7 +104,9 @@ def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted | None) 
     codec = serving(request, fitted)
     if request.output and not codec.has_page:
         takers = [CODECS[kind].takes for kind in CODECS if CODECS[kind].has_page]
-        raise OptionError(f"-o is for {' and for '.join(takers)}; other comparisons are a table")
+        raise OptionError(
+            f"-o is for {' and for '.join(dict.fromkeys(takers))}; other comparisons are a table"
+        )
     constriction()
     return codec.compare(request, fitted, reporter)
 

@@ -43,7 +43,7 @@ from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.stored_pictures import FORMATS, KIND as STORED, as_png, read_stored
-from lowerbound.coding.transform import KIND, invents, quality_of, read_pictures
+from lowerbound.coding.transform import KIND, WITH_STEPS, invents, quality_of, read_pictures
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError
@@ -58,7 +58,7 @@ class Photographs(Codec):
 
     takes = "pictures by a transform coder"
     unit = "picture"
-    options = frozenset({"quality", "times", "bytes"})
+    options = frozenset({"quality", "times", "bytes", "tune"})
     alone = ".png"
     has_page = True
 
@@ -76,7 +76,7 @@ class Photographs(Codec):
             target.parent.mkdir(parents=True, exist_ok=True)
             written[target] = write_smaller(exported.model, path, picture, target, request)
             sources[target] = path
-        return _report(written, sources, exported)
+        return _report(written, sources, exported, request.tune)
 
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Any:
         """(pictures, height, width, channels) uint8."""
@@ -111,6 +111,14 @@ class Photographs(Codec):
         return found
 
 
+@CODECS.register(WITH_STEPS)
+class PhotographsWithSteps(Photographs):
+    """Pictures that ``Photographs`` wrote with a step for each block."""
+
+    def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
+        return False
+
+
 @CODECS.register(STORED)
 class StoredPictures(Photographs):
     """Pictures that ``Photographs`` stored exactly, because that was smaller."""
@@ -136,7 +144,10 @@ class StoredPictures(Photographs):
 
 
 def _report(
-    written: Mapping[Path, Written], sources: Mapping[Path, Path], exported: ExportedModel
+    written: Mapping[Path, Written],
+    sources: Mapping[Path, Path],
+    exported: ExportedModel,
+    tune: str,
 ) -> CompressReport:
     every = list(written.values())
     coded = {target: one for target, one in written.items() if one.level is not None}
@@ -150,13 +161,14 @@ def _report(
         sum(one.numbers for one in every),
         "1 picture" if len(every) == 1 else f"{len(every):,} pictures",
         f"{bits:.3f} bits per pixel",
-        _lines(len(every) - len(coded), qualities, psnr, notes, exported),
+        _lines(len(every) - len(coded), qualities, psnr, notes, exported, tune),
         source_bytes=sum(path.stat().st_size for path in sources.values()),
         pictures=len(every),
         stored=len(every) - len(coded),
         bits_per_pixel=bits,
         psnr=psnr,
         quality=tuple(dict.fromkeys(qualities[:1] + qualities[-1:])),
+        tune=tune if coded else None,
         invents=made_up,
         notes=notes,
     )
@@ -168,13 +180,17 @@ def _lines(
     psnr: float | None,
     notes: Sequence[str],
     exported: ExportedModel,
+    tune: str,
 ) -> Iterator[str]:
     if stored:
         yield f"stored exactly, because that is smaller: {stored:,}"
     if psnr is None:
         return
     between = " to ".join(map(str, dict.fromkeys((qualities[0], qualities[-1]))))
-    yield f"lossy: decompressed pictures are approximate, PSNR {psnr:.2f} dB, quality {between}"
+    yield (
+        f"lossy: decompressed pictures are approximate, PSNR {psnr:.2f} dB, quality {between}, "
+        f"tuned for {tune.upper()}"
+    )
     if notes:
         yield f"lost on reading, before compression: {'; '.join(notes)}"
     yield f"codec {exported.hash.hex()}"

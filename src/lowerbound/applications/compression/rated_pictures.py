@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,9 +20,10 @@ from lowerbound.applications.compression.picture_files import readable
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.applications.io.drawings.grids import eight_bit
+from lowerbound.coding.blocks.estimated_size import estimated_size
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_pictures
+from lowerbound.coding.transform import LAST, encoded, level_of, read_pictures, write_pictures
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.resizing import tiles_of
@@ -35,6 +36,8 @@ INVENTS = (
     "from it"
 )
 HEADER = 48  # largest size of a picture's header, bytes
+MOST_TRIED = 3  # files of different levels
+CLOSE = 0.985  # share of the requested size that is not improved
 
 
 def check_rate(rate: CompressRequest) -> None:
@@ -60,30 +63,72 @@ def most_bytes(rate: CompressRequest, numbers: int) -> float | None:
     return None if rate.times is None else numbers / rate.times
 
 
-def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -> int:
-    """The finest level whose file is as small as requested.
+def level_for(
+    rate: CompressRequest,
+    numbers: int,
+    size: Callable[[int], int],
+    estimate: Callable[[int], float],
+) -> int:
+    """A fine level whose file is as small as requested.
+
+    Three levels are tried at most, unless none of them fits: then coarser ones follow. The level
+    may therefore be a little coarser than the finest one that fits.
 
     Args:
         rate: the requested rate.
         numbers: bytes of the uncompressed picture.
         size: payload at a level, bytes.
+        estimate: about the logarithm of ``size``, falling with the level.
 
     Raises:
-        OptionError: even the file at the coarsest level is too large.
+        OptionError: even the smallest file is too large.
     """
     most = most_bytes(rate, numbers)
     if most is None:
         return level_of(USUAL_QUALITY if rate.quality is None else rate.quality)
-    most -= HEADER
-    low, high = 0, COARSEST
-    if size(high) > most:
+    payload = most - HEADER
+    sizes: dict[int, int] = {}
+    level = _guess(math.log(max(payload, 1)), estimate, 0, LAST)
+    while level not in sizes:
+        sizes[level] = size(level)
+        fitting = [at for at in sizes if sizes[at] <= payload]
+        if fitting and (len(sizes) >= MOST_TRIED or sizes[min(fitting)] > CLOSE * payload):
+            break
+        level = _next_level(payload, sizes, estimate)
+    if not fitting:
         raise OptionError(
-            f"at its coarsest this picture takes {size(high) + HEADER:,} bytes, more than the "
-            f"{math.floor(most + HEADER):,} requested"
+            f"at its coarsest this picture takes {size(LAST) + HEADER:,} bytes, more than the "
+            f"{math.floor(most):,} requested"
         )
+    return min(fitting)
+
+
+def _next_level(most: float, sizes: Mapping[int, int], estimate: Callable[[int], float]) -> int:
+    """The level that should take ``most`` bytes, judged by the level whose size is nearest."""
+
+    def missing(level: int) -> float:
+        return math.log(max(most, 1) / max(sizes[level], 1))
+
+    near, *others = sorted(sizes, key=lambda level: abs(missing(level)))
+    stretch = 1.0  # of the estimate's differences, as two sizes show it
+    if others and estimate(near) != estimate(others[0]):
+        real = missing(others[0]) - missing(near)
+        stretch = min(max(real / (estimate(near) - estimate(others[0])), 0.5), 2.0)
+    wanted = missing(near) / stretch + estimate(near)
+    lowest = max((at + 1 for at in sizes if sizes[at] > most), default=0)
+    highest = min((at - 1 for at in sizes if sizes[at] <= most), default=LAST)
+    if lowest > highest:
+        return near
+    if len(sizes) >= MOST_TRIED:
+        lowest = min(lowest + len(sizes) ** 2, highest)  # ever larger strides
+    return _guess(wanted, estimate, lowest, highest)
+
+
+def _guess(wanted: float, estimate: Callable[[int], float], low: int, high: int) -> int:
+    """The finest level from ``low`` to ``high`` with at most that estimate; else ``high``."""
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if size(middle) <= most else (middle + 1, high)
+        low, high = (low, middle) if estimate(middle) <= wanted else (middle + 1, high)
     return high
 
 
@@ -139,10 +184,13 @@ def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -
 
     @cache
     def chunks(level: int) -> list[tuple[bytes, int]]:
-        return encoded(model, x, level)
+        return encoded(model, x, level, rate.tune)
 
-    level = level_for(rate, picture.size, lambda at: sum(len(data) for data, _ in chunks(at)))
-    write_pictures(target, model, x, level, chunks(level))
+    def size(level: int) -> int:
+        return sum(len(data) for data, _ in chunks(level))
+
+    level = level_for(rate, picture.size, size, estimated_size(model, x))
+    write_pictures(target, model, x, level, chunks(level), rate.tune)
     file = open_container(target)
     (back,) = eight_bit(read_pictures(file, model))
     psnr = mean_psnr(picture[None], back[None])

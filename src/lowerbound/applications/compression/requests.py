@@ -12,6 +12,8 @@ from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 
+Tune = Literal["ssim", "psnr"]
+
 
 @dataclass(frozen=True)
 class CodecRequest(PhotographsRequest):
@@ -26,6 +28,11 @@ class CodecRequest(PhotographsRequest):
     codebooks: int | None = option(
         None,
         "number of codebooks to use of a model with several; fewer take fewer bytes (default: all)",
+    )
+    tune: Literal["ssim", "psnr"] = option(
+        "ssim",
+        "pictures by a transform coder: ssim keeps weak texture, which people see; psnr has the "
+        "least squared error",
     )
 
 

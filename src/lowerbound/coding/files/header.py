@@ -32,6 +32,7 @@ KINDS: Mapping[str, int] = MappingProxyType(
         "audio": 5,
         "bits_back_tiles": 6,
         "stored": 7,
+        "transform_steps": 8,
     }
 )
 RESERVED: Mapping[str, int] = MappingProxyType(

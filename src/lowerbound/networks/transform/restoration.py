@@ -61,15 +61,27 @@ class Restoration(nn.Module):
 
         Args:
             picture: in grey values around zero.
-            step: size of the coefficients' steps, (rows, 1, 1, 1).
-            log_step: its logarithm in some unit, (rows, 1, 1, 1).
+            step: size of the coefficients' steps, (rows, 1, 1, 1), or of each block's steps,
+                (rows, 1, *blocks).
+            log_step: its logarithm in some unit, of the same shape.
         """
+        if step[0].numel() > 1:
+            return self._with_map(picture, step, log_step)
         f, known = self._seen(picture, step, log_step)
-        change = self._taken(f, known)
-        if self.grain is not None and not self.training:
-            change = change + 2 * self.share * self._log_missing(known).exp() * noise(change)
-        restored: Tensor = picture + step * self._joined(change)
+        restored: Tensor = picture + step * self._joined(self._change(f, known))
         return restored
+
+    def _with_map(self, picture: Tensor, step: Tensor, log_step: Tensor) -> Tensor:
+        """``forward`` with a step for each block; a window has the mean of their logarithms."""
+        step = self._at_windows(step.log()).exp()
+        f, known = self._seen(picture, step, self._at_windows(log_step))
+        restored: Tensor = picture + self._joined(step * self._change(f, known))
+        return restored
+
+    def _at_windows(self, of_blocks: Tensor) -> Tensor:
+        """Means of blocks over each window, (rows, 1, h, w)."""
+        fine = of_blocks.repeat_interleave(self.period, 2).repeat_interleave(self.period, 3)
+        return F.avg_pool2d(F.pad(fine, (1,) * 4, mode="replicate"), 2, stride=1)
 
     def missing(self, picture: Tensor, step: Tensor, log_step: Tensor, real: Tensor) -> Tensor:
         r"""The objective of h, log N(f(x) - f' ; 0, h^2) up to a constant, (rows,); only the grain
@@ -86,6 +98,13 @@ class Restoration(nn.Module):
         log_missing = self._log_missing(known)
         terms = -0.5 * (left / log_missing.exp()).square() - log_missing
         return terms.flatten(1).sum(1)
+
+    def _change(self, f: Tensor, known: Tensor) -> Tensor:
+        """The change of the coefficients by the gains, and grain outside training."""
+        change = self._taken(f, known)
+        if self.grain is not None and not self.training:
+            change = change + 2 * self.share * self._log_missing(known).exp() * noise(change)
+        return change
 
     def _taken(self, f: Tensor, known: Tensor) -> Tensor:
         """The change of the coefficients by the gains."""

@@ -6,8 +6,9 @@ file is nearest to the same size. BD-rate measures the distance between the resu
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from lowerbound.applications.compression.comparison.pages import picture_of, sid
 from lowerbound.applications.compression.losses import psnr
 from lowerbound.applications.compression.rated_pictures import INVENTS, each, write_one
 from lowerbound.applications.compression.reports import CodecRate, CompareReport
-from lowerbound.applications.compression.requests import CompareRequest, CompressRequest
+from lowerbound.applications.compression.requests import CompareRequest, CompressRequest, Tune
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.transform import invents
 from lowerbound.data.arrays import Array
@@ -40,6 +41,18 @@ SHOWN_AT = 50.0
 SHOWN = 4  # pictures on the page
 WINDOW = 256  # pixels of the part that is shown
 OURS, ANCHOR = "lowerbound", "JPEG"
+
+
+def in_decibels(similarity: float) -> float:
+    """-10 log10(1 - similarity)."""
+    return -10 * math.log10(max(1 - similarity, 1e-6))
+
+
+MEASURES: Mapping[str, tuple[str, Callable[[float], float]]] = {
+    "psnr": ("PSNR", float),
+    "ms_ssim": ("MS-SSIM", in_decibels),
+}
+"""Measures of BD-rates by their names in reports: title, and the measure in decibels."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +90,22 @@ def compare_pictures(
     pixels = 0
     shown: list[tuple[str, Array]] = []
     for path, picture, exported in each(request, fitted, paths, reporter, "comparing"):
-        found.append(_by_all(exported.model, picture))
+        found.append(_by_all(exported.model, picture, request.tune))
         pixels += picture.shape[0] * picture.shape[1]
         if len(shown) < SHOWN:
             shown.append((path.name, middle(picture)))
     rates = tuple(_together(found, pixels))
     if page is not None:
         write_text(page, _page(shown, found))
-    saved, made_up = _saved(rates), invents(exported.model)
+    saved = {measure: _saved(rates, measure) for measure in MEASURES}
+    made_up = invents(exported.model)
     return CompareReport(
         {
             "pictures": len(found),
             "rates": [rate.to_mapping() for rate in rates],
-            "saved": saved,
+            "saved": saved["psnr"],
+            "saved_by_ms_ssim": saved["ms_ssim"],
+            "tune": request.tune,
             "page": page,
             "invents": made_up,
         },
@@ -100,7 +116,7 @@ def compare_pictures(
 def _lines(
     pictures: int,
     rates: Sequence[CodecRate],
-    saved: Mapping[str, float],
+    saved: Mapping[str, Mapping[str, float]],
     made_up: bool,
     page: Path | None,
 ) -> Iterator[str]:
@@ -110,8 +126,9 @@ def _lines(
         alike = [rate for rate in rates if rate.measures["times"] == times]
         alike.sort(key=lambda rate: -rate.measures["psnr"])
         yield from (f"  {rate.codec:11} {rate.words}" for rate in alike)
-    for codec, share in sorted(saved.items(), key=lambda pair: pair[1]):
-        yield f"{codec}: {share:+.1%} of {ANCHOR}'s bytes at the same PSNR (BD-rate)"
+    for measure, (title, _) in MEASURES.items():
+        for codec, share in sorted(saved[measure].items(), key=lambda pair: pair[1]):
+            yield f"{codec}: {share:+.1%} of {ANCHOR}'s bytes at the same {title} (BD-rate)"
     if made_up:
         yield f"{OURS}: {INVENTS}"
     if page is not None:
@@ -124,12 +141,12 @@ def middle(picture: Array) -> Array:
     return picture[top : top + WINDOW, left : left + WINDOW]
 
 
-def _by_all(model: Model, picture: Array) -> Rates:
+def _by_all(model: Model, picture: Array, tune: Tune) -> Rates:
     """One picture by every codec, at every rate that the model can reach."""
     channels, found = picture.shape[-1], {}
     for times in TIMES:
         try:
-            size, back = _by_model(model, picture, times)
+            size, back = _by_model(model, picture, times, tune)
         except OptionError:  # too large even at the coarsest level
             continue
         found[times, OURS] = _rate(size, picture, back)
@@ -139,8 +156,8 @@ def _by_all(model: Model, picture: Array) -> Rates:
     return found
 
 
-def _by_model(model: Model, picture: Array, times: float) -> tuple[int, Array]:
-    rate = CompressRequest("", times=times)
+def _by_model(model: Model, picture: Array, times: float, tune: Tune) -> tuple[int, Array]:
+    rate = CompressRequest("", times=times, tune=tune)
     with tempfile.TemporaryDirectory() as folder:
         written = write_one(model, picture, Path(folder) / "picture.lbz", rate)
     return written.bytes, written.back
@@ -171,11 +188,12 @@ def _together(found: Sequence[Rates], pixels: int) -> Iterator[CodecRate]:
         yield CodecRate(codec, size, measures, words)
 
 
-def _saved(rates: Sequence[CodecRate]) -> dict[str, float]:
+def _saved(rates: Sequence[CodecRate], measure: str) -> dict[str, float]:
     """BD-rate of every codec except the anchor, if the curves are long enough and overlap."""
+    _, decibels = MEASURES[measure]
     curves: dict[str, list[tuple[float, float]]] = {}
     for rate in rates:
-        point = rate.measures["bits_per_pixel"], rate.measures["psnr"]
+        point = rate.measures["bits_per_pixel"], decibels(rate.measures[measure])
         curves.setdefault(rate.codec, []).append(point)
     found = {}
     for name, curve in curves.items():
