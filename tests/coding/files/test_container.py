@@ -155,6 +155,7 @@ def test_the_numbers_of_kinds_stay() -> None:
         "audio": 5,
         "bits_back_tiles": 6,
         "stored": 7,
+        "transform_steps": 8,
     }
     assert KINDS.keys().isdisjoint(RESERVED)
 
