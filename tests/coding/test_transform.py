@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding.blocks.tunes import tile_plans
+from lowerbound.coding.blocks.tunes import LAST, tile_plans
 from lowerbound.coding.files import varint
 from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.transform import (
     KIND,
-    LAST,
     TILE,
     WITH_STEPS,
     bare_transform,

@@ -29,7 +29,6 @@ from lowerbound.coding.blocks.coefficient_coder import put, take
 from lowerbound.coding.blocks.step_map import levels_of, put_map, take_map
 from lowerbound.coding.blocks.tunes import (
     COARSEST,
-    LAST as LAST,
     UNIT,
     TilePlan,
     check_tune,
@@ -129,7 +128,7 @@ def write_pictures(
         path: output path.
         model: exported.
         x: the pictures; one channel: grey ones, which a model of colors writes too.
-        level: level of the step, 0 to ``LAST``; None: the model's own.
+        level: level of the step, 0 to ``blocks.tunes.LAST``; None: the model's own.
         chunks: result of ``encoded`` at that level and tune, if it is known.
         tune: "psnr": least squared error; "ssim": most structural similarity.
 
@@ -281,9 +280,8 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
         raise BitstreamError(
             f"{file.name} claims pictures {shape}, but this model's rows have another shape"
         )
-    if level >= STEPS or not side or side > TILE or side % model.transform.block or unit == 0:
-        raise BitstreamError(f"{file.name} has invalid settings")
-    if unit is not None and unit > COARSEST:
+    odd = side % model.transform.block or (unit is not None and not 1 <= unit <= COARSEST)
+    if level >= STEPS or not side or side > TILE or odd:
         raise BitstreamError(f"{file.name} has invalid settings")
     tiles = shape[0] * -(-shape[2] // side) * -(-shape[3] // side)
     if tiles != len(file.header.chunks):

@@ -11,7 +11,7 @@ import pytest
 from lowerbound.applications.compression.rated_pictures import HEADER, level_for, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import shipped
-from lowerbound.coding.transform import LAST
+from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.errors import OptionError
 from lowerbound.objectives.ms_ssim import ms_ssim
 

@@ -21,9 +21,10 @@ from lowerbound.applications.compression.requests import CodecRequest, CompressR
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.blocks.estimated_size import estimated_size
+from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import LAST, encoded, level_of, read_pictures, write_pictures
+from lowerbound.coding.transform import encoded, level_of, read_pictures, write_pictures
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.resizing import tiles_of
