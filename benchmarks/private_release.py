@@ -258,7 +258,7 @@ def quick() -> None:
     fitted = fit(training, FitOptions(MODEL, training=brief, privacy=privacy))
     assert fitted.options.release is not None
     print(
-        f"quick, not quoted: AUROC {learned_income(made, real, rows)[0]:.3f}; epsilon of 5 updates "
+        f"quick, not quoted: AUROC {learned_income(made, real, rows):.3f}; epsilon of 5 updates "
         f"{fitted.options.release.epsilon:.2f}"
     )
 
