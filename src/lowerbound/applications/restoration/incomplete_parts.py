@@ -42,6 +42,11 @@ class IncompletePart:
         return self.first + done * len(self) // max(of, 1), self.total
 
 
+def in_parts(source: str, fitted: Fitted, mask: str | None) -> bool:
+    """Whether ``incomplete_parts`` reads the data in chunks."""
+    return mask is None and in_chunks(source, fitted)
+
+
 def incomplete_parts(
     source: str, fitted: Fitted, mask: str | None, on_error: OnError, copies: int
 ) -> Iterator[IncompletePart]:
@@ -57,7 +62,7 @@ def incomplete_parts(
     Raises:
         DataError, OptionError: as ``RowFiles.read_incomplete``.
     """
-    if mask is not None or not in_chunks(source, fitted):
+    if not in_parts(source, fitted, mask):
         rows = open_incomplete(source, fitted, mask, on_error)
         yield IncompletePart(rows, 0, len(rows.hidden))
         return
