@@ -589,7 +589,8 @@ def _edit_metrics(title: str, edits: Mapping[str, Any], target: float | None) ->
         )
         worst = max(measured["others"].values())
         bound = None if target is None else 0.05
-        seen = {"of faces that show it": max(measured["others_seen"].values())}
+        shown = measured.get("others_seen")  # older cells have none
+        seen = {"of faces that show it": max(shown.values())} if shown else None
         found.append(
             Metric(f"{title}: {edit}, most changed other", worst, "", "lower", None, bound, seen)
         )
