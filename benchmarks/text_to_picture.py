@@ -590,7 +590,7 @@ def _edit_metrics(title: str, edits: Mapping[str, Any], target: float | None) ->
         worst = max(measured["others"].values())
         bound = None if target is None else 0.05
         shown = measured.get("others_seen")  # older cells have none
-        seen = {"of faces that show it": max(shown.values())} if shown else None
+        seen = {"of faces that show it": max(shown.values())} if shown else {}
         found.append(
             Metric(f"{title}: {edit}, most changed other", worst, "", "lower", None, bound, seen)
         )
