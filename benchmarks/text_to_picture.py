@@ -63,7 +63,7 @@ KNOWN = "attributes known"
 EDITS["both"] = EDITS["add smile"] | EDITS["take off glasses"]
 FACES, EDITED, SHOWN = 2_000, 300, 64
 CAPTION = "a smiling face with round glasses and red hair"
-MINUTES = 40.0  # of training in a cell
+MINUTES = 30.0  # of training in a cell
 SEED = 0
 CELLS = ("first_stage", "attributes", "captions", "map")
 
