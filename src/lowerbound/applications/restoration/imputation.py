@@ -17,12 +17,12 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError, unreadable
+from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.restoration.incomplete_parts import (
     ImputedTally,
-    IncompletePart,
     incomplete_parts,
 )
 from lowerbound.applications.restoration.inpainting import InpaintReport, inpaint_pictures
@@ -156,13 +156,13 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     request.check_sizes(fitted.schema)
     asked = request.data, fitted, request.mask, request.on_error
     parts = incomplete_parts(*asked, copies=1 + request.draws)
-    first = next(parts)  # errors of the data are raised before any work
-    path, writer = Path(request.output), row_files(first.rows.schema)
-    check_filled(path, writer, first.rows)
-    check_rows(fitted, request.draws * len(first), f"--draws {request.draws}")
+    first, chunk = next(parts)  # errors of the data are raised before any work
+    path, writer = Path(request.output), row_files(first.schema)
+    check_filled(path, writer, first)
+    check_rows(fitted, request.draws * chunk.points, f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
-    filled = _filled(chain([first], parts), request, reporter, fitted, trees, tally)
+    filled = _filled(chain([(first, chunk)], parts), request, reporter, fitted, trees, tally)
     files = writer.write_filled(path, filled, request.strategy != "mean")
     tally.moved.warn()
     return ImputeReport(
@@ -181,7 +181,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
 
 
 def _filled(
-    parts: Iterable[IncompletePart],
+    parts: Iterable[tuple[Incomplete, RequestedRows]],
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
@@ -189,8 +189,7 @@ def _filled(
     tally: ImputedTally,
 ) -> Iterator[Filled]:
     """The parts with their missing cells filled, which ``tally`` adds up."""
-    for part in parts:
-        data = part.rows
+    for data, part in parts:
         made = _drawn(request, reporter, fitted, part, trees)
         answers = _answers(request, fitted, data, made, trees, tally.moved)
         draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
@@ -216,13 +215,13 @@ def _drawn(
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
-    part: IncompletePart,
+    part: RequestedRows,
     trees: ColumnTrees | None,
 ) -> Imputation:
     """Means, the requested draws, and one more draw if the strategy is "sample"."""
     return fill(
         fitted.model,
-        part.rows.dataset,
+        part.rows,
         samples=request.samples,
         draws=request.draws + (request.strategy == "sample"),
         seed=request.seed,
