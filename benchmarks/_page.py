@@ -145,7 +145,7 @@ def _row(metric: Mapping[str, Any]) -> str:
     rivals = "<br>".join(_rival(rival) for rival in metric.get("rivals", ()))
     value = f"{metric['value']:.4g} {metric['unit']}"
     cells = [metric["name"], value, spread, ", ".join(bars), _reached(metric), rivals, numbers]
-    return "| " + " | ".join(cells) + " |\n"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
 
 
 def _rival(rival: Mapping[str, Any]) -> str:

@@ -317,7 +317,8 @@ def figure(name: str) -> None:
     }
     with np.load(kept) as shown:
         lines = {title: torch.from_numpy(shown[key]) for key, title in titles.items()}
-    canvas, axes = plt.subplots(len(lines), 1, figsize=(9, 3.6), layout="constrained")
+    canvas, axes = plt.subplots(len(lines), 1, figsize=(9, 3.6))
+    canvas.subplots_adjust(left=0.13, right=0.99, bottom=0.01, top=0.99, hspace=0.06)
     for axis, (title, pictures) in zip(axes, lines.items(), strict=True):
         line = torch.cat(list(pictures), 2).clamp(0, 1).movedim(0, 2)
         axis.imshow(line.expand(-1, -1, 3) if line.shape[2] == 1 else line)

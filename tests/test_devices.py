@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,11 +20,17 @@ from lowerbound.applications.form import entries
 from lowerbound.cli import main
 from lowerbound.distributions.processor_draws import same_on_every_device
 from lowerbound.errors import OptionError
+from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.environments import EnvironmentOptions
+from lowerbound.fitting.control.records import EvaluationOptions
+from lowerbound.fitting.control.training import AgentSettings, train_agent
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import collected
 from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
+from lowerbound.objectives.imagined_returns import ImaginationOptions
 from lowerbound.training import TrainingOptions, train
 from lowerbound.training.checkpoints.checkpoint import load as load_checkpoint
 from lowerbound.training.feed import Feed
@@ -43,7 +49,8 @@ ON_THE_PROCESSOR = {
     *("schema", "info", "audit", "canaries", "import", "export"),  # no model computes, or hardly
     *("compress", "decompress", "verify", "compare"),  # in whole numbers, equal on every machine
     *("private-schema", "private-table"),  # no network
-    *(name for name in APPLICATIONS if name.startswith("control ")),  # one frame at a time
+    # one frame at a time
+    *(name for name in APPLICATIONS if name.startswith("control ") and name != "control train"),
 }
 KINDS = {  # a folder of each model
     *("pca", "autoencoder", "conditional", "hierarchical", "ladder", "codes", "transform"),
@@ -193,6 +200,37 @@ def test_every_model_is_trained_on_another_device(
         if not name.startswith(("pool.", "correction."))
     }
     assert moved == {FAR}
+
+
+@pytest.mark.parametrize(("first", "second"), [("meta", "cpu"), ("cpu", "meta")])
+@pytest.mark.parametrize("gradient", ["reinforce", "pathwise"])
+def test_an_agent_learns_on_another_device_and_continues_elsewhere(
+    tmp_path: Path,
+    far: None,
+    monkeypatch: pytest.MonkeyPatch,
+    gradient: Literal["reinforce", "pathwise"],
+    first: str,
+    second: str,
+) -> None:
+    pytest.importorskip("gymnasium", reason="pip install 'lowerbound[rl]'")
+    monkeypatch.setattr("lowerbound.fitting.control.agent.check_device_name", lambda name: None)
+    monkeypatch.setattr(devices, "check_device_name", lambda name: None)
+    agent = AgentOptions(
+        steps=40, prefill=30, every=4, batch=2, length=5, device=first, precision="float32"
+    )
+    settings = AgentSettings(
+        EnvironmentOptions("lowerbound/GridCatch-v0"),
+        ModelOptions(model_options={"memory": 8, "width": 8}),
+        ImaginationOptions(horizon=3, starts=4, gradient=gradient),
+        agent,
+        EvaluationOptions(evaluate_every=0, episodes=1),
+    )
+    trained = train_agent(settings, folder=tmp_path)
+    assert {value.device.type for value in trained.fitted.model.parameters()} == {first}
+    more = replace(settings, agent=replace(agent, steps=60, device=second))
+    trained = train_agent(more, folder=tmp_path, resume=True)
+    assert {value.device.type for value in trained.fitted.model.parameters()} == {second}
+    assert trained.records[-1].updates == 8
 
 
 def test_a_codec_stays_on_the_processor(tmp_path: Path, far: None) -> None:

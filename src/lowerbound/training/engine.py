@@ -67,7 +67,7 @@ class Engine:
         self.device = self.parameters[0].device
         self.clip = options.gradient_clip
         self.adam = Adam(self.parameters, options.adam_eps, options.weight_decay)
-        self._precision = _autocast(self.device, precision)
+        self._precision = precision_context(self.device, precision)
         self._say = say
         self._forward: Callable[[Batch], Bound] = update
         if compiled:
@@ -148,7 +148,8 @@ def _compiled(update: Update) -> Callable[[Batch], Bound]:
     return compiled
 
 
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+def precision_context(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Context of a forward pass: "bf16" is autocast, and "float32" changes nothing."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -11,7 +11,7 @@ rows is flagged, for every model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,12 @@ from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
-from lowerbound.applications.io.requested_rows import RequestedRows, requested_rows
+from lowerbound.applications.io.finished_parts import (
+    FinishedParts,
+    ResumableRequest,
+    finished_parts,
+)
+from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -39,7 +44,7 @@ ALPHA = 0.01  # the default, unless there are too few calibration rows
 
 
 @dataclass(frozen=True)
-class DetectRequest(DataRequest):
+class DetectRequest(DataRequest, ResumableRequest):
     """Request to find the anomalies among rows."""
 
     output: str = option(
@@ -97,6 +102,20 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     chunks = read()
     first = next(chunks)  # errors of the data are raised before any work
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
+    in_parts = windows is None and in_chunks(request.data, fitted)
+    with finished_parts("detect", request, reporter, in_parts=in_parts) as finished:
+        return _detected(request, reporter, fitted, windows, chain([first], chunks), finished)
+
+
+def _detected(
+    request: DetectRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    windows: Windows | None,
+    parts: Iterable[RequestedRows],
+    finished: FinishedParts,
+) -> DetectReport:
+    """Score the parts against normal rows, and write them."""
     reporter.say("scoring normal rows to compare with")
     given = _calibrating(request, fitted, windows)
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
@@ -113,8 +132,8 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     )
     tally = Tally(KnownAnomalies(request.label, request.normal))
     with columnar(path) if request.output else nullcontext() as file:
-        for rows in chain([first], chunks):
-            scored = scorer.scored(rows, reporter)
+        for rows in parts:
+            scored = scorer.scored(rows, finished, reporter)
             tally.add(rows, scored, scorer.explained(rows, scored, tally.oddest))
             if file is not None:
                 file.add(scorer.columns(rows, scored))

@@ -15,6 +15,7 @@ from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, rank
 from lowerbound.applications.anomaly.normal_rows import Normal
 from lowerbound.applications.anomaly.report import Cutoff, Odd
 from lowerbound.applications.base import Reporter
+from lowerbound.applications.io.finished_parts import FinishedParts
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
@@ -22,7 +23,7 @@ from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.explanation import Shares, shares
-from lowerbound.inference.anomaly.scores import RawScores, raw_scores
+from lowerbound.inference.anomaly.scores import raw_scores
 
 RATE = "rate"
 NAMED = 3  # features in an explanation
@@ -34,11 +35,10 @@ class ScoredRows:
     """Scores of some rows.
 
     Attributes:
-        raw, components: of the rows, or windows.
+        components: of the rows, or windows.
         scores, p_values, alarms: of the rows, or points; p-values only with calibration.
     """
 
-    raw: RawScores
     components: Mapping[str, Array]
     scores: Array
     p_values: Array | None
@@ -69,17 +69,22 @@ class RowScorer:
     seed: int
     beside: Path | None
 
-    def scored(self, part: RequestedRows, reporter: Reporter) -> ScoredRows:
-        """Score some rows."""
+    def scored(
+        self, part: RequestedRows, finished: FinishedParts, reporter: Reporter
+    ) -> ScoredRows:
+        """Score some rows, or take their scores from ``finished``."""
 
         def progress(done: int, rows: int) -> None:
             reporter.advance("scoring", part.first + done * part.points // rows, part.total)
 
-        raw = raw_scores(self.fitted.model, part.rows, seed=self.seed, progress=progress)
-        components = self.normal.reference.components(raw)
+        def components_of() -> Mapping[str, Array]:
+            raw = raw_scores(self.fitted.model, part.rows, seed=self.seed, progress=progress)
+            return self.normal.reference.components(raw)
+
+        components = finished.kept(part, components_of)
         scores = part.of_points(components[self.score], self.reduce)
         threshold = np.inf if self.cutoff is None else self.cutoff.threshold
-        return ScoredRows(raw, components, scores, self._p_values(scores), scores > threshold)
+        return ScoredRows(components, scores, self._p_values(scores), scores > threshold)
 
     def columns(self, part: RequestedRows, scored: ScoredRows) -> dict[str, Array]:
         """Columns of the file of scores: one value per row or point, in the order of the data."""
@@ -115,7 +120,7 @@ class RowScorer:
             for place, row in enumerate(index)
         ]
         oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
-        return Explained(oddest, self._pictures(part, scored, index, excess))
+        return Explained(oddest, self._pictures(part, chosen, index, excess))
 
     def _unseen(self, rows: Dataset) -> list[dict[str, float]]:
         """Of each row, the nats of the values that the fit did not see, by column."""
@@ -132,14 +137,15 @@ class RowScorer:
         return None if calibration is None else calibration.p_values(scores)
 
     def _pictures(
-        self, part: RequestedRows, scored: ScoredRows, index: Array, excess: Shares
+        self, part: RequestedRows, chosen: Dataset, index: Array, excess: Shares
     ) -> tuple[str, ...]:
         """Write the most anomalous pictures with their heat maps, next to the scores."""
         schema = part.rows.schema
         if not schema.data_kind.pictures or self.beside is None:
             return ()
-        pictures = part.rows.batch(torch.from_numpy(index.copy())).filled
-        rebuilt = torch.from_numpy(scored.raw.place[index]).reshape(pictures.shape)
+        pictures = chosen.all().filled
+        place = raw_scores(self.fitted.model, chosen, seed=self.seed).place
+        rebuilt = torch.from_numpy(place).reshape(pictures.shape)
         names = [part.name(int(row)) for row in index]
         sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")
         return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import EnvironmentRequest
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import REQUIRED, DeviceRequest
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.part_settings import option_names, split_setting
 from lowerbound.config import from_mapping, option, options_of
@@ -27,6 +27,7 @@ from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.objectives.imagined_returns import ImaginationOptions
+from lowerbound.training.settings.device import PROCESSOR
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
@@ -44,7 +45,7 @@ def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainAgentRequest(EnvironmentRequest):
+class TrainAgentRequest(EnvironmentRequest, DeviceRequest):
     """Train an agent."""
 
     output: str = option(REQUIRED, "agent's folder to write", short="-o", metavar="MODEL")
@@ -126,7 +127,13 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
             _model(request.network, options),
             from_mapping(ImaginationOptions, options["imagination"]),
             from_mapping(
-                AgentOptions, {**options["agent"], "steps": request.steps, "seed": request.seed}
+                AgentOptions,
+                {
+                    **options["agent"],
+                    "steps": request.steps,
+                    "seed": request.seed,
+                    "device": request.device,
+                },
             ),
             evaluation,
         )
@@ -167,8 +174,13 @@ def settings_of(request: TrainAgentRequest) -> dict[str, dict[str, Any]]:
     """The options of ``--set`` by part.
 
     Raises:
-        OptionError: there is no such part, or a part does not apply to this agent.
+        OptionError: there is no such part, or a part or the device does not apply to this agent.
     """
+    if request.agent != "world_model" and request.device not in (AUTO, PROCESSOR):
+        raise OptionError(
+            f"--agent {request.agent} computes on the processor: leave --device {request.device} "
+            "out"
+        )
     found: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
     for setting in request.set:
         part, name, value = split_setting(setting, PARTS)

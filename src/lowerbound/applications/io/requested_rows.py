@@ -48,6 +48,9 @@ class RequestedRows:
     cells: Any = None
     text: Any = None
 
+    def __len__(self) -> int:
+        return self.points
+
     def of_points(self, scores: Array, reduce: Reduction) -> Array:
         """Scores of points from scores of windows; scores of rows are unchanged."""
         return scores if self.windows is None else self.windows.points(scores, self.points, reduce)

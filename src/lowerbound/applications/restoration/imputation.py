@@ -9,20 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError, unreadable
+from lowerbound.applications.io.finished_parts import (
+    Arrays,
+    ResumableRequest,
+    finished_parts,
+)
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.restoration.incomplete_parts import (
     ImputedTally,
+    in_parts,
     incomplete_parts,
 )
 from lowerbound.applications.restoration.inpainting import InpaintReport, inpaint_pictures
@@ -37,18 +45,17 @@ from lowerbound.fitting import Fitted
 from lowerbound.inference.restoration.column_trees import ColumnTrees
 from lowerbound.inference.restoration.imputation import (
     SAMPLES,
-    Imputation,
     impute as fill,
     imputed_quantiles,
 )
 from lowerbound.inference.restoration.observed_range import MovedMeans
 
 LEVEL = 0.9  # of the intervals in the report
-OF_MODELS = ("strategy", "draws", "samples", "allow_resize", "device")
+OF_MODELS = ("strategy", "draws", "samples", "allow_resize", "device", "resume")
 
 
 @dataclass(frozen=True)
-class ImputeRequest(RestorationRequest):
+class ImputeRequest(RestorationRequest, ResumableRequest):
     """Request to fill missing cells."""
 
     output: str = option(
@@ -159,11 +166,21 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     first, chunk = next(parts)  # errors of the data are raised before any work
     path, writer = Path(request.output), row_files(first.schema)
     check_filled(path, writer, first)
-    check_rows(fitted, request.draws * chunk.points, f"--draws {request.draws}")
+    check_rows(fitted, request.draws * len(chunk), f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
-    filled = _filled(chain([(first, chunk)], parts), request, reporter, fitted, trees, tally)
-    files = writer.write_filled(path, filled, request.strategy != "mean")
+    resumable = in_parts(request.data, fitted, request.mask)
+    with finished_parts("impute", request, reporter, in_parts=resumable) as finished:
+        made = (
+            (
+                data,
+                part,
+                finished.kept(part, partial(_computed, request, reporter, fitted, part, trees)),
+            )
+            for data, part in chain([(first, chunk)], parts)
+        )
+        filled = _filled(made, request, reporter, fitted, tally)
+        files = writer.write_filled(path, filled, request.strategy != "mean")
     tally.moved.warn()
     return ImputeReport(
         rows=tally.rows,
@@ -181,20 +198,18 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
 
 
 def _filled(
-    parts: Iterable[tuple[Incomplete, RequestedRows]],
+    parts: Iterable[tuple[Incomplete, RequestedRows, Arrays]],
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
-    trees: ColumnTrees | None,
     tally: ImputedTally,
 ) -> Iterator[Filled]:
     """The parts with their missing cells filled, which ``tally`` adds up."""
-    for data, part in parts:
-        made = _drawn(request, reporter, fitted, part, trees)
-        answers = _answers(request, fitted, data, made, trees, tally.moved)
-        draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
-        widths = _widths(request, fitted, data, trees) if request.draws else {}
-        tally.add(data, made.effective_sample_size[made.incomplete], widths)
+    for data, part, made in parts:
+        answers = _answers(request, fitted, data, made, tally.moved)
+        draws = made["draws"][: request.draws] if request.draws else None
+        widths = data.widths(made["low"], made["high"]) if request.draws else {}
+        tally.add(data, torch.from_numpy(made["sizes"]), widths)
         yield Filled(data, answers, draws)
         reporter.advance("imputing", *part.place(1, 1))
 
@@ -211,15 +226,19 @@ def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
         raise OptionError(f"{path}: this data is written as {', '.join(written)}")
 
 
-def _drawn(
+def _computed(
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
     part: RequestedRows,
     trees: ColumnTrees | None,
-) -> Imputation:
-    """Means, the requested draws, and one more draw if the strategy is "sample"."""
-    return fill(
+) -> Arrays:
+    """Means, draws, quantiles and effective sample sizes of the rows of a part.
+
+    There are the requested draws, one more if the strategy is "sample", and the quantiles that the
+    strategy or the widths of intervals need.
+    """
+    made = fill(
         fitted.model,
         part.rows,
         samples=request.samples,
@@ -229,47 +248,34 @@ def _drawn(
         progress=lambda done, total: reporter.advance("imputing", *part.place(done, total + 1)),
         first=part.first,
     )
-
-
-def _answers(
-    request: ImputeRequest,
-    fitted: Fitted,
-    data: Incomplete,
-    made: Imputation,
-    trees: ColumnTrees | None,
-    moved: MovedMeans,
-) -> Array:
-    """The values of the missing cells, in the data's own units."""
-    if request.strategy == "median":
-        median: Array = _quantiles(request, fitted, data, trees, 0.5)[0]
-        return median
-    if request.strategy == "sample" and made.draws is not None:
-        answers: Array = made.draws[-1]
-        return answers
-    # values that are missing because of their size may lie outside
-    at_random = fitted.options.model.normal_scores
-    return moved.within(made.mean, data.dataset) if at_random else made.mean
-
-
-def _widths(
-    request: ImputeRequest, fitted: Fitted, data: Incomplete, trees: ColumnTrees | None
-) -> dict[str, float]:
-    low, high = _quantiles(request, fitted, data, trees, (1 - LEVEL) / 2, (1 + LEVEL) / 2)
-    return data.widths(np.asarray(low), np.asarray(high))
-
-
-def _quantiles(
-    request: ImputeRequest,
-    fitted: Fitted,
-    data: Incomplete,
-    trees: ColumnTrees | None,
-    *shares: float,
-) -> Array:
-    return imputed_quantiles(
+    found = {"mean": made.mean, "sizes": made.effective_sample_size[made.incomplete].numpy()}
+    if made.draws is not None:
+        found["draws"] = made.draws
+    shares = {"median": 0.5} if request.strategy == "median" else {}
+    if request.draws:
+        shares |= {"low": (1 - LEVEL) / 2, "high": (1 + LEVEL) / 2}
+    if not shares:
+        return found
+    quantiles = imputed_quantiles(
         fitted.model,
-        data.dataset,
-        shares,
+        part.rows,
+        tuple(shares.values()),
         samples=request.samples,
         seed=request.seed,
         trees=trees,
     )
+    return {**found, **{name: np.asarray(q) for name, q in zip(shares, quantiles, strict=True)}}
+
+
+def _answers(
+    request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Arrays, moved: MovedMeans
+) -> Array:
+    """The values of the missing cells, in the data's own units."""
+    if request.strategy == "median":
+        return made["median"]
+    if request.strategy == "sample" and "draws" in made:
+        answers: Array = made["draws"][-1]
+        return answers
+    # values that are missing because of their size may lie outside
+    at_random = fitted.options.model.normal_scores
+    return moved.within(made["mean"], data.dataset) if at_random else made["mean"]

@@ -20,6 +20,11 @@ from lowerbound.inference.restoration.observed_range import MovedMeans
 MOST_SIZES = 1 << 20  # effective sample sizes that are kept for their median
 
 
+def in_parts(source: str, fitted: Fitted, mask: str | None) -> bool:
+    """Whether ``incomplete_parts`` reads the data in chunks."""
+    return mask is None and in_chunks(source, fitted)
+
+
 def incomplete_parts(
     source: str, fitted: Fitted, mask: str | None, on_error: OnError, copies: int
 ) -> Iterator[tuple[Incomplete, RequestedRows]]:
@@ -37,7 +42,7 @@ def incomplete_parts(
     Raises:
         DataError, OptionError: as ``RowFiles.read_incomplete``.
     """
-    if mask is not None or not in_chunks(source, fitted):
+    if not in_parts(source, fitted, mask):
         rows = open_incomplete(source, fitted, mask, on_error)
         count = len(rows.hidden)
         yield rows, RequestedRows(rows.dataset, count, total=count)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +40,8 @@ from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
 from lowerbound.training.checkpoints.checkpoint import Checkpoint, joined
 from lowerbound.training.checkpoints.randomness import generator, noise_state, set_noise_state
+from lowerbound.training.engine import precision_context
+from lowerbound.training.settings.device import check_device_name, on_device
 
 LONGEST = 10  # steps that a random action is kept
 START_FRAMES = 4096  # of the replay, from which the model's outputs start
@@ -67,6 +70,7 @@ class AgentOptions:
     free_bits: float = option(0.0, "nats of a time, averaged over windows, without a penalty")
     precision: str = option("bf16", "of matrix products: bf16 or float32")
     threads: int = option(1, "processor threads: the networks are too small for more")
+    device: str = option(AUTO, "where the networks compute: auto, cpu, cuda, cuda:N or mps")
     seed: int = option(0, "of environment, weights, actions and minibatches")
 
     def __post_init__(self) -> None:
@@ -80,6 +84,7 @@ class AgentOptions:
                 f"a window of {self.length} frames does not fit into {self.prefill} random steps: "
                 "raise prefill or lower length"
             )
+        check_device_name(self.device)
         if self.precision not in ("bf16", "float32"):
             raise OptionError(f"precision is bf16 or float32, not {self.precision!r}")
 
@@ -107,6 +112,8 @@ class AgentLearner:
         assert behavior is not None
         parts = self.world.parts()
         self._model = [*parts["inference"], *parts["generative"]]
+        self.device = self._model[0].device
+        self.returns.to(self.device)
         self._parameters = {
             "model": self._model,
             "actor": list(behavior.actor.parameters()),
@@ -121,7 +128,7 @@ class AgentLearner:
     def update(self, replay: EpisodeReplay) -> dict[str, float]:
         """One update of the model and one of the behavior, and readings of both."""
         began = time.process_time()
-        batch = replay.batch(self.options.batch, self.options.length, self.noise)
+        batch = replay.batch(self.options.batch, self.options.length, self.noise).on(self.device)
         readings, states = self._update_model(batch)
         middle = time.process_time()
         readings |= self._update_behavior(batch, states)
@@ -150,7 +157,7 @@ class AgentLearner:
         assert batch.outcomes is not None
         goes_on = batch.outcomes[..., 1].flatten()
         flat = WorldState(*(part.flatten(0, 2) for part in states))
-        chosen = torch.randperm(len(goes_on))[: self.returns.options.starts]
+        chosen = torch.randperm(len(goes_on))[: self.returns.options.starts].to(self.device)
         with self._precision():
             losses = self.returns(self.world, flat.rows(chosen), goes_on[chosen])
         for name, loss in (("actor", losses.actor), ("critic", losses.critic)):
@@ -188,9 +195,8 @@ class AgentLearner:
             own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
             optimizer.restore(own)
 
-    def _precision(self) -> torch.autocast:
-        on = self.options.precision == "bf16"
-        return torch.autocast("cpu", torch.bfloat16, enabled=on)
+    def _precision(self) -> AbstractContextManager[None]:
+        return precision_context(self.device, self.options.precision)
 
 
 def agent_model(given: ModelOptions, frame: Schema) -> ModelOptions:
@@ -237,7 +243,7 @@ class AgentRun:
         self.model = resolve(self.schema, agent_model(model, self.form.frame))
         world = assemble(self.schema, self.model)
         assert isinstance(world, WorldModel)
-        self.world = world
+        self.world = on_device(world, options.device)
         self.replay = EpisodeReplay(self.form)
         self.learner = AgentLearner(world, ImaginedReturns(imagination, self.form.classes), options)
         self.player = Player(world, self.form.frame)
@@ -282,7 +288,7 @@ class AgentRun:
             {
                 "world": self.world.state_dict(),
                 "learner": self.learner.tensors(),
-                "random": noise_state(torch.device("cpu")),
+                "random": noise_state(self.learner.device),
                 "player": {"memory": state.memory, "latent": state.latent}
                 | {"action": self.player.action, "kept": self.kept_action}
                 | ({} if seen is None else {"seen": seen}),
@@ -317,9 +323,10 @@ class AgentRun:
             self.env.restore(values["environment"])
         else:
             self.env.episode = int(values["environment"]["episode"])
-        self.player.state = WorldState(player["memory"], player["latent"])
-        self.player.action, self.kept_action = player["action"], player["kept"]
-        set_noise_state(checkpoint.part("random"), torch.device("cpu"))
+        device = self.learner.device
+        self.player.state = WorldState(player["memory"].to(device), player["latent"].to(device))
+        self.player.action, self.kept_action = player["action"].to(device), player["kept"]
+        set_noise_state(checkpoint.part("random"), device)
 
     def _start_episode(self) -> None:
         self._seen, self.score = self.env.reset(), 0.0
@@ -342,7 +349,7 @@ class AgentRun:
         elif self.kept:
             self.kept, action = self.kept - 1, self.kept_action
         else:
-            return self.player.act(seen).clone()
+            return self.player.act(seen).cpu().clone()
         self.player.see(seen)
         self.player.done(action)
         return action
@@ -351,4 +358,4 @@ class AgentRun:
         """Start the output at the marginals of the random frames."""
         count = min(len(self.replay), START_FRAMES)
         frames = self.replay.windows(torch.arange(count).unsqueeze(0)).filled[0]
-        self.world.start_at_marginals(Batch(frames))
+        self.world.start_at_marginals(Batch(frames).on(self.learner.device))

@@ -59,7 +59,7 @@ class Player:
 
     def done(self, action: Tensor) -> None:
         """Say which action was done instead, such as a random one, (numbers,)."""
-        self.action = action.unsqueeze(0)
+        self.action = action.unsqueeze(0).to(self.action)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def play(
             seen, score, steps, over = env.reset(), 0.0, 0, False
             player.start()
             while not over and steps < MOST_STEPS:
-                arrival = env.step(player.act(seen))
+                arrival = env.step(player.act(seen).cpu())
                 seen, over = arrival.frame, arrival.terminated or arrival.truncated
                 score, steps = score + arrival.reward, steps + 1
             found.append(Episode(score, steps))

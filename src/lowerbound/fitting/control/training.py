@@ -34,7 +34,7 @@ from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.interruption import listening
 from lowerbound.training.loop import processor_threads
 
-FREE_TO_CHANGE = ("steps", "threads")  # of a resumed run
+FREE_TO_CHANGE = ("steps", "threads", "device")  # of a resumed run
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,178 @@
+"""Results of the finished parts of a long table, kept beside the output until the command ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lowerbound
+from lowerbound import durable, untrusted
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.form import typed
+from lowerbound.applications.io.requested_rows import RequestedRows
+from lowerbound.config import option
+from lowerbound.data.arrays import Array
+from lowerbound.errors import DataError, OptionError
+
+IDENTITY = "identity.json"
+UNFINISHED = ".unfinished"
+
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumableRequest:
+    """The option of an application that keeps the results of finished parts."""
+
+    resume: bool = option(
+        False, "go on where the same command was interrupted, with a table that is read in parts"
+    )
+
+
+class FinishedParts:
+    """Arrays that were computed for parts of a table.
+
+    Args:
+        folder: where they are kept; None: they are not kept.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.rows = 0
+
+    def kept(self, part: RequestedRows, compute: Callable[[], Arrays]) -> Arrays:
+        """The arrays of a part: those of an interrupted run, or computed now and kept.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        if self.folder is None:
+            return compute()
+        path = self.folder / f"{part.first:012d}.safetensors"
+        found = self._read(path)
+        if found is None:
+            found = compute()
+            tensors = {  # the format keeps no order, and columns have one
+                f"{place:03d} {name}": torch.from_numpy(values)
+                for place, (name, values) in enumerate(found.items())
+            }
+            durable.write_tensors(path, tensors)
+        self.rows = part.first + len(part)
+        return found
+
+    @staticmethod
+    def _read(path: Path) -> Arrays | None:
+        """The arrays in a file; None if it is missing or damaged, so that they are computed."""
+        if not path.is_file():
+            return None
+        try:
+            tensors = untrusted.tensors(untrusted.content(path, DataError), str(path), DataError)
+        except (OSError, DataError):
+            return None
+        return {name[4:]: tensors[name].numpy() for name in sorted(tensors)}
+
+
+@contextmanager
+def finished_parts(
+    command: str, request: Any, reporter: Reporter, *, in_parts: bool
+) -> Iterator[FinishedParts]:
+    """Context with the kept parts of a command; they are removed when it has ended well.
+
+    The parts are in the folder OUT.unfinished. With ``request.resume`` those of an interrupted run
+    are used, if it had the same options, data, model and version.
+
+    Args:
+        command: its name.
+        request: its options, among them ``output`` and ``resume``.
+        reporter: says what is kept after an error.
+        in_parts: whether the data is read in parts; otherwise nothing is kept.
+
+    Raises:
+        OptionError: there is nothing that can be resumed, or the interrupted run was another one.
+        KeyboardInterrupt: with the command that goes on.
+    """
+    if not (request.output and in_parts):
+        if request.resume:
+            raise OptionError(
+                "--resume needs an output: name it with -o"
+                if in_parts
+                else f"--resume is for a table that is read in parts; {request.data} is read as a "
+                "whole: leave --resume out"
+            )
+        yield FinishedParts(None)
+        return
+    folder = Path(f"{request.output}{UNFINISHED}")
+    _prepare(folder, _identity(command, request), request.resume, reporter)
+    parts = FinishedParts(folder)
+    again = typed(command, replace(request, resume=True))
+    try:
+        yield parts
+    except KeyboardInterrupt:
+        if not parts.rows:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        raise KeyboardInterrupt(
+            f"interrupted; {parts.rows:,} rows are done and kept in {folder}. To go on: {again}"
+        ) from None
+    except BaseException:
+        if parts.rows:
+            reporter.say(f"{parts.rows:,} rows are done and kept in {folder}. To go on: {again}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> None:
+    """Check the folder of an interrupted run, or begin a new one.
+
+    Raises:
+        OptionError: the folder belongs to another run, or is no such folder.
+    """
+    record = folder / IDENTITY
+    if folder.exists() and not record.is_file():
+        raise OptionError(f"{folder} is not an unfinished output: move it away")
+    if resume and folder.exists():
+        before = json.loads(record.read_text())
+        others = [name for name in identity if before.get(name) != identity[name]]
+        if others:
+            raise OptionError(
+                f"{folder} was begun with another {', '.join(others)}: leave --resume out to "
+                "begin again"
+            )
+        return
+    if resume:
+        reporter.say(f"there is no {folder} to resume: all rows are computed")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    durable.write_text(record, json.dumps(identity))
+
+
+def _identity(command: str, request: Any) -> dict[str, Any]:
+    """What the results depend on: the options, the files they name, and the version."""
+    given = {name: value for name, value in asdict(request).items() if name != "resume"}
+    files = {
+        f"file for {name}": _stamp(Path(value).expanduser())
+        for name, value in given.items()
+        if isinstance(value, str) and name != "output" and value
+    }
+    facts = {"command": command, "version": lowerbound.__version__, **given, **files}
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Names, sizes and times of change of a file, or of the files of a folder."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        found = [(each.name, each.stat()) for each in files if each.is_file()]
+    except OSError:
+        return []
+    return [[name, each.st_size, each.st_mtime_ns] for name, each in found]

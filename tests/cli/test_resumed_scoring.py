@@ -1,0 +1,179 @@
+"""detect and impute --resume: what an interrupted run computed is used, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.applications.anomaly import row_scorer
+from lowerbound.applications.restoration import imputation
+from lowerbound.cli import main
+from lowerbound.data.tables import chunks as table_chunks
+from lowerbound.errors import DataError
+
+COMMANDS = {
+    "detect": ("detect", ()),
+    "impute": ("impute", ("--samples", "16")),
+    "medians": ("impute", ("--samples", "16", "--strategy", "median")),
+    "draws": ("impute", ("--samples", "16", "--strategy", "sample", "--draws", "2")),
+}
+PLACES = {"detect": (row_scorer, "raw_scores"), "impute": (imputation, "fill")}
+
+
+@pytest.fixture(autouse=True)
+def chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_chunks, "MOST_ROWS", 30)  # the 80 people come in three parts
+
+
+@pytest.fixture
+def people(table: Path, tmp_path: Path) -> Path:
+    """The people with a few missing ages, in the file that they came in."""
+    path = tmp_path / "people.csv"
+    rows = pd.read_csv(table)
+    rows.loc[::7, "age"] = np.nan
+    rows.to_csv(path, index=False)
+    return path
+
+
+class Counted:
+    """Counts the calls of a function, and interrupts one of them."""
+
+    def __init__(
+        self, work: Callable[..., Any], fails: int = 0, by: type[BaseException] = DataError
+    ):
+        self.work, self.fails, self.by, self.calls = work, fails, by, 0
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        self.calls += 1
+        if self.calls == self.fails:
+            raise self.by("stopped")
+        return self.work(*arguments, **keywords)
+
+
+def counted(
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    fails: int = 0,
+    by: type[BaseException] = KeyboardInterrupt,
+) -> Counted:
+    module, name = PLACES[command]
+    work = getattr(module, name)
+    counter = Counted(work.work if isinstance(work, Counted) else work, fails, by)
+    monkeypatch.setattr(module, name, counter)
+    return counter
+
+
+def contents(folder: Path, name: str) -> dict[str, bytes]:
+    return {path.name.replace(name, ""): path.read_bytes() for path in folder.glob(f"{name}*.csv")}
+
+
+@pytest.mark.parametrize("by", [KeyboardInterrupt, DataError])
+@pytest.mark.parametrize("case", COMMANDS)
+def test_a_resumed_run_writes_the_same_bytes_and_computes_only_what_is_left(
+    table_model: Path,
+    people: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    by: type[BaseException],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command, flags = COMMANDS[case]
+    words = [command, str(table_model), str(people), *flags, "-o"]
+    before = counted(monkeypatch, command)
+    assert main([*words, str(tmp_path / "whole.csv")]) == 0
+    extra = before.calls - 3  # the pictures or rows that are scored besides
+    capsys.readouterr()
+
+    counted(monkeypatch, command, fails=3, by=by)
+    assert main([*words, str(tmp_path / "parts.csv")]) != 0
+    said = capsys.readouterr().err
+    assert "60 rows are done and kept in" in said
+    assert "--resume" in said
+    assert not (tmp_path / "parts.csv").exists()
+    assert len(list((tmp_path / "parts.csv.unfinished").glob("*.safetensors"))) == 2
+
+    left = counted(monkeypatch, command)
+    assert main([*words, str(tmp_path / "parts.csv"), "--resume"]) == 0
+    assert left.calls == 1 + extra
+    assert contents(tmp_path, "parts") == contents(tmp_path, "whole")
+    assert not (tmp_path / "parts.csv.unfinished").exists()
+
+
+@pytest.fixture
+def interrupted(
+    table_model: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """The command of a run that was interrupted in its last part."""
+    words = ["detect", str(table_model), str(people), "-o", str(tmp_path / "scores.csv")]
+    counted(monkeypatch, "detect", fails=3)
+    assert main(words) == 130
+    return words
+
+
+def test_other_options_or_data_are_refused(
+    interrupted: list[str],
+    people: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = counted(monkeypatch, "detect")
+    assert main([*interrupted, "--resume", "--score", "bound"]) == 2
+    assert "was begun with another score: leave --resume out" in capsys.readouterr().err
+    people.write_text(people.read_text() + people.read_text().splitlines()[-1] + "\n")
+    assert main([*interrupted, "--resume"]) == 2
+    assert "was begun with another file for data: leave" in capsys.readouterr().err
+    assert not work.calls
+
+
+def test_a_damaged_part_is_computed_again(
+    interrupted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = sorted((tmp_path / "scores.csv.unfinished").glob("*.safetensors"))[0]
+    part.write_bytes(part.read_bytes()[:40])
+    work = counted(monkeypatch, "detect")
+    assert main([*interrupted, "--resume"]) == 0
+    assert work.calls == 2
+
+
+def test_without_resume_all_parts_are_computed(
+    interrupted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = counted(monkeypatch, "detect")
+    assert main(interrupted) == 0
+    assert work.calls == 3
+
+
+def test_resume_needs_an_output_and_tolerates_that_nothing_is_left(
+    table_model: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["detect", str(table_model), str(people), "--resume"]
+    assert main(words) == 2
+    assert "--resume needs an output: name it with -o" in capsys.readouterr().err
+    assert main([*words, "-o", str(tmp_path / "scores.csv")]) == 0
+    assert "scores.csv.unfinished to resume: all rows are computed" in capsys.readouterr().err
+
+
+def test_a_folder_of_somebody_else_is_left_alone(
+    table_model: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "scores.csv.unfinished"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    words = ["detect", str(table_model), str(people), "-o", str(tmp_path / "scores.csv")]
+    assert main(words) == 2
+    assert "is not an unfinished output: move it away" in capsys.readouterr().err
+    assert (other / "mine.txt").read_text() == "mine"
+
+
+def test_pictures_are_read_as_a_whole(
+    picture_model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["detect", str(picture_model), str(pictures), "-o", str(tmp_path / "scores.csv")]
+    assert main([*words, "--resume"]) == 2
+    assert "is read as a whole: leave --resume out" in capsys.readouterr().err
