@@ -11,6 +11,7 @@ import io
 import tarfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ class Split:
 @cache
 def names() -> tuple[str, ...]:
     """All tables in the order of their names' hashes."""
-    with tarfile.open(_archive()) as archive:
+    with tarfile.open(archive_path()) as archive:
         found = [
             member.split("/")[-1][:-4] for member in archive.getnames() if member[-4:] == ".npz"
         ]
@@ -70,7 +71,7 @@ def split(name: str, protocol: Protocol, seed: int) -> Split:
 
 @cache
 def _table(name: str) -> tuple[Array, Array]:
-    with tarfile.open(_archive()) as archive:
+    with tarfile.open(archive_path()) as archive:
         member = next(m for m in archive.getmembers() if m.name.endswith(f"{name}.npz"))
         file = archive.extractfile(member)
         assert file is not None
@@ -78,11 +79,16 @@ def _table(name: str) -> tuple[Array, Array]:
             return arrays["X"].astype(np.float64), arrays["y"].astype(int).ravel()
 
 
-def _archive() -> str:
+def archive_path() -> Path:
+    """The archive of all tables, in the folder LOWERBOUND_DATA.
+
+    Raises:
+        DataError: it is not there.
+    """
     found = first_place(data_folders(), (ARCHIVE,))
     if found is None:
         raise DataError(
             f"the data set adbench is missing: put {ARCHIVE}, the classical tables of "
             "https://github.com/Minqi824/ADBench, into the folder LOWERBOUND_DATA"
         )
-    return str(found)
+    return found

@@ -6,7 +6,7 @@ one of the highest mean AUROC is used everywhere else, as our one default is.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def choice(benchmark: str, protocol: Protocol) -> dict[str, dict[str, Any]]:
     Tables that an earlier run of ``benchmark`` has tried are read.
     """
     tables = [
-        part_of(benchmark, f"choose_{protocol}", table, lambda table=table: tried(table, protocol))
+        part_of(benchmark, f"choose_{protocol}", table, partial(tried, table, protocol))
         for table in half("choose")
     ]
     return {name: best(name, rival.settings, tables) for name, rival in CLASSICAL.items()}

@@ -11,6 +11,7 @@ import json
 import tarfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,14 +90,14 @@ def connections(seed: int) -> Field:
 
 @cache
 def _connections() -> tuple[pd.DataFrame, Array]:
-    table = pd.read_csv(_place(CONNECTIONS), header=None)
+    table = pd.read_csv(archive_path(CONNECTIONS), header=None)
     odd = (table.pop(41) != "normal.").to_numpy()
     return table.rename(columns=lambda i: f"c{i}"), odd
 
 
 def xrays(seed: int) -> Field:
     """Chest X-rays of 28 x 28 pixels: those without pneumonia to fit on, the test part to score."""
-    with np.load(_place(XRAYS)) as arrays:
+    with np.load(archive_path(XRAYS)) as arrays:
         normal = arrays["train_images"][arrays["train_labels"].ravel() == 0]
         return pictures(normal, arrays["test_images"], arrays["test_labels"].ravel().astype(int))
 
@@ -163,7 +164,7 @@ def tiles(board: Array) -> Array:
 def all_boards(held_out: bool) -> tuple[Board, ...]:
     """The boards of the third group, or those of the other two."""
     found = []
-    with tarfile.open(_place(BOARDS)) as archive:
+    with tarfile.open(archive_path(BOARDS)) as archive:
         files = {m.name: m for m in archive.getmembers() if m.isfile()}
         for name in sorted(files):
             if name.endswith("_test.jpg") and name.startswith(HELD_OUT_BOARDS) == held_out:
@@ -200,7 +201,7 @@ def _marked() -> dict[str, Any]:
 @cache
 def _archive() -> dict[str, bytes]:
     """The files of NAB by name: a packed archive is slow to go through for each."""
-    with tarfile.open(_place(SERIES)) as archive:
+    with tarfile.open(archive_path(SERIES)) as archive:
         return {m.name: _read(archive, m.name) for m in archive.getmembers() if m.isfile()}
 
 
@@ -231,8 +232,13 @@ def file_of(field: str) -> str | None:
     )
 
 
-def _place(file: str) -> str:
+def archive_path(file: str) -> Path:
+    """An archive in the folder LOWERBOUND_DATA.
+
+    Raises:
+        DataError: it is not there.
+    """
     found = first_place(data_folders(), (file,))
     if found is None:
         raise DataError(f"the data set {file} is missing: put it into the folder LOWERBOUND_DATA")
-    return str(found)
+    return found

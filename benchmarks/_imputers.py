@@ -50,7 +50,7 @@ def chained_equations(X: Array, seed: int, rounds: int) -> Array:
 def soft_impute(X: Array, seed: int) -> Filled:
     """Nuclear-norm completion (Mazumder et al. 2010), its penalty chosen."""
     shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
-    largest = np.linalg.norm(np.nan_to_num(X), 2)
+    largest = float(np.linalg.norm(np.nan_to_num(X), 2))
     return best_of({f"penalty {s}": partial(_soft, threshold=s * largest) for s in shares}, X, seed)
 
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 
 import numpy as np
-from _adbench import ARCHIVE, Array, Protocol, Split, half, split
+from _adbench import ARCHIVE, Array, Protocol, Split, archive_path, half, split
 from _cells import part_of
 from _detector_choice import choice
 from _detectors import CLASSICAL, fitted_vae, pyod_vae
@@ -32,8 +33,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
-from lowerbound.data.catalog.download import data_folders, file_sha256
-from lowerbound.data.catalog.published import first_place
+from lowerbound.data.catalog.download import file_sha256
 from lowerbound.inference.anomaly.conformal import rows_needed
 
 NAME = "anomaly"
@@ -84,7 +84,8 @@ def alarms(detector: VAEDetector, normal: Array, fitted_on: int) -> dict[str, fl
         normal: scores of normal rows that it has not seen.
         fitted_on: rows that it was given; as many calibration rows are its own.
     """
-    calibration, found = detector.calibration_, {}
+    calibration = detector.calibration_
+    found: dict[str, float] = {}
     for rate in RATES:
         if rows_needed(rate) <= len(calibration) < fitted_on:
             share = float((normal > calibration.threshold(rate)).mean())
@@ -96,9 +97,7 @@ def alarms(detector: VAEDetector, normal: Array, fitted_on: int) -> dict[str, fl
 def run_cell(protocol: Protocol, seed: int) -> dict[str, Scores]:
     """All tables of one protocol and seed; those that are done are read."""
     return {
-        name: part_of(
-            NAME, f"{protocol}_{seed}", name, lambda name=name: run_table(name, protocol, seed)
-        )
+        name: part_of(NAME, f"{protocol}_{seed}", name, partial(run_table, name, protocol, seed))
         for name in half("report")
     }
 
@@ -208,7 +207,7 @@ def summarize(cells: dict[Protocol, list[dict[str, Scores]]], minutes: float) ->
             {
                 "file": ARCHIVE,
                 "split": "the second half of the tables by the hash of their names",
-                "sha256": file_sha256(first_place(data_folders(), (ARCHIVE,))),
+                "sha256": file_sha256(archive_path()),
             }
         ],
         seeds=list(SEEDS),

@@ -28,6 +28,7 @@ import torch
 import vq_tiles
 from _cells import Answer, Cell, done, drive, fit_on, parts, spent, write_cells
 from _record import Metric, commit, keep_answer
+from _speech import RATE, archive_path, spoken
 from torch import Tensor
 
 from lowerbound.applications.compression.exported_models import export_model
@@ -125,14 +126,14 @@ def of_clips(training: Clips, test: Clips) -> TestRows:
         return rows.transpose(1, 2).flatten(1)
 
     def written(fitted: Fitted, path: Path) -> tuple[int, bool]:
-        sound.write_clips(path, fitted.model, test.samples, speech_codec.RATE)
+        sound.write_clips(path, fitted.model, test.samples, RATE)
         file, coder = open_container(path), SoundCoder.of(fitted.model)
         expected = coder.signal(coder.codes(signal), len(signal)).numpy()
         back = [sound.read_clips(file, fitted.model).joined for _ in grid()]
         same = [np.allclose(each, expected, atol=1e-4) for each in back]
         return sum(entry.length for entry in file.header.chunks[1:]), all(same)
 
-    place = speech_codec.archive_path()
+    place = archive_path()
     facts = {"file": "fsdd.tar.xz", "sha256": file_sha256(place), "split": "takes 0 to 4"}
     return TestRows(speech_codec.dataset_of(training), codes, written, facts)
 
@@ -244,7 +245,6 @@ def summarize() -> None:
 
 def quick(seed: int) -> None:
     """Twenty updates of a small model of one speaker, and of each of its priors."""
-    spoken = speech_codec.spoken
     rows = of_clips(
         spoken(lambda said: said.take in range(10, 20) and said.speaker == "theo"),
         spoken(lambda said: said.take == 5 and said.speaker == "theo"),

@@ -18,6 +18,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -205,7 +206,7 @@ def main() -> None:
     version = next(DENOISER.glob("*.safetensors")).stem
     test = split(0, held_out=False)[1]
     pictures = [
-        part_of(NAME, version, f"kodak {n}", lambda one=one, n=n: measured(one, n))
+        part_of(NAME, version, f"kodak {n}", partial(measured, one, n))
         for n, one in zip(range(1, 25, FOLDS), test, strict=True)
     ]
     listed = metrics(pictures)

@@ -32,11 +32,11 @@ from _fields import Array, Field
 from _pictures import keep
 from _record import Metric, arguments, write
 from _rivals import in_words, paired
+from matplotlib.patches import Rectangle
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
-from lowerbound.data.catalog.download import data_folders, file_sha256
-from lowerbound.data.catalog.published import first_place
+from lowerbound.data.catalog.download import file_sha256
 
 NAME = "detection"
 RUNS = Path("runs") / NAME
@@ -230,7 +230,7 @@ def draw_heat(name: str, found: Sequence[HeatMap]) -> None:
         for axes in (left, right):
             axes.set(xticks=[], yticks=[])
             for x, y, x_end, y_end in each.boxes:
-                frame = plt.Rectangle((x, y), x_end - x, y_end - y, fill=False, ec="#00b4d8", lw=2)
+                frame = Rectangle((x, y), x_end - x, y_end - y, fill=False, ec="#00b4d8", lw=2)
                 axes.add_patch(frame)
     keep(canvas, name)
 
@@ -288,7 +288,7 @@ def summarize(cells: dict[str, list[dict[str, Scores]]]) -> None:
             {
                 "file": file,
                 "split": "see the command's text",
-                "sha256": file_sha256(first_place(data_folders(), (file,))),
+                "sha256": file_sha256(_fields.archive_path(file)),
             }
             for file in files
         ],

@@ -379,7 +379,7 @@ def _shares(own: Tensor, given: Tensor, count: int, strength: float | None) -> T
     """p of each code given each code before, (before, codes)."""
     marginal = torch.bincount(own, minlength=count).double() + 0.5
     marginal = marginal / marginal.sum()
-    states = int(max(given.max(), 0)) + 2 + count
+    states = max(int(given.max()), 0) + 2 + count
     if strength is None:
         return marginal.expand(states, count)
     table = torch.bincount(given * count + own, minlength=states * count).double()
@@ -473,15 +473,12 @@ def metrics(name: str, cells: list[Answer]) -> Iterator[Metric]:
     """The measures of one table, means over seeds."""
     own = [cell for cell in cells if cell["source"] == name]
 
-    def over(measure: Callable[[Answer], float]) -> tuple[float, float]:
-        values = [measure(cell) for cell in own]
+    def over(values: list[float]) -> tuple[float, float]:
         return float(np.mean(values)), float(np.std(values))
 
     for part in own[0]["errors"]:
-        value, spread = over(
-            lambda cell, part=part: cell["errors"][part] / cell["independent"][part]
-        )
-        floor, _ = over(lambda cell, part=part: cell["real"][part] / cell["independent"][part])
+        value, spread = over([cell["errors"][part] / cell["independent"][part] for cell in own])
+        floor, _ = over([cell["real"][part] / cell["independent"][part] for cell in own])
         yield Metric(
             f"{name}: error of {part} over that of independent sampling",
             value,
@@ -491,8 +488,8 @@ def metrics(name: str, cells: list[Answer]) -> Iterator[Metric]:
             HALF,
             {"real training events": floor},
         )
-    value, spread = over(lambda cell: cell["next_event"])
-    real, _ = over(lambda cell: cell["real_next_event"])
+    value, spread = over([cell["next_event"] for cell in own])
+    real, _ = over([cell["real_next_event"] for cell in own])
     yield Metric(
         f"{name}: accuracy of the next event, learned from synthetic histories",
         value,
@@ -507,7 +504,7 @@ def metrics(name: str, cells: list[Answer]) -> Iterator[Metric]:
         paired(one, RIVALS[one], nats, [cell["baselines"][one] for cell in own], "higher", "seed")
         for one in own[0]["baselines"]
     ]
-    value, spread = over(lambda cell: cell["nats"])
+    value, spread = over(nats)
     yield Metric(
         f"{name}: lower bound on log p of a history",
         value,

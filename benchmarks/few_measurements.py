@@ -51,7 +51,7 @@ CASES = (
 )
 
 
-class LikeliestProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class LikeliestProcess(RegressorMixin, BaseEstimator):
     """The Gaussian process of the likelier of two kernels.
 
     Args:

@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -200,8 +201,7 @@ IMPUTERS: dict[str, Callable[[Removed, int], Filled]] = {
 def run_cell(seed: int) -> Scores:
     """Every imputer on one draw; those that are done are read."""
     return {
-        name: part_of(NAME, str(seed), name, lambda name=name: measured(name, seed))
-        for name in IMPUTERS
+        name: part_of(NAME, str(seed), name, partial(measured, name, seed)) for name in IMPUTERS
     }
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from _cells import Answer, part_of
@@ -48,7 +49,7 @@ def standardized(name: str) -> Array:
 
 def at_random(x: Array, seed: int) -> Array:
     """Which cells are hidden: each with one half."""
-    return np.random.default_rng(seed).random(x.shape) < SHARE
+    return np.asarray(np.random.default_rng(seed).random(x.shape) < SHARE)
 
 
 def above_the_mean(x: Array, seed: int) -> Array:
@@ -68,9 +69,7 @@ def run_cell(name: str, mask: int) -> dict[str, Answer]:
     """Every imputer on one mask; those that are done are read."""
     own = (OURS, KNOWN, EITHER) if name == ABOVE else (OURS, ALONE)
     return {
-        imputer: part_of(
-            NAME, f"{name}_{mask}", imputer, lambda who=imputer: measured(who, name, mask)
-        )
+        imputer: part_of(NAME, f"{name}_{mask}", imputer, partial(measured, imputer, name, mask))
         for imputer in (*CLASSICAL, *own)
     }
 

@@ -14,6 +14,7 @@ right.
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -22,7 +23,7 @@ from _cells import Answer, part_of
 from _mixed_imputers import ALONE, CHAINED, IMPUTERS, OURS
 from _mixed_tables import FILES, MECHANISMS, Array, Table, place, table
 from _record import Metric, arguments, write
-from _rivals import in_words, paired
+from _rivals import Better, in_words, paired
 
 from lowerbound.data.catalog.download import file_sha256
 
@@ -34,7 +35,10 @@ ITERATIVE = "IterativeImputer"
 Kind = tuple[str, str, float]  # table, mechanism, share
 KINDS: tuple[Kind, ...] = tuple(product(FILES, MECHANISMS, SHARES))
 Scores = dict[str, dict[str, Any]]  # by imputer: both measures, seconds, settings
-MEASURES = {"rmse": ("RMSE", "lower"), "accuracy": ("accuracy", "higher")}
+MEASURES: dict[str, tuple[str, Better]] = {
+    "rmse": ("RMSE", "lower"),
+    "accuracy": ("accuracy", "higher"),
+}
 
 
 def measured(truth: Table, filled: Any, hidden: Array) -> dict[str, float]:
@@ -73,7 +77,7 @@ def run_cell(name: str, seed: int) -> dict[Kind, Scores]:
                 NAME,
                 f"{name}_{seed}",
                 f"{kind[1]} {kind[2]:.0%}, {imputer}",
-                lambda imputer=imputer, kind=kind: run_one(imputer, kind, seed),
+                partial(run_one, imputer, kind, seed),
             )
             for imputer in IMPUTERS
         }

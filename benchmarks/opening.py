@@ -12,10 +12,11 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from _record import ROOT, Metric, arguments, write
-from _versions import ask, checked_out, in_turns, worker
+from _versions import Worker, ask, checked_out, in_turns, worker
 
 WORKER = """
 import json, sys, time
@@ -61,8 +62,8 @@ def main() -> None:
             return
         workers = {"before": worker(source, WORKER), "now": worker(ROOT / "src", WORKER)}
         took = {
-            case: in_turns(workers, rounds, lambda one, at=at: float(ask(one, [str(at[0]), at[1]])))
-            for case, at in CASES.items()
+            case: in_turns(workers, rounds, partial(fastest, folder=place, times=times))
+            for case, (place, times) in CASES.items()
         }
         for process in workers.values():
             process.terminate()
@@ -79,6 +80,11 @@ def main() -> None:
         command=f"python benchmarks/opening.py --before {given.before}",
         extra={"seconds": took},
     )
+
+
+def fastest(process: Worker, folder: Path, times: int) -> float:
+    """Seconds of the fastest of some openings of a model folder or file."""
+    return float(ask(process, [str(folder), times]))
 
 
 def _ratio(case: str, before: list[float], now: list[float]) -> Metric:

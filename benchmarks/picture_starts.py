@@ -31,6 +31,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
+from lowerbound.models import Decodes, require
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
@@ -105,10 +106,10 @@ def figure() -> None:
     """Faces drawn after 300 updates, as means of the decoder, by both starts."""
     canvas, axes = plt.subplots(2, DRAWN, figsize=(DRAWN * 0.9, 2.1))
     for line, arm in zip(axes, ("plain", "started"), strict=True):
-        model = fitted(FACES, arm, LENGTHS[-1]).model
+        model = require(fitted(FACES, arm, LENGTHS[-1]).model, Decodes, "draw")
         with torch.no_grad():
             z = torch.randn(1, DRAWN, model.latent_dim, generator=torch.Generator().manual_seed(0))
-            drawn = model.decode(z).mean[0].clamp(0, 1)  # type: ignore[operator]
+            drawn = model.decode(z).mean[0].clamp(0, 1)
         for axis, picture in zip(line, drawn, strict=True):
             axis.imshow(picture.permute(1, 2, 0).numpy())
             axis.set_axis_off()

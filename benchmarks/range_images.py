@@ -104,7 +104,8 @@ def errors(answers: Sequence[Array], streets: Sequence[Array]) -> tuple[float, f
     """(over all pixels, over those beside an edge), meters."""
     squares = np.square(np.stack(answers) - np.stack(streets))
     beside = np.stack([edges(street) for street in streets])
-    return tuple(FARTHEST * float(np.sqrt(s.mean())) for s in (squares, squares[beside]))  # type: ignore[return-value]
+    over_all, at_edges = (float(np.sqrt(s.mean())) for s in (squares, squares[beside]))
+    return FARTHEST * over_all, FARTHEST * at_edges
 
 
 def draw(images: Mapping[str, Array]) -> None:

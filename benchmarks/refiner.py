@@ -196,7 +196,8 @@ def measures(
     folder.mkdir(parents=True, exist_ok=True)
     shown = {"real": few.x, "mean": few.mean, "refined": few.drawn}
     shown |= {"sampled mean": samples.mean[:SHOWN], "sampled": samples.x[:SHOWN]}
-    np.savez(folder / "shown.npz", **{name: x.numpy() for name, x in shown.items()})
+    arrays: dict[str, Any] = {name: x.numpy() for name, x in shown.items()}
+    np.savez(folder / "shown.npz", **arrays)
     return {
         "reconstructions": {str(steps): plain_facts(facts) for steps, facts in found.items()},
         "samples": {

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ PICTURE = ROOT / "docs" / "images" / "restoration.png"
 def spoiled(clean: Array, seed: int) -> dict[str, tuple[Array, float, Array]]:
     """By task: the rows with NaN where hidden, the noise, and the pixels that are scored."""
     tasks = {}
-    places = {
+    places: dict[str, Any] = {
         "lower half": np.s_[4:],
         "right half": np.s_[:, 4:],
         "4x4 center": np.s_[2:6, 2:6],
@@ -170,7 +170,7 @@ def errors(
     clean: Array, learn: Array, seed: int, quick: bool
 ) -> tuple[dict[str, Any], list[Array]]:
     """RMSE by task and method, and pictures of what was given and what became of it."""
-    models = {
+    models: dict[str, Callable[[Array, float], Array]] = {
         MIXTURE: Mixture(learn, seed),
         NEIGHBORS: Neighbors(learn),
         OURS: Ours(learn, seed, 1 if quick else MODELS),

@@ -160,7 +160,8 @@ class Run:
     def __init__(self, settings: Settings, place: Path) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.place = settings, place
-        self.model = PictureDenoiser().to(memory_format=torch.channels_last)
+        model: Any = PictureDenoiser()  # torch declares no memory_format
+        self.model: PictureDenoiser = model.to(memory_format=torch.channels_last)
         self.adam = torch.optim.Adam(self.model.parameters(), settings.rate)
         self.crops = Crops(settings)
         self.generator = torch.Generator().manual_seed(settings.seed)

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def measured(seed: int) -> tuple[list[Metric], list[dict[str, Any]]]:
     """What the codec in the package is worth on the photographs that it has not seen; and the
     points and BD-rates of each of them."""
     pictures = [
-        part_of(NAME, version(), f"kodak {number}", lambda picture=picture: points_of(picture))
+        part_of(NAME, version(), f"kodak {number}", partial(points_of, picture))
         for number, picture in zip(range(1, 25, FOLDS), split(seed, held_out=False)[1], strict=True)
     ]
     curves = [only_points(picture) for picture in pictures]

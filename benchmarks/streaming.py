@@ -67,7 +67,9 @@ def make(path: Path, rows: int, seed: int, labeled: int = 0) -> None:
         hidden = rng.normal(size=(count, 4))
         numbers = hidden @ mixing + 0.7 * rng.normal(size=(count, NUMBERS))
         size = 170.0 + 10.0 * hidden[:, 0]
-        columns = {f"x{place}": numbers[:, place] for place in range(NUMBERS)}
+        columns: dict[str, np.ndarray] = {
+            f"x{place}": numbers[:, place] for place in range(NUMBERS)
+        }
         columns |= {
             "size": size,
             "weight": size / 2 - 15 + rng.normal(0.0, 4.0, count),
@@ -80,7 +82,8 @@ def make(path: Path, rows: int, seed: int, labeled: int = 0) -> None:
         columns["x0"] = np.where(gaps, np.nan, columns["x0"])
         if labeled:
             kind = np.where(size > 170.0, "tall", "short").astype(object)
-            columns["kind"] = np.where(np.arange(start, start + count) < labeled, kind, None)
+            kind[np.arange(start, start + count) >= labeled] = None
+            columns["kind"] = kind
         table = pa.Table.from_pydict({n: pa.array(v, from_pandas=True) for n, v in columns.items()})
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table, row_group_size=GROUP)

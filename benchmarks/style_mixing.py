@@ -162,7 +162,7 @@ def cuts(task: Task, model: Model, judge: FeatureNetwork, rows: Dataset, seed: i
     differ = (a.label[:, None] != b.label[None]).flatten()
     label = a.label.repeat_interleave(len(b))[differ]
     style = task.style(grey(b)).repeat(len(a))[differ]
-    levels = len(require(model, Mixes, "mix styles").latent_shapes)  # type: ignore[type-abstract]
+    levels = len(require(model, Mixes, "mix styles").latent_shapes)
     found = []
     for cut in range(1, levels):
         mixed = mix_rows(model, a, b, cut).flatten(0, 1)[differ]

@@ -31,6 +31,7 @@ import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _pictures import keep
 from _record import Metric, commit, keep_answer
+from _rivals import Better
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
@@ -107,9 +108,8 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
             written[form].append(by(form, picture, budget))
     backs = {title: [back for _, back in pairs] for title, pairs in written.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        folder / "backs.npz", **{f"{t}/{i}": b for t, bs in backs.items() for i, b in enumerate(bs)}
-    )
+    arrays: Answer = {f"{t}/{i}": b for t, bs in backs.items() for i, b in enumerate(bs)}
+    np.savez(folder / "backs.npz", **arrays)
     answer: Answer = {
         "cell": name,
         "title": cell.title,
@@ -235,7 +235,7 @@ def metrics(
             for title in found
         }
         ours = means.pop(GRAIN)
-        better = "higher" if values == "psnr" else "lower"
+        better: Better = "higher" if values == "psnr" else "lower"
         listed.append(Metric(f"{name}, mean over photographs", ours, unit, better, beside=means))
     return listed
 

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from _arms import (
@@ -203,7 +204,8 @@ def pythae_as_ours(data: Dataset, epochs: int, seed: int) -> VariationalAutoenco
             for epoch in range(1, epochs + 1):
                 trainer.train_step(epoch)
     ours = our_model("mlp")
-    encoder, decoder = ours.encoder.layers, ours.decoder.layers
+    encoder: Any = ours.encoder.layers
+    decoder: Any = ours.decoder.layers
     with torch.no_grad():
         pairs = [
             (encoder[1], theirs.encoder.layers[0][0]),

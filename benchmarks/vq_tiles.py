@@ -252,18 +252,18 @@ def summarize() -> None:
 def quick(seed: int) -> None:
     """A few updates on a few tiles, and a file of others."""
     cell = replace(CELLS["codes"], epochs=1, seed=seed)
-    model = replace(
-        cell.model, model_options={**cell.model.model_options, "codes": 64}, latent_dim=16
-    )
+    model_options = {**cell.model.model_options, "codes": 64}
+    options = replace(cell.model, model_options=model_options, latent_dim=16)
     training, scored = parts(cell.source, held_out=True)
-    cell = replace(cell, model=model)
+    cell = replace(cell, model=options)
     fitted = fit(training.subset(range(0, len(training), 40)), cell.options())
-    codec = export_model(fitted, training.thinned(100))
+    model = export_model(fitted, training.thinned(100)).model
+    assert isinstance(model, VectorQuantizedVariationalAutoencoder)
     x = pixels(scored.subset(range(0, len(scored), 10)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "quick.lbz"
-        write_rows(path, codec.model, x)  # type: ignore[arg-type]
-        back = read_rows(open_container(path), codec.model)  # type: ignore[arg-type]
+        write_rows(path, model, x)
+        back = read_rows(open_container(path), model)
         size = path.stat().st_size / len(x)
     decibels = psnr(eight_bit(x), eight_bit(back)).mean()
     print(f"quick, not quoted: {size:.1f} bytes per tile, PSNR {decibels:.2f} dB")

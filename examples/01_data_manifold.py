@@ -18,8 +18,9 @@ dimension is the plateau between. An autoencoder needs that many latent numbers;
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
-from _figures import BLUE, GREY, ORANGE, plt, quick, save
+from _figures import BLUE, GREY, ORANGE, quick, save
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -88,7 +89,7 @@ def main() -> None:
     for k, (principal, nearest) in found.items():
         print(f"  {k:4} neighbors: local PCA {principal:5.2f}, nearest neighbors {nearest:5.2f}")
     draw(x, coordinates[:, 0], found)
-    digits = load("digits").all().x.flatten(1).numpy()
+    digits = load("digits").all().filled.flatten(1).numpy()
     principal, nearest = estimates(digits, (20,))[20]
     print(f"Real digits: {len(digits):,} rows of {digits.shape[1]} numbers, 20 neighbors")
     print(f"  local PCA {principal:.1f}, nearest neighbors {nearest:.1f}")

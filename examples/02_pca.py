@@ -17,9 +17,11 @@ of dimensions. On a rolled sheet it is not sufficient, because a plane cannot un
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import BLUE, GREY, ORANGE, plt, quick, save, show_sheet
+from _figures import BLUE, GREY, ORANGE, quick, save, show_sheet
+from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from lowerbound import ProbabilisticPCA
@@ -69,10 +71,10 @@ def unrolling(rows: int) -> dict[int, float]:
     return found
 
 
-def digits(figure: plt.Figure) -> None:
+def digits(figure: Figure) -> None:
     """Reconstruct real digits from 2, 8, 16 and 32 numbers."""
     train, test = load("digits").split(0.2, seed=0)
-    x, x_test = (part.schema.decode(part.all().x) for part in (train, test))
+    x, x_test = (part.schema.decode(part.all().filled) for part in (train, test))
     shown = [x_test[:10]]
     print(f"Real digits: {len(x):,} pictures of 64 numbers, compressed to fewer")
     for d in (2, 8, 16, 32):
@@ -92,7 +94,7 @@ def main() -> None:
     weights(rows)
     left = unrolling(rows)
     figure = plt.figure(figsize=(9, 3.4))
-    charts, pictures = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+    charts, pictures = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.1, 1))[0]
     first, second = charts.subplots(1, 2)
     first.plot(list(found), list(found.values()), "o-", color=BLUE)
     first.axvline(2, color=GREY, lw=1, ls="--")

@@ -23,15 +23,16 @@ from __future__ import annotations
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import BLUE, ORANGE, plt, quick, save, show_sheet
+from _figures import BLUE, ORANGE, quick, save, show_sheet
 from sklearn.decomposition import PCA
 
 from lowerbound import Autoencoder
 from lowerbound.data import load, rolled_sheet
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.samples import decode_codes, sample_mixture, sample_white_codes
 
@@ -59,7 +60,7 @@ def sheet(rows: int, epochs: int) -> dict[str, list[float]]:
 def digits(epochs: int) -> dict[str, np.ndarray]:
     """Pictures drawn from an autoencoder of real digits, for each workaround."""
     train, test = load("digits").split(0.2, seed=0)
-    x, x_test = (part.schema.decode(part.all().x) for part in (train, test))
+    x, x_test = (part.schema.decode(part.all().filled) for part in (train, test))
     options = {"levels": 17}
     model = Autoencoder(latent_dim=8, epochs=epochs, random_state=0, data_options=options).fit(x)
     left = ((model.reconstruct(x_test) - x_test) ** 2).sum() / ((x_test - x.mean(0)) ** 2).sum()
@@ -79,6 +80,7 @@ def digits(epochs: int) -> dict[str, np.ndarray]:
         "a fitted mixture": sample_mixture(model.model_, codes, 1000).mean,
     }
     judge = fit_realism_classifier(train, test)
+    assert isinstance(judge, RealismClassifier)
     print(
         f"  the classifier is right about {judge.accuracy:.1%} of unseen digits "
         "and accepts 95 % of them"
@@ -99,7 +101,7 @@ def main() -> None:
     left = sheet(*((1_000, 60) if short else (4_000, 400)))
     shown = digits(60 if short else 300)
     figure = plt.figure(figsize=(9, 3.7))
-    chart, pictures = figure.subfigures(1, 2, width_ratios=(1, 2))
+    chart, pictures = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 2))[0]
     axes = chart.subplots()
     for i, (name, color) in enumerate([("PCA", ORANGE), ("autoencoder", BLUE)]):
         places = np.arange(1, 4) + 0.35 * (i - 0.5)

@@ -24,17 +24,19 @@ move together and leave no gaps. The example has three parts:
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import BLUE, GREY, ORANGE, plt, quick, save, show_sheet
+from _figures import BLUE, GREY, ORANGE, quick, save, show_sheet
 
 from lowerbound import VAE
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.latents.aggregate import prior_agreement
 from lowerbound.evaluation.latents.units import units
-from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.samples import sample_prior
@@ -72,7 +74,7 @@ def parts_of_the_bound(vae: VAE, test: Dataset, repeats: int) -> None:
         print(f"  {name}: {mean:7.2f} ± {error:.2f} nats, a row varies by {spread:.2f}")
 
 
-def evaluate(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, object]:
+def evaluate(vae: VAE, train: Dataset, test: Dataset, judge: RealismClassifier) -> dict[str, Any]:
     """Print the bound on unseen digits, and how well prior and posteriors agree."""
     summary = score(vae.model_, test, samples=100).summary()
     agreement = prior_agreement(vae.model_, train)
@@ -97,9 +99,9 @@ def clouds(vae: VAE, train: Dataset) -> np.ndarray:
     return (codes.mean + codes.deviation * eps).numpy()
 
 
-def draw(fitted: dict[str, VAE], shown: dict[str, dict], train: Dataset) -> None:
+def draw(fitted: dict[str, VAE], shown: dict[str, dict[str, Any]], train: Dataset) -> None:
     figure = plt.figure(figsize=(9, 5.2))
-    above, below = figure.subfigures(2, 1, height_ratios=(1.2, 1))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.2, 1))[:, 0]
     history, *matching = above.subplots(1, 3)
     records = list(fitted["standard_normal"].history_)
     epochs = [record.epoch for record in records]
@@ -125,8 +127,9 @@ def main() -> None:
     short = quick(__doc__)
     reparameterization(1_000 if short else 100_000)
     train, test = load("digits").split(0.2, seed=0)
-    x = train.schema.decode(train.all().x)
+    x = train.schema.decode(train.all().filled)
     judge = fit_realism_classifier(train, test)
+    assert isinstance(judge, RealismClassifier)
     fitted: dict[str, VAE] = {}
     for prior in ("standard_normal", "vamp"):
         fitted[prior] = VAE(

@@ -21,27 +21,32 @@ and smoothed toward N(0, I) first, so its share of holes is too optimistic.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import plt, quick, save, show_sheet
+from _figures import quick, save, show_sheet
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 
 from lowerbound import VAE, Autoencoder, ProbabilisticPCA
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.latents.aggregate import prior_agreement
-from lowerbound.evaluation.latents.features import feature_quality
+from lowerbound.evaluation.latents.features import FeatureQuality, feature_quality
 from lowerbound.inference.codes import EncodedRows, encode_rows
 from lowerbound.inference.samples import decode_codes
+from lowerbound.models import Model
 
 SIDE = 13
 
 
-def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) -> EncodedRows:
+def measure(name: str, model: Model, train: Dataset, test: Dataset) -> EncodedRows:
     """Print the quality of the latent space; return the codes of unseen rows."""
     agreement = prior_agreement(model, train)
     codes = encode_rows(model, test)
     quality = feature_quality(codes.mean, test.label)
+    assert isinstance(quality, FeatureQuality)
     low, high = max(agreement.kl_low.mean, 0.0), agreement.kl_high.mean
     print(
         f"  {name:11}: KL(q(z) || p(z)) {low:5.2f} to {high:5.2f} nats, {agreement.hole_rate:5.1%} "
@@ -51,23 +56,24 @@ def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) ->
     return codes
 
 
-def scatter(axes: plt.Axes, name: str, codes: EncodedRows, label: np.ndarray) -> None:
+def scatter(axes: Axes, name: str, codes: EncodedRows, label: np.ndarray) -> None:
     from matplotlib.patches import Ellipse
 
     colors = colormaps["tab10"](label)
     z, deviation = codes.mean.numpy(), codes.deviation.numpy()
-    axes.scatter(*z.T, c=colors, s=6, lw=0)
+    axes.scatter(z[:, 0], z[:, 1], c=colors, s=6, lw=0)
     for i in range(0, len(z), 6):
         if deviation[i].any():
             size = 2 * deviation[i]
             axes.add_patch(Ellipse(z[i], *size, fc="none", ec=colors[i], lw=0.7))
     for digit in range(10):
-        axes.text(*np.median(z[label == digit], 0), str(digit), weight="bold", ha="center")
+        x, y = np.median(z[label == digit], 0)
+        axes.text(x, y, str(digit), weight="bold", ha="center")
     axes.set(title=name, xlabel="z1", ylabel="z2")
     axes.set_aspect("equal", "datalim")
 
 
-def manifold(model: torch.nn.Module, train: Dataset) -> np.ndarray:
+def manifold(model: Model, train: Dataset) -> np.ndarray:
     """The decoder's mean at the prior's quantiles, from the top left to the bottom right."""
     quantiles = torch.special.ndtri((torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE)
     z2, z1 = torch.meshgrid(-quantiles, quantiles, indexing="ij")
@@ -79,8 +85,9 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     epochs = 40 if quick(__doc__) else 400
     train, test = load("digits").split(0.2, seed=0)
-    x = train.schema.decode(train.all().x)
-    options = {"data_options": {"levels": 17}, "random_state": 0}
+    assert test.label is not None
+    x = train.schema.decode(train.all().filled)
+    options: dict[str, Any] = {"data_options": {"levels": 17}, "random_state": 0}
     models = {
         "PCA": ProbabilisticPCA(latent_dim=2, **options).fit(x).model_,
         "autoencoder": Autoencoder(latent_dim=2, epochs=epochs, **options).fit(x).model_,

@@ -16,22 +16,26 @@ the largest bound on log p(x | y) is the most probable one.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
-from _figures import plt, quick, save, show_sheet
+from _figures import quick, save, show_sheet
 
 from lowerbound import VAE, ConditionalVAE
 from lowerbound.data import load
-from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 
 
 def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     short = quick(__doc__)
     train, test = load("digits").split(0.2, seed=0)
-    x, x_test = (part.schema.decode(part.all().x) for part in (train, test))
+    x, x_test = (part.schema.decode(part.all().filled) for part in (train, test))
+    assert train.label is not None
+    assert test.label is not None
     y, y_test = train.label.numpy(), test.label.numpy()
-    options = {
+    options: dict[str, Any] = {
         "latent_dim": 8,
         "prior": "flow",
         "epochs": 40 if short else 300,
@@ -47,6 +51,7 @@ def main() -> None:
 
     sevens = conditional.sample(1000, y=7, mean=True)
     judge = fit_realism_classifier(train, test)
+    assert isinstance(judge, RealismClassifier)
     named = judge.classifier.predict(sevens.reshape(1000, 64) / 16.0)
     print(
         f"Give me sevens: the classifier calls {(named == 7).mean():.1%} of 1,000 samples a seven"
@@ -65,7 +70,7 @@ def main() -> None:
         styles.append(x_test[row][None])
         styles.append(conditional.inverse_transform(np.repeat(style[None], 10, 0), y=np.arange(10)))
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.1), width_ratios=(10, 11))
-    figure.get_layout_engine().set(wspace=0.06)
+    figure.set_layout_engine("constrained", wspace=0.06)
     show_sheet(left, sevens[:40], across=10, title="Sevens")
     show_sheet(
         right, np.concatenate(styles), across=11, title="The style of a three, given to all ten"

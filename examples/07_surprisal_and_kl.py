@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import BLUE, GREEN, GREY, ORANGE, plt, quick, save
-from torch.distributions import Normal
+from _figures import BLUE, GREEN, GREY, ORANGE, quick, save
+from matplotlib.axes import Axes
+from torch.distributions import Distribution, Normal
 
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
 from lowerbound.distributions.reparameterization import diagonal_normal, draw, seeded
@@ -43,6 +45,13 @@ def cross_entropy(p: np.ndarray, q: np.ndarray) -> float:
 def kl(p: np.ndarray, q: np.ndarray) -> float:
     """KL(p || q) in nats."""
     return cross_entropy(p, q) - entropy(p)
+
+
+def exact_kl(q: Distribution, p: Distribution) -> float:
+    """KL(q || p) of two distributions with a closed form, nats."""
+    found = closed_form_kl(q, p)
+    assert found is not None
+    return float(found)
 
 
 def surprisal() -> None:
@@ -73,7 +82,7 @@ def asymmetry() -> None:
         there, back = kl(np.array(p), np.array(q)), kl(np.array(q), np.array(p))
         print(f"  p = {p}, q = {q}: KL(p || q) = {there:.4f}, KL(q || p) = {back:.4f} nats")
     narrow, wide = (diagonal_normal(torch.zeros(1, 1, 1), torch.full((1, 1, 1), s)) for s in (1, 2))
-    there, back = float(closed_form_kl(narrow, wide)), float(closed_form_kl(wide, narrow))
+    there, back = exact_kl(narrow, wide), exact_kl(wide, narrow)
     print(f"  KL(N(0, 1) || N(0, 4)) = {there:.4f}, KL(N(0, 4) || N(0, 1)) = {back:.4f} nats")
 
 
@@ -85,7 +94,7 @@ def shifted_gaussians(draws: int) -> None:
         with seeded(0):
             log_ratio = monte_carlo_kl(q, p, draw(q, draws))
         error = float(log_ratio.std()) / math.sqrt(draws)
-        exact = float(closed_form_kl(q, p))
+        exact = exact_kl(q, p)
         print(f"  d = {d:3}: {exact:5.1f} nats; {float(log_ratio.mean()):6.3f} ± {error:.3f}")
 
 
@@ -131,7 +140,7 @@ class TwoHills:
         return float((self.log_p.exp() * (self.log_p - log_q)).sum() * self.step)
 
 
-def directions(axes: plt.Axes) -> None:
+def directions(axes: Axes) -> None:
     hills = TwoHills()
     found = {"mass-covering": hills.covering(), "mode-seeking": hills.seeking(-2.0)}
     print("A Gaussian q for p = 0.6 N(-2, 0.49) + 0.4 N(2, 0.49)")
@@ -151,7 +160,7 @@ def directions(axes: plt.Axes) -> None:
     axes.legend(loc="upper right")
 
 
-def evidence(axes: plt.Axes) -> None:
+def evidence(axes: Axes) -> None:
     """log p(x) = ELBO + KL(q(z) || p(z | x)), each term computed independently.
 
     z ~ N(0, 1), x | z ~ N(z, 1/4), x = 1.5: so p(x) = N(0, 5/4), p(z | x) = N(1.2, 1/5).
@@ -168,10 +177,10 @@ def evidence(axes: plt.Axes) -> None:
         ("off the mark", 0.8, 0.45),
         ("the prior", 0.0, 1.0),
     ]:
-        rate = float(closed_form_kl(gaussian(loc, scale), gaussian(0.0, 1.0)))
+        rate = exact_kl(gaussian(loc, scale), gaussian(0.0, 1.0))
         squares = (x - loc) ** 2 + scale**2
         distortion = 0.5 * squares / noise**2 + math.log(noise) + 0.5 * math.log(2 * math.pi)
-        gap = float(closed_form_kl(gaussian(loc, scale), posterior))
+        gap = exact_kl(gaussian(loc, scale), posterior)
         bound = -distortion - rate
         print(
             f"  q = {name:13} N({loc:.1f}, {scale:.2f}^2): ELBO = -{distortion:.4f} - {rate:.4f} = "
@@ -189,7 +198,7 @@ def evidence(axes: plt.Axes) -> None:
     axes.legend(loc="upper left")
 
 
-def gaussian(loc: float, scale: float) -> torch.distributions.Independent:
+def gaussian(loc: float, scale: float) -> Distribution:
     """N(loc, scale^2) of one number, in the shape of a latent: (samples, batch, 1)."""
     return diagonal_normal(
         torch.full((1, 1, 1), loc, dtype=torch.float64),

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import BLUE, GREEN, GREY, ORANGE, plt, quick, save
+from _figures import BLUE, GREEN, GREY, ORANGE, quick, save
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
@@ -32,13 +34,14 @@ from lowerbound.likelihoods import Gaussian
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks import Linear
 from lowerbound.objectives import ImportanceWeighted
+from lowerbound.objectives.importance_weighted import Gradient
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch
 
 FEATURES, LATENT, SIGMA = 6, 2, 0.7
 LADDER = (1, 2, 5, 10, 20, 50, 100, 200)
-COLORS = {"plain": ORANGE, "stl": GREY, "dreg": BLUE}
+COLORS: dict[Gradient, str] = {"plain": ORANGE, "stl": GREY, "dreg": BLUE}
 
 
 class LinearGaussian:
@@ -73,14 +76,16 @@ class LinearGaussian:
             decoder=network.decoder(LATENT, (FEATURES,)),
             likelihood=Gaussian((FEATURES,), scale="fixed", tau=SIGMA),
         ).double()
+        encoder: Any = model.encoder
+        decoder: Any = model.decoder
         log_variance = torch.log(widen**2 * torch.diagonal(self.covariance))
         raw = 14 * torch.atanh(log_variance / 14)  # the Gaussian posterior bounds it smoothly
         with torch.no_grad():
-            for parameter in [*model.encoder.parameters(), *model.decoder.parameters()]:
+            for parameter in [*encoder.parameters(), *decoder.parameters()]:
                 parameter.zero_()
-            model.encoder.layers[0].weight[:LATENT] = self.gain
-            model.encoder.layers[0].bias[:] = torch.cat([torch.full((LATENT,), shift), raw])
-            model.decoder.layers[0].weight[:] = self.weight
+            encoder.layers[0].weight[:LATENT] = self.gain
+            encoder.layers[0].bias[:] = torch.cat([torch.full((LATENT,), shift), raw])
+            decoder.layers[0].weight[:] = self.weight
         return model
 
 
@@ -104,7 +109,7 @@ def gaps(truth: LinearGaussian, rows: int) -> dict[int, tuple[float, float]]:
     return found
 
 
-def gradients(truth: LinearGaussian, gradient: str, count: int, repeats: int) -> np.ndarray:
+def gradients(truth: LinearGaussian, gradient: Gradient, count: int, repeats: int) -> np.ndarray:
     """Repeated gradients of the loss by the encoder's output for one row, (repeats, 2 * LATENT).
 
     The row fills a whole batch. The rows of a batch draw independently, so one backward is enough.
@@ -127,8 +132,10 @@ def signal_to_noise(sampled: np.ndarray) -> float:
     return float((np.abs(sampled.mean(0)) / sampled.std(0)).mean())
 
 
-def estimators(truth: LinearGaussian, counts: tuple[int, ...], repeats: int) -> dict[str, list]:
-    ratios: dict[str, list[float]] = {name: [] for name in COLORS}
+def estimators(
+    truth: LinearGaussian, counts: tuple[int, ...], repeats: int
+) -> dict[Gradient, list[float]]:
+    ratios: dict[Gradient, list[float]] = {name: [] for name in COLORS}
     for count in counts:
         plain = gradients(truth, "plain", count, repeats)
         line = f"  K = {count:3}:"

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from _figures import BLUE, ORANGE, plt, quick, save
+from _figures import BLUE, ORANGE, quick, save
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 

@@ -25,18 +25,25 @@ from __future__ import annotations
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import plt, quick, save, show_sheet
+from _figures import quick, save, show_sheet
 
 from lowerbound import VAE, Autoencoder
 from lowerbound.applications.io.drawings.animations import write_animation
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.latents.attribute_effects import measure_effects
 from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context
-from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
+from lowerbound.evaluation.samples.acceptance import (
+    Acceptance,
+    RealismClassifier,
+    fit_realism_classifier,
+)
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.latent_space.attributes import (
     Attribute,
     attribute,
@@ -45,6 +52,7 @@ from lowerbound.inference.latent_space.attributes import (
 )
 from lowerbound.inference.latent_space.paths import PATHS
 from lowerbound.inference.samples import decode_codes
+from lowerbound.models import Model
 
 LATENT = 8
 STEPS = 9
@@ -53,7 +61,7 @@ STRENGTHS = (0.5, 1.0, 1.5)
 
 def path_quality(
     name: str,
-    model: torch.nn.Module,
+    model: Model,
     train: Dataset,
     test: Dataset,
     judge: RealismClassifier,
@@ -67,7 +75,7 @@ def path_quality(
     found = compare_paths(model, first, last, around, judge=judge)
     print(f"{name}: {pairs} pairs of unseen digits")
     for kind, figures in found.items():
-        line, share = figures.straightness, figures.middles.rate.scaled(100)
+        line, share = figures.straightness, accepted(figures).scaled(100)
         print(
             f"  {kind:8}: line / path {line.mean:.3f} ± {line.standard_error:.3f}, "
             f"{share.mean:.0f} ± {share.standard_error:.0f} % of the middles accepted"
@@ -75,21 +83,33 @@ def path_quality(
     return found
 
 
-def walk(model: torch.nn.Module, train: Dataset, test: Dataset, kind: str) -> np.ndarray:
+def accepted(figures: PathFigures) -> Estimate:
+    """The share of the middles that the classifier accepts."""
+    assert isinstance(figures.middles, Acceptance)
+    return figures.middles.rate
+
+
+def rows_of(digits: Dataset, digit: int) -> torch.Tensor:
+    """Numbers of the rows that show a digit."""
+    assert digits.label is not None
+    return torch.nonzero(digits.label == digit)[:, 0]
+
+
+def walk(model: Model, train: Dataset, test: Dataset, kind: str) -> np.ndarray:
     """Decoded pictures along the path from the first unseen zero to the first unseen seven."""
     around = path_context(model, encode_rows(model, train).mean)
-    ends = [int(torch.nonzero(test.label == digit)[0]) for digit in (0, 7)]
+    ends = [int(rows_of(test, digit)[0]) for digit in (0, 7)]
     a, b = encode_rows(model, test.subset(ends)).mean
     means = decode_codes(model, PATHS[kind](a, b, around).points(STEPS)).mean
     return train.schema.decode(means, rounded=False)
 
 
-def morph(model: torch.nn.Module, train: Dataset, test: Dataset) -> None:
+def morph(model: Model, train: Dataset, test: Dataset) -> None:
     """Write a film through the first unseen row of each digit, along arcs, and back to the zero."""
     from PIL import Image
 
     around = path_context(model)
-    stops = [int(torch.nonzero(test.label == digit)[0]) for digit in (*range(10), 0)]
+    stops = [int(rows_of(test, digit)[0]) for digit in (*range(10), 0)]
     codes = encode_rows(model, test.subset(stops)).mean
     z = torch.cat([PATHS["slerp"](a, b, around).points(6)[:-1] for a, b in pairwise(codes)])
     ink = 255 - train.schema.decode(decode_codes(model, z).mean, rounded=False) * (255 / 16)
@@ -100,9 +120,10 @@ def morph(model: torch.nn.Module, train: Dataset, test: Dataset) -> None:
     print("picture: latent_paths.gif")
 
 
-def directions(model: torch.nn.Module, train: Dataset) -> dict[str, Attribute]:
+def directions(model: Model, train: Dataset) -> dict[str, Attribute]:
     """Directions that turn a three into an eight."""
     codes, label, names = encode_rows(model, train).mean, train.label, train.schema.class_names
+    assert label is not None
     rows = (label == 3) | (label == 8)
     parts = {name: class_attribute(name, codes, label, names) for name in ("8", "3")}
     return {
@@ -113,7 +134,7 @@ def directions(model: torch.nn.Module, train: Dataset) -> dict[str, Attribute]:
 
 
 def effects(
-    model: torch.nn.Module,
+    model: Model,
     found: dict[str, Attribute],
     threes: torch.Tensor,
     judge: RealismClassifier,
@@ -123,15 +144,15 @@ def effects(
     for name, direction in found.items():
         print(f"  {name}")
         for effect in measure_effects(model, threes, direction, STRENGTHS, judge, {8: 1, 3: -1}):
+            assert effect.target is not None
+            assert effect.off_target is not None
             print(
                 f"    strength {effect.strength}: target {effect.target.mean:+.2f}, "
                 f"other digits change by {effect.off_target.mean:.3f}"
             )
 
 
-def strip(
-    model: torch.nn.Module, direction: Attribute, threes: torch.Tensor, train: Dataset
-) -> np.ndarray:
+def strip(model: Model, direction: Attribute, threes: torch.Tensor, train: Dataset) -> np.ndarray:
     """Threes and their edited versions, one three per line."""
     steps = np.linspace(0, 1.5, STEPS)
     z = torch.cat([direction.added(threes[i : i + 1], s) for i in range(4) for s in steps])
@@ -139,14 +160,14 @@ def strip(
 
 
 def draw(
-    models: dict[str, torch.nn.Module],
+    models: dict[str, Model],
     found: dict[str, dict[str, PathFigures]],
     edited: np.ndarray,
     train: Dataset,
     test: Dataset,
 ) -> None:
     figure = plt.figure(figsize=(9, 3.9))
-    left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.45, 1))[0]
     lines = [("autoencoder", "lerp"), *(("VAE", kind) for kind in PATHS)]
     pictures = np.concatenate([walk(models[name], train, test, kind) for name, kind in lines])
     axes = left.subplots()
@@ -156,9 +177,9 @@ def draw(
     above, below = right.subplots(2, 1, height_ratios=(1, 1))
     place = np.arange(len(PATHS))
     for offset, (name, figures) in zip((-0.2, 0.2), found.items(), strict=True):
-        shares = [one.middles.rate for one in figures.values()]
-        heights = [100 * share.mean for share in shares]
-        errors = [100 * share.standard_error for share in shares]
+        shares = [accepted(one).scaled(100) for one in figures.values()]
+        heights = [share.mean for share in shares]
+        errors = [share.standard_error for share in shares]
         above.bar(place + offset, heights, 0.38, yerr=errors, label=name)
     above.set(xticks=place, xticklabels=list(PATHS), ylim=(0, 109), ylabel="% accepted")
     above.set_title("What lies in the middle")
@@ -171,9 +192,14 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     short = quick(__doc__)
     train, test = load("digits").split(0.2, seed=0)
-    x = train.schema.decode(train.all().x)
+    x = train.schema.decode(train.all().filled)
     judge = fit_realism_classifier(train, test)
-    options = {"data_options": {"levels": 17}, "random_state": 0, "latent_dim": LATENT}
+    assert isinstance(judge, RealismClassifier)
+    options: dict[str, Any] = {
+        "data_options": {"levels": 17},
+        "random_state": 0,
+        "latent_dim": LATENT,
+    }
     options |= {"epochs": 20 if short else 200}
     models = {
         "autoencoder": Autoencoder(**options).fit(x).model_,
@@ -184,7 +210,7 @@ def main() -> None:
         name: path_quality(name, one, train, test, judge, pairs) for name, one in models.items()
     }
     directed = directions(models["VAE"], train)
-    threes = encode_rows(models["VAE"], test.subset(torch.nonzero(test.label == 3)[:, 0])).mean
+    threes = encode_rows(models["VAE"], test.subset(rows_of(test, 3))).mean
     effects(models["VAE"], directed, threes, judge)
     edited = strip(models["VAE"], directed["mean of 8 - mean of 3"], threes, train)
     draw(models, found, edited, train, test)

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import warnings
 
+import matplotlib.pyplot as plt
 import torch
-from _figures import plt, quick, save, show_sheet
+from _figures import quick, save, show_sheet
 
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.samples import sample_prior
@@ -51,7 +52,7 @@ def fitted_models(train: Dataset, epochs: int) -> dict[str, Fitted]:
     }
 
 
-def evaluate(kind: str, fitted: Fitted, test: Dataset, judge: object) -> torch.Tensor:
+def evaluate(kind: str, fitted: Fitted, test: Dataset, judge: RealismClassifier) -> torch.Tensor:
     """Print the bound on unseen digits, each level's rate and the accepted share of samples."""
     summary = score(fitted.model, test, samples=100).summary()
     samples = sample_prior(fitted.model, 1000)
@@ -80,7 +81,7 @@ def redrawn(fitted: Fitted, columns: int) -> list[torch.Tensor]:
 
 def draw(shown: dict[str, torch.Tensor], ladder: Fitted, train: Dataset) -> None:
     figure = plt.figure(figsize=(9, 4.6))
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     for panel, (kind, mean) in zip(above.subplots(1, len(shown)), shown.items(), strict=True):
         pictures = train.schema.decode(mean, rounded=False)
         show_sheet(panel, pictures, across=10, title=f"samples: {kind}")
@@ -97,6 +98,7 @@ def main() -> None:
     short = quick(__doc__)
     train, test = load("digits").split(0.2, seed=0)
     judge = fit_realism_classifier(train, test)
+    assert isinstance(judge, RealismClassifier)
     models = fitted_models(train, 15 if short else 300)
     shown = {kind: evaluate(kind, one, test, judge) for kind, one in models.items()}
     draw(shown, models["ladder"], train)

@@ -22,8 +22,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 
+import matplotlib.pyplot as plt
 import torch
-from _figures import plt, quick, save
+from _figures import quick, save
 from torch import Tensor
 
 from lowerbound.assembly.build import assemble

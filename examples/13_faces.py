@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import plt, quick, save, show_colors
+from _figures import quick, save, show_colors
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -132,7 +133,7 @@ def film(model: VAE, codes: torch.Tensor) -> None:
 
 def draw(walked: np.ndarray, faded: np.ndarray, grown: Mapping[str, np.ndarray]) -> None:
     figure = plt.figure(figsize=(7, 6.0), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(4.6, 2.6))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4.6, 2.6))[:, 0]
     title = "Codes, from face to face; last line: a cross-fade"
     show_colors(above.subplots(), np.concatenate([walked, faded]), STEPS, title)
     below.suptitle("An attribute added to unseen faces, strength 0 to 1.5 from above", fontsize=10)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import math
 
+import matplotlib.pyplot as plt
 import torch
-from _figures import plt, quick, save, show_sheet
+from _figures import quick, save, show_sheet
 
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, fit

@@ -17,9 +17,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _figures import plt, quick, save, show_sheet
+from _figures import quick, save, show_sheet
 
 from lowerbound import SemiSupervisedVAE
 from lowerbound.data import load
@@ -32,7 +33,8 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     short = quick(__doc__)
     digits = load("digits")
-    x, y = digits.schema.decode(digits.all().x), digits.label.numpy()
+    assert digits.label is not None
+    x, y = digits.schema.decode(digits.all().filled), digits.label.numpy()
     few = np.where(np.arange(len(y)) < LABELS, y, -1)
     model = SemiSupervisedVAE(
         latent_dim=8,
@@ -60,7 +62,7 @@ def main() -> None:
     share = (named == np.arange(CLASSES)).mean()
     print(f"analogies: the model classifies {share:.0%} as the class that they were decoded with")
 
-    sheet = torch.cat([without_label.all().x.unsqueeze(1), made], 1).flatten(0, 2).numpy()
+    sheet = torch.cat([without_label.all().filled.unsqueeze(1), made], 1).flatten(0, 2).numpy()
     figure, axes = plt.subplots(figsize=(6.6, 2.6))
     show_sheet(axes, 16 * sheet, across=11, title="The style of a three, in every class")
     save(figure, "few_labels.png")

@@ -12,12 +12,13 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9722b", "#3b8f5a", "#8a8a8a"
 
 plt.rcParams.update(
     {
-        "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, GREY]),
+        "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, GREY]),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlesize": 10,

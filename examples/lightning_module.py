@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from typing import Any
 
 import torch
 from _figures import quick
@@ -22,6 +23,7 @@ from lowerbound import (
     VAE,
     FitOptions,
     Fitted,
+    Model,
     ModelOptions,
     assemble,
     initialize,
@@ -30,6 +32,7 @@ from lowerbound import (
     write,
 )
 from lowerbound.errors import MissingLibraryError
+from lowerbound.trace import Batch
 from lowerbound.training import History
 
 try:
@@ -41,16 +44,16 @@ except ImportError as error:
 class LitModel(lightning.LightningModule):
     """Any model of lowerbound, trained by its evidence lower bound."""
 
-    def __init__(self, model, objective):
+    def __init__(self, model: Model, objective: ELBO) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
-    def training_step(self, batch, _):
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         bound = self.objective(self.model, batch)
         self.log("bound", bound.value.mean())  # nats per row; higher is better
         return bound.loss
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), 1e-3)
 
 
@@ -60,8 +63,9 @@ def main(epochs: int) -> None:
     model = assemble(rows.schema, options)
     initialize(model, rows)
 
-    batches = DataLoader(
-        range(len(rows)),
+    numbers: Any = range(len(rows))  # a DataLoader takes any sequence, and declares less
+    batches: DataLoader[Any] = DataLoader(
+        numbers,
         batch_size=128,
         shuffle=True,
         collate_fn=lambda index: rows.batch(torch.tensor(index)),

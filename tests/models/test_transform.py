@@ -10,6 +10,7 @@ from scipy.stats import logistic
 from lowerbound.assembly.build import assemble
 from lowerbound.coding.whole_numbers.logistic_tables import counts_of, reach_of
 from lowerbound.data import load
+from lowerbound.distributions.cheapest_rounding import DISTORTION, nearest_worth
 from lowerbound.distributions.rounded_logistic import (
     LEAST_LOG_SCALE,
     PLACES,
@@ -19,7 +20,6 @@ from lowerbound.distributions.rounded_logistic import (
 from lowerbound.errors import OptionError
 from lowerbound.inference.likelihood import score
 from lowerbound.models.options import ModelOptions
-from lowerbound.models.transform import DISTORTION, nearest_worth
 from lowerbound.networks.transform.block_transform import BlockTransform
 from lowerbound.networks.transform.checkerboard import groups_of, places
 from lowerbound.objectives import ELBO

@@ -67,9 +67,12 @@ def sign(node: ast.AST) -> Iterator[ast.expr]:
 
 def constant(node: ast.AST) -> Iterator[ast.expr]:
     """A whole number is one more, another number is twice as large."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        whole = isinstance(node.value, int)
-        yield ast.Constant(node.value + 1 if whole or not node.value else 2 * node.value)
+    if not isinstance(node, ast.Constant) or isinstance(node.value, bool):
+        return
+    if isinstance(node.value, int):
+        yield ast.Constant(node.value + 1)
+    elif isinstance(node.value, float):
+        yield ast.Constant(2 * node.value if node.value else node.value + 1)
 
 
 def comparison(node: ast.AST) -> Iterator[ast.expr]:

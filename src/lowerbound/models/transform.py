@@ -15,6 +15,7 @@ from torch.nn import Parameter, functional as F
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import Default
+from lowerbound.distributions.cheapest_rounding import nearest_worth
 from lowerbound.distributions.point import Point, Quantized
 from lowerbound.distributions.rounded_logistic import RoundedLogistic
 from lowerbound.errors import OptionError
@@ -46,12 +47,7 @@ PER_OCTAVE = 24
 STEPS = 113
 USUAL = 66
 FRACTIONS = 64  # log scales are rounded to multiples of 1 / 64
-DISTORTION = 6.0  # nats per squared step: 1 / (2 / 12)
-
-
 BLOCKS = (2, 4, 8, 16, 32)
-
-
 MOST_COLORS = 16  # its filters grow with the square of the colors
 
 
@@ -383,18 +379,6 @@ class TransformCoder(Model):
         scale = self.transform.deviation / self.steps[:, None]
         log_scale = torch.log(0.55 * scale + 0.02)
         self.base.copy_(torch.round(log_scale * FRACTIONS) / FRACTIONS)
-
-
-@torch.no_grad()
-def nearest_worth(wanted: Tensor, expected: RoundedLogistic, worth: Tensor | None = None) -> Tensor:
-    r"""The whole number q with the least 6 w (y - q)^2 - log p(q) among three: the nearest to y,
-    its neighbor toward the prior's location, and 0. The factor w is ``worth``, or 1."""
-    nearest = torch.round(wanted).expand(expected.location.shape)
-    toward = nearest - torch.sign(nearest - torch.round(expected.location))
-    candidates = torch.stack([nearest, toward, torch.zeros_like(nearest)])
-    error = (wanted - candidates).square()
-    cost = DISTORTION * (error if worth is None else worth * error) - expected.terms(candidates)
-    return candidates.gather(0, cost.argmin(0, keepdim=True)).squeeze(0)
 
 
 def _by_sample(expected: RoundedLogistic, rows: int) -> RoundedLogistic:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications.base import Silent
-from lowerbound.applications.generation.generation import SampleRequest, sample
+from lowerbound.applications.generation.sample import SampleRequest, sample
 from lowerbound.applications.restoration.imputation import ImputeRequest, impute
 from lowerbound.data import load
 from lowerbound.fitting import FitOptions, Fitted, fit

@@ -66,3 +66,11 @@ def label_names(dataset: Dataset) -> tuple[str, ...] | None:
         return None
     names = (*dataset.schema.class_names, "")  # index -1 is the last
     return tuple(names[index] for index in dataset.label.tolist())
+
+
+def class_column(fitted: Fitted, label: Tensor | None) -> dict[str, list[str]]:
+    """The column with the class of each row; none without classes."""
+    if label is None:
+        return {}
+    names = fitted.schema.class_names
+    return {fitted.schema.label_column or "label": [names[index] for index in label.tolist()]}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -16,6 +16,7 @@ import lowerbound
 from lowerbound import durable, untrusted
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import typed
+from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
@@ -35,18 +36,6 @@ class ResumableRequest:
     )
 
 
-class Part(Protocol):
-    """Some rows of a table, in order.
-
-    Attributes:
-        first: number of the first row among all rows, from 0.
-    """
-
-    @property
-    def first(self) -> int: ...
-    def __len__(self) -> int: ...
-
-
 class FinishedParts:
     """Arrays that were computed for parts of a table.
 
@@ -58,7 +47,7 @@ class FinishedParts:
         self.folder = folder
         self.rows = 0
 
-    def kept(self, part: Part, compute: Callable[[], Arrays]) -> Arrays:
+    def kept(self, part: RequestedRows, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays of a part: those of an interrupted run, or computed now and kept.
 
         Raises:

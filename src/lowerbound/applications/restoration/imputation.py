@@ -24,12 +24,12 @@ from lowerbound.applications.io.finished_parts import (
     ResumableRequest,
     finished_parts,
 )
+from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.restoration.incomplete_parts import (
     ImputedTally,
-    IncompletePart,
     in_parts,
     incomplete_parts,
 )
@@ -163,17 +163,21 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     request.check_sizes(fitted.schema)
     asked = request.data, fitted, request.mask, request.on_error
     parts = incomplete_parts(*asked, copies=1 + request.draws)
-    first = next(parts)  # errors of the data are raised before any work
-    path, writer = Path(request.output), row_files(first.rows.schema)
-    check_filled(path, writer, first.rows)
-    check_rows(fitted, request.draws * len(first), f"--draws {request.draws}")
+    first, chunk = next(parts)  # errors of the data are raised before any work
+    path, writer = Path(request.output), row_files(first.schema)
+    check_filled(path, writer, first)
+    check_rows(fitted, request.draws * len(chunk), f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
     resumable = in_parts(request.data, fitted, request.mask)
     with finished_parts("impute", request, reporter, in_parts=resumable) as finished:
         made = (
-            (part, finished.kept(part, partial(_computed, request, reporter, fitted, part, trees)))
-            for part in chain([first], parts)
+            (
+                data,
+                part,
+                finished.kept(part, partial(_computed, request, reporter, fitted, part, trees)),
+            )
+            for data, part in chain([(first, chunk)], parts)
         )
         filled = _filled(made, request, reporter, fitted, tally)
         files = writer.write_filled(path, filled, request.strategy != "mean")
@@ -194,15 +198,14 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
 
 
 def _filled(
-    parts: Iterable[tuple[IncompletePart, Arrays]],
+    parts: Iterable[tuple[Incomplete, RequestedRows, Arrays]],
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
     tally: ImputedTally,
 ) -> Iterator[Filled]:
     """The parts with their missing cells filled, which ``tally`` adds up."""
-    for part, made in parts:
-        data = part.rows
+    for data, part, made in parts:
         answers = _answers(request, fitted, data, made, tally.moved)
         draws = made["draws"][: request.draws] if request.draws else None
         widths = data.widths(made["low"], made["high"]) if request.draws else {}
@@ -227,7 +230,7 @@ def _computed(
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
-    part: IncompletePart,
+    part: RequestedRows,
     trees: ColumnTrees | None,
 ) -> Arrays:
     """Means, draws, quantiles and effective sample sizes of the rows of a part.
@@ -237,7 +240,7 @@ def _computed(
     """
     made = fill(
         fitted.model,
-        part.rows.dataset,
+        part.rows,
         samples=request.samples,
         draws=request.draws + (request.strategy == "sample"),
         seed=request.seed,
@@ -255,7 +258,7 @@ def _computed(
         return found
     quantiles = imputed_quantiles(
         fitted.model,
-        part.rows.dataset,
+        part.rows,
         tuple(shares.values()),
         samples=request.samples,
         seed=request.seed,

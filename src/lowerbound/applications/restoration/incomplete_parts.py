@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
 from lowerbound.applications.form import OnError
-from lowerbound.applications.io.requested_rows import in_chunks, requested_rows
+from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sources import conditioned
 from lowerbound.data.incomplete import Incomplete
@@ -20,28 +20,6 @@ from lowerbound.inference.restoration.observed_range import MovedMeans
 MOST_SIZES = 1 << 20  # effective sample sizes that are kept for their median
 
 
-@dataclass(frozen=True, eq=False)
-class IncompletePart:
-    """Some rows with missing cells.
-
-    Attributes:
-        rows: the rows as given and as a data set.
-        first: number of the first row among all rows, from 0.
-        total: number of all rows; an estimate if it is unknown before the end.
-    """
-
-    rows: Incomplete
-    first: int
-    total: int
-
-    def __len__(self) -> int:
-        return len(self.rows.hidden)
-
-    def place(self, done: int, of: int) -> tuple[int, int]:
-        """(rows done, all rows) when ``done`` of the ``of`` parts of these rows are done."""
-        return self.first + done * len(self) // max(of, 1), self.total
-
-
 def in_parts(source: str, fitted: Fitted, mask: str | None) -> bool:
     """Whether ``incomplete_parts`` reads the data in chunks."""
     return mask is None and in_chunks(source, fitted)
@@ -49,8 +27,10 @@ def in_parts(source: str, fitted: Fitted, mask: str | None) -> bool:
 
 def incomplete_parts(
     source: str, fitted: Fitted, mask: str | None, on_error: OnError, copies: int
-) -> Iterator[IncompletePart]:
+) -> Iterator[tuple[Incomplete, RequestedRows]]:
     """Data of the kind that a model was fitted on: a table in chunks, other data as one part.
+
+    Each part is the rows as given, and the same as a chunk of the request.
 
     Args:
         source: a path or the name of a set.
@@ -64,11 +44,11 @@ def incomplete_parts(
     """
     if not in_parts(source, fitted, mask):
         rows = open_incomplete(source, fitted, mask, on_error)
-        yield IncompletePart(rows, 0, len(rows.hidden))
+        count = len(rows.hidden)
+        yield rows, RequestedRows(rows.dataset, count, total=count)
         return
     for part in requested_rows(source, fitted, cells=True, copies=copies):
-        rows = IncompleteColumns(part.cells, part.rows, part.text)
-        yield IncompletePart(rows, part.first, part.total)
+        yield IncompleteColumns(part.cells, part.rows, part.text), part
 
 
 def open_incomplete(

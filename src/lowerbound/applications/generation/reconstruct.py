@@ -1,0 +1,158 @@
+"""Encode rows and decode their codes, with the uncertainty of every value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.generation.rebuilt_rows import RebuiltRows, RebuiltTally
+from lowerbound.applications.io.requested_rows import RequestedRows, rows_of_model
+from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.rows import Reconstructed
+from lowerbound.applications.io.sentences import about_exact, about_explained
+from lowerbound.config import option
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.passes import collected
+from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.reconstruction import reconstruct as predict
+from lowerbound.inference.refinement import reconstruct_refined
+from lowerbound.models import Model
+from lowerbound.trace import Mean
+
+ROWS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class ReconstructRequest(DataRequest):
+    """Reconstruct rows."""
+
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet (input | reconstruction | uncertainty), .npz, or a folder; "
+        "tables: .csv, .parquet or .npz; sound: .wav or a folder",
+        short="-o",
+        metavar="OUT",
+    )
+    uncertainty: bool = option(False, "also the standard deviation of every value")
+    draws: int = option(64, "codes drawn per row for the uncertainty")
+    mean: bool = option(False, "write the decoder's mean, also where the model has a refiner")
+    steps: int | None = option(None, "steps of a draw of the refiner (default: 20)")
+    on_error: OnError = unreadable()
+    seed: int = option(0, "seed of the draws")
+
+
+@dataclass(frozen=True)
+class ReconstructReport(WrittenReport):
+    """Reconstructions were written.
+
+    Attributes:
+        rows: number of rows.
+        refined: whether they are draws of the model's refiner rather than the decoder's means.
+        explained: 1 - squared error / variance, over all values in model units. 1 is perfect, 0 is
+            no better than the mean of each value; NaN if the rows do not vary.
+        uncertainty: mean standard deviation, relative to that of the values; None if not requested.
+        exact: of texts, share of the rows that are reconstructed without an error.
+    """
+
+    rows: int
+    refined: bool
+    explained: float
+    uncertainty: float | None
+    exact: float | None = None
+
+    def text(self) -> str:
+        facts = [f"{self.rows:,} rows"]
+        if self.refined:
+            facts.append("refined draws (--mean writes the decoder's means)")
+        if self.exact is not None:
+            facts.append(about_exact(self.exact))
+        elif math.isfinite(self.explained):
+            facts.append(about_explained(self.explained))
+        if self.uncertainty is not None and math.isfinite(self.uncertainty):
+            facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
+        return f"{', '.join(facts)}: {self.where}"
+
+
+def reconstruct(
+    request: ReconstructRequest, reporter: Reporter, fitted: Fitted
+) -> ReconstructReport:
+    """Write the reconstruction of every row, and the uncertainty of every value.
+
+    Raises:
+        DataError: the data is not of the kind that the model was fitted on.
+        OptionError: fewer than two draws for an uncertainty.
+        UnsupportedError: ``--steps`` without a refiner.
+    """
+    path = Path(request.output)
+    writer = row_files(fitted.schema)
+    writer.check(path)
+    if request.uncertainty and request.draws < 2:
+        raise OptionError(f"--draws must be at least 2, not {request.draws}")
+    refined = fitted.model.refiner is not None and not request.mean
+    if request.steps is not None and not refined:
+        raise UnsupportedError(
+            "--steps is for draws of a refiner: train one with lowerbound refiner"
+            if fitted.model.refiner is None
+            else "--steps is for draws of the refiner: leave out --mean or --steps"
+        )
+    whole = writer.rebuild(fitted.model, request.data, path, request.on_error)
+    if whole is not None:
+        return ReconstructReport(whole.items, False, whole.kept, None, **written(whole.files))
+    tally = RebuiltTally()
+    parts = _rebuilt(request, reporter, fitted, tally, refined)
+    files = writer.write_reconstructions(path, parts)
+    exact = tally.exact if fitted.schema.data_kind.symbolic else None
+    found = tally.explained, tally.relative_std, exact
+    return ReconstructReport(tally.rows, refined, *found, **written(files))
+
+
+def _rebuilt(
+    request: ReconstructRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    tally: RebuiltTally,
+    refined: bool,
+) -> Iterator[Reconstructed]:
+    """The reconstruction of the rows, chunk by chunk, which ``tally`` adds up."""
+    if request.uncertainty:
+        reporter.say(f"uncertainty from {request.draws} codes of each row")
+    for part in rows_of_model(request.data, fitted, request.on_error):
+        made = _best_guess(fitted.model, part, request, reporter, refined)
+        if request.uncertainty:
+            answer = predict(fitted.model, part.rows, samples=request.draws, seed=request.seed)
+            made = replace(made, std=answer.deviation)
+        tally.add(made)
+        yield Reconstructed(made.x, made.mean, made.std, part.rows.ids)
+
+
+def _best_guess(
+    model: Model,
+    part: RequestedRows,
+    request: ReconstructRequest,
+    reporter: Reporter,
+    refined: bool,
+) -> RebuiltRows:
+    """Encode each row to its mean code and decode it; ``refined``: a draw of the refiner given the
+    decoder's mean."""
+    cells, task = part.rows.comparable.cpu(), "refining" if refined else "reconstructing"
+
+    def advance(done: int, rows: int) -> None:
+        reporter.advance(task, *part.place(done, rows))
+
+    if refined:
+        with prior_settings(model, steps=request.steps):
+            found = reconstruct_refined(model, part.rows, seed=request.seed, progress=advance)
+        return RebuiltRows(found.x, found.drawn, cells)
+    x, mean = collected(
+        model,
+        part.rows,
+        ROWS_AT_ONCE,
+        lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.best[0]),
+        progress=advance,
+    )
+    return RebuiltRows(x, mean, cells)

@@ -1,0 +1,248 @@
+"""Draw new rows from the model: z ~ p(z), then x ~ p(x | z)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Reporter, written
+from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.generation.rows_report import RowsReport
+from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.conditions import class_column, class_condition, label_indices
+from lowerbound.applications.io.prompts import prompt_of, typed_values
+from lowerbound.applications.io.row_files import EventFiles, row_files
+from lowerbound.applications.io.rows import Drawn
+from lowerbound.applications.io.sentences import about_complete_rows
+from lowerbound.applications.io.sizes import check_disk, check_rows
+from lowerbound.config import option
+from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.tables.text_form import TextForm
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.histories import sample_histories
+from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.samples import Samples, sample_parts
+from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
+
+GIVEN_TABLES = (".csv", ".parquet")
+NOT_WITH_COLUMNS = (
+    "mean",
+    "temperature",
+    "top_k",
+    "top_p",
+    "label",
+    "prompt",
+    "guidance",
+    "steps",
+)
+"""Options of draws from p(z), which a draw given columns does not make."""
+
+
+@dataclass(frozen=True)
+class SampleRequest(ModelRequest):
+    """Draw new rows from the model."""
+
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
+        ".npz or a folder",
+        short="-o",
+        metavar="OUT",
+    )
+    number: int = option(64, "how many", short="-n")
+    mean: bool = option(False, "write the decoder's mean instead of a draw from p(x | z)")
+    temperature: tuple[float, ...] = option(
+        (),
+        "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
+        "repeat it for the levels of a hierarchy, the coarsest first",
+    )
+    top_k: int | None = option(
+        None, "of a model with codes: draw only among so many of the likeliest (default: all)"
+    )
+    top_p: float | None = option(
+        None,
+        "of a model with codes: draw only among the likeliest that together have this probability "
+        "(default: 1)",
+    )
+    label: str = option(
+        "",
+        "class of the rows: for a conditional model (default: all in turn), or for a model that "
+        "infers the class (default: drawn)",
+    )
+    given: tuple[str, ...] = option(
+        (),
+        "a value that a column of a table has in all rows, such as sex=Female; or an attribute "
+        "that the rows should have, for a prior that was trained with --label or --attributes; "
+        "repeatable",
+        metavar="NAME=VALUE",
+    )
+    prompt: str = option(
+        "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
+    )
+    guidance: float | None = option(
+        None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
+    )
+    steps: int | None = option(
+        None, "steps of a draw from a diffusion prior, or of a refiner (default: 20)"
+    )
+    within_range: bool = option(
+        False,
+        "set drawn numbers and dates of a table outside the range of the fitted rows to its nearer "
+        "end; a .csv or .parquet file",
+    )
+    complete: bool = option(False, "draw no missing cells of a table")
+    seed: int = option(0, "seed of the draws")
+
+
+def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
+    """Draw z from the prior and x from p(x | z).
+
+    Raises:
+        UnsupportedError: the model has no prior, or one without the setting that is given.
+        OptionError: fewer than one row, an unknown class, attribute or word, a number out of
+            range, or an output of unknown format.
+    """
+    if request.number < 1:
+        raise OptionError(f"-n must be at least 1, not {request.number}")
+    path = Path(request.output)
+    files = row_files(fitted.schema)
+    files = files.within_range() if request.within_range else files
+    files.check(path)
+    if files.in_parts(path):
+        check_disk(path, request.number, fitted.schema, f"-n {request.number}")
+    else:
+        check_rows(fitted, request.number, f"-n {request.number}")
+    if isinstance(files, EventFiles):
+        return _sampled_histories(request, reporter, fitted, files)
+    if request.given and gives_columns(fitted):
+        return _sampled_with_columns(request, reporter, fitted)
+    label = _row_labels(fitted, request.label)
+    prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
+    tally = _DrawnTally(request, reporter, fitted, label)
+    with prior_settings(
+        fitted.model,
+        guidance=request.guidance,
+        steps=request.steps,
+        top_k=request.top_k,
+        top_p=request.top_p,
+    ):
+        made = sample_parts(
+            fitted.model,
+            request.number,
+            seed=request.seed,
+            condition=_condition_of(fitted, label),
+            prompt=prompt,
+            temperature=request.temperature or 1.0,
+            refined=not request.mean,
+            complete=request.complete,
+        )
+        names = files.write_parts(path, tally.written(made), rounded=not request.mean)
+    if not (request.complete or tally.missing) and (note := about_complete_rows(fitted)):
+        reporter.say(note)
+    refined = fitted.model.refiner is not None and not request.mean
+    corrected = fitted.model.correction is not None and not request.mean
+    return RowsReport("samples", tally.rows, request.mean, refined, corrected, **written(names))
+
+
+@dataclass(eq=False)
+class _DrawnTally:
+    """Rows on their way to a file, counted.
+
+    Attributes:
+        label: the class of some rows.
+        rows: rows so far.
+        missing: whether a cell of these is missing.
+    """
+
+    request: SampleRequest
+    reporter: Reporter
+    fitted: Fitted
+    label: RowLabels
+    rows: int = 0
+    missing: bool = False
+
+    def written(self, parts: Iterable[Samples]) -> Iterator[Drawn]:
+        """The rows to write of each part."""
+        for part in parts:
+            x = part.mean if self.request.mean else part.x
+            label = self.label(slice(self.rows, self.rows + len(x)))
+            self.rows += len(x)
+            self.missing |= bool(x.isnan().any())
+            yield Drawn(x, class_column(self.fitted, label))
+            self.reporter.advance("sampling", self.rows, self.request.number)
+
+
+def _sampled_histories(
+    request: SampleRequest, reporter: Reporter, fitted: Fitted, files: EventFiles
+) -> RowsReport:
+    """Histories, written as they are drawn; ``request.number`` is the number of entities."""
+    given = [name for name in ("mean", "label", "given", "prompt") if getattr(request, name)]
+    if given:
+        raise OptionError(f"histories of events are drawn without --{given[0]}: leave it out")
+    drawn = sample_histories(
+        fitted.model,
+        request.number,
+        seed=request.seed,
+        temperature=request.temperature or 1.0,
+        progress=partial(reporter.advance, "sampling"),
+    )
+    paths = files.write_parts(Path(request.output), map(Drawn, drawn), rounded=True)
+    return RowsReport("histories", request.number, False, False, **written(paths))
+
+
+def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
+    """Rows of a table with given columns, written block by block."""
+    path = Path(request.output)
+    if path.suffix.lower() not in GIVEN_TABLES:
+        raise OptionError(f"--given of columns writes .csv or .parquet, not {path.name}")
+    for name in NOT_WITH_COLUMNS:
+        if getattr(request, name) != getattr(SampleRequest, name):
+            flag = name.replace("_", "-")
+            raise OptionError(f"columns are given without --{flag}: leave it out")
+    given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
+    blocks = rows_with_columns(
+        fitted, given, request.number, request.seed, request.within_range, request.complete
+    )
+    form, done = TableForm.of(fitted.schema), 0
+    with columnar(path, TextForm.of(fitted.schema)) as file:
+        for frame in blocks:
+            cells = form.spelled(frame) if path.suffix.lower() == ".csv" else frame
+            file.add({name: cells[name] for name in cells.columns})
+            done += len(frame)
+            reporter.advance("drawing", done, request.number)
+    corrected = fitted.model.correction is not None
+    return RowsReport("samples", done, False, False, corrected, **written((str(path),)))
+
+
+RowLabels = Callable[[slice], Tensor | None]
+"""The class of some rows, (rows,); None: they have none."""
+
+
+def _row_labels(fitted: Fitted, label: str) -> RowLabels:
+    """The class of each row: the requested one; by default a conditional model cycles."""
+    classes = len(fitted.schema.class_names)
+    if label:
+        index = label_indices(fitted, [label])
+        return lambda rows: index.expand(rows.stop - rows.start)
+    if not fitted.options.model.conditional:
+        return lambda rows: None
+    return lambda rows: torch.arange(rows.start, rows.stop) % classes
+
+
+def _condition_of(fitted: Fitted, label: RowLabels) -> Callable[[slice], Tensor] | None:
+    """The condition of some rows to be sampled; None: the model has none."""
+    if class_condition(fitted, label(slice(0, 1))) is None:
+        return None
+
+    def condition(rows: slice) -> Tensor:
+        found = class_condition(fitted, label(rows))
+        assert found is not None
+        return found
+
+    return condition
