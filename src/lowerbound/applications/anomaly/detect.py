@@ -24,13 +24,13 @@ from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.form import DataRequest, OnError, unreadable
-from lowerbound.applications.io.columnar_files import check_suffix, columnar
-from lowerbound.applications.io.finished_parts import (
+from lowerbound.applications.finished_parts import (
     FinishedParts,
     ResumableRequest,
     finished_parts,
 )
+from lowerbound.applications.form import DataRequest, OnError, unreadable
+from lowerbound.applications.io.columnar_files import check_suffix, columnar
 from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option

@@ -15,7 +15,7 @@ from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, rank
 from lowerbound.applications.anomaly.normal_rows import Normal
 from lowerbound.applications.anomaly.report import Cutoff, Odd
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.io.finished_parts import FinishedParts
+from lowerbound.applications.finished_parts import FinishedParts
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array

@@ -122,21 +122,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
         reporter.advance(f"acting and learning ({_said(record)})", record.steps, total)
 
     if request.agent == "world_model":
-        settings = AgentSettings(
-            request.seen,
-            _model(request.network, options),
-            from_mapping(ImaginationOptions, options["imagination"]),
-            from_mapping(
-                AgentOptions,
-                {
-                    **options["agent"],
-                    "steps": request.steps,
-                    "seed": request.seed,
-                    "device": request.device,
-                },
-            ),
-            evaluation,
-        )
+        settings = _settings(request, options, evaluation)
         _clear(folder, request)
         trained = train_agent(
             settings, folder=folder, resume=request.resume, shown=shown, say=reporter.say
@@ -163,6 +149,22 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
         sampled=_mean(last.sampled),
         greedy=_mean(last.greedy),
         records=tuple(records),
+    )
+
+
+def _settings(
+    request: TrainAgentRequest,
+    options: dict[str, dict[str, Any]],
+    evaluation: EvaluationOptions,
+) -> AgentSettings:
+    """The settings of an agent with a world model."""
+    own = {"steps": request.steps, "seed": request.seed, "device": request.device}
+    return AgentSettings(
+        request.seen,
+        _model(request.network, options),
+        from_mapping(ImaginationOptions, options["imagination"]),
+        from_mapping(AgentOptions, {**options["agent"], **own}),
+        evaluation,
     )
 
 

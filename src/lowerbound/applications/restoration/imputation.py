@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import OnError, unreadable
-from lowerbound.applications.io.finished_parts import (
+from lowerbound.applications.finished_parts import (
     Arrays,
     ResumableRequest,
     finished_parts,
 )
+from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
