@@ -170,8 +170,10 @@ class VariationalAutoencoder(Model):
         batch = starting_rows(dataset)
         self.prior.initialize(self.start_at_marginals(self.marginal_rows(dataset)))
         start_from_linear(self, batch)
-        start_from_principal_components(self, batch)
-        start_linear_path(self, dataset)
+        if starts_at_principal_components(self):  # without a path: the networks are the linear model
+            start_from_principal_components(self, batch)
+        else:
+            start_linear_path(self, dataset)
 
     @property
     def starts_as_linear_model(self) -> bool:

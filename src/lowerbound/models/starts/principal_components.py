@@ -32,11 +32,9 @@ def start_from_principal_components(model: VariationalAutoencoder, batch: Batch)
     """Set encoder, decoder and noise to the closed-form solution of the rows.
 
     Args:
-        model: unchanged unless ``starts_at_principal_components``.
+        model: one that ``starts_at_principal_components``.
         batch: training rows.
     """
-    if not starts_at_principal_components(model):
-        return
     rows, likelihood = batch.filled.flatten(1), model.likelihood
     encoder, decoder = _affine(model.encoder), _affine(model.decoder)
     assert encoder is not None
