@@ -27,7 +27,7 @@ from lowerbound.networks.pictures.linear_path import LinearPath
 from lowerbound.training import TrainingOptions
 
 LATENT = 8
-NETWORKS = ("convolutional", "mlp", "transformer")
+NETWORKS = ("convolutional", "linear", "mlp", "transformer")
 
 
 def digits(rows: int = 1_200) -> Dataset:
