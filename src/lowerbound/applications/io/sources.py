@@ -16,6 +16,7 @@ from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import SPACES, Dialect
@@ -203,6 +204,7 @@ def read_parts(
     regression: bool = False,
     schema: Schema | None = None,
     rows: Any = None,
+    cache: Path | None = None,
 ) -> DataParts:
     """Read ``source`` and set a test part aside: the published part if there is one.
 
@@ -215,10 +217,26 @@ def read_parts(
         regression: whether the label is a number to predict.
         schema: public schema of the rows; None: it is learned from them.
         rows: the table of ``source``, if it was read already.
+        cache: folder of the encoded rows of a Parquet table, which stay there; None: the rows are
+            read into memory. Other options than those of ``load_on_disk`` must be the default.
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
     """
+    kinds: Kinds = "real" if numbers_only else column_hints(options)
+    if cache is not None:
+        dataset = load_on_disk(
+            source,
+            cache,
+            label=options.label,
+            missing=options.missing,
+            kinds=kinds,
+            standardize=options.standardize,
+            normal_scores=normal_scores,
+            regression=regression,
+            dialect=options.dialect,
+        )
+        return apart(source, dataset, test, options.on_error)
     dataset = load(
         source if rows is None else rows,
         schema=schema,
@@ -230,7 +248,7 @@ def read_parts(
         on_error=options.on_error,
         missing=options.missing,
         standardize=options.standardize,
-        kinds="real" if numbers_only else column_hints(options),
+        kinds=kinds,
         windows=options.windows,
         normal_scores=normal_scores,
         spectrograms=options.spectrograms,
