@@ -30,7 +30,7 @@ from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 
 _ROWS = 4096  # rows that are converted at once
-MOST_IN_MEMORY = 1 << 23  # numbers of rows in files that a subset reads into memory
+MOST_IN_MEMORY = 1 << 23  # numbers of rows in files that are read into memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +148,7 @@ class Dataset:
         """
         rows = torch.as_tensor(indices, dtype=torch.long, device=self.x.device)
         ids = None if self.ids is None else tuple(self.ids[row] for row in rows.tolist())
-        few = len(rows) * self.schema.dimension <= MOST_IN_MEMORY
-        folder = None if few else self.folder
+        folder = None if len(rows) <= self._rows_in_memory else self.folder
         chosen: dict[str, Any] = {
             name: value.index_select(0, rows) if folder is None else gathered(value, rows, folder)
             for name, value in self._tensors.items()
@@ -161,6 +160,23 @@ class Dataset:
         if not most or len(self) <= most:
             return self
         return self.subset(spread_rows(len(self), most))
+
+    def in_memory(self) -> Dataset:
+        """The rows; of rows in files, as many as a few copies of fit into memory, evenly spaced."""
+        return self if self.folder is None else self.thinned(self._rows_in_memory)
+
+    @property
+    def _rows_in_memory(self) -> int:
+        """The most rows in files that are read into memory at once."""
+        return max(MOST_IN_MEMORY // max(self.schema.dimension, 1), 2)
+
+    @property
+    def missing_share(self) -> float:
+        """The share of the cells that are missing."""
+        if self.observed is None:
+            return 0.0
+        seen = sum(int(part.sum()) for part in self.observed.split(_ROWS))
+        return 1 - seen / self.observed.numel()
 
     @property
     def labeled(self) -> Tensor:

@@ -308,8 +308,8 @@ def apart(source: str, dataset: Dataset, test: SetAside, on_error: OnError) -> D
         return DataParts(dataset, None, "no test part")
     if dataset.schema.windows is not None:
         return _in_time(dataset, dataset.schema.windows, test.share)
-    unlabeled = torch.nonzero(~dataset.labeled).flatten()
-    if test.keeps_labels and len(unlabeled):
+    if test.keeps_labels and not bool((labeled := dataset.labeled).all()):
+        unlabeled = torch.nonzero(~labeled).flatten()
         return _without_labels(dataset, unlabeled, size, test.seed)
     training, held_out = dataset.split(test.share, test.seed)
     share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {test.seed} before training"
