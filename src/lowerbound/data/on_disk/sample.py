@@ -16,6 +16,7 @@ from lowerbound.data.tables.chunks import rows_at_once
 from lowerbound.data.tables.parquet import ParquetTable
 
 SEED = 0
+FEW_TIMES = 4  # rows for each drawn one, up to which all are shuffled
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ def sampled(table: ParquetTable, cells: int, label: str | None = None) -> TableS
     """
     import pyarrow as pa
 
-    wanted = spread_at_random(table.rows, max(cells // max(len(table.schema), 1), 2))
+    wanted = drawn_rows(table.rows, max(cells // max(len(table.schema), 1), 2))
     found, kept, first = _Found(table.schema, label), [], 0
     for batch in table.batches(rows_at_once(max(len(table.schema), 1))):
         found.add(batch)
@@ -68,17 +69,20 @@ def sampled(table: ParquetTable, cells: int, label: str | None = None) -> TableS
     )
 
 
-def spread_at_random(rows: int, most: int) -> Array:
-    """Increasing row numbers, (min(rows, most),): one drawn from each of ``most`` equal stretches.
+def drawn_rows(rows: int, most: int) -> Array:
+    """Increasing row numbers, (min(rows, most),), drawn without replacement.
 
-    Each row is as likely as any other, and no number is kept for rows that are not drawn.
+    Each set of rows is as likely as any other, and of many rows no number is kept for each.
     """
     if rows <= most:
         return np.arange(rows)
-    drawn = np.random.default_rng(SEED).random(most)
-    # an integer start of each stretch, so that stretches have no row in common
-    edges = np.arange(most + 1) * rows // most
-    return np.asarray(edges[:-1] + np.floor(drawn * np.diff(edges)).astype(np.int64))
+    rng = np.random.default_rng(SEED)
+    if rows <= FEW_TIMES * most:
+        return np.sort(rng.permutation(rows)[:most])
+    found = np.unique(rng.integers(rows, size=2 * most))
+    while len(found) < most:
+        found = np.union1d(found, rng.integers(rows, size=most))
+    return np.sort(rng.choice(found, most, replace=False))
 
 
 def whole_frame(rows: Any, incomplete: frozenset[str], source: str) -> Any:

@@ -26,7 +26,7 @@ class SettledColumn:
     gone: int = 0
     low: float = np.inf
     high: float = -np.inf
-    lattice: Lattice | None = None
+    lattice: Lattice | None = None  # None while all values are equal
 
     def add(self, cells: Any) -> None:
         """Count the next cells, and widen range and resolution by them."""
@@ -38,9 +38,9 @@ class SettledColumn:
         with warnings.catch_warnings():  # the rows are read again when they are encoded
             warnings.simplefilter("ignore")
             present = self.column.rules.read(cells)[~absent]
+        self.lattice = finer(self.lattice, self.low, present, self.column.dtype)
         self.low = min(self.low, present.min().item())
         self.high = max(self.high, present.max().item())
-        self.lattice = finer(self.lattice, present, self.column.dtype)
 
     @property
     def settled(self) -> Column:
@@ -48,23 +48,26 @@ class SettledColumn:
         column = replace(self.column, missing_share=self.gone / max(self.rows, 1))
         if self.low > self.high:
             return column
-        return replace(column, lattice=self.lattice, observed=(self.low, self.high))
+        lattice = self.lattice or Lattice.of(np.array([self.low]), self.column.dtype)
+        return replace(column, lattice=lattice, observed=(self.low, self.high))
 
 
-def finer(lattice: Lattice | None, values: Array, dtype: str) -> Lattice:
-    """The coarsest lattice that has the numbers of a lattice, and further values.
+def finer(lattice: Lattice | None, known: float, values: Array, dtype: str) -> Lattice | None:
+    """The coarsest lattice that has the values so far, and further ones; None: all are equal.
 
     Args:
-        lattice: None: there are no numbers so far.
-        values: float64, at least one, not NaN.
+        lattice: of the values so far.
+        known: one of them; inf: there is none.
+        values: the further ones, float64, at least one, not NaN.
         dtype: numpy's name of the type in which they are exact.
     """
     if lattice is None:
-        return Lattice.of(values, dtype)
+        known = known if np.isfinite(known) else values[0]
+        return None if (values == known).all() else Lattice.of(np.append(values, known), dtype)
     if not lattice.step:
         return lattice
     off = values[lattice.nearest(values) != values]
     if not len(off):
         return lattice
-    known = lattice.at_least(off[:1])[0]
-    return Lattice.of(np.array([*off, known, known + lattice.step]), dtype)
+    neighbor = np.round(known + lattice.step, lattice.decimals)
+    return Lattice.of(np.array([*off, known, neighbor]), dtype)
