@@ -223,36 +223,28 @@ def read_parts(
     Raises:
         DataError: the data cannot be read or cannot be modeled.
     """
-    kinds: Kinds = "real" if numbers_only else column_hints(options)
+    shared: dict[str, Any] = {
+        "label": options.label,
+        "missing": options.missing,
+        "standardize": options.standardize,
+        "kinds": "real" if numbers_only else column_hints(options),
+        "normal_scores": normal_scores,
+        "regression": regression,
+        "dialect": options.dialect,
+    }
     if cache is not None:
-        dataset = load_on_disk(
-            source,
-            cache,
-            label=options.label,
-            missing=options.missing,
-            kinds=kinds,
-            standardize=options.standardize,
-            normal_scores=normal_scores,
-            regression=regression,
-            dialect=options.dialect,
-        )
+        dataset = load_on_disk(source, cache, **shared)
         return apart(source, dataset, test, options.on_error)
     dataset = load(
         source if rows is None else rows,
         schema=schema,
-        label=options.label,
         binarize=options.binarize,
         levels=options.levels,
         image_size=options.image_size,
         resize=options.resize,
         on_error=options.on_error,
-        missing=options.missing,
-        standardize=options.standardize,
-        kinds=kinds,
         windows=options.windows,
-        normal_scores=normal_scores,
         spectrograms=options.spectrograms,
-        regression=regression,
         entity=options.entity,
         time=options.time,
         formula=options.formula,
@@ -260,7 +252,7 @@ def read_parts(
         text=options.text,
         longest=options.longest,
         predict=options.predict,
-        dialect=options.dialect,
+        **shared,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
     return apart(source, dataset, test, options.on_error)

@@ -52,7 +52,7 @@ def sampled(table: ParquetTable, cells: int, label: str | None = None) -> TableS
     import pyarrow as pa
 
     wanted = drawn_rows(table.rows, max(cells // max(len(table.schema), 1), 2))
-    found, kept, first = _Found(table.schema, label), [], 0
+    found, kept, first = _WholeTable(table.schema, label), [], 0
     for batch in table.batches(rows_at_once(max(len(table.schema), 1))):
         found.add(batch)
         start, end = np.searchsorted(wanted, (first, first + len(batch)))
@@ -115,8 +115,8 @@ def whole_frame(rows: Any, incomplete: frozenset[str], source: str) -> Any:
 
 
 @dataclass
-class _Found:
-    """What a pass over the rows finds."""
+class _WholeTable:
+    """What a pass over all rows finds."""
 
     schema: Any
     label: str | None
