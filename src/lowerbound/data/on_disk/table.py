@@ -107,7 +107,7 @@ def _encode(table: ParquetTable, reading: Reading, key: str, folder: Path) -> No
     named = reading.label if is_class and not reading.regression else None
     sample = sampled(table, SAMPLED_CELLS, named)
     schema = _schema_of(sample, reading, str(table.path))
-    rows = EncodedRows(table, sample, schema)
+    rows = StreamedRows(table, sample, schema)
     tensors = write_rows(folder, rows)
     finish(folder, key, rows.settled, tensors)
     rows.warn_late()
@@ -127,7 +127,7 @@ def _schema_of(sample: TableSample, reading: Reading, source: str) -> Schema:
 
 
 @dataclass
-class EncodedRows:
+class StreamedRows:
     """The encoded rows of a table, chunk by chunk, and what is found on the way."""
 
     table: ParquetTable
