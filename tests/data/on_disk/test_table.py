@@ -223,6 +223,24 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(cache.iterdir()) == []
 
 
+def test_a_disk_that_is_too_small_is_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """600 rows of 13 columns, three times 9 bytes a cell."""
+    path, needed = written(mixed_frame(), tmp_path / "t.parquet"), 600 * COLUMNS * 27
+
+    def free(amount: int) -> None:
+        found = shutil.disk_usage(tmp_path)._replace(free=amount)
+        monkeypatch.setattr(tables.shutil, "disk_usage", lambda place: found)
+
+    free(needed - 1)
+    with pytest.raises(DataError, match=r"on the disk of .*are free"):
+        load_on_disk(path, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    free(needed)
+    load_on_disk(path, tmp_path / "cache")
+
+
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     folder = shards(mixed_frame(), tmp_path / "t")
     bad = folder / "part-1.parquet"

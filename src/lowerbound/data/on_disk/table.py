@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from lowerbound.data.tables.kind import TableKind
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import DataError
 
+BYTES = 9  # of an encoded cell: a number, and whether it is observed
+COPIES = 3  # of the rows on disk in a fit: all, those without the test part, those to train on
 SAMPLED_CELLS = 1 << 23  # that the schema is learned from; a shorter table is used whole
 
 
@@ -56,7 +59,7 @@ def load_on_disk(
 
     Raises:
         DataError: ``source`` is no Parquet table, a file is damaged or has other columns than the
-            first (the message names it), or the rows cannot be modeled.
+            first (the message names it), the rows cannot be modeled, or the disk is too small.
         OptionError: an option has an unknown value.
         OSError: the files cannot be written.
     """
@@ -77,12 +80,29 @@ def load_on_disk(
         folder = Path(cache) / key
         found = read_rows(folder, key, str(source))
         if found is None:
+            _check_space(table, folder)
             with new_folder(folder) as unfinished:
                 _encode(table, reading, key, unfinished)
             found = read_rows(folder, key, str(source))
         if found is None:
             raise DataError(f"the rows in {folder} cannot be read again: delete this folder")
         return found
+
+
+def _check_space(table: ParquetTable, folder: Path) -> None:
+    """Check that the encoded rows fit on the disk, with the copies of their parts.
+
+    Raises:
+        DataError: they do not.
+    """
+    place = next(each for each in folder.absolute().parents if each.is_dir())
+    needed, free = COPIES * table.rows * len(table.schema) * BYTES, shutil.disk_usage(place).free
+    if needed > free:
+        raise DataError(
+            f"{table.path} needs about {needed / untrusted.GIGABYTE:,.1f} GB on the disk of "
+            f"{place}, and {free / untrusted.GIGABYTE:,.1f} GB are free: choose a folder on "
+            "another disk (--cache), or leave columns out"
+        )
 
 
 def _key(table: ParquetTable, reading: Reading) -> str:
