@@ -50,10 +50,13 @@ def is_parquet(source: Any) -> bool:
     """Whether ``source`` is the path of a parquet file, or of a folder of such files alone."""
     if not isinstance(source, str | Path):
         return False
-    path = Path(source).expanduser()
-    if not path.is_dir():
-        return path.suffix.lower() in PARQUET_SUFFIXES
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(HIDDEN)]
+    try:
+        path = Path(source).expanduser()
+        if not path.is_dir():
+            return path.suffix.lower() in PARQUET_SUFFIXES
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith(HIDDEN)]
+    except (OSError, RuntimeError):  # no such home, or a folder that cannot be listed
+        return False
     return bool(entries) and all(_is_shard(entry) for entry in entries)
 
 
