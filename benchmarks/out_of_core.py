@@ -3,10 +3,11 @@
 Tables of 20 columns, made here, are fitted with the rows on disk and in memory, each fit in a child
 process, whose anonymous memory (``RssAnon``, which leaves out what the system keeps of files) is
 read every 10 ms. A fit to 5,000 rows with the same options tells what the program and the model
-take. The fits on disk and in memory alternate, the first of each pair in turn, and make the same
-number of updates; rows per second are those of training. The first fit on disk also samples and
-encodes the table, and the later ones use its files. Both models are scored on 20,000 further rows.
+take. Both fits make the same number of updates, and both models are scored on 20,000 further rows.
 The fit in memory is to the first rows of the table, as many as ``--in-memory`` says.
+
+For the speed, one process then has both tables, and trains on them in turns of 100 updates each, so
+that other programs on the machine slow both down. The ratio of each turn is a value.
 
     python benchmarks/out_of_core.py
     python benchmarks/out_of_core.py --rows 62500000 --in-memory 4000000
@@ -24,31 +25,32 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from _record import Metric, arguments, write
 from streaming import make
 
+from lowerbound.data import load, load_on_disk
+from lowerbound.data.tables.dialect import Dialect
+from lowerbound.fitting import FitOptions, fit as fitted_to
+from lowerbound.objectives import OBJECTIVES
+from lowerbound.training import TrainingOptions, train
+
 ROWS = 4_000_000
 SMALL, SCORED = 5_000, 20_000
 BATCH = 512
 MOST_ABOVE, FAST, SAME = 1_200.0, 0.9, 0.5  # MB above the model's, share of rows/s, percent
-DISK, MEMORY = "disk", "memory"
+DISK, MEMORY, FEW = "disk", "memory", "few rows"
+TURN = 100  # updates
 
 
 class Fit(NamedTuple):
-    """What a fit took.
-
-    Attributes:
-        peak: largest anonymous memory, MB.
-        rate: rows per second of training.
-        seconds: of the whole command.
-    """
+    """What a fit took: its largest anonymous memory in MB, and seconds of the whole command."""
 
     peak: float
-    rate: float
     seconds: float
 
 
@@ -98,9 +100,29 @@ def fit(table: Path, model: Path, rows_in: str, words: Sequence[str], quick: boo
     held = ["--rows-in", rows_in, "--memory", "1000", "--overwrite", "--no-report"]
     held += ["--cache", str(model.parent / "cache")] if rows_in == DISK else []
     size = ["--batch-size", str(BATCH), "--patience", "0", "--samples", "5"]
-    answer, peak = command(["fit", str(table), "-o", str(model), *held, *size, *words], quick)
-    rate = BATCH * answer["updates"] / answer["seconds"]
-    return Fit(peak, rate, time.perf_counter() - start)
+    _, peak = command(["fit", str(table), "-o", str(model), *held, *size, *words], quick)
+    return Fit(peak, time.perf_counter() - start)
+
+
+def rates(tables: dict[str, Path], cache: Path, turns: int, updates: int) -> list[dict[str, float]]:
+    """Rows per second of training on disk and in memory, in turns, the first one in turn."""
+    options = TrainingOptions(updates=updates, batch_size=BATCH, validation=0, threads=1)
+    rows = {
+        DISK: load_on_disk(tables[DISK], cache, dialect=Dialect.asked()),
+        MEMORY: load(tables[MEMORY]),
+    }
+    start = FitOptions(training=replace(options, updates=1))
+    fitted = {where: fitted_to(data.thinned(SMALL), start) for where, data in rows.items()}
+    found = []
+    for turn in range(turns):
+        each = {}
+        for where in (DISK, MEMORY) if turn % 2 else (MEMORY, DISK):
+            one = fitted[where]
+            history = train(one.model, OBJECTIVES[one.options.objective](), rows[where], options)
+            assert history.last is not None
+            each[where] = BATCH * updates / history.last.seconds
+        found.append(each)
+    return found
 
 
 def bound(model: Path, table: Path, quick: bool) -> float:
@@ -111,32 +133,29 @@ def bound(model: Path, table: Path, quick: bool) -> float:
 
 
 def measured(
-    small: Fit, pairs: Sequence[dict[str, Fit]], bounds: dict[str, float], rows: int
+    fits: dict[str, Fit], speeds: Sequence[dict[str, float]], bounds: dict[str, float], rows: int
 ) -> list[Metric]:
     """The metrics of all fits."""
-    first = pairs[0][DISK]
-    peaks = {where: max(pair[where].peak for pair in pairs) for where in (DISK, MEMORY)}
-    shares = sorted(pair[DISK].rate / pair[MEMORY].rate for pair in pairs)
-    rates = {where: median(pair[where].rate for pair in pairs) for where in (DISK, MEMORY)}
+    shares = [each[DISK] / each[MEMORY] for each in speeds]
+    low, middle, high = quantiles(shares, n=4) if len(shares) > 1 else 3 * shares
     off = 100 * abs(bounds[DISK] - bounds[MEMORY]) / abs(bounds[MEMORY])
     return [
         Metric(
             f"{rows:,} rows on disk, peak memory above a fit to {SMALL:,} rows",
-            peaks[DISK] - small.peak,
+            fits[DISK].peak - fits[FEW].peak,
             "MB",
             "lower",
             target=MOST_ABOVE,
-            beside={"fit on disk": peaks[DISK], "fit to few rows": small.peak}
-            | {"fit in memory": peaks[MEMORY]},
+            beside={f"{where}, MB": one.peak for where, one in fits.items()},
         ),
         Metric(
             "rows per second of training, on disk over in memory",
-            median(shares),
+            middle,
             "x",
             "higher",
-            spread=(shares[-1] - shares[0]) / 2,
+            spread=(high - low) / 2,
             target=FAST,
-            beside={f"{where}, rows/s": rate for where, rate in rates.items()},
+            beside={f"{w}, rows/s": median(each[w] for each in speeds) for w in (DISK, MEMORY)},
         ),
         Metric(
             "bound on further rows, difference of the two fits",
@@ -146,14 +165,12 @@ def measured(
             target=SAME,
             beside={f"{where}, nats per row": value for where, value in bounds.items()},
         ),
-        *(
-            Metric(
-                "sampling and encoding, rows per second",
-                rows / (first.seconds - pairs[-1][DISK].seconds),
-                "rows/s",
-                "higher",
-            )
-            for _ in pairs[1:2]  # the first fit encodes, and the last does not
+        Metric(
+            "seconds of the whole fit on disk",
+            fits[DISK].seconds,
+            "s",
+            "lower",
+            beside={f"{where}, s": one.seconds for where, one in fits.items()},
         ),
     ]
 
@@ -163,13 +180,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--in-memory", type=int, default=None, help="rows (default: all)")
     parser.add_argument("--updates", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=40)
     args = parser.parse_args()
-    rows, updates, repeats = args.rows, args.updates, args.repeats
+    rows, updates, turns, block = args.rows, args.updates, args.turns, TURN
     if args.quick:
-        rows, updates, repeats = 3_000, 10, 1
+        rows, updates, turns, block = 3_000, 10, 2, 5
     few = min(rows, args.in_memory or rows)
-    start, pairs = time.perf_counter(), []
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         tables = {DISK: folder / "all.parquet", MEMORY: folder / "first.parquet"}
@@ -178,28 +195,25 @@ def main() -> None:
         make(folder / "small.parquet", SMALL, args.seed)
         make(folder / "held.parquet", 500 if args.quick else SCORED, args.seed + 1)
         words = ["--updates", str(updates), "--seed", str(args.seed)]
-        small = fit(folder / "small.parquet", folder / "small.lb", MEMORY, words, args.quick)
-        for turn in range(repeats):
-            order = (DISK, MEMORY) if turn % 2 == 0 else (MEMORY, DISK)
-            pair = {
-                where: fit(tables[where], folder / f"{where}.lb", where, words, args.quick)
-                for where in order
-            }
-            pairs.append(pair)
-            print(turn, pair, flush=True)
+        fits = {FEW: fit(folder / "small.parquet", folder / "few.lb", MEMORY, words, args.quick)}
+        for where, table in tables.items():
+            fits[where] = fit(table, folder / f"{where}.lb", where, words, args.quick)
+            print(where, fits[where], flush=True)
         held = folder / "held.parquet"
         bounds = {where: bound(folder / f"{where}.lb", held, args.quick) for where in tables}
+        speeds = rates(tables, folder / "cache", turns, block)
         size = tables[DISK].stat().st_size
     write(
         "out_of_core",
-        measured(small, pairs, bounds, rows),
+        measured(fits, speeds, bounds, rows),
         data=[],
         seeds=[args.seed],
         minutes=(time.perf_counter() - start) / 60,
         notes=f"{rows:,} rows of 20 columns on disk ({size / 1e9:.1f} GB of Parquet), {few:,} in "
-        f"memory, made by the script; {updates:,} updates of {BATCH} rows, {repeats} pairs of fits "
-        "with the same seed. Spread: half the range over the pairs. One thread unless "
-        "OMP_NUM_THREADS says more, on a machine that other processes shared.",
+        f"memory, made by the script; {updates:,} updates of {BATCH} rows with the same seed. "
+        f"Speed: the median of {turns} turns of {block} updates; spread: half the distance of its "
+        "quartiles. One thread unless OMP_NUM_THREADS says more, on a machine that other processes "
+        "shared.",
         command=f"python benchmarks/out_of_core.py --rows {rows} --in-memory {few}",
         quick=args.quick,
     )
