@@ -64,6 +64,11 @@ def memory(gigabytes: float) -> Iterator[None]:
         _memory.reset(token)
 
 
+def memory_limit() -> float:
+    """The bytes that content may declare; see ``memory``."""
+    return _memory.get() * GIGABYTE
+
+
 def check_memory(needed: float, what: str, error: Fault) -> None:
     """Check a size that content declares, or that is asked for, before memory is taken.
 

@@ -1,11 +1,12 @@
-"""Data for the training loop: compact tensors in memory, gathered into a ``Batch``."""
+"""Data for the training loop: compact tensors, gathered into a ``Batch``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lowerbound.data.binarization import (
     threshold_bits,
 )
 from lowerbound.data.labels import UNKNOWN, encode_labels
+from lowerbound.data.on_disk.row_files import gathered
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Condition, Schema
@@ -28,6 +30,7 @@ from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 
 _ROWS = 4096  # rows that are converted at once
+MOST_IN_MEMORY = 1 << 23  # numbers of rows in files that are read into memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,8 @@ class Dataset:
         resets: (rows, time) bool, True at the first frame of each episode in a window.
         prompt: (rows, fields) long, the input of a conditional prior for each row, -1 if unknown.
         vocabulary: of the prompts.
+        folder: of the files that hold the tensors, which are then read-only views of them; None:
+            the rows are in memory.
         ids: a name per row, such as its file.
         source: origin of the rows, for reports.
         factors: (rows, factors) long, the known generative factors of each row, -1 if unknown;
@@ -78,6 +83,7 @@ class Dataset:
     factor_names: tuple[str, ...] = ()
     factor_values: tuple[tuple[str, ...], ...] = ()
     vocabulary: PromptVocabulary = field(default_factory=PromptVocabulary)
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -136,30 +142,41 @@ class Dataset:
         return self.batch(torch.arange(len(self), device=self.x.device))
 
     def subset(self, indices: Tensor | Sequence[int] | np.ndarray[Any, Any]) -> Dataset:
-        """The rows at ``indices``, in that order."""
+        """The rows at ``indices``, in that order.
+
+        Of rows in files, few are read into memory, and many are copied to further files.
+        """
         rows = torch.as_tensor(indices, dtype=torch.long, device=self.x.device)
         ids = None if self.ids is None else tuple(self.ids[row] for row in rows.tolist())
-        return replace(
-            self,
-            x=self.x.index_select(0, rows),
-            observed=_gather(self.observed, rows),
-            unseen=_gather(self.unseen, rows),
-            label=_gather(self.label, rows),
-            target=_gather(self.target, rows),
-            quantities=_gather(self.quantities, rows),
-            condition=_gather(self.condition, rows),
-            outcomes=_gather(self.outcomes, rows),
-            resets=_gather(self.resets, rows),
-            prompt=_gather(self.prompt, rows),
-            ids=ids,
-            factors=_gather(self.factors, rows),
-        )
+        folder = None if len(rows) <= self._rows_in_memory else self.folder
+        chosen: dict[str, Any] = {
+            name: value.index_select(0, rows) if folder is None else gathered(value, rows, folder)
+            for name, value in self._tensors.items()
+        }
+        return replace(self, **chosen, ids=ids, folder=folder)
 
     def thinned(self, most: int) -> Dataset:
         """At most ``most`` rows, evenly spaced; 0: all."""
         if not most or len(self) <= most:
             return self
         return self.subset(spread_rows(len(self), most))
+
+    def in_memory(self) -> Dataset:
+        """The rows; of rows in files, as many as a few copies of fit into memory, evenly spaced."""
+        return self if self.folder is None else self.thinned(self._rows_in_memory)
+
+    @property
+    def _rows_in_memory(self) -> int:
+        """The most rows in files that are read into memory at once."""
+        return max(MOST_IN_MEMORY // max(self.schema.dimension, 1), 2)
+
+    @property
+    def missing_share(self) -> float:
+        """The share of the cells that are missing."""
+        if self.observed is None:
+            return 0.0
+        seen = sum(int(part.sum()) for part in self.observed.split(_ROWS))
+        return 1 - seen / self.observed.numel()
 
     @property
     def labeled(self) -> Tensor:
@@ -189,9 +206,10 @@ class Dataset:
         if len(self) < 2:
             raise DataError(f"{len(self)} sample(s) cannot be split in two; give more rows")
         count = min(max(1, round(fraction * len(self))), len(self) - 1)
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        held_out, rest = order[:count].sort().values, order[count:].sort().values
-        return self.subset(rest), self.subset(held_out)
+        chosen = torch.zeros(len(self), dtype=torch.bool)
+        chosen[shuffled(len(self), torch.Generator().manual_seed(seed))[:count]] = True
+        held_out = self.subset(torch.nonzero(chosen).flatten())
+        return self.subset(torch.nonzero(~chosen).flatten()), held_out
 
     def binarized(self, seed: int = BITS_SEED) -> Dataset:
         """The same rows with their bits fixed by seed and row content, packed as 0 and 1.
@@ -230,13 +248,18 @@ class Dataset:
 
     def log_jacobian(self, mass: bool) -> Tensor:
         """Nats, (rows,), that convert each row's log p from model units to original units."""
-        parts = [slice(start, start + _ROWS) for start in range(0, len(self), _ROWS)]
-        observed = self.observed
-        found = [
-            self.schema.log_jacobian(self.x[p], mass, None if observed is None else observed[p])
-            for p in parts
-        ]
+        found = list(self._log_jacobians(mass))
         return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+    def mean_log_jacobian(self, mass: bool) -> float:
+        """The mean of ``log_jacobian``, without a number for each row in memory."""
+        return sum(float(part.sum()) for part in self._log_jacobians(mass)) / len(self)
+
+    def _log_jacobians(self, mass: bool) -> Iterator[Tensor]:
+        for start in range(0, len(self), _ROWS):
+            rows = slice(start, start + _ROWS)
+            observed = None if self.observed is None else self.observed[rows]
+            yield self.schema.log_jacobian(self.x[rows], mass, observed)
 
     @property
     def bits_sha256(self) -> str:
@@ -287,12 +310,15 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same rows held on another device, so that batches are gathered there."""
-        tensors = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
-        }
-        return replace(self, **tensors)
+        tensors: dict[str, Any] = {n: value.to(device) for n, value in self._tensors.items()}
+        moved = tensors["x"].device != self.x.device
+        return replace(self, **tensors, folder=None if moved else self.folder)
+
+    @property
+    def _tensors(self) -> dict[str, Tensor]:
+        """The fields that are tensors, with a row for each row of the data, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def _units(self, packed: Tensor, noise: torch.Generator | None) -> Tensor:
         if self.schema.binarize == "none":
@@ -370,3 +396,13 @@ def spread_rows(rows: int, most: int) -> Tensor:
     if not most or rows <= most:
         return torch.arange(rows)
     return torch.linspace(0, rows - 1, most).round().long()
+
+
+def shuffled(rows: int, generator: torch.Generator) -> Tensor:
+    """Row numbers in random order, (rows,) long, or int32 where it holds them: half the memory.
+
+    Both types have the same order for a generator.
+    """
+    return torch.randperm(
+        rows, generator=generator, dtype=torch.int32 if rows < 2**31 else torch.int64
+    )

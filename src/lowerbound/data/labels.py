@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,16 +37,34 @@ def encode_labels(
     if _minus_one_is_unknown(class_names or names, names):
         _warn_minus_one(int((position == names.index("-1")).sum()), len(position))
         names = ["" if name == "-1" else name for name in names]
-    known = sorted({name for name in names if name}, key=_order)
     if class_names is None:
-        if not known:
-            raise DataError("no row has a label")
-        class_names = known
+        class_names = classes_of(names)
     else:
-        _warn_new(known, class_names)
+        _warn_new(sorted({name for name in names if name}, key=_order), class_names)
     index = {name: i for i, name in enumerate(class_names)}
     codes = np.array([index.get(name, UNKNOWN) for name in names], dtype=np.int64)
     return torch.from_numpy(codes[position]), tuple(class_names)
+
+
+def label_names(values: Any) -> set[str]:
+    """The names of distinct labels; "" if some are unknown.
+
+    Raises:
+        DataError: the values are fractions, not classes.
+    """
+    return {_name(value) for value in _distinct(values)[0]}
+
+
+def classes_of(names: Collection[str]) -> tuple[str, ...]:
+    """The classes in order, numbers by size, of the names of all labels.
+
+    Raises:
+        DataError: all labels are unknown.
+    """
+    unknown = {"", "-1"} if _minus_one_is_unknown(names, names) else {""}
+    if not set(names) - unknown:
+        raise DataError("no row has a label")
+    return tuple(sorted(set(names) - unknown, key=_order))
 
 
 def _distinct(values: Any) -> tuple[list[Any], Array]:
@@ -87,7 +105,7 @@ def _name(value: Any) -> str:
     return "" if text in ("None", "nan", "<NA>", "NaT") else text
 
 
-def _minus_one_is_unknown(classes: Sequence[str], names: Sequence[str]) -> bool:
+def _minus_one_is_unknown(classes: Collection[str], names: Collection[str]) -> bool:
     """Whether -1 is among the names, and not one of the two classes -1 and 1."""
     return "-1" in names and set(classes) != {"-1", "1"}
 

@@ -22,7 +22,8 @@ from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.files import CSV_SUFFIXES, PARQUET_SUFFIXES
+from lowerbound.data.tables.files import CSV_SUFFIXES
+from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
 from lowerbound.errors import DataError
 
 ARRAYS = (".npz", ".npy")

@@ -165,6 +165,14 @@ class Reading:
             factor_values=raw.factor_values,
         )
 
+    def schema_of(self, raw: RawData) -> Schema:
+        """The schema that ``encoded`` learns from the rows.
+
+        Raises:
+            DataError: the rows cannot be modeled.
+        """
+        return replace(self._learned(raw), **self._labels(raw)[2])
+
     def _labels(self, raw: RawData) -> tuple[Tensor | None, Tensor | None, dict[str, Any]]:
         """(classes, regression targets, fields of the schema about them)."""
         known = self.schema

@@ -155,7 +155,7 @@ class ProbabilisticPrincipalComponents(Model):
     def start(self, dataset: Dataset) -> None:
         """Fit the maximum-likelihood solution; of a mixture, the one of highest posterior."""
         refuse_holes(dataset.observed)
-        self.fit(dataset.all().filled)
+        self.fit(dataset.in_memory().all().filled)
 
     @torch.no_grad()
     def fit(self, x: Tensor, floor: float = 1e-8) -> ProbabilisticPrincipalComponents:

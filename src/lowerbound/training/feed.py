@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, shuffled
 from lowerbound.trace import Batch
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.settings.options import TrainingOptions
@@ -16,12 +16,14 @@ from lowerbound.training.settings.options import TrainingOptions
 class Feed:
     """Gathers batches for a model.
 
-    The compact data is copied once to the model's device, so that batches are gathered there.
+    The compact data is copied once to the model's device, so that batches are gathered there. Rows
+    in files stay there, and each batch is copied.
 
     Args:
         dataset: the rows.
         device: of the model.
-        dtype: of the model's parameters; real columns are converted once, codes in each batch.
+        dtype: of the model's parameters; real columns in memory are converted once, codes and rows
+            in files in each batch.
         masking: fraction of the visits at which some cells of a row are hidden.
     """
 
@@ -32,9 +34,10 @@ class Feed:
         dtype: torch.dtype,
         masking: float = 0.0,
     ) -> None:
-        dataset = dataset if dataset.x.device == device else dataset.to(device)
-        if dataset.x.is_floating_point() and dataset.x.dtype != dtype:
-            dataset = replace(dataset, x=dataset.x.to(dtype))
+        if dataset.folder is None:
+            dataset = dataset if dataset.x.device == device else dataset.to(device)
+            if dataset.x.is_floating_point() and dataset.x.dtype != dtype:
+                dataset = replace(dataset, x=dataset.x.to(dtype))
         self.dataset = dataset
         self.device = device
         self.dtype = dtype
@@ -51,9 +54,12 @@ class Feed:
             visit: generator of the bits of dynamic binarization and of the cells to hide; None:
                 the fixed bits, and no cell is hidden.
         """
-        if indices.device != self.device:
-            indices = indices.to(self.device, non_blocking=True)
+        place = self.dataset.x.device
+        if indices.device != place:
+            indices = indices.to(place, non_blocking=True)
         batch = self.dataset.batch(indices, visit)
+        if place != self.device:
+            batch = batch.on(self.device)
         if self.masking and visit is not None:
             batch = hide(batch, self.masking, visit)
         right = batch.x is None or batch.x.dtype == self.dtype
@@ -122,10 +128,10 @@ class DataOrder:
         """Row numbers of batch ``number``, counted from 0, (batch_size,)."""
         epoch, start = divmod(number * self.batch_size, self.rows)
         end = start + self.batch_size
-        here = self._permutation(epoch)[start:end]
+        here = self._permutation(epoch)[start:end].long()
         if end <= self.rows:
             return here
-        return torch.cat((here, self._permutation(epoch + 1)[: end - self.rows]))
+        return torch.cat((here, self._permutation(epoch + 1)[: end - self.rows].long()))
 
     def epoch(self, batches: int) -> float:
         """Passes over the data after ``batches`` batches."""
@@ -133,6 +139,7 @@ class DataOrder:
 
     def _permutation(self, epoch: int) -> Tensor:
         if self._shuffle is None or self._shuffle[0] != epoch:
+            self._shuffle = None  # of many rows, two shuffles would take much memory
             seeded = torch.Generator().manual_seed(stream_seed(self.seed, f"order {epoch}"))
-            self._shuffle = epoch, torch.randperm(self.rows, generator=seeded)
+            self._shuffle = epoch, shuffled(self.rows, seeded)
         return self._shuffle[1]

@@ -87,7 +87,7 @@ class TrainingRun:
         self.best = Best(options.patience)
         self.budget = plan.budget
         self.meter = Meter()
-        self.units = float(dataset.log_jacobian(mass=model.mass).mean())
+        self.units = dataset.mean_log_jacobian(mass=model.mass)
         self.records: list[Record] = []
         self.updates = self.skipped = self.skipped_in_a_row = 0
         self.learning_rate = math.nan

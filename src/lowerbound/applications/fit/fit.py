@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lowerbound.applications.base import PROCESSOR, Report, Reporter
 from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
 from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
+from lowerbound.applications.fit.rows_on_disk import rows_folder
 from lowerbound.applications.fit.settings import part_options, with_settings
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
@@ -65,6 +66,17 @@ class FitRequest:
     )
     report: bool = option(True, "numbers only: no figures, no report.html")
     title: str = option("", "title of the report (default: the folder's name)")
+    rows_in: Literal["auto", "memory", "disk"] = option(
+        "auto",
+        "where the rows of a Parquet table are during the fit: disk, for tables larger than "
+        "memory, or memory; auto: disk if they would take more than the limit of --memory",
+    )
+    cache: str | None = option(
+        None,
+        "keep the rows on disk in this folder, for later fits (default: a folder beside the "
+        "model, deleted at the end)",
+        metavar="FOLDER",
+    )
     resume: bool = option(
         False, "continue the run that was interrupted in this folder", common=True
     )
@@ -129,6 +141,20 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     options = with_settings(request.fitting, request.set)
     chosen_device(options.training.device)  # one that is absent is refused before data is read
     request = without_rows_of_the_report(request, reporter)
+    with rows_folder(request, options.privacy.private, reporter) as cache:
+        return _fit(folder, request, options, cache, reporter, finished=finished)
+
+
+def _fit(
+    folder: Path,
+    request: FitRequest,
+    options: FitOptions,
+    cache: Path | None,
+    reporter: Reporter,
+    *,
+    finished: bool,
+) -> FitReport:
+    """Read the data, fit and measure; of a finished fit, measure only."""
     parts = read_parts(
         request.data,
         request.reading,
@@ -138,6 +164,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         options.model.is_regression,
         public_schema(options.privacy, request.reading.label),
         admitted_rows(request.data, options.privacy),
+        cache,
     )
     if finished:
         reporter.say(f"the run in {folder} is finished: there is nothing to resume")

@@ -73,7 +73,7 @@ def measure_all(
     if page.compare:
         contenders = side_by_side(fitted, parts.training, reporter)
         planar = flat(fitted, parts.training, reporter)
-    training, test = conditioned(parts.training, fitted), _test(fitted, parts)
+    training, test = _training(fitted, parts), _test(fitted, parts)
     effort = affordable(sizes, Measurement(tuple(contenders.values()), test, training))
     reporter.say(f"measuring on {len(test):,} rows and drawing the figures")
     written = write_report(
@@ -134,14 +134,20 @@ def _verdict(
 ) -> Verdict:
     """The verdict without the measurements of latents and samples."""
     private = fitted.options.privacy.private
-    training = PRIVATE if private else conditioned(parts.training, fitted)
+    training = PRIVATE if private else _training(fitted, parts)
     subject = Subject(name, fitted.model, fitted.history)
     return verdict_of(subject, found, training, scored, unseen=parts.test is not None)
 
 
+def _training(fitted: Fitted, parts: DataParts) -> Dataset:
+    """The training rows; of many on disk, some."""
+    return conditioned(parts.training.in_memory(), fitted)
+
+
 def _test(fitted: Fitted, parts: DataParts) -> Dataset:
-    """The test part, or the training rows if there is no test part."""
-    return conditioned(parts.training if parts.test is None else parts.test, fitted)
+    """The test part, or the training rows if there is no test part; of many on disk, some."""
+    rows = parts.training if parts.test is None else parts.test
+    return conditioned(rows.in_memory(), fitted)
 
 
 def _lines(parts: DataParts, sentences: list[str], remark: str) -> tuple[str, ...]:

@@ -40,8 +40,7 @@ def about_data(dataset: Dataset) -> list[str]:
         lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]
     lines += [f"      {sentence}" for sentence in _about_dates(schema)]
     if dataset.observed is not None and schema.missing:
-        share = 1 - float(dataset.observed.double().mean())
-        lines.append(f"      {share:.1%} of the cells are missing")
+        lines.append(f"      {dataset.missing_share:.1%} of the cells are missing")
     return lines
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +15,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
-from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.chunks import placed, read_chunks
 from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import Fitted
@@ -121,7 +118,7 @@ def requested_rows(
         return
     notes: set[str] = set()
     for chunk in read_chunks(source, fitted.schema, copies=copies, texts=cells):
-        with _placed(source, chunk.first, notes):
+        with placed(source, chunk.first, notes):
             frame, apart = _apart(chunk.frame, column, source)
             rows = _opened(frame, fitted)
         given = (frame, chunk.text) if cells else (None, None)
@@ -168,23 +165,6 @@ def _apart(frame: Any, column: str, source: str) -> tuple[Any, Any]:
         hint = f"did you mean {close[0]!r}?" if close else f"it has {listed(list(frame.columns))}"
         raise DataError(f"{source} has no column {column!r}; {hint}")
     return frame.drop(columns=[column]), frame[column]
-
-
-@contextmanager
-def _placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
-    """Context that adds the chunk's first row to messages, and shows each kind of note once."""
-    place = f" (0 is row {first:,} of {source})" if first else ""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        except DataError as error:
-            raise DataError(f"{error}{place}") from error
-    for warning in caught:
-        kind = re.sub(r"\d[\d,]*", "", str(warning.message).split(":")[0])
-        if kind not in notes:
-            notes.add(kind)
-            warnings.warn(f"{warning.message}{place}", warning.category, stacklevel=3)
 
 
 def picked_rows(text: str, dataset: Dataset, flag: str = "--rows") -> list[int]:

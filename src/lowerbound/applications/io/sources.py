@@ -13,7 +13,7 @@ from torch import Tensor
 from lowerbound import untrusted
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.config import option
-from lowerbound.data import CATALOG, Dataset, Schema, load
+from lowerbound.data import CATALOG, Dataset, Schema, load, load_on_disk
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.raw import Kinds
@@ -203,6 +203,7 @@ def read_parts(
     regression: bool = False,
     schema: Schema | None = None,
     rows: Any = None,
+    cache: Path | None = None,
 ) -> DataParts:
     """Read ``source`` and set a test part aside: the published part if there is one.
 
@@ -215,26 +216,34 @@ def read_parts(
         regression: whether the label is a number to predict.
         schema: public schema of the rows; None: it is learned from them.
         rows: the table of ``source``, if it was read already.
+        cache: folder of the encoded rows of a Parquet table, which stay there; None: the rows are
+            read into memory. Other options than those of ``load_on_disk`` must be the default.
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
     """
+    shared: dict[str, Any] = {
+        "label": options.label,
+        "missing": options.missing,
+        "standardize": options.standardize,
+        "kinds": "real" if numbers_only else column_hints(options),
+        "normal_scores": normal_scores,
+        "regression": regression,
+        "dialect": options.dialect,
+    }
+    if cache is not None:
+        dataset = load_on_disk(source, cache, **shared)
+        return apart(source, dataset, test, options.on_error)
     dataset = load(
         source if rows is None else rows,
         schema=schema,
-        label=options.label,
         binarize=options.binarize,
         levels=options.levels,
         image_size=options.image_size,
         resize=options.resize,
         on_error=options.on_error,
-        missing=options.missing,
-        standardize=options.standardize,
-        kinds="real" if numbers_only else column_hints(options),
         windows=options.windows,
-        normal_scores=normal_scores,
         spectrograms=options.spectrograms,
-        regression=regression,
         entity=options.entity,
         time=options.time,
         formula=options.formula,
@@ -242,7 +251,7 @@ def read_parts(
         text=options.text,
         longest=options.longest,
         predict=options.predict,
-        dialect=options.dialect,
+        **shared,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
     return apart(source, dataset, test, options.on_error)
@@ -290,8 +299,8 @@ def apart(source: str, dataset: Dataset, test: SetAside, on_error: OnError) -> D
         return DataParts(dataset, None, "no test part")
     if dataset.schema.windows is not None:
         return _in_time(dataset, dataset.schema.windows, test.share)
-    unlabeled = torch.nonzero(~dataset.labeled).flatten()
-    if test.keeps_labels and len(unlabeled):
+    if test.keeps_labels and not bool((labeled := dataset.labeled).all()):
+        unlabeled = torch.nonzero(~labeled).flatten()
         return _without_labels(dataset, unlabeled, size, test.seed)
     training, held_out = dataset.split(test.share, test.seed)
     share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {test.seed} before training"

@@ -12,13 +12,8 @@ from lowerbound.applications.io.sources import conditioned, open_data
 from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
-from lowerbound.data.tables.files import (
-    CSV_SUFFIXES,
-    PARQUET_SUFFIXES,
-    is_table,
-    read_frame,
-    table_suffix,
-)
+from lowerbound.data.tables.files import CSV_SUFFIXES, is_table, read_frame, table_suffix
+from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
 from lowerbound.errors import DataError, unknown
 from lowerbound.fitting import Fitted
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
+import warnings
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,14 @@ from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
     CSV_SUFFIXES,
-    PARQUET_SUFFIXES,
     WORKBOOKS,
     check_widths,
-    parquet,
     read_workbook,
     table_suffix,
     unreadable,
 )
+from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.errors import DataError
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
 FEWEST_ROWS, MOST_ROWS = 256, 1 << 16
@@ -89,6 +92,23 @@ def read_chunks(
         first += len(frame)
 
 
+@contextmanager
+def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
+    """Context that adds the chunk's first row to messages, and shows each kind of note once."""
+    place = f" (0 is row {first:,} of {source})" if first else ""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except DataError as error:
+            raise DataError(f"{error}{place}") from error
+    for warning in caught:
+        kind = re.sub(r"\d[\d,]*", "", str(warning.message).split(":")[0])
+        if kind not in notes:
+            notes.add(kind)
+            warnings.warn(f"{warning.message}{place}", warning.category, stacklevel=3)
+
+
 def rows_at_once(width: int) -> int:
     """Rows of a chunk, by the cells of a row: in whole blocks, unless rows are very wide."""
     rows = max(CELLS // width, FEWEST_ROWS)
@@ -102,7 +122,7 @@ def _frames(
     if isinstance(source, str) and is_address(source):
         return address_chunks(source, rows)
     path = Path(source).expanduser()
-    if path.suffix.lower() in PARQUET_SUFFIXES:
+    if is_parquet(path):
         return _parquet(path, rows)
     if path.suffix.lower() in WORKBOOKS:
         return iter([(read_workbook(path, None if asked is None else asked.sheet), 1.0)])
@@ -110,15 +130,13 @@ def _frames(
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
-    """Yield (frame, fraction of the rows read so far) of a parquet file."""
-    done = 0
-    with parquet(path) as file:
-        total = file.metadata.num_rows
-        if not total:
-            yield frame_of(file.read(), str(path)), 1.0
-        for batch in file.iter_batches(batch_size=rows):
-            done += len(batch)
-            yield frame_of(batch, str(path)), done / total
+    """Yield (frame, fraction of the rows read so far) of a parquet table."""
+    done, table = 0, ParquetTable.open(path)
+    if not table.rows:
+        yield frame_of(table.read(), str(path)), 1.0
+    for batch in table.batches(rows):
+        done += len(batch)
+        yield frame_of(batch, str(path)), done / table.rows
 
 
 def _csv(

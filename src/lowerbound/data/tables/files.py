@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.dialect import BROKEN, OPENERS, Dialect, Layout, sniffed, widths
 from lowerbound.data.tables.duckdb import is_address, read_address
+from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
 from lowerbound.errors import DataError, MissingExtraError
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
-PARQUET_SUFFIXES = (".parquet", ".pq")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
-BYTES_OF_CELL = 8
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
 
@@ -31,7 +29,7 @@ def table_suffix(path: Path) -> str:
 
 
 def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, Dialect | None]:
-    """Read a file of text, a parquet file, a sheet of a workbook, or a table of a database.
+    """Read a file of text, a parquet table, a sheet of a workbook, or a table of a database.
 
     The dialect of a text is inferred, except for what is asked. If its first line contains data and
     not names, the columns are named x0, x1, ...
@@ -48,11 +46,8 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     if isinstance(source, str) and is_address(source):
         return read_address(source), None
     path = Path(source).expanduser()
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        with parquet(path) as file:
-            cells = file.metadata.num_rows * file.metadata.num_columns
-            untrusted.check_memory(BYTES_OF_CELL * cells, str(path), DataError)
-            return frame_of(file.read(), str(path)), None
+    if is_parquet(path):
+        return frame_of(ParquetTable.open(path).read(), str(path)), None
     if path.suffix.lower() in WORKBOOKS:
         return read_workbook(path, None if asked is None else asked.sheet), None
     layout = sniffed(path, asked)
@@ -137,41 +132,13 @@ def with_leading_zeros(frame: Any, source: str | Path, asked: Dialect | None = N
     return frame.assign(**kept) if kept else frame
 
 
-@contextmanager
-def parquet(path: Path) -> Iterator[Any]:
-    """Open a parquet file.
-
-    Raises:
-        DataError: the file is not parquet, or is damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        # with a buffer, the whole file would be in memory at the end
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            _check_counts(file.metadata, str(path))
-            yield file
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet: {error}") from error
-
-
-def _check_counts(metadata: Any, what: str) -> None:
-    """Check the rows that a parquet file declares, for which Arrow takes memory at once.
-
-    Raises:
-        DataError: its parts have other numbers of rows than the whole.
-    """
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    if sum(group.num_rows for group in groups) != metadata.num_rows:
-        raise DataError(f"{what} is damaged: its row groups have other numbers of rows than it")
-
-
 def is_table(source: str | Path) -> bool:
-    """Whether ``source`` is the path of an existing table file, or the address of a table."""
+    """Whether ``source`` is the path of an existing table, or the address of one in a database."""
     if is_address(source):
         return True
     path = Path(source).expanduser()
+    if path.is_dir():
+        return is_parquet(path)
     return table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOKS) and path.is_file()
 
 

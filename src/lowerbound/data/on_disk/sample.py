@@ -1,0 +1,160 @@
+"""A uniform sample of the rows of a table that is not in memory, and what only all rows tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.unmodeled import NAMES_ROWS
+from lowerbound.data.labels import classes_of, label_names
+from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.chunks import rows_at_once
+from lowerbound.data.tables.parquet import ParquetTable
+
+SEED = 0
+FEW_TIMES = 4  # rows for each drawn one, up to which all are shuffled
+
+
+@dataclass(frozen=True, eq=False)
+class TableSample:
+    """Rows of a table, and what was found on a pass over all of its rows.
+
+    Attributes:
+        frame: the sampled rows in the order of the table, with the types of the whole table.
+        complete: whether these are all rows.
+        incomplete: columns with missing cells in some row.
+        counters: columns of whole numbers that go up by one from each row to the next.
+        class_names: of the label in all rows; None: it is not a class, or there is none.
+    """
+
+    frame: Any
+    complete: bool
+    incomplete: frozenset[str]
+    counters: frozenset[str]
+    class_names: tuple[str, ...] | None
+
+
+def sampled(table: ParquetTable, cells: int, label: str | None = None) -> TableSample:
+    """Read a table once and keep some rows.
+
+    Args:
+        table: to read.
+        cells: of all kept rows, at most; a table with fewer is kept whole.
+        label: the column of a label that is a class; None: there is none.
+
+    Raises:
+        DataError: a file is damaged, or the label is no class.
+    """
+    import pyarrow as pa
+
+    wanted = drawn_rows(table.rows, max(cells // max(len(table.schema), 1), 2))
+    found, kept, first = _WholeTable(table.schema, label), [], 0
+    for batch in table.batches(rows_at_once(max(len(table.schema), 1))):
+        found.add(batch)
+        start, end = np.searchsorted(wanted, (first, first + len(batch)))
+        kept.append(pa.Table.from_batches([batch.take(wanted[start:end] - first)]))
+        first += len(batch)
+    rows = pa.concat_tables(kept) if kept else table.schema.empty_table()
+    incomplete = frozenset(found.incomplete)
+    return TableSample(
+        whole_frame(rows, incomplete, str(table.path)),
+        len(wanted) == table.rows,
+        incomplete,
+        frozenset(found.steps) if first >= NAMES_ROWS else frozenset(),
+        classes_of(found.names) if label is not None else None,
+    )
+
+
+def drawn_rows(rows: int, most: int) -> Array:
+    """Increasing row numbers, (min(rows, most),), drawn without replacement.
+
+    Each set of rows is as likely as any other, and of many rows no number is kept for each.
+    """
+    if rows <= most:
+        return np.arange(rows)
+    rng = np.random.default_rng(SEED)
+    if rows <= FEW_TIMES * most:
+        return np.sort(rng.permutation(rows)[:most])
+    found = np.unique(rng.integers(rows, size=2 * most))
+    while len(found) < most:
+        found = np.union1d(found, rng.integers(rows, size=most))
+    return np.sort(rng.choice(found, most, replace=False))
+
+
+def whole_frame(rows: Any, incomplete: frozenset[str], source: str) -> Any:
+    """Rows of a table as a frame, with the types that a frame of all its rows would have.
+
+    pandas converts whole numbers and booleans to other types if a cell is missing. A column with
+    missing cells in other rows therefore gets a further one, in a row that is left out again.
+
+    Args:
+        rows: a table or a record batch of Arrow.
+        incomplete: columns with missing cells in some row of the table.
+        source: its name in messages.
+    """
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+    kinds = (pa.types.is_integer, pa.types.is_boolean)
+    lacking = [
+        place
+        for place, each in enumerate(table.schema)
+        if each.name in incomplete and any(kind(each.type) for kind in kinds)
+    ]
+    if not lacking or not len(table):
+        return frame_of(table, source)
+    further = table.slice(0, 1)
+    for place in lacking:
+        each = table.schema.field(place)
+        further = further.set_column(place, each, pa.nulls(1, each.type))
+    return frame_of(pa.concat_tables([table, further]), source).iloc[:-1]
+
+
+@dataclass
+class _WholeTable:
+    """What a pass over all rows finds."""
+
+    schema: Any
+    label: str | None
+    incomplete: set[str] = field(default_factory=set)
+    steps: dict[str, int] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        import pyarrow as pa
+
+        whole = [each.name for each in self.schema if pa.types.is_integer(each.type)]
+        self._last: dict[str, int | None] = dict.fromkeys(whole)
+
+    def add(self, batch: Any) -> None:
+        """Look at the next rows."""
+        gaps = [name for name, cells in _columns(batch) if cells.null_count]
+        self.incomplete.update(gaps)
+        self._count(batch)
+        if self.label is not None:
+            labels = frame_of(batch.select([self.label]), "")[self.label]
+            self.names.update(label_names(labels.unique()))
+
+    def _count(self, batch: Any) -> None:
+        """Follow the columns that have counted up so far."""
+        for name, last in list(self._last.items()):
+            cells = batch.column(batch.schema.get_field_index(name))
+            if cells.null_count:
+                del self._last[name]
+                self.steps.pop(name, None)
+                continue
+            values = cells.to_numpy(zero_copy_only=False)
+            going = last is None or int(values[0]) == last + 1
+            if going and bool((values[1:] - values[:-1] == 1).all()):
+                self._last[name] = self.steps[name] = int(values[-1])
+            else:
+                del self._last[name]
+                self.steps.pop(name, None)
+
+
+def _columns(batch: Any) -> Iterator[tuple[str, Any]]:
+    return zip(batch.schema.names, batch.columns, strict=True)

@@ -1,0 +1,92 @@
+"""A folder with the encoded rows of a table, complete or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from lowerbound import untrusted
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.on_disk.row_files import RowFile, mapped
+from lowerbound.data.schema import Schema
+from lowerbound.durable import clear_left, sync, unfinished, write_text
+from lowerbound.errors import DataError
+
+FACTS = "rows.json"
+X, OBSERVED = "x", "observed"
+TENSORS = (X, OBSERVED, "label", "target")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Context that yields an unfinished folder, and gives it its name at the end.
+
+    A folder of that name is replaced. If the block fails, the unfinished folder is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clear_left(path.parent)
+    temporary = unfinished(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync(path.parent)
+
+
+def write_rows(folder: Path, parts: Iterable[Dataset]) -> dict[str, object]:
+    """Write rows part by part; the facts are what ``read_rows`` needs beside the files.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    gaps = False
+    with ExitStack() as opened:
+        files = {name: opened.enter_context(RowFile(folder / f"{name}.bin")) for name in TENSORS}
+        for part in parts:
+            gaps = gaps or part.observed is not None
+            files[X].append(part.x)
+            files[OBSERVED].append(part.mask)
+            for name, value in (("label", part.label), ("target", part.target)):
+                if value is not None:
+                    files[name].append(value)
+    kept = [name for name, file in files.items() if file.rows and (gaps or name != OBSERVED)]
+    for name, file in files.items():
+        if name in kept:
+            sync(file.path)
+        else:
+            file.path.unlink()
+    return {name: [files[name].dtype, [files[name].rows, *files[name].shape]] for name in kept}
+
+
+def finish(folder: Path, key: str, schema: Schema, tensors: dict[str, object]) -> None:
+    """Write what the files hold; a folder without this is not complete."""
+    facts = {"key": key, "schema": schema.to_mapping(), "tensors": tensors}
+    write_text(folder / FACTS, json.dumps(facts, indent=1))
+
+
+def read_rows(folder: Path, key: str, source: str) -> Dataset | None:
+    """The rows in a folder, held in its files; None: it has no complete rows of this key."""
+    try:
+        facts = untrusted.read_mapping(folder / FACTS, DataError)
+        with untrusted.guarded(str(folder), DataError):
+            if facts["key"] != key:
+                return None
+            schema = Schema.from_mapping(facts["schema"])
+            found: dict[str, Tensor] = {
+                name: mapped(folder / f"{name}.bin", *facts["tensors"][name])
+                for name in TENSORS
+                if name in facts["tensors"]
+            }
+            return Dataset(schema, source=source, folder=folder, **found)  # type: ignore[arg-type]
+    except (OSError, DataError):
+        return None

@@ -1,0 +1,206 @@
+"""A Parquet table of any length as a data set whose rows stay in files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lowerbound import __version__, untrusted
+from lowerbound.data.arrays import listed
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.on_disk.sample import TableSample, sampled, whole_frame
+from lowerbound.data.on_disk.settling import SettledColumn
+from lowerbound.data.on_disk.store import finish, new_folder, read_rows, write_rows
+from lowerbound.data.raw import Kinds
+from lowerbound.data.reading import Missing, Reading
+from lowerbound.data.schema import Schema
+from lowerbound.data.tables.chunks import placed, rows_at_once
+from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.kind import TableKind
+from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.errors import DataError
+
+BYTES = 9  # of an encoded cell: a number, and whether it is observed
+COPIES = 3  # of the rows on disk in a fit: all, those without the test part, those to train on
+SAMPLED_CELLS = 1 << 23  # that the schema is learned from; a shorter table is used whole
+
+
+def load_on_disk(
+    source: str | Path,
+    cache: str | Path,
+    *,
+    label: str | None = None,
+    missing: Missing | None = None,
+    kinds: Kinds = "infer",
+    standardize: bool = True,
+    normal_scores: bool = True,
+    regression: bool = False,
+    dialect: Dialect | None = None,
+) -> Dataset:
+    """Read a Parquet table of any length; its rows are encoded to files and stay there.
+
+    The first pass over the table finds the schema: on all rows, if they have at most
+    ``SAMPLED_CELLS`` cells, and else on a uniform sample of that size. The second pass encodes
+    chunk after chunk. Classes, shares of missing cells, ranges and resolutions are those of all
+    rows. A level that the sample lacks counts as missing, and a warning names it.
+
+    Args:
+        source: a Parquet file, or a folder of such files with the same columns, which are read in
+            the order of their names.
+        cache: a folder. The rows go to a subfolder named by a hash of the table's files and of
+            these options; if it is there already, it is used.
+        label, missing, kinds, standardize, normal_scores, regression, dialect: as in ``load``.
+
+    Raises:
+        DataError: ``source`` is no Parquet table, a file is damaged or has other columns than the
+            first (the message names it), the rows cannot be modeled, or the disk is too small.
+        OptionError: an option has an unknown value.
+        OSError: the files cannot be written.
+    """
+    if not is_parquet(source):
+        raise DataError(f"only Parquet tables are read to files, and {source!s:.60} is none")
+    reading = Reading(
+        label=label,
+        missing=missing,
+        kinds=kinds,
+        standardize=standardize,
+        normal_scores=normal_scores,
+        regression=regression,
+        dialect=dialect,
+    )
+    with untrusted.guarded(str(source), DataError):
+        table = ParquetTable.open(Path(source).expanduser())
+        key = _key(table, reading)
+        folder = Path(cache) / key
+        found = read_rows(folder, key, str(source))
+        if found is None:
+            _check_space(table, folder)
+            with new_folder(folder) as unfinished:
+                _encode(table, reading, key, unfinished)
+            found = read_rows(folder, key, str(source))
+        if found is None:
+            raise DataError(f"the rows in {folder} cannot be read again: delete this folder")
+        return found
+
+
+def _check_space(table: ParquetTable, folder: Path) -> None:
+    """Check that the encoded rows fit on the disk, with the copies of their parts.
+
+    Raises:
+        DataError: they do not.
+    """
+    place = next(each for each in folder.absolute().parents if each.is_dir())
+    needed, free = COPIES * table.rows * len(table.schema) * BYTES, shutil.disk_usage(place).free
+    if needed > free:
+        raise DataError(
+            f"{table.path} needs about {needed / untrusted.GIGABYTE:,.1f} GB on the disk of "
+            f"{place}, and {free / untrusted.GIGABYTE:,.1f} GB are free: choose a folder on "
+            "another disk (--cache), or leave columns out"
+        )
+
+
+def _key(table: ParquetTable, reading: Reading) -> str:
+    """A hash of the files' names, sizes and times, and of all that decides how they are encoded."""
+    files = [(str(file.resolve()), file.stat()) for file in table.files]
+    parts = {
+        "version": __version__,
+        "files": [(name, facts.st_size, facts.st_mtime_ns) for name, facts in files],
+        "reading": repr(reading),
+        "cells": SAMPLED_CELLS,
+    }
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _encode(table: ParquetTable, reading: Reading, key: str, folder: Path) -> None:
+    """Write the encoded rows of a table to a folder.
+
+    Raises:
+        DataError: a file is damaged, or the rows cannot be modeled.
+    """
+    is_class = isinstance(reading.label, str) and reading.label in table.schema.names
+    named = reading.label if is_class and not reading.regression else None
+    sample = sampled(table, SAMPLED_CELLS, named)
+    schema = _schema_of(sample, reading, str(table.path))
+    rows = StreamedRows(table, sample, schema)
+    tensors = write_rows(folder, rows)
+    finish(folder, key, rows.settled, tensors)
+    rows.warn_late()
+
+
+def _schema_of(sample: TableSample, reading: Reading, source: str) -> Schema:
+    """The schema of the sampled rows, with the classes of all rows.
+
+    Row numbers do not count up in a sample, so they are named as what they are.
+    """
+    if not sample.complete and reading.kinds != "real":
+        hints = reading.kinds if isinstance(reading.kinds, Mapping) else {}
+        counters = sample.counters - {reading.label}
+        reading = replace(reading, kinds={**dict.fromkeys(counters, "identifier"), **hints})
+    raw = replace(TableKind().read(sample.frame, reading), source=source)
+    return reading.schema_of(replace(raw, class_names=sample.class_names))
+
+
+@dataclass
+class StreamedRows:
+    """The encoded rows of a table, chunk by chunk, and what is found on the way."""
+
+    table: ParquetTable
+    sample: TableSample
+    schema: Schema
+
+    def __post_init__(self) -> None:
+        self.columns = [SettledColumn(column) for column in self.schema.columns]
+        self.late: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Dataset]:
+        """The chunks in order.
+
+        Raises:
+            DataError: a file is damaged, or rows do not fit the schema.
+        """
+        source, how, first = str(self.table.path), Reading(schema=self.schema), 0
+        notes: set[str] = set()
+        for batch in self.table.batches(rows_at_once(len(self.table.schema))):
+            frame = whole_frame(batch, self.sample.incomplete, source)
+            with placed(source, first, notes):
+                part = how.encoded(TableKind().read(frame, how))
+            if not self.sample.complete:
+                self._settle(frame, part)
+            first += len(frame)
+            yield part
+        if first != self.table.rows:
+            raise DataError(f"{source} has changed while it was read: read it again")
+
+    def _settle(self, frame: Any, part: Dataset) -> None:
+        for column in self.columns:
+            column.add(frame[column.column.name])
+        counts = [] if part.unseen is None else part.unseen.sum(0).tolist()
+        for column, count in zip(self.columns, counts, strict=False):
+            name = column.column.name
+            if count:
+                self.late[name] = self.late.get(name, 0) + count
+
+    @property
+    def settled(self) -> Schema:
+        """The schema after all rows."""
+        if self.sample.complete:
+            return self.schema
+        return replace(self.schema, columns=tuple(each.settled for each in self.columns))
+
+    def warn_late(self) -> None:
+        """Name the columns with values that the sample lacks."""
+        if self.late:
+            cells = [f"{count:,} of {name!r}" for name, count in self.late.items()]
+            warnings.warn(
+                f"{self.table.path}: cells whose value is not in the {len(self.sample.frame):,} "
+                f"rows that the schema was learned from: {listed(cells)}. They count as missing; "
+                "--kind or --columns (in Python kinds=) can give all levels of a column",
+                UserWarning,
+                stacklevel=2,
+            )

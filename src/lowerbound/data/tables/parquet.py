@@ -1,0 +1,146 @@
+"""Parquet tables: a file, or a folder of files with the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowerbound import untrusted
+from lowerbound.errors import DataError
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+BYTES_OF_CELL = 8
+HIDDEN = (".", "_")  # what the names of files beside the rows begin with, such as _SUCCESS
+
+
+@contextmanager
+def parquet(path: Path) -> Iterator[Any]:
+    """Open a parquet file.
+
+    Raises:
+        DataError: the file is not parquet, or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # with a buffer, the whole file would be in memory at the end
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            _check_counts(file.metadata, str(path))
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def _check_counts(metadata: Any, what: str) -> None:
+    """Check the rows that a parquet file declares, for which Arrow takes memory at once.
+
+    Raises:
+        DataError: its parts have other numbers of rows than the whole.
+    """
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    if sum(group.num_rows for group in groups) != metadata.num_rows:
+        raise DataError(f"{what} is damaged: its row groups have other numbers of rows than it")
+
+
+def is_parquet(source: Any) -> bool:
+    """Whether ``source`` is the path of a parquet file, or of a folder of such files alone."""
+    if not isinstance(source, str | Path):
+        return False
+    try:
+        path = Path(source).expanduser()
+        if not path.is_dir():
+            return path.suffix.lower() in PARQUET_SUFFIXES
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith(HIDDEN)]
+    except (OSError, RuntimeError):  # no such home, or a folder that cannot be listed
+        return False
+    return bool(entries) and all(_is_shard(entry) for entry in entries)
+
+
+def _is_shard(path: Path) -> bool:
+    return path.suffix.lower() in PARQUET_SUFFIXES and path.is_file()
+
+
+@dataclass(frozen=True, eq=False)
+class ParquetTable:
+    """The rows of a parquet file, or of the files of a folder in the order of their names.
+
+    Attributes:
+        path: of the file or the folder.
+        files: that hold the rows.
+        schema: of Arrow, without metadata.
+        rows: of all files.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    schema: Any
+    rows: int
+
+    @classmethod
+    def open(cls, path: Path) -> ParquetTable:
+        """Read what the files declare.
+
+        Raises:
+            DataError: a file is damaged, or has other columns than the first; the message names it.
+        """
+        files = sorted(filter(_is_shard, path.iterdir())) if path.is_dir() else [path]
+        schema, rows = None, 0
+        for each in files:
+            with parquet(each) as file:
+                found = file.schema_arrow.remove_metadata()
+                rows += file.metadata.num_rows
+            schema = found if schema is None else schema
+            if not schema.equals(found):
+                raise DataError(
+                    f"{each} has other columns than {files[0]}: {_difference(schema, found)}; the "
+                    "files of a folder are one table, so give them the same columns"
+                )
+        if schema is None:
+            raise DataError(f"{path} has no parquet files")
+        return cls(path, tuple(files), schema, rows)
+
+    @property
+    def bytes(self) -> int:
+        """That the cells take in memory, about."""
+        return BYTES_OF_CELL * self.rows * len(self.schema)
+
+    def read(self) -> Any:
+        """All rows as a table of Arrow.
+
+        Raises:
+            DataError: a file is damaged, or the table is above the limit of memory.
+        """
+        import pyarrow as pa
+
+        untrusted.check_memory(self.bytes, str(self.path), DataError)
+        parts = []
+        for each in self.files:
+            with parquet(each) as file:
+                parts.append(file.read())
+        return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+
+    def batches(self, rows: int) -> Iterator[Any]:
+        """Record batches of Arrow, at most ``rows`` rows each, in order.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        for each in self.files:
+            with parquet(each) as file:
+                yield from file.iter_batches(batch_size=rows)
+
+
+def _difference(one: Any, other: Any) -> str:
+    """The first difference of two schemas of Arrow."""
+    for field in one:
+        if field.name not in other.names:
+            return f"column {field.name!r} is missing"
+        kind = other.field(field.name).type
+        if kind != field.type:
+            return f"column {field.name!r} is {kind}, not {field.type}"
+    more = [name for name in other.names if name not in one.names]
+    return f"column {more[0]!r} is new" if more else "their order differs"

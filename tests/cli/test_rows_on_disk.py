@@ -1,0 +1,160 @@
+"""fit with rows on disk: for large tables by itself, the same model, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lowerbound.applications.base import Silent
+from lowerbound.applications.fit.fit import FitRequest
+from lowerbound.applications.fit.rows_on_disk import rows_folder
+from lowerbound.cli import main
+from lowerbound.data import dataset as datasets
+from lowerbound.data.on_disk import table as tables
+from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.errors import DataError
+from lowerbound.model_folder.folder import read
+from tests.cli.conftest import QUICK, Run
+from tests.cli.test_process import interrupted
+
+WORDS = ("--network", "mlp", *QUICK)
+
+
+@pytest.fixture
+def parquet(table: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "people.parquet"
+    pd.read_csv(table).to_parquet(path, row_group_size=25, index=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "MOST_IN_MEMORY", 0)
+
+
+def content(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "model.safetensors").read_bytes(), (folder / "schema.json").read_bytes()
+
+
+def test_a_fit_to_rows_on_disk_writes_the_same_model(
+    run: Run, parquet: Path, tmp_path: Path
+) -> None:
+    for where in ("memory", "disk"):
+        words = ("--rows-in", where, "--json", *WORDS)
+        done = run("fit", parquet, "-o", tmp_path / where, *words)
+        assert done.code == 0, done.err
+        assert ("rows: encoded to files" in done.err) == (where == "disk")
+    assert content(tmp_path / "memory") == content(tmp_path / "disk")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["disk", "memory", "people.parquet"]
+
+
+@pytest.mark.parametrize(("gigabytes", "on_disk"), [("1e-5", True), ("1e-3", False)])
+def test_a_large_table_is_held_on_disk(
+    run: Run, parquet: Path, tmp_path: Path, gigabytes: str, on_disk: bool
+) -> None:
+    """80 rows of 4 columns take 15 kB with their copies."""
+    done = run("fit", parquet, "-o", tmp_path / "m", "--memory", gigabytes, *WORDS)
+    assert done.code == 0, done.err
+    assert ("rows: encoded to files" in done.err) == on_disk
+
+
+def test_a_cache_is_kept_and_used_again(
+    run: Run, parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--cache", tmp_path / "cache", *WORDS)
+    assert run("fit", parquet, "-o", tmp_path / "m", *words).code == 0
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert {file.name for file in folder.iterdir()} == {"rows.json", "x.bin"}
+    monkeypatch.setattr(tables, "_encode", None)  # it would fail
+    assert run("fit", parquet, "-o", tmp_path / "n", *words).code == 0
+    assert content(tmp_path / "m") == content(tmp_path / "n")
+
+
+@pytest.mark.parametrize(
+    ("failure", "kept"), [(KeyboardInterrupt, True), (DataError, False), (ValueError, False)]
+)
+def test_rows_are_kept_for_a_fit_that_can_be_resumed(
+    parquet: Path, tmp_path: Path, failure: type[BaseException], kept: bool
+) -> None:
+    request = FitRequest(str(parquet), str(tmp_path / "m"), rows_in="disk")
+
+    def stopped() -> None:
+        with rows_folder(request, False, Silent()) as folder:
+            assert folder == tmp_path / "m.rows"
+            load_on_disk(parquet, folder)
+            raise failure("stopped")
+
+    with pytest.raises(failure):
+        stopped()
+    assert (tmp_path / "m.rows").exists() == kept
+
+
+@pytest.mark.long
+def test_an_interrupted_fit_to_rows_on_disk_goes_on(
+    run: Run, parquet: Path, tmp_path: Path
+) -> None:
+    long = ("--rows-in", "disk", "--updates", "3000", "--no-report", "--samples", "3")
+    code, said = interrupted(parquet, tmp_path / "m", *long)
+    assert code == 130, said
+    beside = tmp_path / "m.rows"
+    (kept,) = beside.glob("*/x.bin")
+    written = kept.stat().st_mtime_ns
+    assert written
+    going_on = run("fit", parquet, "-o", tmp_path / "m", "--resume", "--json")
+    assert "resumed at update " in going_on.err
+    assert not beside.exists()
+    whole = run("fit", parquet, "-o", tmp_path / "n", *long, "--json")
+    assert going_on.object["findings"] == whole.object["findings"]
+    assert content(tmp_path / "m") == content(tmp_path / "n")
+
+
+def test_a_folder_of_files_is_one_table(run: Run, parquet: Path, tmp_path: Path) -> None:
+    folder, frame = tmp_path / "days", pd.read_parquet(parquet)
+    folder.mkdir()
+    for number in range(4):
+        rows = frame.iloc[20 * number : 20 * number + 20]
+        rows.to_parquet(folder / f"{number}.parquet", index=False)
+    for name, source in (("one", parquet), ("many", folder)):
+        words = ("--rows-in", "disk", *WORDS)
+        assert run("fit", source, "-o", tmp_path / name, *words).code == 0
+    assert content(tmp_path / "one") == content(tmp_path / "many")
+    scored = run("detect", tmp_path / "one", folder, "-o", tmp_path / "scores.csv", "--json")
+    assert scored.object["rows"] == 80
+    os.truncate(folder / "2.parquet", 500)
+    failed = run("fit", folder, "-o", tmp_path / "bad", "--rows-in", "disk", *WORDS)
+    assert failed.code == 2
+    assert "2.parquet cannot be read as parquet" in failed.err
+    assert not (tmp_path / "bad.rows").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--rows-in", "disk", "--window", "3"), "--window is not for rows on disk"),
+        (("--rows-in", "disk", "--epsilon", "1"), "a private fit reads its table as a whole"),
+        (("--rows-in", "memory", "--cache", "c"), "--cache is for rows on disk"),
+    ],
+)
+def test_what_cannot_be_on_disk_is_refused(
+    run: Run, parquet: Path, tmp_path: Path, words: tuple[str, ...], reason: str
+) -> None:
+    done = run("fit", parquet, "-o", tmp_path / "m", *words)
+    assert done.code == 2
+    assert reason in done.err
+    assert not (tmp_path / "m").exists()
+
+
+def test_text_cannot_be_on_disk(run: Run, table: Path, tmp_path: Path) -> None:
+    done = run("fit", table, "-o", tmp_path / "m", "--rows-in", "disk", *WORDS)
+    assert done.code == 2
+    assert "only Parquet tables are held on disk" in done.err
+
+
+def test_the_report_is_of_rows_on_disk_too(parquet: Path, tmp_path: Path) -> None:
+    words = ["fit", str(parquet), "-o", str(tmp_path / "m"), "--rows-in", "disk", "--updates", "4"]
+    assert main([*words, "--label", "kind"]) == 0
+    assert (tmp_path / "m" / "report.html").exists()
+    assert read(tmp_path / "m").schema.class_names
