@@ -170,7 +170,7 @@ class VariationalAutoencoder(Model):
         batch = starting_rows(dataset)
         self.prior.initialize(self.start_at_marginals(self.marginal_rows(dataset)))
         start_from_linear(self, batch)
-        if starts_at_principal_components(self):  # without a path: the networks are the linear model
+        if starts_at_principal_components(self):  # the networks are the linear model: no path
             start_from_principal_components(self, batch)
         else:
             start_linear_path(self, dataset)
