@@ -33,7 +33,8 @@ from typing import Any, NamedTuple
 from _record import Metric, arguments, write
 from streaming import make
 
-from lowerbound.data import load, load_on_disk
+from lowerbound.data import load
+from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.fitting import FitOptions, fit as fitted_to
 from lowerbound.objectives import OBJECTIVES

@@ -20,7 +20,6 @@ from lowerbound.data.events.table import history_frame
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.load import load
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.pictures.kind import PictureKind
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
@@ -66,7 +65,6 @@ __all__ = [
     "flat_sheet",
     "history_frame",
     "load",
-    "load_on_disk",
     "read_frame_clips",
     "require_binary",
     "rolled_sheet",

@@ -13,9 +13,10 @@ from torch import Tensor
 from lowerbound import untrusted
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.config import option
-from lowerbound.data import CATALOG, Dataset, Schema, load, load_on_disk
+from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import SPACES, Dialect
