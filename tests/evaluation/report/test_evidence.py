@@ -44,5 +44,6 @@ def test_overfitting_is_measured_where_the_weights_are_kept() -> None:
         ]
     )
     assert overfit(made) == pytest.approx(4.0)
+    assert overfit(made, hiding=True) is None
     assert overfit(History([Record(1.0, bound=float("nan"))])) is None
     assert overfit(None) is None

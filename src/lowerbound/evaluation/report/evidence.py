@@ -62,7 +62,7 @@ def verdict_of(
             margins=compared.margins if isinstance(compared, Baselines) else (),
             unjudged=_unjudged(compared),
             rising=rising(history),
-            overfit=overfit(history),
+            overfit=overfit(history, hiding=held_out.schema.missing),
             active=units.count if isinstance(units, Units) else None,
             units=len(units.rate) if isinstance(units, Units) else None,
             accepted=findings is not None and not isinstance(findings.samples.acceptance, Skipped),
@@ -107,9 +107,15 @@ def rising(history: TrainingHistory | None) -> float | None:
     return _value(records[-1]) - _value(before[-1])
 
 
-def overfit(history: TrainingHistory | None) -> float | None:
-    """Nats by which the training bound lies above the validation bound where that was highest."""
-    records = [] if history is None else _validated(history)
+def overfit(history: TrainingHistory | None, *, hiding: bool = False) -> float | None:
+    """Nats by which the training bound lies above the validation bound where that was highest.
+
+    Args:
+        history: of a training; None if unknown.
+        hiding: whether training hides cells. Its bound is then one on fewer cells, and says
+            nothing; the answer is None.
+    """
+    records = [] if history is None or hiding else _validated(history)
     if not records:
         return None
     kept = max(records, key=_value)
