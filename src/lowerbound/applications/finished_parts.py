@@ -116,7 +116,7 @@ def finished_parts(
         yield parts
     except KeyboardInterrupt:
         if not parts.rows:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise
         raise KeyboardInterrupt(
             f"interrupted; {parts.rows:,} rows are done and kept in {folder}. To go on: {again}"
@@ -125,9 +125,9 @@ def finished_parts(
         if parts.rows:
             reporter.say(f"{parts.rows:,} rows are done and kept in {folder}. To go on: {again}")
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
 
 
 def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> None:
@@ -150,9 +150,19 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
         return
     if resume:
         reporter.say(f"there is no {folder} to resume: all rows are computed")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    durable.write_text(record, json.dumps(identity))
+    _remove(folder)
+    made = durable.unfinished(folder)
+    made.mkdir(parents=True)
+    durable.write_text(made / IDENTITY, json.dumps(identity))
+    made.rename(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder; a crash in between leaves no folder of that name without its record."""
+    if folder.exists():
+        gone = durable.unfinished(folder)
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _identity(command: str, request: Any) -> dict[str, Any]:
