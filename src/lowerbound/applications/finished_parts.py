@@ -23,6 +23,7 @@ from lowerbound.errors import DataError, OptionError
 
 IDENTITY = "identity.json"
 UNFINISHED = ".unfinished"
+PART = ".safetensors"
 
 Arrays = Mapping[str, Array]
 
@@ -55,7 +56,7 @@ class FinishedParts:
         """
         if self.folder is None:
             return compute()
-        path = self.folder / f"{part.first:012d}.safetensors"
+        path = self.folder / f"{part.first:012d}{PART}"
         found = self._read(path)
         if found is None:
             found = compute()
@@ -116,7 +117,7 @@ def finished_parts(
         yield parts
     except KeyboardInterrupt:
         if not parts.rows:
-            _remove(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         raise KeyboardInterrupt(
             f"interrupted; {parts.rows:,} rows are done and kept in {folder}. To go on: {again}"
@@ -125,9 +126,9 @@ def finished_parts(
         if parts.rows:
             reporter.say(f"{parts.rows:,} rows are done and kept in {folder}. To go on: {again}")
         else:
-            _remove(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    _remove(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> None:
@@ -137,9 +138,9 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
         OptionError: the folder belongs to another run, or is no such folder.
     """
     record = folder / IDENTITY
-    if folder.exists() and not record.is_file():
+    if folder.exists() and not (folder.is_dir() and all(map(_own, folder.iterdir()))):
         raise OptionError(f"{folder} is not an unfinished output: move it away")
-    if resume and folder.exists():
+    if resume and record.is_file():
         before = json.loads(record.read_text())
         others = [name for name in identity if before.get(name) != identity[name]]
         if others:
@@ -150,19 +151,14 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
         return
     if resume:
         reporter.say(f"there is no {folder} to resume: all rows are computed")
-    _remove(folder)
-    made = durable.unfinished(folder)
-    made.mkdir(parents=True)
-    durable.write_text(made / IDENTITY, json.dumps(identity))
-    made.rename(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    durable.write_text(record, json.dumps(identity))
 
 
-def _remove(folder: Path) -> None:
-    """Remove the folder; a crash in between leaves no folder of that name without its record."""
-    if folder.exists():
-        gone = durable.unfinished(folder)
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+def _own(path: Path) -> bool:
+    """Whether a file is one of an unfinished output; a crash may leave any of them."""
+    return path.name == IDENTITY or path.suffix == PART or bool(durable.LEFT.fullmatch(path.name))
 
 
 def _identity(command: str, request: Any) -> dict[str, Any]:
