@@ -177,3 +177,14 @@ def test_pictures_are_read_as_a_whole(
     words = ["detect", str(picture_model), str(pictures), "-o", str(tmp_path / "scores.csv")]
     assert main([*words, "--resume"]) == 2
     assert "is read as a whole: leave --resume out" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_named(
+    interrupted: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "scores.csv.unfinished" / "identity.json"
+    record.write_text(record.read_text()[:20])
+    assert main([*interrupted, "--resume"]) != 0
+    said = capsys.readouterr().err
+    assert "identity.json" in said
+    assert "Traceback" not in said

@@ -115,18 +115,14 @@ def finished_parts(
     again = typed(command, replace(request, resume=True))
     try:
         yield parts
-    except KeyboardInterrupt:
+    except BaseException as error:
         if not parts.rows:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        raise KeyboardInterrupt(
-            f"interrupted; {parts.rows:,} rows are done and kept in {folder}. To go on: {again}"
-        ) from None
-    except BaseException:
-        if parts.rows:
-            reporter.say(f"{parts.rows:,} rows are done and kept in {folder}. To go on: {again}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        kept = f"{parts.rows:,} rows are done and kept in {folder}. To go on: {again}"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted; {kept}") from None
+        reporter.say(kept)
         raise
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -136,12 +132,13 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
 
     Raises:
         OptionError: the folder belongs to another run, or is no such folder.
+        DataError: its record is damaged.
     """
     record = folder / IDENTITY
     if folder.exists() and not (folder.is_dir() and all(map(_own, folder.iterdir()))):
         raise OptionError(f"{folder} is not an unfinished output: move it away")
     if resume and record.is_file():
-        before = json.loads(record.read_text())
+        before = untrusted.read_mapping(record, DataError)
         others = [name for name in identity if before.get(name) != identity[name]]
         if others:
             raise OptionError(
