@@ -1,11 +1,11 @@
 """Drawn faces from attributes and from captions, and edits of given faces: latent diffusion.
 
 The first stage is a linear VAE with a vector of 256 for each face, and the second a diffusion prior
-that is given the ten attributes of each face, or a caption made from five of them. A classifier of
-these five, trained on real training faces, says what a drawn face shows; its accuracy on real test
-faces is the most that a drawn face can reach. Beside the edits stand those by attribute vectors in
-the latent space of the first stage, and beside the first stage a convolutional one whose latent is
-a map.
+that is given the ten attributes of each face; of a caption, it draws the attributes first. Prompts
+name some of five attributes. A classifier of these five, trained on real training faces, says what
+a drawn face shows; its accuracy on real test faces is the most that a drawn face can reach. Beside
+the edits stand those by attribute vectors in the latent space of the first stage, and beside the
+first stage a convolutional one whose latent is a map.
 
     python benchmarks/text_to_picture.py --list
     python benchmarks/text_to_picture.py --cell attributes     one cell, resumable
@@ -84,7 +84,7 @@ STAGE_TRAINING: dict[str, dict[str, Any]] = {
 PRIOR_TRAINING: dict[str, Any] = {"batch_size": 128, "weight_average": 0.999}
 GUIDANCE = (1.0, 1.25, 1.5, 2.0, 3.0)  # one is chosen with prompts of training faces
 STRAYS = 0.1  # most total variation of unnamed attributes
-HIDDEN = {"attributes": 0.1, "captions": 0.3}  # share of rows with some attributes or words hidden
+HIDDEN = 0.1  # share of rows with some attributes hidden
 STRENGTH = 0.5  # of edits, chosen on training faces
 
 
@@ -239,7 +239,7 @@ def second_stage(
     folder = RUNS / f"{name}{effort.suffix}"
     with spent(folder) as clock:
         latents = draw_latents(fitted.model, training, cache=folder / "latents.safetensors")
-        options = {"hide_fields": HIDDEN[name], **effort.prior}
+        options = {"hide_fields": HIDDEN, **effort.prior}
         made, _ = fit_prior(
             fitted,
             latents.dataset(),
@@ -254,10 +254,11 @@ def second_stage(
 
 
 def with_captions(training: Dataset) -> Dataset:
-    """The same faces with a caption each, instead of attributes."""
+    """The same faces, for a prior that also learns to read captions of their attributes."""
     assert training.prompt is not None
-    book = PhraseBook.read(PHRASES)
-    return Prompts.of_captions(book.captions(training.vocabulary, training.prompt)).on(training)
+    return (
+        Prompts(training.vocabulary, training.prompt).said_by(PhraseBook.read(PHRASES)).on(training)
+    )
 
 
 # measures -----------------------------------------------------------------------------------------

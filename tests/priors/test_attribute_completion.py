@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.labels import UNKNOWN
+from lowerbound.data.prompts.captions import PhraseBook
+from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.priors.attribute_completion import AttributeCompletion, attribute_completion
+from lowerbound.errors import OptionError
+from lowerbound.priors.attribute_completion import AttributeCompletion, attribute_completion, read
 
 SIZES = (2, 3, 2)
 ROWS = torch.tensor(list(itertools.product(*map(range, SIZES))))
@@ -29,7 +32,8 @@ def random_completion(seed: int = 0) -> AttributeCompletion:
 def shares(made: AttributeCompletion, prompt: Tensor, field: int) -> Tensor:
     """p(field | the other known fields), by the network alone."""
     with torch.no_grad():
-        return made._logits(prompt[None], prompt[None] != UNKNOWN)[field].softmax(1)[0].double()
+        given = prompt[None], prompt[None] != UNKNOWN, made._features(prompt[None])
+        return made._logits(*given)[field].softmax(1)[0].double()
 
 
 def test_known_fields_stay_and_unknown_ones_have_their_probabilities() -> None:
@@ -90,3 +94,54 @@ def test_training_learns_which_values_go_together() -> None:
 def test_captions_have_none() -> None:
     assert attribute_completion(PromptVocabulary(words=("red", "hair")), completes=True) is None
     assert attribute_completion(PromptVocabulary({"a": ("x", "y")}), completes=False) is None
+
+
+BOOK = {
+    "templates": ["a {before} one {after}"],
+    "phrases": {
+        "a": {"0": ["left"], "1": ["right", "eastern"]},
+        "b": {"0": ["low"], "1": ["with middle height"], "2": ["high", "tall"]},
+    },
+}
+FIELDS = {"a": ("0", "1"), "b": ("0", "1", "2"), "c": ("0", "1")}
+
+
+@pytest.mark.parametrize("source", ["book", "file"])
+def test_captions_are_read_and_what_they_leave_open_is_drawn(source: str) -> None:
+    """c equals a in 9 of 10 rows, and b is independent of both."""
+    torch.manual_seed(0)
+    rows = torch.stack([torch.randint(2, (3_000,)), torch.randint(3, (3_000,))], 1)
+    other = (torch.rand(3_000) < 0.1).long()
+    prompts = Prompts(PromptVocabulary(FIELDS), torch.cat([rows, rows[:, :1] ^ other[:, None]], 1))
+    if source == "book":
+        prompts = prompts.said_by(PhraseBook.of(BOOK))
+    else:
+        prompts = prompts.with_captions(["eastern" if row[0] else "left" for row in rows])
+    made = attribute_completion(prompts.vocabulary, completes=True)
+    assert made is not None
+    assert (made.sampler is not None) == (source == "book")
+    optimizer = torch.optim.Adam(made.parameters(), 3e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
+    for _ in range(400):
+        loss = made.loss(prompts.codes[torch.randint(3_000, (256,))]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    found = made.complete(prompts.vocabulary.caption("eastern").expand(4_000, -1))
+    assert (found[:, 0] == 1).double().mean() > 0.98
+    shares = torch.bincount(found[:, 1], minlength=3) / 4_000
+    assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.08)
+    assert (found[:, 2] == 1).double().mean().item() == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_network_is_given_the_fields_of_a_prompt() -> None:
+    prompt, made = torch.tensor([[UNKNOWN, 1, UNKNOWN, 4, 2]]), random_completion()
+    assert torch.equal(read(prompt, 0, None), prompt)
+    assert torch.equal(read(prompt, 3, None), prompt[:, :3])
+    assert (read(prompt, 3, made)[0] != UNKNOWN).all()
+
+
+def test_captions_beside_attributes_need_the_completion() -> None:
+    with pytest.raises(OptionError, match="attributes with captions need completes"):
+        attribute_completion(PromptVocabulary({"a": ("0", "1")}, ("left",)), completes=False)

@@ -70,8 +70,6 @@ def fit_prior(
     training = with_budget(training or TrainingOptions(), len(latents))
     own = require(fitted.model, LearnsPrior, TASK)
     options = dict(prior_options or {})
-    if options.get("fields"):
-        options.setdefault("completes", True)
     made = with_untrained_prior(fitted, kind, options, training.seed)
     learning = require(made.model, LearnsPrior, TASK)
     _refuse_clips(made, kind)
@@ -117,6 +115,8 @@ def with_untrained_prior(
         MissingExtraError: the prior needs a library that is not installed.
     """
     own = require(fitted.model, LearnsPrior, TASK)
+    if options.get("fields"):
+        options = {"completes": True, **options}
     chosen = own.with_prior(fitted.options.model, kind, dict(options))
     with seeded(seed):
         model = assemble(fitted.schema, chosen)

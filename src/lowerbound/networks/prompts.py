@@ -158,7 +158,10 @@ class CaptionEmbedding(PromptEmbedding):
 
 
 def prompt_embedding(vocabulary: PromptVocabulary, width: int) -> PromptEmbedding | None:
-    """The embedding of prompts of that vocabulary; None if it is empty."""
-    if vocabulary.words:
-        return CaptionEmbedding(len(vocabulary.words), width)
-    return AttributeEmbedding(vocabulary.sizes, width) if vocabulary.fields else None
+    """The embedding of prompts of that vocabulary; None if it is empty.
+
+    Of a vocabulary with fields and words it embeds the fields.
+    """
+    if vocabulary.fields:
+        return AttributeEmbedding(vocabulary.sizes, width)
+    return CaptionEmbedding(len(vocabulary.words), width) if vocabulary.words else None

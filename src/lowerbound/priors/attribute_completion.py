@@ -10,44 +10,56 @@ from torch.nn.functional import cross_entropy
 
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.errors import OptionError
 from lowerbound.networks.columns.known_columns import KnownColumns
+from lowerbound.networks.prompts import CaptionEmbedding
+from lowerbound.priors.caption_sampler import CaptionSampler
 
-WIDTH, LAYERS, VECTORS = 128, 2, 8
+WIDTH, LAYERS, VECTORS, CAPTION = 128, 2, 8, 64
+SILENT = 0.3  # share of rows that are trained without their caption
 
 
 class AttributeCompletion(nn.Module):
-    r"""p(y_f | any other fields of y), for prompts of which some fields are unknown.
+    r"""p(y_f | any other fields of y, a caption), for prompts that leave fields open.
 
-    .. math:: p(z \mid y_{known}) = \sum_{y_{rest}} p(y_{rest} \mid y_{known}) \, p(z \mid y)
+    .. math:: p(z \mid y_{known}, c) = \sum_{y_{rest}} p(y_{rest} \mid y_{known}, c) \, p(z \mid y)
 
-    A prior of z given all fields has to learn much less than one given any subset of them, and the
-    fields that a prompt leaves open keep the frequencies of the training rows.
+    A prior of z given all fields has to learn much less than one given any subset of them or a
+    caption, and the fields that a prompt leaves open keep the frequencies of the training rows.
 
     Args:
         sizes: number of values of each field.
+        words: number of words of captions; 0: there are no captions.
+        sampler: makes captions from fields in training; None: the rows have captions.
 
     Source: Hoogeboom et al. 2022 (one step of a random order).
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(
+        self, sizes: Sequence[int], words: int = 0, sampler: CaptionSampler | None = None
+    ) -> None:
         super().__init__()
-        self.sizes = tuple(sizes)
+        self.sizes, self.sampler = tuple(sizes), sampler
+        features = CAPTION if words else 0
+        self.caption = CaptionEmbedding(words, features) if words else None
         self.network = KnownColumns(
-            self.sizes, 0, sum(self.sizes), width=WIDTH, layers=LAYERS, vectors=VECTORS
+            self.sizes, features, sum(self.sizes), width=WIDTH, layers=LAYERS, vectors=VECTORS
         )
 
     def loss(self, prompt: Tensor) -> Tensor:
         """An unbiased estimate of -log p of the known fields in a random order, (rows,).
 
         Args:
-            prompt: (rows, fields) long, -1 where a field is unknown.
+            prompt: (rows, fields and words) long, -1 where a code is unknown.
         """
+        features = self._heard(prompt)
+        prompt = prompt[:, : len(self.sizes)]
         present = prompt != UNKNOWN
         order = torch.rand(prompt.shape, device=prompt.device).where(present, 2.0)
         rank, count = order.argsort(1).argsort(1), present.sum(1, keepdim=True)
         some = (torch.rand_like(order[:, :1]) * count).long()
         known = present & (rank < some)
-        logits = self._logits(prompt, known)
+        logits = self._logits(prompt, known, features)
         open_values = prompt.masked_fill(known, UNKNOWN)
         each = [
             cross_entropy(scores, values, reduction="none", ignore_index=UNKNOWN)
@@ -57,25 +69,67 @@ class AttributeCompletion(nn.Module):
 
     @torch.no_grad()
     def complete(self, prompt: Tensor) -> Tensor:
-        """The prompts with their unknown fields drawn, one after another."""
-        prompt = prompt.clone()
+        """The fields of prompts, (rows, fields); unknown ones are drawn, one after another."""
+        features = self._features(prompt)
+        prompt = prompt[:, : len(self.sizes)].clone()
         for field in range(len(self.sizes)):
             rows = torch.nonzero(prompt[:, field] == UNKNOWN).flatten()
             if len(rows):
-                logits = self._logits(prompt[rows], prompt[rows] != UNKNOWN)[field]
+                known = prompt[rows] != UNKNOWN
+                logits = self._logits(prompt[rows], known, features[rows])[field]
                 prompt[rows, field] = torch.multinomial(logits.softmax(1), 1)[:, 0]
         return prompt
 
-    def _logits(self, prompt: Tensor, known: Tensor) -> tuple[Tensor, ...]:
+    def _logits(self, prompt: Tensor, known: Tensor, features: Tensor) -> tuple[Tensor, ...]:
         """Of every value of each field, (rows, values)."""
-        like = self.network.first.weight
-        numbers, none = like.new_zeros(prompt.shape), like.new_zeros(len(prompt), 0)
-        found: Tensor = self.network(prompt.clamp_min(0), numbers, known, none)
+        numbers = features.new_zeros(prompt.shape)
+        found: Tensor = self.network(prompt.clamp_min(0), numbers, known, features)
         return torch.split(found.float(), list(self.sizes), 1)
+
+    def _heard(self, prompt: Tensor) -> Tensor:
+        """Features of the captions of a step of training, of which some are hidden."""
+        if self.caption is None:
+            return self._features(prompt)
+        fields = prompt[:, : len(self.sizes)]
+        if self.sampler is not None:
+            prompt = torch.cat([fields, self.sampler(fields)], 1)
+        some = 0.0 if self.sampler else 0.5  # a sampler says any subset already
+        words = self.caption.hidden(prompt[:, len(self.sizes) :], SILENT, some)
+        return self._features(torch.cat([fields, words], 1))
+
+    def _features(self, prompt: Tensor) -> Tensor:
+        """Of the caption of each prompt, (rows, features)."""
+        if self.caption is None:
+            return self.network.first.weight.new_zeros(len(prompt), 0)
+        words = prompt[:, len(self.sizes) :]
+        found: Tensor = self.caption(words if words.shape[1] else self.caption.unknown(len(prompt)))
+        return found
 
 
 def attribute_completion(
     vocabulary: PromptVocabulary, completes: bool
 ) -> AttributeCompletion | None:
-    """The completion of prompts of that vocabulary; None if they have no fields."""
-    return AttributeCompletion(vocabulary.sizes) if completes and vocabulary.fields else None
+    """The completion of prompts of that vocabulary; None if they have no fields.
+
+    Raises:
+        OptionError: captions beside fields, which only a completion can read.
+    """
+    if vocabulary.fields and vocabulary.words and not completes:
+        raise OptionError("attributes with captions need completes=true")
+    if not (completes and vocabulary.fields):
+        return None
+    sampler = CaptionSampler(vocabulary) if vocabulary.book else None
+    return AttributeCompletion(vocabulary.sizes, len(vocabulary.words), sampler)
+
+
+def read(prompt: Tensor, fields: int, completion: AttributeCompletion | None) -> Tensor:
+    """What a network is given of prompts, (rows, fields): a caption has been read.
+
+    Args:
+        prompt: (rows, fields and words).
+        fields: how many the vocabulary has; 0: prompts are captions alone, and stay.
+        completion: draws the unknown fields of prompts with a caption; None: they stay unknown.
+    """
+    if not fields or prompt.shape[1] <= fields:
+        return prompt
+    return prompt[:, :fields] if completion is None else completion.complete(prompt)

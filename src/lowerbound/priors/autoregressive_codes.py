@@ -13,7 +13,7 @@ from lowerbound.config import construct
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.networks.causal_transformer import KeyValues
-from lowerbound.priors.attribute_completion import attribute_completion
+from lowerbound.priors.attribute_completion import attribute_completion, read
 from lowerbound.priors.base import PriorTerms
 from lowerbound.priors.code_network import CodeNetwork
 from lowerbound.priors.codes import CODE_PRIORS, CodePrior
@@ -45,6 +45,7 @@ class AutoregressiveCodes(SequentialCodes):
         dropout: share of numbers that are left out in training.
         fields: of a conditional prior, the values of each field of the prompt by name.
         words: of a prior with captions, the vocabulary.
+        book: as of a diffusion prior.
         hide_prompt: share of the rows that are trained without a prompt.
         hide_fields: share of the other rows that are trained with some fields or words unknown.
         completes: as of a diffusion prior.
@@ -68,6 +69,7 @@ class AutoregressiveCodes(SequentialCodes):
         dropout: float = 0.2,
         fields: Mapping[str, Sequence[str]] | None = None,
         words: Sequence[str] = (),
+        book: Mapping[str, Any] | None = None,
         hide_prompt: float = 0.1,
         hide_fields: float = 0.5,
         completes: bool = False,
@@ -82,7 +84,7 @@ class AutoregressiveCodes(SequentialCodes):
             raise OptionError(f"{heads} heads do not divide a width of {width}")
         if not 0.0 <= dropout < 1.0:
             raise OptionError(f"dropout is a share below 1, not {dropout}")
-        self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words))
+        self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words), book or {})
         self.hide_prompt, self.hide_fields = hide_prompt, hide_fields
         # one for all codebooks
         self.completion = attribute_completion(self.vocabulary, completes and not above)
@@ -117,6 +119,7 @@ class AutoregressiveCodes(SequentialCodes):
             )
         if prompt is None or self.network.prompt is None:
             return super().given(above, prompt)
+        prompt = read(prompt, len(self.vocabulary.fields), self.completion)
         self.network.prompt.check(prompt)
         return SequentialDistribution(self, above, prompt, self.narrowing)
 
@@ -126,6 +129,8 @@ class AutoregressiveCodes(SequentialCodes):
         beside = z.new_zeros((), dtype=torch.float32)
         if prompt is not None and self.completion is not None:
             beside = self.completion.loss(prompt)
+        if prompt is not None:
+            prompt = self.vocabulary.fields_of(prompt)
         if self.training and prompt is not None and self.network.prompt is not None:
             prompt = self.network.prompt.hidden(prompt, self.hide_prompt, self.hide_fields)
         found = super().terms(z, above, prompt)

@@ -160,7 +160,6 @@ def test_settings_hold_during_the_call_only(world):
         (("--given", "class"), "--given takes ATTRIBUTE=VALUE, such as mouth=smile, not 'class'"),
         (("--given", "class=left", "--given", "class=right"), "--given class is given twice"),
         (("--prompt", "left"), "takes no captions; it takes attributes"),
-        (("--prompt", "left", "--given", "class=left"), "give either attributes or a caption"),
         (("--guidance", "-1"), "guidance is zero or more, not -1"),
         (("--steps", "0"), "a draw takes at least 1 step, not 0"),
         (("--top-k", "3"), "has no --top-k: only a prior over codes has"),
@@ -189,7 +188,6 @@ def test_a_model_without_a_conditional_prior_refuses_prompts():
         (("--kind", "flow", "--label"), "FlowPrior takes no prompts: choose --kind diffusion"),
         (("--attributes", "data"), "holds no attributes: give a csv or parquet file"),
         (("--only", "side"), "--only chooses among --attributes: give both"),
-        (("--captions", "a.txt", "--label"), "takes neither --label nor --attributes"),
     ],
 )
 def test_conditions_that_are_not_there_are_refused(world, capsys, words, message):
@@ -213,6 +211,22 @@ def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
     for i, word in enumerate(("western", "eastern")):
         drawn = vae.sample(300, given=f"a {word} row with low places", random_state=0)
         assert np.abs(drawn.mean(0) - x[(side == i) & (height == 0)].mean(0)).max() < 0.8
+    drawn = vae.sample(300, given={"side": "left", "height": "low"}, random_state=0)
+    assert np.abs(drawn.mean(0) - x[(side == 0) & (height == 0)].mean(0)).max() < 0.8
+    typed = (
+        "--prompt",
+        "a row with low places",
+        "--given",
+        "side=left",
+        "-n",
+        "300",
+        "--seed",
+        "0",
+    )
+    run("sample", tmp_path / "captions.lb", *typed, "-o", tmp_path / "both.npz")
+    with np.load(tmp_path / "both.npz") as arrays:
+        drawn = arrays["x"]
+    assert np.abs(drawn.mean(0) - x[(side == 0) & (height == 0)].mean(0)).max() < 0.8
     out = ("-o", tmp_path / "a.npz")
     typed = ("--prompt", "a northern row")
     said = refused(capsys, "sample", tmp_path / "captions.lb", *typed, *out)

@@ -12,6 +12,7 @@ from lowerbound.data.prompts.captions import PhraseBook
 from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.prompts.vocabulary import PromptVocabulary, words_of
 from lowerbound.errors import DataError, LowerboundError
+from lowerbound.priors.caption_sampler import CaptionSampler
 
 FACES = PromptVocabulary(
     {"mouth": ("sad", "smile"), "glasses": ("none", "round"), "hair_color": ("red", "black")}
@@ -51,23 +52,39 @@ def test_captions_say_the_attributes_they_were_made_from(book):
             assert said(book, book.caption(values, random)) == values
 
 
-def test_captions_of_rows_say_a_subset_and_at_least_one(book):
-    codes = torch.tensor([[1, 0, 0]]).expand(300, -1)
-    captions = book.captions(FACES, codes, seed=1)
-    found = [said(book, caption) for caption in captions]
-    assert all(one.items() <= FACES.values(codes[0]).items() and one for one in found)
-    counts = torch.bincount(torch.tensor([len(one) for one in found]), minlength=4) / 300
+def sampled(book: PhraseBook, codes: list[int], rows: int) -> list[str]:
+    """Words of captions of one row, from the sampler of a prior."""
+    prompts = Prompts(FACES, torch.tensor([codes])).said_by(book)
+    torch.manual_seed(0)
+    found = CaptionSampler(prompts.vocabulary)(prompts.codes.expand(rows, -1))
+    fields = torch.full((rows, len(codes)), -1)
+    return [prompts.vocabulary.text(row) for row in torch.cat([fields, found], 1)]
+
+
+def test_sampled_captions_say_a_subset_and_at_least_one(book):
+    found = [said(book, text) for text in sampled(book, [1, 0, 0], 3_000)]
+    values = FACES.values(torch.tensor([1, 0, 0]))
+    assert all(one.items() <= values.items() and one for one in found)
+    counts = torch.bincount(torch.tensor([len(one) for one in found]), minlength=4) / 3_000
     # the share is uniform: 0 to 3 of 3 are equally likely, and none becomes one
-    assert counts.tolist() == pytest.approx([0, 0.5, 0.25, 0.25], abs=0.1)
-    assert captions == book.captions(FACES, codes, seed=1)
+    assert counts.tolist() == pytest.approx([0, 0.5, 0.25, 0.25], abs=0.05)
+
+
+def test_sampled_captions_are_those_that_the_book_writes(book):
+    values, random = FACES.values(torch.tensor([1, 1, 0])), np.random.default_rng(0)
+    written = {" ".join(words_of(book.caption(values, random))) for _ in range(2_000)}
+    whole = {text for text in sampled(book, [1, 1, 0], 4_000) if len(said(book, text)) == 3}
+    assert whole == written
 
 
 def test_unknown_attributes_are_not_said(book):
-    captions = book.captions(FACES, torch.tensor([[-1, 1, -1]]).expand(20, -1))
-    assert {caption.split(" ", 1)[1] for caption in captions} <= {
-        "face with round glasses",
-        "with round glasses",
-    }
+    assert set(sampled(book, [-1, 1, -1], 50)) == {"face round glasses", "person round glasses"}
+    assert set(sampled(book, [-1, -1, -1], 50)) == {"face", "person"}
+
+
+def test_fields_without_phrases_are_not_said():
+    book = PhraseBook(phrases={"mouth": {"sad": ["sad"], "smile": ["smiling"]}})
+    assert set(sampled(book, [1, 1, 0], 50)) == {"smiling one"}
 
 
 def test_phrases_are_listed_as_a_person_would(book):
@@ -85,11 +102,20 @@ def test_a_book_of_names_has_a_phrase_for_each_value():
     assert said(book, text) == {"hair_color": "red", "mouth": "sad"}
 
 
-def test_the_words_of_captions_are_the_vocabulary(book):
-    texts = book.captions(FACES, torch.tensor([[1, 0, 0], [0, 1, 1]]))
-    prompts = Prompts.of_captions(texts)
-    again = [prompts.vocabulary.text(row) for row in prompts.codes]
-    assert again == [" ".join(words_of(text)) for text in texts]
+def test_the_words_of_the_book_are_the_vocabulary(book):
+    vocabulary = Prompts(FACES, torch.tensor([[1, 0, 0]])).said_by(book).vocabulary
+    text = "a happy person with round glasses and red hair"
+    assert vocabulary.text(vocabulary.caption(text)[0]) == " ".join(words_of(text))
+    assert vocabulary.names == (*FACES.fields, "captions")
+    assert PromptVocabulary.of(vocabulary.options).options == vocabulary.options
+
+
+def test_captions_of_a_file_stand_beside_attributes():
+    prompts = Prompts(FACES, torch.tensor([[1, 0, 0], [0, -1, 1]]))
+    both = prompts.with_captions(["a happy face", "sad"])
+    assert [both.vocabulary.text(row) for row in both.codes] == ["happy face", "sad"]
+    assert both.vocabulary.values(both.codes[1]) == {"mouth": "sad", "hair_color": "black"}
+    assert torch.equal(both.vocabulary.fields_of(both.codes), prompts.codes)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +145,4 @@ def test_files_of_another_form_are_refused_with_an_example(tmp_path, change, mes
 )
 def test_books_of_other_attributes_are_refused(phrases, message):
     with pytest.raises(LowerboundError, match=message):
-        PhraseBook(phrases=phrases).captions(FACES, torch.tensor([[0, 0, 0]]))
+        Prompts(FACES, torch.tensor([[0, 0, 0]])).said_by(PhraseBook(phrases=phrases))

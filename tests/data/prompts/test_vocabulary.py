@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -65,6 +67,10 @@ def test_each_kind_of_prompt_names_the_flag_of_the_other():
         PromptVocabulary().given({"mouth": "smile"})
 
 
-def test_fields_and_words_exclude_each_other():
-    with pytest.raises(OptionError, match="not of both"):
-        PromptVocabulary({"mouth": ("a", "b")}, ("red",))
+def test_a_prompt_holds_fields_and_then_words():
+    both = replace(FACES, words=learn_words(CAPTIONS).words)
+    prompt = both.prompt({"mouth": "smile"}, "round glasses")
+    assert both.values(prompt[0]) == {"mouth": "smile"}
+    assert both.text(prompt[0]) == "round glasses"
+    assert torch.equal(both.fields_of(prompt), both.given({"mouth": "smile"}))
+    assert torch.equal(both.prompt({"mouth": "smile"}), both.given({"mouth": "smile"}))

@@ -138,6 +138,11 @@ def _export_to_diffusers(request: ExportRequest, fitted: Fitted) -> ExportReport
     prior = None if request.first_stage else diffusion_prior(model)
     refuse_others_files(folder, {CONFIG, WEIGHTS} if prior is None else FILES)
     _refuse_other_numbers(model)
+    if request.prompt and fitted.options.model.prompts.fields:
+        raise OptionError(
+            "a pipeline draws for fixed attributes, and what a caption leaves open is drawn anew "
+            "for each row: name the attributes with --given instead of --prompt"
+        )
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, 1)
     if prior is not None:
         return _written_pipeline(folder, fitted, prior, prompt)

@@ -38,9 +38,9 @@ class PromptOptions:
     )
     captions: str = option(
         "",
-        "a caption of each row is known to the prior: a .txt, csv or parquet file with one for "
-        "each row; or a .json file of phrases, with which captions are made from the attributes; "
-        "or 'names', for captions made from the names of the attributes",
+        "the prior learns to read captions: a .txt, csv or parquet file with one for each row; or "
+        "a .json file of phrases, with which captions are made from the attributes; or 'names', "
+        "for captions made from the names of the attributes",
         metavar="FILE",
     )
 
@@ -52,21 +52,22 @@ def with_prompts(options: PromptOptions, dataset: Dataset) -> Dataset:
         DataError: the data has no such attributes, or the file is of other rows.
         OptionError: an attribute is unknown, or options exclude each other.
     """
-    made = options.captions in (NAMES, "") or Path(options.captions).suffix == PHRASES
-    if not made:
-        if options.label or options.attributes or options.only:
-            raise OptionError(
-                "--captions with a file of captions takes neither --label nor --attributes"
-            )
-        texts = captions_in_file(Path(options.captions), dataset.ids, len(dataset))
-        return Prompts.of_captions(texts).on(dataset)
     prompts = attribute_prompts(options, dataset)
-    if prompts is None:
-        return dataset
+    if prompts is not None:
+        prompts = prompts.varied()
+    if _makes_captions(options):
+        assert prompts is not None  # those of the data, if no others are named
+        return prompts.said_by(_phrases(options.captions, prompts.vocabulary)).on(dataset)
     if not options.captions:
-        return prompts.varied().on(dataset)
-    book = _phrases(options.captions, prompts.vocabulary)
-    return Prompts.of_captions(book.captions(prompts.vocabulary, prompts.codes)).on(dataset)
+        return dataset if prompts is None else prompts.on(dataset)
+    texts = captions_in_file(Path(options.captions), dataset.ids, len(dataset))
+    found = Prompts.of_captions(texts) if prompts is None else prompts.with_captions(texts)
+    return found.on(dataset)
+
+
+def _makes_captions(options: PromptOptions) -> bool:
+    """Whether captions are made from attributes, and not read from a file."""
+    return options.captions == NAMES or Path(options.captions).suffix == PHRASES
 
 
 def attribute_prompts(options: PromptOptions, dataset: Dataset) -> Prompts | None:
@@ -74,7 +75,7 @@ def attribute_prompts(options: PromptOptions, dataset: Dataset) -> Prompts | Non
 
     Captions that are made from attributes take those of the data if no others are named.
     """
-    source = options.attributes or (DATA if options.captions and not options.label else "")
+    source = options.attributes or (DATA if _makes_captions(options) and not options.label else "")
     found: list[Prompts] = []
     if options.label:
         found.append(prompts_of_classes(dataset))
@@ -121,13 +122,9 @@ def prompt_of(fitted: Fitted, given: Mapping[str, object], text: str, rows: int)
         rows: how many.
 
     Raises:
-        OptionError: both are given, the prior takes no such prompt, or a name is unknown; the
-            message suggests the nearest.
+        OptionError: the prior takes no such prompt, or a name is unknown; the message suggests the
+            nearest.
     """
-    if given and text:
-        raise OptionError("give either attributes or a caption")
     if not given and not text:
         return None
-    vocabulary = fitted.options.model.prompts
-    prompt = vocabulary.given(given) if given else vocabulary.caption(text)
-    return prompt.expand(rows, -1)
+    return fitted.options.model.prompts.prompt(given, text).expand(rows, -1)

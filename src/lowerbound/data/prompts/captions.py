@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from lowerbound import untrusted
 from lowerbound.config import from_mapping
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.data.prompts.vocabulary import PromptVocabulary, learn_words
 from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
 
 BEFORE, AFTER = PLACES = ("{before}", "{after}")
@@ -53,6 +52,28 @@ class PhraseBook:
                 '{"templates": ["a {before} face {after}"], '
                 '"phrases": {"mouth": {"smile": ["smiling", "happy"]}}}'
             ) from error
+
+    @classmethod
+    def of(cls, form: Mapping[str, Any]) -> PhraseBook:
+        """The book of this form, as ``form`` returns it."""
+        return cls(tuple(form["templates"]), form["phrases"])
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The book as JSON holds it."""
+        return {"templates": list(self.templates), "phrases": dict(self.phrases)}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of its captions, sorted."""
+        phrases = [p for values in self.phrases.values() for one in values.values() for p in one]
+        templates = [text.replace(BEFORE, " ").replace(AFTER, " ") for text in self.templates]
+        return tuple(learn_words([*phrases, *templates]).words)
+
+    @staticmethod
+    def follows(phrase: str) -> bool:
+        """Whether a phrase stands after the noun."""
+        return phrase.partition(" ")[0] in AFTER_THE_NOUN
 
     @classmethod
     def of_names(cls, vocabulary: PromptVocabulary) -> PhraseBook:
@@ -107,32 +128,11 @@ class PhraseBook:
             if name in self.phrases
         ]
         random.shuffle(said)
-        after = [phrase for phrase in said if phrase.split()[0] in AFTER_THE_NOUN]
+        after = [phrase for phrase in said if self.follows(phrase)]
         before = [phrase for phrase in said if phrase not in after]
         text = str(random.choice(self.templates))
         text = text.replace(BEFORE, ", ".join(before)).replace(AFTER, _listed(after))
         return " ".join(text.split())
-
-    def captions(self, vocabulary: PromptVocabulary, codes: Tensor, seed: int = 0) -> list[str]:
-        """A caption for each row, which says a random subset of its known attributes.
-
-        The share that is said is uniform over (0, 1) for each row, and at least one is said.
-
-        Args:
-            vocabulary: of the attributes.
-            codes: of the rows, (rows, fields).
-            seed: of the subsets and the words.
-        """
-        random = np.random.default_rng(seed)
-        book = self.fits(vocabulary)
-        return [book._of_row(vocabulary.values(row), random) for row in codes]
-
-    def _of_row(self, values: Mapping[str, str], random: np.random.Generator) -> str:
-        known = [name for name in values if name in self.phrases]
-        said = random.random(len(known)) < random.random()
-        if known and not said.any():
-            said[random.integers(len(known))] = True
-        return self.caption({n: values[n] for n, s in zip(known, said, strict=True) if s}, random)
 
 
 def _words(name: str) -> str:

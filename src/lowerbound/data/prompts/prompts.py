@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import UNKNOWN
+from lowerbound.data.prompts.captions import PhraseBook
 from lowerbound.data.prompts.vocabulary import PromptVocabulary, learn_words
 from lowerbound.errors import DataError, OptionError, unknown
 
@@ -43,6 +44,23 @@ class Prompts:
         """Prompts of captions, one per row; their words are the vocabulary."""
         vocabulary = learn_words(texts)
         return cls(vocabulary, vocabulary.captions(texts))
+
+    def said_by(self, book: PhraseBook) -> Prompts:
+        """The same attributes, which a prior learns to read from captions of a book.
+
+        Raises:
+            OptionError: the book is of other attributes, or lacks a value.
+        """
+        book = book.fits(self.vocabulary)
+        vocabulary = replace(self.vocabulary, words=book.words, book=book.form)
+        return Prompts(vocabulary, self.codes)
+
+    def with_captions(self, texts: Sequence[str]) -> Prompts:
+        """The same attributes beside a caption of each row."""
+        vocabulary = replace(self.vocabulary, words=learn_words(texts).words)
+        fields = len(self.vocabulary.fields)
+        codes = torch.cat([self.codes, vocabulary.captions(texts)[:, fields:]], 1)
+        return Prompts(vocabulary, codes)
 
     def on(self, dataset: Dataset) -> Dataset:
         """The rows with these prompts."""

@@ -1,4 +1,4 @@
-"""The vocabulary of prompts: the values of named fields, or the words of captions."""
+"""The vocabulary of prompts: the values of named fields, and the words of captions."""
 
 from __future__ import annotations
 
@@ -22,28 +22,24 @@ NEGATIONS = frozenset(("no", "not", "without"))
 class PromptVocabulary:
     """What prompts may contain; a prior stores it among its options.
 
-    A prompt is a row of codes: one for each field, or one for each word of a caption.
+    A prompt is a row of codes: one for each field, and then one for each word of a caption. Words
+    may be missing at the end.
 
     Attributes:
         fields: the values of each field by name, in the order of their codes.
         words: the words of captions, in the order of their codes.
-
-    Raises:
-        OptionError: it has both fields and words.
+        book: of captions that are made from the fields, the form of a ``PhraseBook``.
     """
 
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     words: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.fields and self.words:
-            raise OptionError("a prior takes prompts of fields or of words, not of both")
+    book: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> PromptVocabulary:
         """The vocabulary among the options of a prior; empty if its prior takes no prompt."""
         fields = {name: tuple(values) for name, values in (options.get("fields") or {}).items()}
-        return cls(fields, tuple(options.get("words") or ()))
+        return cls(fields, tuple(options.get("words") or ()), dict(options.get("book") or {}))
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.words)
@@ -52,18 +48,31 @@ class PromptVocabulary:
     def options(self) -> dict[str, Any]:
         """The vocabulary as options of a prior; none if it is empty."""
         fields = {name: list(values) for name, values in self.fields.items()}
-        options = {"fields": fields, "words": list(self.words)}
+        options = {"fields": fields, "words": list(self.words), "book": dict(self.book)}
         return {name: value for name, value in options.items() if value}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a prompt consists of: the names of fields, or "captions"."""
-        return ("captions",) if self.words else tuple(self.fields)
+        """What a prompt may hold: the names of fields, and "captions"."""
+        return (*self.fields, *(("captions",) if self.words else ()))
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of values of each field."""
         return tuple(len(values) for values in self.fields.values())
+
+    def prompt(self, values: Mapping[str, Any], text: str = "") -> Tensor:
+        """The prompt with these values by field and the words of a caption, (1, codes) long.
+
+        Raises:
+            OptionError: as ``given`` and ``caption``.
+        """
+        if not text:
+            return self.given(values)
+        found = self.caption(text)
+        if values:
+            found[:, : len(self.fields)] = self.given(values)
+        return found
 
     def given(self, values: Mapping[str, Any]) -> Tensor:
         """The prompt with these values by field, (1, fields) long; other fields are unknown.
@@ -92,7 +101,7 @@ class PromptVocabulary:
         return list(self.fields[name]).index(str(value))
 
     def caption(self, text: str) -> Tensor:
-        """The prompt with these words, (1, words) long.
+        """The prompt with these words, (1, fields and words) long; no field is known.
 
         Raises:
             OptionError: the prior takes no captions, or a word is unknown; the message suggests the
@@ -101,23 +110,33 @@ class PromptVocabulary:
         return self.captions([text])
 
     def captions(self, texts: Sequence[str]) -> Tensor:
-        """The prompts of several captions, (rows, most words) long, -1 after the last word."""
+        """The prompts of several captions, (rows, fields and most words) long.
+
+        The fields are unknown, and -1 stands after the last word.
+        """
         self._require(bool(self.words), "captions", "--captions")
         index = {word: code for code, word in enumerate(self.words)}
         rows = [[self._word(index, word) for word in words_of(text)] for text in texts]
-        prompt = torch.full((len(rows), max([1, *map(len, rows)])), UNKNOWN)
+        first = len(self.fields)
+        prompt = torch.full((len(rows), first + max([1, *map(len, rows)])), UNKNOWN)
         for row, codes in enumerate(rows):
-            prompt[row, : len(codes)] = torch.tensor(codes, dtype=torch.long)
+            prompt[row, first : first + len(codes)] = torch.tensor(codes, dtype=torch.long)
         return prompt
 
     def values(self, prompt: Tensor) -> dict[str, str]:
-        """The known values by field of one prompt, (fields,)."""
-        pairs = zip(self.fields.items(), prompt.tolist(), strict=True)
+        """The known values by field of one prompt, (codes,)."""
+        codes = prompt[: len(self.fields)].tolist()
+        pairs = zip(self.fields.items(), codes, strict=True)
         return {name: values[code] for (name, values), code in pairs if code != UNKNOWN}
 
+    def fields_of(self, prompt: Tensor) -> Tensor:
+        """Prompts without their captions, (rows, fields); captions alone stay."""
+        return prompt[:, : len(self.fields)] if self.fields else prompt
+
     def text(self, prompt: Tensor) -> str:
-        """The known words of one prompt, (words,)."""
-        return " ".join(self.words[code] for code in prompt.tolist() if code != UNKNOWN)
+        """The known words of one prompt, (codes,)."""
+        codes = prompt[len(self.fields) :].tolist()
+        return " ".join(self.words[code] for code in codes if code != UNKNOWN)
 
     def _word(self, index: Mapping[str, int], word: str) -> int:
         if word not in index:

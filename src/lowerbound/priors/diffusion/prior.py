@@ -14,7 +14,7 @@ from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
 from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
-from lowerbound.priors.attribute_completion import attribute_completion
+from lowerbound.priors.attribute_completion import attribute_completion, read
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.diffusion.distribution import DiffusionDistribution
 from lowerbound.priors.diffusion.inversion import Inversion
@@ -52,6 +52,7 @@ class DiffusionPrior(Prior):
             2023); 0: the plain loss.
         fields: of a conditional prior, the values of each field of the prompt by name.
         words: of a prior with captions, the vocabulary.
+        book: phrases from which captions are made in training, as of ``PhraseBook``.
         hide_prompt: share of the rows that are trained without a prompt.
         hide_fields: share of the other rows that are trained with some fields or words unknown.
         completes: whether unknown fields of a prompt are drawn before z, from their joint
@@ -89,6 +90,7 @@ class DiffusionPrior(Prior):
         min_snr: float = 0.0,
         fields: Mapping[str, Sequence[str]] | None = None,
         words: Sequence[str] = (),
+        book: Mapping[str, Any] | None = None,
         hide_prompt: float = 0.1,
         hide_fields: float = 0.5,
         completes: bool = False,
@@ -99,7 +101,7 @@ class DiffusionPrior(Prior):
     ) -> None:
         super().__init__(latent_dim, event_shape)
         self.latent_shape = latent_shape or (latent_dim,)
-        self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words))
+        self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words), book or {})
         _check_counts(width=width, depth=depth, steps=steps, bound_times=bound_times)
         _check_counts(least=10, timesteps=timesteps)
         self.process = NoiseProcess(schedule, prediction, timesteps)
@@ -138,6 +140,7 @@ class DiffusionPrior(Prior):
         if prompt is None or self.denoiser.prompts is None:
             super().given(prompt)
             return self._distribution(None)
+        prompt = self._read(prompt)
         self.denoiser.prompts.check(prompt)
         return self._distribution(prompt)
 
@@ -148,11 +151,13 @@ class DiffusionPrior(Prior):
         importance. Training hides prompts at random.
         """
 
+        known = None if prompt is None else self.vocabulary.fields_of(prompt)
+
         def predict(noised: Tensor, t: Tensor) -> Tensor:
-            known = prompt
-            if self.training and prompt is not None and self.denoiser.prompts is not None:
-                known = self.denoiser.prompts.hidden(prompt, self.hide_prompt, self.hide_fields)
-            return self.predict(noised, t, known)
+            seen = known
+            if self.training and known is not None and self.denoiser.prompts is not None:
+                seen = self.denoiser.prompts.hidden(known, self.hide_prompt, self.hide_fields)
+            return self.predict(noised, t, seen)
 
         bound, loss = self.process.terms(predict, self.standardized(z), self.min_snr)
         if prompt is not None and self.completion is not None:
@@ -218,6 +223,7 @@ class DiffusionPrior(Prior):
             UnsupportedError: the prior takes no prompt.
             OptionError: a prompt of other fields or values.
         """
+        prompt = None if prompt is None else self._read(prompt)
         self.given(prompt)  # refuses what it does not take
         redrawing = Redrawing(Inversion.up_to(self.process, strength, self.steps), rounds)
         clean = redrawing(
@@ -260,6 +266,9 @@ class DiffusionPrior(Prior):
             times=self.bound_times,
             rows_at_once=max(1, NUMBERS_AT_ONCE // self.denoiser.activations),
         )
+
+    def _read(self, prompt: Tensor) -> Tensor:
+        return read(prompt, len(self.vocabulary.fields), self.completion)
 
     def _locs(self) -> Tensor:
         return self.loc.expand(self.latent_shape).flatten()
