@@ -12,6 +12,8 @@ from torch import Tensor
 
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods import Autoregressive, Bernoulli
+from lowerbound.likelihoods.autoregressive.pixels import PixelReading
+from lowerbound.networks.pictures.causal import causal_mask
 from lowerbound.trace import Emission
 from tests.likelihoods.cases import owed
 
@@ -37,6 +39,14 @@ def trained(
         for parameter in likelihood.network.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(parameter + 0.4 * noise)
+        if likelihood.predictor is not None:
+            for name in ("location", "size", "slopes"):
+                table = likelihood.predictor.get_buffer(name)
+                noise = torch.randn(table.shape, generator=generator, dtype=torch.float64)
+                table.copy_(0.1 * noise)
+            mask = causal_mask(likelihood.predictor.context, strict=True)
+            likelihood.predictor.location *= mask
+            likelihood.predictor.size *= mask
     return likelihood
 
 
@@ -133,12 +143,14 @@ def test_drawing_pixel_by_pixel_computes_what_scoring_does(
     emission = likelihood(parameters)
     x = emission.sample()[0]
     seen = likelihood.seen(torch.Size((1, 3)), x)
-    whole = likelihood.added(seen, emission.features[0])
-    state = likelihood.network.pixel_by_pixel(emission.features[0])
+    own, features = emission.parameters[0], emission.features[0]
+    whole = likelihood.given(seen, own, features).reshape(3, -1, *likelihood.layout[1:])
+    reading = PixelReading(likelihood, own, features)
     _, height, width = likelihood.layout
     for top, left in itertools.product(range(height), range(width)):
-        torch.testing.assert_close(state.outputs(top, left), whole[:, :, top, left])
-        state.put(left, seen[:, :, top, left])
+        numbers = reading.numbers(top, left)[:, :, 0, 0]
+        torch.testing.assert_close(numbers, whole[:, :, top, left])
+        reading.put(left, seen[:, :, top, left])
 
 
 def test_draws_do_not_depend_on_how_many_are_drawn_side_by_side(

@@ -103,6 +103,11 @@ class Likelihood(nn.Module, ABC):
         """The bias, (*parameter_shape,), with which p(x | z) starts as the data's marginal."""
         return None
 
+    @property
+    def starts_by_itself(self) -> bool:
+        """Whether ``initialize`` sets a model of the data that a linear decoder would disturb."""
+        return False
+
     def linear_start(
         self, mean: Tensor, weight: Tensor, deviation: Tensor
     ) -> tuple[Tensor, Tensor] | None:

@@ -201,6 +201,40 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         """Components of equal weight, spread over the logistic that fits each feature's levels."""
         return self._spread(*fit_logistic(x, self.levels))
 
+    def placed(self, parameters: Tensor, loc: Tensor, log_scale: Tensor, slopes: Tensor) -> Tensor:
+        """Parameters that are relative to a prediction as those of ``forward``.
+
+        A location is in units of the predicted scale, and a scale is a factor of it.
+
+        Args:
+            parameters: relative, (rows, numbers, *pixels).
+            loc, log_scale: predicted, (rows, channels, *pixels).
+            slopes: predicted, (channels * (channels - 1) / 2,).
+        """
+        values = parameters.unflatten(1, (sum(self._sizes()), self.components))
+        logits, own_loc, raw, own_slopes = values.split(self._sizes(), 1)
+        scale = log_scale.exp().clamp(self.floor, 1.0).unsqueeze(2)
+        upright = torch.atanh(slopes).view(-1, 1, *[1] * len(self.pixels))
+        parts = [
+            logits,
+            loc.unsqueeze(2) + scale * own_loc,
+            raw_scale(scale, self.floor) + raw,
+            upright + own_slopes,
+        ]
+        return torch.cat(parts, 1).flatten(1, 2)
+
+    def relative_bias(self, spread: Tensor) -> Tensor:
+        """The parameters, relative to a prediction, whose scales are spread around it.
+
+        Args:
+            spread: standard deviation of the logarithm of the scale, (channels,).
+        """
+        middle = (torch.arange(self.components, device=spread.device) + 0.5) / self.components
+        sizes = [spread.new_zeros(size, self.components) for size in self._sizes()]
+        sizes[2] = spread.unsqueeze(1) * torch.special.ndtri(middle).to(spread)
+        numbers = torch.cat(sizes).flatten().view(-1, *[1] * len(self.pixels))
+        return numbers.expand(-1, *self.pixels).reshape(self.parameter_shape)
+
     def linear_start(
         self, mean: Tensor, weight: Tensor, deviation: Tensor
     ) -> tuple[Tensor, Tensor] | None:

@@ -182,7 +182,8 @@ class VariationalAutoencoder(Model):
 
     @property
     def warm_up(self) -> int:
-        return WARM_UP if self.path is not None and self.path.is_open else 0
+        opened = self.path is not None and self.path.is_open
+        return WARM_UP if opened or self.likelihood.starts_by_itself else 0
 
     @property
     def starts_at_optimum(self) -> bool:

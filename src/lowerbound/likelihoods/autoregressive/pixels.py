@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from lowerbound.likelihoods.categorical import Categorical
 from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 from lowerbound.likelihoods.levels import LevelsLikelihood
 from lowerbound.networks.pictures.causal import CausalStack
+from lowerbound.networks.pictures.causal_predictor import CausalPredictor, Predicted
 from lowerbound.trace import Emission
 
 PICTURES_AT_ONCE = 512  # drawn side by side
@@ -77,9 +79,10 @@ class AutoregressiveEmission(Emission):
         if x is not None:
             rows = torch.broadcast_shapes(rows, x.shape[: x.dim() - len(self.event_shape)])
         features = self.features.expand(rows + self.features.shape[2:]).flatten(0, 1)
-        added = self.likelihood.added(self.likelihood.seen(rows, x, observed), features)
-        parameters = self.parameters + added.view(rows + self.parameters.shape[2:])
-        emission: Emission = self.likelihood.pixels(parameters)
+        own = self.parameters.expand(rows + self.parameters.shape[2:]).flatten(0, 1)
+        seen = self.likelihood.seen(rows, x, observed)
+        parameters = self.likelihood.given(seen, own, features)
+        emission: Emission = self.likelihood.pixels(parameters.view(rows + parameters.shape[1:]))
         return emission
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
@@ -101,8 +104,11 @@ class Autoregressive(LevelsLikelihood):
     """Each pixel given z and the pixels before it, in the order of reading.
 
     The decoder returns the parameters of independent pixels and a map of features. A network of
-    masked convolutions adds to these parameters what the pixels before say. At the start it adds
-    nothing, so training starts as that of independent pixels.
+    masked convolutions adds to these parameters what the pixels before say.
+
+    In pictures with a mixture, these parameters are relative to a linear prediction from the pixels
+    before, see ``CausalPredictor``. The network also sees the residuals, and at its start it adds
+    nothing. So training starts at least squares, and otherwise at independent pixels.
 
     Args:
         event_shape: (channels, height, width), or (features,) as one row of pixels.
@@ -150,8 +156,11 @@ class Autoregressive(LevelsLikelihood):
         self.layout = (1, 1, *self.event_shape)[-3:]  # channels, height, width
         self.pixels = _independent(self.event_shape, levels, pixels, components)
         self.pixel = _independent((self.layout[0], 1, 1), levels, pixels, components)
+        self.predictor = None
+        if isinstance(self.pixels, DiscretizedLogisticMixture) and len(self.event_shape) == 3:
+            self.predictor = CausalPredictor(self.layout[0], context)
         self.network = CausalStack(
-            2 * self.layout[0],
+            (2 if self.predictor is None else 3) * self.layout[0],
             features,
             self.pixel.parameter_shape[0],
             width=width,
@@ -173,9 +182,20 @@ class Autoregressive(LevelsLikelihood):
     def check(self, x: Tensor) -> None:
         self.pixels.check(x)
 
+    @property
+    def starts_by_itself(self) -> bool:
+        return self.predictor is not None
+
+    def initialize(self, x: Tensor) -> None:
+        if self.predictor is not None:
+            self.predictor.fit(x, self.levels)
+
     def initial_bias(self, x: Tensor) -> Tensor:
         """The bias of independent pixels, and zeros for the features."""
         bias = self.pixels.initial_bias(x)
+        if self.predictor is not None:
+            assert isinstance(self.pixels, DiscretizedLogisticMixture)
+            bias = self.pixels.relative_bias(self.predictor.spread)
         assert bias is not None
         return torch.cat([bias, bias.new_zeros(self._sizes()[1], *bias.shape[1:])])
 
@@ -197,18 +217,34 @@ class Autoregressive(LevelsLikelihood):
         known = self._known(values, observed, rows)
         return torch.cat([torch.where(known, 2 * values - 1, 0.0), known.to(values.dtype)], 1)
 
-    def added(self, pictures: Tensor, features: Tensor) -> Tensor:
-        """What the pixels before each pixel add to its parameters, (rows, numbers, *pixels).
+    def given(self, pictures: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        """The parameters of each pixel given those before it, (rows, numbers, *pixels).
 
         Args:
             pictures: as ``seen`` returns them.
+            own: the decoder's parameters, (rows, numbers, *pixels).
             features: (rows, features, height, width).
         """
         if torch.is_grad_enabled():
-            return self._network(pictures, features)
+            return self._given(pictures, own, features)
         size = max(1, NUMBERS_AT_ONCE // (self.network.width * pictures[0, 0].numel()))
-        parts = zip(pictures.split(size), features.split(size), strict=True)
-        return torch.cat([self._network(*part) for part in parts])
+        parts = zip(pictures.split(size), own.split(size), features.split(size), strict=True)
+        return torch.cat([self._given(*part) for part in parts])
+
+    def _given(self, pictures: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        predicted = None
+        if self.predictor is not None:
+            predicted, residual = self.predictor(pictures)
+            pictures = torch.cat([pictures, residual.to(pictures.dtype)], 1)
+        added = at_least_float32(self.network(pictures, features))
+        return self.placed(own + added.view(own.shape), predicted)
+
+    def placed(self, parameters: Tensor, predicted: Predicted | None) -> Tensor:
+        """Parameters as the distribution of pixels takes them."""
+        if self.predictor is None or predicted is None:
+            return parameters
+        assert isinstance(self.pixels, DiscretizedLogisticMixture)
+        return self.pixels.placed(parameters, *predicted, self.predictor.slopes)
 
     def draw(self, parameters: Tensor, features: Tensor) -> Tensor:
         """Pictures pixel by pixel, (rows, *layout), model units.
@@ -217,17 +253,14 @@ class Autoregressive(LevelsLikelihood):
             parameters: of independent pixels, (rows, ...).
             features: (rows, features, height, width).
         """
-        _, height, width = self.layout
-        places = parameters.reshape(len(parameters), -1, height, width)
-        pictures = places.new_zeros(len(places), *self.layout)
-        known = pictures.new_ones(len(places), self.layout[0])
-        state = self.network.pixel_by_pixel(features)
-        for top in range(height):
-            for left in range(width):
-                numbers = places[:, :, top, left] + state.outputs(top, left)
-                drawn = self.pixel(numbers[None, :, :, None, None]).sample()[0, :, :, 0, 0]
-                pictures[:, :, top, left] = drawn
-                state.put(left, torch.cat([2 * drawn - 1, known], 1))
+        pictures = parameters.new_zeros(len(parameters), *self.layout)
+        known = pictures.new_ones(len(pictures), self.layout[0])
+        reading = PixelReading(self, parameters, features)
+        for top, left in product(*map(range, self.layout[1:])):
+            numbers = reading.numbers(top, left)
+            drawn = self.pixel(numbers[None]).sample()[0, :, :, 0, 0]
+            pictures[:, :, top, left] = drawn
+            reading.put(left, torch.cat([2 * drawn - 1, known], 1))
         return pictures
 
     def _known(self, values: Tensor, observed: Tensor | None, rows: torch.Size) -> Tensor:
@@ -241,15 +274,43 @@ class Autoregressive(LevelsLikelihood):
             known = known & (torch.rand_like(values[:, :1, :1, :1]) >= self.blind)
         return known
 
-    def _network(self, pictures: Tensor, features: Tensor) -> Tensor:
-        added: Tensor = self.network(pictures, features)
-        return at_least_float32(added)
-
     def _sizes(self) -> list[int]:
         """Entries of the first axis that are the pixels' parameters, and the features."""
         own = self.pixels.parameter_shape[0]
         per_number = own // self.pixel.parameter_shape[0]  # the length of a vector, else one
         return [own, self.features * per_number]
+
+
+class PixelReading:
+    """The parameters of one pixel at a time, in the order of reading.
+
+    Args:
+        likelihood: whose pixels they are.
+        own: the decoder's parameters, (rows, numbers, *pixels).
+        features: (rows, features, height, width).
+    """
+
+    def __init__(self, likelihood: Autoregressive, own: Tensor, features: Tensor) -> None:
+        _, height, width = likelihood.layout
+        self.likelihood = likelihood
+        self.own = own.reshape(len(own), -1, height, width)
+        self.state = likelihood.network.pixel_by_pixel(features)
+        predictor = likelihood.predictor
+        self.linear = predictor and predictor.pixel_by_pixel(len(own), width)
+        self.predicted: Predicted | None = None
+
+    def numbers(self, top: int, left: int) -> Tensor:
+        """Those of a pixel, (rows, numbers, 1, 1), after every pixel before it was put."""
+        self.predicted = self.linear.at(left) if self.linear else None
+        numbers = self.own[:, :, top, left] + self.state.outputs(top, left)
+        return self.likelihood.placed(numbers[:, :, None, None], self.predicted)
+
+    def put(self, left: int, pixel: Tensor) -> None:
+        """Set the pixel, as ``Autoregressive.seen`` returns it, (rows, 2 * channels)."""
+        if self.linear and self.predicted:
+            residual = self.linear.put(left, pixel, self.predicted.loc[:, :, 0, 0])
+            pixel = torch.cat([pixel, residual.to(pixel.dtype)], 1)
+        self.state.put(left, pixel)
 
 
 def _independent(

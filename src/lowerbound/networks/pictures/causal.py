@@ -12,6 +12,13 @@ from lowerbound.networks.initialization import convolution
 ACTIVATION = "relu"
 
 
+def causal_mask(reach: int, *, strict: bool) -> Tensor:
+    """Which places of a window are read, (reach + 1, 2 reach + 1); strict: not the pixel itself."""
+    mask = torch.ones(reach + 1, 2 * reach + 1)
+    mask[-1, reach + (not strict) :] = 0
+    return mask
+
+
 class CausalConvolution(nn.Module):
     """A convolution over the pixels up to each pixel, in the order of reading.
 
@@ -31,8 +38,7 @@ class CausalConvolution(nn.Module):
     ) -> None:
         super().__init__()
         self.reach = reach
-        mask = torch.ones(reach + 1, 2 * reach + 1)
-        mask[-1, reach + (not strict) :] = 0
+        mask = causal_mask(reach, strict=strict)
         self.register_buffer("mask", mask, persistent=False)
         drawn = convolution(inputs, outputs, (reach + 1, 2 * reach + 1), gain=gain)
         share = float(mask.mean()) or 1.0
@@ -139,8 +145,7 @@ class CausalStack(nn.Module):
 class PixelByPixel:
     """The outputs of a stack one pixel at a time, from the rows that its convolutions still read.
 
-    Each convolution keeps the current row of its inputs and as many rows above as it reaches, so
-    no pixel is computed twice and memory does not grow with the height.
+    No pixel is computed twice, and memory does not grow with the height.
 
     Args:
         stack: the function.
@@ -154,30 +159,50 @@ class PixelByPixel:
         self.layers: list[CausalConvolution] = [stack.first]
         self.layers += [block.convolution for block in stack.blocks]  # type: ignore[misc]
         self.kept = [
-            features.new_zeros(
-                rows, layer.weight.shape[1], layer.reach + 1, self.width + 2 * layer.reach
-            )
+            KeptRows(rows, layer.weight.shape[1], layer.reach, self.width, like=features)
             for layer in self.layers
         ]
 
     def outputs(self, top: int, left: int) -> Tensor:
         """The outputs at a pixel, (rows, outputs), after every pixel before it was put."""
         first, *added = self.added[:, :, top, left].split(self.stack.width, 1)
-        state = self.stack.first.at(self._window(0, left)) + first
+        state = self.stack.first.at(self.kept[0].window(left)) + first
         for level, (block, more) in enumerate(zip(self.stack.blocks, added, strict=True), 1):
-            self._keep(level, left, state)
-            state = block.at(self._window(level, left), more)  # type: ignore[operator]
+            self.kept[level].put(left, state)
+            state = block.at(self.kept[level].window(left), more)  # type: ignore[operator]
         answer: Tensor = self.stack.last(F.relu(state)[:, :, None, None])
         return answer[:, :, 0, 0]
 
     def put(self, left: int, pixel: Tensor) -> None:
         """Set a pixel of the picture, (rows, inputs); the last of a row ends it."""
-        self._keep(0, left, pixel)
+        self.kept[0].put(left, pixel)
         if left == self.width - 1:
-            self.kept = [F.pad(rows[:, :, 1:], (0, 0, 0, 1)) for rows in self.kept]
+            for rows in self.kept:
+                rows.end()
 
-    def _keep(self, level: int, left: int, values: Tensor) -> None:
-        self.kept[level][:, :, -1, left + self.layers[level].reach] = values
 
-    def _window(self, level: int, left: int) -> Tensor:
-        return self.kept[level][:, :, :, left : left + 2 * self.layers[level].reach + 1]
+class KeptRows:
+    """The current row of a picture and as many rows above it as a window reaches.
+
+    Args:
+        rows, channels: of the pictures.
+        reach: rows above, and columns on either side, of a window.
+        width: of the pictures.
+        like: a tensor of the type and on the device of the numbers.
+    """
+
+    def __init__(self, rows: int, channels: int, reach: int, width: int, *, like: Tensor) -> None:
+        self.reach = reach
+        self.values = like.new_zeros(rows, channels, reach + 1, width + 2 * reach)
+
+    def put(self, left: int, pixel: Tensor) -> None:
+        """Set a pixel of the current row, (rows, channels)."""
+        self.values[:, :, -1, left + self.reach] = pixel
+
+    def end(self) -> None:
+        """Go to the next row."""
+        self.values = F.pad(self.values[:, :, 1:], (0, 0, 0, 1))
+
+    def window(self, left: int) -> Tensor:
+        """The window of a pixel, (rows, channels, reach + 1, 2 reach + 1)."""
+        return self.values[:, :, :, left : left + 2 * self.reach + 1]
