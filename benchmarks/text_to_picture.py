@@ -4,8 +4,7 @@ The first stage is a linear VAE with a vector of 256 for each face, and the seco
 that is given the ten attributes of each face; of a caption, it draws the attributes first. Prompts
 name some of five attributes. A classifier of these five, trained on real training faces, says what
 a drawn face shows; its accuracy on real test faces is the most that a drawn face can reach. Beside
-the edits stand those by attribute vectors in the latent space of the first stage, and beside the
-first stage a convolutional one whose latent is a map.
+the edits stand those by attribute vectors in the latent space of the first stage.
 
     python benchmarks/text_to_picture.py --list
     python benchmarks/text_to_picture.py --cell attributes     one cell, resumable
@@ -18,29 +17,40 @@ guidance is chosen in the cell, with prompts of training faces.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _cells import data_file, done, drive, fit_on, spent
+from _cells import done, drive, fit_on, spent
+from _faces import (
+    FILE,
+    JUDGED,
+    SEED,
+    Judge,
+    accuracy,
+    codes,
+    distance,
+    edit_measures,
+    judge_of,
+    obeyed,
+    parts,
+    plain,
+    values,
+    wanted,
+)
 from _pictures import IMAGES
 from _record import Metric, commit, keep_answer, write
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
 from lowerbound.applications.io.drawings.grids import eight_bit, sheet
-from lowerbound.data import Dataset, load
+from lowerbound.data import Dataset
 from lowerbound.data.prompts.captions import PhraseBook
-from lowerbound.data.prompts.prompts import Prompts, prompts_of_factors
+from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.distributions.reparameterization import seeded
-from lowerbound.evaluation.samples.distances import frechet_distance
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import encode_rows
@@ -55,32 +65,17 @@ from lowerbound.training import TrainingOptions
 
 NAME = "text_to_picture"
 RUNS = Path("runs") / NAME
-FILE = "avatars64.npz"
 PHRASES = Path(__file__).with_name("text_to_picture_phrases.json")
-JUDGED = ("mouth", "accessory", "hair_color", "facial_hair", "skin_color")
-EDITS = {"add smile": {"mouth": "smile"}, "take off glasses": {"accessory": "none"}}
 KNOWN = "attributes known"
-EDITS["both"] = EDITS["add smile"] | EDITS["take off glasses"]
 FACES, EDITED, SHOWN = 2_000, 300, 64
 CAPTION = "a smiling face with round glasses and red hair"
 MINUTES = 30.0  # of training in a cell
-SEED = 0
-CELLS = ("first_stage", "attributes", "captions", "map")
+FIRST = "first_stage"
+CELLS = (FIRST, "attributes", "captions")
 
-STAGES = {
-    "first_stage": ModelOptions(latent_dim=256, network="linear", likelihood="gaussian"),
-    "map": ModelOptions(
-        latent_dim=4,
-        network="convolutional",
-        likelihood="gaussian",
-        model_options={"stride": 4},
-    ),
-}
+STAGE = ModelOptions(latent_dim=256, network="linear", likelihood="gaussian")
 # the linear stage starts at its optimum, so few and small updates suffice
-STAGE_TRAINING: dict[str, dict[str, Any]] = {
-    "first_stage": {"updates": 100, "learning_rate": 1e-5},
-    "map": {"batch_size": 16, "learning_rate": 6e-3},
-}
+STAGE_TRAINING = {"updates": 100, "learning_rate": 1e-5}
 PRIOR_TRAINING: dict[str, Any] = {"batch_size": 128, "weight_average": 0.999}
 GUIDANCE = (1.0, 1.25, 1.5, 2.0, 3.0)  # one is chosen with prompts of training faces
 STRAYS = 0.1  # most total variation of unnamed attributes
@@ -120,116 +115,18 @@ QUICK = Effort(
 # data ---------------------------------------------------------------------------------------------
 
 
-def source() -> Path:
-    return data_file(FILE)
-
-
-@cache
-def parts(held_out: bool) -> tuple[Dataset, Dataset]:
-    """Training faces, and the faces to score, both with the prompts of their attributes."""
-    training = load(source(), split="train")
-    training = prompts_of_factors(training).on(training)
-    if held_out:
-        return training.split(FACES / len(training), seed=99)
-    scored = load(source(), split="test", schema=training.schema)
-    return training, prompts_of_factors(scored).on(scored)
-
-
 def settings(**chosen: Any) -> TrainingOptions:
     usual = {"batch_size": 64, "validation": 0.0, "patience": 0, "seed": SEED}
     return TrainingOptions(**{**usual, **chosen})
 
 
-def plain(dataset: Dataset) -> Dataset:
-    """The rows without prompts, for a model whose prior takes none."""
-    return replace(dataset, prompt=None)
-
-
-def values(dataset: Dataset, name: str) -> tuple[str, ...]:
-    return tuple(dataset.vocabulary.fields[name])
-
-
-def codes(dataset: Dataset) -> Tensor:
-    """The five judged attributes of each row, (rows, 5)."""
-    assert dataset.prompt is not None
-    names = list(dataset.vocabulary.fields)
-    return dataset.prompt[:, [names.index(name) for name in JUDGED]]
-
-
-# the classifier -----------------------------------------------------------------------------------
-
-
-class Judge(nn.Module):
-    """Faces in model units, (rows, 3, 64, 64), to scores of each value of each attribute."""
-
-    def __init__(self, sizes: list[int], width: int = 32) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for index, channels in enumerate((width, 2 * width, 4 * width, 4 * width)):
-            before = 3 if not index else (width, 2 * width, 4 * width)[index - 1]
-            layers += [nn.Conv2d(before, channels, 3, 2, 1), nn.BatchNorm2d(channels), nn.ReLU()]
-        side = 4
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * width * side**2, 128))
-        self.heads = nn.ModuleList(nn.Linear(128, size) for size in sizes)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        features = self.body(x).relu()
-        return [head(features) for head in self.heads]
-
-    @torch.no_grad()
-    def answers(self, x: Tensor) -> Tensor:
-        """The likeliest value of each attribute, (rows, 5)."""
-        parts = [torch.stack([one.argmax(1) for one in self(rows)], 1) for rows in x.split(256)]
-        return torch.cat(parts)
-
-    @torch.no_grad()
-    def features(self, x: Tensor) -> Tensor:
-        """(rows, 128), float64, for distances."""
-        return torch.cat([self.body(rows) for rows in x.split(256)]).double()
-
-
-def judge_of(training: Dataset, effort: Effort, folder: Path) -> Judge:
-    """The classifier; trained once, then read."""
-    with seeded(SEED):
-        judge = Judge([len(values(training, name)) for name in JUDGED])
-        place = folder / "judge.pt"
-        if place.exists():
-            judge.load_state_dict(torch.load(place, weights_only=True))
-            return judge.eval()
-        truth = codes(training)
-        updates = effort.passes * len(training) // 64
-        optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, max(updates, 2))
-        for _ in range(updates):
-            rows = torch.randint(len(training), (64,))
-            found = judge(training.batch(rows).filled)
-            loss = sum(
-                (cross_entropy(one, truth[rows, i]) for i, one in enumerate(found)),
-                start=torch.zeros(()),
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(judge.state_dict(), place)
-    return judge.eval()
-
-
-def accuracy(judge: Judge, rows: Dataset) -> dict[str, float]:
-    """Of each attribute, on real faces."""
-    right = judge.answers(rows.all().filled) == codes(rows)
-    return dict(zip(JUDGED, right.double().mean(0).tolist(), strict=True))
-
-
 # stages -------------------------------------------------------------------------------------------
 
 
-def stage(name: str, training: Dataset, effort: Effort) -> tuple[Fitted, dict[str, float]]:
-    """A first stage, trained once."""
-    training_options = settings(**{**STAGE_TRAINING[name], **effort.limit})
-    options = FitOptions(STAGES[name], training=training_options)
-    return fit_on(RUNS / f"{name}{effort.suffix}", plain(training), options)
+def first_stage(training: Dataset, effort: Effort) -> tuple[Fitted, dict[str, float]]:
+    """The model of faces, trained once."""
+    options = FitOptions(STAGE, training=settings(**{**STAGE_TRAINING, **effort.limit}))
+    return fit_on(RUNS / f"{FIRST}{effort.suffix}", plain(training), options)
 
 
 def second_stage(
@@ -273,38 +170,6 @@ def rebuilt(fitted: Fitted, rows: Dataset) -> Tensor:
     return decode_codes(fitted.model, encode_rows(fitted.model, plain(rows)).mean).mean
 
 
-def distance(judge: Judge, real: Dataset, rows: Tensor) -> dict[str, float]:
-    """Frechet's, on the features of the classifier."""
-    theirs = judge.features(real.all().filled[: len(rows)])
-    if min(len(theirs), len(rows)) < 2 * theirs.shape[1]:  # too few for a covariance
-        return {"frechet": math.nan, "frechet_error": math.nan}
-    found = frechet_distance(theirs, judge.features(rows), seed=SEED)
-    return {"frechet": found.mean, "frechet_error": found.standard_error or 0.0}
-
-
-def wanted(real: Dataset, faces: int) -> Tensor:
-    """The judged attributes of real faces with about half of them unknown, (faces, 5)."""
-    generator = torch.Generator().manual_seed(SEED)
-    truth = codes(real)[torch.arange(faces) % len(real)].clone()
-    hide = torch.rand(truth.shape, generator=generator) < 0.5
-    none = hide.all(1)
-    hide[none, torch.randint(5, (int(none.sum()),), generator=generator)] = False
-    return truth.masked_fill(hide, -1)
-
-
-def obeyed(judge: Judge, drawn: Tensor, asked: Tensor, real: Dataset) -> dict[str, Any]:
-    """How often each named attribute is found, and how far the unnamed ones stray from the data."""
-    found, usual = judge.answers(drawn), judge.answers(real.all().filled)
-    named, strays = {}, {}
-    for i, name in enumerate(JUDGED):
-        known, size = asked[:, i] >= 0, len(values(real, name))
-        named[name] = float((found[known, i] == asked[known, i]).double().mean())
-        answers = (found[~known, i], usual[:, i])
-        shares = [torch.bincount(one, minlength=size) / max(len(one), 1) for one in answers]
-        strays[name] = float((shares[0] - shares[1]).abs().sum() / 2)
-    return {"named": named, "total_variation": strays}
-
-
 def prompts_for(vocabulary: PromptVocabulary, asked: Tensor, real: Dataset) -> Tensor:
     """Prompts of these attributes in the words of a prior."""
     named = [dict(zip(JUDGED, row, strict=True)) for row in asked.tolist()]
@@ -313,41 +178,6 @@ def prompts_for(vocabulary: PromptVocabulary, asked: Tensor, real: Dataset) -> T
         book, random = PhraseBook.read(PHRASES), np.random.default_rng(SEED)
         return vocabulary.captions([book.caption(one, random) for one in known])
     return torch.cat([vocabulary.given(one) for one in known])
-
-
-def edit_measures(
-    judge: Judge, real: Dataset, most: int, change: Callable[[Dataset, dict[str, str]], Any]
-) -> dict[str, Any]:
-    """Of each edit, the share of rows that get the target and the share of others that change.
-
-    A hat or a bald head hides attributes, and the classifier then guesses. ``others_seen`` counts
-    only rows of which it reads the attribute rightly.
-
-    Args:
-        judge: the classifier.
-        real: faces to edit, all of which lack the target.
-        most: faces of an edit.
-        change: makes reconstructions and edited faces.
-    """
-    answers = {}
-    for title, target in EDITS.items():
-        truth = codes(real)
-        want = {JUDGED.index(n): values(real, n).index(v) for n, v in target.items()}
-        lacking = torch.stack([truth[:, i] != v for i, v in want.items()]).all(0)
-        rows = real.subset(torch.nonzero(lacking).flatten()[:most])
-        before, after = (judge.answers(x) for x in change(rows, target))
-        hit = torch.stack([after[:, i] == v for i, v in want.items()]).double().mean(1)
-        others = [i for i in range(len(JUDGED)) if i not in want]
-        names, off = [JUDGED[i] for i in others], (before != after)[:, others].double()
-        seen = (judge.answers(rows.all().filled) == codes(rows))[:, others].double()
-        seen_off = (off * seen).sum(0) / seen.sum(0).clamp(min=1.0)
-        answers[title] = {
-            "rows": len(rows),
-            "target": float(hit.min()),
-            "others": dict(zip(names, off.mean(0).tolist(), strict=True)),
-            "others_seen": dict(zip(names, seen_off.tolist(), strict=True)),
-        }
-    return answers
 
 
 def edited_by_prior(
@@ -398,13 +228,11 @@ def run_cell(name: str, held_out: bool, effort: Effort = FULL) -> dict[str, Any]
     said = with_captions(training)
     if effort.rows:
         training, real = training.subset(range(effort.rows)), real.subset(range(effort.rows))
-    judge = judge_of(training, effort, RUNS / f"judge{suffix}")
-    measured: dict[str, Any]
-    if name in STAGES:
-        fitted, clock = stage(name, training, effort)
-        measured = first_measures(name, fitted, training, real, judge, effort)
+    judge = judge_of(training, effort.passes, RUNS / f"judge{suffix}")
+    fitted, clock = first_stage(training, effort)
+    if name == FIRST:
+        measured = first_measures(fitted, training, real, judge, effort)
     else:
-        fitted, _ = stage("first_stage", training, effort)
         rows = said.subset(range(len(training))) if name == "captions" else training
         made, clock = second_stage(name, fitted, rows, effort)
         measured = second_measures(name, made, training, real, judge, effort)
@@ -425,26 +253,24 @@ def run_cell(name: str, held_out: bool, effort: Effort = FULL) -> dict[str, Any]
 
 
 def first_measures(
-    name: str, fitted: Fitted, training: Dataset, real: Dataset, judge: Judge, effort: Effort
+    fitted: Fitted, training: Dataset, real: Dataset, judge: Judge, effort: Effort
 ) -> dict[str, Any]:
     x, again = real.all().filled, rebuilt(fitted, real)
     kept = (judge.answers(again) == judge.answers(x)).double().mean(0).tolist()
     half = len(real) // 2
-    found = {
+    edits = {
+        str(strength): edit_measures(
+            judge, real, effort.edited, edited_by_vectors(fitted, training, strength)
+        )
+        for strength in (1.0, 2.0)
+    }
+    return {
         "psnr": psnr(x, again),
         **distance(judge, real, again),
         "kept": dict(zip(JUDGED, kept, strict=True)),
         "real": distance(judge, real.subset(range(half)), x[half : 2 * half]),
+        "edits": edits,
     }
-    if name == "first_stage":
-        by_strength = {
-            str(strength): edit_measures(
-                judge, real, effort.edited, edited_by_vectors(fitted, training, strength)
-            )
-            for strength in (1.0, 2.0)
-        }
-        found["edits"] = by_strength
-    return found
 
 
 def second_measures(
@@ -509,10 +335,7 @@ def summarize() -> None:
     assert cells, "no cell is done"
     metrics: list[Metric] = []
     for name, cell in cells.items():
-        if name in STAGES:
-            metrics += _first_metrics(name, cell)
-        else:
-            metrics += _second_metrics(name, cell)
+        metrics += _first_metrics(cell) if name == FIRST else _second_metrics(name, cell)
     one = next(iter(cells.values()))
     write(
         NAME,
@@ -530,8 +353,8 @@ def summarize() -> None:
     )
 
 
-def _first_metrics(name: str, cell: Mapping[str, Any]) -> list[Metric]:
-    title = "vector of 256" if name == "first_stage" else "map 4x16x16"
+def _first_metrics(cell: Mapping[str, Any]) -> list[Metric]:
+    title = "vector of 256"
     found = [
         Metric(f"{title}: PSNR of test faces", cell["psnr"], "dB", "higher"),
         Metric(
