@@ -15,6 +15,7 @@ from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError
 from lowerbound.priors.attribute_completion import AttributeCompletion, attribute_completion, read
+from lowerbound.priors.diffusion.prior import DiffusionPrior
 
 SIZES = (2, 3, 2)
 ROWS = torch.tensor(list(itertools.product(*map(range, SIZES))))
@@ -145,3 +146,17 @@ def test_a_network_is_given_the_fields_of_a_prompt() -> None:
 def test_captions_beside_attributes_need_the_completion() -> None:
     with pytest.raises(OptionError, match="attributes with captions need completes"):
         attribute_completion(PromptVocabulary({"a": ("0", "1")}, ("left",)), completes=False)
+
+
+def test_a_prior_reads_the_caption_of_rows_that_are_drawn_or_redrawn() -> None:
+    pytest.importorskip("diffusers")
+    vocabulary = Prompts(PromptVocabulary(FIELDS), ROWS).said_by(PhraseBook.of(BOOK)).vocabulary
+    prior = DiffusionPrior(2, width=8, depth=1, completes=True, **vocabulary.options).eval()
+    prompt = vocabulary.caption("a tall one").expand(5, -1)
+    assert prior.given(prompt).sample().shape == (1, 5, 2)
+    assert prior.redrawn(torch.zeros(5, 2), prompt).isfinite().all()
+    given = torch.cat([ROWS[:5], prompt[:, 3:]], 1)
+    prior.train()
+    assert prior.terms(torch.randn(5, 2), given).loss.isfinite().all()
+    with pytest.raises(OptionError, match="out of range"):
+        prior.given(given + 4)

@@ -67,6 +67,19 @@ class AttributeCompletion(nn.Module):
         ]
         return torch.stack(each, 1).sum(1) * (count / (count - some).clamp_min(1))[:, 0]
 
+    def check(self, prompt: Tensor) -> None:
+        """Refuse prompts of other values or words.
+
+        Raises:
+            OptionError: a code is out of range.
+        """
+        fields, words = prompt.split([len(self.sizes), prompt.shape[1] - len(self.sizes)], 1)
+        sizes = torch.tensor(self.sizes, device=prompt.device)
+        if bool(((fields < UNKNOWN) | (fields >= sizes)).any()):
+            raise OptionError(f"a value of the prompt is out of range: there are {self.sizes}")
+        if self.caption is not None:
+            self.caption.check(words)
+
     @torch.no_grad()
     def complete(self, prompt: Tensor) -> Tensor:
         """The fields of prompts, (rows, fields); unknown ones are drawn, one after another."""
@@ -129,7 +142,13 @@ def read(prompt: Tensor, fields: int, completion: AttributeCompletion | None) ->
         prompt: (rows, fields and words).
         fields: how many the vocabulary has; 0: prompts are captions alone, and stay.
         completion: draws the unknown fields of prompts with a caption; None: they stay unknown.
+
+    Raises:
+        OptionError: a code is out of range.
     """
     if not fields or prompt.shape[1] <= fields:
         return prompt
-    return prompt[:, :fields] if completion is None else completion.complete(prompt)
+    if completion is None:
+        return prompt[:, :fields]
+    completion.check(prompt)
+    return completion.complete(prompt)

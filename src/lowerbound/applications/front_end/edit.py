@@ -149,5 +149,5 @@ def known_prompts(attributes: str, fitted: Fitted, dataset: Dataset) -> Dataset:
 def _kept(fitted: Fitted, before: Tensor, wanted: Tensor) -> tuple[str, ...]:
     """Names of the fields that are known of some row and were not set."""
     known = (before != UNKNOWN).any(0) & (wanted[0] == UNKNOWN)
-    names = fitted.options.model.prompts.names
+    names = fitted.options.model.prompts.fields
     return tuple(name for name, kept in zip(names, known.tolist(), strict=True) if kept)
