@@ -17,6 +17,7 @@ guidance is chosen in the cell, with prompts of training faces.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -422,7 +423,9 @@ def _edit_metrics(title: str, edits: Mapping[str, Any], target: float | None) ->
 
 
 def quick() -> None:
-    """Every cell on a few rows, printed only."""
+    """Every cell on a few rows, from the beginning, printed only."""
+    for folder in RUNS.glob(f"*{QUICK.suffix}*"):
+        shutil.rmtree(folder)
     for name in CELLS:
         run_cell(name, True, QUICK)
 
