@@ -113,15 +113,12 @@ QUICK = Effort(
 )
 
 
-# data ---------------------------------------------------------------------------------------------
+# stages -------------------------------------------------------------------------------------------
 
 
 def settings(**chosen: Any) -> TrainingOptions:
     usual = {"batch_size": 64, "validation": 0.0, "patience": 0, "seed": SEED}
     return TrainingOptions(**{**usual, **chosen})
-
-
-# stages -------------------------------------------------------------------------------------------
 
 
 def first_stage(training: Dataset, effort: Effort) -> tuple[Fitted, dict[str, float]]:
@@ -154,9 +151,8 @@ def second_stage(
 def with_captions(training: Dataset) -> Dataset:
     """The same faces, for a prior that also learns to read captions of their attributes."""
     assert training.prompt is not None
-    return (
-        Prompts(training.vocabulary, training.prompt).said_by(PhraseBook.read(PHRASES)).on(training)
-    )
+    attributes = Prompts(training.vocabulary, training.prompt)
+    return attributes.said_by(PhraseBook.read(PHRASES)).on(training)
 
 
 # measures -----------------------------------------------------------------------------------------
@@ -226,7 +222,6 @@ def run_cell(name: str, held_out: bool, effort: Effort = FULL) -> dict[str, Any]
     suffix = effort.suffix + ("_held_out" if held_out else "")
     effort = replace(effort, suffix=suffix)
     training, real = parts(held_out)
-    said = with_captions(training)
     if effort.rows:
         training, real = training.subset(range(effort.rows)), real.subset(range(effort.rows))
     judge = judge_of(training, effort.passes, RUNS / f"judge{suffix}")
@@ -234,7 +229,7 @@ def run_cell(name: str, held_out: bool, effort: Effort = FULL) -> dict[str, Any]
     if name == FIRST:
         measured = first_measures(fitted, training, real, judge, effort)
     else:
-        rows = said.subset(range(len(training))) if name == "captions" else training
+        rows = with_captions(training) if name == "captions" else training
         made, clock = second_stage(name, fitted, rows, effort)
         measured = second_measures(name, made, training, real, judge, effort)
     answer = {
@@ -355,11 +350,10 @@ def summarize() -> None:
 
 
 def _first_metrics(cell: Mapping[str, Any]) -> list[Metric]:
-    title = "vector of 256"
     found = [
-        Metric(f"{title}: PSNR of test faces", cell["psnr"], "dB", "higher"),
+        Metric("vector of 256: PSNR of test faces", cell["psnr"], "dB", "higher"),
         Metric(
-            f"{title}: Frechet distance of reconstructions",
+            "vector of 256: Frechet distance of reconstructions",
             cell["frechet"],
             "",
             "lower",

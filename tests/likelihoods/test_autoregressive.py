@@ -144,7 +144,7 @@ def test_drawing_pixel_by_pixel_computes_what_scoring_does(
     x = emission.sample()[0]
     seen = likelihood.seen(torch.Size((1, 3)), x)
     own, features = emission.parameters[0], emission.features[0]
-    whole = likelihood.given(seen, own, features).reshape(3, -1, *likelihood.layout[1:])
+    whole = likelihood.conditional(seen, own, features).reshape(3, -1, *likelihood.layout[1:])
     reading = PixelReading(likelihood, own, features)
     _, height, width = likelihood.layout
     for top, left in itertools.product(range(height), range(width)):

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowerbound.config import from_mapping
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts.captions import PhraseBook
 from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError
 from lowerbound.priors.attribute_completion import AttributeCompletion, attribute_completion, read
+from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
 from lowerbound.priors.diffusion.prior import DiffusionPrior
 
 SIZES = (2, 3, 2)
@@ -115,7 +117,7 @@ def test_captions_are_read_and_what_they_leave_open_is_drawn(source: str) -> Non
     other = (torch.rand(3_000) < 0.1).long()
     prompts = Prompts(PromptVocabulary(FIELDS), torch.cat([rows, rows[:, :1] ^ other[:, None]], 1))
     if source == "book":
-        prompts = prompts.said_by(PhraseBook.of(BOOK))
+        prompts = prompts.said_by(from_mapping(PhraseBook, BOOK))
     else:
         prompts = prompts.with_captions(["eastern" if row[0] else "left" for row in rows])
     made = attribute_completion(prompts.vocabulary, completes=True)
@@ -138,9 +140,9 @@ def test_captions_are_read_and_what_they_leave_open_is_drawn(source: str) -> Non
 
 def test_a_network_is_given_the_fields_of_a_prompt() -> None:
     prompt, made = torch.tensor([[UNKNOWN, 1, UNKNOWN, 4, 2]]), random_completion()
-    assert torch.equal(read(prompt, 0, None), prompt)
-    assert torch.equal(read(prompt, 3, None), prompt[:, :3])
-    assert (read(prompt, 3, made)[0] != UNKNOWN).all()
+    assert torch.equal(read(prompt, PromptVocabulary(words=("red",)), None), prompt)
+    assert torch.equal(read(prompt, PromptVocabulary(FIELDS), None), prompt[:, :3])
+    assert (read(prompt, PromptVocabulary(FIELDS), made)[0] != UNKNOWN).all()
 
 
 def test_captions_beside_attributes_need_the_completion() -> None:
@@ -150,7 +152,8 @@ def test_captions_beside_attributes_need_the_completion() -> None:
 
 def test_a_prior_reads_the_caption_of_rows_that_are_drawn_or_redrawn() -> None:
     pytest.importorskip("diffusers")
-    vocabulary = Prompts(PromptVocabulary(FIELDS), ROWS).said_by(PhraseBook.of(BOOK)).vocabulary
+    prompts = Prompts(PromptVocabulary(FIELDS), ROWS)
+    vocabulary = prompts.said_by(from_mapping(PhraseBook, BOOK)).vocabulary
     prior = DiffusionPrior(2, width=8, depth=1, completes=True, **vocabulary.options).eval()
     prompt = vocabulary.caption("a tall one").expand(5, -1)
     assert prior.given(prompt).sample().shape == (1, 5, 2)
@@ -158,5 +161,20 @@ def test_a_prior_reads_the_caption_of_rows_that_are_drawn_or_redrawn() -> None:
     given = torch.cat([ROWS[:5], prompt[:, 3:]], 1)
     prior.train()
     assert prior.terms(torch.randn(5, 2), given).loss.isfinite().all()
-    with pytest.raises(OptionError, match="out of range"):
-        prior.given(given + 4)
+    for wrong in (torch.tensor([4, 0, 0, 0]), torch.tensor([0, 0, 0, 99])):
+        with pytest.raises(OptionError, match="out of range"):
+            prior.given(given[:, :4] + wrong)
+
+
+def test_only_the_prior_of_the_first_codebook_reads_captions() -> None:
+    prompts = Prompts(PromptVocabulary(FIELDS), ROWS)
+    vocabulary = prompts.said_by(from_mapping(PhraseBook, BOOK)).vocabulary
+    prompt = torch.cat([ROWS[:5], vocabulary.caption("a tall one")[:, 3:].expand(5, -1)], 1)
+    codes = [torch.randint(8, (5, 2)), torch.randint(8, (5, 4))]
+    for level, shape in enumerate([(2,), (4,)]):
+        above, known = [(2,)] * level, codes[:level]
+        prior = AutoregressiveCodes(shape, 8, above, completes=True, **vocabulary.options)
+        assert (prior.completion is None) == bool(level)
+        assert prior.terms(codes[level], known, prompt).loss.isfinite().all()
+        stacked = [each[None] for each in known]
+        assert prior.given(stacked, prompt).log_prob(codes[level][None]).isfinite().all()

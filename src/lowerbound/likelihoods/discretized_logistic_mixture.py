@@ -20,7 +20,7 @@ from lowerbound.likelihoods.levels import LevelsLikelihood, scale_floor, to_code
 from lowerbound.likelihoods.logistic_moments import logistic_moments
 from lowerbound.trace import Emission
 
-MOMENT_POINTS = 16
+MOMENT_POINTS = 32
 START_SHARE = 0.7  # fraction of the fitted logistic's spread, between and within components
 
 

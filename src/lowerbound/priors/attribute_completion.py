@@ -52,8 +52,8 @@ class AttributeCompletion(nn.Module):
         Args:
             prompt: (rows, fields and words) long, -1 where a code is unknown.
         """
-        features = self._heard(prompt)
-        prompt = prompt[:, : len(self.sizes)]
+        prompt, words = self._parts(prompt)
+        features = self._features(self._hidden(prompt, words))
         present = prompt != UNKNOWN
         order = torch.rand(prompt.shape, device=prompt.device).where(present, 2.0)
         rank, count = order.argsort(1).argsort(1), present.sum(1, keepdim=True)
@@ -67,24 +67,15 @@ class AttributeCompletion(nn.Module):
         ]
         return torch.stack(each, 1).sum(1) * (count / (count - some).clamp_min(1))[:, 0]
 
-    def check(self, prompt: Tensor) -> None:
-        """Refuse prompts of other values or words.
-
-        Raises:
-            OptionError: a code is out of range.
-        """
-        fields, words = prompt.split([len(self.sizes), prompt.shape[1] - len(self.sizes)], 1)
-        sizes = torch.tensor(self.sizes, device=prompt.device)
-        if bool(((fields < UNKNOWN) | (fields >= sizes)).any()):
-            raise OptionError(f"a value of the prompt is out of range: there are {self.sizes}")
-        if self.caption is not None:
-            self.caption.check(words)
-
     @torch.no_grad()
     def complete(self, prompt: Tensor) -> Tensor:
-        """The fields of prompts, (rows, fields); unknown ones are drawn, one after another."""
-        features = self._features(prompt)
-        prompt = prompt[:, : len(self.sizes)].clone()
+        """The fields of prompts, (rows, fields); unknown ones are drawn, one after another.
+
+        Raises:
+            OptionError: a word is out of range.
+        """
+        prompt, words = self._parts(prompt)
+        features, prompt = self._features(words), prompt.clone()
         for field in range(len(self.sizes)):
             rows = torch.nonzero(prompt[:, field] == UNKNOWN).flatten()
             if len(rows):
@@ -99,23 +90,24 @@ class AttributeCompletion(nn.Module):
         found: Tensor = self.network(prompt.clamp_min(0), numbers, known, features)
         return torch.split(found.float(), list(self.sizes), 1)
 
-    def _heard(self, prompt: Tensor) -> Tensor:
-        """Features of the captions of a step of training, of which some are hidden."""
-        if self.caption is None:
-            return self._features(prompt)
-        fields = prompt[:, : len(self.sizes)]
-        if self.sampler is not None:
-            prompt = torch.cat([fields, self.sampler(fields)], 1)
-        some = 0.0 if self.sampler else 0.5  # a sampler says any subset already
-        words = self.caption.hidden(prompt[:, len(self.sizes) :], SILENT, some)
-        return self._features(torch.cat([fields, words], 1))
+    def _parts(self, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Fields and words of prompts."""
+        return prompt[:, : len(self.sizes)], prompt[:, len(self.sizes) :]
 
-    def _features(self, prompt: Tensor) -> Tensor:
-        """Of the caption of each prompt, (rows, features)."""
+    def _hidden(self, prompt: Tensor, words: Tensor) -> Tensor:
+        """The captions of a step of training, of which some are hidden."""
         if self.caption is None:
-            return self.network.first.weight.new_zeros(len(prompt), 0)
-        words = prompt[:, len(self.sizes) :]
-        found: Tensor = self.caption(words if words.shape[1] else self.caption.unknown(len(prompt)))
+            return words
+        if self.sampler is not None:
+            return self.caption.hidden(self.sampler(prompt), SILENT, 0.0)  # says any subset already
+        return self.caption.hidden(words, SILENT, 0.5)
+
+    def _features(self, words: Tensor) -> Tensor:
+        """Of captions, (rows, features)."""
+        if self.caption is None:
+            return self.network.first.weight.new_zeros(len(words), 0)
+        self.caption.check(words)
+        found: Tensor = self.caption(words if words.shape[1] else self.caption.unknown(len(words)))
         return found
 
 
@@ -135,20 +127,20 @@ def attribute_completion(
     return AttributeCompletion(vocabulary.sizes, len(vocabulary.words), sampler)
 
 
-def read(prompt: Tensor, fields: int, completion: AttributeCompletion | None) -> Tensor:
-    """What a network is given of prompts, (rows, fields): a caption has been read.
+def read(
+    prompt: Tensor, vocabulary: PromptVocabulary, completion: AttributeCompletion | None
+) -> Tensor:
+    """What a network is given of prompts: their fields, if there are any; a caption has been read.
 
     Args:
         prompt: (rows, fields and words).
-        fields: how many the vocabulary has; 0: prompts are captions alone, and stay.
+        vocabulary: of the prompts.
         completion: draws the unknown fields of prompts with a caption; None: they stay unknown.
 
     Raises:
-        OptionError: a code is out of range.
+        OptionError: a word is out of range.
     """
-    if not fields or prompt.shape[1] <= fields:
-        return prompt
-    if completion is None:
-        return prompt[:, :fields]
-    completion.check(prompt)
+    fields = vocabulary.fields_of(prompt)
+    if completion is None or fields.shape == prompt.shape:
+        return fields
     return completion.complete(prompt)

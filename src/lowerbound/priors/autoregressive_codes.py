@@ -87,7 +87,7 @@ class AutoregressiveCodes(SequentialCodes):
         self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words), book or {})
         self.hide_prompt, self.hide_fields = hide_prompt, hide_fields
         # one for all codebooks
-        self.completion = attribute_completion(self.vocabulary, completes and not above)
+        self.completion = None if above else attribute_completion(self.vocabulary, completes)
         self.network = CodeNetwork(
             tuple(shape), codes, self.above, self.vocabulary, width, depth, heads, dropout
         )
@@ -119,9 +119,9 @@ class AutoregressiveCodes(SequentialCodes):
             )
         if prompt is None or self.network.prompt is None:
             return super().given(above, prompt)
-        prompt = read(prompt, len(self.vocabulary.fields), self.completion)
-        self.network.prompt.check(prompt)
-        return SequentialDistribution(self, above, prompt, self.narrowing)
+        self.network.prompt.check(self.vocabulary.fields_of(prompt))
+        known = read(prompt, self.vocabulary, self.completion)
+        return SequentialDistribution(self, above, known, self.narrowing)
 
     def terms(
         self, z: Tensor, above: Sequence[Tensor] = (), prompt: Tensor | None = None

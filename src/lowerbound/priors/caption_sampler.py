@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lowerbound.config import from_mapping
 from lowerbound.data.labels import UNKNOWN
-from lowerbound.data.prompts.captions import AFTER, BEFORE, PhraseBook
+from lowerbound.data.prompts.captions import AFTER, BEFORE, PLACES, PhraseBook
 from lowerbound.data.prompts.vocabulary import PromptVocabulary, words_of
 
 BEFORE_NOUN, WITH, OTHER = range(3)  # places of phrases in a caption, in their order
@@ -28,24 +30,27 @@ class CaptionSampler(nn.Module):
     counts: Tensor
     places: Tensor
     templates: Tensor
+    turned: Tensor
     starts: Tensor
     spoken: Tensor
 
     def __init__(self, vocabulary: PromptVocabulary) -> None:
         super().__init__()
-        book = PhraseBook.of(vocabulary.book)
+        book = from_mapping(PhraseBook, vocabulary.book)
         index = {word: code for code, word in enumerate(vocabulary.words)}
         named = [(f, v) for f, values in vocabulary.fields.items() for v in values]
         lists = [book.phrases[f][v] if f in book.phrases else [""] for f, v in named]
         sizes = torch.tensor(vocabulary.sizes)
         codes = [[[index[w] for w in words_of(phrase)] for phrase in one] for one in lists]
-        templates = [_parts(text) for text in book.templates]
+        templates = [re.split("|".join(map(re.escape, PLACES)), text) for text in book.templates]
         parts = [[[index[w] for w in words_of(part)] for part in one] for one in templates]
+        turned = [text.index(AFTER) < text.index(BEFORE) for text in book.templates]
         tables = {
             "phrases": _padded(codes),
             "counts": torch.tensor([len(one) for one in lists]),
             "places": _padded([[[_place(phrase)] for phrase in one] for one in lists])[..., 0],
             "templates": _padded(parts),
+            "turned": torch.tensor(turned),  # the phrases after the noun come first
             "starts": sizes.cumsum(0) - sizes,
             "spoken": torch.tensor([name in book.phrases for name in vocabulary.fields]),
         }
@@ -66,18 +71,13 @@ class CaptionSampler(nn.Module):
         place = self.places[value, choice]
         order = (place + torch.rand(place.shape, device=place.device)).argsort(1)
         words = words.gather(1, order[..., None].expand_as(words))
-        before = (place == BEFORE_NOUN).gather(1, order)[..., None]
-        text = self.templates[
-            torch.randint(len(self.templates), (len(prompt),), device=value.device)
-        ]
-        parts = [
-            text[:, 0],
-            words.masked_fill(~before, UNKNOWN).flatten(1),
-            text[:, 1],
-            words.masked_fill(before, UNKNOWN).flatten(1),
-            text[:, 2],
-        ]
-        return torch.cat(parts, 1)
+        template = torch.randint(len(self.templates), (len(prompt),), device=value.device)
+        before = (place == BEFORE_NOUN).gather(1, order)
+        first = (before != self.turned[template, None])[..., None]
+        start, middle, end = self.templates[template].unbind(1)
+        one = words.masked_fill(~first, UNKNOWN).flatten(1)
+        other = words.masked_fill(first, UNKNOWN).flatten(1)
+        return torch.cat([start, one, middle, other, end], 1)
 
     def _subset(self, known: Tensor) -> Tensor:
         """Some of the known fields: a share that is uniform over (0, 1), and at least one."""
@@ -87,12 +87,6 @@ class CaptionSampler(nn.Module):
             1, chance.masked_fill(~known, 2).argmin(1)[:, None], 1
         )
         return torch.where(said.any(1, keepdim=True), said, one & known)
-
-
-def _parts(template: str) -> tuple[str, str, str]:
-    """What stands before, between and after the phrases."""
-    first, rest = template.split(BEFORE)
-    return first, *rest.split(AFTER)  # type: ignore[return-value]
 
 
 def _place(phrase: str) -> int:

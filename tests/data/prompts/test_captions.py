@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,7 +71,9 @@ def test_sampled_captions_say_a_subset_and_at_least_one(book):
     assert counts.tolist() == pytest.approx([0, 0.5, 0.25, 0.25], abs=0.05)
 
 
-def test_sampled_captions_are_those_that_the_book_writes(book):
+@pytest.mark.parametrize("templates", [BOOK["templates"], ["with {after}: a {before} face"]])
+def test_sampled_captions_are_those_that_the_book_writes(book, templates):
+    book = replace(book, templates=tuple(templates))
     values, random = FACES.values(torch.tensor([1, 1, 0])), np.random.default_rng(0)
     written = {" ".join(words_of(book.caption(values, random))) for _ in range(2_000)}
     whole = {text for text in sampled(book, [1, 1, 0], 4_000) if len(said(book, text)) == 3}

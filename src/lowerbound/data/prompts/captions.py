@@ -53,16 +53,6 @@ class PhraseBook:
                 '"phrases": {"mouth": {"smile": ["smiling", "happy"]}}}'
             ) from error
 
-    @classmethod
-    def of(cls, form: Mapping[str, Any]) -> PhraseBook:
-        """The book of this form, as ``form`` returns it."""
-        return cls(tuple(form["templates"]), form["phrases"])
-
-    @property
-    def form(self) -> dict[str, Any]:
-        """The book as JSON holds it."""
-        return {"templates": list(self.templates), "phrases": dict(self.phrases)}
-
     @property
     def words(self) -> tuple[str, ...]:
         """The words of its captions, sorted."""

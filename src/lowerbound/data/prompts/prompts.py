@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lowerbound.config import to_mapping
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts.captions import PhraseBook
@@ -52,7 +53,7 @@ class Prompts:
             OptionError: the book is of other attributes, or lacks a value.
         """
         book = book.fits(self.vocabulary)
-        vocabulary = replace(self.vocabulary, words=book.words, book=book.form)
+        vocabulary = replace(self.vocabulary, words=book.words, book=to_mapping(book))
         return Prompts(vocabulary, self.codes)
 
     def with_captions(self, texts: Sequence[str]) -> Prompts:

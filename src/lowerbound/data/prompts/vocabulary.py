@@ -28,7 +28,7 @@ class PromptVocabulary:
     Attributes:
         fields: the values of each field by name, in the order of their codes.
         words: the words of captions, in the order of their codes.
-        book: of captions that are made from the fields, the form of a ``PhraseBook``.
+        book: of captions that are made from the fields, ``to_mapping`` of a ``PhraseBook``.
     """
 
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)

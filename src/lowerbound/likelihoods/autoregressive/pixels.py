@@ -81,7 +81,7 @@ class AutoregressiveEmission(Emission):
         features = self.features.expand(rows + self.features.shape[2:]).flatten(0, 1)
         own = self.parameters.expand(rows + self.parameters.shape[2:]).flatten(0, 1)
         seen = self.likelihood.seen(rows, x, observed)
-        parameters = self.likelihood.given(seen, own, features)
+        parameters = self.likelihood.conditional(seen, own, features)
         emission: Emission = self.likelihood.pixels(parameters.view(rows + parameters.shape[1:]))
         return emission
 
@@ -217,7 +217,7 @@ class Autoregressive(LevelsLikelihood):
         known = self._known(values, observed, rows)
         return torch.cat([torch.where(known, 2 * values - 1, 0.0), known.to(values.dtype)], 1)
 
-    def given(self, pictures: Tensor, own: Tensor, features: Tensor) -> Tensor:
+    def conditional(self, pictures: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """The parameters of each pixel given those before it, (rows, numbers, *pixels).
 
         Args:
@@ -226,12 +226,12 @@ class Autoregressive(LevelsLikelihood):
             features: (rows, features, height, width).
         """
         if torch.is_grad_enabled():
-            return self._given(pictures, own, features)
+            return self._conditional(pictures, own, features)
         size = max(1, NUMBERS_AT_ONCE // (self.network.width * pictures[0, 0].numel()))
         parts = zip(pictures.split(size), own.split(size), features.split(size), strict=True)
-        return torch.cat([self._given(*part) for part in parts])
+        return torch.cat([self._conditional(*part) for part in parts])
 
-    def _given(self, pictures: Tensor, own: Tensor, features: Tensor) -> Tensor:
+    def _conditional(self, pictures: Tensor, own: Tensor, features: Tensor) -> Tensor:
         predicted = None
         if self.predictor is not None:
             predicted, residual = self.predictor(pictures)

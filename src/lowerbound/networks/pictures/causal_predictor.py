@@ -17,8 +17,9 @@ MOST_PICTURES = 1024
 PICTURES_AT_ONCE = 16
 HIDDEN_EVERY = 20  # one of so many pictures is regressed as if all of its pixels were hidden
 STEEPEST = 0.95  # slope of a channel in an earlier one
-MEAN_LOG = math.log(math.pi / 2) - 0.5772156649015329  # E log |t| of a standard logistic t
-VARIANCE_LOG = 1.3192  # of log |t|, by simulation
+# E log |t| and its variance for a standard logistic t, from E |t|^a = 2 Gamma(1 + a) eta(a) with
+# Dirichlet's eta: ln(pi/2) - gamma, and pi^2/6 + 2 eta''(0) - ln(pi/2)^2
+MEAN_LOG, VARIANCE_LOG = -0.12563295961, 1.31894883960
 LEAST_SPREAD = 0.3  # below, components would begin as one
 COLLINEAR = 1e-9  # directions of less than this share of the largest variance are left out
 
@@ -96,7 +97,7 @@ class CausalPredictor(nn.Module):
         """
         with torch.autocast(pictures.device.type, enabled=False):
             pictures = pictures.to(self.location.dtype)
-            loc = self._over(pictures, self.location, self.constants[0])
+            loc = self._located(pictures)
             residual = self.residual(pictures, loc)
             known = pictures[:, self.channels :]
             log_scale = self._over(
@@ -122,6 +123,9 @@ class CausalPredictor(nn.Module):
                 predicted = predicted + self.slopes[first + earlier] * x[:, earlier]
             parts.append(x[:, channel] - predicted)
         return torch.stack(parts, 1)
+
+    def _located(self, pictures: Tensor) -> Tensor:
+        return self._over(pictures, self.location, self.constants[0])
 
     def _over(self, inputs: Tensor, weight: Tensor, constant: Tensor) -> Tensor:
         reach = self.context
@@ -162,14 +166,15 @@ class CausalPredictor(nn.Module):
             self._set(self.location, self.constants[0], channel, weights)
 
     def _fit_size(self, x: Tensor, pictures: Tensor, chosen: Tensor, least: float) -> None:
-        loc = torch.cat([self(each)[0].loc for each in pictures.split(PICTURES_AT_ONCE)])
-        off = self._off(x.to(loc.dtype), loc)
-        known = pictures[:, self.channels :].bool()
+        given = pictures.to(self.location.dtype)
+        loc = torch.cat([self._located(each) for each in given.split(PICTURES_AT_ONCE)])
+        off = self._off(x.to(loc), loc)
+        known = given[:, self.channels :].bool()
         for channel in range(self.channels):
             seen = off[:, channel][known[:, channel]]
             self.unit[channel] = seen.abs().median().clamp_min(least) if len(seen) else 1.0
         logs = off.abs().clamp_min(least).log().double() - MEAN_LOG
-        inputs = torch.cat([self.residual(pictures.to(loc.dtype), loc).abs(), known], 1).double()
+        inputs = torch.cat([self.residual(given, loc).abs(), known], 1).double()
         sums = _Regression()
         for window, values in self._windows(inputs, logs, chosen):
             sums.add(torch.cat([window, values], 1))

@@ -140,9 +140,8 @@ class DiffusionPrior(Prior):
         if prompt is None or self.denoiser.prompts is None:
             super().given(prompt)
             return self._distribution(None)
-        prompt = self._read(prompt)
-        self.denoiser.prompts.check(prompt)
-        return self._distribution(prompt)
+        self.denoiser.prompts.check(self.vocabulary.fields_of(prompt))
+        return self._distribution(read(prompt, self.vocabulary, self.completion))
 
     def terms(self, z: Tensor, prompt: Tensor | None = None) -> PriorTerms:
         """The denoising error and an unbiased estimate of the bound, from one time of each row.
@@ -223,8 +222,7 @@ class DiffusionPrior(Prior):
             UnsupportedError: the prior takes no prompt.
             OptionError: a prompt of other fields or values.
         """
-        prompt = None if prompt is None else self._read(prompt)
-        self.given(prompt)  # refuses what it does not take
+        prompt = self.given(prompt).prompt  # refuses what it does not take
         redrawing = Redrawing(Inversion.up_to(self.process, strength, self.steps), rounds)
         clean = redrawing(
             lambda x, t: self.predict(x, t, prompt, self.guidance), self.standardized(z), kept
@@ -266,9 +264,6 @@ class DiffusionPrior(Prior):
             times=self.bound_times,
             rows_at_once=max(1, NUMBERS_AT_ONCE // self.denoiser.activations),
         )
-
-    def _read(self, prompt: Tensor) -> Tensor:
-        return read(prompt, len(self.vocabulary.fields), self.completion)
 
     def _locs(self) -> Tensor:
         return self.loc.expand(self.latent_shape).flatten()
