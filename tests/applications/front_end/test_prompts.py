@@ -229,6 +229,11 @@ def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
     assert np.abs(drawn.mean(0) - x[(side == 0) & (height == 0)].mean(0)).max() < 0.8
     model, rows = tmp_path / "captions.lb", ("--rows", "60,61")
     run("edit", model, folder / "rows.npz", *rows, "--set", "side=right", "-o", tmp_path / "e.npz")
+    capsys.readouterr()
+    run("info", model)
+    found = capsys.readouterr().out
+    assert "side (2 values), height (3 values), captions (9 words)" in found
+    assert "places" not in found
     out = ("-o", tmp_path / "a.npz")
     typed = ("--prompt", "a northern row")
     said = refused(capsys, "sample", tmp_path / "captions.lb", *typed, *out)

@@ -33,6 +33,8 @@ from lowerbound.model_folder.manifest import (
 from lowerbound.model_folder.prior_facts import comparison
 from lowerbound.model_folder.refiner_facts import distortion, realism
 
+VOCABULARY = ("fields", "words", "book")  # of prompts, among the options of a prior
+
 
 @dataclass(frozen=True)
 class InfoRequest:
@@ -204,14 +206,19 @@ def _named(name: str, options: Mapping[str, Any]) -> str:
 def _prior(
     name: str, model: Mapping[str, Any], fit: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, str]]:
-    """The prior, and where it was trained on latents, its log p(z)."""
+    """The prior, its prompts, and where it was trained on latents, its log p(z)."""
     if not name:
         return
     own = model["model_options"].get("prior_options") or model["prior_options"]
+    others = {key: value for key, value in own.items() if key not in VOCABULARY}
     yield (
         "prior",
-        _named(name, own) + (f", trained on latents of {fit['rows']:,} rows" if fit else ""),
+        _named(name, others) + (f", trained on latents of {fit['rows']:,} rows" if fit else ""),
     )
+    prompts = [f"{field} ({len(values)} values)" for field, values in own.get("fields", {}).items()]
+    prompts += [f"captions ({len(own['words'])} words)"] if own.get("words") else []
+    if prompts:
+        yield "given", ", ".join(prompts)
     if fit:
         yield "log p(z)", comparison(fit)
 
