@@ -232,7 +232,7 @@ def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
     capsys.readouterr()
     run("info", model)
     found = capsys.readouterr().out
-    assert "side (2 values), height (3 values), captions (9 words)" in found
+    assert "height (3 values), side (2 values), captions (9 words)" in found
     assert "places" not in found
     out = ("-o", tmp_path / "a.npz")
     typed = ("--prompt", "a northern row")
