@@ -20,7 +20,7 @@ from lowerbound.likelihoods.levels import LevelsLikelihood, scale_floor, to_code
 from lowerbound.likelihoods.logistic_moments import logistic_moments
 from lowerbound.trace import Emission
 
-MOMENT_POINTS = 32
+MOMENT_POINTS = 16  # of the quadrature of the moments of color
 START_SHARE = 0.7  # fraction of the fitted logistic's spread, between and within components
 
 
@@ -37,8 +37,14 @@ class DiscretizedLogisticMixtureEmission(Emission):
     Source: Salimans et al. 2017, section 2.1 (there on [-1, 1]).
     """
 
-    def __init__(self, mixture: PixelMixture, levels: int, event_shape: tuple[int, ...]) -> None:
-        self.mixture, self.levels = mixture, levels
+    def __init__(
+        self,
+        mixture: PixelMixture,
+        levels: int,
+        event_shape: tuple[int, ...],
+        moment_points: int = MOMENT_POINTS,
+    ) -> None:
+        self.mixture, self.levels, self.moment_points = mixture, levels, moment_points
         shape = torch.Size(event_shape)
         super().__init__(mixture.loc.shape[:2], shape, validate_args=False)
 
@@ -100,7 +106,7 @@ class DiscretizedLogisticMixtureEmission(Emission):
         for color.
         """
         weight = torch.softmax(self.mixture.logits, 2).unsqueeze(3)
-        points = _logistic_points(self.mixture.loc.shape[3] - 1)
+        points = _logistic_points(self.mixture.loc.shape[3] - 1, self.moment_points)
         total = self._moments_at(points[0])
         for point in points[1:]:
             total = total + self._moments_at(point)
@@ -133,14 +139,14 @@ class DiscretizedLogisticMixtureEmission(Emission):
         return per_pixel.unsqueeze(2) if len(self.event_shape) == 3 else per_pixel
 
 
-def _logistic_points(channels: int) -> list[tuple[float, ...]]:
+def _logistic_points(channels: int, count: int) -> list[tuple[float, ...]]:
     """Points of a standard logistic per channel: a low-discrepancy sequence and its mirror."""
     if channels == 0:
         return [()]
     golden = 2.0
     for _ in range(50):  # root of g^(channels + 1) = g + 1 (Roberts 2018)
         golden = (1 + golden) ** (1 / (channels + 1))
-    half = MOMENT_POINTS // 2
+    half = count // 2
     steps = torch.arange(half, dtype=torch.float64).unsqueeze(1) + 1
     speeds = golden ** -torch.arange(1, channels + 1, dtype=torch.float64)
     noise = torch.logit((0.5 + steps * speeds) % 1)
@@ -175,6 +181,7 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         self.channels = self.event_shape[0] if picture else 1
         self.pixels = self.event_shape[1:] if picture else self.event_shape
         self.floor = scale_floor(floor, levels)
+        self.moment_points = MOMENT_POINTS
 
     @property
     def numbers(self) -> int:
@@ -195,7 +202,9 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         mixture = PixelMixture(
             logits.squeeze(3), loc, positive_scale(raw, self.floor), torch.tanh(slopes)
         )
-        return DiscretizedLogisticMixtureEmission(mixture, self.levels, self.event_shape)
+        return DiscretizedLogisticMixtureEmission(
+            mixture, self.levels, self.event_shape, self.moment_points
+        )
 
     def initial_bias(self, x: Tensor) -> Tensor:
         """Components of equal weight, spread over the logistic that fits each feature's levels."""

@@ -20,6 +20,7 @@ from lowerbound.networks.pictures.causal_predictor import CausalPredictor, Predi
 from lowerbound.trace import Emission
 
 PICTURES_AT_ONCE = 512  # drawn side by side
+MOMENT_POINTS = 32  # of the quadrature of the moments of color
 NUMBERS_AT_ONCE = 1 << 22  # in a state of the network, when nothing is differentiated
 
 
@@ -159,6 +160,8 @@ class Autoregressive(LevelsLikelihood):
         self.predictor = None
         if isinstance(self.pixels, DiscretizedLogisticMixture) and len(self.event_shape) == 3:
             self.predictor = CausalPredictor(self.layout[0], context)
+            # without a past, predicted scales are wide, and clipping makes the integrand rough
+            self.pixels.moment_points = MOMENT_POINTS
         self.network = CausalStack(
             (2 if self.predictor is None else 3) * self.layout[0],
             features,
