@@ -105,7 +105,7 @@ class Likelihood(nn.Module, ABC):
 
     @property
     def starts_by_itself(self) -> bool:
-        """Whether ``initialize`` sets a model of the data that a linear decoder would disturb."""
+        """Whether its parts explain each other from the start, so that it takes no linear path."""
         return False
 
     def linear_start(

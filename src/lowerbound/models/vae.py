@@ -172,7 +172,7 @@ class VariationalAutoencoder(Model):
         start_from_linear(self, batch)
         if starts_at_principal_components(self):  # the networks are the linear model: no path
             start_from_principal_components(self, batch)
-        else:
+        elif not self.likelihood.starts_by_itself:
             start_linear_path(self, dataset)
 
     @property

@@ -126,6 +126,15 @@ def test_it_comes_back_from_a_folder(tmp_path: Path) -> None:
     assert _same(fitted.model, found, rows)
 
 
+@pytest.mark.parametrize("levels", [2, 256])
+def test_pixels_that_explain_each_other_take_none(levels: int) -> None:
+    pictures = load_digits().images[:64] / 16
+    rows = load((pictures * (levels - 1)).round().astype(np.uint8)[:, None])
+    options = {"width": 4, "features": 4, "layers": 1, "context": 1}
+    model = started(rows, likelihood="autoregressive", likelihood_options=options)
+    assert model.path is not None and not model.path.is_open
+
+
 def test_a_model_without_a_path_gives_one_without(tmp_path: Path) -> None:
     rows = digits(300)
     old = started(rows, model_options={"linear_start": False})

@@ -187,7 +187,7 @@ class Autoregressive(LevelsLikelihood):
 
     @property
     def starts_by_itself(self) -> bool:
-        return self.predictor is not None
+        return True
 
     def initialize(self, x: Tensor) -> None:
         if self.predictor is not None:

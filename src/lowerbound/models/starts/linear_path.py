@@ -50,7 +50,6 @@ def path_of(model: VariationalAutoencoder, event_shape: tuple[int, ...]) -> Line
         len(event_shape) == 3
         and isinstance(model.posterior, GaussianPosterior)
         and model.inputs is None
-        and not likelihood.starts_by_itself
         and isinstance(encoder, Encoder)
         and isinstance(decoder, Decoder)
         and encoder.output_layer is not None
