@@ -132,7 +132,8 @@ def test_pixels_that_explain_each_other_take_none(levels: int) -> None:
     rows = load((pictures * (levels - 1)).round().astype(np.uint8)[:, None])
     options = {"width": 4, "features": 4, "layers": 1, "context": 1}
     model = started(rows, likelihood="autoregressive", likelihood_options=options)
-    assert model.path is not None and not model.path.is_open
+    assert model.path is not None
+    assert not model.path.is_open
 
 
 def test_a_model_without_a_path_gives_one_without(tmp_path: Path) -> None:
