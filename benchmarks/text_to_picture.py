@@ -180,15 +180,15 @@ def prompts_for(vocabulary: PromptVocabulary, asked: Tensor, real: Dataset) -> T
 def edited_by_prior(
     made: Fitted, known: bool, guidance: float
 ) -> Callable[[Dataset, dict[str, str]], tuple[Tensor, Tensor]]:
-    """Edits by inversion; ``known``: whether the other attributes of the rows are given."""
+    """Edits by inversion; ``known``: whether the other attributes of the rows are given, or read
+    from the codes."""
 
     def change(rows: Dataset, target: dict[str, str]) -> tuple[Tensor, Tensor]:
         prompt = made.options.model.prompts.given(target)
         assert rows.prompt is not None
         before = rows.prompt if known else torch.full_like(rows.prompt, -1)
-        after = torch.where(prompt < 0, before, prompt)
         with prior_settings(made.model, guidance=guidance):
-            done = edit_rows(made.model, replace(rows, prompt=before), after, strength=STRENGTH)
+            done = edit_rows(made.model, replace(rows, prompt=before), prompt, strength=STRENGTH)
         return done.reconstruction, done.edited
 
     return change

@@ -28,6 +28,7 @@ from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.private_fit import without_release
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
+from lowerbound.priors.base import PRIORS
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.settings.budget import USUAL, default_epochs
 from lowerbound.training.settings.device import on_device
@@ -116,7 +117,8 @@ def with_untrained_prior(
     """
     own = require(fitted.model, LearnsPrior, TASK)
     if options.get("fields"):
-        options = {"completes": True, **options}
+        edits = {"reads": True} if kind in PRIORS and hasattr(PRIORS[kind], "edited") else {}
+        options = {"completes": True, **edits, **options}
     chosen = own.with_prior(fitted.options.model, kind, dict(options))
     with seeded(seed):
         model = assemble(fitted.schema, chosen)

@@ -2,6 +2,8 @@ r"""Rows with other attributes: encode, move the latent from one prompt to anoth
 
 .. math:: x \mapsto z \to z_T \;(\text{under the prompt of the row}), \qquad
     z_T \to z' \;(\text{under the prompt wanted}), \qquad x' = E[x \mid z']
+
+What is unknown of the prompt of a row is read from z, if the prior has learned to.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, require
@@ -29,10 +32,12 @@ class EditedRows:
     Attributes:
         reconstruction: E[x | z] at the code of each row.
         edited: E[x | z'].
+        before: the prompts of the rows, (rows, fields), with what was read from their latents.
     """
 
     reconstruction: Tensor
     edited: Tensor
+    before: Tensor
 
 
 def require_edits(model: Model) -> Edits:
@@ -63,7 +68,7 @@ def edit_rows(
     Args:
         model: one whose prior edits latents.
         rows: with the prompts that describe them.
-        wanted: the prompts that the edited rows should have, (rows, fields).
+        wanted: what to change, (rows | 1, fields); -1 where a field stays as it is.
         strength: share of the noise that a row passes through, above 0 to 1.
         advance: is called with the rows done and the number of all rows.
 
@@ -77,12 +82,16 @@ def edit_rows(
     decodes = require(model, Decodes, TASK)
     before: list[Tensor] = []
     after: list[Tensor] = []
+    prompts: list[Tensor] = []
+    wanted = wanted.expand(len(rows), -1)
     with evaluation_mode(model, gradients=True), torch.no_grad():
         for part, batch in batches(rows, model, ROWS_AT_ONCE):
             z = encodes.encode(batch).mean[0]
             assert batch.prompt is not None
-            moved = prior.edited(z, batch.prompt, wanted[part].to(z.device), strength)
+            known, want = prior.described(z, batch.prompt), wanted[part].to(z.device)
+            moved = prior.edited(z, known, torch.where(want == UNKNOWN, known, want), strength)
+            prompts.append(known.cpu())
             for found, code in ((before, z), (after, moved)):
                 found.append(decodes.decode(code.unsqueeze(0), batch.condition).mean[0].cpu())
             advance(part.stop, len(rows))
-    return EditedRows(torch.cat(before), torch.cat(after))
+    return EditedRows(torch.cat(before), torch.cat(after), torch.cat(prompts))

@@ -35,6 +35,9 @@ class PriorTerms(NamedTuple):
 class Edits(Protocol):
     """A conditional prior that can move latents from one prompt to another."""
 
+    def described(self, z: Tensor, prompt: Tensor) -> Tensor:
+        """Prompts (rows, codes) of latents (rows, latent_dim), unknown fields read from these."""
+
     def edited(self, z: Tensor, before: Tensor, after: Tensor, strength: float) -> Tensor:
         """Latents (rows, latent_dim) under the prompts ``after`` instead of ``before``."""
 

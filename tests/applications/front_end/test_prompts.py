@@ -265,6 +265,22 @@ def test_an_edit_changes_its_attribute_and_keeps_the_other(world, tmp_path):
     assert moved.min() > 2
 
 
+def test_what_is_unknown_of_the_rows_is_read_from_them(world, tmp_path, capsys):
+    folder, x, side, height = world
+    rows = np.arange(60, 100)
+    np.savez(tmp_path / "bare.npz", x=x[rows])
+    picked = ",".join(map(str, range(40)))
+    words = ("--set", "class=right", "--rows", picked, "--strength", "1")
+    run("edit", folder / "model.lb", tmp_path / "bare.npz", *words, "-o", tmp_path / "a.npz")
+    assert "40 rows with class=right; read from the rows and kept: height: " in (
+        capsys.readouterr().out
+    )
+    with np.load(tmp_path / "a.npz") as arrays:
+        after = arrays["x"][arrays["version"] == "edited"]
+    wanted = np.stack([x[(side == 1) & (height == j)].mean(0) for j in height[rows]])
+    assert np.abs(after - wanted).max() < 1.5
+
+
 def test_the_report_of_an_edit_names_what_was_known(world, tmp_path, capsys):
     edited(world, tmp_path / "a.npz", "--set", "height=low", "--steps", "4")
     assert "40 rows with height=low; known and kept: class: " in capsys.readouterr().out

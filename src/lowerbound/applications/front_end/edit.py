@@ -70,15 +70,18 @@ class EditReport(WrittenReport):
         rows: how many.
         changes: the attributes that were set, such as mouth=smile.
         known: the other attributes of the rows that were known, and are kept.
+        read: those that the model read from the rows, because they were unknown, and kept.
     """
 
     rows: int
     changes: tuple[str, ...]
     known: tuple[str, ...]
+    read: tuple[str, ...]
 
     def text(self) -> str:
         kept = f"; known and kept: {', '.join(self.known)}" if self.known else ""
-        return f"{self.rows:,} rows with {', '.join(self.changes)}{kept}: {self.where}"
+        read = f"; read from the rows and kept: {', '.join(self.read)}" if self.read else ""
+        return f"{self.rows:,} rows with {', '.join(self.changes)}{kept}{read}: {self.where}"
 
 
 def edit(request: EditRequest, reporter: Reporter, fitted: Fitted) -> EditReport:
@@ -101,12 +104,11 @@ def edit(request: EditRequest, reporter: Reporter, fitted: Fitted) -> EditReport
     chosen = picked_rows(request.rows, dataset) if request.rows else range(len(dataset))[:MOST_ROWS]
     rows = known_prompts(request.attributes, fitted, dataset).subset(list(chosen))
     assert rows.prompt is not None
-    target = torch.where(wanted == UNKNOWN, rows.prompt, wanted)
     with prior_settings(fitted.model, guidance=request.guidance, steps=request.steps):
         made = edit_rows(
             fitted.model,
             rows,
-            target,
+            wanted,
             strength=request.strength,
             advance=partial(reporter.advance, "editing"),
         )
@@ -122,7 +124,9 @@ def edit(request: EditRequest, reporter: Reporter, fitted: Fitted) -> EditReport
     )
     files = row_files(fitted.schema).write_strip(path, strip)
     changes = tuple(f"{name}={value}" for name, value in values.items())
-    return EditReport(len(rows), changes, _kept(fitted, rows.prompt, wanted), **written(files))
+    known = _kept(fitted, rows.prompt, wanted)
+    read = tuple(name for name in _kept(fitted, made.before, wanted) if name not in known)
+    return EditReport(len(rows), changes, known, read, **written(files))
 
 
 def known_prompts(attributes: str, fitted: Fitted, dataset: Dataset) -> Dataset:

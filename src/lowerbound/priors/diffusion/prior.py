@@ -15,6 +15,7 @@ from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
 from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
 from lowerbound.priors.attribute_completion import attribute_completion, read
+from lowerbound.priors.attribute_reader import AttributeReader
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.diffusion.distribution import DiffusionDistribution
 from lowerbound.priors.diffusion.inversion import Inversion
@@ -57,6 +58,8 @@ class DiffusionPrior(Prior):
         hide_fields: share of the other rows that are trained with some fields or words unknown.
         completes: whether unknown fields of a prompt are drawn before z, from their joint
             distribution, which is learned beside.
+        reads: whether the fields of a row are also learned from its latent, for edits of rows of
+            which they are unknown.
         sampler: "dpm_solver" or "ddim"; see ``OdeSampler``.
         steps: evaluations of the network for a draw.
         guidance: strength of the prompt in draws: 0 ignores it, 1 is the conditional model, more
@@ -94,6 +97,7 @@ class DiffusionPrior(Prior):
         hide_prompt: float = 0.1,
         hide_fields: float = 0.5,
         completes: bool = False,
+        reads: bool = False,
         sampler: SamplerName = "dpm_solver",
         steps: int = 20,
         guidance: float = 1.0,
@@ -110,6 +114,8 @@ class DiffusionPrior(Prior):
         self.min_snr = min_snr
         self.hide_prompt, self.hide_fields = hide_prompt, hide_fields
         self.completion = attribute_completion(self.vocabulary, completes)
+        sizes_read = self.vocabulary.sizes if reads else ()
+        self.reader = AttributeReader(sizes_read, self.latent_shape) if sizes_read else None
         self.sampler, self.steps, self.guidance = sampler, steps, guidance
         self.bound_times = bound_times
         shape = (self.latent_shape[0], *(1 for _ in self.latent_shape[1:]))
@@ -158,9 +164,12 @@ class DiffusionPrior(Prior):
                 seen = self.denoiser.prompts.hidden(known, self.hide_prompt, self.hide_fields)
             return self.predict(noised, t, seen)
 
-        bound, loss = self.process.terms(predict, self.standardized(z), self.min_snr)
+        x = self.standardized(z)
+        bound, loss = self.process.terms(predict, x, self.min_snr)
         if prompt is not None and self.completion is not None:
             loss = loss + self.completion.loss(prompt)
+        if known is not None and self.reader is not None:
+            loss = loss + self.reader.loss(x, known)
         return PriorTerms(bound - self._scales().log().sum(), loss)
 
     @torch.no_grad()
@@ -179,6 +188,14 @@ class DiffusionPrior(Prior):
     def unstandardized(self, x: Tensor) -> Tensor:
         """z = m + s x of standardized rows (rows, latent_dim)."""
         return self._locs() + self._scales() * x
+
+    def described(self, z: Tensor, prompt: Tensor) -> Tensor:
+        """Prompts of latents, (rows, codes), with unknown fields read from the latents."""
+        if self.reader is None:
+            return prompt
+        fields = self.vocabulary.fields_of(prompt)
+        read_fields = self.reader.read(self.standardized(z), fields)
+        return torch.cat([read_fields, prompt[:, fields.shape[1] :]], 1)
 
     @torch.no_grad()
     def edited(self, z: Tensor, before: Tensor, after: Tensor, strength: float = 0.8) -> Tensor:
