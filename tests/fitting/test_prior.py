@@ -50,6 +50,18 @@ def test_a_gaussian_mixture_learns_the_aggregate_posterior(fitted):
     assert torch.allclose(prior.scale[0], latents.z.flatten(0, 1).std(0), rtol=0.05)
 
 
+def test_a_prior_learns_the_noise_of_the_posterior_from_its_draws(fitted):
+    model, rows = fitted
+    latents = draw_latents(model.model, rows)
+    quick = TrainingOptions(updates=1)
+    made, _ = fit_prior(model, latents.dataset(), "diffusion", {}, quick, draws=latents.z.shape[1])
+    with torch.no_grad():
+        posterior = model.model.encode(rows.batch(torch.arange(len(rows))).to(torch.float32))
+    ratio = made.model.prior.scale / posterior.variance[0].mean(0).sqrt()
+    expected = ratio / ratio.square().mean().sqrt()
+    assert torch.allclose(made.model.prior.spread, expected, rtol=0.1)
+
+
 def test_latents_are_drawn_once_for_the_same_weights_and_rows(fitted, tmp_path):
     model, rows = fitted
     cache = tmp_path / "prior" / "latents.safetensors"

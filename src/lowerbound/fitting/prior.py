@@ -75,7 +75,7 @@ def fit_prior(
     learning = require(made.model, LearnsPrior, TASK)
     _refuse_clips(made, kind)
     seen, unseen = held_out(latents, training)
-    learning.start_prior(_first_draws(seen, draws))
+    _start(learning, seen, draws)
     learned, history = LearnedPrior(learning), History()
     if not (solved := not any(True for _ in learned.parameters())):
         on_device(made.model, training.device)
@@ -97,7 +97,7 @@ def fit_prior(
         **compared(own, learning, unseen, draws, training.seed, same_prompts=same),
     }
     if solved:  # no row was needed for early stopping
-        learning.start_prior(_first_draws(latents, draws))
+        _start(learning, latents, draws)
     found["fitted_model"] = fitted.options.fitted_model
     facts = PriorFit(kind, len(latents), sha256, training, **found)
     on_device(made.model.eval(), training.device)
@@ -149,10 +149,11 @@ def with_budget(training: TrainingOptions, rows: int) -> TrainingOptions:
     return replace(training, epochs=epochs, minutes=MOST_MINUTES)
 
 
-def _first_draws(latents: Dataset, draws: int) -> Tensor:
-    """One latent of each row, (rows, numbers)."""
+def _start(model: LearnsPrior, latents: Dataset, draws: int) -> None:
+    """Start the prior from one latent of each row, and the noise among the draws of a row."""
     rows: Tensor = latents.x.unflatten(1, (draws, -1))
-    return rows[:, 0]
+    noise = rows.double().var(1).mean(0).sqrt() if draws > 1 else None
+    model.start_prior(rows[:, 0], noise)
 
 
 def _take_all_but_the_prior(model: Model, other: Model) -> None:

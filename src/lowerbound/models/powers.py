@@ -122,8 +122,9 @@ class LearnsPrior(Protocol):
     def prior_latents(self, batch: Batch, samples: int) -> Tensor:
         """Draws from q(z | x), (samples, batch, numbers); codes as whole numbers, one draw."""
 
-    def start_prior(self, latents: Tensor) -> None:
-        """Start the prior from latents of training rows, (rows, numbers)."""
+    def start_prior(self, latents: Tensor, noise: Tensor | None = None) -> None:
+        """Start the prior from latents of training rows, (rows, numbers), and the standard
+        deviation of q(z | x) of each number, if it is known."""
 
     def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:
         """What training the prior on latents, (rows, numbers), needs."""

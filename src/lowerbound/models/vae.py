@@ -239,9 +239,9 @@ class VariationalAutoencoder(Model):
         """Draws from q(z | x), (samples, batch, latent_dim)."""
         return draw(self.encode(batch), samples)
 
-    def start_prior(self, latents: Tensor) -> None:
+    def start_prior(self, latents: Tensor, noise: Tensor | None = None) -> None:
         """Start the prior from latents of training rows, (rows, latent_dim)."""
-        self.prior.start_from_latents(latents)
+        self.prior.start_from_latents(latents, noise)
 
     def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:
         """What training on latents, (rows, latent_dim), needs."""

@@ -301,8 +301,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         """The codes of rows, all codebooks side by side, (1, batch, codes)."""
         return torch.cat([codes.flatten(1) for codes in self.quantize(batch)], 1).unsqueeze(0)
 
-    def start_prior(self, latents: Tensor) -> None:
-        """Start the priors from codes of training rows, (rows, codes)."""
+    def start_prior(self, latents: Tensor, noise: Tensor | None = None) -> None:
+        """Start the priors from codes of training rows, (rows, codes), which have no noise."""
         vectors: list[Tensor] = []
         for (quantizer, prior), z in zip(self._all(), self._codebooks(latents), strict=True):
             vectors.append(quantizer.vectors(torch.arange(quantizer.codes)))

@@ -129,8 +129,14 @@ class Prior(nn.Module, ABC):
     def initialize(self, x: Tensor) -> None:
         """Set starting values from training data in model units, (rows, *event), if needed."""
 
-    def start_from_latents(self, z: Tensor) -> None:
-        """Start from latents of training rows, (rows, latent_dim), before training on latents."""
+    def start_from_latents(self, z: Tensor, noise: Tensor | None = None) -> None:
+        """Start from latents of training rows, before training on latents.
+
+        Args:
+            z: (rows, latent_dim).
+            noise: the standard deviation of q(z | x), root mean square over the rows,
+                (latent_dim,); None: unknown.
+        """
 
 
 def refuse_prompt(prior: nn.Module, prompt: Tensor | None) -> None:

@@ -52,6 +52,45 @@ def test_latents_have_standard_deviation_1_after_scaling(shape):
     assert abs(error.mean()) < 5 * error.std() / 50**0.5
 
 
+def test_numbers_that_the_encoder_knows_better_have_more_spread():
+    noise = torch.tensor([0.1, 0.2, 0.4, 8.0])
+    latents = 3.0 + torch.randn(4000, 4) * torch.tensor([1.0, 1.0, 2.0, 8.0])
+    prior = built((4,))
+    prior.start_from_latents(latents, noise)
+    x = prior.standardized(latents)
+    ratio = torch.tensor([10.0, 5.0, 5.0, 1.0])
+    expected = ratio / ratio.square().mean().sqrt()
+    assert ((x.std(0) / expected - 1).abs() < 0.05).all()
+    assert torch.allclose(prior.unstandardized(x), latents, atol=1e-4)
+    assert torch.allclose(prior().variance[0, 0].sqrt(), latents.std(0), rtol=0.05)
+    normal = torch.distributions.Normal(prior.loc, prior.scale / prior.spread)  # the network is 0
+    z = normal.sample((4000,))
+    gap = normal.log_prob(z).sum(1) - prior().log_prob(z.unsqueeze(0))[0]
+    assert abs(gap.mean()) < 5 * gap.std() / 4000**0.5
+
+
+def test_the_least_spread_stays_above_the_noise_of_the_schedule():
+    prior = built((2,))
+    prior.start_from_latents(torch.randn(4000, 2), torch.tensor([1e-9, 1.0]))
+    assert prior.spread.min() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("noise", [[0.0, 0.1, 0.1], [math.nan, 1.0, 1.0]])
+def test_numbers_without_noise_have_the_same_spread(noise):
+    prior = built((3,))
+    prior.start_from_latents(torch.randn(100, 3), torch.tensor(noise))
+    assert (prior.spread == 1).all()
+
+
+def test_a_folder_of_a_former_version_has_the_same_spread():
+    prior = built((3,))
+    prior.start_from_latents(torch.randn(100, 3), torch.tensor([0.1, 0.2, 0.3]))
+    state = prior.state_dict()
+    state.pop("spread")
+    prior.load_state_dict(state)
+    assert (prior.spread == 1).all()
+
+
 def test_a_constant_latent_has_a_finite_bound():
     prior = built((2,))
     prior.start_from_latents(torch.ones(10, 2))

@@ -38,6 +38,7 @@ class DiffusionDistribution(Pushed):
         sampler: from noise to x.
         guidance: strength of the prompt in draws; the density is always that of guidance 1.
         prompt: (rows, codes or numbers); None: p(z).
+        spread: standard deviation of the numbers of x, (1, 1, numbers); None: 1.
         times: how many times each row's bound averages over.
         rows_at_once: rows of one pass of the network.
     """
@@ -55,12 +56,14 @@ class DiffusionDistribution(Pushed):
         *,
         guidance: float = 1.0,
         prompt: Tensor | None = None,
+        spread: Tensor | None = None,
         times: int = 16,
         rows_at_once: int = 1024,
     ) -> None:
         self.predict, self.process, self.sampler = predict, process, sampler
         self.loc, self.scale = loc, scale
         self.guidance, self.prompt = guidance, prompt
+        self.deviation = scale if spread is None else scale * spread
         self.times, self.rows_at_once = times, rows_at_once
         rows = 1 if prompt is None else len(prompt)
         super().__init__(torch.Size((1, rows)), loc.shape[2:], validate_args=False)
@@ -103,7 +106,7 @@ class DiffusionDistribution(Pushed):
     @property
     def variance(self) -> Tensor:
         """The variance of the latents that the prior was trained on, (1, 1, numbers)."""
-        return self.scale.square()
+        return self.deviation.square()
 
     @property
     def like(self) -> Tensor:

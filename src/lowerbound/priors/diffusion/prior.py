@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowerbound.config import construct
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
@@ -24,20 +24,26 @@ from lowerbound.priors.diffusion.redrawing import Redrawing
 from lowerbound.priors.diffusion.sampler import OdeSampler, SamplerName
 
 SMALLEST_SCALE = 1e-6
+LEAST_SPREAD = 0.05  # far above the least noise of a schedule, .006
 NUMBERS_AT_ONCE = 2**24  # of a pass of the network: 64 MB
 
 
 @PRIORS.register("diffusion")
 class DiffusionPrior(Prior):
-    r"""z = m + s x, and x is drawn by removing noise step by step with a trained network.
+    r"""z = m + s x / r, and x is drawn by removing noise step by step with a trained network.
 
     .. math:: \mathcal L = E_{t, \epsilon} \lVert \hat y(x_t, t) - y_t \rVert^2, \qquad
         x_t = \alpha_t x_0 + \sigma_t \epsilon
 
     The mean m and the standard deviation s are those of the training latents: of each number of a
     vector, because numbers of a vector have no common scale, and of each channel of a map, because
-    its network treats all places alike. The network starts at zero, and with the prediction "v"
-    the prior then is N(m, s^2) exactly.
+    its network treats all places alike.
+
+    The standard deviation r of the numbers of x is 1 for maps. For vectors it is proportional to
+    s / e, with e that of q(z | x), and its mean square is 1. So noise hides the numbers that matter
+    less to p(x | z) first, as it hides details of a picture before its shapes.
+
+    The network starts at zero, and with the prediction "v" the prior then is N(m, s^2 / r^2).
 
     Args:
         latent_dim: numbers in z.
@@ -77,6 +83,7 @@ class DiffusionPrior(Prior):
     library: ClassVar[str] = "diffusers"
     loc: Tensor
     scale: Tensor
+    spread: Tensor
 
     def __init__(
         self,
@@ -121,6 +128,8 @@ class DiffusionPrior(Prior):
         shape = (self.latent_shape[0], *(1 for _ in self.latent_shape[1:]))
         self.register_buffer("loc", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
+        self.register_buffer("spread", torch.ones(shape))
+        self.register_load_state_dict_pre_hook(_of_older_folder)  # type: ignore[no-untyped-call]
 
     @classmethod
     def build(
@@ -173,20 +182,22 @@ class DiffusionPrior(Prior):
         return PriorTerms(bound - self._scales().log().sum(), loss)
 
     @torch.no_grad()
-    def start_from_latents(self, z: Tensor) -> None:
-        """Take mean and standard deviation of the latents, (rows, latent_dim)."""
+    def start_from_latents(self, z: Tensor, noise: Tensor | None = None) -> None:
+        """Take m and s of the latents, (rows, latent_dim), and r of their ``noise``."""
         latents = z.double().unflatten(1, self.latent_shape)
         axes = [0, *range(2, latents.dim())]
         self.loc.copy_(latents.mean(axes, keepdim=True)[0])
-        spread = latents.std(axes, correction=0, keepdim=True)[0]
-        self.scale.copy_(spread.clamp_min(SMALLEST_SCALE))
+        deviation = latents.std(axes, correction=0, keepdim=True)[0]
+        self.scale.copy_(deviation.clamp_min(SMALLEST_SCALE))
+        if noise is not None and len(self.latent_shape) == 1:
+            self.spread.copy_(_spread(deviation, noise.double()))
 
     def standardized(self, z: Tensor) -> Tensor:
-        """x = (z - m) / s of latents (rows, latent_dim)."""
+        """x = r (z - m) / s of latents (rows, latent_dim)."""
         return (z - self._locs()) / self._scales()
 
     def unstandardized(self, x: Tensor) -> Tensor:
-        """z = m + s x of standardized rows (rows, latent_dim)."""
+        """z = m + s x / r of standardized rows (rows, latent_dim)."""
         return self._locs() + self._scales() * x
 
     def described(self, z: Tensor, prompt: Tensor) -> Tensor:
@@ -278,6 +289,7 @@ class DiffusionPrior(Prior):
             OdeSampler(self.process, self.sampler, self.steps),
             guidance=self.guidance,
             prompt=prompt,
+            spread=self.spread.expand(self.latent_shape).reshape(1, 1, -1),
             times=self.bound_times,
             rows_at_once=max(1, NUMBERS_AT_ONCE // self.denoiser.activations),
         )
@@ -286,7 +298,22 @@ class DiffusionPrior(Prior):
         return self.loc.expand(self.latent_shape).flatten()
 
     def _scales(self) -> Tensor:
-        return self.scale.expand(self.latent_shape).flatten()
+        """s / r of every number."""
+        return (self.scale / self.spread).expand(self.latent_shape).flatten()
+
+
+def _spread(deviation: Tensor, noise: Tensor) -> Tensor:
+    """r of latents with the standard deviations s and, given their rows, e; 1 if one has none."""
+    ratio = deviation / noise
+    if not bool((noise > 0).all()) or not bool(ratio.isfinite().all()):
+        return torch.ones_like(deviation)
+    return (ratio / ratio.square().mean().sqrt()).clamp_min(LEAST_SPREAD)
+
+
+def _of_older_folder(prior: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Folders of former versions have no r: it was 1."""
+    assert isinstance(prior, DiffusionPrior)
+    state.setdefault(f"{prefix}spread", torch.ones_like(prior.spread))
 
 
 def _denoiser(network: str, sizes: DenoiserSizes) -> Denoiser:
