@@ -95,7 +95,7 @@ def judge_of(training: Dataset, passes: int, folder: Path) -> Judge:
         if place.exists():
             judge.load_state_dict(torch.load(place, weights_only=True))
             return judge.eval()
-        torch.set_flush_denormal(True)  # moments of weights without gradient: five times as fast
+        torch.set_flush_denormal(True)  # moments of weights without gradient slow Adam down
         truth = codes(training)
         updates = passes * len(training) // 64
         optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
