@@ -18,7 +18,7 @@ from lowerbound.inference.samples import (
     sample_white_codes,
 )
 from lowerbound.models import ProbabilisticPrincipalComponents
-from lowerbound.trace import Batch, Draw
+from lowerbound.trace import Batch, Draw, Given
 from tests.evaluation.small_models import binary_vae, linear_autoencoder
 from tests.oracles import linear_gaussian as oracle
 
@@ -152,3 +152,29 @@ def test_parts_go_on_with_the_random_numbers_of_the_last_one(
             assert torch.equal(part.z, model.code(trace).flatten(0, 1))
             assert torch.equal(part.x, trace.likelihood.sample().flatten(0, 1))
     assert torch.equal(sample_prior(model, 20, seed=3).x, torch.cat([part.x for part in found]))
+
+
+@pytest.mark.usefixtures("untouched_random_state")
+def test_latents_of_many_rows_are_drawn_before_they_are_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The prior of 20 rows runs once, then eight rows at a time are decoded, with or without a
+    condition; then the same for the next 20."""
+    with torch.random.fork_rng():
+        model = oracle.model("exact")
+    monkeypatch.setattr(samples, "MEMORY", 4 * samples.BYTES_PER_VALUE * oracle.FEATURES)
+    monkeypatch.setattr(samples, "BYTES_PER_LATENT", samples.MEMORY // (20 * oracle.LATENT))
+    with seeded(3), evaluation_mode(model), torch.no_grad():
+        expected = [model.imagine_latents(Batch(), Draw(20))[0].flatten(0, 1)]
+        for _ in range(5):
+            model.imagine(
+                Batch(), Given([torch.zeros(4, 1, oracle.LATENT).double()])
+            ).likelihood.sample()
+        expected.append(model.imagine_latents(Batch(), Draw(3))[0].flatten(0, 1))
+    weight, offset, _ = oracle.parameters()
+    for condition in (None, lambda part: torch.zeros(part.stop - part.start, 1)):
+        found = list(sample_parts(model, 23, seed=3, condition=condition))
+        assert [len(part) for part in found] == [4, 4, 4, 4, 4, 3]
+        z = torch.cat([part.z for part in found])
+        assert torch.equal(z, torch.cat(expected))
+        assert torch.allclose(torch.cat([part.mean for part in found]), z @ weight.T + offset)

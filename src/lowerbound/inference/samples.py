@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,13 +20,14 @@ from lowerbound.distributions.reparameterization import RandomStream, seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.codes import Whitening, codes_of
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
-from lowerbound.models import Decodes, Encodes, Imagines, Model, require
+from lowerbound.models import Decodes, Encodes, Imagines, ImaginesLatents, Model, require
 from lowerbound.priors.attribute_completion import AttributeCompletion
-from lowerbound.trace import Batch, Draw, Emission, Tempered
+from lowerbound.trace import Batch, Choose, Draw, Emission, Given, Tempered
 from lowerbound.training.checkpoints.randomness import stream_seed
 
 ROWS_AT_ONCE = 1024
 BYTES_PER_VALUE = 256  # memory of a mean that sums over blocks of levels
+BYTES_PER_LATENT = 4096  # memory of a denoiser's layers for a number of z
 
 
 @dataclass(frozen=True)
@@ -143,17 +145,17 @@ class _Rows:
         stream, prompt = RandomStream(self.seed), self.prompt
         with stream.part(), self._using():
             prompt = _completed(self.model, prompt, self.count)
-            rows = _rows_at_once(self.model, self._given(prompt, slice(0, 1)))
-        for start in range(0, self.count, rows):
-            part = slice(start, min(start + rows, self.count))
-            given = self._given(prompt, part)
+            sizes = _rows_at_once(self.model, self._given(prompt, slice(0, 1)))
+        for block in _slices(0, self.count, sizes.latents):
             with stream.part(), self._using():
-                rest = part.stop - start, self.temperatures, self.complete
-                made = _imagined(self.model, given, *rest)
-                if refined:
-                    made = _refined(self.model, made, self.seed, start)
-                    made = _corrected(self.model, made, self.seed, start, self.complete)
-            yield made
+                latents = self._latents(prompt, block)
+            for part in _slices(block.start, block.stop, sizes.rows):
+                with stream.part(), self._using():
+                    made = self._imagined(prompt, part, latents, block.start)
+                    if refined:
+                        made = _refined(self.model, made, self.seed, part.start)
+                        made = _corrected(self.model, made, self.seed, part.start, self.complete)
+                yield made
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -165,6 +167,31 @@ class _Rows:
         condition = None if self.condition is None else self.condition(part)
         prompts = None if prompt is None else prompt[part]
         return placed(Batch(condition=condition, prompt=prompts), self.model)
+
+    def _latents(self, prompt: Tensor | None, block: slice) -> tuple[Tensor, ...]:
+        """The latents of some rows; empty: the model draws them along with its rows."""
+        if not isinstance(self.model, ImaginesLatents):
+            return ()
+        given = self._given(prompt, block)
+        return self.model.imagine_latents(given, self._choose(given, block))
+
+    def _imagined(
+        self, prompt: Tensor | None, part: slice, latents: tuple[Tensor, ...], first: int
+    ) -> Samples:
+        """One pass; ``latents``, if any, are those of the rows from ``first``."""
+        given = self._given(prompt, part)
+        choose = self._choose(given, part)
+        if latents:
+            rows, axis = slice(part.start - first, part.stop - first), 1 if given.tensors else 0
+            choose = Given([z[rows] if axis == 0 else z[:, rows] for z in latents])
+        return _imagined(self.model, given, choose, self.complete)
+
+    def _choose(self, given: Batch, part: slice) -> Choose:
+        """Draws; rows with a condition or a prompt use the batch axis, others the sample axis."""
+        samples = 1 if given.tensors else part.stop - part.start
+        if all(temperature == 1.0 for temperature in self.temperatures):
+            return Draw(samples)
+        return Tempered(samples, self.temperatures)
 
 
 def _completed(model: Model, prompt: Tensor | None, count: int) -> Tensor | None:
@@ -185,13 +212,7 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
     return chosen
 
 
-def _imagined(
-    model: Model, given: Batch, count: int, temperatures: tuple[float, ...], complete: bool
-) -> Samples:
-    """One pass; rows with a condition or a prompt use the batch axis, others the sample axis."""
-    plain = all(temperature == 1.0 for temperature in temperatures)
-    samples = 1 if given.tensors else count
-    choose = Draw(samples) if plain else Tempered(samples, temperatures)
+def _imagined(model: Model, given: Batch, choose: Choose, complete: bool) -> Samples:
     imagines = require(model, Imagines, "be sampled")
     trace = imagines.imagine(given, choose)
     z = model.code(trace).flatten(0, 1)
@@ -224,11 +245,26 @@ def _corrected(model: Model, made: Samples, seed: int, start: int, complete: boo
         return replace(made, x=model.correction(made.x, complete=complete))
 
 
-def _rows_at_once(model: Model, first: Batch) -> int:
-    """The number of rows that fit into memory, by the size of a first row."""
+class _AtOnce(NamedTuple):
+    """Numbers of rows that fit into memory."""
+
+    rows: int  # that are decoded
+    latents: int  # whose latents are drawn: far more of large rows, where a prior takes many passes
+
+
+def _rows_at_once(model: Model, first: Batch) -> _AtOnce:
+    """What fits into memory, by the size of a first row."""
     with torch.random.fork_rng(devices=[]):
-        row = require(model, Imagines, "be sampled").imagine(first)
-    return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
+        trace = require(model, Imagines, "be sampled").imagine(first)
+    rows = max(1, MEMORY // (BYTES_PER_VALUE * trace.likelihood.mean.numel()))
+    if not isinstance(model, ImaginesLatents):
+        return _AtOnce(rows, rows)
+    latents = MEMORY // (BYTES_PER_LATENT * trace.latents().numel())
+    return _AtOnce(rows, rows * max(1, min(latents, ROWS_AT_ONCE) // rows))
+
+
+def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
+    return (slice(first, min(first + step, stop)) for first in range(start, stop, step))
 
 
 def decode_codes(

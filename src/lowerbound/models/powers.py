@@ -52,6 +52,14 @@ class Imagines(Protocol):
 
 
 @runtime_checkable
+class ImaginesLatents(Imagines, Protocol):
+    """A model whose latents can be drawn without the rows they decode to."""
+
+    def imagine_latents(self, batch: Batch, choose: Choose = DRAW) -> tuple[Tensor, ...]:
+        """The latents of ``imagine``, top down, (samples, batch, ...) each."""
+
+
+@runtime_checkable
 class WorldModel(Protocol):
     """A model of windows of episodes, whose states continue by actions.
 

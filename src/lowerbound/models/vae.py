@@ -204,6 +204,10 @@ class VariationalAutoencoder(Model):
         """A pass without data."""
         return self._pass(None, batch, choose)
 
+    def imagine_latents(self, batch: Batch, choose: Choose = DRAW) -> tuple[Tensor, ...]:
+        """z of a pass without data, (samples, batch, latent_dim)."""
+        return (choose(0, None, self._prior_of(batch)),)
+
     def encode(self, batch: Batch) -> Distribution:
         """q(z | x), batch shape (1, batch)."""
         distribution: Distribution = self.posterior(self._heads(self.seen(batch), batch.condition))
@@ -283,15 +287,22 @@ class VariationalAutoencoder(Model):
         }
 
     def _pass(self, posterior: Distribution | None, batch: Batch, choose: Choose) -> Trace:
-        prior = self.prior_distribution(batch.prompt)
         if posterior is None:
-            prior = prior.expand(torch.Size((1, len(batch))))
+            prior = self._prior_of(batch)
+        else:
+            prior = self.prior_distribution(batch.prompt)
         z = choose(0, posterior, prior)
         emission = self.decode(z, batch.condition)
         if posterior is not None:
             emission = emission.knowing(batch.missing)
         step = Step(z, posterior, prior)
         return Trace((step,), emission, predicted=self._predicted(z, batch))
+
+    def _prior_of(self, batch: Batch) -> Distribution:
+        """p(z) of each row of a batch without data, (1, batch)."""
+        rows = torch.Size((1, len(batch)))
+        prior: Distribution = self.prior_distribution(batch.prompt).expand(rows)
+        return prior
 
     def _predicted(self, z: Tensor, batch: Batch) -> Tensor | None:
         """The weighted log p(v | z) of quantities, (samples, batch), if the batch has them."""
