@@ -139,6 +139,11 @@ def test_words_of_the_field_lead_to_what_exists() -> None:
         ("levels=5 is too many", (), "levels=5 is too many"),
         ("warm_up=0 has none", (), "warm_up=0 has none"),
         ("warm_up=0 has none", ("--warm-up", "0"), "--warm-up 0 has none"),
+        (
+            "unknown option 'network' of model 'vae' (known: stride)",
+            ("--set", "model.network=linear"),
+            "unknown --set model.network of model 'vae' (known: stride); did you mean --network?",
+        ),
         # words of the language
         ("the rows and samples of a model", ("--rows", "3"), "the rows and samples of a model"),
     ],

@@ -71,7 +71,16 @@ def by_flags(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
     message = ASSIGNED.sub(assigned, message)
     for pattern in (SUBJECT, LEFT, OF_WORDS):
         message = pattern.sub(named, message)
-    return message
+    return message + _flag_instead(message, form, words)
+
+
+def _flag_instead(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
+    """The flag to use if the unknown option of a part is an option of the command."""
+    flags = {entry.name: entry.flag for entry in form if not entry.positional}
+    for place, name in _typed_settings(form, words).items():
+        if message.startswith(f"unknown {place} ") and name in flags:
+            return f"; did you mean {flags[name]}?"
+    return ""
 
 
 def _options_of_parts(form: Sequence[Entry]) -> set[str]:
