@@ -1,7 +1,7 @@
 """What the design promises of the source and a linter cannot say: run by ``make check``.
 
 - A class name exists once in the package.
-- At most 8 modules at the top level, 20 files in any folder, 50 lines in any function.
+- At most 9 modules at the top level, 20 files in any folder, 50 lines in any function.
 - A kind that a person types is compared as a string only by its owner.
 - A concrete model class is named only in ``models/`` and ``coding/``.
 - Private words, where the field has one of its own, are in neither source nor docs.
@@ -25,7 +25,7 @@ from pkgutil import walk_packages
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lowerbound"
 DOCS = Path(__file__).parents[1] / "docs"
-MOST_MODULES = 8  # at the top level
+MOST_MODULES = 9  # at the top level
 MOST_FILES = 20  # in a folder
 MOST_LINES = 50  # of a function, its docstring left out
 

@@ -65,11 +65,13 @@ class Console:
     Args:
         as_json: print the result as one JSON object instead of text.
         verbose: also print details.
+        quiet: print nothing.
     """
 
-    def __init__(self, as_json: bool = False, verbose: bool = False) -> None:
+    def __init__(self, as_json: bool = False, verbose: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.verbose = verbose
+        self.quiet = quiet
         self._open = ExitStack()
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
@@ -83,6 +85,8 @@ class Console:
 
     def say(self, sentence: str) -> None:
         """Print one line on standard error."""
+        if self.quiet:
+            return
         sentence = printable(sentence)
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
@@ -96,15 +100,17 @@ class Console:
 
     def training(self) -> TrainingReporter:
         """The reporter of a training run: a bar on a terminal, else lines."""
-        from lowerbound.training.progress.reporter import reporter_for
+        from lowerbound.training.progress.reporter import SilentReporter, reporter_for
 
-        return reporter_for(sys.stderr)
+        return SilentReporter() if self.quiet else reporter_for(sys.stderr)
 
     def advance(self, task: str, done: int, total: int, remark: str = "") -> None:
         """Report ``done`` of ``total``: redraw the task's bar, or print a line when one is due.
 
         Both say how many are done per second, and the time left.
         """
+        if self.quiet:
+            return
         now = time.monotonic()
         pace = self._spoken.setdefault(task, Pace(now, done))
         if self.interactive:
@@ -125,6 +131,8 @@ class Console:
     def result(self, text: str, mapping: Mapping[str, Any]) -> None:
         """Print the command's result on standard output, as one JSON object or as text."""
         self._open.close()
+        if self.quiet:
+            return
         found = json.dumps(mapping, allow_nan=False) if self.as_json else printable(text)
         print(found, flush=True)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lowerbound
-from lowerbound import untrusted
+from lowerbound import processes, untrusted
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ± gets a question mark
             stream.reconfigure(errors="replace")
-    console = Console(as_json="--json" in words, verbose="-v" in words or "--verbose" in words)
+    verbose = "-v" in words or "--verbose" in words
+    console = Console("--json" in words, verbose, quiet=not processes.speaks())
     try:
         with console, spoken_warnings(console):
             return run(words, console)
@@ -58,6 +59,7 @@ def run(words: Sequence[str], console: Console) -> int:
     Raises:
         LowerboundError: bad input.
     """
+    given = words
     if words and words[0] == "help":
         words = [*words[1:], "--help"]
     if not words or words[0] in HELP:
@@ -73,6 +75,7 @@ def run(words: Sequence[str], console: Console) -> int:
     from lowerbound.applications.form import entries
     from lowerbound.applications.io.formulas import keep_formulas
     from lowerbound.cli.flags import parse
+    from lowerbound.cli.launch import several
     from lowerbound.cli.wording import flags_in_messages
 
     application = load(name)
@@ -81,6 +84,8 @@ def run(words: Sequence[str], console: Console) -> int:
             typed = parse(application, APPLICATIONS[name].help, words)
         except SystemExit:  # --help has been printed
             return outcome.DONE
+        if launcher := several(typed.request):
+            return launcher(given)
         keep_formulas.set(typed.keep_formulas)
         with untrusted.memory(typed.memory):
             report = application(typed.request, console)
@@ -133,7 +138,8 @@ def spoken_warnings(console: Console) -> Iterator[None]:
 
 
 def _failed(console: Console, words: Sequence[str], sentence: str, code: int) -> int:
-    print(untrusted.printable(f"lowerbound: {sentence}"), file=sys.stderr, flush=True)
+    if processes.speaks(machine=True):
+        print(untrusted.printable(f"lowerbound: {sentence}"), file=sys.stderr, flush=True)
     if console.as_json:
         console.result("", {"command": words[0] if words else None, "error": sentence})
     return code

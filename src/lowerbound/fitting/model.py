@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from lowerbound import processes
 from lowerbound.assembly.build import resolve, suited
 from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
@@ -156,6 +157,9 @@ def fit(
 ) -> Fitted:
     """Build a model for the data, initialize it from the data, and train it.
 
+    In a group of processes that all call this with the same arguments, they train together; see
+    ``train``. Only the first shows progress, writes checkpoints and calls ``publish``.
+
     Args:
         dataset: training data; a share of it (``options.training.validation``) is held out for
             early stopping.
@@ -174,7 +178,7 @@ def fit(
         OptionError: an option is unknown, or the model or the data does not support it.
         Interrupted: Ctrl-C; the message names what was saved.
     """
-    options, reporter = options or FitOptions(), with_callbacks(reporter, callbacks)
+    options, reporter = options or FitOptions(), _shown_by(reporter, callbacks)
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
     schema, given = dataset.schema, copy.deepcopy(model)
@@ -211,6 +215,13 @@ def fit(
     if calibration and not built.label_first:
         said = calibration()
     return corrected(Fitted(built.eval(), schema, options, history, said), training)
+
+
+def _shown_by(
+    reporter: TrainingReporter | None, callbacks: Sequence[TrainingReporter] | None
+) -> TrainingReporter | None:
+    """The reporter, and further ones; of several processes, the first reports."""
+    return with_callbacks(reporter, callbacks) if processes.leads() else None
 
 
 def _published(now: Fitted, rows: Dataset) -> Fitted:

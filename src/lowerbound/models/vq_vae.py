@@ -31,6 +31,7 @@ from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
 from lowerbound.priors import CODE_PRIORS, PriorTerms
 from lowerbound.priors.codes import CodePrior
 from lowerbound.priors.trainable import check_trainable, trainable
+from lowerbound.processes import gathered
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
@@ -346,8 +347,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
             vectors = level.vectors.expand(*z.shape, -1)
             if silent is not None:
                 vectors, z = vectors[:, ~silent], z[:, ~silent]
-            prior.learn(z.flatten(0, 1))
-            quantizer.learn(vectors.flatten(0, -2), z.flatten())
+            prior.learn(gathered(z.flatten(0, 1)))
+            quantizer.learn(gathered(vectors.flatten(0, -2)), gathered(z.flatten()))
 
     def readings(self) -> Mapping[str, tuple[float, ...]]:
         """The share of codes used and the perplexity of each codebook."""
@@ -387,7 +388,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         for index, each in enumerate(self._maps()):
             passed = self._passed[index]
             if levels:
-                vectors = levels[each.first].vectors.flatten(0, -2)
+                vectors = gathered(levels[each.first].vectors.flatten(0, -2))
                 kept = math.ceil(MOST_CLUSTERED / len(vectors))
                 passed = [*passed, vectors][-kept:]
             last = self.freed + 1 >= self.free

@@ -84,17 +84,26 @@ class Engine:
         self.update.objective.progress.fill_(progress)
         with self._precision:
             bound = self._forward(batch)
-        if not math.isfinite(bound.loss.item()):
-            return None
-        bound.loss.backward()
-        finite = self._finite_gradient()
+        finite = self._differentiate(bound)
         if finite:
             self.adam.step(learning_rate)
         self.adam.clear()
         if not finite:
             return None
+        bound = self._of_whole_batch(bound)
         self.update.model.after_update(batch)
         self.update.objective.after_update(bound)
+        return bound
+
+    def _differentiate(self, bound: Bound) -> bool:
+        """Compute the gradient; whether loss and gradient are finite."""
+        if not math.isfinite(bound.loss.item()):
+            return False
+        bound.loss.backward()
+        return self._finite_gradient()
+
+    def _of_whole_batch(self, bound: Bound) -> Bound:
+        """The bound on all rows of the batch, which other processes may have a part of."""
         return bound
 
     @torch.no_grad()

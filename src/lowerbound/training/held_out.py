@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import NoiseSource, seeded
@@ -41,7 +42,7 @@ class HeldOutBound(NamedTuple):
 
 
 class HeldOut:
-    """Rows that are scored and not trained on.
+    """Rows that are scored and not trained on. Of several processes, each scores a part of them.
 
     Args:
         dataset: the rows.
@@ -53,9 +54,13 @@ class HeldOut:
     def __init__(
         self, dataset: Dataset, device: torch.device, dtype: torch.dtype, rows: int
     ) -> None:
-        dynamic = dataset.schema.binarize != "none"
-        self.feed = Feed(dataset.binarized() if dynamic else dataset, device, dtype)
-        self.rows = rows
+        if dataset.schema.binarize != "none":
+            dataset = dataset.binarized()
+        self.total, self.rows = len(dataset), rows
+        self.divided = 1 < processes.count() <= self.total
+        if self.divided:
+            dataset = dataset.subset(processes.part(torch.arange(self.total)))
+        self.feed = Feed(dataset, device, dtype)
         # hashing a row takes as long as scoring it, so it is done once
         self.keys = torch.cat([row_keys(batch.filled, SEED) for batch in self._batches()])
 
@@ -89,7 +94,17 @@ class HeldOut:
                 if watch is not None and traces:
                     watch.add(traces[0])
                 traces.clear()
-        return HeldOutBound(value / len(self), joint / len(self))
+        if self.divided:
+            value, joint = self._added(value, joint)
+            if watch is not None:
+                watch.add_up()
+        return HeldOutBound(value / self.total, joint / self.total)
+
+    def _added(self, *sums: float) -> list[float]:
+        """The sums over the rows of all processes."""
+        total = torch.tensor(sums, dtype=torch.float64)
+        processes.add_up([total])
+        return [float(each) for each in total]
 
     def _batches(self) -> Iterator[Batch]:
         for start in range(0, len(self), self.rows):

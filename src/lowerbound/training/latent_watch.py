@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
+from lowerbound import processes
 from lowerbound.distributions.aggregate import ACTIVE, mutual_information
 from lowerbound.distributions.divergence import unit_kl
 from lowerbound.distributions.reparameterization import base_normal
@@ -49,6 +50,11 @@ class LatentWatch:
                 self._levels.setdefault(level, UnitSums()).add(mean, step)
         if self._information is None and len(trace.steps) == 1 and self._levels:
             self._information = _information(trace.steps[0])
+
+    def add_up(self) -> None:
+        """Sum over the rows of all processes; the mutual information is that of the first's."""
+        for level in sorted(self._levels):
+            self._levels[level].add_up()
 
     def readings(self) -> dict[str, tuple[float, ...]]:
         """Active units and all units, summed over latents, and the mutual information."""
@@ -99,6 +105,15 @@ class UnitSums:
             self._rate = None
         else:
             self._rate = self._rate + rates.mean((0, 1)).flatten().double() * rows
+
+    def add_up(self) -> None:
+        """Sum over the rows of all processes."""
+        sums = [torch.as_tensor(self._mean), torch.as_tensor(self._square)]
+        if self._rate is not None:
+            sums.append(torch.as_tensor(self._rate))
+        rows = sums[0].new_full((1,), self.rows)
+        processes.add_up([rows, *sums])
+        self.rows = int(rows)
 
     @property
     def units(self) -> int:

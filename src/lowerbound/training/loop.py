@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
@@ -54,6 +55,9 @@ def train(
     These are the weights with the best bound on ``validation``, else the newest. If there is a
     moving average, its weights are used. The caller's random state does not change.
 
+    In a group of processes (``torch.distributed``) that all call this with the same arguments, each
+    computes the gradient of a part of every batch; the first shows progress and writes checkpoints.
+
     Args:
         model: moved to the device of the options and trained there.
         objective: to maximize.
@@ -76,7 +80,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     options = options or TrainingOptions()
-    reporter = reporter or SilentReporter()
+    reporter = reporter if reporter is not None and processes.leads() else SilentReporter()
     if not len(dataset):
         raise DataError("there are no rows to train on")
     on_device(model, options.device)
@@ -95,7 +99,7 @@ def train(
             _check_private(model, objective, validation)
         objective.prepare(model, dataset)
         parts = (model, objective, dataset, validation, options)
-        plan = decide(*parts) if checkpoint is None else plan_of(checkpoint)
+        plan = processes.of_first(decide(*parts) if checkpoint is None else plan_of(checkpoint))
         if private is not None:
             private.check(plan, options, len(dataset))
         run = TrainingRun(*parts, plan, reporter.message, private)
@@ -107,7 +111,7 @@ def train(
                 run.restore(checkpoint)
             reporter.message(f"resumed at update {run.updates:,}")
         with processor_threads(plan.threads), kept_memory():
-            _go(run, keeper, reporter)
+            _go(run, keeper if processes.leads() else None, reporter)
         _conclude(run, reporter)
         return run.history()
 
@@ -129,6 +133,8 @@ def _check_private(model: Model, objective: Objective, validation: Dataset | Non
     Raises:
         OptionError: it does not; the message names the part.
     """
+    if processes.count() > 1:
+        raise OptionError("a private fit has one process: leave --devices and --nodes out")
     if validation is not None:
         raise OptionError(
             "early stopping chooses weights by held-out rows, to which private training adds no "
@@ -143,7 +149,7 @@ def _go(run: TrainingRun, keeper: Keeper | None, reporter: TrainingReporter) -> 
     next_report = 0.0
     with listening() as interruption:
         while not run.ended:
-            if interruption.requested:
+            if run.meet(interruption.requested):
                 raise _interrupted(run, keeper)
             run.update()
             if run.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.models import Model
 from lowerbound.objectives import Bound, Objective
@@ -18,6 +19,7 @@ from lowerbound.training.engine import Engine, Update
 from lowerbound.training.feed import DataOrder, Feed, masking
 from lowerbound.training.held_out import Best, HeldOut, evaluating
 from lowerbound.training.latent_watch import LatentWatch
+from lowerbound.training.parallel import ParallelEngine
 from lowerbound.training.private.noise import PoissonOrder
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.progress.history import Ended, History, Record
@@ -69,7 +71,9 @@ class TrainingRun:
         self.order: DataOrder | PoissonOrder
         if private is None:
             self.secret = None
-            self.engine = Engine(update, options, plan.precision, plan.compiled, say)
+            made = (update, options, plan.precision, plan.compiled, say)
+            alone = processes.count() == 1
+            self.engine = Engine(*made) if alone else ParallelEngine(plan.batch_size, *made)
             self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
         else:
             self.secret = private.randomness()
@@ -95,6 +99,7 @@ class TrainingRun:
         self.first: float | None = None  # bound of the first update, nats per row
         self.ended: Ended = ""
         self._seconds_before = 0.0
+        self._common_seconds: float | None = None  # of all processes; None: of this one
         self._mark: tuple[float, float] | None = None
         self._started = time.perf_counter()
 
@@ -115,12 +120,22 @@ class TrainingRun:
     @property
     def share(self) -> float:
         """Fraction of the run that is done, 0 to 1."""
-        return self.budget.share(self.updates, self.seconds)
+        seconds = self.seconds if self._common_seconds is None else self._common_seconds
+        return self.budget.share(self.updates, seconds)
+
+    def meet(self, stop: bool) -> bool:
+        """Wait for the other processes, take their time, and return whether one of them stops."""
+        if processes.count() == 1:
+            return stop
+        self._common_seconds, stops = processes.highest([self.seconds, float(stop)])
+        return bool(stops)
 
     def update(self) -> None:
         """Make one update, and a record if it is due."""
         share = self.share
-        batch = self.feed.batch(self.order.batch(self.updates), self.bits)
+        if isinstance(self.engine, ParallelEngine):
+            self.engine.begin(self.updates, self.bits)
+        batch = self.feed.batch(processes.part(self.order.batch(self.updates)), self.bits)
         self.learning_rate = self.schedule(self.updates, share)
         bound = self.engine.step(batch, self.learning_rate, share)
         self.updates += 1

@@ -9,11 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from lowerbound import processes
 from lowerbound.applications.base import PROCESSOR, Report, Reporter
-from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
+from lowerbound.applications.fit.measuring import (
+    UNMEASURED,
+    Measured,
+    Page,
+    measure_all,
+    measure_likelihood,
+)
 from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
 from lowerbound.applications.fit.rows_on_disk import rows_folder
 from lowerbound.applications.fit.settings import part_options, with_settings
+from lowerbound.applications.fit.together import ProcessOptions, check_processes
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder
@@ -27,7 +35,7 @@ from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
 from lowerbound.training.settings.device import chosen_device
 
-NOT_REMEMBERED = ("output", "resume", "overwrite")
+NOT_REMEMBERED = ("output", "resume", "overwrite", "together")
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class FitRequest:
         "model, deleted at the end)",
         metavar="FOLDER",
     )
+    together: ProcessOptions = field(default_factory=ProcessOptions)
     resume: bool = option(
         False, "continue the run that was interrupted in this folder", common=True
     )
@@ -133,7 +142,9 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         ModelFolderError: the folder holds something else, or a model that must not be replaced.
         Interrupted: Ctrl-C; the message names what is saved and how to continue.
     """
+    check_processes(request.together)
     folder = Path(request.output)
+    request = started_again(folder, request)
     state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
     finished = state == "finished" and not request.overwrite
     if request.resume:
@@ -154,8 +165,32 @@ def _fit(
     *,
     finished: bool,
 ) -> FitReport:
-    """Read the data, fit and measure; of a finished fit, measure only."""
-    parts = read_parts(
+    """Read the data, fit and measure; of a finished fit, measure only.
+
+    Of several processes, the first measures.
+    """
+    with processes.joined():
+        with processes.first_alone(cache is not None):
+            parts = _read(request, options, cache)
+        if finished:
+            reporter.say(f"the run in {folder} is finished: there is nothing to resume")
+            fitted = model_folder.read(folder, options.training.device)
+        else:
+            fitted = _train(folder, request, options, parts, reporter)
+    if not processes.speaks():
+        return _report(folder, fitted, parts, UNMEASURED)
+    try:
+        return _report(folder, fitted, parts, _measured(folder, fitted, parts, request, reporter))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the model in {folder} is saved; this command measures it: "
+            f"{_again(request)}"
+        ) from None
+
+
+def _read(request: FitRequest, options: FitOptions, cache: Path | None) -> DataParts:
+    """Training and test rows."""
+    return read_parts(
         request.data,
         request.reading,
         SetAside.of(request.test, options.training.seed, options.model.infers_label),
@@ -166,18 +201,16 @@ def _fit(
         admitted_rows(request.data, options.privacy),
         cache,
     )
-    if finished:
-        reporter.say(f"the run in {folder} is finished: there is nothing to resume")
-        fitted = model_folder.read(folder, options.training.device)
-    else:
-        fitted = _train(folder, request, options, parts, reporter)
-    try:
-        return _report(folder, fitted, parts, request, reporter)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; the model in {folder} is saved; this command measures it: "
-            f"{_again(request)}"
-        ) from None
+
+
+def started_again(folder: Path, request: FitRequest) -> FitRequest:
+    """The request of processes that a launcher starts again: to go on from the checkpoint."""
+    if not processes.restarts():
+        return request
+    state = fit_folder.state_of(folder)
+    if state == "absent" or (state == "finished" and request.overwrite):
+        return request  # the first checkpoint had not been written
+    return replace(request, resume=True, overwrite=False)
 
 
 def without_rows_of_the_report(request: FitRequest, reporter: Reporter) -> FitRequest:
@@ -207,7 +240,7 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
     used = fit_folder.objective_of(folder) or before.fitting.objective
     training = replace(before.fitting.training, device=request.fitting.training.device)
     fitting = replace(before.fitting, objective=used, training=training)
-    before = replace(before, fitting=fitting, resume=True)
+    before = replace(before, fitting=fitting, together=request.together, resume=True)
     default = FitRequest(request.data, request.output, resume=True)
     differing = _differences(to_mapping(before), to_mapping(request), to_mapping(default))
     if differing:
@@ -285,7 +318,8 @@ def _train(
         if fit_folder.remembered(folder) is not None:
             again = _again(request)
         raise Interrupted(f"{interruption}: {again}", interruption.history) from None
-    publish(fitted)
+    if processes.leads():
+        publish(fitted)
     return fitted
 
 
@@ -293,27 +327,30 @@ def _about_labels(fitted: Fitted) -> tuple[str, ...]:
     return (f"labels: {fitted.calibration}",) if fitted.calibration else ()
 
 
-def _report(
+def _measured(
     folder: Path, fitted: Fitted, parts: DataParts, request: FitRequest, reporter: Reporter
-) -> FitReport:
+) -> Measured:
     """Measure the model on the test part and write its page."""
     schema = fitted.schema
-    if request.report and schema.data_kind.report_style(schema):
-        command = typed("fit", replace(request, resume=False, overwrite=False))
-        title = request.title or f"Evaluation of {folder.name}"
+    if not (request.report and schema.data_kind.report_style(schema)):
+        return measure_likelihood(fitted, parts, request.measuring, reporter)
+    command = typed("fit", replace(request, resume=False, overwrite=False))
+    title = request.title or f"Evaluation of {folder.name}"
+    try:
         page = Page(folder, title, command, request.compare)
-        try:
-            measured = measure_all(fitted, parts, request.measuring, page, reporter)
-        except LowerboundError:
-            raise
-        except Exception as error:  # a defect in a figure must not cost the fit
-            reporter.say(
-                f"the report could not be written ({type(error).__name__}: {error}); the model in "
-                f"{folder} is saved, and its likelihood is measured without it"
-            )
-            measured = measure_likelihood(fitted, parts, request.measuring, reporter)
-    else:
-        measured = measure_likelihood(fitted, parts, request.measuring, reporter)
+        return measure_all(fitted, parts, request.measuring, page, reporter)
+    except LowerboundError:
+        raise
+    except Exception as error:  # a defect in a figure must not cost the fit
+        reporter.say(
+            f"the report could not be written ({type(error).__name__}: {error}); the model in "
+            f"{folder} is saved, and its likelihood is measured without it"
+        )
+        return measure_likelihood(fitted, parts, request.measuring, reporter)
+
+
+def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) -> FitReport:
+    """The report, and the measured likeness of a table in the folder."""
     if measured.likeness is not None:
         kept = replace(fitted.options, likeness=measured.likeness)
         made = replace(fitted, options=kept)

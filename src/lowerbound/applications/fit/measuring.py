@@ -64,6 +64,9 @@ class Measured:
     likeness: Likeness | None = None
 
 
+UNMEASURED = Measured((), {}, (), "")
+
+
 def measure_all(
     fitted: Fitted, parts: DataParts, sizes: RequestedSizes, page: Page, reporter: Reporter
 ) -> Measured:

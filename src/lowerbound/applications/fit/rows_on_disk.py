@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lowerbound import untrusted
+from lowerbound import processes, untrusted
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import ReadingOptions
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
@@ -85,4 +85,5 @@ def _obstacle(request: FitRequest, private: bool) -> str:
 
 
 def _delete(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    if processes.speaks():
+        shutil.rmtree(folder, ignore_errors=True)

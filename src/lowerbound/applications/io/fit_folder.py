@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from lowerbound import untrusted
+from lowerbound import processes, untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, CONFIG, MANIFEST, METRICS, SCHEMA, hashes
 
@@ -142,6 +142,8 @@ def recorded(folder: Path) -> dict[str, Any] | None:
 def alone(*names: str) -> Callable[[Run], Run]:
     """Decorator of an application that writes model folders: no other process writes them then.
 
+    Of processes that train together, the first writes.
+
     Args:
         names: of the request's fields that name the folders.
     """
@@ -149,7 +151,7 @@ def alone(*names: str) -> Callable[[Run], Run]:
     def decorate(run: Run) -> Run:
         @functools.wraps(run)
         def locked_run(request: Any, *rest: Any) -> Any:
-            given = {getattr(request, name) for name in names} - {None, ""}
+            given = {getattr(request, name) for name in names if processes.speaks()} - {None, ""}
             with ExitStack() as held:
                 for folder in sorted(Path(name).resolve() for name in given):
                     held.enter_context(locked(folder))

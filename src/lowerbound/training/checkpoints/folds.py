@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound import durable, untrusted
+from lowerbound import durable, processes, untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.training.checkpoints.checkpoint import FOLDER
 
@@ -31,7 +31,7 @@ class FoldAnswers:
         text = json.dumps(identity, sort_keys=True)
         self._name = hashlib.sha256(text.encode()).hexdigest()[:16]
         self._answers = self._kept() if resume else {}
-        if self._path is not None and not resume:
+        if self._path is not None and not resume and processes.leads():
             self._path.unlink(missing_ok=True)
 
     @property
@@ -52,7 +52,7 @@ class FoldAnswers:
             OSError: it cannot be written.
         """
         self._answers[f"{self._name}/{fold}"] = answer
-        if self._path is not None:
+        if self._path is not None and processes.leads():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             durable.write_tensors(self._path, self._answers)
 

@@ -1,0 +1,121 @@
+"""Start the processes of a command that several run together, by torch's elastic launcher.
+
+The launcher starts all again when one ends unexpectedly, and they go on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from lowerbound import processes
+from lowerbound.errors import OptionError, TrainingError
+
+MOST_RESTARTS = 3
+SECONDS_BETWEEN_LOOKS = 0.5
+RUN = "lowerbound"
+
+
+def several(request: Any) -> Callable[[Sequence[str]], int] | None:
+    """What starts the processes that a request asks for; None: this process runs the command.
+
+    Raises:
+        OptionError: it asks for more processes than there are cards.
+    """
+    options = getattr(request, "together", None)
+    if options is None or not options.several or processes.launched():
+        return None
+    _check_cards(request.fitting.training.device, options.devices)
+    return partial(launch, options.devices, options.nodes, options.rendezvous)
+
+
+def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str]) -> int:
+    """Run a command in ``devices`` processes on this machine, together with those of others.
+
+    Args:
+        devices: processes on this machine.
+        nodes: machines.
+        rendezvous: where the machines meet, HOST:PORT; None: there is one machine.
+        words: of the command.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TrainingError: processes ended unexpectedly, more often than they are started again.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _prepare(devices)
+    config = LaunchConfig(
+        min_nodes=nodes,
+        max_nodes=nodes,
+        nproc_per_node=devices,
+        run_id=RUN,
+        rdzv_backend="c10d",
+        rdzv_endpoint=rendezvous or "localhost:0",
+        max_restarts=MOST_RESTARTS,
+        monitor_interval=SECONDS_BETWEEN_LOOKS,
+        start_method="spawn",
+        signals_to_handle="SIGTERM",
+    )
+    before = signal.signal(signal.SIGINT, _leave_to_processes)
+    try:
+        codes: dict[int, int] = elastic_launch(config, run_one)(list(words))
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        raise TrainingError(
+            f"a process of the fit ended unexpectedly (exit code {code}), and again after "
+            f"{MOST_RESTARTS} restarts; what is saved goes on with --resume"
+        ) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return max(codes.values())
+
+
+def run_one(words: Sequence[str]) -> int:
+    """Run the command in one of the processes; its exit code."""
+    from lowerbound.cli.main import main
+
+    return main(words)
+
+
+def _prepare(devices: int) -> None:
+    """Share the cores among the processes, and leave messages to them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // devices)))
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _leave_to_processes(number: int, frame: object) -> None:
+    """Ctrl-C reaches every process of the terminal: each saves and ends, then this one."""
+
+
+def _check_cards(device: str, devices: int) -> None:
+    """Check that each process on this machine has a card, if they compute on cards.
+
+    Raises:
+        OptionError: there are fewer.
+    """
+    import torch
+
+    from lowerbound.training.settings.device import chosen_device
+
+    place = chosen_device(device)
+    if place.index is not None or place.type == "mps":
+        raise OptionError(
+            f"--device {device} is one device, and --devices {devices} processes need one each: "
+            "use --device cuda or --device cpu"
+        )
+    cards = torch.cuda.device_count()
+    if place.type == "cuda" and devices > cards:
+        raise OptionError(
+            f"--devices {devices} processes need a GPU each, and this machine has {cards}: give "
+            "fewer, or --device cpu"
+        )
