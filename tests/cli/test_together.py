@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lowerbound.cli.launch import launch
+from lowerbound.errors import TrainingError
 from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run
 
@@ -114,6 +118,26 @@ def test_impossible_processes_are_refused(
     assert done.code == 2
     assert message in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_machines_that_do_not_meet_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher's own waiting, of ten minutes, is made short."""
+    from torch.distributed.launcher import api
+
+    full = api.LaunchConfig
+
+    def short(**options: Any) -> Any:
+        return full(**options, rdzv_configs={"join_timeout": 2, "last_call_timeout": 1})
+
+    monkeypatch.setattr(api, "LaunchConfig", short)
+    with pytest.raises(TrainingError, match=r"2 machines did not meet at 127\.0\.0\.1:\d+ \("):
+        launch(1, 2, f"127.0.0.1:{free_port()}", ["--version"])
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def test_from_python_a_launcher_is_needed(table: Path, tmp_path: Path) -> None:

@@ -46,9 +46,11 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
         The exit code.
 
     Raises:
-        TrainingError: processes ended unexpectedly, more often than they are started again.
+        TrainingError: processes ended unexpectedly, more often than they are started again; or the
+            machines did not meet.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     _prepare(devices)
@@ -72,6 +74,11 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
         raise TrainingError(
             f"a process of the fit ended unexpectedly (exit code {code}), and again after "
             f"{MOST_RESTARTS} restarts; what is saved goes on with --resume"
+        ) from None
+    except RendezvousError as error:
+        raise TrainingError(
+            f"the {nodes} machines did not meet at {rendezvous} ({error}): start the same command "
+            "on each within ten minutes, and check that each reaches that name and port"
         ) from None
     finally:
         signal.signal(signal.SIGINT, before)
