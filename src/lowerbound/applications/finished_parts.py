@@ -24,6 +24,7 @@ from lowerbound.errors import DataError, OptionError
 IDENTITY = "identity.json"
 UNFINISHED = ".unfinished"
 PART = ".safetensors"
+ANYHOW = ("resume", "engine", "workers", "address")  # options that no result depends on
 
 Arrays = Mapping[str, Array]
 
@@ -48,6 +49,10 @@ class FinishedParts:
         self.folder = folder
         self.rows = 0
 
+    def has(self, part: RequestedRows) -> bool:
+        """Whether an interrupted run kept the arrays of a part."""
+        return self.folder is not None and self._path(part).is_file()
+
     def kept(self, part: RequestedRows, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays of a part: those of an interrupted run, or computed now and kept.
 
@@ -56,7 +61,7 @@ class FinishedParts:
         """
         if self.folder is None:
             return compute()
-        path = self.folder / f"{part.first:012d}{PART}"
+        path = self._path(part)
         found = self._read(path)
         if found is None:
             found = compute()
@@ -67,6 +72,10 @@ class FinishedParts:
             durable.write_tensors(path, tensors)
         self.rows = part.first + len(part)
         return found
+
+    def _path(self, part: RequestedRows) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{part.first:012d}{PART}"
 
     @staticmethod
     def _read(path: Path) -> Arrays | None:
@@ -160,7 +169,7 @@ def _own(path: Path) -> bool:
 
 def _identity(command: str, request: Any) -> dict[str, Any]:
     """What the results depend on: the options, the files they name, and the version."""
-    given = {name: value for name, value in asdict(request).items() if name != "resume"}
+    given = {name: value for name, value in asdict(request).items() if name not in ANYHOW}
     files = {
         f"file for {name}": _stamp(Path(value).expanduser())
         for name, value in given.items()

@@ -24,6 +24,7 @@ from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
+from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
     FinishedParts,
     ResumableRequest,
@@ -44,7 +45,7 @@ ALPHA = 0.01  # the default, unless there are too few calibration rows
 
 
 @dataclass(frozen=True)
-class DetectRequest(DataRequest, ResumableRequest):
+class DetectRequest(DataRequest, ResumableRequest, EngineRequest):
     """Request to find the anomalies among rows."""
 
     output: str = option(
@@ -104,7 +105,8 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
     in_parts = windows is None and in_chunks(request.data, fitted)
     with finished_parts("detect", request, reporter, in_parts=in_parts) as finished:
-        return _detected(request, reporter, fitted, windows, chain([first], chunks), finished)
+        parts = chain([first], chunks)
+        return _detected(request, reporter, fitted, windows, parts, finished, in_parts)
 
 
 def _detected(
@@ -114,6 +116,7 @@ def _detected(
     windows: Windows | None,
     parts: Iterable[RequestedRows],
     finished: FinishedParts,
+    in_parts: bool,
 ) -> DetectReport:
     """Score the parts against normal rows, and write them."""
     reporter.say("scoring normal rows to compare with")
@@ -130,10 +133,15 @@ def _detected(
         seed=request.seed,
         beside=path if request.output else None,
     )
+
+    def progress_of(part: RequestedRows) -> Progress:
+        return lambda done, rows: reporter.advance("scoring", *part.place(done, rows))
+
     tally = Tally(KnownAnomalies(request.label, request.normal))
-    with columnar(path) if request.output else nullcontext() as file:
-        for rows in parts:
-            scored = scorer.scored(rows, finished, reporter)
+    writing = columnar(path) if request.output else nullcontext()
+    with engine_of(request, scorer.components, in_parts=in_parts) as engine, writing as file:
+        for rows, found in computed(parts, lambda rows: rows, engine, finished, progress_of):
+            scored = scorer.scored(rows, found)
             tally.add(rows, scored, scorer.explained(rows, scored, tally.oddest))
             if file is not None:
                 file.add(scorer.columns(rows, scored))

@@ -14,8 +14,7 @@ from lowerbound.applications.anomaly.heat_maps import write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
 from lowerbound.applications.anomaly.normal_rows import Normal
 from lowerbound.applications.anomaly.report import Cutoff, Odd
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.finished_parts import FinishedParts
+from lowerbound.applications.engines import Progress
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
@@ -69,19 +68,13 @@ class RowScorer:
     seed: int
     beside: Path | None
 
-    def scored(
-        self, part: RequestedRows, finished: FinishedParts, reporter: Reporter
-    ) -> ScoredRows:
-        """Score some rows, or take their scores from ``finished``."""
+    def components(self, part: RequestedRows, progress: Progress) -> Mapping[str, Array]:
+        """The scores of some rows."""
+        raw = raw_scores(self.fitted.model, part.rows, seed=self.seed, progress=progress)
+        return self.normal.reference.components(raw)
 
-        def progress(done: int, rows: int) -> None:
-            reporter.advance("scoring", part.first + done * part.points // rows, part.total)
-
-        def components_of() -> Mapping[str, Array]:
-            raw = raw_scores(self.fitted.model, part.rows, seed=self.seed, progress=progress)
-            return self.normal.reference.components(raw)
-
-        components = finished.kept(part, components_of)
+    def scored(self, part: RequestedRows, components: Mapping[str, Array]) -> ScoredRows:
+        """Rows with their scores, compared with normal rows."""
         scores = part.of_points(components[self.score], self.reduce)
         threshold = np.inf if self.cutoff is None else self.cutoff.threshold
         return ScoredRows(components, scores, self._p_values(scores), scores > threshold)

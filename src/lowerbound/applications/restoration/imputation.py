@@ -8,7 +8,7 @@ See ``lowerbound.inference.restoration.imputation``. Without a model: ``inpainti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
     Arrays,
     ResumableRequest,
@@ -51,11 +52,14 @@ from lowerbound.inference.restoration.imputation import (
 from lowerbound.inference.restoration.observed_range import MovedMeans
 
 LEVEL = 0.9  # of the intervals in the report
-OF_MODELS = ("strategy", "draws", "samples", "allow_resize", "device", "resume")
+OF_MODELS = (
+    *("strategy", "draws", "samples", "allow_resize", "device", "resume"),
+    *("engine", "workers", "address"),
+)
 
 
 @dataclass(frozen=True)
-class ImputeRequest(RestorationRequest, ResumableRequest):
+class ImputeRequest(RestorationRequest, ResumableRequest, EngineRequest):
     """Request to fill missing cells."""
 
     output: str = option(
@@ -169,16 +173,18 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     check_rows(fitted, request.draws * len(chunk), f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
+
+    def progress_of(part: RequestedRows) -> Progress:
+        return lambda done, total: reporter.advance("imputing", *part.place(done, total + 1))
+
     resumable = in_parts(request.data, fitted, request.mask)
-    with finished_parts("impute", request, reporter, in_parts=resumable) as finished:
-        made = (
-            (
-                data,
-                part,
-                finished.kept(part, partial(_computed, request, reporter, fitted, part, trees)),
-            )
-            for data, part in chain([(first, chunk)], parts)
-        )
+    compute = partial(_computed, replace(request, resume=False), fitted, trees)
+    with (
+        finished_parts("impute", request, reporter, in_parts=resumable) as finished,
+        engine_of(request, compute, in_parts=resumable) as engine,
+    ):
+        pairs = chain([(first, chunk)], parts)
+        made = computed(pairs, lambda pair: pair[1], engine, finished, progress_of)
         filled = _filled(made, request, reporter, fitted, tally)
         files = writer.write_filled(path, filled, request.strategy != "mean")
     tally.moved.warn()
@@ -198,14 +204,14 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
 
 
 def _filled(
-    parts: Iterable[tuple[Incomplete, RequestedRows, Arrays]],
+    parts: Iterable[tuple[tuple[Incomplete, RequestedRows], Arrays]],
     request: ImputeRequest,
     reporter: Reporter,
     fitted: Fitted,
     tally: ImputedTally,
 ) -> Iterator[Filled]:
     """The parts with their missing cells filled, which ``tally`` adds up."""
-    for data, part, made in parts:
+    for (data, part), made in parts:
         answers = _answers(request, fitted, data, made, tally.moved)
         draws = made["draws"][: request.draws] if request.draws else None
         widths = data.widths(made["low"], made["high"]) if request.draws else {}
@@ -228,10 +234,10 @@ def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
 
 def _computed(
     request: ImputeRequest,
-    reporter: Reporter,
     fitted: Fitted,
-    part: RequestedRows,
     trees: ColumnTrees | None,
+    part: RequestedRows,
+    progress: Progress,
 ) -> Arrays:
     """Means, draws, quantiles and effective sample sizes of the rows of a part.
 
@@ -245,7 +251,7 @@ def _computed(
         draws=request.draws + (request.strategy == "sample"),
         seed=request.seed,
         trees=trees,
-        progress=lambda done, total: reporter.advance("imputing", *part.place(done, total + 1)),
+        progress=progress,
         first=part.first,
     )
     found = {"mean": made.mean, "sizes": made.effective_sample_size[made.incomplete].numpy()}

@@ -1,0 +1,202 @@
+"""Where the parts of a long table are computed: in this process, or by workers of Ray."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, Protocol, TypeVar
+
+from lowerbound.applications.finished_parts import Arrays, FinishedParts
+from lowerbound.applications.io.requested_rows import RequestedRows
+from lowerbound.config import option
+from lowerbound.errors import MissingExtraError, OptionError
+
+PartT = TypeVar("PartT")
+
+Progress = Callable[[int, int], None]
+Compute = Callable[[RequestedRows, Progress], Arrays]
+"""The arrays of a part; ``progress`` is called with (rows done, rows)."""
+
+AHEAD = 2  # parts that each worker has, the one it computes and the next
+LOCAL, RAY = "local", "ray"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRequest:
+    """Where an application computes the parts of a table.
+
+    Raises:
+        OptionError: workers are requested of an engine that has none.
+    """
+
+    engine: Literal["local", "ray"] = option(
+        LOCAL, "what computes a table that is read in parts: local, this process; ray, workers"
+    )
+    workers: int = option(0, "workers of --engine ray, with one core each; 0: one for each core")
+    address: str | None = option(
+        None,
+        "cluster of --engine ray, such as auto or ray://HOST:10001 (default: this machine)",
+        metavar="ADDRESS",
+    )
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise OptionError(f"workers is 0 or more, not {self.workers}")
+        if self.engine == LOCAL and (self.workers or self.address):
+            raise OptionError("workers and address are for engine=ray: set it, or leave them out")
+
+
+class PartEngine(Protocol):
+    """Computes parts.
+
+    Attributes:
+        ahead: how many parts are begun before the first is needed.
+    """
+
+    ahead: int
+
+    def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
+        """Begin to compute a part; the answer waits for its arrays."""
+
+
+class Local:
+    """Computes each part when its arrays are needed."""
+
+    ahead = 1
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+
+    def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
+        return partial(self._compute, part, progress)
+
+
+class RayWorkers:
+    """Parts are computed by actors of Ray; one that ends is started again and repeats its parts.
+
+    Args:
+        ray: the library, connected.
+        compute: sent to each worker once.
+        workers: their number; 0: one for each core of the cluster.
+    """
+
+    def __init__(self, ray: Any, compute: Compute, workers: int) -> None:
+        self._ray = ray
+        count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
+        held = ray.put(compute)
+        self._actors = deque(kind.remote(held) for _ in range(count))
+        self.ahead = AHEAD * count
+
+    def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
+        self._actors.rotate(-1)
+        plain = replace(part, cells=None, text=None, apart=None)
+        held = self._actors[0].compute.remote(plain)
+        return partial(self._finished, held, progress)
+
+    def _finished(self, held: Any, progress: Progress) -> Arrays:
+        found: Arrays = self._ray.get(held)
+        progress(1, 1)
+        return found
+
+
+class _Worker:
+    """An actor: one thread, because Ray counts one core for it."""
+
+    def __init__(self, compute: Compute) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self._compute = compute
+
+    def compute(self, part: RequestedRows) -> Arrays:
+        found = self._compute(part, lambda done, rows: None)
+        return dict(found)
+
+
+@contextmanager
+def engine_of(request: EngineRequest, compute: Compute, *, in_parts: bool) -> Iterator[PartEngine]:
+    """Context with the engine that a request asks for.
+
+    Raises:
+        OptionError: the data is not read in parts, or there is no such cluster.
+        MissingExtraError: Ray is not installed.
+    """
+    if request.engine == LOCAL:
+        yield Local(compute)
+        return
+    if not in_parts:
+        raise OptionError(
+            "engine=ray is for a table that is read in parts, and this data is read as a whole: "
+            "leave it out"
+        )
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", RAY) from error
+    _connect(ray, request)
+    try:
+        yield RayWorkers(ray, compute, request.workers)
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: Any, request: EngineRequest) -> None:
+    """Join the cluster, or start Ray on this machine.
+
+    Raises:
+        OptionError: there is no cluster at the address.
+    """
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if request.address is None:
+        count = {"num_cpus": request.workers} if request.workers else {}
+        ray.init(include_dashboard=False, **count, **quiet)
+        return
+    try:
+        ray.init(address=request.address, **quiet)
+    except (ConnectionError, ValueError) as error:
+        raise OptionError(
+            f"there is no Ray cluster at address={request.address} ({error}): start one with ray "
+            "start --head, or leave the address out"
+        ) from error
+
+
+def computed(
+    parts: Iterable[PartT],
+    rows_of: Callable[[PartT], RequestedRows],
+    engine: PartEngine,
+    finished: FinishedParts,
+    progress_of: Callable[[RequestedRows], Progress],
+) -> Iterator[tuple[PartT, Arrays]]:
+    """Each part with its arrays, in order: those of an interrupted run, or computed now.
+
+    Args:
+        parts: in any form.
+        rows_of: the rows of a part.
+        engine: computes.
+        finished: keeps the arrays.
+        progress_of: what shows the progress of a part.
+    """
+    waiting: deque[tuple[PartT, RequestedRows, Callable[[], Arrays]]] = deque()
+
+    def next_one() -> tuple[PartT, Arrays]:
+        part, rows, arrays = waiting.popleft()
+        return part, finished.kept(rows, arrays)
+
+    for part in parts:
+        rows = rows_of(part)
+        begin = partial(engine.begin, rows, progress_of(rows))
+        waiting.append((part, rows, partial(_now, begin) if finished.has(rows) else begin()))
+        if len(waiting) >= engine.ahead:
+            yield next_one()
+    while waiting:
+        yield next_one()
+
+
+def _now(begin: Callable[[], Callable[[], Arrays]]) -> Arrays:
+    """Arrays that had been kept and cannot be read."""
+    return begin()()
