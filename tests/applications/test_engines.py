@@ -123,7 +123,8 @@ def model(people: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize("command", ["detect", pytest.param("impute", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("command", ["detect", "impute"])
 def test_workers_write_the_bytes_of_this_process(
     command: str, people: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_ctrl_c_saves_and_one_process_resumes(run: Run, table: Path, tmp_path: P
     assert before.ended == "interrupted"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to find the processes in")
 def test_a_process_that_is_killed_is_started_again(table: Path, tmp_path: Path) -> None:
     often = ("--checkpoint-seconds", "0.1")
