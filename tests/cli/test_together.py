@@ -64,16 +64,20 @@ def test_bad_input_is_said_once_and_no_process_starts_again(tmp_path: Path) -> N
     assert "Traceback" not in said
 
 
-def test_ctrl_c_saves_and_one_process_resumes(run: Run, table: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
+def test_a_signal_saves_what_is_done(table: Path, tmp_path: Path, sign: signal.Signals) -> None:
+    """Ctrl-C reaches all processes of a terminal; a scheduler ends the first one."""
     process = start("fit", table, "-o", tmp_path / "m", *LONG)
     lines = until(process, "epoch ")
-    os.killpg(process.pid, signal.SIGINT)
+    (os.killpg if sign == signal.SIGINT else os.kill)(process.pid, sign)
     _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, "".join(lines) + said
-    assert "training was interrupted at update" in said
+    assert said.count("training was interrupted at update") == 1
     assert f"lowerbound fit {table} -o {tmp_path / 'm'} --resume" in said
-    before = read(tmp_path / "m").history
-    assert before.ended == "interrupted"
+    assert not [line for line in said.splitlines() if "Traceback" in line or "elastic" in line]
+    assert read(tmp_path / "m").history.ended == "interrupted"
 
 
 @pytest.mark.long

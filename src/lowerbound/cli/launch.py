@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from lowerbound import processes
+from lowerbound.cli import outcome
 from lowerbound.errors import OptionError, TrainingError
 
 MOST_RESTARTS = 3
@@ -49,6 +50,7 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
         TrainingError: processes ended unexpectedly, more often than they are started again; or the
             machines did not meet.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -75,6 +77,8 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
             f"a process of the fit ended unexpectedly (exit code {code}), and again after "
             f"{MOST_RESTARTS} restarts; what is saved goes on with --resume"
         ) from None
+    except SignalException:  # the processes have saved, and said so
+        return outcome.INTERRUPTED
     except RendezvousError as error:
         raise TrainingError(
             f"the {nodes} machines did not meet at {rendezvous} ({error}): start the same command "
@@ -96,8 +100,9 @@ def _prepare(devices: int) -> None:
     """Share the cores among the processes, and leave messages to them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // devices)))
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _leave_to_processes(number: int, frame: object) -> None:
