@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.engines import EngineRequest, computed, engine_of
+from lowerbound.applications.engines import EngineRequest, RayWorkers, computed, engine_of
 from lowerbound.applications.finished_parts import Arrays, FinishedParts
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.cli import main
@@ -147,6 +147,16 @@ def test_workers_write_the_bytes_of_this_process(
 def test_impossible_workers_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         EngineRequest(**options)
+
+
+def test_more_workers_than_cores_would_wait_for_ever() -> None:
+    class Ray:
+        @staticmethod
+        def cluster_resources() -> dict[str, float]:
+            return {"CPU": 4.0}
+
+    with pytest.raises(OptionError, match="workers=5 need a core each, and the cluster has 4"):
+        RayWorkers(Ray, sums, 5)
 
 
 def test_data_that_is_read_as_a_whole_has_no_workers() -> None:

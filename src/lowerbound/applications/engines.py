@@ -82,11 +82,17 @@ class RayWorkers:
         ray: the library, connected.
         compute: sent to each worker once.
         workers: their number; 0: one for each core of the cluster.
+
+    Raises:
+        OptionError: the cluster has fewer cores, on which some would wait for ever.
     """
 
     def __init__(self, ray: Any, compute: Compute, workers: int) -> None:
         self._ray = ray
-        count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        if workers > cores:
+            raise OptionError(f"workers={workers} need a core each, and the cluster has {cores}")
+        count = workers or cores
         kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
         held = ray.put(compute)
         self._actors = deque(kind.remote(held) for _ in range(count))
