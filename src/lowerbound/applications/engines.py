@@ -94,8 +94,8 @@ class RayWorkers:
             raise OptionError(f"workers={workers} need a core each, and the cluster has {cores}")
         count = workers or cores
         kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
-        held = ray.put(compute)
-        self._actors = deque(kind.remote(held) for _ in range(count))
+        self._compute = ray.put(compute)  # held, so that it is still there for a restart
+        self._actors = deque(kind.remote(self._compute) for _ in range(count))
         self.ahead = AHEAD * count
 
     def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
