@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.inference.restoration import denoising
 from tests.cli.conftest import Run, fitted
 
 FEW = ("--chains", 4, "--temperatures", 3)
@@ -32,8 +33,16 @@ def model(numbers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("noise", ["20", "auto", "learn"])
 def test_pictures_are_cleaned(
-    run: Run, picture_model: Path, pictures: Path, tmp_path: Path, noise: str
+    run: Run,
+    picture_model: Path,
+    pictures: Path,
+    tmp_path: Path,
+    noise: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(denoising, "SEARCH_CHAINS", 4)  # a short search; its levels have own tests
+    monkeypatch.setattr(denoising, "SEARCH_TEMPERATURES", 3)
+    monkeypatch.setattr(denoising, "TRIES", 4)
     words = ("-o", tmp_path / "clean.png", "--noise", noise, "--draws", 1, *FEW, "--json")
     report = run("denoise", picture_model, pictures, *words).object
     assert report["rows"] == 60
