@@ -210,6 +210,7 @@ def main() -> None:
         data=[{"file": name, "sha256": data_sha256(load(name))} for name in names],
         seeds=[args.seed],
         minutes=(time.perf_counter() - start) / 60,
+        command=f"python benchmarks/processes.py --turns {args.turns}",
         notes="Speed: the median of the turns; spread: half their range. Batches of 256 in all "
         "processes together, gloo, one thread for each process.",
         quick=args.quick,

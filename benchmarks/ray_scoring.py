@@ -157,6 +157,7 @@ def main() -> None:
         data=[],
         seeds=[args.seed],
         minutes=(time.perf_counter() - start) / 60,
+        command=f"python benchmarks/ray_scoring.py --turns {args.turns}",
         notes="Spread: half the range of the turns. Two cores, on which the command that reads the "
         "table and the processes of Ray also run.",
     )
