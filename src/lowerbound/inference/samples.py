@@ -180,11 +180,11 @@ class _Rows:
     ) -> Samples:
         """One pass; ``latents``, if any, are those of the rows from ``first``."""
         given = self._given(prompt, part)
-        choose = self._choose(given, part)
-        if latents:
-            rows, axis = slice(part.start - first, part.stop - first), 1 if given.tensors else 0
-            choose = Given([z[rows] if axis == 0 else z[:, rows] for z in latents])
-        return _imagined(self.model, given, choose, self.complete)
+        if not latents:
+            return _imagined(self.model, given, self._choose(given, part), self.complete)
+        rows = slice(part.start - first, part.stop - first)
+        place = (slice(None), rows) if given.tensors else (rows,)
+        return _imagined(self.model, given, Given([z[place] for z in latents]), self.complete)
 
     def _choose(self, given: Batch, part: slice) -> Choose:
         """Draws; rows with a condition or a prompt use the batch axis, others the sample axis."""

@@ -73,6 +73,9 @@ class Engine:
         if compiled:
             self._forward = self._first_compiled
 
+    def begin(self, number: int, bits: torch.Generator) -> None:
+        """Prepare the noise of update ``number`` and the bits of its rows; alone, they go on."""
+
     def step(self, batch: Batch, learning_rate: float, progress: float) -> Bound | None:
         """Make one update; if loss or gradient is not finite, change nothing and return None.
 

@@ -133,8 +133,7 @@ class TrainingRun:
     def update(self) -> None:
         """Make one update, and a record if it is due."""
         share = self.share
-        if isinstance(self.engine, ParallelEngine):
-            self.engine.begin(self.updates, self.bits)
+        self.engine.begin(self.updates, self.bits)
         batch = self.feed.batch(processes.part(self.order.batch(self.updates)), self.bits)
         self.learning_rate = self.schedule(self.updates, share)
         bound = self.engine.step(batch, self.learning_rate, share)
