@@ -78,6 +78,9 @@ class WorldModel(Protocol):
     def __call__(self, batch: Batch, choose: Choose = DRAW) -> StateTrace:
         """A pass; without x it is imagined, as long as the actions in ``batch.condition``."""
 
+    def start_at_frames(self, frames: Batch) -> None:
+        """Start the output at frames, (rows, *frame_shape)."""
+
     def initial(self, rows: int) -> WorldState:
         """The state before the first frame of episodes."""
 

@@ -21,11 +21,12 @@ from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.models.starts.linear import start_from_linear, starts_at_factor_analysis
-from lowerbound.models.starts.linear_path import path_of, start_linear_path
+from lowerbound.models.starts.linear_path import ROWS, LinearParts, path_of, start_linear_path
 from lowerbound.models.starts.principal_components import (
     start_from_principal_components,
     starts_at_principal_components,
 )
+from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
 from lowerbound.networks.pictures.linear_path import LinearPath
@@ -172,8 +173,13 @@ class VariationalAutoencoder(Model):
         start_from_linear(self, batch)
         if starts_at_principal_components(self):  # the networks are the linear model: no path
             start_from_principal_components(self, batch)
-        elif not self.likelihood.starts_by_itself:
-            start_linear_path(self, dataset)
+        elif self.path is not None and not self.likelihood.starts_by_itself:
+            assert isinstance(self.encoder, Encoder)
+            assert isinstance(self.decoder, Decoder)
+            parts = LinearParts(self.path, self.decoder, self.likelihood)
+            if start_linear_path(parts, starting_rows(dataset, ROWS).filled):
+                assert self.encoder.output_layer is not None
+                nn.init.zeros_(self.encoder.output_layer.weight)
 
     @property
     def starts_as_linear_model(self) -> bool:

@@ -61,7 +61,9 @@ class AgentOptions:
     )
     batch: int = option(16, "windows of a minibatch")
     length: int = option(16, "frames of a window")
-    learning_rate: float = option(3e-3, "of the world model")
+    learning_rate: float | None = option(
+        None, "of the world model (default: 0.001 for pictures of more than two levels, else 0.003)"
+    )
     behavior_rate: float = option(3e-4, "learning rate of actor and critic")
     gradient_clip: float = option(1_000.0, "largest norm of a gradient of the world model")
     behavior_clip: float = option(100.0, "largest norm of a gradient of actor or critic")
@@ -123,6 +125,8 @@ class AgentLearner:
         self.objective = ELBO(
             beta=options.rate_weight, kl_balance=options.rate_balance, free_bits=options.free_bits
         )
+        assert options.learning_rate is not None
+        self.rate = options.learning_rate
         self.noise = generator(options.seed, "windows")
 
     def update(self, replay: EpisodeReplay) -> dict[str, float]:
@@ -174,7 +178,7 @@ class AgentLearner:
         limit = options.gradient_clip if model else options.behavior_clip
         norm = nn.utils.clip_grad_norm_(optimizer.parameters, limit)
         if bool(torch.isfinite(norm)):
-            optimizer.step(options.learning_rate if model else options.behavior_rate)
+            optimizer.step(self.rate if model else options.behavior_rate)
         else:
             self.skipped += 1
         optimizer.clear()
@@ -206,6 +210,13 @@ def agent_model(given: ModelOptions, frame: Schema) -> ModelOptions:
         network = {**PICTURES, **given.network_options}
         given = replace(given, network="convolutional", network_options=network)
     return replace(given, model=MODEL, model_options=own)
+
+
+def learning_rate(given: float | None, frame: Schema) -> float:
+    """Of an agent's world model: the one given, or the default for its frames."""
+    if given is not None:
+        return given
+    return 1e-3 if frame.data_kind.pictures and not frame.binary else 3e-3
 
 
 def duration(uniform: float) -> int:
@@ -245,6 +256,9 @@ class AgentRun:
         assert isinstance(world, WorldModel)
         self.world = on_device(world, options.device)
         self.replay = EpisodeReplay(self.form)
+        options = replace(
+            options, learning_rate=learning_rate(options.learning_rate, self.form.frame)
+        )
         self.learner = AgentLearner(world, ImaginedReturns(imagination, self.form.classes), options)
         self.player = Player(world, self.form.frame)
         self.steps = self.updates = 0
@@ -355,7 +369,7 @@ class AgentRun:
         return action
 
     def _start_world(self) -> None:
-        """Start the output at the marginals of the random frames."""
+        """Start the output at the random frames."""
         count = min(len(self.replay), START_FRAMES)
         frames = self.replay.windows(torch.arange(count).unsqueeze(0)).filled[0]
-        self.world.start_at_marginals(Batch(frames).on(self.learner.device))
+        self.world.start_at_frames(Batch(frames).on(self.learner.device))

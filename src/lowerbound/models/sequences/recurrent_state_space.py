@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -21,6 +21,7 @@ from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.over_time import OverTime
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.sequences.behavior import Behavior
+from lowerbound.models.sequences.frame_path import FramePath
 from lowerbound.models.sequences.outcomes import Outcomes
 from lowerbound.models.sequences.state_latents import CodeLatent, GaussianLatent, StateLatent
 from lowerbound.models.sequences.states import StateTrace, WorldState, stacked
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
 
+LEAST_SCALE = 8 / 255  # of grey values, model units
+
 
 @dataclass(frozen=True)
 class RecurrentOptions:
@@ -48,11 +51,16 @@ class RecurrentOptions:
     classes: int = option(16, "classes of each group of codes")
     width: int = option(256, "numbers of each hidden layer")
     uniform: float = option(UNIFORM, "share of the uniform distribution in that of each code")
+    components: int = option(
+        64, "principal components of frames that the networks start from; 0: none"
+    )
     behavior: bool = option(False, "whether there are an actor and a critic, which control trains")
 
     def __post_init__(self) -> None:
         if min(self.memory, self.groups, self.width) < 1 or self.classes < 2:
             raise OptionError("memory, groups and width must be at least 1, and classes at least 2")
+        if self.components < 0:
+            raise OptionError(f"components is 0 or more, not {self.components}")
         if not 0 <= self.uniform < 1:
             raise OptionError(f"uniform is a share, from 0 up to 1, not {self.uniform}")
 
@@ -126,6 +134,10 @@ class RecurrentStateSpace(Model):
             Behavior(memory + size, width, actions, classes) if options.behavior else None
         )
         self.latent_dim = time * size
+        self.path: FramePath | None = None
+        if inputs is None:
+            sizes, count = (memory + size, width), options.components
+            self.path = FramePath.beside(decoder, likelihood, self.frame_shape, count, sizes)
 
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:
@@ -144,6 +156,14 @@ class RecurrentStateSpace(Model):
     def default_likelihood(cls, schema: Schema) -> Default:
         frame = frame_schema(schema)
         return frame.data_kind.default_likelihood(frame)
+
+    @classmethod
+    def default_likelihood_options(cls, schema: Schema, likelihood: str) -> Mapping[str, Any]:
+        """Scales of grey values that no noise of the background draws below LEAST_SCALE: what
+        moves is few pixels, and would count for nothing beside exact backgrounds."""
+        if likelihood == "discretized_logistic" and schema.levels is not None:
+            return {"floor": LEAST_SCALE * (schema.levels - 1)}
+        return super().default_likelihood_options(schema, likelihood)
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
@@ -176,10 +196,19 @@ class RecurrentStateSpace(Model):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """Start the output at the marginals of single frames."""
         batch = starting_rows(dataset)
         observed = None if batch.observed is None else batch.observed.flatten(0, 1)
-        self.start_at_marginals(Batch(batch.filled.flatten(0, 1), observed))
+        self.start_at_frames(Batch(batch.filled.flatten(0, 1), observed))
+
+    def start_at_frames(self, frames: Batch) -> None:
+        """Start the output at the marginals of frames, and the path at principal components."""
+        self.start_at_marginals(frames)
+        if self.path is not None:
+            self.path.start(self.decoder, self.likelihood, frames.filled)
+
+    def take_layout(self, names: Collection[str]) -> None:
+        if self.path is not None:
+            self.path.linear_path.take_layout(names, "path.linear_path.")
 
     # one pass ------------------------------------------------------------------------------------
 
@@ -198,9 +227,15 @@ class RecurrentStateSpace(Model):
         assert batch.x is not None
         rows, time = batch.x.shape[:2]
         observed = None if batch.observed is None else batch.observed.flatten(0, 1)
-        numbers = self.encoder(self.seen(Batch(batch.filled.flatten(0, 1), observed)), None)
+        numbers = self._numbers(Batch(batch.filled.flatten(0, 1), observed))
         mapped: Tensor = self.posterior_head.of_second(numbers).unflatten(0, (rows, time))
         return mapped
+
+    def _numbers(self, frames: Batch) -> Tensor:
+        """The encoder's numbers of frames, (rows, width), and those of the path."""
+        seen = self.seen(frames)
+        numbers: Tensor = self.encoder(seen, None)
+        return numbers if self.path is None else self.path.numbers_of(seen, numbers)
 
     def advance(self, state: WorldState, action: Tensor) -> Tensor:
         """The next memory h, (rows, memory), of states (rows, ...) and actions (rows, numbers)."""
@@ -228,7 +263,7 @@ class RecurrentStateSpace(Model):
             frame: in model units, (rows, *frame_shape).
         """
         memory = self.advance(state, action)
-        mapped = self.posterior_head.of_second(self.encoder(self.seen(Batch(frame)), None))
+        mapped = self.posterior_head.of_second(self._numbers(Batch(frame)))
         posterior = self.latent(self.posterior_head(memory, mapped).unsqueeze(0))
         return WorldState(memory, posterior.rsample()[0].flatten(1))
 
@@ -239,9 +274,13 @@ class RecurrentStateSpace(Model):
 
     def emit(self, features: Tensor) -> Emission:
         """p(x | states) of states (samples, batch, time, features)."""
-        frames = fold(self.decoder, features.flatten(1, 2))
-        emission: Emission = self.likelihood(frames)
+        emission: Emission = self.likelihood(fold(self._emitted, features.flatten(1, 2)))
         return OverTime(emission, features.shape[2])
+
+    def _emitted(self, features: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The likelihood's parameters, of the decoder and the path."""
+        numbers: Tensor = self.decoder(features, condition)
+        return numbers if self.path is None else self.path.parameters_of(features, numbers)
 
     def encode(self, batch: Batch) -> Distribution:
         """The means of z at all times as one point."""
@@ -263,6 +302,7 @@ class RecurrentStateSpace(Model):
             *self.input_parameters(),
             *self.encoder.parameters(),
             *self.posterior_head.parameters(),
+            *(self.path.inference_parameters() if self.path is not None else ()),
         ]
         behavior = [] if self.behavior is None else list(self.behavior.parameters())
         chosen = {id(parameter) for parameter in (*inference, *behavior)}

@@ -1,4 +1,4 @@
-r"""Start a VAE of pictures as a linear one: principal components, then the likelihood's own fit.
+r"""Start a model of pictures as a linear one: principal components, then the likelihood's own fit.
 
 .. math::
     q(z \mid x) = N\big((W_0^T W_0 + \sigma^2 I)^{-1} W_0^T (x - \bar x),\;
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,9 @@ from torch.distributions import Normal
 from torch.optim import Adam
 
 from lowerbound.classical.principal_components import principal_components
-from lowerbound.data.dataset import Dataset, spread_rows
+from lowerbound.data.dataset import spread_rows
 from lowerbound.distributions.divergence import normal_kl
-from lowerbound.models.base import starting_rows
+from lowerbound.likelihoods import Likelihood
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.pictures.linear_path import LinearPath, OpenPath
 from lowerbound.posteriors.gaussian import GaussianPosterior, gaussian_heads, raw_log_variance
@@ -43,60 +43,86 @@ BATCH = 256
 BATCH_NUMBERS = 2**20  # most numbers of the pictures of an update
 
 
+class LinearParts(NamedTuple):
+    """What a linear start of pictures sets: a path, the networks beside it, and the scales."""
+
+    path: LinearPath
+    decoder: Decoder
+    likelihood: Likelihood
+
+
 def path_of(model: VariationalAutoencoder, event_shape: tuple[int, ...]) -> LinearPath | None:
-    """An empty path for a model of pictures; None: its parts have no linear start."""
-    encoder, decoder, likelihood = model.encoder, model.decoder, model.likelihood
+    """An empty path for a VAE of pictures; None: its parts have no linear start."""
+    encoder = model.encoder
     fits = (
-        len(event_shape) == 3
-        and isinstance(model.posterior, GaussianPosterior)
+        isinstance(model.posterior, GaussianPosterior)
         and model.inputs is None
         and isinstance(encoder, Encoder)
-        and isinstance(decoder, Decoder)
         and encoder.output_layer is not None
+    )
+    return empty_path(model.decoder, model.likelihood, model.latent_dim, event_shape, fits)
+
+
+def empty_path(
+    decoder: nn.Module,
+    likelihood: Likelihood,
+    latent_dim: int,
+    event_shape: tuple[int, ...],
+    fits: bool = True,
+) -> LinearPath | None:
+    """An empty path of ``latent_dim`` numbers; None: the parts have no linear start.
+
+    Args:
+        decoder: beside the path.
+        likelihood: of its parameters.
+        latent_dim: numbers of a code of the path.
+        event_shape: of a picture; other rows have no path.
+        fits: whether the model's other parts have a linear start.
+    """
+    fits = (
+        fits
+        and len(event_shape) == 3
+        and isinstance(decoder, Decoder)
         and decoder.output_layer is not None
         and len(likelihood.parameter_shape) == 3
         and tuple(likelihood.parameter_shape[1:]) == tuple(event_shape[1:])
     )
-    return LinearPath(event_shape, model.latent_dim, likelihood.parameter_shape) if fits else None
+    return LinearPath(event_shape, latent_dim, likelihood.parameter_shape) if fits else None
 
 
 @torch.no_grad()
-def start_linear_path(model: VariationalAutoencoder, dataset: Dataset) -> None:
-    """Open the model's path and set it, and set the networks beside it to zero.
+def start_linear_path(parts: LinearParts, rows: Tensor) -> bool:
+    """Open a path and set it, and set the decoder beside it to zero.
 
     The path stays empty if the linear model's bound of the rows is not above that of the marginals.
 
     Args:
-        model: unchanged unless it has a path; its output bias is at the marginals.
-        dataset: training rows, complete.
+        parts: unchanged if the path stays empty; the decoder's output bias is at the marginals.
+        rows: pictures in model units, (rows, *event), complete.
+
+    Returns:
+        Whether the path is open.
     """
-    path, encoder, decoder = model.path, model.encoder, model.decoder
-    if path is None:
-        return
-    assert isinstance(encoder, Encoder)
-    assert isinstance(decoder, Decoder)
-    rows = starting_rows(dataset, ROWS).filled.to(decoder.output_bias)
-    own = [value for value in model.likelihood.parameters() if value.requires_grad]
+    path, decoder, likelihood = parts
+    rows = rows.to(decoder.output_bias)
+    own = [value for value in likelihood.parameters() if value.requires_grad]
     marginal = [value.clone() for value in (decoder.output_bias, *own)]
     few = spread_rows(len(rows), max(1, 4 * BATCH_NUMBERS // rows[0].numel()))
-    alone = float(_emission(model, path, decoder.output_bias).log_prob(rows[few]).mean())
-    maps = path.open()
-    path.to(rows)
-    means = _set_to_components(model, path, maps, rows)
-    _fit(model, path, maps, (rows, means), own)
-    if not _bound(model, path, maps, rows[few], means[few]) > alone:  # too few rows for the latents
+    alone = float(_emission(parts, decoder.output_bias).log_prob(rows[few]).mean())
+    maps, means = set_to_components(parts, rows)
+    _fit(parts, maps, (rows, means), own)
+    if not _bound(parts, maps, rows[few], means[few]) > alone:  # too few rows for the latents
         path.close()
         for value, before in zip((decoder.output_bias, *own), marginal, strict=True):
             value.copy_(before)
-        return
-    for layer in (encoder.output_layer, decoder.output_layer):
-        assert layer is not None
-        nn.init.zeros_(layer.weight)
+        return False
+    assert decoder.output_layer is not None
+    nn.init.zeros_(decoder.output_layer.weight)
+    return True
 
 
 def _fit(
-    model: VariationalAutoencoder,
-    path: LinearPath,
+    parts: LinearParts,
     maps: OpenPath,
     pictures: tuple[Tensor, Tensor],
     own: list[nn.Parameter],
@@ -104,15 +130,13 @@ def _fit(
     """Raise the bound of the linear model.
 
     Args:
-        model: the VAE.
-        path: its path.
-        maps: of the path.
+        parts: of the model.
+        maps: of its path.
         pictures: rows, (rows, *event), and the means of their codes.
         own: learned parameters of the likelihood.
     """
     rows, means = pictures
-    assert isinstance(model.decoder, Decoder)
-    learned = [maps.synthesis.weight, maps.log_variance, model.decoder.output_bias, *own]
+    learned = [maps.synthesis.weight, maps.log_variance, parts.decoder.output_bias, *own]
     batch = min(BATCH, len(rows), max(1, BATCH_NUMBERS // rows[0].numel()))
     updates = min(MOST_UPDATES, math.ceil(MOST_PASSES * len(rows) / batch))
     optimizer = Adam(learned, LEARNING_RATE)
@@ -121,7 +145,7 @@ def _fit(
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * share))
         chosen = torch.randint(len(rows), (batch,))
         with torch.enable_grad(), _learning(maps):
-            bound = _bound(model, path, maps, rows[chosen], means[chosen])
+            bound = _bound(parts, maps, rows[chosen], means[chosen])
             gradients = torch.autograd.grad(-bound, learned, allow_unused=True)
         for value, gradient in zip(learned, gradients, strict=True):
             value.grad = gradient
@@ -129,14 +153,20 @@ def _fit(
     optimizer.zero_grad()
 
 
-def _set_to_components(
-    model: VariationalAutoencoder, path: LinearPath, maps: OpenPath, rows: Tensor
-) -> Tensor:
-    """Set the analysis to the codes of principal components, and the synthesis near their sums.
+@torch.no_grad()
+def set_to_components(parts: LinearParts, rows: Tensor) -> tuple[OpenPath, Tensor]:
+    """Open a path, and set its analysis to the codes of principal components, its synthesis near
+    their sums, and output bias and scales to what the components leave.
+
+    Args:
+        parts: of the model.
+        rows: pictures in model units, (rows, *event).
 
     Returns:
-        The codes of the rows, (rows, d).
+        The maps of the path, and the codes of the rows, (rows, d).
     """
+    path, maps = parts.path, parts.path.open()
+    path.to(rows)
     seen = path.reduced(rows).flatten(1)
     found = principal_components(seen, min(path.latent_dim, seen.shape[1] - 1), MOST_EXACT)
     noise = found.rest.clamp_min(LEAST_NOISE)
@@ -150,34 +180,28 @@ def _set_to_components(
     shape = (path.event_shape[0], *path.size)
     mean = rows.mean(0)
     left = rows - mean - path.enlarged((means @ weight.T).unflatten(1, shape))
-    start = model.likelihood.linear_start(mean, weight.unflatten(0, shape), left.abs().mean(0))
+    start = parts.likelihood.linear_start(mean, weight.unflatten(0, shape), left.abs().mean(0))
     if start is not None:
         maps.synthesis.weight.copy_(start[0].flatten(0, 2))
-        assert isinstance(model.decoder, Decoder)
-        model.decoder.set_output_bias(start[1])
-    return means
+        parts.decoder.set_output_bias(start[1])
+    return maps, means
 
 
-def _bound(
-    model: VariationalAutoencoder, path: LinearPath, maps: OpenPath, x: Tensor, means: Tensor
-) -> Tensor:
+def _bound(parts: LinearParts, maps: OpenPath, x: Tensor, means: Tensor) -> Tensor:
     """The mean bound of rows x, (rows, *event), under N(0, I), with one draw of each code."""
     _, scale = gaussian_heads(torch.cat((means, maps.log_variance.expand_as(means)), 1))
     z = means + scale * torch.randn_like(means)
-    assert isinstance(model.decoder, Decoder)
-    emission = _emission(model, path, model.decoder.output_bias, z)
+    emission = _emission(parts, parts.decoder.output_bias, z)
     rate = normal_kl(Normal(means, scale), Normal(0.0, torch.ones(()))).sum(1)
     bound: Tensor = (emission.log_prob(x) - rate).mean()
     return bound
 
 
-def _emission(
-    model: VariationalAutoencoder, path: LinearPath, bias: Tensor, z: Tensor | None = None
-) -> Emission:
+def _emission(parts: LinearParts, bias: Tensor, z: Tensor | None = None) -> Emission:
     """p(x | z) of the linear model for z, (rows, d), or its marginal at the output bias."""
-    numbers = bias.reshape(1, *path.parameter_shape)
-    numbers = numbers if z is None else path.parameters_of(z, numbers)
-    emission: Emission = model.likelihood(numbers.unsqueeze(0))
+    numbers = bias.reshape(1, *parts.path.parameter_shape)
+    numbers = numbers if z is None else parts.path.parameters_of(z, numbers)
+    emission: Emission = parts.likelihood(numbers.unsqueeze(0))
     return emission
 
 

@@ -106,11 +106,17 @@ class LinearPath(nn.Module):
         """Those from a code to the parameters of a likelihood."""
         return [] if self.synthesis is None else list(self.synthesis.parameters())
 
+    def codes(self, x: Tensor) -> Tensor:
+        """A x + a of pictures, (rows, d), by an open path."""
+        assert self.analysis is not None
+        codes: Tensor = self.analysis(self.reduced(x).flatten(1))
+        return codes
+
     def heads(self, x: Tensor, numbers: Tensor) -> Tensor:
         """The encoder's ``numbers``, (rows, 2 d), plus those of the path."""
-        if self.analysis is None or self.log_variance is None:
+        if self.log_variance is None:
             return numbers
-        mean: Tensor = self.analysis(self.reduced(x).flatten(1))
+        mean = self.codes(x)
         return numbers + torch.cat((mean, self.log_variance.expand_as(mean)), 1)
 
     def parameters_of(self, z: Tensor, numbers: Tensor) -> Tensor:

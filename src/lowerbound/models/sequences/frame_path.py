@@ -1,0 +1,91 @@
+"""Principal components of frames beside the networks of a state-space model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.data.dataset import spread_rows
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.starts.linear_path import ROWS, LinearParts, empty_path, set_to_components
+from lowerbound.networks.base import Decoder
+from lowerbound.networks.initialization import linear
+from lowerbound.networks.pictures.linear_path import LinearPath
+
+
+class FramePath(nn.Module):
+    r"""A path from frames to their principal components, and from components to frames.
+
+    .. math::
+        \text{numbers of a frame} = f(x) + U (A x + a), \qquad
+        \text{parameters given a state} = g(s) + W (V s + v)
+
+    with f and g the encoder and the decoder. A, a and W are those of
+    :mod:`lowerbound.models.starts.linear_path` and stay fixed; U, V and v are learned, and V and v
+    start at zero. So a state only has to hold the components, and the networks learn what these
+    lack. Until ``start`` the path adds nothing.
+
+    Args:
+        linear_path: empty.
+        features: numbers of a state s.
+        width: numbers of a frame for the posterior.
+    """
+
+    def __init__(self, linear_path: LinearPath, features: int, width: int) -> None:
+        super().__init__()
+        self.linear_path = linear_path
+        self.of_components = linear(linear_path.latent_dim, width, bias=False)
+        self.of_state = linear(features, linear_path.latent_dim)
+        nn.init.zeros_(self.of_state.weight)
+
+    @classmethod
+    def beside(
+        cls,
+        decoder: Decoder,
+        likelihood: Likelihood,
+        frame_shape: tuple[int, ...],
+        components: int,
+        sizes: tuple[int, int],
+    ) -> FramePath | None:
+        """A path that adds nothing yet; None: these frames or parts have no linear start.
+
+        Args:
+            decoder, likelihood: of frames given states.
+            frame_shape: of a frame.
+            components: their number; 0: no path.
+            sizes: numbers of a state, and of a frame for the posterior.
+        """
+        path = empty_path(decoder, likelihood, components, frame_shape) if components else None
+        return None if path is None else cls(path, *sizes)
+
+    @torch.no_grad()
+    def start(self, decoder: Decoder, likelihood: Likelihood, frames: Tensor) -> None:
+        """Open the path and set it from frames in model units, (rows, *frame_shape).
+
+        Output bias and scales stay at the marginals, because no state holds the components yet.
+        """
+        kept = [decoder.output_bias, *likelihood.parameters()]
+        marginals = [value.clone() for value in kept]
+        rows = frames[spread_rows(len(frames), ROWS)]
+        set_to_components(LinearParts(self.linear_path, decoder, likelihood), rows)
+        for value, before in zip(kept, marginals, strict=True):
+            value.copy_(before)
+        assert decoder.output_layer is not None
+        nn.init.zeros_(decoder.output_layer.weight)
+
+    def numbers_of(self, frames: Tensor, numbers: Tensor) -> Tensor:
+        """The encoder's ``numbers`` of frames, (rows, width), plus those of the path."""
+        if not self.linear_path.is_open:
+            return numbers
+        added: Tensor = self.of_components(self.linear_path.codes(frames))
+        return numbers + added
+
+    def parameters_of(self, states: Tensor, numbers: Tensor) -> Tensor:
+        """The decoder's ``numbers`` of states, (rows, *parameter_shape), plus those of the path."""
+        if not self.linear_path.is_open:
+            return numbers
+        return self.linear_path.parameters_of(self.of_state(states), numbers)
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """Those from a frame to the posterior."""
+        return [*self.of_components.parameters(), *self.linear_path.analysis_parameters()]
