@@ -75,6 +75,7 @@ class World:
         model: its options.
         likelihood: of a frame.
         pixels: side of grey pictures; 0: what the environment gives.
+        learning_rate: of the training, the default of an agent in this environment.
     """
 
     title: str
@@ -86,6 +87,7 @@ class World:
     model: Mapping[str, Any] = field(default_factory=dict)
     likelihood: str = "auto"
     pixels: int = 0
+    learning_rate: float = 3e-3
 
 
 GAME = Horizon(context=5, frames=15, every=7)
@@ -97,7 +99,9 @@ CELLS = {
     "carracing": World(
         "car racing", "", Horizon(10, 10, 10), 0.7, 3_000, 20, {"width": 256}, "gaussian"
     ),
-    "pong": World("Atari Pong", "ALE/Pong-v5", GAME, None, 3_000, 16, pixels=64),
+    "pong": World(
+        "Atari Pong", "ALE/Pong-v5", GAME, None, 3_000, 16, pixels=64, learning_rate=1e-3
+    ),
 }
 
 
@@ -149,7 +153,7 @@ def fitted_to(folder: Path, clips: FrameClips, world: World) -> tuple[Fitted, di
     training = TrainingOptions(
         updates=world.updates,
         batch_size=16,
-        learning_rate=3e-3,
+        learning_rate=world.learning_rate,
         schedule="linear",
         gradient_clip=1_000.0,
         validation=0.0,

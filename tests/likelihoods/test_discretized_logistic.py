@@ -150,6 +150,16 @@ def test_start_recovers_the_logistic_behind_the_data() -> None:
     torch.testing.assert_close(fitted_scale, scale[0, 0], rtol=0.15, atol=0)
 
 
+def test_start_recovers_pixels_that_hardly_vary() -> None:
+    """A dark background: all values lie between two thresholds of the logits."""
+    loc = torch.tensor([10.0, 27.0, 130.0, 200.0]).reshape(1, 1, 4) / 255
+    scale = torch.tensor([3.0, 1.5, 2.0, 4.0]).reshape(1, 1, 4) / 255
+    x = DiscretizedLogisticEmission(loc, scale, 256).sample((2000,)).reshape(2000, 4)
+    fitted_loc, fitted_scale = fit_logistic(x, 256)
+    torch.testing.assert_close(fitted_loc, loc[0, 0], rtol=0, atol=1 / 255)
+    torch.testing.assert_close(fitted_scale, scale[0, 0], rtol=0.15, atol=0)
+
+
 def test_start_on_real_digits_is_better_than_a_moment_fit() -> None:
     """Pixels piled up at black: mean and standard deviation would cost 10 % more."""
     from sklearn.datasets import load_digits
