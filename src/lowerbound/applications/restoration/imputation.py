@@ -8,7 +8,7 @@ See ``lowerbound.inference.restoration.imputation``. Without a model: ``inpainti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -178,7 +178,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         return lambda done, total: reporter.advance("imputing", *part.place(done, total + 1))
 
     resumable = in_parts(request.data, fitted, request.mask)
-    compute = partial(_computed, replace(request, resume=False), fitted, trees)
+    compute = partial(_computed, request, fitted, trees)
     with (
         finished_parts("impute", request, reporter, in_parts=resumable) as finished,
         engine_of(request, compute, in_parts=resumable) as engine,
