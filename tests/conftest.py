@@ -78,6 +78,7 @@ def shared_data() -> Path:
     folder = _shared_data_folder(os.environ.get("LOWERBOUND_DATA"))
     if folder is None:
         pytest.skip("needs the real data sets: LOWERBOUND_DATA names no folder")
+    os.environ["LOWERBOUND_DATA"] = str(folder)  # where the package looks for them
     return folder
 
 
