@@ -166,7 +166,6 @@ def set_to_components(parts: LinearParts, rows: Tensor) -> tuple[OpenPath, Tenso
         The maps of the path, and the codes of the rows, (rows, d).
     """
     path, maps = parts.path, parts.path.open()
-    path.to(rows)
     seen = path.reduced(rows).flatten(1)
     found = principal_components(seen, min(path.latent_dim, seen.shape[1] - 1), MOST_EXACT)
     noise = found.rest.clamp_min(LEAST_NOISE)

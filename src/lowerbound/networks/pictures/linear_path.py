@@ -48,6 +48,7 @@ class LinearPath(nn.Module):
     analysis: nn.Linear | None
     log_variance: nn.Parameter | None
     synthesis: nn.Linear | None
+    place: Tensor
 
     def __init__(
         self, event_shape: tuple[int, ...], latent_dim: int, parameter_shape: tuple[int, ...]
@@ -58,6 +59,7 @@ class LinearPath(nn.Module):
         step = math.ceil(max(event_shape[1:]) / MOST_SIDE)
         height, width = event_shape[1:]
         self.size = (math.ceil(height / step), math.ceil(width / step))
+        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the model
         self.register_module("analysis", None)
         self.register_parameter("log_variance", None)
         self.register_module("synthesis", None)
@@ -74,7 +76,7 @@ class LinearPath(nn.Module):
         return self.size == self.event_shape[1:]
 
     def open(self) -> OpenPath:
-        """Make the maps, which are zero."""
+        """Make the maps, which are zero, where the model is."""
         inputs = self.event_shape[0] * math.prod(self.size)
         outputs = self.parameter_shape[0] * math.prod(self.size)
         self.analysis = nn.Linear(inputs, self.latent_dim)
@@ -82,6 +84,7 @@ class LinearPath(nn.Module):
         self.synthesis = nn.Linear(self.latent_dim, outputs, bias=False)
         for value in self.parameters():
             nn.init.zeros_(value).requires_grad_(False)
+        self.to(self.place)
         return OpenPath(self.analysis, self.log_variance, self.synthesis)
 
     def close(self) -> None:
