@@ -124,7 +124,7 @@ def model(people: Path) -> Path:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("command", ["detect", "impute"])
+@pytest.mark.parametrize("command", ["detect", "impute", "encode", "reconstruct"])
 def test_workers_write_the_bytes_of_this_process(
     command: str, people: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""detect and impute --resume: what an interrupted run computed is used, and nothing else."""
+"""--resume of commands that read a table in parts: what an interrupted run computed is used, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications.anomaly import row_scorer
+from lowerbound.applications.generation import encode, reconstruct
+from lowerbound.applications.labels import classify
 from lowerbound.applications.restoration import imputation
 from lowerbound.cli import main
 from lowerbound.data.tables import chunks as table_chunks
@@ -21,13 +23,31 @@ COMMANDS = {
     "impute": ("impute", ("--samples", "16")),
     "medians": ("impute", ("--samples", "16", "--strategy", "median")),
     "draws": ("impute", ("--samples", "16", "--strategy", "sample", "--draws", "2")),
+    "codes": ("encode", ()),
+    "reconstructions": ("reconstruct", ()),
+    "with uncertainty": ("reconstruct", ("--uncertainty", "--draws", "4")),
+    "classes": ("classify", ()),
 }
-PLACES = {"detect": (row_scorer, "raw_scores"), "impute": (imputation, "fill")}
+PLACES = {
+    "detect": (row_scorer, "raw_scores"),
+    "impute": (imputation, "fill"),
+    "encode": (encode, "encode_rows"),
+    "reconstruct": (reconstruct, "collected"),
+    "classify": (classify, "class_probabilities"),
+}
 
 
 @pytest.fixture(autouse=True)
 def chunked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_chunks, "MOST_ROWS", 30)  # the 80 people come in three parts
+
+
+@pytest.fixture(scope="module")
+def classifier(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("classifier") / "m.lb"
+    words = ("--model", "semi_supervised", "--label", "kind", "--missing", "model")
+    assert main(["fit", str(table), "-o", str(place), *words, "--updates", "5", "--no-report"]) == 0
+    return place
 
 
 @pytest.fixture
@@ -76,6 +96,7 @@ def contents(folder: Path, name: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("case", COMMANDS)
 def test_a_resumed_run_writes_the_same_bytes_and_computes_only_what_is_left(
     table_model: Path,
+    classifier: Path,
     people: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,7 +105,8 @@ def test_a_resumed_run_writes_the_same_bytes_and_computes_only_what_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command, flags = COMMANDS[case]
-    words = [command, str(table_model), str(people), *flags, "-o"]
+    model = classifier if command == "classify" else table_model
+    words = [command, str(model), str(people), *flags, "-o"]
     before = counted(monkeypatch, command)
     assert main([*words, str(tmp_path / "whole.csv")]) == 0
     extra = before.calls - 3  # the pictures or rows that are scored besides

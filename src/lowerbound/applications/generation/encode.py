@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.finished_parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.generation.code_files import CodeTable, check_suffix, columns_of
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.conditions import label_names
-from lowerbound.applications.io.requested_rows import requested_rows
+from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.config import option
-from lowerbound.data.dataset import Dataset
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import quantized_rows
 from lowerbound.inference.codes import encode_rows
@@ -20,7 +24,7 @@ from lowerbound.models import Quantizes
 
 
 @dataclass(frozen=True)
-class EncodeRequest(DataRequest):
+class EncodeRequest(DataRequest, ResumableRequest, EngineRequest):
     """Write the codes of data."""
 
     output: str = option(
@@ -58,20 +62,39 @@ def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> Encode
     """
     path = Path(request.output)
     check_suffix(path)
+    parts = requested_rows(request.data, fitted, on_error=request.on_error)
+    many = in_chunks(request.data, fitted)
+
+    def progress_of(part: RequestedRows) -> Progress:
+        return lambda done, of: reporter.advance("encoding", *part.place(done, of))
+
     count = 0
-    with columnar(path) as file:
-        for part in requested_rows(request.data, fitted, on_error=request.on_error):
-            codes = _coded(fitted, part.rows)
+    with (
+        finished_parts("encode", request, reporter, in_parts=many) as finished,
+        engine_of(request, partial(_computed, fitted), in_parts=many) as engine,
+        columnar(path) as file,
+    ):
+        for part, found in computed(parts, lambda part: part, engine, finished, progress_of):
+            codes = _coded(part, found)
             file.add(columns_of(codes, path))
             count += len(codes.z)
-            reporter.advance("encoding", count, part.total)
     return EncodeReport(count, codes.z.shape[1], codes.std is not None, (request.output,))
 
 
-def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
+def _computed(fitted: Fitted, part: RequestedRows, progress: Progress) -> Arrays:
+    """The codes of a part, and their standard deviations, if they have some."""
     if isinstance(fitted.model, Quantizes):
-        z = quantized_rows(fitted.model, dataset)
-        return CodeTable(z, None, label_names(dataset), dataset.ids)
-    codes = encode_rows(fitted.model, dataset)
-    std = codes.deviation.float() if bool(codes.deviation.any()) else None
-    return CodeTable(codes.mean.float(), std, label_names(dataset), dataset.ids)
+        found = {"z": quantized_rows(fitted.model, part.rows).numpy()}
+    else:
+        codes = encode_rows(fitted.model, part.rows)
+        found = {"z": codes.mean.float().numpy()}
+        if bool(codes.deviation.any()):
+            found["std"] = codes.deviation.float().numpy()
+    progress(1, 1)
+    return found
+
+
+def _coded(part: RequestedRows, found: Arrays) -> CodeTable:
+    std = torch.from_numpy(found["std"]) if "std" in found else None
+    z = torch.from_numpy(found["z"])
+    return CodeTable(z, std, label_names(part.rows), part.rows.ids)

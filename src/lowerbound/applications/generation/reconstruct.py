@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.finished_parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.generation.rebuilt_rows import RebuiltRows, RebuiltTally
-from lowerbound.applications.io.requested_rows import RequestedRows, rows_of_model
+from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, rows_of_model
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.rows import Reconstructed
 from lowerbound.applications.io.sentences import about_exact, about_explained
@@ -21,14 +26,13 @@ from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict
 from lowerbound.inference.refinement import reconstruct_refined
-from lowerbound.models import Model
 from lowerbound.trace import Mean
 
 ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class ReconstructRequest(DataRequest):
+class ReconstructRequest(DataRequest, ResumableRequest, EngineRequest):
     """Reconstruct rows."""
 
     output: str = option(
@@ -100,59 +104,64 @@ def reconstruct(
             if fitted.model.refiner is None
             else "--steps is for draws of the refiner: leave out --mean or --steps"
         )
-    whole = writer.rebuild(fitted.model, request.data, path, request.on_error)
-    if whole is not None:
-        return ReconstructReport(whole.items, False, whole.kept, None, **written(whole.files))
+    many = in_chunks(request.data, fitted)
+    task = "refining" if refined else "reconstructing"
+
+    def progress_of(part: RequestedRows) -> Progress:
+        return lambda done, rows: reporter.advance(task, *part.place(done, rows))
+
     tally = RebuiltTally()
-    parts = _rebuilt(request, reporter, fitted, tally, refined)
-    files = writer.write_reconstructions(path, parts)
+    with (
+        finished_parts("reconstruct", request, reporter, in_parts=many) as finished,
+        engine_of(request, partial(_computed, request, fitted, refined), in_parts=many) as engine,
+    ):
+        whole = writer.rebuild(fitted.model, request.data, path, request.on_error)
+        if whole is not None:
+            return ReconstructReport(whole.items, False, whole.kept, None, **written(whole.files))
+        if request.uncertainty:
+            reporter.say(f"uncertainty from {request.draws} codes of each row")
+        parts = rows_of_model(request.data, fitted, request.on_error)
+        made = computed(parts, lambda part: part, engine, finished, progress_of)
+        files = writer.write_reconstructions(path, _rebuilt(made, tally))
     exact = tally.exact if fitted.schema.data_kind.symbolic else None
     found = tally.explained, tally.relative_std, exact
     return ReconstructReport(tally.rows, refined, *found, **written(files))
 
 
 def _rebuilt(
-    request: ReconstructRequest,
-    reporter: Reporter,
-    fitted: Fitted,
-    tally: RebuiltTally,
-    refined: bool,
+    parts: Iterable[tuple[RequestedRows, Arrays]], tally: RebuiltTally
 ) -> Iterator[Reconstructed]:
-    """The reconstruction of the rows, chunk by chunk, which ``tally`` adds up."""
-    if request.uncertainty:
-        reporter.say(f"uncertainty from {request.draws} codes of each row")
-    for part in rows_of_model(request.data, fitted, request.on_error):
-        made = _best_guess(fitted.model, part, request, reporter, refined)
-        if request.uncertainty:
-            answer = predict(fitted.model, part.rows, samples=request.draws, seed=request.seed)
-            made = replace(made, std=answer.deviation)
-        tally.add(made)
-        yield Reconstructed(made.x, made.mean, made.std, part.rows.ids)
+    """The reconstruction of each part, which ``tally`` adds up."""
+    for part, found in parts:
+        x, mean = torch.from_numpy(found["x"]), torch.from_numpy(found["mean"])
+        std = torch.from_numpy(found["std"]) if "std" in found else None
+        tally.add(RebuiltRows(x, mean, part.rows.comparable.cpu(), std))
+        yield Reconstructed(x, mean, std, part.rows.ids)
 
 
-def _best_guess(
-    model: Model,
-    part: RequestedRows,
+def _computed(
     request: ReconstructRequest,
-    reporter: Reporter,
+    fitted: Fitted,
     refined: bool,
-) -> RebuiltRows:
-    """Encode each row to its mean code and decode it; ``refined``: a draw of the refiner given the
-    decoder's mean."""
-    cells, task = part.rows.comparable.cpu(), "refining" if refined else "reconstructing"
-
-    def advance(done: int, rows: int) -> None:
-        reporter.advance(task, *part.place(done, rows))
-
+    part: RequestedRows,
+    progress: Progress,
+) -> Arrays:
+    """The rows of a part in model units, their reconstructions, and the standard deviations."""
+    model, rows = fitted.model, part.rows
     if refined:
         with prior_settings(model, steps=request.steps):
-            found = reconstruct_refined(model, part.rows, seed=request.seed, progress=advance)
-        return RebuiltRows(found.x, found.drawn, cells)
-    x, mean = collected(
-        model,
-        part.rows,
-        ROWS_AT_ONCE,
-        lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.best[0]),
-        progress=advance,
-    )
-    return RebuiltRows(x, mean, cells)
+            drawn = reconstruct_refined(model, rows, seed=request.seed, progress=progress)
+        found = {"x": drawn.x.numpy(), "mean": drawn.drawn.numpy()}
+    else:
+        x, mean = collected(
+            model,
+            rows,
+            ROWS_AT_ONCE,
+            lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.best[0]),
+            progress=progress,
+        )
+        found = {"x": x.numpy(), "mean": mean.numpy()}
+    if request.uncertainty:
+        answer = predict(model, rows, samples=request.draws, seed=request.seed)
+        found["std"] = answer.deviation.numpy()
+    return found

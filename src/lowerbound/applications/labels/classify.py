@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.finished_parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
-from lowerbound.applications.io.requested_rows import RequestedRows, rows_of_model
+from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, rows_of_model
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
@@ -31,7 +35,7 @@ UNSURE = ""  # the class of a row whose probabilities are too low
 
 
 @dataclass(frozen=True)
-class ClassifyRequest(DataRequest):
+class ClassifyRequest(DataRequest, ResumableRequest, EngineRequest):
     """Request to classify rows."""
 
     output: str = option(
@@ -125,21 +129,26 @@ def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> Cl
     require(fitted.model, Classifies, "choose a class")
     tally = _Tally(request, fitted.schema.class_names)
     parts = rows_of_model(request.data, fitted, request.on_error)
-    with columnar(Path(request.output)) if request.output else nullcontext() as file:
-        for part in parts:
-            columns = tally.add(part, _probabilities(part, reporter, fitted))
+    many = in_chunks(request.data, fitted)
+
+    def progress_of(part: RequestedRows) -> Progress:
+        return lambda done, rows: reporter.advance("classifying", *part.place(done, rows))
+
+    with (
+        finished_parts("classify", request, reporter, in_parts=many) as finished,
+        engine_of(request, partial(_computed, fitted), in_parts=many) as engine,
+        columnar(Path(request.output)) if request.output else nullcontext() as file,
+    ):
+        for part, found in computed(parts, lambda part: part, engine, finished, progress_of):
+            columns = tally.add(part, torch.from_numpy(found["probability"]))
             if file is not None:
                 file.add(columns)
     return tally.report()
 
 
-def _probabilities(part: RequestedRows, reporter: Reporter, fitted: Fitted) -> Tensor:
-    """q(y | x) of some rows, (rows, classes)."""
-
-    def progress(done: int, rows: int) -> None:
-        reporter.advance("classifying", *part.place(done, rows))
-
-    return class_probabilities(fitted.model, part.rows, progress)
+def _computed(fitted: Fitted, part: RequestedRows, progress: Progress) -> Arrays:
+    """q(y | x) of a part, (rows, classes)."""
+    return {"probability": class_probabilities(fitted.model, part.rows, progress).numpy()}
 
 
 class _Tally:
