@@ -1,4 +1,4 @@
-"""--resume of commands that read a table in parts: what an interrupted run computed is used, and nothing else."""
+"""--resume of commands that read a table in parts: what an interrupted run computed is used."""
 
 from __future__ import annotations
 
