@@ -54,8 +54,9 @@ class VAEDetector(OutlierMixin, VAE):
               + r_\text{neighbors}
 
     where r = -log p and p is the share of normal rows that score at least as high
-    (``lowerbound.inference.anomaly.reference``). For pictures it is only the first term, and among
-    anomalies the bound and the two distances without the model.
+    (``lowerbound.inference.anomaly.reference``), and among anomalies the bound and the two
+    distances without the model. For pictures it is only the first term; for pictures of a surface,
+    in which the place of a pixel says nothing, it is "surroundings".
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
@@ -67,7 +68,8 @@ class VAEDetector(OutlierMixin, VAE):
         criterion: "combined", "bound" (-L_K, nats), "reconstruction" (-log p(x | z), nats),
             "latent" (distance to the fitted rows through their codes, in standard deviations); for
             tables also "neighbors" and "mahalanobis" (distances without the model), and "unseen"
-            (nats of values that the fit did not see).
+            (nats of values that the fit did not see); for pictures also "surroundings" (how rare
+            the pixels are among the pixels around them, nats).
         contamination: "clean": all training rows are normal; "auto": some are not, so a second fit
             leaves out the worst, and a table's model stays at factor analysis unless ``epochs`` or
             ``minutes`` request more; a share up to 0.5: the same, but the threshold flags that
@@ -160,9 +162,13 @@ class VAEDetector(OutlierMixin, VAE):
                 sum to -L_K.
 
         Returns:
-            A pandas frame, (rows, columns + 1); for pictures an array, (rows, H, W).
+            A pandas frame, (rows, columns + 1); for pictures an array, (rows, H, W), which is the
+            rarity of each pixel among those around it if the score is "surroundings".
         """
         dataset = self._read(X)
+        surface = self.reference_.surface
+        if excess and surface is not None and self.reference_.by_surroundings(self.criterion):
+            return surface.heat(self._raw_scores(dataset).row).numpy()
         found = self._shares(dataset)
         found = found.above(self.usual_) if excess else found
         if dataset.schema.data_kind.pictures:

@@ -62,8 +62,18 @@ class DetectRequest(DataRequest, ResumableRequest, EngineRequest):
         "share that the calibration rows allow)",
     )
     score: Literal[
-        "combined", "bound", "reconstruction", "latent", "neighbors", "mahalanobis", "unseen"
-    ] = option("combined", "the anomaly score; the last three are for tables")
+        "combined",
+        "bound",
+        "reconstruction",
+        "latent",
+        "neighbors",
+        "mahalanobis",
+        "unseen",
+        "surroundings",
+    ] = option(
+        "combined",
+        "the anomaly score; surroundings is for pictures, and the three before it for tables",
+    )
     explain: int = option(
         5, "number of the most anomalous rows to explain by their most surprising features"
     )

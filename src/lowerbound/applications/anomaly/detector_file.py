@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import save
 
 from lowerbound import durable, untrusted
+from lowerbound.classical.surroundings import ChannelFit
 from lowerbound.data.arrays import Array
 from lowerbound.errors import ModelFolderError
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
@@ -25,6 +26,7 @@ from lowerbound.inference.anomaly.reference import (
     Reference,
     Votes,
 )
+from lowerbound.inference.anomaly.surfaces import KINDS, Surface
 from lowerbound.inference.anomaly.tails import UpperTail
 
 NAME = "detector.safetensors"
@@ -32,6 +34,8 @@ FORMAT = 1
 
 _OF_TAIL = ("values", "surprise")
 _OF_REFERENCE = ("places", "shift", "scale", "directions")
+_OF_CHANNEL = ("kinds", "location", "deviation", "floor")
+_OF_PLACES = ("tails", "pixels")
 _OF_INPUTS = ("skewed", "mean", "deviation", "rows", "whitening")
 _EARLIER = {
     ("bound", "reconstruction", "latent"): OF_CODES,
@@ -78,12 +82,60 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         "neighbors": reference.neighbors,
         "weights": dict(reference.votes.weights),
         "inputs": reference.votes.inputs,
+        "shape": list(reference.votes.shape),
         "tails": numbers,
         "parameters": dict(parameters),
     }
+    if reference.surface is not None:
+        surface_arrays, said["surface"] = _of_surface(reference.surface)
+        arrays |= surface_arrays
     whole = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
     with durable.replacing(folder / NAME) as place:
         place.write_bytes(save(whole, metadata={"detector": json.dumps(said)}))
+
+
+def _of_surface(surface: Surface) -> tuple[dict[str, Array], list[dict[str, Any]]]:
+    """(arrays, numbers at each resolution)."""
+    arrays: dict[str, Array] = {}
+    said: list[dict[str, Any]] = []
+    each = zip(surface.fits, surface.tails, surface.pixels, strict=True)
+    for place, (fits, *tails) in enumerate(each):
+        for channel, fit in enumerate(fits):
+            for field in _OF_CHANNEL:
+                arrays[f"surface.{place}.{channel}.{field}"] = getattr(fit, field).numpy()
+        numbers: dict[str, Any] = {"channels": len(fits)}
+        for name, found in zip(_OF_PLACES, tails, strict=True):
+            for kind, tail in found.items():
+                key = f"surface.{place}.{name}.{kind}"
+                arrays |= {f"{key}.{field}": getattr(tail, field) for field in _OF_TAIL}
+                numbers[f"{name}.{kind}"] = [tail.center, tail.spread, tail.excess]
+        said.append(numbers)
+    return arrays, said
+
+
+def _surface(
+    said: Sequence[Mapping[str, Any]], shape: tuple[int, ...], arrays: Mapping[str, Array]
+) -> Surface:
+    def tail(place: int, name: str) -> UpperTail:
+        key = f"surface.{place}.{name}"
+        values, surprise = (arrays[f"{key}.{field}"] for field in _OF_TAIL)
+        return UpperTail(values, surprise, *said[place][name])
+
+    def fit(key: str) -> ChannelFit:
+        return ChannelFit(
+            *(torch.from_numpy(arrays[f"{key}.{field}"]).float() for field in _OF_CHANNEL)
+        )
+
+    places = range(len(said))
+    fits = [
+        tuple(fit(f"surface.{place}.{c}") for c in range(said[place]["channels"]))
+        for place in places
+    ]
+    tails, pixels = (
+        tuple({kind: tail(place, f"{name}.{kind}") for kind in KINDS} for place in places)
+        for name in _OF_PLACES
+    )
+    return Surface(shape, tuple(fits), tails, pixels)
 
 
 def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
@@ -121,7 +173,7 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
     if "combined" in said:
         votes = _EARLIER[tuple(said["combined"])]
     else:
-        votes = Votes(dict(said["weights"]), said["inputs"])
+        votes = Votes(dict(said["weights"]), said["inputs"], tuple(said.get("shape", ())))
     inputs = None
     if "inputs.rows" in arrays:
         inputs = InputSpace(**{field: arrays[f"inputs.{field}"] for field in _OF_INPUTS})
@@ -131,6 +183,7 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         votes=votes,
         inputs=inputs,
         costs=arrays.get("costs"),
+        surface=_surface(said["surface"], votes.shape, arrays) if "surface" in said else None,
         **fields,
     )
     usual = Shares(torch.from_numpy(arrays["usual"]), torch.from_numpy(arrays["usual_rate"]))

@@ -137,11 +137,15 @@ class RowScorer:
         if not schema.data_kind.pictures or self.beside is None:
             return ()
         pictures = chosen.all().filled
-        place = raw_scores(self.fitted.model, chosen, seed=self.seed).place
-        rebuilt = torch.from_numpy(place).reshape(pictures.shape)
+        raw = raw_scores(self.fitted.model, chosen, seed=self.seed)
+        rebuilt = torch.from_numpy(raw.place).reshape(pictures.shape)
         names = [part.name(int(row)) for row in index]
         sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")
-        return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
+        reference = self.normal.reference
+        nats = excess.pixels(schema.event_shape)
+        if reference.surface is not None and reference.by_surroundings(self.score):
+            nats = reference.surface.heat(raw.row)
+        return write_heat_maps(sheet, pictures, rebuilt, nats, names)
 
 
 @dataclass(frozen=True)

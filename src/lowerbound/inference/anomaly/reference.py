@@ -2,7 +2,8 @@ r"""Normal rows with which new rows are compared: all anomaly scores, and their 
 
 Besides the scores of the model (``scores``), tables have three: two distances without the model,
 "neighbors" and "mahalanobis" (``input_space``), and the cost of values that the fit did not see,
-"unseen" (``unseen``). No score is best everywhere, so the default adds up rarities:
+"unseen" (``unseen``). Pictures have one more, "surroundings" (``surfaces``). No score is best
+everywhere, so the default adds up rarities:
 
 .. math:: \text{combined: } \sum_c w_c r_c, \qquad r_c = -\log p_c(s_c(x)),
 
@@ -28,10 +29,12 @@ from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.inference.anomaly.input_space import MOST_NUMBERS, InputSpace
 from lowerbound.inference.anomaly.nearest import kth_distance
 from lowerbound.inference.anomaly.scores import RawScores
+from lowerbound.inference.anomaly.surfaces import LEAST_SIDE, Surface, has_surroundings, is_surface
 from lowerbound.inference.anomaly.tails import UpperTail
 
 IN_NATS = ("bound", "reconstruction")
-SCORES = ("combined", *IN_NATS, "latent", "neighbors", "mahalanobis", "unseen")
+SURROUNDINGS = "surroundings"
+SCORES = ("combined", *IN_NATS, "latent", "neighbors", "mahalanobis", "unseen", SURROUNDINGS)
 NEIGHBORS = 5  # k of the latent score
 MANY = 20  # k of the distances without the model if anomalies, which may be near another, are known
 NEW_VALUES = 0.5  # with more, normal rows with a new value rank above most attacks on a network
@@ -46,16 +49,21 @@ class Votes:
     Attributes:
         weights: of each component.
         inputs: k of the distances without the model; 0: there are none of these.
+        shape: of pictures with the score "surroundings"; (): they do not have it.
     """
 
     weights: Mapping[str, float]
     inputs: int = 0
+    shape: tuple[int, ...] = ()
 
 
 OF_CODES = Votes({"nats": 1, "latent": 1})
 OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1}, inputs=1)
 OF_PICTURES = Votes({"nats": 1})
 """For pictures, because distances by the deviation of each pixel are not useful."""
+
+OF_SURFACES = Votes({SURROUNDINGS: 1})
+"""For pictures in which the place of a pixel says nothing: a code of the whole finds no defect."""
 
 AMONG_ANOMALIES = Votes({"bound": 1, "latent": 1})
 """If anomalies were fitted on, because those are reconstructed too."""
@@ -77,6 +85,7 @@ class Reference:
         votes: how the combined score is made.
         inputs: the normal rows themselves; None without a score of them.
         costs: nats of a value that the fit did not see, (columns,); None without that score.
+        surface: of pictures; None without the score of their surroundings.
     """
 
     tails: Mapping[str, UpperTail]
@@ -88,6 +97,7 @@ class Reference:
     votes: Votes = OF_CODES
     inputs: InputSpace | None = None
     costs: Array | None = None
+    surface: Surface | None = None
 
     @classmethod
     def of(
@@ -131,6 +141,10 @@ class Reference:
             rows = rows[_spread(len(rows))]
             bare = replace(bare, inputs=InputSpace.of(rows))
             found |= bare._of_inputs(rows, itself=True)
+        if votes.shape:
+            others = None if fresh is None else fresh.row
+            bare = replace(bare, surface=Surface.of(raw.row, votes.shape, others))
+            found |= bare._of_surface(raw.row[index] if others is None else others)
         return replace(
             bare, costs=unseen, tails={name: UpperTail.of(scores) for name, scores in found.items()}
         )
@@ -138,6 +152,7 @@ class Reference:
     def components(self, raw: RawScores) -> dict[str, Array]:
         """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
         found = self._nats_and_way(raw, self.neighbors) | self._of_inputs(raw.row)
+        found |= self._of_surface(raw.row)
         new = np.zeros(len(raw))
         if self.costs is not None:
             new = new if raw.unseen is None else raw.unseen @ self.costs
@@ -157,6 +172,11 @@ class Reference:
         self.check(kind)
         return self.components(raw)[kind]
 
+    def by_surroundings(self, kind: str) -> bool:
+        """Whether a score comes from the pixels around each pixel, and not from the model."""
+        of_combined = set(self.votes.weights) == {SURROUNDINGS}
+        return kind == SURROUNDINGS or (kind == "combined" and of_combined)
+
     def check(self, kind: str) -> None:
         """Raise an error if the model does not have this score.
 
@@ -175,6 +195,11 @@ class Reference:
             raise UnsupportedError(
                 "the model has no prior and so no bound: take the score 'reconstruction', "
                 "'latent' or 'combined'"
+            )
+        if kind == SURROUNDINGS:
+            raise UnsupportedError(
+                f"the score {kind!r} is for pictures of at least {LEAST_SIDE} x {LEAST_SIDE} "
+                "pixels that the detector was fitted to by this version: take 'combined'"
             )
         raise UnsupportedError(
             f"the score {kind!r} is for tables that the detector was fitted to by this version "
@@ -199,6 +224,10 @@ class Reference:
             return {}
         return space.distances(row, min(self.votes.inputs, len(space.rows) - 1) + itself)
 
+    def _of_surface(self, row: Array) -> dict[str, Array]:
+        """The score of pictures without the model."""
+        return {} if self.surface is None else {SURROUNDINGS: self.surface.scores(row)}
+
     def _way(self, raw: RawScores, k: int) -> Array:
         """Distance to the k-th nearest reference row through the codes, in deviations, (rows,)."""
         own = np.square((raw.row - raw.place) / self.scale).sum(1)
@@ -219,14 +248,23 @@ def votes_for(dataset: Dataset, clean: bool = True) -> Votes:
     """How the combined score is made.
 
     Args:
-        dataset: rows of the kind that is scored.
+        dataset: normal rows of the kind that is scored.
         clean: whether no anomalies were fitted on.
     """
-    if dataset.schema.columns:
+    schema = dataset.schema
+    if schema.columns:
         return OF_ROWS if clean else ROWS_AMONG_ANOMALIES
+    pictures, shape = schema.data_kind.pictures, tuple(schema.event_shape)
+    if not pictures or not has_surroundings(shape):
+        return _of_codes(clean, pictures)
+    some = dataset.subset(_spread(len(dataset))).all().filled.cpu()
+    return replace(OF_SURFACES if is_surface(some) else _of_codes(clean, True), shape=shape)
+
+
+def _of_codes(clean: bool, pictures: bool) -> Votes:
     if not clean:
         return AMONG_ANOMALIES
-    return OF_PICTURES if dataset.schema.data_kind.pictures else OF_CODES
+    return OF_PICTURES if pictures else OF_CODES
 
 
 def check_score(kind: str) -> None:
