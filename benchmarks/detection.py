@@ -33,10 +33,12 @@ from _pictures import keep
 from _record import Metric, arguments, write
 from _rivals import in_words, paired
 from matplotlib.patches import Rectangle
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
 from lowerbound.data.catalog.download import file_sha256
+from lowerbound.inference.anomaly.surfaces import BORDER
 
 NAME = "detection"
 RUNS = Path("runs") / NAME
@@ -200,18 +202,20 @@ class HeatMap:
     Attributes:
         title: what it is a picture of.
         picture: (H, W).
-        heat: nats above the average, (H, W).
+        heat: nats above the average, or rarity, (H, W).
         boxes: (defects, 4): left, top, right, bottom; none if they are not known.
+        unit: of the heat.
     """
 
     title: str
     picture: Array
     heat: Array
     boxes: Array
+    unit: str = "nats above the usual"
 
 
 def heat_figures() -> None:
-    """Boards and X-rays that the detector finds odd, and where: nats above what is usual."""
+    """Boards and X-rays that the detector finds odd, and where."""
     draw_heat(BOARDS_FIGURE, list(board_heat()))
     draw_heat(XRAYS_FIGURE, list(xray_heat()))
 
@@ -225,7 +229,7 @@ def draw_heat(name: str, found: Sequence[HeatMap]) -> None:
         left.imshow(each.picture, cmap="gray")
         left.set_title(each.title, loc="left", fontsize=11)
         drawn = right.imshow(each.heat, cmap="inferno", vmin=0, vmax=np.quantile(each.heat, 0.999))
-        right.set_title("nats above the usual", loc="left", fontsize=11)
+        right.set_title(each.unit, loc="left", fontsize=11)
         canvas.colorbar(drawn, ax=right, shrink=0.8, pad=0.02)
         for axes in (left, right):
             axes.set(xticks=[], yticks=[])
@@ -236,14 +240,22 @@ def draw_heat(name: str, found: Sequence[HeatMap]) -> None:
 
 
 def board_heat() -> Iterator[HeatMap]:
-    """The first boards of the group that was not fitted on, put together from their tiles."""
+    """The first boards of the group that was not fitted on, put together from the middles of tiles,
+    because the pixels at the border of a tile have no score."""
     detector = kept_detector("boards", _fields.boards(0).training)
+    middle = _fields.TILE - 2 * BORDER
     for board in _fields.all_boards(True)[:BOARDS_SHOWN]:
-        side = board.pair.shape[1] // _fields.TILE
-        heat = detector.explain(_fields.tiles(board.pair))
-        whole = heat.reshape(side, side, _fields.TILE, _fields.TILE).swapaxes(1, 2)
+        whole = np.zeros(board.pair.shape[1:])
+        steps = range(0, len(whole) - _fields.TILE + 1, middle)
+        tiles = sliding_window_view(board.pair, (_fields.TILE, _fields.TILE), (1, 2))
+        tiles = tiles[:, ::middle, ::middle].transpose(1, 2, 0, 3, 4)
+        heat = detector.explain(tiles.reshape(-1, *tiles.shape[2:]))
+        inner = heat[:, BORDER:-BORDER, BORDER:-BORDER].reshape(*tiles.shape[:2], middle, middle)
+        filled = len(steps) * middle
+        inside = slice(BORDER, BORDER + filled)
+        whole[inside, inside] = inner.swapaxes(1, 2).reshape(filled, filled)
         title = f"board, {len(board.boxes)} defects framed"
-        yield HeatMap(title, board.pair[1], whole.reshape(board.pair.shape[1:]), board.boxes)
+        yield HeatMap(title, board.pair[1], whole, board.boxes, "rarity, nats")
 
 
 def xray_heat() -> Iterator[HeatMap]:
