@@ -22,17 +22,14 @@ BEFORE_THE_RULES = frozenset(
         "bits_per_dimension",
         "detection",
         "few_labels",
-        "icu_imputation",
         "imputation",
         "lossless",
         "mixed_imputation",
         "mnist_likelihood",
         "photographs",
         "sharpness",
-        "speech_codec",
         "texture",
         "throughput",
-        "vq_tiles",
     ]
 )
 
