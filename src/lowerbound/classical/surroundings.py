@@ -15,6 +15,7 @@ this one, so the second channel of a pair depends on the first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ RIDGE = 1e-4  # in mean variances of a coefficient's input
 PIXELS = 100_000  # that a fit takes
 FLOOR = 0.1  # of the mean residual, added to each before the logarithm
 LEAST = 1e-6  # residual in model units
-NUMBERS_AT_ONCE = 2**24  # of windows
+NUMBERS_AT_ONCE = 2**19  # of windows, which fit into a cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +95,16 @@ def fitted(pictures: Tensor) -> tuple[ChannelFit, ...]:
 
     Each side has more than ``2 * RADIUS`` pixels.
     """
-    each = max(1, PIXELS // len(pictures))
+    count = math.prod(side - 2 * RADIUS for side in pictures.shape[2:])
+    each = min(count, max(1, PIXELS // len(pictures)))
     draws = torch.Generator().manual_seed(0)
-    chosen = []
+    places = torch.randint(count, (len(pictures), each), generator=draws)
+    chosen: list[Tensor] = []
     for windows in _windows(pictures):
-        count = windows.shape[1]
-        places = torch.randint(count, (len(windows), min(each, count)), generator=draws)
         rows = torch.arange(len(windows)).unsqueeze(1)
-        chosen.append(windows[rows, places].flatten(0, 1))
-    some = torch.cat(chosen)
+        here = places[sum(map(len, chosen)) :][: len(windows)]
+        chosen.append(windows[rows, here])
+    some = torch.cat(chosen).flatten(0, 1)
     return tuple(ChannelFit.of(some, channel) for channel in range(some.shape[1]))
 
 
