@@ -40,6 +40,7 @@ MANY = 20  # k of the distances without the model if anomalies, which may be nea
 NEW_VALUES = 0.5  # with more, normal rows with a new value rank above most attacks on a network
 MOST_REFERENCES = 5_000  # reference rows that are kept
 MOST_DIRECTIONS = 32  # of the nearest-neighbor search
+DIRECTION_NUMBERS = 2**23  # of the rows in which those of large pictures are found
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,12 @@ def _directions(standard: Array) -> Array:
     numbers = standard.shape[1]
     if numbers <= MOST_DIRECTIONS:
         return np.eye(numbers)
+    if numbers > MOST_NUMBERS:  # their covariance would take minutes
+        rows = torch.from_numpy(standard[: max(MOST_DIRECTIONS, DIRECTION_NUMBERS // numbers)])
+        squares, weights = torch.linalg.eigh(rows @ rows.T)
+        kept = squares[-MOST_DIRECTIONS:] > squares[-1] * 1e-12
+        along = rows.T @ weights[:, -MOST_DIRECTIONS:][:, kept]
+        return np.asarray((along / torch.linalg.vector_norm(along, dim=0)).numpy())
     rows = torch.from_numpy(standard[: 4 * MOST_REFERENCES])
     _, leading = torch.linalg.eigh(rows.T @ rows)
     return np.asarray(leading[:, -MOST_DIRECTIONS:].numpy())
