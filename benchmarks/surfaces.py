@@ -243,7 +243,7 @@ def _seconds() -> float:
 
 
 def draw() -> None:
-    """Tiles with defects that score higher than nine in ten of their kind, and where they are odd."""
+    """Tiles with defects that score above nine in ten of their kind, and where they are odd."""
     canvas, grid_of = plt.subplots(2, len(SHOWN), figsize=(2 * len(SHOWN), 4.2))
     for (kind, label), (above, below) in zip(SHOWN.items(), grid_of.T, strict=True):
         field = surface(label, 0)
