@@ -98,7 +98,7 @@ class RowScorer:
         if not len(index):
             return Explained(list(known))
         chosen = part.rows.subset(index.copy())
-        excess = shares(self.fitted.model, chosen, seed=self.seed).above(self.normal.usual)
+        excess = self._excess(chosen)
         unseen = self._unseen(chosen)
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
@@ -114,6 +114,14 @@ class RowScorer:
         ]
         oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
         return Explained(oddest, self._pictures(part, chosen, index, excess))
+
+    def _excess(self, rows: Dataset) -> Shares:
+        """Nats of each feature above the usual; of a surface, the rarity of each pixel."""
+        model, reference = self.fitted.model, self.normal.reference
+        if reference.surface is None or not reference.by_surroundings(self.score):
+            return shares(model, rows, seed=self.seed).above(self.normal.usual)
+        heat = reference.surface.heat(raw_scores(model, rows, seed=self.seed).row)
+        return Shares(heat.unsqueeze(1).double(), torch.zeros(len(rows), dtype=torch.float64))
 
     def _unseen(self, rows: Dataset) -> list[dict[str, float]]:
         """Of each row, the nats of the values that the fit did not see, by column."""
@@ -137,15 +145,11 @@ class RowScorer:
         if not schema.data_kind.pictures or self.beside is None:
             return ()
         pictures = chosen.all().filled
-        raw = raw_scores(self.fitted.model, chosen, seed=self.seed)
-        rebuilt = torch.from_numpy(raw.place).reshape(pictures.shape)
+        place = raw_scores(self.fitted.model, chosen, seed=self.seed).place
+        rebuilt = torch.from_numpy(place).reshape(pictures.shape)
         names = [part.name(int(row)) for row in index]
         sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")
-        reference = self.normal.reference
-        nats = excess.pixels(schema.event_shape)
-        if reference.surface is not None and reference.by_surroundings(self.score):
-            nats = reference.surface.heat(raw.row)
-        return write_heat_maps(sheet, pictures, rebuilt, nats, names)
+        return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
 
 
 @dataclass(frozen=True)
