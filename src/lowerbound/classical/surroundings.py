@@ -5,12 +5,14 @@ belongs to,
 
 .. math::
     \hat x = m + a_k^T n + \dots, \qquad \log s = b_k^T \phi(n), \qquad
-    \log u = \log |x - \hat x| - \log s
+    \log u = \log(1 + |x - \hat x| / c) - \log s
 
-where phi measures the contrast of n. So u is about one wherever the picture is as usual, in flat
+where phi measures the contrast of n, and c is a tenth of the mean error, so that exact pixels have
+a logarithm. So u has no unit and is about one wherever the picture is as usual, in flat
 parts and at edges, in every place of the picture. The kinds are clusters of n in units of its
 contrast. Channels are predicted in order: the dots stand for the windows of the channels before
 this one, so the second channel of a pair depends on the first.
+Source of errors that depend on the contrast around a pixel: Wu & Memon 1997 (CALIC).
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ KINDS = 32
 ROWS_OF_KIND = 20  # rows of a fit for each of its coefficients, at least
 RIDGE = 1e-4  # in mean variances of a coefficient's input
 PIXELS = 100_000  # that a fit takes
-FLOOR = 0.1  # of the mean residual, added to each before the logarithm
-LEAST = 1e-6  # residual in model units
+FLOOR = 0.1  # c in mean errors
+LEAST = 1e-6  # c, in units of the pictures
 NUMBERS_AT_ONCE = 2**19  # of windows, which fit into a cache
 
 
@@ -41,7 +43,7 @@ class ChannelFit:
         kinds: centers of the kinds of surroundings, (K, pixels around).
         location: coefficients a, (K, inputs).
         deviation: coefficients b, (K, measures).
-        floor: added to residuals and contrasts, (1,).
+        floor: c, (1,).
     """
 
     kinds: Tensor

@@ -24,6 +24,7 @@ from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.anomaly.conformal import ConformalCalibration, check_rate, rows_needed
 from lowerbound.inference.anomaly.explanation import Shares, shares
+from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.reference import Reference, Votes, check_score, votes_for
 from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 from lowerbound.inference.anomaly.unseen import unseen_costs
@@ -168,7 +169,7 @@ class VAEDetector(OutlierMixin, VAE):
         dataset = self._read(X)
         surface = self.reference_.surface
         if excess and surface is not None and self.reference_.by_surroundings(self.criterion):
-            return surface.heat(self._raw_scores(dataset).row).numpy()
+            return surface.heat(rebuild(self.model_, dataset).row).numpy()
         found = self._shares(dataset)
         found = found.above(self.usual_) if excess else found
         if dataset.schema.data_kind.pictures:

@@ -146,7 +146,8 @@ def test_the_detector_of_a_surface_judges_by_the_surroundings(
     assert (detector.predict(sound) == -1).mean() < 0.2
     assert detector.explain(spoiled)[:, 12, 8:16].mean() > 2 * detector.explain(sound).mean()
     shares = detector.explain(spoiled, excess=False)
-    assert np.allclose(shares.sum((1, 2)).shape, (60,))
+    assert shares.shape == (60, SIDE, SIDE)
+    assert shares[:, 0].any()  # the model's shares, which have no border
     detector.save(tmp_path / "d.lb")
     loaded = VAEDetector.load(tmp_path / "d.lb")
     before, after = detector.components(spoiled), loaded.components(spoiled)

@@ -22,6 +22,7 @@ from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.explanation import Shares, shares
+from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.scores import raw_scores
 
 RATE = "rate"
@@ -120,7 +121,7 @@ class RowScorer:
         model, reference = self.fitted.model, self.normal.reference
         if reference.surface is None or not reference.by_surroundings(self.score):
             return shares(model, rows, seed=self.seed).above(self.normal.usual)
-        heat = reference.surface.heat(raw_scores(model, rows, seed=self.seed).row)
+        heat = reference.surface.heat(rebuild(model, rows).row)
         return Shares(heat.unsqueeze(1).double(), torch.zeros(len(rows), dtype=torch.float64))
 
     def _unseen(self, rows: Dataset) -> list[dict[str, float]]:
@@ -145,7 +146,7 @@ class RowScorer:
         if not schema.data_kind.pictures or self.beside is None:
             return ()
         pictures = chosen.all().filled
-        place = raw_scores(self.fitted.model, chosen, seed=self.seed).place
+        place = rebuild(self.fitted.model, chosen).place
         rebuilt = torch.from_numpy(place).reshape(pictures.shape)
         names = [part.name(int(row)) for row in index]
         sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")

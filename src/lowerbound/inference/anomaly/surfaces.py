@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from lowerbound.classical.surroundings import RADIUS, ChannelFit, excess, fitted
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import spread_rows
 from lowerbound.inference.anomaly.tails import UpperTail
 
 RESOLUTIONS = (1, 2)  # pixels of a side that become one
@@ -66,8 +67,8 @@ class Surface:
             shape: (channels, height, width).
             fresh: others, for the tails; None: use ``row``.
         """
-        known = _pictures(row[_spread(len(row))], shape)
-        others = known if fresh is None else _pictures(fresh[_spread(len(fresh))], shape)
+        known = _some_pictures(row, shape)
+        others = known if fresh is None else _some_pictures(fresh, shape)
         fits, tails, pixels = [], [], []
         for seen, compared in zip(_resolutions(known), _resolutions(others), strict=True):
             fits.append(fitted(seen))
@@ -117,7 +118,7 @@ def is_surface(pictures: Tensor) -> bool:
     """
     if len(pictures) < 2 or not has_surroundings(tuple(pictures.shape[1:])):
         return False
-    some = pictures[_spread(len(pictures))].double()
+    some = pictures[spread_rows(len(pictures), MOST_PICTURES)].double()
     variance = some.var(0).mean()
     if not variance > 0:
         return False
@@ -125,12 +126,12 @@ def is_surface(pictures: Tensor) -> bool:
     return bool(between / variance < POSITIONS)
 
 
-def _spread(rows: int) -> Array:
-    return np.linspace(0, rows - 1, min(rows, MOST_PICTURES)).round().astype(int)
-
-
 def _pictures(row: Array, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(row, np.float32)).reshape(-1, *shape)
+
+
+def _some_pictures(row: Array, shape: tuple[int, ...]) -> Tensor:
+    return _pictures(row[spread_rows(len(row), MOST_PICTURES).numpy()], shape)
 
 
 def _resolutions(pictures: Tensor) -> list[Tensor]:

@@ -40,6 +40,7 @@ class LinearPath(nn.Module):
 
     Attributes:
         size: (h, w), the resolution of the path.
+        place: an empty tensor, which moves with the model: the maps are made where it is.
         analysis: A and a, from C h w numbers to d; None if empty.
         log_variance: the heads of the log-variances, (d,); None if empty.
         synthesis: W, from d to P h w numbers; None if empty.
@@ -59,7 +60,7 @@ class LinearPath(nn.Module):
         step = math.ceil(max(event_shape[1:]) / MOST_SIDE)
         height, width = event_shape[1:]
         self.size = (math.ceil(height / step), math.ceil(width / step))
-        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the model
+        self.register_buffer("place", torch.empty(0), persistent=False)
         self.register_module("analysis", None)
         self.register_parameter("log_variance", None)
         self.register_module("synthesis", None)
