@@ -66,7 +66,7 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
         SystemExit: after ``--help``.
     """
     form = entries(application.request)
-    every = HELP_ALL in words or len(_flagged(form)) <= FEW
+    every = HELP_ALL in words or few_options(form)
     parser = command_parser(application.name, help, form, every=every)
     words = by_new_flags(form, words)
     for word in words:  # before argparse misses the arguments that may follow
@@ -140,6 +140,11 @@ def command_parser(name: str, help: str, form: Sequence[Entry], *, every: bool =
             _add(groups[title], entry, every or entry.common or entry.required)
     _add_shared(parser, every)
     return parser
+
+
+def few_options(form: Sequence[Entry]) -> bool:
+    """Whether the short help shows every option."""
+    return len(_flagged(form)) <= FEW
 
 
 def _flagged(form: Sequence[Entry]) -> list[Entry]:

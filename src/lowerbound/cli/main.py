@@ -72,6 +72,11 @@ def run(words: Sequence[str], console: Console) -> int:
     if name in groups():
         print(overview(name))
         return outcome.DONE
+    if len(words) == 1 and words[0] in HELP:
+        from lowerbound.cli.help_texts import help_text
+
+        print(help_text(name, words), end="")
+        return outcome.DONE
     from lowerbound.applications.form import entries
     from lowerbound.applications.io.formulas import keep_formulas
     from lowerbound.cli.flags import parse

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from lowerbound.data.audio.kind import AudioKind
-from lowerbound.data.catalog.download import cache_folder, file_sha256
+from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
 from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.columns.column import Column
@@ -59,7 +59,6 @@ __all__ = [
     "Texts",
     "TokenKind",
     "VectorKind",
-    "cache_folder",
     "encode_labels",
     "file_sha256",
     "flat_sheet",

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lowerbound.cache import cache_folder
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.download import cache_folder, data_folders, fetch, write_whole
+from lowerbound.data.catalog.download import data_folders, fetch, write_whole
 from lowerbound.data.catalog.published import (
     check_md5,
     choose_part,

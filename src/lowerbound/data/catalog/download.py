@@ -9,15 +9,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from lowerbound.cache import cache_folder
 from lowerbound.errors import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
-
-
-def cache_folder() -> Path:
-    """The folder of downloads: $XDG_CACHE_HOME/lowerbound, else ~/.cache/lowerbound."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lowerbound"
 
 
 def data_folders() -> list[Path]:
