@@ -7,8 +7,7 @@ from typing import Literal
 
 import pytest
 
-from lowerbound.applications.base import Application, Report, Reporter
-from lowerbound.applications.form import REQUIRED, entries
+from lowerbound.applications.form import REQUIRED, answer, entries
 from lowerbound.cli.flags import command_parser, parse
 from lowerbound.config import RenamedWarning, option
 from lowerbound.errors import OptionError
@@ -32,22 +31,9 @@ class Request:
     seed: int = option(0, "of the draws")
 
 
-@dataclass(frozen=True)
-class Empty(Report):
-    def text(self) -> str:
-        return ""
-
-
-def nothing(request: Request, reporter: Reporter) -> Empty:
-    return Empty()
-
-
-APPLICATION = Application("work", Request, nothing, needs_model=False)
-
-
 def made(line: str) -> Request:
-    request: Request = parse(APPLICATION, "do it", line.split()).request
-    return request
+    typed = parse("work", "do it", entries(Request), line.split())
+    return answer(Request, typed.answers)
 
 
 def test_defaults_are_the_dataclasses_own() -> None:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from lowerbound import untrusted
-from lowerbound.applications.base import Application
-from lowerbound.applications.form import Entry, answer, entries
+from lowerbound.applications.form import Entry
 from lowerbound.cli.near_misses import meant_option
 from lowerbound.config import warn_renamed
 from lowerbound.errors import OptionError
@@ -58,16 +57,15 @@ _SENTENCES = {
 }
 
 
-def parse(application: Application, help: str, words: Sequence[str]) -> argparse.Namespace:
-    """Parse the words after the command; ``request`` of the result is the Request.
+def parse(name: str, help: str, form: Sequence[Entry], words: Sequence[str]) -> argparse.Namespace:
+    """Parse the words after the command; ``answers`` of the result are those to its form.
 
     Raises:
         OptionError: an option is unknown (the message suggests the nearest), or a value is invalid.
         SystemExit: after ``--help``.
     """
-    form = entries(application.request)
-    every = HELP_ALL in words or few_options(form)
-    parser = command_parser(application.name, help, form, every=every)
+    every = HELP_ALL in words or len(_flagged(form)) <= FEW
+    parser = command_parser(name, help, form, every=every)
     words = by_new_flags(form, words)
     for word in words:  # before argparse misses the arguments that may follow
         if re.match(r"--[^\s=]+(=|$)", word) and word.partition("=")[0] not in parser.flags:
@@ -80,7 +78,7 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
     if typed.seed is not None:  # one seed for every part of the request
         seed = _seed(typed.seed)
         answers |= {entry.path: seed for entry in form if entry.name == SEED}
-    typed.request = answer(application.request, answers)
+    typed.answers = answers
     typed.memory = _gigabytes(typed.memory)
     return typed
 
@@ -140,11 +138,6 @@ def command_parser(name: str, help: str, form: Sequence[Entry], *, every: bool =
             _add(groups[title], entry, every or entry.common or entry.required)
     _add_shared(parser, every)
     return parser
-
-
-def few_options(form: Sequence[Entry]) -> bool:
-    """Whether the short help shows every option."""
-    return len(_flagged(form)) <= FEW
 
 
 def _flagged(form: Sequence[Entry]) -> list[Entry]:

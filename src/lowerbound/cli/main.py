@@ -72,28 +72,27 @@ def run(words: Sequence[str], console: Console) -> int:
     if name in groups():
         print(overview(name))
         return outcome.DONE
-    if len(words) == 1 and words[0] in HELP:
-        from lowerbound.cli.help_texts import help_text
-
-        print(help_text(name, words), end="")
-        return outcome.DONE
-    from lowerbound.applications.form import entries
-    from lowerbound.applications.io.formulas import keep_formulas
+    from lowerbound.applications.form import answer
     from lowerbound.cli.flags import parse
+    from lowerbound.cli.forms import form_of
     from lowerbound.cli.launch import several
     from lowerbound.cli.wording import flags_in_messages
 
-    application = load(name)
-    with flags_in_messages(entries(application.request), words):
+    form = form_of(name)
+    with flags_in_messages(form, words):
         try:
-            typed = parse(application, APPLICATIONS[name].help, words)
+            typed = parse(name, APPLICATIONS[name].help, form, words)
         except SystemExit:  # --help has been printed
             return outcome.DONE
-        if launcher := several(typed.request):
+        application = load(name)
+        request = answer(application.request, typed.answers)
+        if launcher := several(request):
             return launcher(given)
+        from lowerbound.applications.io.formulas import keep_formulas
+
         keep_formulas.set(typed.keep_formulas)
         with untrusted.memory(typed.memory):
-            report = application(typed.request, console)
+            report = application(request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
 

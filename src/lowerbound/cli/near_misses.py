@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
-from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import Entry, entries
+from lowerbound.applications import APPLICATIONS
+from lowerbound.applications.form import Entry
 
 LISTS_PARTS = "fit"  # the command whose help lists the registered parts
 FAMILIES = ("model", "network", "likelihood", "prior", "posterior", "objective")  # of these parts
@@ -71,7 +71,9 @@ def _listed_parts(word: str) -> str:
     family = word.removesuffix("s")
     if family not in FAMILIES:  # other words need not wait for torch
         return ""
-    form = {entry.name: entry for entry in entries(load(LISTS_PARTS).request)}
+    from lowerbound.cli.forms import form_of
+
+    form = {entry.name: entry for entry in form_of(LISTS_PARTS)}
     return (
         f"lowerbound {LISTS_PARTS} --help-all lists what {form[family].flag} takes: "
         f"{', '.join(form[family].choices)}"

@@ -1,0 +1,207 @@
+"""What people wait for: the start of each command, and where the time of its work goes.
+
+Starts are wall seconds of child processes, the median of five, with the import of torch beside,
+which is most of what remains. A help is timed with an empty cache and again.
+
+For the work, a model of 20 columns (those of ``streaming.py``) reads or writes a table in a child
+process under ``cProfile``, whose clock is processor time. Each function's own time counts as one
+of: matrix products, other tensor operations, tables (numpy, pandas, pyarrow), the package's own
+Python, and the rest. A profile makes Python look slower than it is: rows per second are of a second
+run without one, and leave out the start, which stands alone. ``least`` is what the matrix products
+of a row would take at the rate of one large product, in percent of the processor time of a row.
+
+    python benchmarks/latency.py
+    python benchmarks/latency.py --commands detect encode
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from _record import Metric, arguments, write
+from matrix_rate import matrix_rate
+from streaming import LABELED, fit, make
+
+NAME = "latency"
+ROWS, COUNTED = 100_000, 4_000  # rows of the profile, and of the count of operations
+ROUNDS = 5
+STARTED = 1.0  # seconds of a start without a model
+STARTS: Mapping[str, tuple[str, ...]] = {
+    "list of the commands": ("--help",),
+    "fit --help": ("fit", "--help"),
+    "detect --help": ("detect", "--help"),
+    "sample --help-all": ("sample", "--help-all"),
+    "an unknown command": ("encod",),
+    "an unknown option": ("encode", "m.lb", "t.csv", "-o", "o.csv", "--dimension", "3"),
+    "a model that is not there": ("encode", "nothing.lb", "t.csv", "-o", "o.csv"),
+}
+DRAWN = ("sample", "synthesize")
+WORK = ("fit", "encode", "reconstruct", "impute", "detect", "classify", *DRAWN, "compress")
+KINDS = ("matrix products", "other tensor operations", "tables", "own Python", "rest")
+PROFILED = """
+import cProfile, json, pstats, sys, time
+from pathlib import Path
+
+began = time.process_time()
+from lowerbound.applications import load
+from lowerbound.cli import main
+mode, words = sys.argv[1], sys.argv[2:]
+load(words[0])
+started = time.process_time() - began
+PRODUCTS = ("linear", "mm", "matmul", "einsum", "conv")
+
+def kind(where, name):
+    if where == "~" and ("torch" in name or "Tensor" in name):
+        products = any(f"{each}>" in name or f".{each}}}" in name for each in PRODUCTS)
+        return "matrix products" if products else "other tensor operations"
+    if any(f"/{each}/" in where or each in name for each in ("numpy", "pandas", "pyarrow")):
+        return "tables"
+    if "/torch/" in where:
+        return "other tensor operations"
+    return "own Python" if "/lowerbound/" in where else "rest"
+
+found = {"started": started, "kinds": {}, "operations": 0}
+began = time.process_time()
+if mode == "profile":
+    profile = cProfile.Profile(time.process_time)
+    code = profile.runcall(main, words)
+    for (where, _, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():
+        found["kinds"][kind(where, name)] = found["kinds"].get(kind(where, name), 0.0) + own
+elif mode == "count":
+    from torch.utils.flop_counter import FlopCounterMode
+    with FlopCounterMode(display=False) as counter:
+        code = main(words)
+    found["operations"] = counter.get_total_flops()
+else:
+    code = main(words)
+found["seconds"] = time.process_time() - began
+Path("found.json").write_text(json.dumps(found))
+sys.exit(code)
+"""
+
+
+def wall(words: Sequence[str], cache: Path) -> float:
+    """Seconds of a child process, whatever its exit code."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=False)
+    return time.perf_counter() - began
+
+
+def starts(rounds: int) -> list[Metric]:
+    """The start of each command; of a help also the first, which fills the cache."""
+    found = []
+    with tempfile.TemporaryDirectory() as place:
+        cache = Path(place)
+        torch_alone = statistics.median(wall(["-c", "import torch"], cache) for _ in range(rounds))
+        for name, words in STARTS.items():
+            command = ["-m", "lowerbound", *words]
+            first = wall(command, cache)
+            again = statistics.median(wall(command, cache) for _ in range(rounds))
+            beside = {"first": first, "import torch": torch_alone}
+            print(f"{name}: {again:.2f} s, {beside}", flush=True)
+            found.append(Metric(f"start: {name}", again, "s", "lower", None, STARTED, beside))
+    return found
+
+
+def words_of(command: str, folder: Path, rows: int) -> list[str]:
+    """The command line that reads or writes so many rows."""
+    table = folder / f"{rows}.parquet"
+    if not table.exists():
+        make(table, rows, 1, LABELED if command == "fit" else 0)
+    out = folder / ("out.lbz" if command == "compress" else "out.parquet")
+    out.unlink(missing_ok=True)
+    if command == "fit":
+        model = str(folder / "timed.lb")
+        return ["fit", str(table), "-o", model, "--overwrite", "--no-report", "--test", "0"]
+    model = str(folder / ("classes.lb" if command == "classify" else "m.lb"))
+    what = ["-n", str(rows)] if command in DRAWN else [str(table)]
+    return [command, model, *what, "-o", str(out)]
+
+
+def child(mode: str, words: Sequence[str], folder: Path) -> dict[str, float | dict[str, float]]:
+    """What a command found out about itself."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", PROFILED, mode, *words]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words[:2])} ended with {done.returncode}: {done.stderr}")
+    found: dict[str, float | dict[str, float]] = json.loads((folder / "found.json").read_text())
+    return found
+
+
+def work(command: str, folder: Path, rows: int, rate: float) -> list[Metric]:
+    """Rows per processor second, and the shares of the time."""
+    words = words_of(command, folder, rows)
+    plain, profile = child("plain", words, folder), child("profile", words, folder)
+    assert isinstance(profile["kinds"], dict)
+    assert isinstance(plain["seconds"], float)
+    total = sum(profile["kinds"].values())
+    shares = {kind: 100 * profile["kinds"].get(kind, 0.0) / total for kind in KINDS}
+    counted = min(rows, COUNTED)
+    operations = child("count", words_of(command, folder, counted), folder)["operations"]
+    assert isinstance(operations, (int, float))
+    assert isinstance(plain["started"], float)
+    least = 100 * operations / counted / rate / (plain["seconds"] / rows)
+    print(f"{command}: {rows / plain['seconds']:,.0f} rows/s, {shares}, least {least:.1f}")
+    return [
+        Metric(
+            f"{command}: rows per processor second",
+            rows / plain["seconds"],
+            "rows/s",
+            "higher",
+            beside={"seconds": plain["seconds"], "seconds of the start": plain["started"]},
+        ),
+        Metric(
+            f"{command}: least",
+            least,
+            "% of the time",
+            "higher",
+            beside={f"{kind}, %": share for kind, share in shares.items()},
+        ),
+    ]
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--commands", nargs="+", choices=WORK, default=list(WORK))
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    commands = ["encode"] if chosen.quick else chosen.commands
+    metrics = starts(1 if chosen.quick else ROUNDS)
+    rate = matrix_rate(torch.float32)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        fit(folder, chosen.seed, chosen.quick)
+        for command in commands:
+            metrics += work(command, folder, 2_000 if chosen.quick else chosen.rows, rate)
+    write(
+        NAME,
+        metrics,
+        data=[],
+        seeds=[chosen.seed],
+        minutes=(time.perf_counter() - began) / 60,
+        notes="One thread. A matrix product of 2,048 x 2,048 numbers had "
+        f"{rate / 1e9:.0f} GFLOP/s. "
+        f"Tables of {chosen.rows:,} rows in Parquet; the fit has all defaults, and a row counts "
+        "once however often it was visited. Operations are counted on the first "
+        f"{COUNTED:,} rows' command.",
+        quick=chosen.quick,
+    )
+
+
+if __name__ == "__main__":
+    main()

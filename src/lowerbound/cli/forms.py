@@ -1,0 +1,94 @@
+"""The options of each command, kept from one call to the next.
+
+To find them, a command imports every part that it lists, and these import torch. Its help, and what
+it answers to a wrong word, need not wait for that more than once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lowerbound import __version__
+from lowerbound.applications import load
+from lowerbound.applications.form import REQUIRED, Entry, entries
+from lowerbound.cache import cache_folder
+from lowerbound.durable import replacing
+
+FORM = "form"
+KINDS: Mapping[str, type] = {kind.__name__: kind for kind in (bool, int, float, str)}
+
+
+def form_of(name: str) -> list[Entry]:
+    """The entries of a command's request; those that are kept, if there are any.
+
+    They are kept for this version of every file of the package.
+    """
+    if "torch" in sys.modules:  # nothing is saved, and the caller may have registered parts
+        return entries(load(name).request)
+    place = _folder() / f"{name.replace(' ', '-')}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return [_entry(each) for each in json.loads(place.read_text("utf-8"))[FORM]]
+    form = entries(load(name).request)
+    with suppress(OSError):  # the next call finds them again
+        _keep(place, json.dumps({FORM: [_plain(entry) for entry in form]}))
+    return form
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    """The entry as JSON types."""
+    values = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    values["kind"] = entry.kind.__name__
+    values["part_options"] = entry.part_options and entry.part_options()
+    if entry.required:
+        del values["default"]
+    return values
+
+
+def _entry(values: dict[str, Any]) -> Entry:
+    """The entry of ``_plain``."""
+    options = values.pop("part_options")
+    default = values.pop("default", REQUIRED)
+    return Entry(
+        path=tuple(values.pop("path")),
+        kind=KINDS[values.pop("kind")],
+        default=tuple(default) if isinstance(default, list) else default,
+        choices=tuple(values.pop("choices")),
+        part_options=None if options is None else lambda: options,
+        **values,
+    )
+
+
+def _keep(place: Path, text: str) -> None:
+    """Write a form, and remove those of other versions."""
+    for other in place.parent.parent.glob("*"):
+        if other != place.parent:
+            shutil.rmtree(other, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def _folder() -> Path:
+    """The folder of the forms of this version; it changes with every file of the package."""
+    files = sorted(_files(os.fspath(Path(__file__).parents[1])))
+    version = hashlib.sha256(repr((__version__, sys.version, files)).encode()).hexdigest()[:16]
+    return cache_folder() / "forms" / version
+
+
+def _files(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of the last change of each file of the package."""
+    for found in os.scandir(folder):
+        if found.is_dir():
+            yield from _files(found.path)
+        elif found.name.endswith(".py"):
+            state = found.stat()
+            yield found.path, state.st_size, state.st_mtime_ns
