@@ -6,9 +6,10 @@ which is most of what remains. A help is timed with an empty cache and again.
 For the work, a model of 20 columns (those of ``streaming.py``) reads or writes a table in a child
 process under ``cProfile``, whose clock is processor time. Each function's own time counts as one
 of: matrix products, other tensor operations, tables (numpy, pandas, pyarrow), the package's own
-Python, and the rest. A profile makes Python look slower than it is: rows per second are of a second
-run without one, and leave out the start, which stands alone. ``least`` is what the matrix products
-of a row would take at the rate of one large product, in percent of the processor time of a row.
+Python, and the rest. A profile makes Python look slower than it is: rows per second are of a run
+without one. Both follow a run on few rows, so that nothing is left to import. ``least`` is what the
+matrix products of a row would take at the rate of one large product, in percent of the processor
+time of a row.
 
     python benchmarks/latency.py
     python benchmarks/latency.py --commands detect encode
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from _record import Metric, arguments, write
@@ -50,13 +52,10 @@ KINDS = ("matrix products", "other tensor operations", "tables", "own Python", "
 PROFILED = """
 import cProfile, json, pstats, sys, time
 from pathlib import Path
-
-began = time.process_time()
-from lowerbound.applications import load
+from torch.utils.flop_counter import FlopCounterMode
 from lowerbound.cli import main
-mode, words = sys.argv[1], sys.argv[2:]
-load(words[0])
-started = time.process_time() - began
+
+few, words = (line.split(chr(31)) for line in sys.argv[1:])
 PRODUCTS = ("linear", "mm", "matmul", "einsum", "conv")
 
 def kind(where, name):
@@ -69,23 +68,21 @@ def kind(where, name):
         return "other tensor operations"
     return "own Python" if "/lowerbound/" in where else "rest"
 
-found = {"started": started, "kinds": {}, "operations": 0}
+def run(words):
+    if code := main(words):
+        sys.exit(code)
+
+with FlopCounterMode(display=False) as counter:
+    run(few)  # it also imports everything
 began = time.process_time()
-if mode == "profile":
-    profile = cProfile.Profile(time.process_time)
-    code = profile.runcall(main, words)
-    for (where, _, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():
-        found["kinds"][kind(where, name)] = found["kinds"].get(kind(where, name), 0.0) + own
-elif mode == "count":
-    from torch.utils.flop_counter import FlopCounterMode
-    with FlopCounterMode(display=False) as counter:
-        code = main(words)
-    found["operations"] = counter.get_total_flops()
-else:
-    code = main(words)
-found["seconds"] = time.process_time() - began
+run(words)
+found = {"seconds": time.process_time() - began, "operations": counter.get_total_flops()}
+profile = cProfile.Profile(time.process_time)
+profile.runcall(run, words)
+kinds = found["kinds"] = {}
+for (where, _, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():
+    kinds[kind(where, name)] = kinds.get(kind(where, name), 0.0) + own
 Path("found.json").write_text(json.dumps(found))
-sys.exit(code)
 """
 
 
@@ -119,7 +116,6 @@ def words_of(command: str, folder: Path, rows: int) -> list[str]:
     if not table.exists():
         make(table, rows, 1, LABELED if command == "fit" else 0)
     out = folder / ("out.lbz" if command == "compress" else "out.parquet")
-    out.unlink(missing_ok=True)
     if command == "fit":
         model = str(folder / "timed.lb")
         return ["fit", str(table), "-o", model, "--overwrite", "--no-report", "--test", "0"]
@@ -128,48 +124,30 @@ def words_of(command: str, folder: Path, rows: int) -> list[str]:
     return [command, model, *what, "-o", str(out)]
 
 
-def child(mode: str, words: Sequence[str], folder: Path) -> dict[str, float | dict[str, float]]:
-    """What a command found out about itself."""
+def child(few: Sequence[str], words: Sequence[str], folder: Path) -> Mapping[str, Any]:
+    """What two command lines, of few rows and of all, found out about themselves."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PROFILED, mode, *words]
+    command = [sys.executable, "-c", PROFILED, "\x1f".join(few), "\x1f".join(words)]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(words[:2])} ended with {done.returncode}: {done.stderr}")
-    found: dict[str, float | dict[str, float]] = json.loads((folder / "found.json").read_text())
+    found: Mapping[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
     return found
 
 
 def work(command: str, folder: Path, rows: int, rate: float) -> list[Metric]:
     """Rows per processor second, and the shares of the time."""
-    words = words_of(command, folder, rows)
-    plain, profile = child("plain", words, folder), child("profile", words, folder)
-    assert isinstance(profile["kinds"], dict)
-    assert isinstance(plain["seconds"], float)
-    total = sum(profile["kinds"].values())
-    shares = {kind: 100 * profile["kinds"].get(kind, 0.0) / total for kind in KINDS}
-    counted = min(rows, COUNTED)
-    operations = child("count", words_of(command, folder, counted), folder)["operations"]
-    assert isinstance(operations, (int, float))
-    assert isinstance(plain["started"], float)
-    least = 100 * operations / counted / rate / (plain["seconds"] / rows)
-    print(f"{command}: {rows / plain['seconds']:,.0f} rows/s, {shares}, least {least:.1f}")
+    few = min(rows, COUNTED)
+    found = child(words_of(command, folder, few), words_of(command, folder, rows), folder)
+    total, speed = sum(found["kinds"].values()), rows / found["seconds"]
+    shares = {f"{kind}, %": 100 * found["kinds"].get(kind, 0.0) / total for kind in KINDS}
+    least = 100 * found["operations"] / few / rate * speed
+    print(f"{command}: {speed:,.0f} rows/s, {shares}, least {least:.1f}", flush=True)
     return [
-        Metric(
-            f"{command}: rows per processor second",
-            rows / plain["seconds"],
-            "rows/s",
-            "higher",
-            beside={"seconds": plain["seconds"], "seconds of the start": plain["started"]},
-        ),
-        Metric(
-            f"{command}: least",
-            least,
-            "% of the time",
-            "higher",
-            beside={f"{kind}, %": share for kind, share in shares.items()},
-        ),
+        Metric(f"{command}: rows per processor second", speed, "rows/s", "higher"),
+        Metric(f"{command}: least", least, "% of the time", "higher", beside=shares),
     ]
 
 

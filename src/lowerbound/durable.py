@@ -25,6 +25,13 @@ LONGEST_NAME = 150  # bytes of a name within that of its unfinished file
 LEFT = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
+def cache_folder() -> Path:
+    """The folder of what can be made or downloaded again: $XDG_CACHE_HOME/lowerbound, else
+    ~/.cache/lowerbound."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lowerbound"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Context that yields a temporary file, and renames it to ``path``, synced, at the end.

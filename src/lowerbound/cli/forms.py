@@ -20,8 +20,7 @@ from typing import Any
 from lowerbound import __version__
 from lowerbound.applications import load
 from lowerbound.applications.form import REQUIRED, Entry, entries
-from lowerbound.cache import cache_folder
-from lowerbound.durable import replacing
+from lowerbound.durable import cache_folder, replacing
 
 FORM = "form"
 KINDS: Mapping[str, type] = {kind.__name__: kind for kind in (bool, int, float, str)}

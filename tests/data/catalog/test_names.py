@@ -17,10 +17,10 @@ import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from lowerbound.cache import cache_folder
 from lowerbound.data import CATALOG, file_sha256, load
 from lowerbound.data.catalog.download import write_whole
 from lowerbound.data.catalog.idx_sets import FILES, MNIST, IdxSet, idx_sha256, read_idx
+from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError, OptionError
 
 OFFLINE = [name for name in CATALOG if "mnist" not in name]

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.cache import cache_folder
 from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.download import data_folders, fetch, write_whole
 from lowerbound.data.catalog.published import (
@@ -24,6 +23,7 @@ from lowerbound.data.catalog.published import (
     read_members,
 )
 from lowerbound.data.raw import RawData
+from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError
 
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from lowerbound.cache import cache_folder
+from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError
 
 TIMEOUT = 30.0  # seconds without a byte

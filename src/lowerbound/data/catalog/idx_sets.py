@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.cache import cache_folder
 from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.download import data_folders, fetch, write_whole
 from lowerbound.data.catalog.published import choose_part, first_place
 from lowerbound.data.npz import read_npz
 from lowerbound.data.raw import RawData
+from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError
 
 FILES = {
