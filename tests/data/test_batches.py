@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
@@ -106,3 +108,47 @@ def test_memory_is_checked_while_rows_arrive() -> None:
 def test_other_items_are_refused(source: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         load(source())
+
+
+FRAME = pd.DataFrame({"size": X[:, 0], "kind": pd.Series(list("abcde") * 10)})
+FRAMES = {
+    "pandas": lambda: (FRAME[i : i + 20] for i in range(0, 50, 20)),
+    "Arrow": lambda: iter(pa.Table.from_pandas(FRAME).to_batches(20)),
+    "a reader of Arrow": lambda: pa.Table.from_pandas(FRAME).to_reader(20),
+}
+
+
+@pytest.mark.parametrize("form", FRAMES)
+def test_frames_in_batches_are_one_table(form: str) -> None:
+    whole, found = load(FRAME), load(FRAMES[form]())
+    assert found.schema == whole.schema
+    assert torch.equal(found.x, whole.x)
+    options: dict[str, Any] = {"latent_dim": 1, "epochs": 1, "random_state": 0}
+    model = VAE(**options).fit(FRAMES[form]())
+    expected = VAE(**options).fit(FRAME).transform(FRAME)
+    np.testing.assert_array_equal(model.transform(FRAMES[form]()), expected)
+
+
+def test_a_label_is_a_column_of_the_batches() -> None:
+    found = load(FRAMES["Arrow"](), label="kind")
+    assert found.schema.class_names == ("a", "b", "c", "d", "e")
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (
+            [FRAME, FRAME[["kind"]]],
+            "batch 1 has the columns kind, the first batch size, kind",
+        ),
+        ([FRAME, X], "the first batch is a frame, batch 1 is no frame"),
+    ],
+)
+def test_batches_that_do_not_fit_together_are_named(batches: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(iter(batches))
+
+
+def test_frames_beyond_the_memory_are_refused() -> None:
+    with untrusted.memory(1e-6), pytest.raises(DataError, match="the data in batches"):
+        load(iter([FRAME, FRAME]))

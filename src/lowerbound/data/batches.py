@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lowerbound import untrusted
-from lowerbound.data.arrays import Array, as_array
+from lowerbound.data.arrays import Array, as_array, listed
+from lowerbound.data.tables.arrow import is_other_frame, other_frame
 from lowerbound.errors import DataError
 
 WHAT = "the data in batches"
@@ -17,24 +19,32 @@ WHAT = "the data in batches"
 
 def is_batched(source: Any) -> bool:
     """Whether ``source`` gives rows or batches one after the other."""
-    return isinstance(source, (Dataset, DataLoader, Iterator))
+    return isinstance(source, (Dataset, DataLoader, Iterator)) and not is_other_frame(source)
 
 
-def collected(source: Any) -> tuple[Array, Array | None]:
-    """All rows, (rows, ...), and their labels, (rows,), if the source gives them.
+def collected(source: Any) -> tuple[Any, Array | None]:
+    """All rows, (rows, ...), and their labels, (rows,), if the source gives them; a pandas frame if
+    the batches are frames.
 
     Args:
         source: a torch ``Dataset``, whose items are rows; or a ``DataLoader`` or another iterator,
-            whose items are batches. An item is x, or a tuple that begins with x and the label.
+            whose items are batches. An item is x, or a tuple that begins with x and the label; or a
+            frame of pandas, polars or pyarrow.
 
     Raises:
         DataError: there are no rows, an item is of another form, rows differ in shape, or they need
             more memory than the limit of ``untrusted.memory``.
     """
+    items = _batches(source)
+    first = next(items, None)
+    if first is None:
+        raise DataError(f"{WHAT} has no rows: an iterator gives its batches only once")
+    if _is_frame(first):
+        return _joined(chain([first], items)), None
     rows: list[Array] = []
     labels: list[Array] = []
     size = 0
-    for item in _batches(source):
+    for item in chain([first], items):
         x, label = _parts(item)
         if rows and x.shape[1:] != rows[0].shape[1:]:
             raise DataError(
@@ -46,9 +56,37 @@ def collected(source: Any) -> tuple[Array, Array | None]:
         untrusted.check_memory(2 * size, WHAT, DataError)
         rows.append(x)
         labels += [] if label is None else [label]
-    if not rows:
-        raise DataError(f"{WHAT} has no rows: an iterator gives its batches only once")
     return np.concatenate(rows), np.concatenate(labels) if len(labels) == len(rows) else None
+
+
+def _is_frame(item: Any) -> bool:
+    return hasattr(item, "set_axis") or is_other_frame(item)
+
+
+def _joined(frames: Iterable[Any]) -> Any:
+    """The rows of all frames as one pandas frame.
+
+    Raises:
+        DataError: a batch is no frame or has other columns, or the rows need more memory than the
+            limit of ``untrusted.memory``.
+    """
+    import pandas as pd
+
+    found: list[Any] = []
+    size = 0
+    for number, item in enumerate(frames):
+        if not _is_frame(item):
+            raise DataError(f"{WHAT}: the first batch is a frame, batch {number} is no frame")
+        frame = other_frame(item) if is_other_frame(item) else item
+        if found and list(frame.columns) != list(found[0].columns):
+            raise DataError(
+                f"{WHAT}: batch {number} has the columns {listed(frame.columns)}, the first batch "
+                f"{listed(found[0].columns)}; all batches need the same columns"
+            )
+        size += int(frame.memory_usage(deep=True).sum())
+        untrusted.check_memory(2 * size, WHAT, DataError)
+        found.append(frame)
+    return pd.concat(found, ignore_index=True)
 
 
 def _batches(source: Any) -> Iterator[Any]:

@@ -66,3 +66,33 @@ def test_frames_of_other_libraries(library: str) -> None:
     same = VAE(latent_dim=2, epochs=1, random_state=0).fit(PLAIN)
     np.testing.assert_array_equal(model.transform(found), same.transform(PLAIN))
     assert list(model.feature_names_in_) == list(PLAIN.columns)
+
+
+class SparkFrame:
+    """What is needed of a frame of Spark, which runs in Java."""
+
+    columns = tuple(PLAIN.columns)
+
+    def toPandas(self) -> pd.DataFrame:
+        return PLAIN
+
+
+@pytest.mark.parametrize("library", ["polars", "dask", "spark"])
+def test_frames_that_are_computed_later(library: str) -> None:
+    if library == "polars":
+        found: Any = pytest.importorskip("polars").from_pandas(PLAIN).lazy()
+    elif library == "dask":
+        found = pytest.importorskip("dask.dataframe").from_pandas(PLAIN, npartitions=3)
+    else:
+        found = SparkFrame()
+    np.testing.assert_array_equal(load(found).x, load(PLAIN).x)
+    model = VAE(latent_dim=2, epochs=1, random_state=0).fit(found)
+    same = VAE(latent_dim=2, epochs=1, random_state=0).fit(PLAIN)
+    np.testing.assert_array_equal(model.transform(found), same.transform(PLAIN))
+
+
+def test_workers_of_dask_score_each_part() -> None:
+    frames = pytest.importorskip("dask.dataframe").from_pandas(PLAIN, npartitions=3)
+    model = VAE(latent_dim=2, epochs=1, random_state=0).fit(PLAIN)
+    found = frames.map_partitions(model.score_samples, meta=("score", "f8")).compute()
+    np.testing.assert_allclose(found, model.score_samples(PLAIN), rtol=1e-5)

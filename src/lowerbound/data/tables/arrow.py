@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Callable
 from typing import Any
 
 from lowerbound.data.arrays import listed
@@ -28,9 +30,33 @@ def frame_of(table: Any, source: str) -> Any:
 
 
 def is_other_frame(source: Any) -> bool:
-    """Whether an object is a frame of another library, such as polars or pyarrow."""
-    named = hasattr(source, "columns") or hasattr(source, "column_names")
-    return named and hasattr(source, "to_pandas") and not hasattr(source, "set_axis")
+    """Whether an object is a frame of another library: polars, pyarrow, Dask or Spark."""
+    return _conversion(source) is not None
+
+
+def other_frame(source: Any) -> Any:
+    """All rows of such a frame as a pandas frame; one that is computed later is computed now."""
+    convert = _conversion(source)
+    assert convert is not None
+    return convert()
+
+
+def _conversion(source: Any) -> Callable[[], Any] | None:
+    """What makes a pandas frame of a frame of another library; None: it is none."""
+    if hasattr(source, "set_axis"):  # of pandas
+        return None
+    if hasattr(source, "collect") and hasattr(
+        source, "collect_schema"
+    ):  # polars' LazyFrame, which warns when asked for columns
+        return lambda: source.collect().to_pandas()
+    named = any(hasattr(source, name) for name in ("columns", "column_names", "schema"))
+    if named and hasattr(source, "to_pandas"):  # of polars or pyarrow, or a batch of rows of it
+        return typing.cast(Callable[[], Any], source.to_pandas)
+    if hasattr(source, "read_pandas"):  # pyarrow's reader of batches
+        return typing.cast(Callable[[], Any], source.read_pandas)
+    if hasattr(source, "npartitions") and hasattr(source, "columns"):  # of Dask
+        return typing.cast(Callable[[], Any], source.compute)
+    return getattr(source, "toPandas", None)  # of Spark
 
 
 def _beyond_us(kind: Any) -> bool:

@@ -35,7 +35,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
-from lowerbound.data.tables.arrow import is_other_frame
+from lowerbound.data.tables.arrow import is_other_frame, other_frame
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table
@@ -207,7 +207,7 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     if isinstance(source, (str, Path)):
         return read_table(source, how.text_dialect)
     if is_other_frame(source):
-        return source.to_pandas(), how.dialect
+        return other_frame(source), how.dialect
     return (relation_frame(source) if is_relation(source) else source), how.dialect
 
 

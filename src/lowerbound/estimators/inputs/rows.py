@@ -24,7 +24,7 @@ from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array
 from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.kinds import newest_kinds
-from lowerbound.data.tables.arrow import is_other_frame
+from lowerbound.data.tables.arrow import is_other_frame, other_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.errors import DataError
 
@@ -166,7 +166,7 @@ def as_frame(X: Any) -> Any:
     if is_batched(X):
         return collected(X)[0]
     if is_other_frame(X):
-        return X.to_pandas()
+        return other_frame(X)
     return relation_frame(X) if is_relation(X) else X
 
 
