@@ -45,9 +45,8 @@ def _conversion(source: Any) -> Callable[[], Any] | None:
     """What makes a pandas frame of a frame of another library; None: it is none."""
     if hasattr(source, "set_axis"):  # of pandas
         return None
-    if hasattr(source, "collect") and hasattr(
-        source, "collect_schema"
-    ):  # polars' LazyFrame, which warns when asked for columns
+    # polars' LazyFrame, which warns if asked for its columns
+    if hasattr(source, "collect") and hasattr(source, "collect_schema"):
         return lambda: source.collect().to_pandas()
     named = any(hasattr(source, name) for name in ("columns", "column_names", "schema"))
     if named and hasattr(source, "to_pandas"):  # of polars or pyarrow, or a batch of rows of it
