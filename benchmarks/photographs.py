@@ -46,7 +46,6 @@ from PIL import Image
 from lowerbound.applications.compression.comparison.bd_rate import bd_rate
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.rated_pictures import as_row
-from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding import transform
 from lowerbound.coding.blocks.coefficient_coder import put, take
 from lowerbound.coding.files.container import open_container
@@ -54,6 +53,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.published import member_names, read_members
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.fitting import fit
 from lowerbound.models import TransformCoder

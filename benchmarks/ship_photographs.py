@@ -31,13 +31,13 @@ from lowerbound.applications.compression.exported_models import export_model, wr
 from lowerbound.applications.compression.rated_pictures import as_row, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped
-from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding import transform
 from lowerbound.coding.blocks.tunes import TUNES
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.transform import level_of
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.models import Model, TransformCoder
 
 NAME = "ship_photographs"

@@ -47,8 +47,9 @@ from _record import Metric, commit, keep_answer, write
 from PIL import Image
 from torch import Tensor
 
-from lowerbound.applications.io.drawings.grids import eight_bit, sheet
+from lowerbound.applications.io.drawings.grids import sheet
 from lowerbound.data import Dataset
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.prompts.captions import PhraseBook
 from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.prompts.vocabulary import PromptVocabulary

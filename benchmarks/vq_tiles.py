@@ -32,10 +32,10 @@ from torch import Tensor
 from lowerbound.applications.compression.comparison.lossy_rivals import decode, encode, lossy_rivals
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.losses import psnr
-from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.vector_quantized import bits_of, read_codes, read_rows, write_rows
 from lowerbound.data import Dataset, load
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.fitting import fit
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.models import VectorQuantizedVariationalAutoencoder

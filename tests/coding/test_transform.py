@@ -24,9 +24,11 @@ from lowerbound.coding.transform import (
     bare_transform,
     encoded,
     export_transform,
+    read_eight_bit,
     read_pictures,
     write_pictures,
 )
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import BitstreamError, OptionError
 from lowerbound.models import TransformCoder
 from lowerbound.trace import Batch, Mean
@@ -250,6 +252,24 @@ def test_large_pictures_are_cut(model: TransformCoder, tmp_path: Path) -> None:
     assert np.isfinite(back.numpy()).all()
 
 
+@pytest.mark.parametrize("tune", ["psnr", "ssim"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_the_encoder_says_is_what_a_reader_gets(
+    model: TransformCoder, tmp_path: Path, channels: int, tune: str
+) -> None:
+    """Also of pictures of 8 bits, cut into tiles."""
+    x = cutout(16, 24, rows=2).repeat(1, 1, 70, 1)[:, :channels]
+    levels = torch.from_numpy(eight_bit(x)).movedim(-1, 1)
+    back = np.zeros((*levels.shape[:1], *levels.shape[2:], channels), np.uint8)
+    chunks = encoded(model, levels, 60, tune, back)
+    assert chunks == encoded(model, levels.float() / 255, 60, tune)
+    write_pictures(tmp_path / "x.lbz", model, levels, 60, chunks, tune)
+    file = open_container(tmp_path / "x.lbz")
+    np.testing.assert_array_equal(read_eight_bit(file, model), back)
+    np.testing.assert_array_equal(eight_bit(read_pictures(file, model)), back)
+    assert float(np.square(back.astype(float) - eight_bit(x)).mean()) < 0.2**2 * 255**2
+
+
 @pytest.mark.parametrize("size", [(1, 1), (17, 31), (8, 8), (40, 9), (64, 80)])
 @pytest.mark.parametrize("level", [0, 60, 112, 150])
 def test_steps_of_blocks_come_back(
@@ -262,7 +282,7 @@ def test_steps_of_blocks_come_back(
     assert file.header.kind == WITH_STEPS
     back = read_pictures(file, model)
     for row, found in zip(x.split(1), back.split(1), strict=True):
-        (plan,) = tile_plans(model, [row], "ssim", level)
+        (plan,) = tile_plans(model, lambda row=row: [row], "ssim", level)
         known = model.begin(plan.level, size)
         wanted = model.wanted(row, known)
         for index in range(model.turns):

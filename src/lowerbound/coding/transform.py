@@ -18,6 +18,7 @@ import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -40,7 +41,9 @@ from lowerbound.coding.lossless import Progress, model_hash
 from lowerbound.coding.stack import constriction
 from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
 from lowerbound.coding.whole_numbers.logistic_tables import Tables, all_counts, coded_by
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.pictures.pixels import eight_bit, in_units
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of
 from lowerbound.models.known_coefficients import KnownCoefficients
@@ -146,29 +149,47 @@ def write_pictures(
 
 @torch.no_grad()
 def encoded(
-    model: TransformCoder, x: Tensor, level: int, tune: str = "psnr"
+    model: TransformCoder,
+    x: Tensor,
+    level: int,
+    tune: str = "psnr",
+    back: Array | None = None,
 ) -> list[tuple[bytes, int]]:
     """The chunks of pictures: payload, and checksum of its numbers.
+
+    Args:
+        model: exported.
+        x: (rows, channels, height, width), model units or 8 bits.
+        level: of the step.
+        tune: "psnr" or "ssim".
+        back: receives the pictures that a reader will get, (rows, height, width, channels) uint8.
 
     Raises:
         OptionError: there is no such tune.
     """
     check_tune(tune)
-    x = x.expand(-1, model.likelihood.event_shape[0], -1, -1)
+    colors = model.likelihood.event_shape[0]
     tables = Tables(model.counts)  # type: ignore[arg-type]
     chunks = []
-    for row in x.split(1):
-        parts = [tile.of(row) for tile in _tiles(row.shape, TILE)]
-        plans = tile_plans(model, parts, tune, level)
-        chunks += [_encode_tile(model, *pair, tables) for pair in zip(parts, plans, strict=True)]
+    for number, row in enumerate(x.split(1)):
+        tiles = list(_tiles(row.shape, TILE))
+
+        def part(tile: _Tile, row: Tensor = row) -> Tensor:
+            return in_units(tile.of(row)).expand(-1, colors, -1, -1)
+
+        plans = tile_plans(model, partial(map, part, tiles), tune, level)
+        for tile, plan in zip(tiles, plans, strict=True):
+            chunk, known = _encode_tile(model, part(tile), plan, tables)
+            chunks.append(chunk)
+            if back is not None:
+                found = _decoded(model, known, tile.size, x.shape[1])
+                tile.in_picture(back[number])[:] = eight_bit(found)[0]
     return chunks
 
 
 @torch.no_grad()
 @container.checked
-def read_pictures(
-    file: Container, model: TransformCoder, progress: Progress | None = None
-) -> Tensor:
+def read_pictures(file: Container, model: TransformCoder) -> Tensor:
     """Decode the pictures of a file, model units; all numbers are checked.
 
     Pictures that were written with one channel are grey: the mean of the model's colors.
@@ -176,19 +197,51 @@ def read_pictures(
     Raises:
         BitstreamError: the file is damaged, of another kind, or of another model.
     """
+    answer = torch.zeros(file.header.shape)
+    for tile, found in _read_tiles(file, model):
+        tile.of(answer).copy_(found)
+    return answer
+
+
+@torch.no_grad()
+@container.checked
+def read_eight_bit(
+    file: Container, model: TransformCoder, progress: Progress | None = None
+) -> Array:
+    """``read_pictures`` in 8 bits, (rows, height, width, channels); needs far less memory.
+
+    Raises:
+        BitstreamError: as for ``read_pictures``.
+    """
+    rows, channels, height, width = _checked_shape(file, model)
+    answer = np.zeros((rows, height, width, channels), np.uint8)
+    for tile, found in _read_tiles(file, model, progress):
+        tile.in_picture(answer[tile.row])[:] = eight_bit(found)[0]
+    return answer
+
+
+def _read_tiles(
+    file: Container, model: TransformCoder, progress: Progress | None = None
+) -> Iterator[tuple[_Tile, Tensor]]:
+    """Each tile with its pixels, (1, channels, *size), model units."""
     level, side, unit = _settings(file, model)
-    rows, channels, height, width = file.header.shape
     tables = Tables(model.counts)  # type: ignore[arg-type]
-    answer = torch.zeros(rows, model.likelihood.event_shape[0], height, width)
     tiles = list(_tiles(file.header.shape, side))
     for index, tile in enumerate(tiles):
         payload = file.payload(index)
         known, numbers = _decode_tile(model, payload, tile.size, level, unit, tables)
         file.check_symbols(index, numbers)
-        tile.of(answer).copy_(model.pictures(known, tile.size))
+        yield tile, _decoded(model, known, tile.size, file.header.shape[1])
         if progress is not None:
             progress(index + 1, len(tiles))
-    return answer if channels > 1 else answer.mean(1, keepdim=True)
+
+
+def _decoded(
+    model: TransformCoder, known: KnownCoefficients, size: tuple[int, int], channels: int
+) -> Tensor:
+    """The pixels of a tile, (1, channels, *size); one channel: the mean of the colors."""
+    found = model.pictures(known, size)
+    return found if channels > 1 else found.mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -206,6 +259,11 @@ class _Tile:
         rows = x[self.row : self.row + 1]
         return rows[:, :, self.top : self.top + down, self.left : self.left + across]
 
+    def in_picture(self, x: Array) -> Array:
+        """The part of one picture (height, width, channels), a view."""
+        down, across = self.size
+        return x[self.top : self.top + down, self.left : self.left + across]
+
 
 def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
     rows, _, height, width = shape
@@ -215,7 +273,8 @@ def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
 
 def _encode_tile(
     model: TransformCoder, x: Tensor, plan: TilePlan, tables: Tables
-) -> tuple[bytes, int]:
+) -> tuple[tuple[bytes, int], KnownCoefficients]:
+    """The chunk of a tile, and its coefficients as a reader will have them."""
     known = model.begin(plan.level, x.shape[2:])
     wanted, numbers = model.wanted(x, known), []
     coder = constriction().stream.queue.RangeEncoder()
@@ -230,7 +289,7 @@ def _encode_tile(
         put(coder, numbers[-1], coded_by(expected), tables)
         known = model.settle(known, index, z, expected)
     payload: bytes = coder.get_compressed().astype("<u4").tobytes()
-    return payload, zlib.crc32(np.concatenate(numbers).tobytes())
+    return (payload, zlib.crc32(np.concatenate(numbers).tobytes())), known
 
 
 def _decode_tile(
@@ -275,11 +334,7 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
     file.expect(WITH_STEPS if with_steps else KIND, model_hash(model))
     level, side, *units = file.settings(3 if with_steps else 2)
     unit = units[0] if units else None
-    shape, channels = file.header.shape, model.likelihood.event_shape[0]
-    if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
-        raise BitstreamError(
-            f"{file.name} claims pictures {shape}, but this model's rows have another shape"
-        )
+    shape = _checked_shape(file, model)
     odd = side % model.transform.block or (unit is not None and not 1 <= unit <= COARSEST)
     if level >= STEPS or not side or side > TILE or odd:
         raise BitstreamError(f"{file.name} has invalid settings")
@@ -287,6 +342,20 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
     if tiles != len(file.header.chunks):
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
     return level, side, unit
+
+
+def _checked_shape(file: Container, model: TransformCoder) -> tuple[int, ...]:
+    """The shape of a file's pictures.
+
+    Raises:
+        BitstreamError: the model has no such pictures.
+    """
+    shape, channels = file.header.shape, model.likelihood.event_shape[0]
+    if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
+        raise BitstreamError(
+            f"{file.name} claims pictures {shape}, but this model's rows have another shape"
+        )
+    return shape
 
 
 def _copied(model: Model) -> TransformCoder:

@@ -22,7 +22,14 @@ def nearest_worth(wanted: Tensor, expected: RoundedLogistic, worth: Tensor | Non
     """
     nearest = torch.round(wanted).expand(expected.location.shape)
     toward = nearest - torch.sign(nearest - torch.round(expected.location))
-    candidates = torch.stack([nearest, toward, torch.zeros_like(nearest)])
-    error = (wanted - candidates).square()
-    cost = DISTORTION * (error if worth is None else worth * error) - expected.terms(candidates)
-    return candidates.gather(0, cost.argmin(0, keepdim=True)).squeeze(0)
+
+    def cost(q: Tensor) -> Tensor:
+        error = (wanted - q).square()
+        return DISTORTION * (error if worth is None else worth * error) - expected.terms(q)
+
+    best, least = nearest, cost(nearest)
+    for other in (toward, torch.zeros_like(nearest)):
+        found = cost(other)
+        best = torch.where(found < least, other, best)
+        least = torch.minimum(found, least)
+    return best

@@ -28,6 +28,7 @@ from lowerbound.networks.transform.checkerboard import (
     TURNS,
     CoefficientGroup,
     GroupContext,
+    blocks_at,
     groups_of,
     places,
 )
@@ -268,13 +269,11 @@ class TransformCoder(Model):
         hints[:, 0] = self._log(known.level)[:, 0]
         if turn:
             hints.flatten(2)[:, 1, first] = 1.0
-        location, log_scale = context(self._seen(known, group, scale), hints)
-        location = location * (1.0 + scale[:, slice(*group)])
-        log_scale = log_scale + self._base_of(known, group)
         at = first if not turn else places(*known.blocks, turn)
-        found = RoundedLogistic(
-            location.flatten(2)[None, ..., at], log_scale.flatten(2)[None, ..., at]
-        )
+        location, log_scale = context(self._seen(known, group, scale), hints, at)
+        location = location * (1.0 + _at(scale[:, slice(*group)], at))
+        log_scale = log_scale + _at(self._base_of(known, group), at)
+        found = RoundedLogistic(location[None], log_scale[None])
         return found.snapped() if self.snaps else found
 
     def rounded(
@@ -379,6 +378,11 @@ class TransformCoder(Model):
         scale = self.transform.deviation / self.steps[:, None]
         log_scale = torch.log(0.55 * scale + 0.02)
         self.base.copy_(torch.round(log_scale * FRACTIONS) / FRACTIONS)
+
+
+def _at(x: Tensor, at: Tensor) -> Tensor:
+    """Some blocks of a map of blocks, or the one value of all blocks, (rows, channels, blocks)."""
+    return x.flatten(2) if x[0, 0].numel() == 1 else blocks_at(x, at)
 
 
 def _by_sample(expected: RoundedLogistic, rows: int) -> RoundedLogistic:

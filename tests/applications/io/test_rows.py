@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lowerbound.applications.io.drawings.grids import SHEET_MARGIN, eight_bit
+from lowerbound.applications.io.drawings.grids import SHEET_MARGIN
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.data import Dataset, load
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError
 
 FRAME = pd.DataFrame({"age": [3, 5, 9, 11], "same": [7.0] * 4, "height": [0.5, 0.25, 2.0, -1.0]})

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.networks.transform import restoration
 from lowerbound.networks.transform.restoration import Restoration
 
 
@@ -83,7 +84,7 @@ def test_the_size_of_what_is_missing_is_learned():
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        _, known = network._seen(picture, *told(4))
+        _, known = network._seen(network._framed(picture), *told(4))
         assert float(network._log_missing(known).exp()[:, :, 1:-1, 1:-1].mean()) == pytest.approx(
             0.4, rel=0.05
         )
@@ -96,6 +97,25 @@ def test_how_well_it_is_known_is_a_normal_density():
     picture, real = torch.zeros(2, 1, 16, 16), 5 * torch.randn(2, 1, 16, 16)
     found = network.missing(picture, *told(2), real)
     scale = torch.tensor(-1.5).exp()
-    density = torch.distributions.Normal(0.0, scale).log_prob(network._windows(real / 10.0))
+    density = torch.distributions.Normal(0.0, scale).log_prob(
+        network._windows(network._framed(real / 10.0))
+    )
     constant = -0.5 * torch.log(torch.tensor(2 * torch.pi)) * density[0].numel()
     assert torch.allclose(found, density.flatten(1).sum(1) - constant, rtol=1e-4)
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.5])
+@pytest.mark.parametrize("steps", ["one", "a map"])
+def test_strips_of_a_picture_are_the_picture(monkeypatch, grain, steps):
+    torch.manual_seed(0)
+    network = built(grain=grain).eval()
+    torch.nn.init.normal_(network.out.weight, 0.0, 0.1)
+    picture = 50 * torch.randn(1, 3, 160, 48)
+    step, log_step = told(1)
+    if steps == "a map":
+        step, log_step = 10 + torch.rand(1, 1, 10, 3), torch.randn(1, 1, 10, 3)
+    whole = network(picture, step, log_step)
+    assert not torch.allclose(whole, picture)
+    for strip in (1, 3, 8):
+        monkeypatch.setattr(restoration, "STRIP", strip)
+        torch.testing.assert_close(network(picture, step, log_step), whole, rtol=0, atol=1e-3)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.drawings.grids import eight_bit, grid
+from lowerbound.applications.io.drawings.grids import grid
 from lowerbound.applications.io.files import replacing
 from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.pixels import eight_bit
 
 COLORS = "magma"
 LEAST_SIDE = 112  # pixels; smaller pictures are enlarged

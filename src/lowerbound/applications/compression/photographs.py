@@ -37,13 +37,12 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
 )
 from lowerbound.applications.io.compressed_files import SUFFIX
-from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.applications.io.files import replacing
 from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.stored_pictures import FORMATS, KIND as STORED, as_png, read_stored
-from lowerbound.coding.transform import KIND, WITH_STEPS, invents, quality_of, read_pictures
+from lowerbound.coding.transform import KIND, WITH_STEPS, invents, quality_of, read_eight_bit
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError
@@ -81,7 +80,7 @@ class Photographs(Codec):
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Any:
         """(pictures, height, width, channels) uint8."""
         model: Any = exported_for(file, folder).model
-        return eight_bit(read_pictures(file, model, progress))
+        return read_eight_bit(file, model, progress)
 
     def decompress(
         self, file: Container, folder: Path, output: Path, progress: Progress | None

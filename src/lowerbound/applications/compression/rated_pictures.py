@@ -19,12 +19,11 @@ from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.picture_files import readable
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
 from lowerbound.applications.compression.shipped import shipped
-from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.blocks.estimated_size import estimated_size
 from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import encoded, level_of, read_pictures, write_pictures
+from lowerbound.coding.transform import encoded, level_of, read_eight_bit, write_pictures
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.resizing import tiles_of
@@ -179,21 +178,24 @@ def write_smaller(
 
 
 def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -> Written:
-    """Write one picture (height, width, channels) at a rate by an exported transform coder, and
-    decode it again."""
-    x = as_row(picture)
+    """Write one picture (height, width, channels) uint8 at a rate by an exported transform coder,
+    with what a reader will get."""
+    x = torch.from_numpy(picture).movedim(-1, 0)[None]
+    back = np.zeros_like(picture)
 
     @cache
     def chunks(level: int) -> list[tuple[bytes, int]]:
-        return encoded(model, x, level, rate.tune)
+        return encoded(model, x, level, rate.tune, None if searches else back[None])
 
     def size(level: int) -> int:
         return sum(len(data) for data, _ in chunks(level))
 
+    searches = most_bytes(rate, picture.size) is not None
     level = level_for(rate, picture.size, size, estimated_size(model, x))
     write_pictures(target, model, x, level, chunks(level), rate.tune)
     file = open_container(target)
-    (back,) = eight_bit(read_pictures(file, model))
+    if searches:
+        (back,) = read_eight_bit(file, model)
     psnr = mean_psnr(picture[None], back[None])
     pixels = picture.shape[0] * picture.shape[1]
     return Written(file.size, level, picture.size, pixels, psnr, back)

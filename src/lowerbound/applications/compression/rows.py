@@ -35,7 +35,6 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
     output_file,
 )
-from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.applications.io.fit_rows import requested, requested_parts
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.coding import lossless, vector_quantized
@@ -44,6 +43,7 @@ from lowerbound.coding.exports import CODES, EXACT, Export
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.lossless import Progress
 from lowerbound.data import Dataset
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.schema import Schema
 from lowerbound.fitting import Fitted
 

@@ -16,7 +16,7 @@ from lowerbound.applications.io.drawings.animations import (
     FRAMES_PER_SECOND,
     write_animation,
 )
-from lowerbound.applications.io.drawings.grids import eight_bit, grid, sheet, write_picture
+from lowerbound.applications.io.drawings.grids import grid, sheet, write_picture
 from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
 from lowerbound.applications.io.files import fill_folder, replacing
 from lowerbound.applications.io.rows import (
@@ -30,6 +30,7 @@ from lowerbound.applications.io.rows import (
 from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError, UnsupportedError
 
 ON_A_SHEET = 100  # most pictures on a sheet

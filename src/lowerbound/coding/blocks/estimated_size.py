@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.coding.blocks.tunes import COARSEST
+from lowerbound.data.pictures.pixels import in_units
 from lowerbound.models import TransformCoder
 from lowerbound.models.transform import FINEST, PER_OCTAVE
 
@@ -23,26 +24,45 @@ FACTOR = 3.0
 FALL = 0.02  # of the logarithm of the size, per level beyond the coarsest
 MOST_BLOCKS = 4096  # that are looked at
 LEAST = 1e-9
+STRIPE = 64  # rows of blocks that are transformed at once
 
 
-@torch.no_grad()
 def estimated_size(model: TransformCoder, x: Tensor) -> Callable[[int], float]:
     """The logarithm of the expected bytes by level, which falls with the level.
 
     Args:
         model: exported.
-        x: one picture, (1, channels, height, width), model units; one channel: a grey one.
+        x: one picture, (1, channels, height, width), model units or 8 bits; one channel: a grey
+            one.
     """
-    x = x.expand(-1, model.likelihood.event_shape[0], -1, -1)
-    known = model.begin(torch.tensor([0]), x.shape[2:])
-    squares = (model.wanted(x, known) * FINEST).square().flatten(2)
-    stride = -(-squares.shape[2] // MOST_BLOCKS)
-    few, share = squares[..., ::stride], squares.shape[2] / len(range(0, squares.shape[2], stride))
+
+    @cache
+    def some_blocks() -> tuple[Tensor, float]:
+        return _some_blocks(model, x)
 
     @cache
     def estimate(level: int) -> float:
+        few, share = some_blocks()
         step = FINEST * 2.0 ** (min(level, COARSEST) / PER_OCTAVE)
         bits = FACTOR * share * float((few / step**2).log1p().sum()) / (2 * math.log(2))
         return math.log(bits / 8 + LEAST) - FALL * max(0, level - COARSEST)
 
     return estimate
+
+
+@torch.no_grad()
+def _some_blocks(model: TransformCoder, x: Tensor) -> tuple[Tensor, float]:
+    """Squared coefficients of some blocks, (1, coefficients, blocks), and how many blocks of the
+    picture one of them stands for."""
+    block, stripe = model.transform.block, STRIPE * model.transform.block
+    total = -(-x.shape[2] // block) * -(-x.shape[3] // block)
+    stride = -(-total // MOST_BLOCKS)
+    colors = model.likelihood.event_shape[0]
+    found = []
+    for top in range(0, x.shape[2], stripe):
+        part = in_units(x[:, :, top : top + stripe]).expand(-1, colors, -1, -1)
+        known = model.begin(torch.tensor([0]), part.shape[2:])
+        squares = (model.wanted(part, known) * FINEST).square().flatten(2)
+        found.append(squares[..., ::stride].clone())
+    few = torch.cat(found, 2)
+    return few, total / few.shape[2]

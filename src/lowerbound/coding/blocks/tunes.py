@@ -17,7 +17,7 @@ reached.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -60,26 +60,28 @@ def check_tune(tune: str) -> None:
 
 
 def tile_plans(
-    model: TransformCoder, tiles: Sequence[Tensor], tune: str, level: int
-) -> list[TilePlan]:
-    """The plans of all tiles of one picture.
+    model: TransformCoder, tiles: Callable[[], Iterable[Tensor]], tune: str, level: int
+) -> Iterator[TilePlan]:
+    """The plans of all tiles of one picture, which are looked at twice, so that few are in memory.
 
     Args:
         model: exported.
-        tiles: parts of the picture, (1, channels, height, width) each, model units.
+        tiles: gives the parts of the picture, (1, channels, height, width) each, model units.
         tune: "ssim" or "psnr".
         level: 0 to ``LAST``.
     """
     if tune == "psnr":
-        return [_by_error(model, tile, level) for tile in tiles]
-    energy = energies(model.transform)
-    weights = []
-    for tile in tiles:
-        grey = model.padded(tile) + MIDDLE_GREY
-        blocks = (grey.shape[2] // model.transform.block, grey.shape[3] // model.transform.block)
-        weights.append(weights_of(energy, sensitivity(grey.clamp(0, GREYS), blocks)))
-    mean = torch.cat([some.of_blocks.flatten() for some in weights]).mean()
-    return [_by_similarity(some, mean, level) for some in weights]
+        yield from (_by_error(model, tile, level) for tile in tiles())
+        return
+    of_blocks = [_weights(model, tile).of_blocks.flatten() for tile in tiles()]
+    mean = torch.cat(of_blocks).mean()
+    yield from (_by_similarity(_weights(model, tile), mean, level) for tile in tiles())
+
+
+def _weights(model: TransformCoder, tile: Tensor) -> Weights:
+    grey = model.padded(tile) + MIDDLE_GREY
+    blocks = (grey.shape[2] // model.transform.block, grey.shape[3] // model.transform.block)
+    return weights_of(energies(model.transform), sensitivity(grey.clamp(0, GREYS), blocks))
 
 
 def _by_error(model: TransformCoder, tile: Tensor, level: int) -> TilePlan:

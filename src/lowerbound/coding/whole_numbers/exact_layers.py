@@ -53,21 +53,21 @@ class ExactLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shape = (1, -1, *[1] * (x.dim() - 2))
         scale, bias = self.scale.view(shape), self.bias.view(shape)
-        whole = torch.round(x / self.step)
+        whole = (x / self.step).round_()
         if self.digits == 1:
-            answer: Tensor = (self._sum(whole.clamp(-DIGIT, DIGIT)) + bias) * scale
-            return answer
-        whole = whole.clamp(-TWO_DIGITS, TWO_DIGITS)
-        high = torch.round(whole / DIGIT)
+            return self._sum(whole.clamp_(-DIGIT, DIGIT)).add_(bias).mul_(scale)
+        whole.clamp_(-TWO_DIGITS, TWO_DIGITS)
+        high = (whole / DIGIT).round_()
         # the two digits' sums together pass float32's whole numbers, not float64's
-        total = self._sum(high).double() * DIGIT + self._sum(whole - high * DIGIT).double()
-        return ((total + bias.double()) * scale.double()).to(x.dtype)
+        total = self._sum(high).double().mul_(DIGIT)
+        total.add_(self._sum(whole.sub_(high.mul_(DIGIT))))
+        return total.add_(bias.double()).mul_(scale.double()).to(x.dtype)
 
     def _sum(self, digits: Tensor) -> Tensor:
         if self.stride is None:
-            return torch.round(F.linear(digits, self.weight))
+            return F.linear(digits, self.weight).round_()
         assert self.padding is not None
-        return torch.round(F.conv2d(digits, self.weight, None, self.stride, self.padding))
+        return F.conv2d(digits, self.weight, None, self.stride, self.padding).round_()
 
 
 def whole_numbers(

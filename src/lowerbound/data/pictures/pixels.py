@@ -19,6 +19,7 @@ from lowerbound.errors import DataError
 Channels = Literal["first", "last", "squeezed"]
 Resize = Literal["pad", "crop", "stretch", "tiles"]
 _COLOR_COUNTS = (1, 2, 3, 4)
+WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -183,3 +184,14 @@ def _float_range_message(values: Array) -> str:
     if values.min() >= 0 and is_whole(values):
         return message + "convert them with .astype('uint8'), or give levels=, their number"
     return message + "rescale them"
+
+
+def eight_bit(x: Tensor) -> Array:
+    """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8."""
+    levels = x.detach().cpu().double().clamp(0, 1).mul_(WHITE).round_()
+    return levels.to(torch.uint8).movedim(1, -1).numpy()
+
+
+def in_units(x: Tensor) -> Tensor:
+    """Pictures in [0, 1], which may be levels of 8 bits."""
+    return x.float() / WHITE if x.dtype == torch.uint8 else x

@@ -44,6 +44,11 @@ def places(height: int, width: int, turn: int) -> Tensor:
     return ((row + column) % TURNS == turn).flatten().nonzero().flatten()
 
 
+def blocks_at(x: Tensor, at: Tensor) -> Tensor:
+    """Some blocks of a map (rows, channels, height, width), (rows, channels, blocks)."""
+    return x.flatten(2).index_select(2, at.to(x.device))
+
+
 class GroupContext(nn.Module):
     """Locations and log scales of one group's coefficients, in units that depend on the step.
 
@@ -65,16 +70,20 @@ class GroupContext(nn.Module):
         linear = group.stop * LINEAR <= coefficients
         self.linear = convolution(inputs, count, taps, gain=0.0) if linear else None
 
-    def forward(self, known: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
-        """(locations, log scales), (rows, group, height, width) each.
+    def forward(self, known: Tensor, hints: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """(locations, log scales), (rows, group, blocks) each.
 
         Args:
             known: all coefficients, zero if not yet known.
             hints: step size and mask of the known blocks, (rows, 2, height, width).
+            at: the blocks to predict, as ``places`` gives them.
         """
+        if not len(at):  # a picture of one block has none in the second turn
+            nothing = known.new_zeros(len(known), self.group.stop - self.group.start, 0)
+            return nothing, nothing
         features = torch.cat([known[:, : self.seen], hints], 1)
-        inside = torch.relu(self.look(features))
-        location, log_scale = self.heads(torch.relu(self.inner(inside))).chunk(2, 1)
+        inside = blocks_at(torch.relu(self.look(features)), at).unsqueeze(-1)
+        location, log_scale = self.heads(torch.relu(self.inner(inside))).squeeze(-1).chunk(2, 1)
         if self.linear is not None:
-            location = location + self.linear(features)
+            location = location + blocks_at(self.linear(features), at)
         return location, log_scale

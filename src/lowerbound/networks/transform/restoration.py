@@ -17,6 +17,7 @@ Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from lowerbound.networks.initialization import convolution
 from lowerbound.networks.pictures.residual import residual_blocks
 
 WINDOW = 8
+STRIP = 96  # lines of windows that are computed at once
 LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
 
 
@@ -46,6 +48,7 @@ class Restoration(nn.Module):
     def __init__(self, channels: int, block: int, width: int, depth: int, grain: float) -> None:
         super().__init__()
         self.window = min(WINDOW, block)
+        self.reach = 2 + 2 * depth  # windows to each side that the layers see
         self.stride = self.window // 2
         self.period = block // self.stride
         self.register_buffer("cosines", window_cosines(channels, self.window), persistent=False)
@@ -66,17 +69,54 @@ class Restoration(nn.Module):
             log_step: its logarithm in some unit, of the same shape.
         """
         if step[0].numel() > 1:
-            return self._with_map(picture, step, log_step)
-        f, known = self._seen(picture, step, log_step)
-        restored: Tensor = picture + step * self._joined(self._change(f, known))
+            step, log_step = self._at_windows(step.log()).exp(), self._at_windows(log_step)
+        framed = self._framed(picture)
+        windows = self._lines(framed)
+        grain = self._noise(framed)
+        parts = [
+            self._changed(framed, step, log_step, range(top, min(top + STRIP, windows)), grain)
+            for top in range(0, windows, STRIP)
+        ]
+        restored: Tensor = picture + self._unframed(self._stacked(parts))
         return restored
 
-    def _with_map(self, picture: Tensor, step: Tensor, log_step: Tensor) -> Tensor:
-        """``forward`` with a step for each block; a window has the mean of their logarithms."""
-        step = self._at_windows(step.log()).exp()
-        f, known = self._seen(picture, step, self._at_windows(log_step))
-        restored: Tensor = picture + self._joined(step * self._change(f, known))
-        return restored
+    def _changed(
+        self, framed: Tensor, step: Tensor, log_step: Tensor, lines: range, grain: Tensor | None
+    ) -> Tensor:
+        """What some lines of windows add to the pixels that they cover.
+
+        Lines around them are computed too, as far as the layers see, because all lines of a large
+        picture would need much memory.
+        """
+        seen = slice(
+            max(0, lines.start - self.reach), min(self._lines(framed), lines.stop + self.reach)
+        )
+        part = framed[:, :, seen.start * self.stride : (seen.stop - 1) * self.stride + self.window]
+        step, log_step = (x[:, :, seen] if x.shape[2] > 1 else x for x in (step, log_step))
+        f, known = self._seen(part, step, log_step, first=seen.start)
+        change = self._taken(f, known)
+        if grain is not None:
+            change = change + 2 * self.share * self._log_missing(known).exp() * grain[:, :, seen]
+        inner = slice(lines.start - seen.start, lines.stop - seen.start)
+        return self._joined((step * change)[:, :, inner])
+
+    def _stacked(self, parts: Sequence[Tensor]) -> Tensor:
+        """The sum of what overlapping lines of windows add."""
+        overlap = self.window - self.stride
+        whole = parts[0]
+        for part in parts[1:]:
+            both = whole[:, :, -overlap:] + part[:, :, :overlap]
+            whole = torch.cat([whole[:, :, :-overlap], both, part[:, :, overlap:]], 2)
+        return whole
+
+    def _noise(self, framed: Tensor) -> Tensor | None:
+        """The grain of each window outside training, equal for each row, so that decoding a file is
+        repeatable, (1, coefficients, h, w)."""
+        if self.grain is None or self.training:
+            return None
+        across = 1 + (framed.shape[3] - self.window) // self.stride
+        with seeded(0):
+            return torch.randn(1, len(self.cosines), self._lines(framed), across).to(framed)
 
     def _at_windows(self, of_blocks: Tensor) -> Tensor:
         """Means of blocks over each window, (rows, 1, h, w)."""
@@ -93,18 +133,12 @@ class Restoration(nn.Module):
         """
         assert self.grain is not None
         with torch.no_grad():
-            f, known = self._seen(picture, step, log_step)
-            left = self._windows((real - picture) / step - self._joined(self._taken(f, known)))
+            f, known = self._seen(self._framed(picture), step, log_step)
+            taken = self._unframed(self._joined(self._taken(f, known)))
+            left = self._windows(self._framed((real - picture) / step - taken))
         log_missing = self._log_missing(known)
         terms = -0.5 * (left / log_missing.exp()).square() - log_missing
         return terms.flatten(1).sum(1)
-
-    def _change(self, f: Tensor, known: Tensor) -> Tensor:
-        """The change of the coefficients by the gains, and grain outside training."""
-        change = self._taken(f, known)
-        if self.grain is not None and not self.training:
-            change = change + 2 * self.share * self._log_missing(known).exp() * noise(change)
-        return change
 
     def _taken(self, f: Tensor, known: Tensor) -> Tensor:
         """The change of the coefficients by the gains."""
@@ -117,38 +151,44 @@ class Restoration(nn.Module):
         found: Tensor = self.grain(known) + USUAL
         return found.clamp(LEAST, MOST)
 
-    def _windows(self, picture: Tensor) -> Tensor:
+    def _framed(self, picture: Tensor) -> Tensor:
+        return F.pad(picture, (self.stride,) * 4, mode="replicate")
+
+    def _unframed(self, framed: Tensor) -> Tensor:
+        edge = self.stride
+        return framed[:, :, edge:-edge, edge:-edge]
+
+    def _lines(self, framed: Tensor) -> int:
+        """Number of windows below each other."""
+        return 1 + (framed.shape[2] - self.window) // self.stride
+
+    def _windows(self, framed: Tensor) -> Tensor:
         """Cosine coefficients of the windows, (rows, coefficients, h, w)."""
-        framed = F.pad(picture, (self.stride,) * 4, mode="replicate")
         return F.conv2d(framed, self.cosines, stride=self.stride)
 
     def _joined(self, coefficients: Tensor) -> Tensor:
-        """The mean of the windows over each pixel."""
-        edge = self.stride
-        whole = F.conv_transpose2d(coefficients, self.cosines, stride=edge) / 4
-        return whole[:, :, edge:-edge, edge:-edge]
+        """The mean of the windows over each pixel, with the frame."""
+        return F.conv_transpose2d(coefficients, self.cosines, stride=self.stride) / 4
 
-    def _seen(self, picture: Tensor, step: Tensor, log_step: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients in steps, and the network's input for each window."""
-        f = self._windows(picture) / step
+    def _seen(
+        self, framed: Tensor, step: Tensor, log_step: Tensor, first: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Coefficients in steps, and the network's input for each window; ``first`` is the number
+        of the first line of windows."""
+        f = self._windows(framed) / step
         rows, _, height, width = f.shape
-        place = self._place(height, width).to(f).expand(rows, -1, -1, -1)
+        place = self._place(first, height, width).to(f).expand(rows, -1, -1, -1)
         features = torch.cat([f.abs().log1p(), log_step.expand(rows, 1, height, width), place], 1)
         known: Tensor = torch.relu(self.layers(self.look(features)))
         return f, known
 
-    def _place(self, height: int, width: int) -> Tensor:
+    def _place(self, first: int, height: int, width: int) -> Tensor:
         """The start of each window in its block, one-hot by row and by column."""
-        row = F.one_hot(torch.arange(height) % self.period, self.period).T[:, :, None]
+        lines = torch.arange(first, first + height)
+        row = F.one_hot(lines % self.period, self.period).T[:, :, None]
         column = F.one_hot(torch.arange(width) % self.period, self.period).T[:, None]
         shape = (self.period, height, width)
         return torch.cat([row.expand(shape), column.expand(shape)])[None]
-
-
-def noise(like: Tensor) -> Tensor:
-    """Standard normal noise, always equal for each row, so that decoding a file is repeatable."""
-    with seeded(0):
-        return torch.randn(1, *like.shape[1:]).to(like)
 
 
 def window_cosines(channels: int, side: int) -> Tensor:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from lowerbound.applications.io.columnar_files import Columnar, columnar
 from lowerbound.applications.io.drawings.animations import ANIMATIONS, write_animation
-from lowerbound.applications.io.drawings.grids import eight_bit, grid, in_color
+from lowerbound.applications.io.drawings.grids import grid, in_color
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.rows import NPZ
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError
 from lowerbound.inference.frames import PredictedFrames
 

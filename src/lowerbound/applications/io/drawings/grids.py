@@ -120,12 +120,6 @@ def as_image(picture: Array) -> Image:
     return pillow.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
-def eight_bit(x: Tensor) -> Array:
-    """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8."""
-    units = x.detach().cpu().double().clamp(0, 1).numpy()
-    return np.moveaxis(np.rint(units * 255).astype(np.uint8), 1, -1)
-
-
 def in_color(x: Tensor) -> Tensor:
     """(rows, C, H, W) with one or three channels as it is; others in colors of their own.
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.io.drawings.animations import ANIMATIONS
-from lowerbound.applications.io.drawings.grids import eight_bit, enlarged, flat_image, grid
+from lowerbound.applications.io.drawings.grids import enlarged, flat_image, grid
+from lowerbound.data.pictures.pixels import eight_bit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
