@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from lowerbound.coding import stored_pictures
 from lowerbound.coding.files.container import open_container, pack
 from lowerbound.coding.stored_pictures import (
     KIND,
@@ -100,3 +101,33 @@ def test_files_of_another_picture_are_refused() -> None:
     PICTURES["grey"].save(gif, "GIF")
     with pytest.raises(BitstreamError, match="claims another picture"):
         read_stored(open_container(file_of(gif.getvalue(), (1, 1, 40, 64))))
+
+
+def large(busy: slice) -> Image.Image:
+    """A white page of 4 megapixels with noise in some of its lines."""
+    page = np.full((2000, 2200, 3), 255, np.uint8)
+    page[busy] = np.random.default_rng(0).integers(0, 256, page[busy].shape)
+    return Image.fromarray(page)
+
+
+def test_a_large_page_is_judged_by_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole is not tried where pieces show that it is too large, and else it is."""
+    tried: list[tuple[int, int]] = []
+    whole = stored_pictures._saved
+
+    def saved(picture: Image.Image, form: str, **options: object) -> bytes:
+        tried.append(picture.size)
+        return whole(picture, form, **options)
+
+    monkeypatch.setattr(stored_pictures, "_saved", saved)
+    path = tmp_path / "page.bmp"
+    large(slice(0, 2000)).save(path)
+    assert smallest_exact(path, 200_000) is None
+    assert set(tried) == {(256, 256)}
+    large(slice(0, 20)).save(path)
+    found = smallest_exact(path, 200_000)
+    assert found is not None
+    assert (2200, 2000) in tried
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(found))), np.asarray(Image.open(path))
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # k
 BY_WEBP = ("1", "L", "LA", "P", "RGB", "RGBA")
 BY_PNG = ("1", "P", "I;16", "I;16B", "I")
 WEBP_SIDE = 16_383  # pixels
+PIECES, PIECE = 4, 256  # pieces down and across, and their side in pixels
+SURELY = 5.0  # times ``most`` in pieces: the whole is no smaller than that
 ROUGHLY = 2.0  # times the size of a thorough lossless WebP: no quick one is larger
 
 
@@ -78,12 +81,29 @@ def as_png(payload: bytes) -> bytes:
 
 def _lossless(picture: Image, most: float) -> Iterator[bytes]:
     """Lossless forms that may take at most so many bytes."""
-    if picture.mode in BY_WEBP and max(picture.size) <= WEBP_SIDE:
+    if picture.mode in BY_WEBP and max(picture.size) <= WEBP_SIDE and _may_fit(picture, most):
         quick = _saved(picture, "WEBP", lossless=True, quality=0, method=0)
         if len(quick) <= ROUGHLY * most:
             yield _saved(picture, "WEBP", lossless=True, quality=100, method=4, exact=True)
     if picture.mode in BY_PNG:
         yield _saved(picture, "PNG", optimize=True)
+
+
+def _may_fit(picture: Image, most: float) -> bool:
+    """Whether a lossless WebP may take at most so many bytes, by some pieces of a large picture:
+    the whole takes a lot of memory."""
+    width, height = picture.size
+    if width * height <= PIECES**2 * PIECE**2 * 4:
+        return True
+    size = 0
+    for place in product(range(PIECES), repeat=2):
+        left, top = (
+            round(at * (side - PIECE) / (PIECES - 1))
+            for at, side in zip(place, (width, height), strict=True)
+        )
+        piece = picture.crop((left, top, left + PIECE, top + PIECE))
+        size += len(_saved(piece, "WEBP", lossless=True, quality=0, method=0))
+    return size * width * height / (PIECES * PIECE) ** 2 <= SURELY * most
 
 
 def _saved(picture: Image, form: str, **options: object) -> bytes:

@@ -48,6 +48,7 @@ from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of
 from lowerbound.models.known_coefficients import KnownCoefficients
 from lowerbound.models.transform import STEPS
+from lowerbound.networks.memory import return_memory
 from lowerbound.trace import Batch, Mean
 
 KIND, WITH_STEPS = "transform", "transform_steps"
@@ -179,11 +180,9 @@ def encoded(
 
         plans = tile_plans(model, partial(map, part, tiles), tune, level)
         for tile, plan in zip(tiles, plans, strict=True):
-            chunk, known = _encode_tile(model, part(tile), plan, tables)
-            chunks.append(chunk)
-            if back is not None:
-                found = _decoded(model, known, tile.size, x.shape[1])
-                tile.in_picture(back[number])[:] = eight_bit(found)[0]
+            into = None if back is None else tile.in_picture(back[number])
+            chunks.append(_encode_tile(model, part(tile), plan, tables, into))
+            return_memory()
     return chunks
 
 
@@ -231,13 +230,15 @@ def _read_tiles(
         payload = file.payload(index)
         known, numbers = _decode_tile(model, payload, tile.size, level, unit, tables)
         file.check_symbols(index, numbers)
+        return_memory()
         yield tile, _decoded(model, known, tile.size, file.header.shape[1])
+        return_memory()
         if progress is not None:
             progress(index + 1, len(tiles))
 
 
 def _decoded(
-    model: TransformCoder, known: KnownCoefficients, size: tuple[int, int], channels: int
+    model: TransformCoder, known: KnownCoefficients, size: Sequence[int], channels: int
 ) -> Tensor:
     """The pixels of a tile, (1, channels, *size); one channel: the mean of the colors."""
     found = model.pictures(known, size)
@@ -272,9 +273,9 @@ def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
 
 
 def _encode_tile(
-    model: TransformCoder, x: Tensor, plan: TilePlan, tables: Tables
-) -> tuple[tuple[bytes, int], KnownCoefficients]:
-    """The chunk of a tile, and its coefficients as a reader will have them."""
+    model: TransformCoder, x: Tensor, plan: TilePlan, tables: Tables, back: Array | None
+) -> tuple[bytes, int]:
+    """The chunk of a tile; ``back`` receives its pixels, (height, width, channels) uint8."""
     known = model.begin(plan.level, x.shape[2:])
     wanted, numbers = model.wanted(x, known), []
     coder = constriction().stream.queue.RangeEncoder()
@@ -289,7 +290,10 @@ def _encode_tile(
         put(coder, numbers[-1], coded_by(expected), tables)
         known = model.settle(known, index, z, expected)
     payload: bytes = coder.get_compressed().astype("<u4").tobytes()
-    return (payload, zlib.crc32(np.concatenate(numbers).tobytes())), known
+    return_memory()
+    if back is not None:
+        back[:] = eight_bit(_decoded(model, known, back.shape[:2], back.shape[2]))[0]
+    return payload, zlib.crc32(np.concatenate(numbers).tobytes())
 
 
 def _decode_tile(

@@ -314,8 +314,8 @@ class TransformCoder(Model):
 
     def _rough(self, known: KnownCoefficients) -> Tensor:
         """Pictures from the inverse transform, in grey values around zero."""
-        parts = (known.values, known.locations, known.log_scales)
-        values = self.recentering(*(torch.cat(part, 1) for part in parts))
+        groups = zip(known.values, known.locations, known.log_scales, strict=True)
+        values = torch.cat([self.recentering(*group) for group in groups], 1)
         return self.transform.inverse(values * known.step)
 
     def _grain(self, rough: Tensor, known: KnownCoefficients, x: Tensor) -> dict[str, Tensor]:

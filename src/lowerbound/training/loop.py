@@ -16,6 +16,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.models import Model
+from lowerbound.networks.memory import kept_memory
 from lowerbound.objectives import Objective
 from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.checkpoints.identity import identity
@@ -29,7 +30,6 @@ from lowerbound.training.progress.history import History
 from lowerbound.training.progress.reporter import SilentReporter, TrainingReporter
 from lowerbound.training.run import TrainingRun
 from lowerbound.training.settings.device import on_device
-from lowerbound.training.settings.memory import kept_memory
 from lowerbound.training.settings.options import TrainingOptions
 from lowerbound.training.settings.plan import decide, sentence
 

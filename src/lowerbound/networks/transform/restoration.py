@@ -28,7 +28,7 @@ from lowerbound.networks.initialization import convolution
 from lowerbound.networks.pictures.residual import residual_blocks
 
 WINDOW = 8
-STRIP = 96  # lines of windows that are computed at once
+STRIP = 48  # lines of windows that are computed at once
 LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
 
 
@@ -163,12 +163,19 @@ class Restoration(nn.Module):
         return 1 + (framed.shape[2] - self.window) // self.stride
 
     def _windows(self, framed: Tensor) -> Tensor:
-        """Cosine coefficients of the windows, (rows, coefficients, h, w)."""
-        return F.conv2d(framed, self.cosines, stride=self.stride)
+        """Cosine coefficients of the windows, (rows, coefficients, h, w); convolutions of strides
+        are slow, so squares of half a window become channels."""
+        return F.conv2d(F.pixel_unshuffle(framed, self.stride), self._of_squares())
 
     def _joined(self, coefficients: Tensor) -> Tensor:
         """The mean of the windows over each pixel, with the frame."""
-        return F.conv_transpose2d(coefficients, self.cosines, stride=self.stride) / 4
+        squares = self._of_squares().transpose(0, 1).flip(2, 3)
+        return F.pixel_shuffle(F.conv2d(coefficients, squares, padding=1), self.stride) / 4
+
+    def _of_squares(self) -> Tensor:
+        """The filters of windows of 2 x 2 squares, (coefficients, channels * stride ** 2, 2, 2)."""
+        shape = (len(self.cosines), -1, 2, self.stride, 2, self.stride)
+        return self.cosines.view(shape).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
 
     def _seen(
         self, framed: Tensor, step: Tensor, log_step: Tensor, first: int = 0

@@ -36,6 +36,12 @@ def kept_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def return_memory() -> None:
+    """Return freed memory to the operating system, which blocks of many sizes leave in pieces."""
+    if library := _glibc():
+        library.malloc_trim(0)
+
+
 @cache
 def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
