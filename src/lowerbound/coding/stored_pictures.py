@@ -28,7 +28,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # k
 BY_WEBP = ("1", "L", "LA", "P", "RGB", "RGBA")
 BY_PNG = ("1", "P", "I;16", "I;16B", "I")
 WEBP_SIDE = 16_383  # pixels
-PIECES, PIECE = 4, 256  # pieces down and across, and their side in pixels
+PIECES, PIECE = 3, 256  # pieces down and across, and their side in pixels
 SURELY = 5.0  # times ``most`` in pieces: the whole is no smaller than that
 ROUGHLY = 2.0  # times the size of a thorough lossless WebP: no quick one is larger
 
@@ -82,7 +82,7 @@ def as_png(payload: bytes) -> bytes:
 def _lossless(picture: Image, most: float) -> Iterator[bytes]:
     """Lossless forms that may take at most so many bytes."""
     if picture.mode in BY_WEBP and max(picture.size) <= WEBP_SIDE and _may_fit(picture, most):
-        quick = _saved(picture, "WEBP", lossless=True, quality=0, method=0)
+        quick = _saved(picture, "WEBP", lossless=True, quality=0, method=1)
         if len(quick) <= ROUGHLY * most:
             yield _saved(picture, "WEBP", lossless=True, quality=100, method=4, exact=True)
     if picture.mode in BY_PNG:
@@ -102,7 +102,7 @@ def _may_fit(picture: Image, most: float) -> bool:
             for at, side in zip(place, (width, height), strict=True)
         )
         piece = picture.crop((left, top, left + PIECE, top + PIECE))
-        size += len(_saved(piece, "WEBP", lossless=True, quality=0, method=0))
+        size += len(_saved(piece, "WEBP", lossless=True, quality=0, method=1))
     return size * width * height / (PIECES * PIECE) ** 2 <= SURELY * most
 
 
