@@ -5,11 +5,14 @@ which is most of what remains. A help is timed with an empty cache and again.
 
 For the work, a model of 20 columns (those of ``streaming.py``) reads or writes a table in a child
 process under ``cProfile``, whose clock is processor time. Each function's own time counts as one
-of: matrix products, other tensor operations, tables (numpy, pandas, pyarrow), the package's own
-Python, and the rest. A profile makes Python look slower than it is: rows per second are of a run
-without one. Both follow a run on few rows, so that nothing is left to import. ``least`` is what the
-matrix products of a row would take at the rate of one large product, in percent of the processor
-time of a row.
+of: matrix products, other functions of torch, tables (numpy, pandas, pyarrow), the package's own
+code, where operators of tensors such as + and * count too, and the rest. A profile makes Python
+look slower than it is: rows per second are of a run without one. Both follow a run on few rows, so
+that nothing is left to import. ``least`` is what the matrix products of a row would take at the
+rate of one large product, in percent of the processor time of a row.
+
+A photograph of 12 megapixels, made of small ones, is compressed and decompressed by the codec in
+the package; seconds a megapixel are those beyond a photograph of one megapixel.
 
     python benchmarks/latency.py
     python benchmarks/latency.py --commands detect encode
@@ -28,10 +31,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from _record import Metric, arguments, write
 from matrix_rate import matrix_rate
-from streaming import LABELED, fit, make
+from streaming import LABELED, command as run, fit, make
 
 NAME = "latency"
 ROWS, COUNTED = 100_000, 4_000  # rows of the profile, and of the count of operations
@@ -48,7 +52,8 @@ STARTS: Mapping[str, tuple[str, ...]] = {
 }
 DRAWN = ("sample", "synthesize")
 WORK = ("fit", "encode", "reconstruct", "impute", "detect", "classify", *DRAWN, "compress")
-KINDS = ("matrix products", "other tensor operations", "tables", "own Python", "rest")
+SIDES = {"small": (1024, 1024), "large": (4000, 3000)}
+KINDS = ("matrix products", "other functions of torch", "tables", "own code", "rest")
 PROFILED = """
 import cProfile, json, pstats, sys, time
 from pathlib import Path
@@ -61,12 +66,12 @@ PRODUCTS = ("linear", "mm", "matmul", "einsum", "conv")
 def kind(where, name):
     if where == "~" and ("torch" in name or "Tensor" in name):
         products = any(f"{each}>" in name or f".{each}}}" in name for each in PRODUCTS)
-        return "matrix products" if products else "other tensor operations"
+        return "matrix products" if products else "other functions of torch"
     if any(f"/{each}/" in where or each in name for each in ("numpy", "pandas", "pyarrow")):
         return "tables"
     if "/torch/" in where:
-        return "other tensor operations"
-    return "own Python" if "/lowerbound/" in where else "rest"
+        return "other functions of torch"
+    return "own code" if "/lowerbound/" in where else "rest"
 
 def run(words):
     if code := main(words):
@@ -151,20 +156,59 @@ def work(command: str, folder: Path, rows: int, rate: float) -> list[Metric]:
     ]
 
 
+def photographs(folder: Path, quick: bool) -> list[Metric]:
+    """Processor seconds a megapixel, and the largest memory, of a photograph of 12 megapixels."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    found = []
+    for command in ("compress", "decompress"):
+        costs = {}
+        for name, (width, height) in SIDES.items():
+            picture, file = folder / f"{name}.png", folder / f"{name}.lbz"
+            if not picture.exists():
+                piece = np.concatenate(load_sample_images().images, 1)
+                times = (-(-height // piece.shape[0]), -(-width // piece.shape[1]), 1)
+                pixels = np.tile(piece, times)[:height, :width]
+                Image.fromarray(pixels[:96, :128] if quick else pixels).save(picture)
+            back = folder / "back.png"
+            what = [picture, "-o", file] if command == "compress" else [file, "-o", back]
+            costs[name] = run([command, *map(str, what)], quick)
+        small, large = SIDES["small"], SIDES["large"]
+        more = (large[0] * large[1] - small[0] * small[1]) / 1e6
+        seconds = (costs["large"].processor - costs["small"].processor) / more
+        print(f"{command}: {costs}", flush=True)
+        found += [
+            Metric(f"{command}: processor seconds a megapixel", seconds, "s", "lower", None, 1.2),
+            Metric(
+                f"{command}, 12 megapixels: peak memory",
+                costs["large"].memory,
+                "MB",
+                "lower",
+                target=600.0,
+                beside={"one megapixel, MB": costs["small"].memory},
+            ),
+        ]
+    return found
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--commands", nargs="+", choices=WORK, default=list(WORK))
+    every = (*WORK, "photographs")
+    parser.add_argument("--commands", nargs="+", choices=every, default=list(every))
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     began = time.perf_counter()
-    commands = ["encode"] if chosen.quick else chosen.commands
+    commands = ["encode", "photographs"] if chosen.quick else chosen.commands
     metrics = starts(1 if chosen.quick else ROUNDS)
     rate = matrix_rate(torch.float32)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        if "photographs" in commands:
+            metrics += photographs(folder, chosen.quick)
         fit(folder, chosen.seed, chosen.quick)
-        for command in commands:
+        for command in (each for each in commands if each != "photographs"):
             metrics += work(command, folder, 2_000 if chosen.quick else chosen.rows, rate)
     write(
         NAME,
