@@ -71,7 +71,7 @@ class Settings:
 
     side: int = 80
     crops: int = 4
-    minutes: float = 19.0
+    minutes: float = 60.0
     rate: float = 1e-3
     warm_up: int = 200
     clip: float = 1.0
