@@ -20,7 +20,6 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEFORE_THE_RULES = frozenset(
     [
         "bits_per_dimension",
-        "detection",
         "few_labels",
         "imputation",
         "lossless",
