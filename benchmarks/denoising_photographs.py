@@ -1,10 +1,10 @@
 """White noise on photographs of Kodak: the denoiser in the package beside other methods.
 
 The middles, 256 x 256 pixels, of six of Kodak's photographs, 1, 5, 9, 13, 17 and 21, which the
-denoiser has not seen (``ship_denoiser.py``). Gaussian noise of a known standard deviation of 255 is added to each color;
-it is neither clipped nor rounded, except in "25, 8 bits", where it is both, as in a file. PSNR is
-over all pixels and colors, and results are clipped to black and white. ``estimated`` is ours
-without the level.
+denoiser has not seen (``ship_denoiser.py``). Gaussian noise of a known standard deviation of 255 is
+added to each color; it is neither clipped nor rounded, except in "25, 8 bits", where it is both, as
+in a file. PSNR is over all pixels and colors, and results are clipped to black and white.
+``estimated`` is ours without the level.
 BM3D is measured where its library can be imported; its licence allows no commercial use.
 
     pip install PyWavelets              for wavelets; bm3d for BM3D
@@ -233,7 +233,8 @@ def main() -> None:
         data=[{"file": place.name, "split": "fold 0", "sha256": file_sha256(place)}],
         seeds=list(range(1, 25, FOLDS)),
         minutes=(time.perf_counter() - start) / 60,
-        notes=f"The middle {SIDE} x {SIDE} pixels of Kodak 1, 5, 9, 13, 17 and 21; the seed of the noise is the photograph's number",
+        notes=f"The middle {SIDE} x {SIDE} pixels of Kodak 1, 5, 9, 13, 17 and 21; the seed of the "
+        "noise is the photograph's number.",
         extra={"pictures": pictures},
     )
 
