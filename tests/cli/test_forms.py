@@ -114,3 +114,14 @@ def test_the_folder_changes_with_any_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "lowerbound").write_text("a file in place of the folder")
     assert said(tmp_path, "decode", "--help")[0].startswith("usage: lowerbound decode")
+
+
+def test_a_user_without_a_home_has_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(forms, "cache_folder", no_home)
+    monkeypatch.delitem(sys.modules, "torch")
+    assert [entry.name for entry in forms.form_of("info")] == [
+        entry.name for entry in entries(load("info").request)
+    ]

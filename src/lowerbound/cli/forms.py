@@ -33,7 +33,10 @@ def form_of(name: str) -> list[Entry]:
     """
     if "torch" in sys.modules:  # nothing is saved, and the caller may have registered parts
         return entries(load(name).request)
-    place = _folder() / f"{name.replace(' ', '-')}.json"
+    try:
+        place = _folder() / f"{name.replace(' ', '-')}.json"
+    except (OSError, RuntimeError):  # a user without a home
+        return entries(load(name).request)
     with suppress(OSError, ValueError, KeyError, TypeError):
         return [_entry(each) for each in json.loads(place.read_text("utf-8"))[FORM]]
     form = entries(load(name).request)
