@@ -29,7 +29,7 @@ BY_WEBP = ("1", "L", "LA", "P", "RGB", "RGBA")
 BY_PNG = ("1", "P", "I;16", "I;16B", "I")
 WEBP_SIDE = 16_383  # pixels
 PIECES, PIECE = 3, 256  # pieces down and across, and their side in pixels
-SURELY = 5.0  # times ``most`` in pieces: the whole is no smaller than that
+SURELY = 5.0  # the whole does not fit if its pieces promise more than so many times ``most``
 ROUGHLY = 2.0  # times the size of a thorough lossless WebP: no quick one is larger
 
 

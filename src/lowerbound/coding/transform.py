@@ -174,10 +174,7 @@ def encoded(
     chunks = []
     for number, row in enumerate(x.split(1)):
         tiles = list(_tiles(row.shape, TILE))
-
-        def part(tile: _Tile, row: Tensor = row) -> Tensor:
-            return in_units(tile.of(row)).expand(-1, colors, -1, -1)
-
+        part = partial(_part, row, colors)
         plans = tile_plans(model, partial(map, part, tiles), tune, level)
         for tile, plan in zip(tiles, plans, strict=True):
             into = None if back is None else tile.in_picture(back[number])
@@ -196,8 +193,9 @@ def read_pictures(file: Container, model: TransformCoder) -> Tensor:
     Raises:
         BitstreamError: the file is damaged, of another kind, or of another model.
     """
+    settings = _settings(file, model)  # before a file can ask for memory
     answer = torch.zeros(file.header.shape)
-    for tile, found in _read_tiles(file, model):
+    for tile, found in _read_tiles(file, model, settings):
         tile.of(answer).copy_(found)
     return answer
 
@@ -212,18 +210,22 @@ def read_eight_bit(
     Raises:
         BitstreamError: as for ``read_pictures``.
     """
-    rows, channels, height, width = _checked_shape(file, model)
+    settings = _settings(file, model)
+    rows, channels, height, width = file.header.shape
     answer = np.zeros((rows, height, width, channels), np.uint8)
-    for tile, found in _read_tiles(file, model, progress):
+    for tile, found in _read_tiles(file, model, settings, progress):
         tile.in_picture(answer[tile.row])[:] = eight_bit(found)[0]
     return answer
 
 
 def _read_tiles(
-    file: Container, model: TransformCoder, progress: Progress | None = None
+    file: Container,
+    model: TransformCoder,
+    settings: tuple[int, int, int | None],
+    progress: Progress | None = None,
 ) -> Iterator[tuple[_Tile, Tensor]]:
     """Each tile with its pixels, (1, channels, *size), model units."""
-    level, side, unit = _settings(file, model)
+    level, side, unit = settings
     tables = Tables(model.counts)  # type: ignore[arg-type]
     tiles = list(_tiles(file.header.shape, side))
     for index, tile in enumerate(tiles):
@@ -264,6 +266,11 @@ class _Tile:
         """The part of one picture (height, width, channels), a view."""
         down, across = self.size
         return x[self.top : self.top + down, self.left : self.left + across]
+
+
+def _part(row: Tensor, colors: int, tile: _Tile) -> Tensor:
+    """A tile of one picture in all colors, model units."""
+    return in_units(tile.of(row)).expand(-1, colors, -1, -1)
 
 
 def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
@@ -338,7 +345,11 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
     file.expect(WITH_STEPS if with_steps else KIND, model_hash(model))
     level, side, *units = file.settings(3 if with_steps else 2)
     unit = units[0] if units else None
-    shape = _checked_shape(file, model)
+    shape, channels = file.header.shape, model.likelihood.event_shape[0]
+    if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
+        raise BitstreamError(
+            f"{file.name} claims pictures {shape}, but this model's rows have another shape"
+        )
     odd = side % model.transform.block or (unit is not None and not 1 <= unit <= COARSEST)
     if level >= STEPS or not side or side > TILE or odd:
         raise BitstreamError(f"{file.name} has invalid settings")
@@ -346,20 +357,6 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
     if tiles != len(file.header.chunks):
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
     return level, side, unit
-
-
-def _checked_shape(file: Container, model: TransformCoder) -> tuple[int, ...]:
-    """The shape of a file's pictures.
-
-    Raises:
-        BitstreamError: the model has no such pictures.
-    """
-    shape, channels = file.header.shape, model.likelihood.event_shape[0]
-    if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
-        raise BitstreamError(
-            f"{file.name} claims pictures {shape}, but this model's rows have another shape"
-        )
-    return shape
 
 
 def _copied(model: Model) -> TransformCoder:

@@ -1,8 +1,9 @@
-"""Keeping freed memory for the next update instead of returning it to the operating system.
+"""Keeping freed memory for the next update, or returning it to the operating system.
 
 glibc returns large freed blocks to the system at once. Every update allocates blocks of the same
 sizes again, which the system must clear page by page. Training therefore raises the thresholds
-above which glibc returns blocks.
+above which glibc returns blocks. A process that works on parts of different sizes leaves pieces
+between them, which glibc returns only on request.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def kept_memory() -> Iterator[None]:
 
 
 def return_memory() -> None:
-    """Return freed memory to the operating system, which blocks of many sizes leave in pieces."""
+    """Return freed memory to the operating system; no effect without glibc."""
     if library := _glibc():
         library.malloc_trim(0)
 

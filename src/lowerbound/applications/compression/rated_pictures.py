@@ -26,6 +26,7 @@ from lowerbound.coding.stored_pictures import smallest_exact, write_stored
 from lowerbound.coding.transform import encoded, level_of, read_eight_bit, write_pictures
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.pixels import in_units
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
@@ -180,8 +181,8 @@ def write_smaller(
 def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -> Written:
     """Write one picture (height, width, channels) uint8 at a rate by an exported transform coder,
     with what a reader will get."""
-    x = torch.from_numpy(picture).movedim(-1, 0)[None]
-    back = np.zeros_like(picture)
+    x, back = _levels(picture), np.zeros_like(picture)
+    searches = most_bytes(rate, picture.size) is not None
 
     @cache
     def chunks(level: int) -> list[tuple[bytes, int]]:
@@ -190,7 +191,6 @@ def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -
     def size(level: int) -> int:
         return sum(len(data) for data, _ in chunks(level))
 
-    searches = most_bytes(rate, picture.size) is not None
     level = level_for(rate, picture.size, size, estimated_size(model, x))
     write_pictures(target, model, x, level, chunks(level), rate.tune)
     file = open_container(target)
@@ -203,7 +203,12 @@ def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -
 
 def as_row(picture: Array) -> Tensor:
     """(height, width, channels) uint8 as (1, channels, height, width) in [0, 1]."""
-    return torch.from_numpy(np.moveaxis(picture, -1, 0).copy())[None].float() / 255
+    return in_units(_levels(picture))
+
+
+def _levels(picture: Array) -> Tensor:
+    """(height, width, channels) uint8 as (1, channels, height, width)."""
+    return torch.from_numpy(picture).movedim(-1, 0)[None]
 
 
 def each(

@@ -63,6 +63,6 @@ def _some_blocks(model: TransformCoder, x: Tensor) -> tuple[Tensor, float]:
         part = in_units(x[:, :, top : top + stripe]).expand(-1, colors, -1, -1)
         known = model.begin(torch.tensor([0]), part.shape[2:])
         squares = (model.wanted(part, known) * FINEST).square().flatten(2)
-        found.append(squares[..., ::stride].clone())
+        found.append(squares[..., ::stride].clone())  # a view would keep all of them in memory
     few = torch.cat(found, 2)
     return few, total / few.shape[2]

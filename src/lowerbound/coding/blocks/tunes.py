@@ -62,7 +62,7 @@ def check_tune(tune: str) -> None:
 def tile_plans(
     model: TransformCoder, tiles: Callable[[], Iterable[Tensor]], tune: str, level: int
 ) -> Iterator[TilePlan]:
-    """The plans of all tiles of one picture, which are looked at twice, so that few are in memory.
+    """The plans of all tiles of one picture; several are looked at twice, so few are in memory.
 
     Args:
         model: exported.
@@ -73,8 +73,14 @@ def tile_plans(
     if tune == "psnr":
         yield from (_by_error(model, tile, level) for tile in tiles())
         return
-    of_blocks = [_weights(model, tile).of_blocks.flatten() for tile in tiles()]
+    of_blocks = []
+    for tile in tiles():
+        weights = _weights(model, tile)
+        of_blocks.append(weights.of_blocks.flatten())
     mean = torch.cat(of_blocks).mean()
+    if len(of_blocks) == 1:
+        yield _by_similarity(weights, mean, level)
+        return
     yield from (_by_similarity(_weights(model, tile), mean, level) for tile in tiles())
 
 
