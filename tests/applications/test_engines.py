@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from lowerbound.applications.engines import EngineRequest, RayWorkers, computed, engine_of
 from lowerbound.applications.finished_parts import Arrays, FinishedParts
@@ -134,6 +135,36 @@ def test_workers_write_the_bytes_of_this_process(
     assert main([*words, str(tmp_path / "here.csv")]) == 0
     assert main([*words, str(tmp_path / "ray.csv"), "--engine", "ray", "--workers", "2"]) == 0
     assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "ray.csv").read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", ["sample", "synthesize"])
+def test_workers_draw_the_rows_of_this_process(command: str, model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    words = [command, str(model), "-n", "40000", "-o"]  # several parts
+    assert main([*words, str(tmp_path / "here.csv")]) == 0
+    assert main([*words, str(tmp_path / "ray.csv"), "--engine", "ray", "--workers", "2"]) == 0
+    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "ray.csv").read_bytes()
+
+
+@pytest.mark.long
+def test_workers_compress_pictures_to_the_bytes_of_this_process(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("constriction")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        waves = rng.normal(size=(5, 7, 3)).repeat(12, 0).repeat(12, 1).cumsum(1)
+        pixels = (128 + 12 * waves).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    words = ["compress", str(folder), "-o"]
+    assert main([*words, str(tmp_path / "here")]) == 0
+    assert main([*words, str(tmp_path / "ray"), "--engine", "ray", "--workers", "2"]) == 0
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
+    assert len(names) == 5
+    for name in names:
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""--resume of commands that read a table in parts: what an interrupted run computed is used."""
+"""--resume of commands that work in parts: what an interrupted run computed is used."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_resume_needs_an_output_and_tolerates_that_nothing_is_left(
     assert main(words) == 2
     assert "--resume needs an output: name it with -o" in capsys.readouterr().err
     assert main([*words, "-o", str(tmp_path / "scores.csv")]) == 0
-    assert "scores.csv.unfinished to resume: all rows are computed" in capsys.readouterr().err
+    assert "scores.csv.unfinished to resume: everything is computed" in capsys.readouterr().err
 
 
 def test_a_folder_of_somebody_else_is_left_alone(

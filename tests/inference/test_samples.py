@@ -10,15 +10,16 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference import samples
 from lowerbound.inference.passes import evaluation_mode
 from lowerbound.inference.samples import (
+    PriorDraws,
     decode_codes,
     reencode,
     sample_mixture,
-    sample_parts,
     sample_prior,
     sample_white_codes,
 )
 from lowerbound.models import ProbabilisticPrincipalComponents
 from lowerbound.trace import Batch, Draw, Given
+from lowerbound.training.checkpoints.randomness import stream_seed
 from tests.evaluation.small_models import binary_vae, linear_autoencoder
 from tests.oracles import linear_gaussian as oracle
 
@@ -132,49 +133,69 @@ def test_units_that_the_decoder_ignores_are_not_found() -> None:
 
 
 @pytest.mark.usefixtures("untouched_random_state")
-def test_parts_go_on_with_the_random_numbers_of_the_last_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The draws are those of one pass after another under one seed, whoever draws in between."""
+def test_a_block_depends_on_the_seed_and_its_place_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a small memory, drawn last to first, are those of all blocks in order, and the
+    first one has the random numbers of the seed itself."""
     with torch.random.fork_rng():
         model = binary_vae()
     numbers = samples.BYTES_PER_VALUE * sample_prior(model, 1).x[0].numel()
     monkeypatch.setattr(samples, "MEMORY", 8 * numbers)
-    found = []
+    draws = PriorDraws.of(model, 20, seed=3)
+    blocks = list(draws.blocks)
+    assert [(block.start, block.stop) for block in blocks] == [(0, 8), (8, 16), (16, 20)]
     with torch.random.fork_rng():
-        for part in sample_parts(model, 20, seed=3):
-            torch.rand(5)
-            found.append(part)
-    assert [len(part) for part in found] == [8, 8, 4]
-    with seeded(3), evaluation_mode(model), torch.no_grad():
-        for part in found:
+        backwards = [next(draws.parts(block)) for block in reversed(blocks)]
+    whole = sample_prior(model, 20, seed=3)
+    assert torch.equal(whole.x, torch.cat([part.x for part in reversed(backwards)]))
+    for block, part in zip(blocks, reversed(backwards), strict=True):
+        seed = stream_seed(3, f"samples from {block.start}") if block.start else 3
+        with seeded(seed), evaluation_mode(model), torch.no_grad():
             trace = model.imagine(Batch(), Draw(len(part)))
             assert torch.equal(part.z, model.code(trace).flatten(0, 1))
             assert torch.equal(part.x, trace.likelihood.sample().flatten(0, 1))
-    assert torch.equal(sample_prior(model, 20, seed=3).x, torch.cat([part.x for part in found]))
+    assert len(torch.unique(whole.z, dim=0)) == 20
 
 
 @pytest.mark.usefixtures("untouched_random_state")
 def test_latents_of_many_rows_are_drawn_before_they_are_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The prior of 20 rows runs once, then eight rows at a time are decoded, with or without a
+    """The prior of 20 rows runs once, then four rows at a time are decoded, with or without a
     condition; then the same for the next 20."""
     with torch.random.fork_rng():
         model = oracle.model("exact")
     monkeypatch.setattr(samples, "MEMORY", 4 * samples.BYTES_PER_VALUE * oracle.FEATURES)
     monkeypatch.setattr(samples, "BYTES_PER_LATENT", samples.MEMORY // (20 * oracle.LATENT))
-    with seeded(3), evaluation_mode(model), torch.no_grad():
-        expected = [model.imagine_latents(Batch(), Draw(20))[0].flatten(0, 1)]
-        for _ in range(5):
-            model.imagine(
-                Batch(), Given([torch.zeros(4, 1, oracle.LATENT).double()])
-            ).likelihood.sample()
-        expected.append(model.imagine_latents(Batch(), Draw(3))[0].flatten(0, 1))
+    expected = []
+    for seed, rows in ((3, 20), (stream_seed(3, "samples from 20"), 3)):
+        with seeded(seed), evaluation_mode(model), torch.no_grad():
+            expected.append(model.imagine_latents(Batch(), Draw(rows))[0].flatten(0, 1))
     weight, offset, _ = oracle.parameters()
     for condition in (None, lambda part: torch.zeros(part.stop - part.start, 1)):
-        found = list(sample_parts(model, 23, seed=3, condition=condition))
+        draws = PriorDraws.of(model, 23, seed=3, condition=condition)
+        found = [part for block in draws.blocks for part in draws.parts(block)]
         assert [len(part) for part in found] == [4, 4, 4, 4, 4, 3]
         z = torch.cat([part.z for part in found])
         assert torch.equal(z, torch.cat(expected))
         assert torch.allclose(torch.cat([part.mean for part in found]), z @ weight.T + offset)
+
+
+@pytest.mark.usefixtures("untouched_random_state")
+def test_parts_of_a_block_go_on_with_the_random_numbers_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with torch.random.fork_rng():
+        model = oracle.model("exact")
+    monkeypatch.setattr(samples, "MEMORY", 4 * samples.BYTES_PER_VALUE * oracle.FEATURES)
+    found = []
+    with torch.random.fork_rng():
+        draws = PriorDraws.of(model, 12, seed=3)
+        for part in draws.parts(slice(0, 12)):
+            torch.rand(5)
+            found.append(part)
+    assert [len(part) for part in found] == [4, 4, 4]
+    with seeded(3), evaluation_mode(model), torch.no_grad():
+        model.imagine_latents(Batch(), Draw(12))
+        for part in found:
+            trace = model.imagine(Batch(), Given([part.z.unsqueeze(1)]))
+            assert torch.equal(part.x, trace.likelihood.sample().flatten(0, 1))

@@ -1,4 +1,4 @@
-"""Where the parts of a long table are computed: in this process, or by workers of Ray."""
+"""Where the parts of long work are computed: in this process, or by workers of Ray."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from lowerbound.applications.finished_parts import Arrays, FinishedParts
-from lowerbound.applications.io.requested_rows import RequestedRows
+from lowerbound.applications.finished_parts import Arrays, FinishedParts, Part
 from lowerbound.config import option
 from lowerbound.errors import MissingExtraError, OptionError
 
-PartT = TypeVar("PartT")
+ItemT = TypeVar("ItemT")
+PartT = TypeVar("PartT", bound=Part)
+GivenT = TypeVar("GivenT", bound=Part, contravariant=True)
 
 Progress = Callable[[int, int], None]
-Compute = Callable[[RequestedRows, Progress], Arrays]
-"""The arrays of a part; ``progress`` is called with (rows done, rows)."""
+Compute = Callable[[PartT, Progress], Arrays]
+"""The arrays of a part; the second argument is called with (rows done, rows)."""
 
 AHEAD = 2  # parts that each worker has, the one it computes and the next
 LOCAL, RAY = "local", "ray"
@@ -27,14 +28,14 @@ LOCAL, RAY = "local", "ray"
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRequest:
-    """Where an application computes the parts of a table.
+    """Where an application computes the parts of its work.
 
     Raises:
         OptionError: workers are requested of an engine that has none.
     """
 
     engine: Literal["local", "ray"] = option(
-        LOCAL, "what computes a table that is read in parts: local, this process; ray, workers"
+        LOCAL, "what computes the parts of the work: local, this process; ray, workers"
     )
     workers: int = option(0, "workers of --engine ray, with one core each; 0: one for each core")
     address: str | None = option(
@@ -50,7 +51,7 @@ class EngineRequest:
             raise OptionError("workers and address are for engine=ray: set it, or leave them out")
 
 
-class PartEngine(Protocol):
+class PartEngine(Protocol[GivenT]):
     """Computes parts.
 
     Attributes:
@@ -59,23 +60,23 @@ class PartEngine(Protocol):
 
     ahead: int
 
-    def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
+    def begin(self, part: GivenT, progress: Progress) -> Callable[[], Arrays]:
         """Begin to compute a part; the answer waits for its arrays."""
 
 
-class Local:
+class Local(Generic[PartT]):
     """Computes each part when its arrays are needed."""
 
     ahead = 1
 
-    def __init__(self, compute: Compute) -> None:
+    def __init__(self, compute: Compute[PartT]) -> None:
         self._compute = compute
 
-    def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
+    def begin(self, part: PartT, progress: Progress) -> Callable[[], Arrays]:
         return partial(self._compute, part, progress)
 
 
-class RayWorkers:
+class RayWorkers(Generic[PartT]):
     """Parts are computed by actors of Ray; one that ends is started again and repeats its parts.
 
     Args:
@@ -87,7 +88,7 @@ class RayWorkers:
         OptionError: the cluster has fewer cores, on which some would wait for ever.
     """
 
-    def __init__(self, ray: Any, compute: Compute, workers: int) -> None:
+    def __init__(self, ray: Any, compute: Compute[PartT], workers: int) -> None:
         self._ray = ray
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         if workers > cores:
@@ -98,10 +99,9 @@ class RayWorkers:
         self._actors = deque(kind.remote(self._compute) for _ in range(count))
         self.ahead = AHEAD * count
 
-    def begin(self, part: RequestedRows, progress: Progress) -> Callable[[], Arrays]:
+    def begin(self, part: PartT, progress: Progress) -> Callable[[], Arrays]:
         self._actors.rotate(-1)
-        plain = replace(part, cells=None, text=None, apart=None)
-        held = self._actors[0].compute.remote(plain)
+        held = self._actors[0].compute.remote(part.sent())
         return partial(self._finished, held, progress)
 
     def _finished(self, held: Any, progress: Progress) -> Arrays:
@@ -113,19 +113,21 @@ class RayWorkers:
 class _Worker:
     """An actor: one thread, because Ray counts one core for it."""
 
-    def __init__(self, compute: Compute) -> None:
+    def __init__(self, compute: Compute[Any]) -> None:
         import torch
 
         torch.set_num_threads(1)
         self._compute = compute
 
-    def compute(self, part: RequestedRows) -> Arrays:
+    def compute(self, part: Part) -> Arrays:
         found = self._compute(part, lambda done, rows: None)
         return dict(found)
 
 
 @contextmanager
-def engine_of(request: EngineRequest, compute: Compute, *, in_parts: bool) -> Iterator[PartEngine]:
+def engine_of(
+    request: EngineRequest, compute: Compute[PartT], *, in_parts: bool = True
+) -> Iterator[PartEngine[PartT]]:
     """Context with the engine that a request asks for.
 
     Raises:
@@ -137,8 +139,8 @@ def engine_of(request: EngineRequest, compute: Compute, *, in_parts: bool) -> It
         return
     if not in_parts:
         raise OptionError(
-            "engine=ray is for a table that is read in parts, and this data is read as a whole: "
-            "leave it out"
+            "engine=ray is for work that is done part by part, such as a table; this data is read "
+            "as a whole: leave it out"
         )
     try:
         import ray
@@ -172,31 +174,31 @@ def _connect(ray: Any, request: EngineRequest) -> None:
 
 
 def computed(
-    parts: Iterable[PartT],
-    rows_of: Callable[[PartT], RequestedRows],
-    engine: PartEngine,
+    items: Iterable[ItemT],
+    part_of: Callable[[ItemT], PartT],
+    engine: PartEngine[PartT],
     finished: FinishedParts,
-    progress_of: Callable[[RequestedRows], Progress],
-) -> Iterator[tuple[PartT, Arrays]]:
-    """Each part with its arrays, in order: those of an interrupted run, or computed now.
+    progress_of: Callable[[PartT], Progress],
+) -> Iterator[tuple[ItemT, Arrays]]:
+    """Each item with the arrays of its part, in order: of an interrupted run, or computed now.
 
     Args:
-        parts: in any form.
-        rows_of: the rows of a part.
+        items: parts in any form.
+        part_of: the part of an item.
         engine: computes.
         finished: keeps the arrays.
         progress_of: what shows the progress of a part.
     """
-    waiting: deque[tuple[PartT, RequestedRows, Callable[[], Arrays]]] = deque()
+    waiting: deque[tuple[ItemT, PartT, Callable[[], Arrays]]] = deque()
 
-    def next_one() -> tuple[PartT, Arrays]:
-        part, rows, arrays = waiting.popleft()
-        return part, finished.kept(rows, arrays)
+    def next_one() -> tuple[ItemT, Arrays]:
+        item, part, arrays = waiting.popleft()
+        return item, finished.kept(part, arrays)
 
-    for part in parts:
-        rows = rows_of(part)
-        begin = partial(engine.begin, rows, progress_of(rows))
-        waiting.append((part, rows, partial(_now, begin) if finished.has(rows) else begin()))
+    for item in items:
+        part = part_of(item)
+        begin = partial(engine.begin, part, progress_of(part))
+        waiting.append((item, part, partial(_now, begin) if finished.has(part) else begin()))
         if len(waiting) >= engine.ahead:
             yield next_one()
     while waiting:

@@ -1,4 +1,4 @@
-"""Results of the finished parts of a long table, kept beside the output until the command ends."""
+"""Results of the finished parts of long work, kept beside the output until the command ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -16,7 +16,6 @@ import lowerbound
 from lowerbound import durable, untrusted
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import typed
-from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
@@ -24,6 +23,10 @@ from lowerbound.errors import DataError, OptionError
 IDENTITY = "identity.json"
 UNFINISHED = ".unfinished"
 PART = ".safetensors"
+NOT_IN_PARTS = (
+    "--resume is for work that is done part by part, such as a table; this data is read as a "
+    "whole: leave --resume out"
+)
 ANYHOW = ("resume", "engine", "workers", "address")  # options that no result depends on
 
 Arrays = Mapping[str, Array]
@@ -34,12 +37,52 @@ class ResumableRequest:
     """The option of an application that keeps the results of finished parts."""
 
     resume: bool = option(
-        False, "go on where the same command was interrupted, with a table that is read in parts"
+        False, "go on where the same command was interrupted, if it works part by part"
     )
 
 
+class Part(Protocol):
+    """Rows or pictures that are computed together."""
+
+    @property
+    def first(self) -> int:
+        """The number of the first one among all, from 0."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def sent(self) -> Self:
+        """What another process needs of it."""
+
+
+@dataclass(frozen=True)
+class NumberedRows:
+    """Rows to draw.
+
+    Attributes:
+        first: number of the first row, from 0.
+        count: number of rows.
+        total: number of all rows.
+    """
+
+    first: int
+    count: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sent(self) -> Self:
+        """The same."""
+        return self
+
+    def place(self, done: int, of: int) -> tuple[int, int]:
+        """(rows done, all rows) when ``done`` of ``of`` rows of this part are done."""
+        return self.first + done * self.count // max(of, 1), self.total
+
+
 class FinishedParts:
-    """Arrays that were computed for parts of a table.
+    """Arrays that were computed for parts.
 
     Args:
         folder: where they are kept; None: they are not kept.
@@ -49,11 +92,11 @@ class FinishedParts:
         self.folder = folder
         self.rows = 0
 
-    def has(self, part: RequestedRows) -> bool:
+    def has(self, part: Part) -> bool:
         """Whether an interrupted run kept the arrays of a part."""
         return self.folder is not None and self._path(part).is_file()
 
-    def kept(self, part: RequestedRows, compute: Callable[[], Arrays]) -> Arrays:
+    def kept(self, part: Part, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays of a part: those of an interrupted run, or computed now and kept.
 
         Raises:
@@ -73,7 +116,7 @@ class FinishedParts:
         self.rows = part.first + len(part)
         return found
 
-    def _path(self, part: RequestedRows) -> Path:
+    def _path(self, part: Part) -> Path:
         assert self.folder is not None
         return self.folder / f"{part.first:012d}{PART}"
 
@@ -91,7 +134,13 @@ class FinishedParts:
 
 @contextmanager
 def finished_parts(
-    command: str, request: Any, reporter: Reporter, *, in_parts: bool
+    command: str,
+    request: Any,
+    reporter: Reporter,
+    *,
+    in_parts: bool = True,
+    unit: str = "rows",
+    facts: Mapping[str, Any] | None = None,
 ) -> Iterator[FinishedParts]:
     """Context with the kept parts of a command; they are removed when it has ended well.
 
@@ -102,7 +151,9 @@ def finished_parts(
         command: its name.
         request: its options, among them ``output`` and ``resume``.
         reporter: says what is kept after an error.
-        in_parts: whether the data is read in parts; otherwise nothing is kept.
+        in_parts: whether the work is done in parts; otherwise nothing is kept.
+        unit: what the parts hold.
+        facts: what the results depend on besides the options and the files they name.
 
     Raises:
         OptionError: there is nothing that can be resumed, or the interrupted run was another one.
@@ -111,15 +162,13 @@ def finished_parts(
     if not (request.output and in_parts):
         if request.resume:
             raise OptionError(
-                "--resume needs an output: name it with -o"
-                if in_parts
-                else f"--resume is for a table that is read in parts; {request.data} is read as a "
-                "whole: leave --resume out"
+                "--resume needs an output: name it with -o" if in_parts else NOT_IN_PARTS
             )
         yield FinishedParts(None)
         return
     folder = Path(f"{request.output}{UNFINISHED}")
-    _prepare(folder, _identity(command, request), request.resume, reporter)
+    identity = _identity(command, request) | dict(facts or {})
+    _prepare(folder, identity, request.resume, reporter)
     parts = FinishedParts(folder)
     again = typed(command, replace(request, resume=True))
     try:
@@ -128,7 +177,7 @@ def finished_parts(
         if not parts.rows:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        kept = f"{parts.rows:,} rows are done and kept in {folder}. To go on: {again}"
+        kept = f"{parts.rows:,} {unit} are done and kept in {folder}. To go on: {again}"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted; {kept}") from None
         reporter.say(kept)
@@ -156,7 +205,7 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
             )
         return
     if resume:
-        reporter.say(f"there is no {folder} to resume: all rows are computed")
+        reporter.say(f"there is no {folder} to resume: everything is computed")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     durable.write_text(record, json.dumps(identity))

@@ -33,10 +33,10 @@ SURELY = 5.0  # the whole does not fit if its pieces promise more than so many t
 ROUGHLY = 2.0  # times the size of a thorough lossless WebP: no quick one is larger
 
 
-def smallest_exact(path: Path, most: float) -> bytes | None:
+def smallest_exact(content: bytes, most: float) -> bytes | None:
     """The smallest exact form of a picture file; None if it takes more bytes than ``most``."""
-    with open_picture(path) as picture:
-        kept = [path.read_bytes()] if picture.format in FORMATS.values() else []
+    with open_picture(io.BytesIO(content)) as picture:
+        kept = [content] if picture.format in FORMATS.values() else []
         forms = [*kept, *_lossless(_upright(picture), most)]
     best = min(forms, key=len, default=None)
     return None if best is None or len(best) > most else best

@@ -32,7 +32,7 @@ from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
 from lowerbound.inference.samples import decode_codes, sample_prior
-from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
+from lowerbound.inference.synthesis.given_columns import draws_with_columns, gives_columns
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Encodes, Model, require
 from lowerbound.models.base import AUTO
@@ -344,8 +344,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 raise OptionError("columns are given without mean, guidance and steps")
             import pandas as pd
 
-            blocks = rows_with_columns(self.fitted_, values, count, seed, complete=complete)
-            return pd.concat(list(blocks), ignore_index=True)
+            draws = draws_with_columns(self.fitted_, values, seed, complete=complete)
+            return pd.concat(list(draws.frames(count)), ignore_index=True)
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
             made = sample_prior(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,18 +79,17 @@ def sample_prior(
         OptionError: fewer than one sample, or a negative temperature.
     """
     given = None if condition is None else condition.__getitem__
-    parts = list(
-        sample_parts(
-            model,
-            count,
-            seed=seed,
-            condition=given,
-            prompt=prompt,
-            temperature=temperature,
-            refined=refined,
-            complete=complete,
-        )
+    draws = PriorDraws.of(
+        model,
+        count,
+        seed=seed,
+        condition=given,
+        prompt=prompt,
+        temperature=temperature,
+        refined=refined,
+        complete=complete,
     )
+    parts = [part for block in draws.blocks for part in draws.parts(block)]
     conditions = [part.condition for part in parts if part.condition is not None]
     return Samples(
         torch.cat([part.z for part in parts]),
@@ -101,36 +99,20 @@ def sample_prior(
     )
 
 
-def sample_parts(
-    model: Model,
-    count: int,
-    *,
-    seed: int = 0,
-    condition: Callable[[slice], Tensor] | None = None,
-    prompt: Tensor | None = None,
-    temperature: float | Sequence[float] = 1.0,
-    refined: bool = True,
-    complete: bool = False,
-) -> Iterator[Samples]:
-    """The draws of ``sample_prior``, part by part, so that memory does not depend on their number.
-
-    Args:
-        model, count, seed, prompt, temperature, refined, complete: as for ``sample_prior``.
-        condition: the condition of some rows of a conditional model, (rows, size).
-
-    Raises:
-        UnsupportedError, OptionError: as ``sample_prior``.
-    """
-    require(model, Imagines, "be sampled")
-    if count < 1:
-        raise OptionError(f"the number of samples must be at least 1, not {count}")
-    rows = _Rows(model, count, seed, condition, prompt, _temperatures(temperature), complete)
-    return rows.parts(refined)
-
-
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """Rows to draw: the arguments of ``sample_parts``."""
+class PriorDraws:
+    """The draws of ``sample_prior`` in blocks, so that memory does not depend on their number.
+
+    Each block has a seed of its own, so blocks can be drawn in any order and anywhere.
+
+    Attributes:
+        model, count, seed, refined, complete: as for ``sample_prior``.
+        condition: the condition of some rows of a conditional model, (rows, size).
+        prompt: of all rows, without unknown attributes.
+        temperatures: scale of each level, top down.
+        rows: how many are decoded at once.
+        latents: how many are in a block, and have their latents drawn at once.
+    """
 
     model: Model
     count: int
@@ -138,48 +120,80 @@ class _Rows:
     condition: Callable[[slice], Tensor] | None
     prompt: Tensor | None
     temperatures: tuple[float, ...]
+    refined: bool
     complete: bool
+    rows: int = 1
+    latents: int = 1
 
-    def parts(self, refined: bool) -> Iterator[Samples]:
-        """The draws; each part goes on with the random numbers of the last one."""
-        stream, prompt = RandomStream(self.seed), self.prompt
-        with stream.part(), self._using():
-            prompt = _completed(self.model, prompt, self.count)
-            sizes = _rows_at_once(self.model, self._given(prompt, slice(0, 1)))
-        for block in _slices(0, self.count, sizes.latents):
-            with stream.part(), self._using():
-                latents = self._latents(prompt, block)
-            for part in _slices(block.start, block.stop, sizes.rows):
-                with stream.part(), self._using():
-                    made = self._imagined(prompt, part, latents, block.start)
-                    if refined:
-                        made = _refined(self.model, made, self.seed, part.start)
-                        made = _corrected(self.model, made, self.seed, part.start, self.complete)
-                yield made
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        count: int,
+        *,
+        seed: int = 0,
+        condition: Callable[[slice], Tensor] | None = None,
+        prompt: Tensor | None = None,
+        temperature: float | Sequence[float] = 1.0,
+        refined: bool = True,
+        complete: bool = False,
+    ) -> PriorDraws:
+        """Draws with blocks that fit into memory.
 
-    @contextmanager
-    def _using(self) -> Iterator[None]:
-        with evaluation_mode(self.model, gradients=True), torch.no_grad():
-            yield
+        Args:
+            model, count, seed, prompt, temperature, refined, complete: as for ``sample_prior``.
+            condition: the condition of some rows of a conditional model, (rows, size).
 
-    def _given(self, prompt: Tensor | None, part: slice) -> Batch:
+        Raises:
+            UnsupportedError, OptionError: as ``sample_prior``.
+        """
+        require(model, Imagines, "be sampled")
+        if count < 1:
+            raise OptionError(f"the number of samples must be at least 1, not {count}")
+        scales = _temperatures(temperature)
+        with seeded(stream_seed(seed, "unknown attributes")), _using(model):
+            prompt = _completed(model, prompt, count)
+        draws = cls(model, count, seed, condition, prompt, scales, refined, complete)
+        with seeded(seed), _using(model):
+            rows, latents = _rows_at_once(model, draws._given(slice(0, 1)))
+        return replace(draws, rows=rows, latents=latents)
+
+    @property
+    def blocks(self) -> Iterator[slice]:
+        """The rows of each block."""
+        return _slices(0, self.count, self.latents)
+
+    def parts(self, block: slice) -> Iterator[Samples]:
+        """The draws of a block; each part goes on with the random numbers of the last one."""
+        first = block.start == 0
+        own = self.seed if first else stream_seed(self.seed, f"samples from {block.start}")
+        stream = RandomStream(own)
+        with stream.part(), _using(self.model):
+            latents = self._latents(block)
+        for part in _slices(block.start, block.stop, self.rows):
+            with stream.part(), _using(self.model):
+                made = self._imagined(part, latents, block.start)
+                if self.refined:
+                    made = _refined(self.model, made, self.seed, part.start)
+                    made = _corrected(self.model, made, self.seed, part.start, self.complete)
+            yield made
+
+    def _given(self, part: slice) -> Batch:
         """Conditions and prompts of some rows."""
         condition = None if self.condition is None else self.condition(part)
-        prompts = None if prompt is None else prompt[part]
+        prompts = None if self.prompt is None else self.prompt[part]
         return placed(Batch(condition=condition, prompt=prompts), self.model)
 
-    def _latents(self, prompt: Tensor | None, block: slice) -> tuple[Tensor, ...]:
+    def _latents(self, block: slice) -> tuple[Tensor, ...]:
         """The latents of some rows; empty: the model draws them along with its rows."""
         if not isinstance(self.model, ImaginesLatents):
             return ()
-        given = self._given(prompt, block)
+        given = self._given(block)
         return self.model.imagine_latents(given, self._choose(given, block))
 
-    def _imagined(
-        self, prompt: Tensor | None, part: slice, latents: tuple[Tensor, ...], first: int
-    ) -> Samples:
+    def _imagined(self, part: slice, latents: tuple[Tensor, ...], first: int) -> Samples:
         """One pass; ``latents``, if any, are those of the rows from ``first``."""
-        given = self._given(prompt, part)
+        given = self._given(part)
         if not latents:
             return _imagined(self.model, given, self._choose(given, part), self.complete)
         rows = slice(part.start - first, part.stop - first)
@@ -192,6 +206,12 @@ class _Rows:
         if all(temperature == 1.0 for temperature in self.temperatures):
             return Draw(samples)
         return Tempered(samples, self.temperatures)
+
+
+@contextmanager
+def _using(model: Model) -> Iterator[None]:
+    with evaluation_mode(model, gradients=True), torch.no_grad():
+        yield
 
 
 def _completed(model: Model, prompt: Tensor | None, count: int) -> Tensor | None:
@@ -245,22 +265,17 @@ def _corrected(model: Model, made: Samples, seed: int, start: int, complete: boo
         return replace(made, x=model.correction(made.x, complete=complete))
 
 
-class _AtOnce(NamedTuple):
-    """Numbers of rows that fit into memory."""
+def _rows_at_once(model: Model, first: Batch) -> tuple[int, int]:
+    """(rows that are decoded at once, rows whose latents are drawn at once), by a first row.
 
-    rows: int  # that are decoded
-    latents: int  # whose latents are drawn: far more of large rows, where a prior takes many passes
-
-
-def _rows_at_once(model: Model, first: Batch) -> _AtOnce:
-    """What fits into memory, by the size of a first row."""
-    with torch.random.fork_rng(devices=[]):
-        trace = require(model, Imagines, "be sampled").imagine(first)
+    The latter are far more if rows are large, because a prior may take many passes.
+    """
+    trace = require(model, Imagines, "be sampled").imagine(first)
     rows = max(1, MEMORY // (BYTES_PER_VALUE * trace.likelihood.mean.numel()))
     if not isinstance(model, ImaginesLatents):
-        return _AtOnce(rows, rows)
+        return rows, rows
     latents = MEMORY // (BYTES_PER_LATENT * trace.latents().numel())
-    return _AtOnce(rows, rows * max(1, min(latents, ROWS_AT_ONCE) // rows))
+    return rows, rows * max(1, min(latents, ROWS_AT_ONCE) // rows)
 
 
 def _slices(start: int, stop: int, step: int) -> Iterator[slice]:

@@ -108,7 +108,9 @@ class Codec(ABC):
                 )
 
 
-NOT_FOR_ALL = frozenset({"part", "codebooks", "quality", "times", "bytes", "tune"})
+PARTS = frozenset({"resume", "engine", "workers", "address"})
+"""Options of a codec that works part by part."""
+NOT_FOR_ALL = PARTS | {"part", "codebooks", "quality", "times", "bytes", "tune"}
 
 CODECS: Registry[type[Codec]] = Registry("kind of compressed data")
 """Codecs by the kind in a file's header. If two serve a request, the later one is used."""

@@ -9,14 +9,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec, beside
+from lowerbound.applications.compression.codec import CODECS, PARTS, Codec, beside
 from lowerbound.applications.compression.comparison.pictures import compare_pictures
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_for
 from lowerbound.applications.compression.picture_files import (
@@ -25,7 +29,7 @@ from lowerbound.applications.compression.picture_files import (
 )
 from lowerbound.applications.compression.rated_pictures import (
     INVENTS,
-    Written,
+    CodedPicture,
     check_rate,
     each,
     write_smaller,
@@ -36,6 +40,8 @@ from lowerbound.applications.compression.requests import (
     CompareRequest,
     CompressRequest,
 )
+from lowerbound.applications.engines import computed, engine_of
+from lowerbound.applications.finished_parts import Arrays, finished_parts
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.applications.io.files import replacing
 from lowerbound.coding.exports import COEFFICIENTS
@@ -43,12 +49,14 @@ from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.stored_pictures import FORMATS, KIND as STORED, as_png, read_stored
 from lowerbound.coding.transform import KIND, WITH_STEPS, invents, quality_of, read_eight_bit
+from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
 COLORS = 3
+NO_LEVEL = -1  # of a picture that is stored exactly
 
 
 @CODECS.register(KIND)
@@ -57,7 +65,7 @@ class Photographs(Codec):
 
     takes = "pictures by a transform coder"
     unit = "picture"
-    options = frozenset({"quality", "times", "bytes", "tune"})
+    options = PARTS | {"quality", "times", "bytes", "tune"}
     alone = ".png"
     has_page = True
 
@@ -68,14 +76,28 @@ class Photographs(Codec):
         check_rate(request)
         paths = self.paths(request)
         targets = _targets(Path(request.source), paths, request.output)
-        written: dict[Path, Written] = {}
+        pictures = each(request, fitted, paths, reporter, "compressing")
+        first = next(pictures)  # the exported model is made of it
+        model, many = first[2].model, Path(request.source).is_dir()
+        parts = (
+            PictureFile(number, path, pixels)
+            for number, (path, pixels, _) in enumerate(chain([first], pictures))
+        )
+        facts = {"pictures": [[str(path), *_stamp(path)] for path in paths]}
+        written: dict[Path, CodedPicture] = {}
         sources: dict[Path, Path] = {}
-        for path, picture, exported in each(request, fitted, paths, reporter, "compressing"):
-            target = targets[path]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            written[target] = write_smaller(exported.model, path, picture, target, request)
-            sources[target] = path
-        return _report(written, sources, exported, request.tune)
+        with (
+            finished_parts(
+                "compress", request, reporter, in_parts=many, unit="pictures", facts=facts
+            ) as finished,
+            engine_of(request, partial(_coded, request, model), in_parts=many) as engine,
+        ):
+            for part, found in computed(parts, lambda part: part, engine, finished, _no_progress):
+                target = targets[part.path]
+                with replacing(target) as place:
+                    place.write_bytes(found["file"].tobytes())
+                written[target], sources[target] = _picture_of(found), part.path
+        return _report(written, sources, first[2], request.tune)
 
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Any:
         """(pictures, height, width, channels) uint8."""
@@ -142,8 +164,71 @@ class StoredPictures(Photographs):
         return 1, (str(output),)
 
 
+@dataclass(frozen=True, eq=False)
+class PictureFile:
+    """A picture to compress.
+
+    Attributes:
+        first: its number among all pictures, from 0.
+        path: of its file.
+        pixels: (height, width, channels).
+        content: of its file; None: it can be read here.
+    """
+
+    first: int
+    path: Path
+    pixels: Array
+    content: bytes | None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    def sent(self) -> PictureFile:
+        """The picture with its file, because another machine may not have it."""
+        return replace(self, content=self.path.read_bytes())
+
+
+def _coded(request: CompressRequest, model: Any, part: PictureFile, progress: Progress) -> Arrays:
+    """The compressed file of a picture, and what the report says of it."""
+    content = part.path.read_bytes() if part.content is None else part.content
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / f"{part.path.stem}{SUFFIX}"
+        one = write_smaller(model, content, part.pixels, target, request)
+        file = np.frombuffer(target.read_bytes(), np.uint8)
+    level = NO_LEVEL if one.level is None else one.level
+    return {
+        "file": file.copy(),
+        "level": np.array(level),
+        "numbers": np.array(one.numbers),
+        "pixels": np.array(one.pixels),
+        "psnr": np.array(one.psnr),
+    }
+
+
+def _picture_of(found: Arrays) -> CodedPicture:
+    """What ``_coded`` says of a picture."""
+    level = int(found["level"])
+    return CodedPicture(
+        bytes=len(found["file"]),
+        level=None if level == NO_LEVEL else level,
+        numbers=int(found["numbers"]),
+        pixels=int(found["pixels"]),
+        psnr=float(found["psnr"]),
+    )
+
+
+def _no_progress(part: PictureFile) -> Progress:
+    """Reading the pictures shows the progress."""
+    return lambda done, of: None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 def _report(
-    written: Mapping[Path, Written],
+    written: Mapping[Path, CodedPicture],
     sources: Mapping[Path, Path],
     exported: ExportedModel,
     tune: str,

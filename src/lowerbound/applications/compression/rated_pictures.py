@@ -134,15 +134,14 @@ def _guess(wanted: float, estimate: Callable[[int], float], low: int, high: int)
 
 
 @dataclass(frozen=True)
-class Written:
-    """A picture's file, and the picture decoded from it.
+class CodedPicture:
+    """A picture's file.
 
     Attributes:
         bytes: of the file.
         level: of the step; None if the picture is stored exactly.
         numbers, pixels: of the picture.
         psnr: decibels; infinite if it is stored exactly.
-        back: (height, width, channels).
     """
 
     bytes: int
@@ -150,17 +149,27 @@ class Written:
     numbers: int
     pixels: int
     psnr: float
+
+
+@dataclass(frozen=True)
+class Written(CodedPicture):
+    """A picture's file, and the picture decoded from it.
+
+    Attributes:
+        back: (height, width, channels).
+    """
+
     back: Array
 
 
 def write_smaller(
-    model: Any, path: Path, picture: Array, target: Path, rate: CompressRequest
+    model: Any, content: bytes, picture: Array, target: Path, rate: CompressRequest
 ) -> Written:
     """Write one picture as ``write_one``, or store it exactly if that is as small.
 
     Args:
         model: exported.
-        path: the picture's file.
+        content: the picture's file.
         picture: its pixels, (height, width, channels).
         target: the file to write.
         rate: the requested rate.
@@ -170,7 +179,7 @@ def write_smaller(
     if most is None:
         coded = write_one(model, picture, target, rate)
         most = coded.bytes
-    exact = smallest_exact(path, most - HEADER)
+    exact = smallest_exact(content, most - HEADER)
     if exact is None:
         return coded or write_one(model, picture, target, rate)
     write_stored(target, exact)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS
+from lowerbound.applications.engines import EngineRequest
+from lowerbound.applications.finished_parts import ResumableRequest
 from lowerbound.applications.form import REQUIRED, OnError, PhotographsRequest, unreadable
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.config import option
@@ -37,7 +39,7 @@ class CodecRequest(PhotographsRequest):
 
 
 @dataclass(frozen=True)
-class CompressRequest(CodecRequest):
+class CompressRequest(CodecRequest, ResumableRequest, EngineRequest):
     """Write rows as a small file."""
 
     output: str = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter, written
+from lowerbound.applications.drawn_parts import DrawnRequest, drawing, write_table
+from lowerbound.applications.engines import Progress
+from lowerbound.applications.finished_parts import Arrays, NumberedRows
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.generation.rows_report import RowsReport
-from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.conditions import class_column, class_condition, label_indices
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.row_files import EventFiles, row_files
@@ -21,14 +24,13 @@ from lowerbound.applications.io.rows import Drawn
 from lowerbound.applications.io.sentences import about_complete_rows
 from lowerbound.applications.io.sizes import check_disk, check_rows
 from lowerbound.config import option
-from lowerbound.data.synthetic.form import TableForm
-from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.histories import sample_histories
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.inference.samples import Samples, sample_parts
-from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
+from lowerbound.inference.samples import PriorDraws
+from lowerbound.inference.synthesis.given_columns import draws_with_columns, gives_columns
+from lowerbound.models import Model
 
 GIVEN_TABLES = (".csv", ".parquet")
 NOT_WITH_COLUMNS = (
@@ -42,10 +44,11 @@ NOT_WITH_COLUMNS = (
     "steps",
 )
 """Options of draws from p(z), which a draw given columns does not make."""
+NOT_OF_HISTORIES = ("mean", "label", "given", "prompt", "resume", "engine", "workers", "address")
 
 
 @dataclass(frozen=True)
-class SampleRequest(ModelRequest):
+class SampleRequest(ModelRequest, DrawnRequest):
     """Draw new rows from the model."""
 
     output: str = option(
@@ -124,15 +127,9 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         return _sampled_with_columns(request, reporter, fitted)
     label = _row_labels(fitted, request.label)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
-    tally = _DrawnTally(request, reporter, fitted, label)
-    with prior_settings(
-        fitted.model,
-        guidance=request.guidance,
-        steps=request.steps,
-        top_k=request.top_k,
-        top_p=request.top_p,
-    ):
-        made = sample_parts(
+    tally = _DrawnTally(fitted, label)
+    with _settings(request, fitted.model):
+        draws = PriorDraws.of(
             fitted.model,
             request.number,
             seed=request.seed,
@@ -142,82 +139,97 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
             refined=not request.mean,
             complete=request.complete,
         )
+    compute = partial(_drawn, request, draws)
+    with drawing("sample", request, reporter, draws.blocks, request.number, compute) as made:
         names = files.write_parts(path, tally.written(made), rounded=not request.mean)
     if not (request.complete or tally.missing) and (note := about_complete_rows(fitted)):
         reporter.say(note)
     refined = fitted.model.refiner is not None and not request.mean
     corrected = fitted.model.correction is not None and not request.mean
-    return RowsReport("samples", tally.rows, request.mean, refined, corrected, **written(names))
+    return RowsReport("samples", request.number, request.mean, refined, corrected, **written(names))
+
+
+def _settings(request: SampleRequest, model: Model) -> AbstractContextManager[None]:
+    """Context in which the model draws as requested."""
+    return prior_settings(
+        model,
+        guidance=request.guidance,
+        steps=request.steps,
+        top_k=request.top_k,
+        top_p=request.top_p,
+    )
+
+
+def _drawn(
+    request: SampleRequest, draws: PriorDraws, part: NumberedRows, progress: Progress
+) -> Arrays:
+    """The rows of a part to write."""
+    found: list[Tensor] = []
+    done = 0
+    with _settings(request, draws.model):
+        for made in draws.parts(slice(part.first, part.first + len(part))):
+            found.append(made.mean if request.mean else made.x)
+            done += len(made)
+            progress(done, len(part))
+    return {"x": torch.cat(found).numpy()}
 
 
 @dataclass(eq=False)
 class _DrawnTally:
-    """Rows on their way to a file, counted.
+    """Rows on their way to a file, and whether a cell is missing.
 
     Attributes:
         label: the class of some rows.
-        rows: rows so far.
-        missing: whether a cell of these is missing.
+        missing: whether a cell of the rows so far is missing.
     """
 
-    request: SampleRequest
-    reporter: Reporter
     fitted: Fitted
     label: RowLabels
-    rows: int = 0
     missing: bool = False
 
-    def written(self, parts: Iterable[Samples]) -> Iterator[Drawn]:
+    def written(self, parts: Iterable[tuple[NumberedRows, Arrays]]) -> Iterator[Drawn]:
         """The rows to write of each part."""
-        for part in parts:
-            x = part.mean if self.request.mean else part.x
-            label = self.label(slice(self.rows, self.rows + len(x)))
-            self.rows += len(x)
+        for part, found in parts:
+            x = torch.from_numpy(found["x"])
+            label = self.label(slice(part.first, part.first + len(part)))
             self.missing |= bool(x.isnan().any())
             yield Drawn(x, class_column(self.fitted, label))
-            self.reporter.advance("sampling", self.rows, self.request.number)
+
+
+def _refuse(request: SampleRequest, names: Iterable[str], words: str) -> None:
+    """Raise OptionError if one of the options is given."""
+    for name in names:
+        if getattr(request, name) != getattr(SampleRequest, name):
+            raise OptionError(f"{words} without --{name.replace('_', '-')}: leave it out")
 
 
 def _sampled_histories(
     request: SampleRequest, reporter: Reporter, fitted: Fitted, files: EventFiles
 ) -> RowsReport:
     """Histories, written as they are drawn; ``request.number`` is the number of entities."""
-    given = [name for name in ("mean", "label", "given", "prompt") if getattr(request, name)]
-    if given:
-        raise OptionError(f"histories of events are drawn without --{given[0]}: leave it out")
+    _refuse(request, NOT_OF_HISTORIES, "histories of events are drawn")
     drawn = sample_histories(
         fitted.model,
         request.number,
         seed=request.seed,
         temperature=request.temperature or 1.0,
-        progress=partial(reporter.advance, "sampling"),
+        progress=partial(reporter.advance, "drawing"),
     )
     paths = files.write_parts(Path(request.output), map(Drawn, drawn), rounded=True)
     return RowsReport("histories", request.number, False, False, **written(paths))
 
 
 def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
-    """Rows of a table with given columns, written block by block."""
+    """Rows of a table with given columns, written part by part."""
     path = Path(request.output)
     if path.suffix.lower() not in GIVEN_TABLES:
         raise OptionError(f"--given of columns writes .csv or .parquet, not {path.name}")
-    for name in NOT_WITH_COLUMNS:
-        if getattr(request, name) != getattr(SampleRequest, name):
-            flag = name.replace("_", "-")
-            raise OptionError(f"columns are given without --{flag}: leave it out")
+    _refuse(request, NOT_WITH_COLUMNS, "columns are given")
     given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
-    blocks = rows_with_columns(
-        fitted, given, request.number, request.seed, request.within_range, request.complete
-    )
-    form, done = TableForm.of(fitted.schema), 0
-    with columnar(path, TextForm.of(fitted.schema)) as file:
-        for frame in blocks:
-            cells = form.spelled(frame) if path.suffix.lower() == ".csv" else frame
-            file.add({name: cells[name] for name in cells.columns})
-            done += len(frame)
-            reporter.advance("drawing", done, request.number)
+    draws = draws_with_columns(fitted, given, request.seed, request.within_range, request.complete)
+    write_table("sample", request, reporter, draws, request.number)
     corrected = fitted.model.correction is not None
-    return RowsReport("samples", done, False, False, corrected, **written((str(path),)))
+    return RowsReport("samples", request.number, False, False, corrected, **written((str(path),)))
 
 
 RowLabels = Callable[[slice], Tensor | None]

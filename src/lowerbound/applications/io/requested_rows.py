@@ -48,6 +48,10 @@ class RequestedRows:
     def __len__(self) -> int:
         return self.points
 
+    def sent(self) -> RequestedRows:
+        """The rows for the model, without what is only written."""
+        return replace(self, cells=None, text=None, apart=None)
+
     def of_points(self, scores: Array, reduce: Reduction) -> Array:
         """Scores of points from scores of windows; scores of rows are unchanged."""
         return scores if self.windows is None else self.windows.points(scores, self.points, reduce)

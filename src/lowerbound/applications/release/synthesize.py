@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.drawn_parts import DrawnRequest, write_table
 from lowerbound.applications.form import REQUIRED, ModelRequest
-from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.prompts import typed_values
 from lowerbound.applications.io.sentences import about_complete_rows
 from lowerbound.applications.io.sizes import check_disk
 from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
-from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.synthesis.tables import TableSource
+from lowerbound.inference.synthesis.tables import TableDraws, TableSource
 
 
 @dataclass(frozen=True)
-class SynthesizeRequest(ModelRequest):
+class SynthesizeRequest(ModelRequest, DrawnRequest):
     """Options of ``lowerbound synthesize``."""
 
     output: str = option(REQUIRED, "table to write: .csv or .parquet", short="-o", metavar="FILE")
@@ -80,34 +77,29 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     source = TableSource(
         fitted, request.beyond_range, request.complete, mapped=not request.beyond_range
     )
-    blocks, count, names = _blocks(request, source)
+    draws, count, names = _draws(request, source)
     check_disk(path, count, fitted.schema, f"-n {count}")
-    done, missing = 0, False
-    with columnar(path, TextForm.of(fitted.schema)) as file:
-        for frame in blocks:
-            cells = source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
-            file.add({name: cells[name] for name in cells.columns})
-            done += len(frame)
-            missing |= bool(frame.isna().any(axis=None))
-            reporter.advance("drawing", done, count)
+    missing = write_table("synthesize", request, reporter, draws, count)
     if not (missing or request.complete) and (note := about_complete_rows(fitted)):
         reporter.say(note)
-    return SynthesizeReport(done, names, **written((str(path),)))
+    return SynthesizeReport(count, names, **written((str(path),)))
 
 
-def _blocks(
+def _draws(
     request: SynthesizeRequest, source: TableSource
-) -> tuple[Iterator[Any], int, tuple[str, ...]]:
-    """(blocks of rows, their number of rows, names of given columns)."""
+) -> tuple[TableDraws, int, tuple[str, ...]]:
+    """(draws of rows, their number, names of given columns)."""
     if request.given and request.like is not None:
         raise OptionError("give --given or --like, not both: write the values into the table")
     count = 1000 if request.number is None else request.number
+    if count < 0:
+        raise OptionError(f"-n must be at least 0, not {count}")
     if request.like is not None:
         frame = read_cells(request.like, "--like", source.fitted.schema.text_dialect)[0]
         count = len(frame) if request.number is None else count
-        return source.completed(frame, count, request.seed), count, tuple(frame.columns)
+        return source.with_cells(frame, request.seed), count, tuple(frame.columns)
     if not request.given:
-        return source.blocks(count, request.seed), count, ()
+        return TableDraws(source, request.seed), count, ()
     conditions = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
-    frame = source.given(conditions)
-    return source.completed(frame, count, request.seed), count, tuple(conditions)
+    draws = source.with_cells(source.given(conditions), request.seed)
+    return draws, count, tuple(conditions)

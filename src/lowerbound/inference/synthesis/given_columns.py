@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.synthesis.tables import TableSource
+from lowerbound.inference.synthesis.tables import TableDraws, TableSource
 
 
 def gives_columns(fitted: Fitted) -> bool:
@@ -17,20 +17,18 @@ def gives_columns(fitted: Fitted) -> bool:
     return table and not fitted.options.model.prompts
 
 
-def rows_with_columns(
+def draws_with_columns(
     fitted: Fitted,
     given: Mapping[str, Any],
-    count: int,
     seed: int,
     within_range: bool = False,
     complete: bool = False,
-) -> Iterator[Any]:
-    """Frames of rows x ~ p(x | given columns), ``count`` rows in all.
+) -> TableDraws:
+    """Draws of rows x ~ p(x | given columns).
 
     Args:
         fitted: a model of a table.
         given: values by column, in the units of the data.
-        count: number of rows.
         seed: of the draws.
         within_range: whether drawn numbers and dates stay in the range of the fitted rows.
         complete: whether no drawn cell is missing.
@@ -46,4 +44,4 @@ def rows_with_columns(
             "columns cannot be given to a conditional model: fit one without --conditional"
         )
     source = TableSource(fitted, beyond_range=not within_range, complete=complete)
-    return source.completed(source.given(given), count, seed)
+    return source.with_cells(source.given(given), seed)

@@ -11,7 +11,6 @@ own, so a row depends on the seed and on its number only, not on how many rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -72,15 +71,13 @@ class GivenCells:
         return GivenCells(self.dataset.subset(index), self.values[numbers], self.known[numbers])
 
 
-def new_rows(
-    model: Model, restrictions: Restrictions, count: int, *, seed: int = 0
-) -> Iterator[Array]:
-    """Blocks of new rows, (rows, modeled columns) in original units, NaN where missing.
+def new_block(model: Model, restrictions: Restrictions, block: int, *, seed: int = 0) -> Array:
+    """``BLOCK`` new rows, (rows, modeled columns) in original units, NaN where missing.
 
     Args:
         model: one with a prior.
         restrictions: of the table.
-        count: number of rows in all blocks.
+        block: its number, from 0.
         seed: of the draws.
 
     Raises:
@@ -88,43 +85,42 @@ def new_rows(
             does not draw column by column.
     """
     imagines = require(model, Imagines, "be sampled")
-    for block, start in enumerate(range(0, count, BLOCK)):
-        with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
-            emission = imagines.imagine(placed(Batch(), model), Draw(BLOCK)).likelihood
-            found = _restricted(model, emission, restrictions)
-        yield found[: min(BLOCK, count - start)]
+    with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
+        emission = imagines.imagine(placed(Batch(), model), Draw(BLOCK)).likelihood
+        return _restricted(model, emission, restrictions)
 
 
-def completed_rows(
+def completed_block(
     model: Model,
     restrictions: Restrictions,
     given: GivenCells,
-    count: int,
+    block: int,
+    rows: int,
     *,
     seed: int = 0,
-) -> Iterator[Array]:
-    """Blocks of rows that have given cells: row i those of given row i modulo their number.
+) -> Array:
+    """Rows that have given cells, (rows, modeled columns): row i those of given row i modulo their
+    number.
 
     Args:
         model: with exact densities, trained with missing cells.
         restrictions: of the table.
         given: rows with some cells.
-        count: number of rows in all blocks.
+        block: number of the block, from 0.
+        rows: number of its rows, at most ``BLOCK``.
         seed: of the draws.
 
     Raises:
         UnsupportedError: a density is not exact, or columns restrict each other and the likelihood
             does not draw column by column.
     """
-    for block, start in enumerate(range(0, count, BLOCK)):
-        rows = min(BLOCK, count - start)
-        place = stream_seed(seed, f"block {block} of completed rows") % MOST_SEEDS
-        with seeded(place), _using(model):
-            if len(given) == 1:
-                yield _completed(model, restrictions, given, BLOCK, place)[:rows]
-            else:
-                numbers = np.arange(start, start + rows) % len(given)
-                yield _completed(model, restrictions, given.rows(numbers), 1, place)
+    place = stream_seed(seed, f"block {block} of completed rows") % MOST_SEEDS
+    with seeded(place), _using(model):
+        if len(given) == 1:
+            return _completed(model, restrictions, given, BLOCK, place)[:rows]
+        start = block * BLOCK
+        numbers = np.arange(start, start + rows) % len(given)
+        return _completed(model, restrictions, given.rows(numbers), 1, place)
 
 
 def _using(model: Model) -> AbstractContextManager[None]:

@@ -19,7 +19,7 @@ from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.restrictions import Restrictions
-from lowerbound.inference.synthesis.rows import GivenCells, completed_rows, new_rows
+from lowerbound.inference.synthesis.rows import BLOCK, GivenCells, completed_block, new_block
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,43 +71,41 @@ class TableSource:
         Raises:
             OptionError: the count is negative.
         """
-        _check(count)
-        if not count:
-            yield self._frame(np.empty((0, len(self.restrictions.columns))), 0)
-        first = 0
-        for values in new_rows(self.fitted.model, self.restrictions, count, seed=seed):
-            yield self._frame(values, first)
-            first += len(values)
+        return TableDraws(self, seed).frames(count)
 
     def completed(self, frame: Any, count: int | None = None, seed: int = 0) -> Iterator[Any]:
         """Rows with given cells, block by block; their other cells are drawn.
 
         Args:
-            frame: given rows; a missing cell, or a column that is not there, is drawn. Row i of the
-                result has the given cells of row i modulo their number.
+            frame: as for ``with_cells``.
             count: number of rows in all blocks; None: those of ``frame``.
             seed: of the draws.
 
         Raises:
-            OptionError: the count is negative, a column or a level does not exist, or the given
-                cells of a row cannot occur together.
+            OptionError, DataError, UnsupportedError: as for ``with_cells``.
+            OptionError: the count is negative.
+        """
+        return self.with_cells(frame, seed).frames(len(frame) if count is None else count)
+
+    def with_cells(self, frame: Any, seed: int = 0) -> TableDraws:
+        """Draws of rows with given cells; their other cells are drawn.
+
+        Args:
+            frame: given rows; a missing cell, or a column that is not there, is drawn. Row i of the
+                result has the given cells of row i modulo their number.
+            seed: of the draws.
+
+        Raises:
+            OptionError: a column or a level does not exist, or the given cells of a row cannot
+                occur together.
             DataError: the table has no rows, or a cell is not a value of its column.
             UnsupportedError: the model was fitted to complete rows, or has no exact density.
         """
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         frame = with_numbers(frame.reset_index(drop=True), notations_of(self.fitted.schema))
-        count = len(frame) if count is None else count
-        _check(count)
         if not len(frame):
             raise DataError("the table of given cells has no rows")
-        given = self._given(frame)
-        first = 0
-        model = self.fitted.model
-        for values in completed_rows(model, self.restrictions, given, count, seed=seed):
-            made = self._frame(values, first)
-            numbers = np.arange(first, first + len(values)) % len(frame)
-            yield self._with_identifiers(made, frame, numbers)
-            first += len(values)
+        return TableDraws(self, seed, frame, self._given(frame))
 
     def given(self, conditions: Mapping[str, Any]) -> Any:
         """A frame of one row with the conditions.
@@ -120,23 +118,6 @@ class TableSource:
         if not conditions:
             raise OptionError("no column is given: name one, such as sex=Female")
         return pd.DataFrame({str(name): [value] for name, value in conditions.items()})
-
-    def _frame(self, values: Array, first: int) -> Any:
-        names = [column.name for column in self.restrictions.columns]
-        cells = dict(zip(names, values.T, strict=True))
-        return self.form.frame(self.fitted.schema, cells, len(values), first)
-
-    def _with_identifiers(self, made: Any, frame: Any, numbers: Array) -> Any:
-        """The rows with the identifiers that are given."""
-        for form in self.form.columns:
-            if form.identifiers is None or form.name not in frame.columns:
-                continue
-            cells = frame[form.name].iloc[numbers].reset_index(drop=True)
-            kept = ~missing(cells)
-            if kept.any():
-                made[form.name] = made[form.name].astype(object).mask(kept, cells)
-                made[form.name] = made[form.name].astype(form.dtype)
-        return made
 
     # given cells ----------------------------------------------------------------------------------
 
@@ -195,6 +176,74 @@ class TableSource:
             return load(pd.DataFrame(full), schema=self.fitted.schema)
 
 
-def _check(count: int) -> None:
-    if count < 0:
-        raise OptionError(f"the number of rows must be 0 or more, not {count}")
+@dataclass(frozen=True, eq=False)
+class TableDraws:
+    """Rows of a table to draw, by their numbers.
+
+    Attributes:
+        source: of the rows.
+        seed: of the draws; row i depends on the seed and i only.
+        cells: given rows; None: all cells are drawn.
+        given: the same, as the model reads them.
+    """
+
+    source: TableSource
+    seed: int = 0
+    cells: Any = None
+    given: GivenCells | None = None
+
+    def values(self, first: int, rows: int) -> Array:
+        """Some rows, (rows, modeled columns) in original units, NaN where missing.
+
+        Args:
+            first: number of the first row, a multiple of ``BLOCK``.
+            rows: number of rows.
+        """
+        model, limits = self.source.fitted.model, self.source.restrictions
+        parts = []
+        for start in range(first, first + rows, BLOCK):
+            block, count = start // BLOCK, min(BLOCK, first + rows - start)
+            if self.given is None:
+                parts.append(new_block(model, limits, block, seed=self.seed)[:count])
+            else:
+                found = completed_block(model, limits, self.given, block, count, seed=self.seed)
+                parts.append(found)
+        return np.concatenate(parts)
+
+    def frame(self, values: Array, first: int) -> Any:
+        """A frame of rows in the form of the table.
+
+        Args:
+            values: as ``values`` gives them.
+            first: number of the first row.
+        """
+        names = [column.name for column in self.source.restrictions.columns]
+        drawn = dict(zip(names, values.T, strict=True))
+        made = self.source.form.frame(self.source.fitted.schema, drawn, len(values), first)
+        return made if self.cells is None else self._with_identifiers(made, first)
+
+    def frames(self, count: int) -> Iterator[Any]:
+        """Frames of ``count`` rows in all, block by block; of none, one without rows.
+
+        Raises:
+            OptionError: the count is negative.
+        """
+        if count < 0:
+            raise OptionError(f"the number of rows must be 0 or more, not {count}")
+        if not count:
+            yield self.frame(np.empty((0, len(self.source.restrictions.columns))), 0)
+        for first in range(0, count, BLOCK):
+            yield self.frame(self.values(first, min(BLOCK, count - first)), first)
+
+    def _with_identifiers(self, made: Any, first: int) -> Any:
+        """The rows with the identifiers that are given."""
+        numbers = np.arange(first, first + len(made)) % len(self.cells)
+        for form in self.source.form.columns:
+            if form.identifiers is None or form.name not in self.cells.columns:
+                continue
+            cells = self.cells[form.name].iloc[numbers].reset_index(drop=True)
+            kept = ~missing(cells)
+            if kept.any():
+                made[form.name] = made[form.name].astype(object).mask(kept, cells)
+                made[form.name] = made[form.name].astype(form.dtype)
+        return made

@@ -1,0 +1,106 @@
+"""Drawn rows, part by part: computed here or by workers, kept until the command ends, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.engines import Compute, EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.finished_parts import (
+    Arrays,
+    NumberedRows,
+    ResumableRequest,
+    finished_parts,
+)
+from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.data.tables.text_form import TextForm
+from lowerbound.inference.synthesis.rows import BLOCK
+from lowerbound.inference.synthesis.tables import TableDraws
+
+PART = 16 * BLOCK  # rows of a table that are kept together
+
+
+@dataclass(frozen=True)
+class DrawnRequest(ResumableRequest, EngineRequest):
+    """The options of an application that draws rows part by part."""
+
+
+RequestT = TypeVar("RequestT", bound=DrawnRequest)
+
+
+@contextmanager
+def drawing(
+    command: str,
+    request: DrawnRequest,
+    reporter: Reporter,
+    rows: Iterable[slice],
+    total: int,
+    compute: Compute[NumberedRows],
+) -> Iterator[Iterator[tuple[NumberedRows, Arrays]]]:
+    """Context with each part and its arrays.
+
+    Args:
+        command: its name.
+        request: its options.
+        reporter: shows the progress.
+        rows: of each part.
+        total: number of all rows.
+        compute: the arrays of a part.
+    """
+
+    def progress_of(part: NumberedRows) -> Progress:
+        return lambda done, of: reporter.advance("drawing", *part.place(done, of))
+
+    parts = (NumberedRows(one.start, one.stop - one.start, total) for one in rows)
+    with (
+        finished_parts(command, request, reporter) as finished,
+        engine_of(request, compute) as engine,
+    ):
+        yield computed(parts, lambda part: part, engine, finished, progress_of)
+
+
+def write_table(
+    command: str, request: Any, reporter: Reporter, draws: TableDraws, total: int
+) -> bool:
+    """Write drawn rows of a table; whether a cell is missing.
+
+    Args:
+        command: its name.
+        request: its options, among them ``output``.
+        reporter: shows the progress.
+        draws: of the rows.
+        total: number of rows.
+    """
+    path, missing = Path(request.output), False
+    rows = (slice(first, min(first + PART, total)) for first in range(0, total, PART))
+    with (
+        drawing(command, request, reporter, rows, total, partial(_values, draws)) as made,
+        columnar(path, TextForm.of(draws.source.fitted.schema)) as file,
+    ):
+        for frame in _frames(draws, made, total):
+            cells = draws.source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
+            file.add({name: cells[name] for name in cells.columns})
+            missing |= bool(frame.isna().any(axis=None))
+    return missing
+
+
+def _frames(
+    draws: TableDraws, made: Iterable[tuple[NumberedRows, Arrays]], total: int
+) -> Iterator[Any]:
+    """The rows in the form of the table, block by block; of none, one frame without rows."""
+    if not total:
+        yield from draws.frames(0)
+    for part, found in made:
+        for start in range(0, len(part), BLOCK):
+            yield draws.frame(found["values"][start : start + BLOCK], part.first + start)
+
+
+def _values(draws: TableDraws, part: NumberedRows, progress: Progress) -> Arrays:
+    found = draws.values(part.first, len(part))
+    progress(1, 1)
+    return {"values": found}
