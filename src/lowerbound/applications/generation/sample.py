@@ -58,12 +58,15 @@ class SampleRequest(ModelRequest, DrawnRequest):
         short="-o",
         metavar="OUT",
     )
-    number: int = option(64, "how many", short="-n")
-    mean: bool = option(False, "write the decoder's mean instead of a draw from p(x | z)")
+    number: int = option(64, "how many", short="-n", common=True)
+    mean: bool = option(
+        False, "write the decoder's mean instead of a draw from p(x | z)", common=True
+    )
     temperature: tuple[float, ...] = option(
         (),
         "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
         "repeat it for the levels of a hierarchy, the coarsest first",
+        common=True,
     )
     top_k: int | None = option(
         None, "of a model with codes: draw only among so many of the likeliest (default: all)"
@@ -77,6 +80,7 @@ class SampleRequest(ModelRequest, DrawnRequest):
         "",
         "class of the rows: for a conditional model (default: all in turn), or for a model that "
         "infers the class (default: drawn)",
+        common=True,
     )
     given: tuple[str, ...] = option(
         (),
@@ -84,9 +88,13 @@ class SampleRequest(ModelRequest, DrawnRequest):
         "that the rows should have, for a prior that was trained with --label or --attributes; "
         "repeatable",
         metavar="NAME=VALUE",
+        common=True,
     )
     prompt: str = option(
-        "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
+        "",
+        "what the rows should be, for a prior that was trained with --captions",
+        metavar="TEXT",
+        common=True,
     )
     guidance: float | None = option(
         None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
@@ -99,7 +107,7 @@ class SampleRequest(ModelRequest, DrawnRequest):
         "set drawn numbers and dates of a table outside the range of the fitted rows to its nearer "
         "end; a .csv or .parquet file",
     )
-    complete: bool = option(False, "draw no missing cells of a table")
+    complete: bool = option(False, "draw no missing cells of a table", common=True)
     seed: int = option(0, "seed of the draws")
 
 
