@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_the_file_before(
 
     monkeypatch.setattr(durable, "sync", full)
     done = run("sample", table_model, "-o", path, "--seed", "9")
-    refused(done, f"{path}: no space left on device", "free some space")
+    refused(done, f"{path}.unfinished: no space left on device", "free some space")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

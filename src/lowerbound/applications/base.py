@@ -155,7 +155,7 @@ class Application:
                 anything is read.
         """
         reporter = reporter or Silent()
-        for path in written_by(request):
+        for path in written_by(vars(request)):
             durable.check_place(path)
         if not self.needs_model:
             return self.function(request, reporter)
@@ -167,9 +167,9 @@ class Application:
         return self.function(request, reporter, fitted)
 
 
-def written_by(request: Any) -> list[Path]:
-    """The paths that a request names for what it writes."""
-    named = [getattr(request, name, None) or () for name in WRITTEN]
+def written_by(answers: Mapping[str, Any]) -> list[Path]:
+    """The paths for what a request writes, by the names of its fields."""
+    named = [answers.get(name) or () for name in WRITTEN]
     paths = [(value,) if isinstance(value, str) else value for value in named]
     return [Path(path) for several in paths for path in several]
 

@@ -112,7 +112,11 @@ class FinishedParts:
                 f"{place:03d} {name}": torch.from_numpy(values)
                 for place, (name, values) in enumerate(found.items())
             }
-            durable.write_tensors(path, tensors)
+            try:
+                durable.write_tensors(path, tensors)
+            except OSError as error:
+                error.filename = str(self.folder)
+                raise
         self.rows = part.first + len(part)
         return found
 

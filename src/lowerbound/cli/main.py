@@ -6,13 +6,15 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lowerbound
-from lowerbound import processes, untrusted
+from lowerbound import durable, processes, untrusted
 from lowerbound.applications import APPLICATIONS, load
+from lowerbound.applications.base import written_by
 from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
 from lowerbound.cli.near_misses import meant_command
@@ -21,6 +23,9 @@ from lowerbound.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lowerbound.applications.form import Entry
+
+MODEL = "model"
 HELP = ("-h", "--help", "--help-all")
 HEAD = """\
 usage: lowerbound COMMAND ...
@@ -84,6 +89,7 @@ def run(words: Sequence[str], console: Console) -> int:
             typed = parse(name, APPLICATIONS[name].help, form, words)
         except SystemExit:  # --help has been printed
             return outcome.DONE
+        check_places(form, typed.answers)
         application = load(name)
         request = answer(application.request, typed.answers)
         if launcher := several(request):
@@ -95,6 +101,23 @@ def run(words: Sequence[str], console: Console) -> int:
             report = application(request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
+
+
+def check_places(form: Sequence[Entry], answers: Mapping[tuple[str, ...], Any]) -> None:
+    """Check what a command writes, and that its model folder is there, before torch is imported.
+
+    Raises:
+        OSError: what it writes cannot be written there.
+        ModelFolderError: there is no such folder.
+    """
+    from lowerbound.model_folder.manifest import check_there
+
+    named = {path[0]: value for path, value in answers.items() if len(path) == 1}
+    for path in written_by(named):
+        durable.check_place(path)
+    places = [entry.name for entry in form if entry.positional]
+    if MODEL in places and all(place in named for place in places):  # else it may be the data
+        check_there(Path(named[MODEL]))
 
 
 def overview(group: str = "") -> str:

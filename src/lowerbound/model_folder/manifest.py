@@ -76,10 +76,19 @@ def rows(folder: Path) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
+def check_there(folder: Path) -> None:
+    """Check that a model folder exists.
+
+    Raises:
+        ModelFolderError: it does not.
+    """
     if not folder.exists():
         raise ModelFolderError(f"there is no model folder {folder}; check the name")
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    check_there(folder)
     if not folder.is_dir():
         raise ModelFolderError(f"{folder} is a file, not a model folder")
     if not path.exists():
