@@ -112,11 +112,8 @@ class FinishedParts:
                 f"{place:03d} {name}": torch.from_numpy(values)
                 for place, (name, values) in enumerate(found.items())
             }
-            try:
+            with _errors_of(self.folder):
                 durable.write_tensors(path, tensors)
-            except OSError as error:
-                error.filename = str(self.folder)
-                raise
         self.rows = part.first + len(part)
         return found
 
@@ -211,8 +208,23 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
     if resume:
         reporter.say(f"there is no {folder} to resume: everything is computed")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    durable.write_text(record, json.dumps(identity))
+    try:
+        with _errors_of(folder):
+            folder.mkdir(parents=True)
+            durable.write_text(record, json.dumps(identity))
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _errors_of(folder: Path) -> Iterator[None]:
+    """Context whose errors of writing name the folder, and no temporary file in it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(folder), None
+        raise
 
 
 def _own(path: Path) -> bool:
