@@ -143,6 +143,26 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Context that yields an unfinished folder, and gives it its name at the end.
+
+    A folder of that name is replaced. If the block fails, the unfinished folder is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clear_left(path.parent)
+    temporary = unfinished(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync(path.parent)
+
+
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], facts: dict[str, str] | None = None
 ) -> None:

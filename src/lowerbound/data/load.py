@@ -164,7 +164,7 @@ def _read_arrays(source: Any, reading: Reading) -> RawData:
         return reading.labeled(read_npz(path, None))
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
-        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *ARRAYS))} or .wav"
+        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *ARRAYS))}, .tar or .wav"
     )
 
 

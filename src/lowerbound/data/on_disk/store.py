@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from torch import Tensor
@@ -15,32 +13,12 @@ from lowerbound import untrusted
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.on_disk.row_files import RowFile, mapped
 from lowerbound.data.schema import Schema
-from lowerbound.durable import clear_left, sync, unfinished, write_text
+from lowerbound.durable import sync, write_text
 from lowerbound.errors import DataError
 
 FACTS = "rows.json"
 X, OBSERVED = "x", "observed"
 TENSORS = (X, OBSERVED, "label", "target")
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Context that yields an unfinished folder, and gives it its name at the end.
-
-    A folder of that name is replaced. If the block fails, the unfinished folder is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    clear_left(path.parent)
-    temporary = unfinished(path)
-    temporary.mkdir()
-    try:
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync(path.parent)
 
 
 def write_rows(folder: Path, parts: Iterable[Dataset]) -> dict[str, object]:

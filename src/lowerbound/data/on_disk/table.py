@@ -16,7 +16,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.on_disk.sample import TableSample, sampled, whole_frame
 from lowerbound.data.on_disk.settling import SettledColumn
-from lowerbound.data.on_disk.store import finish, new_folder, read_rows, write_rows
+from lowerbound.data.on_disk.store import finish, read_rows, write_rows
 from lowerbound.data.raw import Kinds
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Schema
@@ -24,6 +24,7 @@ from lowerbound.data.tables.chunks import placed, rows_at_once
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.kind import TableKind
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.durable import new_folder
 from lowerbound.errors import DataError
 
 BYTES = 9  # of an encoded cell: a number, and whether it is observed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lowerbound.data.pictures import folders, pixels
 from lowerbound.data.pictures.augmentation import augmented
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
+from lowerbound.data.pictures.shards import shards_of, unpacked
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -33,6 +35,7 @@ class PictureKind(DataKind):
             return False
         path = Path(source).expanduser()
         picture = path.suffix.lower() in folders.SUFFIXES and path.is_file()
+        picture = picture or bool(path.is_file() and shards_of(path))
         return picture or is_sweeps(path) or (path.is_dir() and not is_audio(path))
 
     def read(self, source: Any, reading: Reading) -> RawData:
@@ -42,8 +45,12 @@ class PictureKind(DataKind):
         if is_sweeps(path):
             reading.refuse(source, "split")
             return reading.labeled(read_sweeps(path, size))
-        if path.is_dir():
-            found = folders.read_folder(path, size, channels, how, reading.on_error, reading.split)
+        shards = shards_of(path)
+        if shards or path.is_dir():
+            folder = unpacked(shards, reading.on_error) if shards else path
+            where = (folder, size, channels, how, reading.on_error, reading.split)
+            found = folders.read_folder(*where)
+            found = replace(found, source=folders.readable(str(path))) if shards else found
         else:
             reading.refuse(source, "split")
             found = folders.read_file(path, size, channels, how)

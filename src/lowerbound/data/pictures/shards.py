@@ -1,0 +1,188 @@
+"""Pictures in tar files, such as the shards of WebDataset: they are unpacked once, into the cache.
+
+::
+
+    a.tar: 000.jpg 000.cls 001.jpg 001.cls ...   ──> CACHE/shards/HASH/CLASS/a-000.jpg ...
+    a.tar: cat/x.png dog/y.png ...               ──> CACHE/shards/HASH/cat/x.png ...
+
+Files of one key (the name up to the first dot) are adjacent and belong together, as in WebDataset
+(https://github.com/webdataset/webdataset). The text of ``KEY.cls`` is the picture's class; without
+it, the first folder of its name is, as in a folder of pictures. Other files are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import shutil
+import tarfile
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from lowerbound import untrusted
+from lowerbound.data.arrays import listed
+from lowerbound.data.pictures.folders import SUFFIXES, OnError
+from lowerbound.durable import cache_folder, new_folder
+from lowerbound.errors import DataError
+
+ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+CLASS = ".cls"
+LARGEST_CLASS = 200  # bytes of a class file
+DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
+HIDDEN = "._"  # first letters of names that are left out
+
+
+@dataclass
+class _Key:
+    """The pictures of one key, and the text of its class."""
+
+    name: str
+    pictures: list[tuple[PurePosixPath, bytes]] = field(default_factory=list)
+    label: str | None = None
+
+
+def shards_of(path: Path) -> list[Path]:
+    """The tar files at ``path``: itself, or all in a folder that has nothing else to read."""
+    if path.is_file():
+        return [path] if _is_shard(path) else []
+    if not path.is_dir():
+        return []
+    inside = [each for each in sorted(path.iterdir()) if each.name[0] not in HIDDEN]
+    found = [each for each in inside if each.is_file() and _is_shard(each)]
+    others = any(each.is_dir() or each.suffix.lower() in SUFFIXES for each in inside)
+    return [] if others else found
+
+
+def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
+    """The folder of the pictures in tar files; it is kept in the cache.
+
+    Args:
+        shards: the files; those of another size or time of change are unpacked anew.
+        on_error: "skip" leaves out what cannot be read of a damaged file, and a warning names it.
+
+    Raises:
+        DataError: a file is damaged or cut short, has no pictures, or the disk is full.
+    """
+    facts = [(str(each.resolve()), each.stat().st_size, each.stat().st_mtime_ns) for each in shards]
+    key = hashlib.sha256(repr((facts, on_error)).encode()).hexdigest()[:16]
+    place = cache_folder() / "shards" / key
+    if place.is_dir():
+        return place
+    _check_space(shards, place)
+    broken: list[str] = []
+    with new_folder(place) as folder:
+        several = len(shards) > 1
+        count = sum(_unpack(each, folder, several, on_error, broken) for each in shards)
+        if not count:
+            raise DataError(
+                f"{listed([each.name for each in shards])}: no pictures "
+                f"({', '.join(sorted(SUFFIXES))}) in it"
+            )
+    if broken:
+        warnings.warn(
+            f"{listed(broken)} damaged: the pictures from there on are left out",
+            UserWarning,
+            stacklevel=4,
+        )
+    return place
+
+
+def _is_shard(path: Path) -> bool:
+    return path.name.lower().endswith(ENDINGS)
+
+
+def _unpack(shard: Path, folder: Path, several: bool, on_error: OnError, broken: list[str]) -> int:
+    """Write the pictures of one file; their number."""
+    count, prefix = 0, f"{shard.name.split('.')[0]}-" if several else ""
+    try:
+        for key in _keys(shard):
+            for name, content in key.pictures:
+                target = folder / _place(name, key.label, prefix)
+                if target.exists():
+                    raise DataError(f"{shard} has two pictures {name}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+                count += 1
+    except DAMAGES as error:
+        if on_error == "raise":
+            raise DataError(
+                f"{shard} cannot be read; it is damaged or cut short: {error} "
+                "(on_error='skip' leaves the rest of it out)"
+            ) from error
+        broken.append(shard.name)
+    return count
+
+
+def _keys(shard: Path) -> Iterator[_Key]:
+    """The keys of a tar file, one after another, so that one is in memory at a time."""
+    with tarfile.open(shard, "r|*") as archive:  # a stream: nothing is read twice
+        members = (member for member in archive if member.isfile())
+        for name, group in itertools.groupby(members, lambda member: _key_of(member.name)):
+            key = _Key(name)
+            for member in group:
+                path = PurePosixPath(member.name)
+                if any(part[0] in HIDDEN for part in path.parts if part != "."):
+                    continue
+                if path.name == f"{PurePosixPath(name).name}{CLASS}":
+                    key.label = _label(archive, member, shard)
+                elif path.suffix.lower() in SUFFIXES:
+                    untrusted.check_memory(member.size, f"{shard}: {member.name}", DataError)
+                    key.pictures.append((path, _content(archive, member)))
+            yield key
+
+
+def _key_of(name: str) -> str:
+    """The name up to the first dot of its last part."""
+    path = PurePosixPath(name)
+    return str(path.parent / path.name.split(".")[0])
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    found = b"" if file is None else file.read()
+    if len(found) != member.size:
+        raise EOFError(f"{member.name} is cut short")
+    return found
+
+
+def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, shard: Path) -> str:
+    """The class in a file ``KEY.cls``, as the name of a folder.
+
+    Raises:
+        DataError: it is no short text.
+    """
+    content = b"" if member.size > LARGEST_CLASS else _content(archive, member)
+    text = content.decode("utf-8", "replace").strip()
+    name = re.sub(r"[^\w .,+-]", "_", text).lstrip("._")
+    if not name:
+        raise DataError(f"{shard}: {member.name} holds no class, which is a short text")
+    return name
+
+
+def _place(name: PurePosixPath, label: str | None, prefix: str) -> Path:
+    """Where a picture is written, relative to the folder."""
+    parts = [part for part in name.parts if part not in ("/", "..", ".")]
+    if label is not None:
+        parts = [label, "_".join(parts)]
+    return Path(*parts[:-1], prefix + parts[-1])
+
+
+def _check_space(shards: Sequence[Path], place: Path) -> None:
+    """Check that the pictures fit on the disk.
+
+    Raises:
+        DataError: they do not.
+    """
+    needed = sum(each.stat().st_size for each in shards)
+    above = next(each for each in place.absolute().parents if each.is_dir())
+    free = shutil.disk_usage(above).free
+    if needed > free:
+        sizes = [f"{size / untrusted.GIGABYTE:,.1f} GB" for size in (needed, free)]
+        raise DataError(
+            f"the pictures need about {sizes[0]} on the disk of {above}, and {sizes[1]} are free: "
+            "free some, or set XDG_CACHE_HOME to a folder on another disk"
+        )
