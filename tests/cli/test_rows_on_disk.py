@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowerbound.applications.base import Silent
 from lowerbound.applications.fit.fit import FitRequest
@@ -147,10 +149,32 @@ def test_what_cannot_be_on_disk_is_refused(
     assert not (tmp_path / "m").exists()
 
 
-def test_text_cannot_be_on_disk(run: Run, table: Path, tmp_path: Path) -> None:
-    done = run("fit", table, "-o", tmp_path / "m", "--rows-in", "disk", *WORDS)
+def test_a_fit_to_a_csv_on_disk_is_that_in_memory(run: Run, table: Path, tmp_path: Path) -> None:
+    for where in ("disk", "memory"):
+        words = ("--rows-in", where, "--label", "kind", *WORDS)
+        assert run("fit", table, "-o", tmp_path / where, *words).code == 0
+    on_disk, in_memory = (read(tmp_path / where) for where in ("disk", "memory"))
+    assert on_disk.schema == in_memory.schema
+    weights = in_memory.model.state_dict()
+    assert all(
+        torch.equal(value, weights[name]) for name, value in on_disk.model.state_dict().items()
+    )
+    assert not (tmp_path / "disk.rows").exists()
+
+
+def test_a_large_csv_goes_to_disk_by_itself(
+    run: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowerbound.untrusted.memory_limit", lambda: 1_000.0)
+    done = run("fit", table, "-o", tmp_path / "m", "--label", "kind", *WORDS)
+    assert "rows: encoded to files in" in done.err
+
+
+def test_arrays_cannot_be_on_disk(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    done = run("fit", tmp_path / "a.npy", "-o", tmp_path / "m", "--rows-in", "disk", *WORDS)
     assert done.code == 2
-    assert "only Parquet tables are held on disk" in done.err
+    assert "only Parquet and csv are held on disk" in done.err
 
 
 def test_the_report_is_of_rows_on_disk_too(parquet: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lowerbound.data import dataset as datasets, load
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.on_disk import store, table as tables
+from lowerbound.data.on_disk import space, store, table as tables
 from lowerbound.data.on_disk.sample import drawn_rows
 from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.schema import Schema
@@ -65,6 +65,59 @@ def test_rows_on_disk_are_those_in_memory(
     assert found.folder is not None
     assert_same(found, expected)
     assert_same(load_on_disk(path, tmp_path / "cache", **options), expected)  # from the files
+
+
+@pytest.mark.parametrize("options", [{}, {"label": "kind"}, {"kinds": {"grade": "categorical"}}])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_rows_of_a_csv_on_disk_are_those_in_memory(
+    tmp_path: Path, options: dict[str, Any], name: str
+) -> None:
+    path = tmp_path / name
+    mixed_frame().to_csv(path, index=False)
+    expected = load(path, **options)
+    found = load_on_disk(path, tmp_path / "cache", **options)
+    assert found.folder is not None
+    assert_same(found, expected)
+    assert_same(load_on_disk(path, tmp_path / "cache", **options), expected)  # from the files
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+@pytest.mark.filterwarnings("ignore:.* is read")
+def test_types_of_a_csv_are_those_of_all_rows(tmp_path: Path) -> None:
+    """A column whose words, gaps or fractions come late in the file; a notation of its own."""
+    rows = 300
+    late = np.arange(rows) >= rows - 20
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 9, rows)
+    frame = pd.DataFrame(
+        {
+            "words": np.where(late, "many", numbers.astype(str)),
+            "gaps": np.where(late, "", numbers.astype(str)),
+            "fractions": np.where(late, rng.normal(size=rows).round(2).astype(str), numbers),
+            "flags": np.where(late, "", np.where(numbers > 4, "True", "False")),
+            "flag or word": np.where(late, "unknown", np.where(numbers > 4, "True", "False")),
+            "price": [f"${value:,.2f}" for value in rng.uniform(500, 5_000, rows)],
+            "day": pd.date_range("2021-03-01", periods=rows).strftime("%d/%m/%Y"),
+            "only late": np.where(late, numbers, ""),
+        }
+    )
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, index=False)
+    kinds = {"words": "categorical"}
+    assert_same(load_on_disk(path, tmp_path / "cache", kinds=kinds), load(path, kinds=kinds))
+    european = tmp_path / "e.csv"
+    decimals = pd.DataFrame({"a": rng.normal(size=rows), "b": rng.normal(size=rows)})
+    decimals.to_csv(european, index=False, sep=";", decimal=",", encoding="utf-16")
+    assert_same(load_on_disk(european, tmp_path / "cache"), load(european))
+
+
+def test_a_damaged_csv_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    mixed_frame().to_csv(path, index=False)
+    path.write_text(path.read_text() + "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n")
+    with pytest.raises(DataError, match=r"t\.csv"):
+        load_on_disk(path, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_numbers_only_and_regression(tmp_path: Path) -> None:
@@ -231,7 +284,7 @@ def test_a_disk_that_is_too_small_is_said_before(
 
     def free(amount: int) -> None:
         found = shutil.disk_usage(tmp_path)._replace(free=amount)
-        monkeypatch.setattr(tables.shutil, "disk_usage", lambda place: found)
+        monkeypatch.setattr(space.shutil, "disk_usage", lambda place: found)
 
     free(needed - 1)
     with pytest.raises(DataError, match=r"on the disk of .*are free"):
@@ -282,9 +335,9 @@ def test_a_file_with_other_columns_is_named(
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    mixed_frame(30).to_csv(tmp_path / "t.csv")
-    with pytest.raises(DataError, match="only Parquet tables"):
-        load_on_disk(tmp_path / "t.csv", tmp_path / "cache")
+    np.save(tmp_path / "t.npy", np.ones((30, 2)))
+    with pytest.raises(DataError, match="only Parquet and csv"):
+        load_on_disk(tmp_path / "t.npy", tmp_path / "cache")
     with pytest.raises(DataError, match="there is no column 'none' for the label"):
         load_on_disk(written(mixed_frame(30), tmp_path / "t.pq"), tmp_path / "c", label="none")
 
@@ -292,7 +345,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_a_folder_with_other_files_is_no_table(tmp_path: Path) -> None:
     folder = shards(mixed_frame(), tmp_path / "t")
     (folder / "readme.txt").touch()
-    with pytest.raises(DataError, match="only Parquet tables"):
+    with pytest.raises(DataError, match="only Parquet and csv"):
         load_on_disk(folder, tmp_path / "cache")
 
 

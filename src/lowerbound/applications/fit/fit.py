@@ -76,7 +76,7 @@ class FitRequest:
     title: str = option("", "title of the report (default: the folder's name)")
     rows_in: Literal["auto", "memory", "disk"] = option(
         "auto",
-        "where the rows of a Parquet table are during the fit: disk, for tables larger than "
+        "where the rows of a Parquet or csv table are during the fit: disk, for tables larger than "
         "memory, or memory; auto: disk if they would take more than the limit of --memory",
     )
     cache: str | None = option(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from lowerbound import processes, untrusted
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import ReadingOptions
+from lowerbound.data.on_disk.table import is_streamed
+from lowerbound.data.on_disk.text_tables import estimated_bytes
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import OptionError
 
@@ -69,14 +71,18 @@ def on_disk(request: FitRequest, private: bool) -> bool:
         raise OptionError(f"{reason}: leave --rows-in and --cache out")
     if asked or obstacle:
         return asked
-    table = ParquetTable.open(Path(request.data).expanduser())
-    return COPIES * table.bytes > untrusted.memory_limit()
+    path = Path(request.data).expanduser()
+    if is_parquet(path):
+        size: float = ParquetTable.open(path).bytes
+    else:
+        size = estimated_bytes(path, request.reading.dialect)
+    return COPIES * size > untrusted.memory_limit()
 
 
 def _obstacle(request: FitRequest, private: bool) -> str:
     """Why the rows cannot be on disk; "" if they can."""
-    if not is_parquet(request.data):
-        return f"only Parquet tables are held on disk, and {request.data!s:.60} is none"
+    if not is_streamed(request.data):
+        return f"only Parquet and csv are held on disk, and {request.data!s:.60} is neither"
     if private:
         return "a private fit reads its table as a whole"
     reading, usual = request.reading, ReadingOptions()

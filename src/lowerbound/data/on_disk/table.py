@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.on_disk.sample import TableSample, sampled, whole_frame
 from lowerbound.data.on_disk.settling import SettledColumn
+from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.on_disk.store import finish, read_rows, write_rows
+from lowerbound.data.on_disk.text_tables import text_as_parquet
 from lowerbound.data.raw import Kinds
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.chunks import placed, rows_at_once
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.duckdb import is_address
+from lowerbound.data.tables.files import CSV_SUFFIXES, table_suffix
 from lowerbound.data.tables.kind import TableKind
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.durable import new_folder
@@ -29,6 +33,7 @@ from lowerbound.errors import DataError
 
 BYTES = 9  # of an encoded cell: a number, and whether it is observed
 COPIES = 3  # of the rows on disk in a fit: all, those without the test part, those to train on
+MORE_SPACE = "choose a folder on another disk (--cache), or leave columns out"
 SAMPLED_CELLS = 1 << 23  # that the schema is learned from; a shorter table is used whole
 
 
@@ -44,7 +49,7 @@ def load_on_disk(
     regression: bool = False,
     dialect: Dialect | None = None,
 ) -> Dataset:
-    """Read a Parquet table of any length; its rows are encoded to files and stay there.
+    """Read a table of any length; its rows are encoded to files and stay there.
 
     The first pass over the table finds the schema: on all rows, if they have at most
     ``SAMPLED_CELLS`` cells, and else on a uniform sample of that size. The second pass encodes
@@ -53,19 +58,20 @@ def load_on_disk(
 
     Args:
         source: a Parquet file, or a folder of such files with the same columns, which are read in
-            the order of their names.
+            the order of their names; or a file of text, such as csv, which is Parquet during this
+            call.
         cache: a folder. The rows go to a subfolder named by a hash of the table's files and of
             these options; if it is there already, it is used.
         label, missing, kinds, standardize, normal_scores, regression, dialect: as in ``load``.
 
     Raises:
-        DataError: ``source`` is no Parquet table, a file is damaged or has other columns than the
+        DataError: ``source`` is no such table, a file is damaged or has other columns than the
             first (the message names it), the rows cannot be modeled, or the disk is too small.
         OptionError: an option has an unknown value.
         OSError: the files cannot be written.
     """
-    if not is_parquet(source):
-        raise DataError(f"only Parquet tables are read to files, and {source!s:.60} is none")
+    if not is_streamed(source):
+        raise DataError(f"only Parquet and csv are read to files, and {source!s:.60} is neither")
     reading = Reading(
         label=label,
         missing=missing,
@@ -75,40 +81,46 @@ def load_on_disk(
         regression=regression,
         dialect=dialect,
     )
+    path = Path(source).expanduser()
     with untrusted.guarded(str(source), DataError):
-        table = ParquetTable.open(Path(source).expanduser())
-        key = _key(table, reading)
+        key = _key(ParquetTable.open(path).files if is_parquet(path) else (path,), reading)
         folder = Path(cache) / key
         found = read_rows(folder, key, str(source))
         if found is None:
-            _check_space(table, folder)
-            with new_folder(folder) as unfinished:
-                _encode(table, reading, key, unfinished)
+            with _table(path, reading, Path(cache)) as (table, reading):
+                needed = COPIES * table.rows * len(table.schema) * BYTES
+                check_space(needed, str(path), folder, MORE_SPACE)
+                with new_folder(folder) as unfinished:
+                    _encode(table, reading, key, unfinished)
             found = read_rows(folder, key, str(source))
         if found is None:
             raise DataError(f"the rows in {folder} cannot be read again: delete this folder")
         return found
 
 
-def _check_space(table: ParquetTable, folder: Path) -> None:
-    """Check that the encoded rows fit on the disk, with the copies of their parts.
-
-    Raises:
-        DataError: they do not.
-    """
-    place = next(each for each in folder.absolute().parents if each.is_dir())
-    needed, free = COPIES * table.rows * len(table.schema) * BYTES, shutil.disk_usage(place).free
-    if needed > free:
-        raise DataError(
-            f"{table.path} needs about {needed / untrusted.GIGABYTE:,.1f} GB on the disk of "
-            f"{place}, and {free / untrusted.GIGABYTE:,.1f} GB are free: choose a folder on "
-            "another disk (--cache), or leave columns out"
-        )
+def is_streamed(source: Any) -> bool:
+    """Whether ``load_on_disk`` reads this table."""
+    if is_parquet(source):
+        return True
+    if not isinstance(source, str | Path) or is_address(source):
+        return False
+    path = Path(source).expanduser()
+    return table_suffix(path) in CSV_SUFFIXES and path.is_file()
 
 
-def _key(table: ParquetTable, reading: Reading) -> str:
+@contextmanager
+def _table(path: Path, reading: Reading, cache: Path) -> Iterator[tuple[ParquetTable, Reading]]:
+    """Context with the table as Parquet, and how it is read."""
+    if is_parquet(path):
+        yield ParquetTable.open(path), reading
+        return
+    with text_as_parquet(path, reading.dialect, cache) as (table, dialect):
+        yield table, replace(reading, dialect=dialect or reading.dialect)
+
+
+def _key(paths: Sequence[Path], reading: Reading) -> str:
     """A hash of the files' names, sizes and times, and of all that decides how they are encoded."""
-    files = [(str(file.resolve()), file.stat()) for file in table.files]
+    files = [(str(file.resolve()), file.stat()) for file in paths]
     parts = {
         "version": __version__,
         "files": [(name, facts.st_size, facts.st_mtime_ns) for name, facts in files],

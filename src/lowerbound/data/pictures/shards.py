@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import shutil
 import tarfile
 import warnings
 import zlib
@@ -25,6 +24,7 @@ from pathlib import Path, PurePosixPath
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
+from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.pictures.folders import SUFFIXES, OnError
 from lowerbound.durable import cache_folder, new_folder
 from lowerbound.errors import DataError
@@ -33,6 +33,7 @@ ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CLASS = ".cls"
 LARGEST_CLASS = 200  # bytes of a class file
 DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
+MORE_SPACE = "free some, or set XDG_CACHE_HOME to a folder on another disk"
 HIDDEN = "._"  # first letters of names that are left out
 
 
@@ -72,7 +73,8 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
     place = cache_folder() / "shards" / key
     if place.is_dir():
         return place
-    _check_space(shards, place)
+    needed = sum(each.stat().st_size for each in shards)
+    check_space(needed, shards[0].name, place, MORE_SPACE)
     broken: list[str] = []
     with new_folder(place) as folder:
         several = len(shards) > 1
@@ -169,20 +171,3 @@ def _place(name: PurePosixPath, label: str | None, prefix: str) -> Path:
     if label is not None:
         parts = [label, "_".join(parts)]
     return Path(*parts[:-1], prefix + parts[-1])
-
-
-def _check_space(shards: Sequence[Path], place: Path) -> None:
-    """Check that the pictures fit on the disk.
-
-    Raises:
-        DataError: they do not.
-    """
-    needed = sum(each.stat().st_size for each in shards)
-    above = next(each for each in place.absolute().parents if each.is_dir())
-    free = shutil.disk_usage(above).free
-    if needed > free:
-        sizes = [f"{size / untrusted.GIGABYTE:,.1f} GB" for size in (needed, free)]
-        raise DataError(
-            f"the pictures need about {sizes[0]} on the disk of {above}, and {sizes[1]} are free: "
-            "free some, or set XDG_CACHE_HOME to a folder on another disk"
-        )

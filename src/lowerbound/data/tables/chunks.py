@@ -126,7 +126,7 @@ def _frames(
         return _parquet(path, rows)
     if path.suffix.lower() in WORKBOOKS:
         return iter([(read_workbook(path, None if asked is None else asked.sheet), 1.0)])
-    return _csv(path, rows, text, asked)
+    return text_frames(path, rows, text, asked)
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
@@ -139,10 +139,20 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
         yield frame_of(batch, str(path)), done / table.rows
 
 
-def _csv(
-    path: Path, rows: int, text: Collection[str], asked: Dialect | None
+def text_frames(
+    path: Path, rows: int, text: Collection[str], asked: Dialect | None = None
 ) -> Iterator[tuple[Any, float]]:
-    """Yield (frame, fraction of the bytes read so far) of a csv file."""
+    """Yield (frame, fraction of the bytes read so far) of a file of text.
+
+    Args:
+        path: csv, plain or compressed.
+        rows: of a frame, at most.
+        text: names of the columns that are text in all rows.
+        asked: how the file is written, as far as a user said.
+
+    Raises:
+        DataError: the file is empty, ragged or damaged.
+    """
     import pandas as pd
 
     layout = sniffed(path, asked)

@@ -1,0 +1,129 @@
+"""Tables of text of any length, such as csv, as Parquet: with the types of a whole reading.
+
+Read chunk by chunk, a column may be whole numbers in one chunk and words in another. A first pass
+therefore finds one type per column, and a second pass writes the cells in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lowerbound.data.on_disk.space import check_space
+from lowerbound.data.tables.chunks import rows_at_once, text_frames
+from lowerbound.data.tables.dialect import Dialect, sniffed
+from lowerbound.data.tables.parquet import BYTES_OF_CELL, ParquetTable
+from lowerbound.durable import unfinished
+from lowerbound.errors import DataError
+
+FIRST_ROWS = 1_000  # from which the number of all rows is estimated
+
+
+def estimated_bytes(path: Path, asked: Dialect | None = None) -> float:
+    """That the cells of a table of text take in memory as numbers, about.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    frames = text_frames(path, FIRST_ROWS, (), asked)
+    frame, share = next(frames, (None, 1.0))
+    return 0.0 if frame is None else BYTES_OF_CELL * frame.size / share
+
+
+@contextmanager
+def text_as_parquet(
+    path: Path, asked: Dialect | None, folder: Path
+) -> Iterator[tuple[ParquetTable, Dialect | None]]:
+    """Context that yields the table of a file of text, and how it is written; None: as usual.
+
+    Args:
+        path: the file.
+        asked: how it is written, as far as a user said.
+        folder: where the Parquet file is during the context.
+
+    Raises:
+        DataError: the file cannot be read, or the disk is too small.
+    """
+    check_space(path.stat().st_size, str(path), folder, "choose a folder on another disk (--cache)")
+    layout = sniffed(path, asked)
+    layout.note(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = unfinished(folder / f"{path.name}.parquet")
+    try:
+        _write(path, asked, made)
+        table = replace(ParquetTable.open(made), path=path)  # the name in messages
+        yield table, None if layout.dialect.usual else layout.dialect
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _write(path: Path, asked: Dialect | None, target: Path) -> None:
+    """Write the cells of a file of text as a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = _types(path, asked)
+    schema = pa.schema(types)
+    text = [name for name, kind in types.items() if pa.types.is_string(kind)]
+    rows = rows_at_once(max(len(types), 1))
+    with pq.ParquetWriter(target, schema) as file:
+        for frame, _ in text_frames(path, rows, text, asked):
+            columns = [_cells(frame[name], kind) for name, kind in types.items()]
+            file.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _types(path: Path, asked: Dialect | None) -> dict[str, Any]:
+    """The Arrow type of each column, by all rows.
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    import pyarrow as pa
+
+    found: dict[str, Any] = {}
+    width = next((frame.shape[1] for frame, _ in text_frames(path, 1, (), asked)), 1)
+    for frame, _ in text_frames(path, rows_at_once(max(width, 1)), (), asked):
+        for name in frame.columns:
+            kind = _type_of(frame[name])
+            found[name] = _common(found.get(name, pa.null()), kind)
+    if not found:
+        raise DataError(f"{path} has no columns")
+    # pandas reads a column without any value as numbers
+    return {name: pa.float64() if pa.types.is_null(kind) else kind for name, kind in found.items()}
+
+
+def _type_of(cells: Any) -> Any:
+    """The Arrow type of a column of a frame; null if all cells are missing."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if cells.isna().all():
+        return pa.null()
+    named = pd.api.types.infer_dtype(cells, skipna=True)
+    kinds = {"integer": pa.int64(), "floating": pa.float64(), "boolean": pa.bool_()}
+    kind = kinds.get(named, pa.string())
+    return pa.float64() if pa.types.is_integer(kind) and cells.dtype.kind == "u" else kind
+
+
+def _common(one: Any, other: Any) -> Any:
+    """The type of a column whose parts have these types."""
+    import pyarrow as pa
+
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    numbers = all(kind in (pa.int64(), pa.float64()) for kind in (one, other))
+    return pa.float64() if numbers else pa.string()
+
+
+def _cells(cells: Any, kind: Any) -> Any:
+    """A column of a frame as Arrow's."""
+    import pyarrow as pa
+
+    if cells.isna().all():
+        return pa.nulls(len(cells), kind)
+    return pa.Array.from_pandas(cells, type=kind)
