@@ -1,13 +1,18 @@
 r"""Hidden pixels of photographs, with a denoiser in place of a prior.
 
 .. math::
-    x_{k+1} = E[x \mid x_k, \sigma_k] \text{ where hidden, the given pixels elsewhere},
-    \quad \sigma_k \downarrow
+    y_k = x_k + \sigma_k \varepsilon_k, \qquad
+    x_{k+1} = E[x \mid y_k, \sigma_k] \text{ where hidden, the given pixels elsewhere}, \quad
+    \sigma_k \downarrow
 
 The hidden pixels start as a harmonic function of the pixels around them: each is the mean of its
-neighbors.
+neighbors. The noise makes :math:`y_k` an input that the denoiser knows; without it, repeated passes
+drift away in large holes. The result is the mean over a few draws of the noise, so it is close to a
+posterior mean.
 
-Source: Zhang et al. 2021, "Plug-and-play image restoration with deep denoiser prior".
+Sources: Wang et al. 2023, "Zero-shot image restoration using denoising diffusion null-space model";
+Kadkhodaie and Simoncelli 2021, "Stochastic solutions for linear inverse problems using the prior
+implicit in a denoiser".
 """
 
 from __future__ import annotations
@@ -20,23 +25,29 @@ from lowerbound.data.arrays import Array
 from lowerbound.inference.restoration.picture_tiles import clean_picture
 from lowerbound.models.picture_denoiser import PictureDenoiser
 
-STEPS = 8
-FIRST, LAST = 25 / 255, 2 / 255  # levels, which fall geometrically
+STEPS, DRAWS = 8, 4
+FIRST, LAST = 40 / 255, 5 / 255  # levels, which fall geometrically
 
 
-def inpainted(model: PictureDenoiser, picture: Array, hidden: Array) -> Array:
+def inpainted(model: PictureDenoiser, picture: Array, hidden: Array, seed: int = 0) -> Array:
     """The picture with its hidden pixels filled; the others are unchanged.
 
     Args:
         model: the denoiser.
         picture: (height, width, 1 or 3), 0 black, 1 white.
         hidden: (height, width), True where hidden; some pixels must be seen.
+        seed: of the noise.
     """
-    x = harmonic(picture, hidden)
-    for level in np.geomspace(FIRST, LAST, STEPS):
-        found = clean_picture(model, x, float(level), passes=1)
-        x = np.where(hidden[..., None], found.mean, picture)
-    return x
+    start, total = harmonic(picture, hidden), np.zeros(picture.shape)
+    rng = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        x = start
+        for level in np.geomspace(FIRST, LAST, STEPS):
+            noisy = x + level * rng.normal(size=x.shape)
+            found = clean_picture(model, noisy, float(level), passes=1)
+            x = np.where(hidden[..., None], found.mean, picture)
+        total += x / DRAWS
+    return np.where(hidden[..., None], total, picture)
 
 
 def harmonic(picture: Array, hidden: Array) -> Array:
