@@ -23,7 +23,6 @@ BEFORE_THE_RULES = frozenset(
         "few_labels",
         "imputation",
         "lossless",
-        "mixed_imputation",
         "mnist_likelihood",
         "photographs",
         "sharpness",
