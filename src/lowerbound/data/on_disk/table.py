@@ -104,7 +104,10 @@ def is_streamed(source: Any) -> bool:
         return True
     if not isinstance(source, str | Path) or is_address(source):
         return False
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError:  # no such home
+        return False
     return table_suffix(path) in CSV_SUFFIXES and path.is_file()
 
 
