@@ -124,6 +124,8 @@ class Photographs(Codec):
         Raises:
             DataError: the data is not pictures.
         """
+        if not Path(request.source).exists():
+            raise DataError(f"there is no picture or folder {request.source}; check the name")
         found = picture_paths(request.source)
         if not found:
             raise DataError(
