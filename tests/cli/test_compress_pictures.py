@@ -113,7 +113,7 @@ def test_codecs_side_by_side(run: Run, model: Path, photos: Path, tmp_path: Path
         (("a.png", "-o", "a.lbz", "--codebooks", "2"), "models with codes"),
         (("a.png", "-o", "a.zip"), "NAME.lbz"),
         ((".", "-o", "a.lbz"), "into a folder"),
-        (("none.png", "-o", "a.lbz"), "a picture or a folder of pictures"),
+        (("none.png", "-o", "a.lbz"), "there is no picture or folder of pictures"),
     ],
 )
 def test_bad_requests_are_one_sentence(
