@@ -125,7 +125,9 @@ class Photographs(Codec):
             DataError: the data is not pictures.
         """
         if not Path(request.source).exists():
-            raise DataError(f"there is no picture or folder of pictures {request.source}; check the name")
+            raise DataError(
+                f"there is no picture or folder of pictures {request.source}; check the name"
+            )
         found = picture_paths(request.source)
         if not found:
             raise DataError(
