@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.engines import Compute, EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
     Arrays,
-    NumberedRows,
     ResumableRequest,
     finished_parts,
 )
@@ -30,7 +29,30 @@ class DrawnRequest(ResumableRequest, EngineRequest):
     """The options of an application that draws rows part by part."""
 
 
-RequestT = TypeVar("RequestT", bound=DrawnRequest)
+@dataclass(frozen=True)
+class NumberedRows:
+    """Rows to draw.
+
+    Attributes:
+        first: number of the first row, from 0.
+        count: number of rows.
+        total: number of all rows.
+    """
+
+    first: int
+    count: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sent(self) -> Self:
+        """The same."""
+        return self
+
+    def place(self, done: int, of: int) -> tuple[int, int]:
+        """(rows done, all rows) when ``done`` of ``of`` rows of this part are done."""
+        return self.first + done * self.count // max(of, 1), self.total
 
 
 @contextmanager

@@ -55,32 +55,6 @@ class Part(Protocol):
         """What another process needs of it."""
 
 
-@dataclass(frozen=True)
-class NumberedRows:
-    """Rows to draw.
-
-    Attributes:
-        first: number of the first row, from 0.
-        count: number of rows.
-        total: number of all rows.
-    """
-
-    first: int
-    count: int
-    total: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def sent(self) -> Self:
-        """The same."""
-        return self
-
-    def place(self, done: int, of: int) -> tuple[int, int]:
-        """(rows done, all rows) when ``done`` of ``of`` rows of this part are done."""
-        return self.first + done * self.count // max(of, 1), self.total
-
-
 class FinishedParts:
     """Arrays that were computed for parts.
 
@@ -236,7 +210,7 @@ def _identity(command: str, request: Any) -> dict[str, Any]:
     """What the results depend on: the options, the files they name, and the version."""
     given = {name: value for name, value in asdict(request).items() if name not in ANYHOW}
     files = {
-        f"file for {name}": _stamp(Path(value).expanduser())
+        f"file for {name}": stamp(Path(value).expanduser())
         for name, value in given.items()
         if isinstance(value, str) and name != "output" and value
     }
@@ -245,7 +219,7 @@ def _identity(command: str, request: Any) -> dict[str, Any]:
     return plain
 
 
-def _stamp(path: Path) -> list[Any]:
+def stamp(path: Path) -> list[Any]:
     """Names, sizes and times of change of a file, or of the files of a folder."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]

@@ -111,6 +111,25 @@ def test_types_of_a_csv_are_those_of_all_rows(tmp_path: Path) -> None:
     assert_same(load_on_disk(european, tmp_path / "cache"), load(european))
 
 
+@pytest.mark.filterwarnings("ignore:column 'key'")
+def test_whole_numbers_beyond_64_bits_with_a_sign(tmp_path: Path) -> None:
+    rows = 300
+    rng = np.random.default_rng(0)
+    late = np.arange(rows) >= rows - 20
+    frame = pd.DataFrame(
+        {
+            "key": rng.integers(2**63, 2**64 - 1, rows, dtype=np.uint64),
+            "jump": np.where(late, str(2**63 + 5), rng.integers(-9, 9, rows).astype(str)),
+            "x": rng.normal(size=rows),
+        }
+    )
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, index=False)
+    found = load_on_disk(path, tmp_path / "cache", kinds={"key": "identifier", "jump": "real"})
+    assert [column.name for column in found.schema.columns] == ["jump", "x"]
+    assert found.x.shape == (rows, 2)
+
+
 def test_a_damaged_csv_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     mixed_frame().to_csv(path, index=False)

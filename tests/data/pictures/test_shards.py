@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 from collections.abc import Mapping
@@ -116,9 +117,23 @@ def test_a_damaged_shard_is_named_and_left_out_on_request(tmp_path: Path, cache:
     with pytest.raises(DataError, match=r"a\.tar cannot be read; it is damaged or cut short"):
         load(path)
     assert not list(cache.iterdir())
-    with pytest.warns(UserWarning, match=r"a\.tar damaged"):
-        found = load(path, on_error="skip")
-    assert 0 < len(found) < 6
+    for _ in range(2):  # unpacked, and from the cache
+        with pytest.warns(UserWarning, match=r"a\.tar damaged"):
+            found = load(path, on_error="skip")
+        assert 0 < len(found) < 6
+
+
+def test_a_full_disk_is_no_damage_of_the_file(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    path = written(tmp_path / "a.tar", NESTED)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        load(path, on_error="skip")
+    assert not list(cache.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
 )
 from lowerbound.applications.engines import computed, engine_of
-from lowerbound.applications.finished_parts import Arrays, finished_parts
+from lowerbound.applications.finished_parts import Arrays, finished_parts, stamp
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.applications.io.files import replacing
 from lowerbound.coding.exports import COEFFICIENTS
@@ -83,7 +83,7 @@ class Photographs(Codec):
             PictureFile(number, path, pixels)
             for number, (path, pixels, _) in enumerate(chain([first], pictures))
         )
-        facts = {"pictures": [[str(path), *_stamp(path)] for path in paths]}
+        facts = {"pictures": [[str(path), *stamp(path)] for path in paths]}
         written: dict[Path, CodedPicture] = {}
         sources: dict[Path, Path] = {}
         with (
@@ -198,10 +198,10 @@ def _coded(request: CompressRequest, model: Any, part: PictureFile, progress: Pr
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{part.path.stem}{SUFFIX}"
         one = write_smaller(model, content, part.pixels, target, request)
-        file = np.frombuffer(target.read_bytes(), np.uint8)
+        file = np.fromfile(target, np.uint8)
     level = NO_LEVEL if one.level is None else one.level
     return {
-        "file": file.copy(),
+        "file": file,
         "level": np.array(level),
         "numbers": np.array(one.numbers),
         "pixels": np.array(one.pixels),
@@ -224,11 +224,6 @@ def _picture_of(found: Arrays) -> CodedPicture:
 def _no_progress(part: PictureFile) -> Progress:
     """Reading the pictures shows the progress."""
     return lambda done, of: None
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 def _report(

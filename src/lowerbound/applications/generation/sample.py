@@ -12,9 +12,14 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter, written
-from lowerbound.applications.drawn_parts import DrawnRequest, drawing, write_table
+from lowerbound.applications.drawn_parts import (
+    DrawnRequest,
+    NumberedRows,
+    drawing,
+    write_table,
+)
 from lowerbound.applications.engines import Progress
-from lowerbound.applications.finished_parts import Arrays, NumberedRows
+from lowerbound.applications.finished_parts import Arrays
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.generation.rows_report import RowsReport
 from lowerbound.applications.io.conditions import class_column, class_condition, label_indices

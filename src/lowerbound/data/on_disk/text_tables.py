@@ -79,7 +79,7 @@ def _types(path: Path, asked: Dialect | None) -> dict[str, Any]:
     """The Arrow type of each column, by all rows.
 
     Raises:
-        DataError: two columns have one name.
+        DataError: the file cannot be read, or has no columns.
     """
     import pyarrow as pa
 
@@ -126,4 +126,6 @@ def _cells(cells: Any, kind: Any) -> Any:
 
     if cells.isna().all():
         return pa.nulls(len(cells), kind)
+    if pa.types.is_floating(kind):  # whole numbers above 2^53 are rounded, as pandas does
+        cells = cells.astype("float64")
     return pa.Array.from_pandas(cells, type=kind)

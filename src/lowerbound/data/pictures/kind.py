@@ -34,8 +34,8 @@ class PictureKind(DataKind):
         if not isinstance(source, (str, Path)):
             return False
         path = Path(source).expanduser()
-        picture = path.suffix.lower() in folders.SUFFIXES and path.is_file()
-        picture = picture or bool(path.is_file() and shards_of(path))
+        suffix = path.suffix.lower() in folders.SUFFIXES
+        picture = path.is_file() and (suffix or bool(shards_of(path)))
         return picture or is_sweeps(path) or (path.is_dir() and not is_audio(path))
 
     def read(self, source: Any, reading: Reading) -> RawData:

@@ -31,6 +31,7 @@ from lowerbound.errors import DataError
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CLASS = ".cls"
+DAMAGED = ".damaged"  # the file that names what was left out
 LARGEST_CLASS = 200  # bytes of a class file
 DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
 MORE_SPACE = "free some, or set XDG_CACHE_HOME to a folder on another disk"
@@ -41,7 +42,6 @@ HIDDEN = "._"  # first letters of names that are left out
 class _Key:
     """The pictures of one key, and the text of its class."""
 
-    name: str
     pictures: list[tuple[PurePosixPath, bytes]] = field(default_factory=list)
     label: str | None = None
 
@@ -53,8 +53,10 @@ def shards_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     inside = [each for each in sorted(path.iterdir()) if each.name[0] not in HIDDEN]
-    found = [each for each in inside if each.is_file() and _is_shard(each)]
-    others = any(each.is_dir() or each.suffix.lower() in SUFFIXES for each in inside)
+    found = [each for each in inside if _is_shard(each) and each.is_file()]
+    others = bool(found) and any(
+        each.is_dir() or each.suffix.lower() in SUFFIXES for each in inside
+    )
     return [] if others else found
 
 
@@ -71,19 +73,12 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
     facts = [(str(each.resolve()), each.stat().st_size, each.stat().st_mtime_ns) for each in shards]
     key = hashlib.sha256(repr((facts, on_error)).encode()).hexdigest()[:16]
     place = cache_folder() / "shards" / key
-    if place.is_dir():
-        return place
-    needed = sum(each.stat().st_size for each in shards)
-    check_space(needed, shards[0].name, place, MORE_SPACE)
-    broken: list[str] = []
-    with new_folder(place) as folder:
-        several = len(shards) > 1
-        count = sum(_unpack(each, folder, several, on_error, broken) for each in shards)
-        if not count:
-            raise DataError(
-                f"{listed([each.name for each in shards])}: no pictures "
-                f"({', '.join(sorted(SUFFIXES))}) in it"
-            )
+    if not place.is_dir():
+        needed = sum(each.stat().st_size for each in shards)
+        check_space(needed, shards[0].name, place, MORE_SPACE)
+        with new_folder(place) as folder:
+            _unpack_all(shards, folder, on_error)
+    broken = (place / DAMAGED).read_text("utf-8").splitlines()
     if broken:
         warnings.warn(
             f"{listed(broken)} damaged: the pictures from there on are left out",
@@ -97,18 +92,40 @@ def _is_shard(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
+def _unpack_all(shards: Sequence[Path], folder: Path, on_error: OnError) -> None:
+    """Write the pictures of all files, and the names of damaged ones in a hidden file.
+
+    Raises:
+        DataError: a file is damaged and ``on_error`` is "raise", or there are no pictures.
+    """
+    broken: list[str] = []
+    count = sum(_unpack(each, folder, len(shards) > 1, on_error, broken) for each in shards)
+    if not count:
+        raise DataError(
+            f"{listed([each.name for each in shards])}: no pictures "
+            f"({', '.join(sorted(SUFFIXES))}) in it"
+        )
+    (folder / DAMAGED).write_text("\n".join(broken), "utf-8")
+
+
 def _unpack(shard: Path, folder: Path, several: bool, on_error: OnError, broken: list[str]) -> int:
     """Write the pictures of one file; their number."""
     count, prefix = 0, f"{shard.name.split('.')[0]}-" if several else ""
+    for key in _readable_keys(shard, on_error, broken):
+        for name, content in key.pictures:
+            target = folder / _place(name, key.label, prefix)
+            if target.exists():
+                raise DataError(f"{shard} has two pictures {name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            count += 1
+    return count
+
+
+def _readable_keys(shard: Path, on_error: OnError, broken: list[str]) -> Iterator[_Key]:
+    """The keys up to the first damage; errors of whoever writes them are not caught."""
     try:
-        for key in _keys(shard):
-            for name, content in key.pictures:
-                target = folder / _place(name, key.label, prefix)
-                if target.exists():
-                    raise DataError(f"{shard} has two pictures {name}")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-                count += 1
+        yield from _keys(shard)
     except DAMAGES as error:
         if on_error == "raise":
             raise DataError(
@@ -116,7 +133,6 @@ def _unpack(shard: Path, folder: Path, several: bool, on_error: OnError, broken:
                 "(on_error='skip' leaves the rest of it out)"
             ) from error
         broken.append(shard.name)
-    return count
 
 
 def _keys(shard: Path) -> Iterator[_Key]:
@@ -124,7 +140,7 @@ def _keys(shard: Path) -> Iterator[_Key]:
     with tarfile.open(shard, "r|*") as archive:  # a stream: nothing is read twice
         members = (member for member in archive if member.isfile())
         for name, group in itertools.groupby(members, lambda member: _key_of(member.name)):
-            key = _Key(name)
+            key = _Key()
             for member in group:
                 path = PurePosixPath(member.name)
                 if any(part[0] in HIDDEN for part in path.parts if part != "."):
