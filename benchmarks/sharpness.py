@@ -9,14 +9,13 @@ Sharpness is the mean variance of the Laplacian, samples over data: 1 is ideal, 
 distance is Frechet's, on the features of a classifier trained here (its hash is in the notes), not
 comparable with any FID.
 
-    python benchmarks/sharpness.py --arm features         one arm, resumable
+    python benchmarks/sharpness.py --cell features        one arm, resumable
     python benchmarks/sharpness.py                        all missing arms, then the result
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,9 +24,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _cells import fit_on, spent
+from _cells import Answer, done, drive, fit_on, spent, write_cells
 from _pictures import keep
-from _record import Metric, arguments, write
+from _record import Metric, commit, keep_answer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -50,6 +49,7 @@ RUNS = Path("runs") / NAME
 FIGURE = "blur_and_its_remedies.png"
 LATENT = 32
 EPOCHS = 12
+SEED = 0
 BATCH = 128
 SAMPLES = 5_000
 SHOWN = 12
@@ -72,6 +72,12 @@ class Arm:
     objective_options: dict[str, Any] = field(default_factory=dict)
     scored: int = 2_000
 
+    def options(self) -> FitOptions:
+        training = TrainingOptions(
+            epochs=EPOCHS, batch_size=BATCH, validation=0.0, patience=0, threads=1, seed=SEED
+        )
+        return FitOptions(self.model, self.objective, self.objective_options, training)
+
 
 def logistic(scale: str, **more: Any) -> ModelOptions:
     return ModelOptions(
@@ -85,7 +91,7 @@ def logistic(scale: str, **more: Any) -> ModelOptions:
 
 LEARNED = logistic("global")
 GAN = "gan"
-ARMS = {
+CELLS: dict[str, Arm] = {
     "fixed": Arm("scale fixed at 0.1", logistic("fixed")),
     "learned": Arm("learned scale", LEARNED),
     "prior": Arm("and a learned prior (flow)", replace(LEARNED, prior="flow")),
@@ -96,44 +102,47 @@ ARMS = {
     ),
     "features": Arm("feature-space loss", LEARNED, "features"),
     "vae_gan": Arm("VAE-GAN", LEARNED, "adversarial"),
+    GAN: Arm("plain GAN, the same decoder", LEARNED),
 }
 
 
-def fashion() -> tuple[Dataset, Dataset]:
+def fashion(held_out: bool = False) -> tuple[Dataset, Dataset]:
     training = load("fashion_mnist", split="train")
+    if held_out:
+        return training.split(5_000 / 60_000, seed=99)
     return training, load("fashion_mnist", split="test", schema=training.schema)
 
 
-def run_arm(name: str, training: Dataset, test: Dataset, epochs: int, seed: int) -> dict[str, Any]:
-    """Train one arm and draw from it; figures and samples are kept in its folder."""
-    folder = RUNS / name
+def run(benchmark: str, name: str, arm: Arm, held_out: bool) -> Answer:
+    """Train one arm and draw from it; samples are kept beside the weights, the rest beside the
+    results."""
+    training, test = fashion(held_out)
+    folder = RUNS / (name + ("_held_out" if held_out else ""))
+    bits = None
     if name == GAN:
         with spent(folder) as clock:
-            samples = gan_samples(training, epochs, seed)
-        bits = None
+            samples = gan_samples(training, EPOCHS, SEED)
     else:
-        arm = ARMS[name]
-        options = FitOptions(
-            arm.model,
-            arm.objective,
-            arm.objective_options,
-            TrainingOptions(
-                epochs=epochs, batch_size=BATCH, validation=0.0, patience=0, threads=1, seed=seed
-            ),
-        )
-        fitted, clock = fit_on(folder, training, options)
-        samples = sample_prior(fitted.model, SAMPLES, seed=seed).mean
+        fitted, clock = fit_on(folder, training, arm.options())
+        samples = sample_prior(fitted.model, SAMPLES, seed=SEED).mean
         scored = test.subset(range(0, len(test), len(test) // arm.scored))
-        bits = score(fitted.model, scored, samples=100, seed=seed).bits_per_dimension()
+        bits = score(fitted.model, scored, samples=100, seed=SEED).bits_per_dimension()
     answer = {
-        "title": "plain GAN, the same decoder" if name == GAN else ARMS[name].title,
+        "cell": name,
+        "title": arm.title,
+        "epochs": EPOCHS,
+        "seed": SEED,
         "minutes": round(clock["processor"] / 120, 2),
         "bits": None if bits is None else bits.mean,
         "bits_error": None if bits is None else bits.standard_error,
+        "scored": 0 if bits is None else arm.scored,
+        "rows_sha256": data_sha256(test),
+        "commit": commit(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    print(json.dumps(answer), flush=True)
     np.save(folder / "samples.npy", samples.numpy().astype(np.float16))
-    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    if not held_out:
+        keep_answer(NAME, name, answer)
     return answer
 
 
@@ -190,43 +199,45 @@ def figure(rows: dict[str, Tensor]) -> None:
     keep(canvas, FIGURE, dpi=85)
 
 
-def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None:
-    reference = fit_reference(training, test, samples=SAMPLES, network_rows=20_000, seed=seed)
+def summarize() -> None:
+    """Judge the samples of the arms that are done, all by the same features."""
+    found = done(NAME)
+    answers = {name: found[name] for name in CELLS if name in found}
+    training, test = fashion()
+    reference = fit_reference(training, test, samples=SAMPLES, network_rows=20_000, seed=SEED)
     assert not isinstance(reference, Skipped)
     metrics, shown = [], {"real": reference.real.all().filled}
-    costs = []
-    for name in (*ARMS, GAN):
-        answer = json.loads((RUNS / name / "answer.json").read_text(encoding="utf-8"))
+    for name, answer in answers.items():
         quality, shown[answer["title"]] = judged(name, reference)
-        assert not isinstance(quality.sharpness, Skipped)
-        bits = {} if answer["bits"] is None else {"bits/dim, L_100": answer["bits"]}
-        metrics.append(
-            Metric(
-                f"{answer['title']}: sharpness",
-                quality.sharpness.mean,
-                "of the data's",
-                "higher",
-                quality.sharpness.standard_error,
-                beside={
-                    "Frechet distance": quality.frechet.mean,
-                    "precision": quality.near.precision,
-                    "recall": quality.near.recall,
-                    **bits,
-                },
-            )
-        )
-        costs.append(f"{name}: {answer['minutes']} minutes")
-    figure(shown)
-    for metric in metrics:
-        print(f"{metric.name}: {metric.value:.3f} {dict(metric.beside)}", flush=True)
-    write(
+        metrics.append(metric(answer, quality))
+        print(f"{metrics[-1].name}: {metrics[-1].value:.3f} {dict(metrics[-1].beside)}", flush=True)
+    if len(answers) == len(CELLS):
+        figure(shown)
+    write_cells(
         NAME,
         metrics,
-        data=[{"file": "fashion_mnist.npz", "split": "test", "sha256": data_sha256(test)}],
-        seeds=[seed],
-        minutes=(time.perf_counter() - start) / 60,
-        notes=f"{EPOCHS} epochs each; features {reference.space}; decoder means of {SAMPLES:,} "
-        "prior draws. Minutes are processor time over two. " + "; ".join(costs),
+        [{"file": "fashion_mnist.npz", "split": "test", "sha256": data_sha256(test)}],
+        f"Features {reference.space}; decoder means of {SAMPLES:,} prior draws. Spreads are "
+        "standard errors over pictures.",
+    )
+
+
+def metric(answer: Answer, quality: Quality) -> Metric:
+    """Sharpness of an arm, and beside it all else that was measured."""
+    assert not isinstance(quality.sharpness, Skipped)
+    bits = {} if answer["bits"] is None else {"bits/dim, L_100": answer["bits"]}
+    return Metric(
+        f"{answer['title']}: sharpness",
+        quality.sharpness.mean,
+        "of the data's",
+        "higher",
+        quality.sharpness.standard_error,
+        beside={
+            "Frechet distance": quality.frechet.mean,
+            "precision": quality.near.precision,
+            "recall": quality.near.recall,
+            **bits,
+        },
     )
 
 
@@ -237,23 +248,5 @@ def quick(seed: int) -> None:
     print(f"quick, not quoted: {len(samples):,} pictures of a GAN after 4 updates")
 
 
-def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--arm", choices=(*ARMS, GAN))
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    start = time.perf_counter()
-    if chosen.quick:
-        quick(chosen.seed)
-        return
-    training, test = fashion()
-    for name in [chosen.arm] if chosen.arm else [*ARMS, GAN]:
-        if not (RUNS / name / "answer.json").exists():
-            answer = run_arm(name, training, test, EPOCHS, chosen.seed)
-            print(json.dumps(answer), flush=True)
-    if not chosen.arm:
-        summarize(training, test, start, chosen.seed)
-
-
 if __name__ == "__main__":
-    main()
+    drive(NAME, __doc__ or "", CELLS, summarize, quick, run)

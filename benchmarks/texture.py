@@ -31,11 +31,12 @@ import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _pictures import keep
 from _record import Metric, commit, keep_answer
-from _rivals import Better
+from _rivals import Better, in_words, paired
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
 from lowerbound.applications.compression.comparison.lossy_rivals import (
+    FORMS,
     QUALITIES,
     available,
     decode,
@@ -110,6 +111,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     folder.mkdir(parents=True, exist_ok=True)
     arrays: Answer = {f"{t}/{i}": b for t, bs in backs.items() for i, b in enumerate(bs)}
     np.savez(folder / "backs.npz", **arrays)
+    network = features()
     answer: Answer = {
         "cell": name,
         "title": cell.title,
@@ -121,18 +123,15 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
             title: [mean_psnr(p[None], b[None]) for p, b in zip(test, bs, strict=True)]
             for title, bs in backs.items()
         },
+        "distances": {
+            title: [distance.mean for distance in apart(network, test, bs)]
+            for title, bs in backs.items()
+        },
         "commit": commit(),
     }
-    network = features()
     print(f"{name}: trained in {clock['processor'] / 60:.1f} processor minutes", flush=True)
-    for title, bs in backs.items():
-        frechet, kernel = apart(network, test, bs)
-        print(
-            title,
-            f"{frechet.mean:.3f} {kernel.mean:.4f}",
-            np.mean(answer["psnr"][title]),
-            flush=True,
-        )
+    for title, distances in answer["distances"].items():
+        print(title, distances, np.mean(answer["psnr"][title]), flush=True)
     if not held_out:
         keep_answer(NAME, name, answer)
     return answer
@@ -213,20 +212,33 @@ def metrics(
     found: Mapping[str, tuple[Estimate, Estimate]],
     floor: tuple[Estimate, Estimate],
 ) -> list[Metric]:
+    """Distances over all photographs, their rivals paired over folds; decibels and sizes."""
     listed = []
     for index, name in enumerate(("Frechet distance", "kernel distance")):
-        others = {title: pair[index].mean for title, pair in found.items()}
-        ours = others.pop(GRAIN)
-        beaten = min(value for title, value in others.items() if title != "AVIF")
         listed.append(
             Metric(
                 f"{name} of 16 x 16 patches at 0.48 bits per pixel",
-                ours,
+                found[GRAIN][index].mean,
                 "",
                 "lower",
                 found[GRAIN][index].standard_error,
-                beaten,
-                {**others, "floor": floor[index].mean},
+                beside={
+                    **{f"{title}, all": pair[index].mean for title, pair in found.items()},
+                    "floor": floor[index].mean,
+                },
+                rivals=[
+                    paired(
+                        title,
+                        in_words(FORMS.get(title, {}), "its finest file of at most 0.48 bits"),
+                        [answer["distances"][GRAIN][index] for answer in answers.values()],
+                        [answer["distances"][title][index] for answer in answers.values()],
+                        "lower",
+                        "fold",
+                    )
+                    for title in found
+                    if title != GRAIN
+                ],
+                beats=[PLAINLY, "JPEG", "WebP"],
             )
         )
     for name, values, unit in (("PSNR", "psnr", "dB"), ("size", "bytes", "bytes")):
