@@ -104,7 +104,7 @@ class Group:
         target: the bar.
         error: the error is reported instead of the accuracy.
         features: the VAE of the features of M1+M2, trained once for all draws; None: there is none.
-        same_rows: a group with the same rows, whose answers of scikit-learn's learners hold; "": none.
+        same_rows: a group with the same rows and so the same answers of scikit-learn's learners.
     """
 
     rows: Callable[[int], Rows]
