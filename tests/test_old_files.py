@@ -81,7 +81,9 @@ def test_file_decodes_and_is_written_again(file: File, tmp_path: Path) -> None:
     model = _copied(file.folder, tmp_path) if file.folder else None
     found = decompressed(file, path, model, tmp_path)
     assert set(found) == set(expected)
-    if SAME_MACHINE or not file.lossy:
+    if file.levels:
+        assert all(_within_a_level(found[name], expected[name]) for name in found)
+    elif SAME_MACHINE or not file.lossy:
         assert found == expected
     call("info", path)
     call("verify", path, *(["--model", model] if model else []))
@@ -96,6 +98,10 @@ def test_file_decodes_and_is_written_again(file: File, tmp_path: Path) -> None:
         call("compress", *words)
         assert again.stat().st_size == pytest.approx(path.stat().st_size, rel=SAME_SIZE)
         call("verify", again, "--model", model)
+
+
+def _within_a_level(found: list[int], expected: list[int]) -> bool:
+    return len(found) == len(expected) and bool(np.abs(np.subtract(found, expected)).max() <= 1)
 
 
 def _copied(name: str, tmp_path: Path) -> Path:

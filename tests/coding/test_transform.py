@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import subprocess
@@ -20,6 +21,7 @@ from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.transform import (
     KIND,
     TILE,
+    WHOLE,
     WITH_STEPS,
     bare_transform,
     encoded,
@@ -216,7 +218,7 @@ def test_noise_with_checksums_of_its_own_is_refused(model: TransformCoder, writt
         ((2, 3, 40, 56), (60,)),
         ((2, 3, 40, 56), (113, TILE)),
         ((2, 3, 40, 56), (60, 0)),
-        ((2, 3, 40, 56), (60, 2 * TILE)),
+        ((2, 3, 40, 56), (60, 2 * WHOLE)),
         ((2, 3, 40, 56), (60, 12)),
         ((2, 3, 40, 56), (60, 16)),
         ((3, 3, 40, 56), (60, TILE)),
@@ -246,7 +248,7 @@ def test_large_pictures_are_cut(model: TransformCoder, tmp_path: Path) -> None:
     x = cutout(16, 24).repeat(1, 1, 70, 1)
     write_pictures(tmp_path / "x.lbz", model, x, 80)
     file = open_container(tmp_path / "x.lbz")
-    assert len(file.header.chunks) == -(-16 * 70 // TILE) == 2
+    assert len(file.header.chunks) == -(-16 * 70 // TILE) == 3
     back = read_pictures(file, model)
     assert back.shape == x.shape
     assert np.isfinite(back.numpy()).all()
@@ -290,6 +292,19 @@ def test_steps_of_blocks_come_back(
             z = model.rounded(wanted, expected, index, plan.worth)
             known = model.settle(known, index, z, expected)
         torch.testing.assert_close(found, model.pictures(known, size), rtol=0, atol=1e-5)
+
+
+def test_a_correction_in_two_digits_changes_no_level_by_more_than_one(
+    model: TransformCoder, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path / "x.lbz", model, cutout(40, 56), 90)
+    short, long = copy.deepcopy(model), copy.deepcopy(model)
+    short.decoder.short, long.decoder.short = True, False
+    file = open_container(tmp_path / "x.lbz")
+    found, exact = (read_eight_bit(file, each).astype(int) for each in (short, long))
+    assert model.decoder.short
+    assert np.abs(found - exact).max() <= 1
+    assert (found == exact).mean() > 0.95
 
 
 def test_equal_steps_are_the_step_of_the_picture(model: TransformCoder) -> None:

@@ -52,7 +52,8 @@ from lowerbound.networks.memory import return_memory
 from lowerbound.trace import Batch, Mean
 
 KIND, WITH_STEPS = "transform", "transform_steps"
-TILE = 1024  # pixels of a side
+WHOLE = 1024  # pixels of a side: a picture that is no larger is one tile
+TILE = 512  # of a larger one: larger tiles save few bytes and need much memory
 MOST_NUMBERS = 2**28  # of a file's pictures
 CALIBRATION_ROWS = 40
 CALIBRATION_NUMBERS = 2**22
@@ -141,7 +142,7 @@ def write_pictures(
     """
     level = model.level if level is None else level
     chunks = encoded(model, x, level, tune) if chunks is None else chunks
-    settings = varint.encode(min(level, COARSEST)) + varint.encode(TILE)
+    settings = varint.encode(min(level, COARSEST)) + varint.encode(_side(x.shape))
     kind = KIND
     if tune == "ssim":
         kind, settings = WITH_STEPS, settings + varint.encode(UNIT)
@@ -173,12 +174,12 @@ def encoded(
     tables = Tables(model.counts)  # type: ignore[arg-type]
     chunks = []
     for number, row in enumerate(x.split(1)):
-        tiles = list(_tiles(row.shape, TILE))
+        tiles = list(_tiles(row.shape, _side(row.shape)))
         part = partial(_part, row, colors)
         plans = tile_plans(model, partial(map, part, tiles), tune, level)
-        for tile, plan in zip(tiles, plans, strict=True):
+        for tile in tiles:
             into = None if back is None else tile.in_picture(back[number])
-            chunks.append(_encode_tile(model, part(tile), plan, tables, into))
+            chunks.append(_chunk(model, part(tile), next(plans), tables, into))
             return_memory()
     return chunks
 
@@ -232,11 +233,10 @@ def _read_tiles(
         payload = file.payload(index)
         known, numbers = _decode_tile(model, payload, tile.size, level, unit, tables)
         file.check_symbols(index, numbers)
-        return_memory()
         yield tile, _decoded(model, known, tile.size, file.header.shape[1])
-        return_memory()
         if progress is not None:
             progress(index + 1, len(tiles))
+    return_memory()
 
 
 def _decoded(
@@ -273,16 +273,31 @@ def _part(row: Tensor, colors: int, tile: _Tile) -> Tensor:
     return in_units(tile.of(row)).expand(-1, colors, -1, -1)
 
 
+def _side(shape: Sequence[int]) -> int:
+    """The side of the tiles that pictures of a shape are written as."""
+    return WHOLE if max(shape[2:]) <= WHOLE else TILE
+
+
 def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
     rows, _, height, width = shape
     for row, top, left in product(range(rows), range(0, height, side), range(0, width, side)):
         yield _Tile(row, top, left, (min(side, height - top), min(side, width - left)))
 
 
-def _encode_tile(
+def _chunk(
     model: TransformCoder, x: Tensor, plan: TilePlan, tables: Tables, back: Array | None
 ) -> tuple[bytes, int]:
     """The chunk of a tile; ``back`` receives its pixels, (height, width, channels) uint8."""
+    payload, numbers, known = _encode_tile(model, x, plan, tables)
+    if back is not None:
+        back[:] = eight_bit(_decoded(model, known, back.shape[:2], back.shape[2]))[0]
+    return payload, zlib.crc32(numbers)
+
+
+def _encode_tile(
+    model: TransformCoder, x: Tensor, plan: TilePlan, tables: Tables
+) -> tuple[bytes, bytes, KnownCoefficients]:
+    """The payload of a tile, the bytes of its numbers, and its coefficients."""
     known = model.begin(plan.level, x.shape[2:])
     wanted, numbers = model.wanted(x, known), []
     coder = constriction().stream.queue.RangeEncoder()
@@ -297,10 +312,7 @@ def _encode_tile(
         put(coder, numbers[-1], coded_by(expected), tables)
         known = model.settle(known, index, z, expected)
     payload: bytes = coder.get_compressed().astype("<u4").tobytes()
-    return_memory()
-    if back is not None:
-        back[:] = eight_bit(_decoded(model, known, back.shape[:2], back.shape[2]))[0]
-    return payload, zlib.crc32(np.concatenate(numbers).tobytes())
+    return payload, np.concatenate(numbers).tobytes(), known
 
 
 def _decode_tile(
@@ -351,7 +363,7 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
             f"{file.name} claims pictures {shape}, but this model's rows have another shape"
         )
     odd = side % model.transform.block or (unit is not None and not 1 <= unit <= COARSEST)
-    if level >= STEPS or not side or side > TILE or odd:
+    if level >= STEPS or not side or side > WHOLE or odd:
         raise BitstreamError(f"{file.name} has invalid settings")
     tiles = shape[0] * -(-shape[2] // side) * -(-shape[3] // side)
     if tiles != len(file.header.chunks):
@@ -364,5 +376,6 @@ def _copied(model: Model) -> TransformCoder:
     exported = copy.deepcopy(model).cpu().float().eval()
     assert isinstance(exported, TransformCoder)
     exported.snaps = True
+    exported.decoder.short = True
     exported.register_buffer("counts", all_counts().clone())
     return exported.requires_grad_(False)

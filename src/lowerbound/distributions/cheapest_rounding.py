@@ -20,16 +20,25 @@ def nearest_worth(wanted: Tensor, expected: RoundedLogistic, worth: Tensor | Non
         expected: the distribution of q, (1, rows, *event).
         worth: like ``wanted``; None: 1 everywhere.
     """
-    nearest = torch.round(wanted).expand(expected.location.shape)
-    toward = nearest - torch.sign(nearest - torch.round(expected.location))
+    shape = expected.location.shape
+    location, log_scale = (x.flatten() for x in (expected.location, expected.log_scale))
+    best = torch.round(wanted).expand(shape).flatten()
+    # where both are 0, all three are; most coefficients of a picture
+    at = ((best != 0) | (torch.round(location) != 0)).nonzero().squeeze(1)
+    few = RoundedLogistic(location[at][None, None], log_scale[at][None, None])
+    factor = DISTORTION if worth is None else DISTORTION * worth.expand(shape).flatten()[at]
+    best[at] = _best_of_three(wanted.expand(shape).flatten()[at], few, factor)
+    return best.view(shape)
 
-    def cost(q: Tensor) -> Tensor:
-        error = (wanted - q).square()
-        return DISTORTION * (error if worth is None else worth * error) - expected.terms(q)
 
-    best, least = nearest, cost(nearest)
-    for other in (toward, torch.zeros_like(nearest)):
-        found = cost(other)
-        best = torch.where(found < least, other, best)
-        least = torch.minimum(found, least)
+def _best_of_three(wanted: Tensor, expected: RoundedLogistic, factor: float | Tensor) -> Tensor:
+    """The number of the least cost for each ``wanted``, (count,); ``expected`` is (1, 1, count)."""
+    nearest = torch.round(wanted)
+    toward = nearest - torch.sign(nearest - torch.round(expected.location[0, 0]))
+    choices = (nearest, toward, torch.zeros_like(nearest))
+    best, least = nearest, torch.full_like(nearest, torch.inf)
+    for choice, terms in zip(choices, expected.terms_of(choices), strict=True):
+        cost = (wanted - choice).square_().mul_(factor).sub_(terms[0, 0])
+        best = torch.where(cost < least, choice, best)
+        least = torch.minimum(cost, least)
     return best

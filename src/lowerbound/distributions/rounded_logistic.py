@@ -6,6 +6,7 @@ r"""The distribution of a logistic variable that is rounded to integers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -46,12 +47,19 @@ class RoundedLogistic(Pushed):
 
     def terms(self, z: Tensor) -> Tensor:
         """log p of each number, nats."""
+        (found,) = self.terms_of([z])
+        return found
+
+    def terms_of(self, choices: Iterable[Tensor]) -> Iterator[Tensor]:
+        """``terms`` of several choices of all numbers, with what they share computed once."""
         narrow = torch.exp(-self.log_scale)
-        middle = (z - self.location) * narrow
-        upper, lower = middle + narrow / 2, middle - narrow / 2
         # log (sigma(b) - sigma(a)) = log sigma(b) + log sigma(-a) + log (1 - exp(a - b))
         within = torch.log(-torch.expm1(-narrow))
-        return F.logsigmoid(upper) + F.logsigmoid(-lower) + within
+        half = narrow / 2
+        for z in choices:
+            middle = (z - self.location) * narrow
+            upper, lower = middle + half, middle - half
+            yield F.logsigmoid(upper) + F.logsigmoid(-lower) + within
 
     @torch.no_grad()
     def push(self, noise: Tensor) -> Tensor:

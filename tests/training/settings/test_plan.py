@@ -26,7 +26,7 @@ AUTO = {"precision": "auto", "compile": "auto"}
 @pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor with bf16, a compiler, and updates that are large enough."""
-    monkeypatch.setattr(arithmetic, "native_bf16", lambda: True)
+    monkeypatch.setattr(planning, "native_bf16", lambda: True)
     monkeypatch.setattr(arithmetic, "compiler", lambda: "g++")
     monkeypatch.setattr(planning, "LARGE_UPDATE", 1.0)
 
@@ -71,14 +71,14 @@ def test_a_density_over_real_columns_keeps_float32() -> None:
 
 @pytest.mark.usefixtures("able")
 def test_without_bf16_arithmetic_it_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "native_bf16", lambda: False)
+    monkeypatch.setattr(planning, "native_bf16", lambda: False)
     plan = plan_of(updates=None, minutes=60.0, **AUTO)
     assert (plan.precision, plan.compiled) == ("float32", False)
     assert "no bf16" in plan.reason
 
 
 def test_small_updates_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "native_bf16", lambda: True)
+    monkeypatch.setattr(planning, "native_bf16", lambda: True)
     plan = plan_of(updates=None, minutes=60.0, **AUTO)
     assert plan.precision == "float32"
     assert "too small" in plan.reason

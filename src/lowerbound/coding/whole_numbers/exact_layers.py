@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.networks.short_factors import short_factors
+
 DIGIT = 255  # bfloat16 holds every whole number up to DIGIT + 1
 EXACT = 2**24  # float32 holds every whole number below
 TWO_DIGITS = DIGIT * DIGIT // 2
@@ -64,10 +66,11 @@ class ExactLayer(nn.Module):
         return total.add_(bias.double()).mul_(scale.double()).to(x.dtype)
 
     def _sum(self, digits: Tensor) -> Tensor:
-        if self.stride is None:
-            return F.linear(digits, self.weight).round_()
-        assert self.padding is not None
-        return F.conv2d(digits, self.weight, None, self.stride, self.padding).round_()
+        with short_factors():  # which hold every digit
+            if self.stride is None:
+                return F.linear(digits, self.weight).round_()
+            assert self.padding is not None
+            return F.conv2d(digits, self.weight, None, self.stride, self.padding).round_()
 
 
 def whole_numbers(

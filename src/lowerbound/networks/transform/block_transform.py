@@ -63,5 +63,7 @@ class BlockTransform(nn.Module):
         return F.conv2d(pictures, self.basis, stride=self.block)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
-        """The pictures of coefficients."""
-        return F.conv_transpose2d(coefficients, self.basis, stride=self.block)
+        """The pictures of coefficients; a matrix product, because a transposed convolution with
+        strides is slow."""
+        pixels = self.basis.flatten(1).T[:, :, None, None]
+        return F.pixel_shuffle(F.conv2d(coefficients, pixels), self.block)

@@ -10,6 +10,7 @@ import torch
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.models import Model
+from lowerbound.networks.short_factors import native_bf16
 from lowerbound.objectives import Objective
 from lowerbound.training.engine import Update
 from lowerbound.training.feed import Feed
@@ -154,7 +155,7 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
         return options.precision, ""
     if work.device.type != "cpu":
         return "float32", "auto uses bf16 on processors only"
-    if not arithmetic.native_bf16():
+    if not native_bf16():
         return "float32", "this processor has no bf16 arithmetic"
     if not work.update.model.mass:
         return "float32", "a density over real numbers needs more precision than bf16"
@@ -170,7 +171,7 @@ def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[boo
     if options.compile == "off":
         return False, ""
     if options.compile == "auto":
-        pays = precision == "bf16" and work.device.type == "cpu" and arithmetic.native_bf16()
+        pays = precision == "bf16" and work.device.type == "cpu" and native_bf16()
         if (
             not pays
             or not work.update.objective.steady

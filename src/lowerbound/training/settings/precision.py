@@ -8,7 +8,6 @@ import shutil
 import sys
 from typing import Any
 
-import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -61,15 +60,6 @@ def update_seconds(flops: int, threads: int) -> float:
     kind of machine.
     """
     return SECONDS_PER_UPDATE + flops / (FLOPS_PER_THREAD * threads)
-
-
-def native_bf16() -> bool:
-    """Whether the processor has bf16 matrix products in hardware."""
-    try:
-        able = torch.cpu.get_capabilities()
-    except (AttributeError, RuntimeError):  # older torch
-        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
 
 
 def compiler() -> str | None:

@@ -1,0 +1,55 @@
+"""Products of bf16 factors, which are summed in float32, where the processor has them in hardware.
+
+A bf16 number has 8 binary digits, so whole numbers up to 256 are exact. The products are several
+times as fast as those of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+
+@cache
+def native_bf16() -> bool:
+    """Whether the processor has bf16 matrix products in hardware."""
+    return any(_able(name) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+
+
+def short_layers() -> torch.autocast:
+    """Context in which layers of the processor compute in bf16, if it has products of them in
+    hardware: for outputs that need two digits."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=native_bf16())
+
+
+@contextmanager
+def short_factors() -> Iterator[None]:
+    """Context in which the processor rounds the factors of float32 products to bf16.
+
+    This holds for matrix products and convolutions of all threads of the process. It does nothing
+    without oneDNN's products in hardware, which sum whole numbers exactly.
+    """
+    # older torch has no such settings
+    found = [getattr(torch.backends.mkldnn, name, None) for name in ("conv", "matmul")]
+    settings = [setting for setting in found if setting is not None and _able("amx_bf16")]
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
+
+
+@cache
+def _able(name: str) -> bool:
+    """Whether the processor has a capability of torch's list."""
+    try:
+        return bool(torch.cpu.get_capabilities().get(name, False))
+    except (AttributeError, RuntimeError):  # older torch
+        known = {"avx512_bf16": "_is_avx512_bf16_supported", "amx_bf16": "_is_amx_tile_supported"}
+        return bool(getattr(torch.cpu, known.get(name, ""), lambda: False)())
