@@ -48,7 +48,7 @@ from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of
 from lowerbound.models.known_coefficients import KnownCoefficients
 from lowerbound.models.transform import STEPS
-from lowerbound.networks.memory import return_memory
+from lowerbound.networks.processor.memory import return_memory
 from lowerbound.trace import Batch, Mean
 
 KIND, WITH_STEPS = "transform", "transform_steps"

@@ -16,7 +16,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.models import Model
-from lowerbound.networks.memory import kept_memory
+from lowerbound.networks.processor.memory import kept_memory
 from lowerbound.objectives import Objective
 from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.checkpoints.identity import identity

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowerbound.networks.short_factors import short_factors
+from lowerbound.networks.processor.short_factors import short_factors
 
 DIGIT = 255  # bfloat16 holds every whole number up to DIGIT + 1
 EXACT = 2**24  # float32 holds every whole number below

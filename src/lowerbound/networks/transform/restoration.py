@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.networks.initialization import convolution
 from lowerbound.networks.pictures.residual import residual_blocks
-from lowerbound.networks.short_factors import short_layers
+from lowerbound.networks.processor.short_factors import short_layers
 
 WINDOW = 8
 STRIP = 48  # lines of windows that are computed at once

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.models import Model
-from lowerbound.networks.short_factors import native_bf16
+from lowerbound.networks.processor.short_factors import native_bf16
 from lowerbound.objectives import Objective
 from lowerbound.training.engine import Update
 from lowerbound.training.feed import Feed

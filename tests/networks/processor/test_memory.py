@@ -12,7 +12,7 @@ MEBIBYTE = 2**20
 # In a process of its own: one that has freed much before serves the block from what it kept.
 PROGRAM = """
 import torch
-from lowerbound.networks.memory import kept_memory
+from lowerbound.networks.processor.memory import kept_memory
 
 def resident():
     with open("/proc/self/statm", encoding="ascii") as file:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lowerbound.networks.short_factors import native_bf16, short_factors, short_layers
+from lowerbound.networks.processor.short_factors import native_bf16, short_factors, short_layers
 
 
 def settings() -> list[str]:

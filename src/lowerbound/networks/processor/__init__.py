@@ -1,0 +1,1 @@
+"""The memory and the arithmetic of the processor."""
