@@ -36,10 +36,10 @@ class RoundedLogistic(Pushed):
 
     def snapped(self) -> RoundedLogistic:
         """The nearest distribution on a grid, by operations that are equal on all machines."""
-        place = torch.round(self.location * PLACES).clamp(-FARTHEST, FARTHEST) / PLACES
-        index = torch.round((self.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE))
-        index = index.clamp(0, SCALES - 1)
-        return RoundedLogistic(place, index * STRIDE + LEAST_LOG_SCALE)
+        place = (self.location * PLACES).round_().clamp_(-FARTHEST, FARTHEST).div_(PLACES)
+        index = (self.log_scale - LEAST_LOG_SCALE).mul_(1 / STRIDE).round_()
+        log_scale = index.clamp_(0, SCALES - 1).mul_(STRIDE).add_(LEAST_LOG_SCALE)
+        return RoundedLogistic(place, log_scale)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) in nats, (samples, rows)."""

@@ -15,7 +15,7 @@ HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, written as two halves o
 
 def put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
     """Encode numbers grouped by table, then the numbers beyond the tables."""
-    entries = numbers.astype(np.int64) - coded.first
+    entries = numbers.astype(np.int64) - coded.first  # numbers may have all 32 bits
     last = 2 * REACHES[coded.table] + 1
     beyond = (entries < 0) | (entries >= last)
     order, parts = _by_table(coded.table)

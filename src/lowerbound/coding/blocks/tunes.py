@@ -62,7 +62,7 @@ def check_tune(tune: str) -> None:
 def tile_plans(
     model: TransformCoder, tiles: Callable[[], Iterable[Tensor]], tune: str, level: int
 ) -> Iterator[TilePlan]:
-    """The plans of all tiles of one picture; several are looked at twice, so few are in memory.
+    """The plans of all tiles of one picture, one by one, because each needs much memory.
 
     Args:
         model: exported.
@@ -73,21 +73,16 @@ def tile_plans(
     if tune == "psnr":
         yield from (_by_error(model, tile, level) for tile in tiles())
         return
-    of_blocks = []
-    for tile in tiles():
-        weights = _weights(model, tile)
-        of_blocks.append(weights.of_blocks.flatten())
+    energy, sensitive = energies(model.transform), [_sensitivity(model, tile) for tile in tiles()]
+    of_blocks = [weights_of(energy, one).of_blocks.flatten() for one in sensitive]
     mean = torch.cat(of_blocks).mean()
-    if len(of_blocks) == 1:
-        yield _by_similarity(weights, mean, level)
-        return
-    yield from (_by_similarity(_weights(model, tile), mean, level) for tile in tiles())
+    yield from (_by_similarity(weights_of(energy, one), mean, level) for one in sensitive)
 
 
-def _weights(model: TransformCoder, tile: Tensor) -> Weights:
-    grey = model.padded(tile) + MIDDLE_GREY
+def _sensitivity(model: TransformCoder, tile: Tensor) -> Tensor:
+    grey = model.padded(tile).add_(MIDDLE_GREY).clamp_(0, GREYS)
     blocks = (grey.shape[2] // model.transform.block, grey.shape[3] // model.transform.block)
-    return weights_of(energies(model.transform), sensitivity(grey.clamp(0, GREYS), blocks))
+    return sensitivity(grey, blocks)
 
 
 def _by_error(model: TransformCoder, tile: Tensor, level: int) -> TilePlan:

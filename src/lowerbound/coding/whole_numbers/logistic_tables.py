@@ -29,14 +29,15 @@ from lowerbound.distributions.rounded_logistic import (
 
 REACH = 14.0  # scales to either side with an entry in the table
 MOST = 500  # at most, numbers to either side
+PLACE_BITS = PLACES.bit_length() - 1
 LEAST_LOG_SHARE = -16.0  # log probability of all numbers beyond
 
 
 class Coded(NamedTuple):
     """The table of each number, and the offset of its entries."""
 
-    table: Array  # int64, flat
-    first: Array  # the number of the table's entry 0
+    table: Array  # int32, flat
+    first: Array  # int32: the number of the table's entry 0
 
 
 def reach_of(table: int) -> int:
@@ -47,10 +48,10 @@ def reach_of(table: int) -> int:
 
 def coded_by(expected: RoundedLogistic) -> Coded:
     """The tables of numbers with snapped distributions."""
-    sixteenths = torch.round(expected.location * PLACES).long().flatten()
-    below = torch.div(sixteenths, PLACES, rounding_mode="floor")
-    scale = torch.round((expected.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE)).long().flatten()
-    table = scale * PLACES + (sixteenths - below * PLACES)
+    sixteenths = (expected.location * PLACES).round_().int().flatten()
+    below = sixteenths >> PLACE_BITS
+    scale = (expected.log_scale - LEAST_LOG_SCALE).mul_(1 / STRIDE).round_().int().flatten()
+    table = scale.mul_(PLACES).add_(sixteenths - (below << PLACE_BITS))
     return Coded(table.numpy(), below.numpy() - REACHES[table.numpy()])
 
 
@@ -91,4 +92,4 @@ class Tables:
         return self._made[table]
 
 
-REACHES = np.array([reach_of(table) for table in range(SCALES * PLACES)])
+REACHES = np.array([reach_of(table) for table in range(SCALES * PLACES)], np.int32)
