@@ -40,11 +40,13 @@ class Learner:
     Attributes:
         make: the settings -> a classifier.
         unlabeled: whether it learns from rows without a label too, whose class is then -1.
+        most: of the rows that it learns from, because it takes hours with more; 0: all.
     """
 
     make: Callable[..., Any]
     settings: tuple[Settings, ...] = ({},)
     unlabeled: bool = False
+    most: int = 0
 
 
 def grid(**options: tuple[Any, ...]) -> tuple[Settings, ...]:
@@ -80,7 +82,7 @@ LEARNERS: dict[str, Learner] = {
         label_spreading, grid(neighbors=(3, 7, 15), alpha=(0.1, 0.2, 0.5)), unlabeled=True
     ),
     "self-training": Learner(
-        self_training, grid(base=("SVC", "logistic"), C=(1.0, 10.0)), unlabeled=True
+        self_training, grid(base=("SVC", "logistic"), C=(1.0, 10.0)), unlabeled=True, most=10_000
     ),
 }
 ALONE, BY_ITSELF = "own classifier, labeled rows alone", "own classifier, self-training"
@@ -119,10 +121,21 @@ def accuracies(rows: Rows, chosen: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
 
 def accuracy_of(learner: Learner, settings: Settings, rows: Rows) -> float:
-    x, y = (rows.x, rows.given) if learner.unlabeled else (rows.labeled_x, rows.y[rows.labeled])
+    x, y = _learned_from(learner, rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence, and of rows that no label reaches
         return float(learner.make(**settings).fit(x, y).score(rows.test_x, rows.test_y))
+
+
+def _learned_from(learner: Learner, rows: Rows) -> tuple[Any, Any]:
+    """The rows that a learner gets, the labeled ones first where it does not get all."""
+    if not learner.unlabeled:
+        return rows.labeled_x, rows.y[rows.labeled]
+    if not 0 < learner.most < len(rows.y):
+        return rows.x, rows.given
+    others = np.setdiff1d(np.arange(len(rows.y)), rows.labeled)
+    kept = np.concatenate([rows.labeled, others])[: learner.most]
+    return taken(rows.x, kept), rows.given[kept]
 
 
 def validation(rows: Rows, draw: int) -> Rows:

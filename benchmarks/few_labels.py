@@ -280,7 +280,10 @@ def metric(name: str) -> Metric:
     rivals = [
         paired(
             rival,
-            in_words(known.get(rival, {}), "chosen on training rows of other draws"),
+            in_words(
+                {**known.get(rival, {}), **limit_of(rival)},
+                "chosen on training rows of other draws",
+            ),
             judged.tolist(),
             [1 - a["rivals"][rival] if group.error else a["rivals"][rival] for a in answers],
             sign,
@@ -297,6 +300,12 @@ def metric(name: str) -> Metric:
         group.target,
         rivals=rivals,
     )
+
+
+def limit_of(rival: str) -> dict[str, str]:
+    """The most rows that a learner gets, for its settings."""
+    most = LEARNERS[rival].most if rival in LEARNERS else 0
+    return {"rows": f"{most:,} at most"} if most else {}
 
 
 def no_harm() -> Metric | None:
