@@ -124,14 +124,35 @@ def model(people: Path) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def classes(people: Path) -> Path:
+    """A model of the classes b, of which some are known."""
+    frame = pd.read_csv(people)
+    frame["b"] = frame.b.map({0: "low", 1: "middle", 2: "high"}).where(frame.index % 3 > 0)
+    labeled = people.with_name("labeled.csv")
+    frame.to_csv(labeled, index=False)
+    place = people.with_name("classes.lb")
+    words = ("--model", "semi_supervised", "--label", "b", "--folds", "0", "--updates", "20")
+    quick = ("--samples", "3", "--no-report", "--threads", "1")
+    assert main(["fit", str(labeled), "-o", str(place), *words, *quick]) == 0
+    return place
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("command", ["detect", "impute", "encode", "reconstruct"])
+@pytest.mark.parametrize("command", ["detect", "impute", "encode", "reconstruct", "classify"])
 def test_workers_write_the_bytes_of_this_process(
-    command: str, people: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    people: Path,
+    model: Path,
+    classes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setattr(table_chunks, "MOST_ROWS", 30)
-    words = [command, str(model), str(people), "-o"]
+    labeled = command == "classify"
+    folder, table = (classes, "labeled.csv") if labeled else (model, "people.csv")
+    words = [command, str(folder), str(people.with_name(table)), "-o"]
     assert main([*words, str(tmp_path / "here.csv")]) == 0
     assert main([*words, str(tmp_path / "ray.csv"), "--engine", "ray", "--workers", "2"]) == 0
     assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "ray.csv").read_bytes()
