@@ -53,10 +53,10 @@ from lowerbound.evaluation.samples.molecules import molecule_quality
 from lowerbound.fitting import Fitted, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256, score
 from lowerbound.inference.quantities import quantity_quality
-from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Mean

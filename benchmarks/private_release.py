@@ -34,7 +34,7 @@ from lowerbound.data import Dataset, Schema, file_sha256, load
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.samples import sample_prior
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions

@@ -38,12 +38,12 @@ from lowerbound.evaluation.samples.refinement import refinement_quality
 from lowerbound.fitting import FitOptions, Fitted, RefinerFit, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.refiner import fit_refiner
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.refinement import reconstruct_refined
-from lowerbound.inference.samples import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

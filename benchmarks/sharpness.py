@@ -36,9 +36,9 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.quality import MEAN, Quality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.fitting import FitOptions
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256, score
-from lowerbound.inference.samples import sample_prior
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives.critic import Critic

@@ -44,8 +44,8 @@ from lowerbound.evaluation.release.utility.usefulness import Task
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.synthesis import synthesis_options
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
-from lowerbound.inference.samples import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

@@ -56,12 +56,13 @@ from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.decoding import decode_codes
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.edits import edit_rows
 from lowerbound.inference.latent_space.attributes import Attribute, attribute
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

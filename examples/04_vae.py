@@ -38,8 +38,8 @@ from lowerbound.evaluation.latents.aggregate import prior_agreement
 from lowerbound.evaluation.latents.units import units
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.samples import sample_prior
 from lowerbound.objectives import ELBO
 
 LATENT = 8

@@ -35,7 +35,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.evaluation.latents.aggregate import prior_agreement
 from lowerbound.evaluation.latents.features import FeatureQuality, feature_quality
 from lowerbound.inference.codes import EncodedRows, encode_rows
-from lowerbound.inference.samples import decode_codes
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.models import Model
 
 SIDE = 13

@@ -43,6 +43,7 @@ from lowerbound.evaluation.samples.acceptance import (
     fit_realism_classifier,
 )
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.latent_space.attributes import (
     Attribute,
@@ -51,7 +52,6 @@ from lowerbound.inference.latent_space.attributes import (
     combined,
 )
 from lowerbound.inference.latent_space.paths import PATHS
-from lowerbound.inference.samples import decode_codes
 from lowerbound.models import Model
 
 LATENT = 8

@@ -37,9 +37,9 @@ from lowerbound import VAE
 from lowerbound.applications.io.drawings.animations import write_animation
 from lowerbound.errors import DataError
 from lowerbound.evaluation.latents.path_figures import path_context
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.latent_space.attributes import attribute
 from lowerbound.inference.latent_space.paths import PATHS
-from lowerbound.inference.samples import decode_codes
 
 FILE = "avatars64.npz"
 STEPS, STOPS = 7, 4

@@ -24,9 +24,9 @@ from lowerbound.fitting.control.agent import AgentOptions
 from lowerbound.fitting.control.environments import EnvironmentOptions
 from lowerbound.fitting.control.records import EvaluationOptions
 from lowerbound.fitting.control.training import AgentSettings, train_agent
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import collected
-from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO

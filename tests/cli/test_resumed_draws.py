@@ -13,8 +13,8 @@ from PIL import Image
 from lowerbound.applications import drawn_parts
 from lowerbound.applications.compression import photographs
 from lowerbound.cli import main
-from lowerbound.inference import samples
-from lowerbound.inference.samples import PriorDraws
+from lowerbound.inference.draws import prior_draws
+from lowerbound.inference.draws.prior_draws import PriorDraws
 from lowerbound.inference.synthesis.rows import BLOCK
 from lowerbound.inference.synthesis.tables import TableDraws
 
@@ -37,7 +37,7 @@ class Stops:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn_parts, "PART", BLOCK)
-    monkeypatch.setattr(samples, "MEMORY", 20 * samples.BYTES_PER_VALUE * 30)
+    monkeypatch.setattr(prior_draws, "MEMORY", 20 * prior_draws.BYTES_PER_VALUE * 30)
 
 
 def stopping(

@@ -12,7 +12,7 @@ from lowerbound.data import load
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import fit
 from lowerbound.fitting.synthesis import synthesis_options, updates
-from lowerbound.inference.samples import sample_prior
+from lowerbound.inference.draws.prior_draws import sample_prior
 
 
 def table(rows: int = 1_000, missing: bool = True) -> Any:

@@ -20,10 +20,10 @@ from lowerbound.data import Dataset, load
 from lowerbound.distributions.full_mixture import FullMixture
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.restoration.denoising import denoise, learned_level
 from lowerbound.inference.restoration.imputation import impute
-from lowerbound.inference.samples import sample_prior
 from lowerbound.likelihoods.noisy import NoiseModel
 from lowerbound.models import ProbabilisticPrincipalComponents
 from lowerbound.models.options import ModelOptions

@@ -26,12 +26,13 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.decoding import decode_codes
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.passes import in_precision
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
-from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.inference.synthesis.given_columns import draws_with_columns, gives_columns
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Encodes, Model, require

@@ -16,9 +16,9 @@ from lowerbound.applications.io.prompts import PromptOptions, prompt_of, with_pr
 from lowerbound.cli.main import main
 from lowerbound.data import load
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
 
 pytest.importorskip("diffusers")

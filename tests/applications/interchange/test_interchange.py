@@ -22,8 +22,8 @@ from lowerbound.errors import (
     UnsupportedError,
 )
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
-from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures import autoencoder_kl

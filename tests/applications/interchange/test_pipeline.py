@@ -17,7 +17,7 @@ from lowerbound.data import load as load_data
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.inference.samples import sample_prior
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
 from lowerbound.priors.diffusion.sampler import solved

@@ -15,7 +15,7 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.design.engine import SearchOptions
 from lowerbound.inference.design.goals import DesignTask, Goal
 from lowerbound.inference.design.retraining import rank_weights, retrained, search_and_retrain
-from lowerbound.inference.samples import sample_prior
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from lowerbound.training.private.options import PrivacyOptions

@@ -11,8 +11,8 @@ import torch
 from lowerbound.data import load
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.fitting.refiner import fit_refiner, without_refiner
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.refinement import reconstruct_refined
-from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Imagines
 from lowerbound.models.options import ModelOptions

@@ -17,10 +17,10 @@ from lowerbound.fitting import Fitted, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.inference.annealing.annealing import checked
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.refinement import reconstruct_refined
-from lowerbound.inference.samples import sample_prior
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.refinement import Refined, Refiner, refiner_for

@@ -16,8 +16,8 @@ from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.errors import MissingExtraError, OptionError, UnsupportedError
 from lowerbound.fitting.prior import fit_prior
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import Latents, draw_latents
-from lowerbound.inference.samples import sample_prior
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.priors import PRIORS
 from lowerbound.priors.diffusion import DiffusionPrior

@@ -16,7 +16,7 @@ from lowerbound.applications.io.row_files import row_files
 from lowerbound.config import option
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, vectors_of
-from lowerbound.inference.samples import decode_codes
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.models import Decodes, Quantizes, require
 
 

@@ -31,9 +31,9 @@ from lowerbound.applications.io.sizes import check_disk, check_rows
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
+from lowerbound.inference.draws.prior_draws import PriorDraws
 from lowerbound.inference.histories import sample_histories
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.inference.samples import PriorDraws
 from lowerbound.inference.synthesis.given_columns import draws_with_columns, gives_columns
 from lowerbound.models import Model
 

@@ -31,8 +31,8 @@ from lowerbound.config import option
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.latent_space.attributes import known_classes
-from lowerbound.inference.samples import decode_codes
 from lowerbound.models import Decodes, Encodes, require
 
 FORM = "as in '12 - 40 + 7' or '12 - mean(3) + mean(8)'"

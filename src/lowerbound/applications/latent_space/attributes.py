@@ -34,9 +34,9 @@ from lowerbound.evaluation.latents.attribute_effects import Effect
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.latent_space.attributes import METHODS
-from lowerbound.inference.samples import decode_codes
 from lowerbound.models import Decodes, Encodes, require
 
 EXAMPLES = 8

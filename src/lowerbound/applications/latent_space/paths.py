@@ -36,9 +36,9 @@ from lowerbound.evaluation.latents.path_figures import path_context, ratio
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.latent_space.geodesics import decoded_length
 from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, PathContext
-from lowerbound.inference.samples import decode_codes
 from lowerbound.models import Decodes, Encodes, HasPrior, require
 
 EVERY = "all"

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from lowerbound.evaluation.samples.acceptance import RealismClassifier
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.latent_space.attributes import Attribute
-from lowerbound.inference.samples import decode_codes
 from lowerbound.models import Model
 
 

@@ -33,18 +33,14 @@ from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_refere
 from lowerbound.inference.annealing.annealing import AnnealingOptions
 from lowerbound.inference.codebooks import codebook_use
 from lowerbound.inference.codes import EncodedRows, encode_rows
+from lowerbound.inference.draws.consistency import Consistency, reencode
+from lowerbound.inference.draws.decoding import sample_mixture, sample_white_codes
+from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.inference.draws.samples import Samples
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import Progress
 from lowerbound.inference.reconstruction import ReconstructionError, reconstruction_error
-from lowerbound.inference.samples import (
-    Consistency,
-    Samples,
-    reencode,
-    sample_mixture,
-    sample_prior,
-    sample_white_codes,
-)
 from lowerbound.inference.scores import Scores
 from lowerbound.models import Encodes, Imagines, Model
 from lowerbound.posteriors.codebook_use import CodebookUse

@@ -36,8 +36,8 @@ from lowerbound.evaluation.samples.neighborhoods import neighborhoods
 from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality, SampleQuality
 from lowerbound.evaluation.samples.sharpness import LEAST_SIDE, sharpness_ratio
 from lowerbound.evaluation.samples.two_sample import FEWEST, two_sample_test
+from lowerbound.inference.draws.samples import Samples
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.inference.samples import Samples
 from lowerbound.models import HasPrior, Model
 
 COLUMNS = "columns"

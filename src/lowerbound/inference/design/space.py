@@ -18,8 +18,9 @@ from lowerbound.distributions.aggregate import ACTIVE
 from lowerbound.distributions.density import density_of
 from lowerbound.errors import DataError, UnsupportedError
 from lowerbound.inference.codes import EncodedRows, codes_of, encode_rows
+from lowerbound.inference.draws.decoding import best_rows
+from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.passes import as_taken, evaluation_mode, placed
-from lowerbound.inference.samples import best_rows, sample_prior
 from lowerbound.models import Decodes, Encodes, HasPrior, Imagines, Model, require
 from lowerbound.trace import Batch
 from lowerbound.training.checkpoints.randomness import stream_seed

@@ -10,8 +10,8 @@ from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters.material import Material, Plate
 from lowerbound.evaluation.report.chapters.styles import style_of
+from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.estimate import Skipped
-from lowerbound.inference.samples import decode_codes
 from lowerbound.models import HasPrior
 
 CHAPTER = "Latent space"

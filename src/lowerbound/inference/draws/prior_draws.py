@@ -1,8 +1,4 @@
-"""Draws from a model, and draws from the codes of a model without a prior.
-
-Samples contain both the mean of p(x | z), which is smooth, and a draw of x from p(x | z), which
-includes the noise of the likelihood.
-"""
+"""Draws from the prior of a model, in blocks whose memory does not depend on their number."""
 
 from __future__ import annotations
 
@@ -13,40 +9,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.distributions.reparameterization import RandomStream, seeded
 from lowerbound.errors import OptionError
-from lowerbound.inference.codes import Whitening, codes_of
-from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
-from lowerbound.models import Decodes, Encodes, Imagines, ImaginesLatents, Model, require
+from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined_by
+from lowerbound.inference.passes import MEMORY, evaluation_mode, placed
+from lowerbound.models import Imagines, ImaginesLatents, Model, require
 from lowerbound.priors.attribute_completion import AttributeCompletion
 from lowerbound.trace import Batch, Choose, Draw, Emission, Given, Tempered
 from lowerbound.training.checkpoints.randomness import stream_seed
 
 ROWS_AT_ONCE = 1024
-BYTES_PER_VALUE = 256  # memory of a mean that sums over blocks of levels
 BYTES_PER_LATENT = 4096  # memory of a denoiser's layers for a number of z
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Draws in model units, on the CPU.
-
-    Attributes:
-        z: the latents, (count, latent_dim).
-        mean: E[x | z], (count, *event).
-        x: drawn from p(x | z), (count, *event).
-        condition: (count, size).
-    """
-
-    z: Tensor
-    mean: Tensor
-    x: Tensor
-    condition: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.z)
 
 
 def sample_prior(
@@ -174,7 +148,7 @@ class PriorDraws:
             with stream.part(), _using(self.model):
                 made = self._imagined(part, latents, block.start)
                 if self.refined:
-                    made = _refined(self.model, made, self.seed, part.start)
+                    made = refined_by(self.model, made, self.seed, part.start)
                     made = _corrected(self.model, made, self.seed, part.start, self.complete)
             yield made
 
@@ -248,15 +222,6 @@ def _draw(emission: Emission, complete: bool) -> Tensor:
     return emission.complete(x[0].nan_to_num(), torch.zeros_like(x[0], dtype=torch.bool))
 
 
-def _refined(model: Model, made: Samples, seed: int, start: int) -> Samples:
-    """The same latents, x drawn by the refiner from random numbers of its own."""
-    if model.refiner is None:
-        return made
-    with seeded(stream_seed(seed, f"refinement from {start}")):
-        drawn = model.refiner.draw(as_taken(made.mean, model.refiner))
-    return replace(made, x=drawn.cpu())
-
-
 def _corrected(model: Model, made: Samples, seed: int, start: int, complete: bool) -> Samples:
     """The same latents, x corrected by random numbers of its own."""
     if model.correction is None:
@@ -280,163 +245,3 @@ def _rows_at_once(model: Model, first: Batch) -> tuple[int, int]:
 
 def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
     return (slice(first, min(first + step, stop)) for first in range(start, stop, step))
-
-
-def decode_codes(
-    model: Model,
-    z: Tensor,
-    *,
-    seed: int = 0,
-    condition: Tensor | None = None,
-    refined: bool = False,
-) -> Samples:
-    """p(x | z) at given codes, (count, latent_dim): its mean and one draw each.
-
-    Args:
-        model: one that decodes.
-        z: the codes.
-        seed: of the draws.
-        condition: of a conditional model, (count, size).
-        refined: whether x is drawn by the model's refiner, if it has one.
-
-    Raises:
-        UnsupportedError: the model has no decoder over one latent.
-    """
-    with seeded(seed):
-        made = _decode(model, z, condition)
-    return _refined(model, made, seed, 0) if refined else made
-
-
-@torch.no_grad()
-def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
-    """As ``decode_codes``, with draws from torch's global state."""
-    condition = None if condition is None else as_taken(condition, model)
-    pairs = [
-        (emission.best[0].cpu(), emission.sample()[0].cpu())
-        for emission in _emissions(model, z, condition)
-    ]
-    means, draws = (torch.cat(each) for each in zip(*pairs, strict=True))
-    return Samples(as_taken(z, model).cpu(), means, draws, condition)
-
-
-@torch.no_grad()
-def best_rows(model: Model, z: Tensor) -> Tensor:
-    """The rows that are shown for codes (count, latent_dim), without draws, (count, *event).
-
-    Raises:
-        UnsupportedError: the model has no decoder over one latent.
-    """
-    return torch.cat([emission.best[0].cpu() for emission in _emissions(model, z)])
-
-
-def _emissions(model: Model, z: Tensor, condition: Tensor | None = None) -> Iterator[Emission]:
-    """p(x | z) of codes, as many at once as fit into memory."""
-    decodes = require(model, Decodes, "decode")
-    z = as_taken(z, model)
-    with evaluation_mode(model, gradients=True):
-        for part in _parts(decodes, z, condition):
-            yield decodes.decode(
-                z[part].unsqueeze(0), None if condition is None else condition[part]
-            )
-
-
-def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:
-    """Slices of z whose decoded rows fit into memory, by the size of the first row."""
-    row = decodes.decode(z[:1].unsqueeze(0), None if condition is None else condition[:1])
-    rows = max(1, MEMORY // (BYTES_PER_VALUE * row.mean.numel()))
-    return [slice(start, start + rows) for start in range(0, len(z), rows)]
-
-
-def sample_white_codes(
-    model: Model, codes: Tensor, count: int, *, seed: int = 0, condition: Tensor | None = None
-) -> Samples:
-    """Draw N(0, I) in whitened code space and decode: a simple baseline for an autoencoder.
-
-    Args:
-        model: one that decodes.
-        codes: of the training rows, (rows, latent_dim).
-        count: number of samples.
-        seed: of the draws.
-        condition: of a conditional model, (count, size).
-    """
-    with seeded(seed):
-        white = torch.randn(count, codes.shape[1], dtype=torch.float64)
-        return _decode(model, Whitening.of(codes).color(white), condition)
-
-
-def sample_mixture(
-    model: Model,
-    codes: Tensor,
-    count: int,
-    *,
-    components: int = 10,
-    seed: int = 0,
-    condition: Tensor | None = None,
-) -> Samples:
-    """Draw from a Gaussian mixture fitted to the codes, and decode.
-
-    Args:
-        model: one that decodes.
-        codes: of the training rows, (rows, latent_dim).
-        count: number of samples.
-        components: of the mixture, full covariances.
-        seed: of the fit and the draws.
-        condition: of a conditional model, (count, size).
-    """
-    from sklearn.mixture import GaussianMixture
-
-    white = Whitening.of(codes)
-    components = max(1, min(components, len(codes) // 2))
-    with small_fit():
-        mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed)
-        mixture.fit(white.whiten(codes).numpy())
-        found = mixture.sample(count)[0]
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    z = white.color(torch.from_numpy(found)[order])  # scikit-learn sorts draws by component
-    return decode_codes(model, z, seed=seed, condition=condition)
-
-
-@dataclass(frozen=True)
-class Consistency:
-    r"""How well the encoder recovers the code of a sample.
-
-    Attributes:
-        r_squared: 1 - sum ||z - E_q[z | x]||^2 / sum ||z - mean z||^2 over all units; 1: exact,
-            0: no better than the mean code, as for units that the decoder ignores.
-        correlation: between z_j and its estimate, for each unit, (latent_dim,).
-    """
-
-    r_squared: float
-    correlation: Tensor
-
-
-def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Consistency:
-    """Encode samples, z ~ p(z), x ~ p(x | z), and compare the result with their codes.
-
-    Args:
-        model: one that encodes.
-        samples: drawn from it.
-        from_mean: encode E[x | z] instead of x ~ p(x | z).
-
-    Raises:
-        UnsupportedError: the model has no encoder over one latent.
-    """
-    encodes = require(model, Encodes, "encode")
-    pictures = samples.mean if from_mean else samples.x
-    answers = []
-    for start in range(0, len(samples), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        condition = None if samples.condition is None else samples.condition[part]
-        x = pictures[part]
-        observed = ~x.isnan() if x.isnan().any() else None  # a drawn cell may be missing
-        batch = placed(Batch(x=x.nan_to_num(), observed=observed, condition=condition), model)
-        with evaluation_mode(model, gradients=True), torch.no_grad():
-            answers.append(codes_of(encodes.encode(batch), batch).mean)
-    return _consistency(samples.z.double(), torch.cat(answers))
-
-
-def _consistency(z: Tensor, answer: Tensor) -> Consistency:
-    centered, found = z - z.mean(0), answer - answer.mean(0)
-    norms = (centered.norm(dim=0) * found.norm(dim=0)).clamp_min(1e-300)
-    unexplained = (z - answer).square().sum() / centered.square().sum()
-    return Consistency(float(1 - unexplained), (centered * found).sum(0) / norms)

@@ -7,16 +7,11 @@ import torch
 
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.inference import samples
+from lowerbound.inference.draws import prior_draws
+from lowerbound.inference.draws.consistency import reencode
+from lowerbound.inference.draws.decoding import decode_codes, sample_mixture, sample_white_codes
+from lowerbound.inference.draws.prior_draws import PriorDraws, sample_prior
 from lowerbound.inference.passes import evaluation_mode
-from lowerbound.inference.samples import (
-    PriorDraws,
-    decode_codes,
-    reencode,
-    sample_mixture,
-    sample_prior,
-    sample_white_codes,
-)
 from lowerbound.models import ProbabilisticPrincipalComponents
 from lowerbound.trace import Batch, Draw, Given
 from lowerbound.training.checkpoints.randomness import stream_seed
@@ -138,8 +133,8 @@ def test_a_block_depends_on_the_seed_and_its_place_only(monkeypatch: pytest.Monk
     first one has the random numbers of the seed itself."""
     with torch.random.fork_rng():
         model = binary_vae()
-    numbers = samples.BYTES_PER_VALUE * sample_prior(model, 1).x[0].numel()
-    monkeypatch.setattr(samples, "MEMORY", 8 * numbers)
+    numbers = prior_draws.BYTES_PER_VALUE * sample_prior(model, 1).x[0].numel()
+    monkeypatch.setattr(prior_draws, "MEMORY", 8 * numbers)
     draws = PriorDraws.of(model, 20, seed=3)
     blocks = list(draws.blocks)
     assert [(block.start, block.stop) for block in blocks] == [(0, 8), (8, 16), (16, 20)]
@@ -164,8 +159,8 @@ def test_latents_of_many_rows_are_drawn_before_they_are_decoded(
     condition; then the same for the next 20."""
     with torch.random.fork_rng():
         model = oracle.model("exact")
-    monkeypatch.setattr(samples, "MEMORY", 4 * samples.BYTES_PER_VALUE * oracle.FEATURES)
-    monkeypatch.setattr(samples, "BYTES_PER_LATENT", samples.MEMORY // (20 * oracle.LATENT))
+    monkeypatch.setattr(prior_draws, "MEMORY", 4 * prior_draws.BYTES_PER_VALUE * oracle.FEATURES)
+    monkeypatch.setattr(prior_draws, "BYTES_PER_LATENT", prior_draws.MEMORY // (20 * oracle.LATENT))
     expected = []
     for seed, rows in ((3, 20), (stream_seed(3, "samples from 20"), 3)):
         with seeded(seed), evaluation_mode(model), torch.no_grad():
@@ -186,7 +181,7 @@ def test_parts_of_a_block_go_on_with_the_random_numbers_of_the_last_one(
 ) -> None:
     with torch.random.fork_rng():
         model = oracle.model("exact")
-    monkeypatch.setattr(samples, "MEMORY", 4 * samples.BYTES_PER_VALUE * oracle.FEATURES)
+    monkeypatch.setattr(prior_draws, "MEMORY", 4 * prior_draws.BYTES_PER_VALUE * oracle.FEATURES)
     found = []
     with torch.random.fork_rng():
         draws = PriorDraws.of(model, 12, seed=3)

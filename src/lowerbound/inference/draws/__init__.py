@@ -1,0 +1,1 @@
+"""Draws from a model, and from codes that a model decodes."""

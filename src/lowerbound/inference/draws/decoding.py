@@ -1,0 +1,130 @@
+"""Rows at codes: given ones, and draws from the codes of a model without a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.inference.codes import Whitening
+from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined_by
+from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode
+from lowerbound.models import Decodes, Model, require
+from lowerbound.trace import Emission
+
+
+def decode_codes(
+    model: Model,
+    z: Tensor,
+    *,
+    seed: int = 0,
+    condition: Tensor | None = None,
+    refined: bool = False,
+) -> Samples:
+    """p(x | z) at given codes, (count, latent_dim): its mean and one draw each.
+
+    Args:
+        model: one that decodes.
+        z: the codes.
+        seed: of the draws.
+        condition: of a conditional model, (count, size).
+        refined: whether x is drawn by the model's refiner, if it has one.
+
+    Raises:
+        UnsupportedError: the model has no decoder over one latent.
+    """
+    with seeded(seed):
+        made = _decode(model, z, condition)
+    return refined_by(model, made, seed, 0) if refined else made
+
+
+@torch.no_grad()
+def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
+    """As ``decode_codes``, with draws from torch's global state."""
+    condition = None if condition is None else as_taken(condition, model)
+    pairs = [
+        (emission.best[0].cpu(), emission.sample()[0].cpu())
+        for emission in _emissions(model, z, condition)
+    ]
+    means, draws = (torch.cat(each) for each in zip(*pairs, strict=True))
+    return Samples(as_taken(z, model).cpu(), means, draws, condition)
+
+
+@torch.no_grad()
+def best_rows(model: Model, z: Tensor) -> Tensor:
+    """The rows that are shown for codes (count, latent_dim), without draws, (count, *event).
+
+    Raises:
+        UnsupportedError: the model has no decoder over one latent.
+    """
+    return torch.cat([emission.best[0].cpu() for emission in _emissions(model, z)])
+
+
+def _emissions(model: Model, z: Tensor, condition: Tensor | None = None) -> Iterator[Emission]:
+    """p(x | z) of codes, as many at once as fit into memory."""
+    decodes = require(model, Decodes, "decode")
+    z = as_taken(z, model)
+    with evaluation_mode(model, gradients=True):
+        for part in _parts(decodes, z, condition):
+            yield decodes.decode(
+                z[part].unsqueeze(0), None if condition is None else condition[part]
+            )
+
+
+def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:
+    """Slices of z whose decoded rows fit into memory, by the size of the first row."""
+    row = decodes.decode(z[:1].unsqueeze(0), None if condition is None else condition[:1])
+    rows = max(1, MEMORY // (BYTES_PER_VALUE * row.mean.numel()))
+    return [slice(start, start + rows) for start in range(0, len(z), rows)]
+
+
+def sample_white_codes(
+    model: Model, codes: Tensor, count: int, *, seed: int = 0, condition: Tensor | None = None
+) -> Samples:
+    """Draw N(0, I) in whitened code space and decode: a simple baseline for an autoencoder.
+
+    Args:
+        model: one that decodes.
+        codes: of the training rows, (rows, latent_dim).
+        count: number of samples.
+        seed: of the draws.
+        condition: of a conditional model, (count, size).
+    """
+    with seeded(seed):
+        white = torch.randn(count, codes.shape[1], dtype=torch.float64)
+        return _decode(model, Whitening.of(codes).color(white), condition)
+
+
+def sample_mixture(
+    model: Model,
+    codes: Tensor,
+    count: int,
+    *,
+    components: int = 10,
+    seed: int = 0,
+    condition: Tensor | None = None,
+) -> Samples:
+    """Draw from a Gaussian mixture fitted to the codes, and decode.
+
+    Args:
+        model: one that decodes.
+        codes: of the training rows, (rows, latent_dim).
+        count: number of samples.
+        components: of the mixture, full covariances.
+        seed: of the fit and the draws.
+        condition: of a conditional model, (count, size).
+    """
+    from sklearn.mixture import GaussianMixture
+
+    white = Whitening.of(codes)
+    components = max(1, min(components, len(codes) // 2))
+    with small_fit():
+        mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed)
+        mixture.fit(white.whiten(codes).numpy())
+        found = mixture.sample(count)[0]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    z = white.color(torch.from_numpy(found)[order])  # scikit-learn sorts draws by component
+    return decode_codes(model, z, seed=seed, condition=condition)
