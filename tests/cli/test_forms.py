@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -104,11 +105,47 @@ def test_the_folder_changes_with_any_file(tmp_path: Path, monkeypatch: pytest.Mo
     part = tmp_path / "package" / "inner" / "part.py"
     part.parent.mkdir(parents=True)
     part.write_text("a = 1")
-    monkeypatch.setattr(forms, "__file__", str(tmp_path / "package" / "cli" / "forms.py"))
+    monkeypatch.setattr(forms, "PACKAGE", tmp_path / "package")
     before = forms._folder()
     assert forms._folder() == before
     os.utime(part, ns=(1, 1))
     assert forms._folder() != before
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with the forms of all commands."""
+    place = tmp_path_factory.mktemp("installed")
+    shutil.copytree(forms.PACKAGE, place / "lowerbound")
+    subprocess.run(
+        [sys.executable, "-m", "lowerbound.cli.forms"],
+        env={**os.environ, "PYTHONPATH": str(place)},
+        check=True,
+        cwd=place,
+    )
+    return place
+
+
+def test_the_first_help_of_a_wheel_does_not_wait_for_torch(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    found, imported = said(tmp_path, "sample", "--help")
+    assert not imported
+    assert not list(tmp_path.iterdir())
+    monkeypatch.delenv("PYTHONPATH")
+    assert said(tmp_path, "sample", "--help") == (found, True)
+
+
+def test_shipped_forms_of_other_files_are_not_used(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(installed, other)
+    with (other / "lowerbound" / "registry.py").open("a") as file:
+        file.write("# changed\n")
+    monkeypatch.setenv("PYTHONPATH", str(other))
+    assert said(tmp_path / "cache", "sample", "--help")[1]
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
