@@ -81,18 +81,42 @@ def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **QUIET)
-    left = tmp_path / f".a[1].txt.{int(ended.stdout)}.0a1b2c3d.part"
-    left.write_text("half")
+    own = f"{durable._machine()}1b2c3"
+    gone = f".a[1].txt.{int(ended.stdout)}"
+    left = tmp_path / f"{gone}.{own}.part"
+    abandoned = tmp_path / f"{gone}.{other_machine()}1b2c4.part"
+    elsewhere = tmp_path / f"{gone}.{other_machine()}1b2c3.part"
     other, mine = (
-        tmp_path / ".b.txt.1.0a1b2c3d.part",
-        tmp_path / f".a[1].txt.{os.getpid()}.0a1b2c3d.part",
+        tmp_path / f".b.txt.1.{own}.part",
+        tmp_path / f".a[1].txt.{os.getpid()}.{own}.part",
     )
-    other.write_text("of another file")
-    mine.write_text("being written")
+    for path in (left, abandoned, elsewhere, other, mine):
+        path.write_text("half")
+    os.utime(abandoned, (0, 0))
     durable.write_text(tmp_path / "a[1].txt", "new")
     assert not left.exists()
+    assert not abandoned.exists()
+    assert elsewhere.exists()  # its process is another machine's
     assert other.exists()
     assert mine.exists()
+
+
+def other_machine() -> str:
+    return "000" if durable._machine() != "000" else "111"
+
+
+def test_the_folder_of_a_faster_process_stays(tmp_path: Path) -> None:
+    place = tmp_path / "made"
+    with durable.new_folder(place, keep=True) as slow:
+        (slow / "a").write_text("slow")
+        with durable.new_folder(place, keep=True) as fast:
+            (fast / "a").write_text("fast")
+        inode = place.stat().st_ino
+    assert place.stat().st_ino == inode
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    with durable.new_folder(place) as again:
+        (again / "a").write_text("again")
+    assert (place / "a").read_text() == "again"
 
 
 def test_long_names_are_written(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import errno
 import functools
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +24,9 @@ if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
 
 LONGEST_NAME = 150  # bytes of a name within that of its unfinished file
-LEFT = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.part", re.DOTALL)
+LEFT = re.compile(r"\..+\.(\d+)\.([0-9a-f]{8})\.part", re.DOTALL)
+OWN_MACHINE = 3  # letters of the random part of a name that tell which machine made it
+ABANDONED = 7 * 24 * 3600.0  # seconds without a change after which another machine has ended
 
 
 def cache_folder() -> Path:
@@ -85,7 +89,14 @@ def check_place(path: Path) -> None:
 def unfinished(path: Path) -> Path:
     """A new name beside ``path`` for what will be renamed to it."""
     own = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
-    return path.with_name(f".{own}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    token = _machine() + secrets.token_hex(4)[OWN_MACHINE:]
+    return path.with_name(f".{own}.{os.getpid()}.{token}.part")
+
+
+@functools.cache
+def _machine() -> str:
+    """Some letters for this machine, because a folder may be shared by several."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:OWN_MACHINE]
 
 
 def clear_left(folder: Path) -> None:
@@ -93,7 +104,7 @@ def clear_left(folder: Path) -> None:
     with suppress(OSError):  # a folder that cannot be listed may be one to write in
         for left in folder.iterdir():
             found = LEFT.fullmatch(left.name)
-            if not found or _runs(int(found[1])):
+            if not found or _at_work(left, int(found[1]), found[2]):
                 continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
@@ -105,6 +116,13 @@ def clear_left(folder: Path) -> None:
 def _clear_once(folder: str) -> None:
     """Clear a folder before the first file in it: with each file, many would take long."""
     clear_left(Path(folder))
+
+
+def _at_work(left: Path, process: int, token: str) -> bool:
+    """Whether a process may still write to an unfinished file or folder."""
+    if token.startswith(_machine()):
+        return _runs(process)
+    return time.time() - left.stat().st_mtime < ABANDONED
 
 
 def _runs(process: int) -> bool:
@@ -144,10 +162,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, keep: bool = False) -> Iterator[Path]:
     """Context that yields an unfinished folder, and gives it its name at the end.
 
     A folder of that name is replaced. If the block fails, the unfinished folder is removed.
+
+    Args:
+        path: of the folder.
+        keep: another process that was faster has made the same folder, which others may read
+            already: it stays, and the unfinished one is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_left(path.parent)
@@ -155,8 +178,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if not (keep and path.is_dir()):
+                raise
+            shutil.rmtree(temporary, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

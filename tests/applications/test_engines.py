@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -188,6 +191,29 @@ def test_workers_compress_pictures_to_the_bytes_of_this_process(tmp_path: Path) 
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes()
 
 
+def test_an_error_of_a_worker_has_its_own_message() -> None:
+    class TaskError(Exception):
+        cause = OptionError("50 bytes are too few")
+
+    def get(held: Any) -> Arrays:
+        raise TaskError("a traceback of the worker")
+
+    workers = object.__new__(RayWorkers)
+    workers._ray = SimpleNamespace(get=get, exceptions=SimpleNamespace(RayTaskError=TaskError))
+    with pytest.raises(OptionError, match=r"^50 bytes are too few$"):
+        workers._finished(None, silent)
+
+
+def test_workers_take_no_device() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Request(EngineRequest):
+        device: str = "auto"
+
+    Request(engine="ray")
+    with pytest.raises(OptionError, match="leave device out"):
+        Request(engine="ray", device="cuda")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -219,8 +245,12 @@ def test_data_that_is_read_as_a_whole_has_no_workers() -> None:
         pass
 
 
-def test_a_missing_cluster_is_said() -> None:
+def test_a_missing_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
+    services = importlib.import_module("ray._private.services")
+    # those of tests that run at the same time
+    monkeypatch.setattr(services, "find_gcs_addresses", functools.cache(set))
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda folder: None)
     with (
         pytest.raises(OptionError, match="there is no Ray cluster at address=auto"),
         engine_of(replace(WORKERS, address="auto"), sums, in_parts=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,24 @@ def test_a_damaged_record_is_named(
     said = capsys.readouterr().err
     assert "identity.json" in said
     assert "Traceback" not in said
+
+
+def test_a_resume_that_fails_at_once_keeps_what_is_done(
+    table_model: Path,
+    people: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["encode", str(table_model), str(people), "-o", str(tmp_path / "out.csv")]
+    counted(monkeypatch, "encode", fails=3)
+    assert main(words) != 0
+    kept = sorted((tmp_path / "out.csv.unfinished").iterdir())
+    monkeypatch.setitem(sys.modules, "ray", None)
+    capsys.readouterr()
+    assert main([*words, "--resume", "--engine", "ray"]) == 2
+    assert "the rows of the interrupted run are done and kept in" in capsys.readouterr().err
+    assert sorted((tmp_path / "out.csv.unfinished").iterdir()) == kept
+    again = counted(monkeypatch, "encode")
+    assert main([*words, "--resume"]) == 0
+    assert again.calls == 1

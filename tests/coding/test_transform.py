@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound import untrusted
 from lowerbound.coding.blocks.tunes import LAST, tile_plans
 from lowerbound.coding.files import varint
 from lowerbound.coding.files.container import open_container, pack, unpack
@@ -236,6 +237,13 @@ def test_headers_that_make_no_sense_are_refused(
     chunks = list(zip(payloads, crcs, strict=True))
     with pytest.raises(BitstreamError):
         read(pack(KIND, header.model_hash, shape, spelled, chunks), model)
+
+
+def test_pictures_that_need_more_than_the_memory_are_refused(
+    model: TransformCoder, written: bytes
+) -> None:
+    with untrusted.memory(1e-6), pytest.raises(BitstreamError, match="raise it with --memory"):
+        read(written, model)
 
 
 def test_the_wrong_model_is_refused(written: bytes) -> None:

@@ -163,7 +163,9 @@ class Application:
         if fitted is None and folder is not None:
             from lowerbound.model_folder.folder import read
 
-            fitted = read(folder, getattr(request, "device", PROCESSOR))
+            on_workers = getattr(request, "engine", "local") != "local"  # which may have no GPU
+            device = PROCESSOR if on_workers else getattr(request, "device", PROCESSOR)
+            fitted = read(folder, device)
         return self.function(request, reporter, fitted)
 
 

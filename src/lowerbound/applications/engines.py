@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from lowerbound.applications.base import PROCESSOR
 from lowerbound.applications.finished_parts import Arrays, FinishedParts, Part
 from lowerbound.config import option
-from lowerbound.errors import MissingExtraError, OptionError
+from lowerbound.errors import LowerboundError, MissingExtraError, OptionError
 
 ItemT = TypeVar("ItemT")
 PartT = TypeVar("PartT", bound=Part)
@@ -24,6 +25,7 @@ Compute = Callable[[PartT, Progress], Arrays]
 
 AHEAD = 2  # parts that each worker has, the one it computes and the next
 LOCAL, RAY = "local", "ray"
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class EngineRequest:
             raise OptionError(f"workers is 0 or more, not {self.workers}")
         if self.engine == LOCAL and (self.workers or self.address):
             raise OptionError("workers and address are for engine=ray: set it, or leave them out")
+        if self.engine == RAY and getattr(self, "device", AUTO) not in (AUTO, PROCESSOR):
+            raise OptionError("engine=ray computes on processors: leave device out")
 
 
 class PartEngine(Protocol[GivenT]):
@@ -105,7 +109,12 @@ class RayWorkers(Generic[PartT]):
         return partial(self._finished, held, progress)
 
     def _finished(self, held: Any, progress: Progress) -> Arrays:
-        found: Arrays = self._ray.get(held)
+        try:
+            found: Arrays = self._ray.get(held)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, LowerboundError | OSError):
+                raise error.cause from None  # its message, without the worker's traceback
+            raise
         progress(1, 1)
         return found
 

@@ -143,16 +143,17 @@ def finished_parts(
         return
     folder = Path(f"{request.output}{UNFINISHED}")
     identity = _identity(command, request) | dict(facts or {})
-    _prepare(folder, identity, request.resume, reporter)
+    goes_on = _prepare(folder, identity, request.resume, reporter)
     parts = FinishedParts(folder)
     again = typed(command, replace(request, resume=True))
     try:
         yield parts
     except BaseException as error:
-        if not parts.rows:
+        if not (parts.rows or goes_on):
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        kept = f"{parts.rows:,} {unit} are done and kept in {folder}. To go on: {again}"
+        done = f"{parts.rows:,} {unit}" if parts.rows else f"the {unit} of the interrupted run"
+        kept = f"{done} are done and kept in {folder}. To go on: {again}"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted; {kept}") from None
         reporter.say(kept)
@@ -160,8 +161,8 @@ def finished_parts(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> None:
-    """Check the folder of an interrupted run, or begin a new one.
+def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> bool:
+    """Check the folder of an interrupted run, or begin a new one; whether the run goes on.
 
     Raises:
         OptionError: the folder belongs to another run, or is no such folder.
@@ -178,7 +179,7 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
                 f"{folder} was begun with another {', '.join(others)}: leave --resume out to "
                 "begin again"
             )
-        return
+        return True
     if resume:
         reporter.say(f"there is no {folder} to resume: everything is computed")
     shutil.rmtree(folder, ignore_errors=True)
@@ -189,6 +190,7 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    return False
 
 
 @contextmanager

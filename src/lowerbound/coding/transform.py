@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.coding.blocks.coefficient_coder import put, take
 from lowerbound.coding.blocks.step_map import levels_of, put_map, take_map
 from lowerbound.coding.blocks.tunes import (
@@ -54,7 +55,7 @@ from lowerbound.trace import Batch, Mean
 KIND, WITH_STEPS = "transform", "transform_steps"
 WHOLE = 1024  # pixels of a side: a picture that is no larger is one tile
 TILE = 512  # of a larger one: larger tiles save few bytes and need much memory
-MOST_NUMBERS = 2**28  # of a file's pictures
+REAL_BYTES = 4
 CALIBRATION_ROWS = 40
 CALIBRATION_NUMBERS = 2**22
 
@@ -194,7 +195,7 @@ def read_pictures(file: Container, model: TransformCoder) -> Tensor:
     Raises:
         BitstreamError: the file is damaged, of another kind, or of another model.
     """
-    settings = _settings(file, model)  # before a file can ask for memory
+    settings = _settings(file, model, REAL_BYTES)  # before a file can ask for memory
     answer = torch.zeros(file.header.shape)
     for tile, found in _read_tiles(file, model, settings):
         tile.of(answer).copy_(found)
@@ -211,7 +212,7 @@ def read_eight_bit(
     Raises:
         BitstreamError: as for ``read_pictures``.
     """
-    settings = _settings(file, model)
+    settings = _settings(file, model, 1)
     rows, channels, height, width = file.header.shape
     answer = np.zeros((rows, height, width, channels), np.uint8)
     for tile, found in _read_tiles(file, model, settings, progress):
@@ -347,18 +348,21 @@ def _decode_tile(
     return known, np.concatenate([part.ravel() for part in numbers]).tobytes()
 
 
-def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | None]:
+def _settings(
+    file: Container, model: TransformCoder, bytes_per_number: int
+) -> tuple[int, int, int | None]:
     """Level, tile and unit of the map of steps (None: no map) of a file of this model.
 
     Raises:
-        BitstreamError: it is of another model, or its settings are invalid.
+        BitstreamError: it is of another model, its settings are invalid, or its pictures need more
+            memory than the limit.
     """
     with_steps = file.header.kind == WITH_STEPS
     file.expect(WITH_STEPS if with_steps else KIND, model_hash(model))
     level, side, *units = file.settings(3 if with_steps else 2)
     unit = units[0] if units else None
     shape, channels = file.header.shape, model.likelihood.event_shape[0]
-    if len(shape) != 4 or shape[1] not in (1, channels) or file.header.symbols > MOST_NUMBERS:
+    if len(shape) != 4 or shape[1] not in (1, channels):
         raise BitstreamError(
             f"{file.name} claims pictures {shape}, but this model's rows have another shape"
         )
@@ -368,6 +372,8 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int, int | N
     tiles = shape[0] * -(-shape[2] // side) * -(-shape[3] // side)
     if tiles != len(file.header.chunks):
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
+    needed = bytes_per_number * file.header.symbols
+    untrusted.check_memory(needed, file.name, BitstreamError)
     return level, side, unit
 
 

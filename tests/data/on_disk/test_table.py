@@ -208,6 +208,8 @@ def test_a_late_level_is_reported_and_missing(
     said = [str(warning.message) for warning in caught]
     assert any("2 of 'region'" in text and "1 of 'fixed'" in text for text in said)
     assert any("'centre'" in text for text in said)
+    with pytest.warns(UserWarning, match="2 of 'region'"):  # from the cache
+        load_on_disk(path, tmp_path / "cache")
     place = [column.name for column in found.schema.modeled].index("region")
     assert found.observed is not None
     assert not found.observed[rest[[7, 300]], place].any()

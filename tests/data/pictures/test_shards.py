@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,6 +122,46 @@ def test_a_damaged_shard_is_named_and_left_out_on_request(tmp_path: Path, cache:
         with pytest.warns(UserWarning, match=r"a\.tar damaged"):
             found = load(path, on_error="skip")
         assert 0 < len(found) < 6
+
+
+@pytest.mark.parametrize("damage", ["cut between files", "one byte of a header", "garbage"])
+def test_a_damaged_header_is_not_the_end(damage: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", NESTED)
+    content = bytearray(path.read_bytes())
+    third = 2 * (512 + 512)  # each file has a header and one block
+    if damage == "cut between files":
+        content = content[:third]
+    elif damage == "garbage":
+        content[third : third + 512] = bytes(range(256)) * 2
+    else:
+        content[third + 20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.tar cannot be read; it is damaged or cut short"):
+        load(path)
+    with pytest.warns(UserWarning, match=r"a\.tar damaged"):
+        assert len(load(path, on_error="skip")) == 2
+
+
+def test_shards_whose_names_differ_after_a_dot(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for name in ("train.000.tar", "train.001.tar", "train.001.tgz"):
+        written(folder / name, {"0.png": picture(len(name))})
+    assert len(load(folder)) == 3
+
+
+def test_a_folder_that_another_process_made_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, work, made = written(tmp_path / "a.tar", NESTED), shards._unpack_all, []
+
+    def slow(*arguments: Any) -> None:
+        work(*arguments)
+        monkeypatch.setattr(shards, "_unpack_all", work)
+        made.append(shards.unpacked([path]).stat().st_ino)
+
+    monkeypatch.setattr(shards, "_unpack_all", slow)
+    assert shards.unpacked([path]).stat().st_ino == made[0]
 
 
 def test_a_full_disk_is_no_damage_of_the_file(

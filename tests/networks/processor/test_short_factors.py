@@ -37,6 +37,16 @@ def test_the_precision_of_others_comes_back() -> None:
     assert settings() == before
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "conv"), reason="torch has no such setting")
+def test_threads_that_overlap_restore_the_precision() -> None:
+    before, first, second = settings(), short_factors(), short_factors()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert settings() == before
+
+
 def test_layers_are_short_where_that_is_fast() -> None:
     with short_layers():
         found = F.linear(torch.ones(4, 4), torch.ones(4, 4))

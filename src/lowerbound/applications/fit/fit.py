@@ -28,6 +28,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, SetAside, read_parts
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
@@ -170,7 +171,7 @@ def _fit(
     Of several processes, the first measures.
     """
     with processes.joined():
-        with processes.first_alone(cache is not None):
+        with processes.first_alone(cache is not None or is_unpacked(request.data)):
             parts = _read(request, options, cache)
         if finished:
             reporter.say(f"the run in {folder} is finished: there is nothing to resume")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,9 +47,12 @@ def write_rows(folder: Path, parts: Iterable[Dataset]) -> dict[str, object]:
     return {name: [files[name].dtype, [files[name].rows, *files[name].shape]] for name in kept}
 
 
-def finish(folder: Path, key: str, schema: Schema, tensors: dict[str, object]) -> None:
-    """Write what the files hold; a folder without this is not complete."""
-    facts = {"key": key, "schema": schema.to_mapping(), "tensors": tensors}
+def finish(
+    folder: Path, key: str, schema: Schema, tensors: dict[str, object], note: str = ""
+) -> None:
+    """Write what the files hold; a folder without this is not complete. ``note``: a warning for
+    whoever reads them."""
+    facts = {"key": key, "schema": schema.to_mapping(), "tensors": tensors, "note": note}
     write_text(folder / FACTS, json.dumps(facts, indent=1))
 
 
@@ -65,6 +69,9 @@ def read_rows(folder: Path, key: str, source: str) -> Dataset | None:
                 for name in TENSORS
                 if name in facts["tensors"]
             }
-            return Dataset(schema, source=source, folder=folder, **found)  # type: ignore[arg-type]
+            note = str(facts.get("note", ""))
     except (OSError, DataError):
         return None
+    if note:
+        warnings.warn(note, UserWarning, stacklevel=3)
+    return Dataset(schema, source=source, folder=folder, **found)  # type: ignore[arg-type]

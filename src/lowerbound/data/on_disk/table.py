@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -90,7 +90,8 @@ def load_on_disk(
             with _table(path, reading, Path(cache)) as (table, reading):
                 needed = COPIES * table.rows * len(table.schema) * BYTES
                 check_space(needed, str(path), folder, MORE_SPACE)
-                with new_folder(folder) as unfinished:
+                shutil.rmtree(folder, ignore_errors=True)  # rows that cannot be read
+                with new_folder(folder, keep=True) as unfinished:
                     _encode(table, reading, key, unfinished)
             found = read_rows(folder, key, str(source))
         if found is None:
@@ -145,8 +146,7 @@ def _encode(table: ParquetTable, reading: Reading, key: str, folder: Path) -> No
     schema = _schema_of(sample, reading, str(table.path))
     rows = StreamedRows(table, sample, schema)
     tensors = write_rows(folder, rows)
-    finish(folder, key, rows.settled, tensors)
-    rows.warn_late()
+    finish(folder, key, rows.settled, tensors, rows.late_note())
 
 
 def _schema_of(sample: TableSample, reading: Reading, source: str) -> Schema:
@@ -209,14 +209,13 @@ class StreamedRows:
             return self.schema
         return replace(self.schema, columns=tuple(each.settled for each in self.columns))
 
-    def warn_late(self) -> None:
-        """Name the columns with values that the sample lacks."""
-        if self.late:
-            cells = [f"{count:,} of {name!r}" for name, count in self.late.items()]
-            warnings.warn(
-                f"{self.table.path}: cells whose value is not in the {len(self.sample.frame):,} "
-                f"rows that the schema was learned from: {listed(cells)}. They count as missing; "
-                "--kind or --columns (in Python kinds=) can give all levels of a column",
-                UserWarning,
-                stacklevel=2,
-            )
+    def late_note(self) -> str:
+        """Names the columns with values that the sample lacks; "": there are none."""
+        if not self.late:
+            return ""
+        cells = [f"{count:,} of {name!r}" for name, count in self.late.items()]
+        return (
+            f"{self.table.path}: cells whose value is not in the {len(self.sample.frame):,} "
+            f"rows that the schema was learned from: {listed(cells)}. They count as missing; "
+            "--kind or --columns (in Python kinds=) can give all levels of a column"
+        )

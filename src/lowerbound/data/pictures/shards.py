@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
@@ -36,6 +37,19 @@ LARGEST_CLASS = 200  # bytes of a class file
 DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
 MORE_SPACE = "free some, or set XDG_CACHE_HOME to a folder on another disk"
 HIDDEN = "._"  # first letters of names that are left out
+
+
+class _CheckedHeader(tarfile.TarInfo):
+    """A header whose damage is an error: ``tarfile`` takes it for the end of the file."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
+                raise
+            raise tarfile.ReadError(f"a header is damaged or missing: {error}") from error
 
 
 @dataclass
@@ -60,6 +74,14 @@ def shards_of(path: Path) -> list[Path]:
     return [] if others else found
 
 
+def is_unpacked(source: str) -> bool:
+    """Whether a source of rows is tar files, which are written to the cache."""
+    try:
+        return bool(shards_of(Path(source).expanduser()))
+    except (OSError, RuntimeError, ValueError):  # no path at all
+        return False
+
+
 def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
     """The folder of the pictures in tar files; it is kept in the cache.
 
@@ -75,8 +97,8 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
     place = cache_folder() / "shards" / key
     if not place.is_dir():
         needed = sum(each.stat().st_size for each in shards)
-        check_space(needed, shards[0].name, place, MORE_SPACE)
-        with new_folder(place) as folder:
+        check_space(needed, listed([each.name for each in shards]), place, MORE_SPACE)
+        with new_folder(place, keep=True) as folder:
             _unpack_all(shards, folder, on_error)
     broken = (place / DAMAGED).read_text("utf-8").splitlines()
     if broken:
@@ -99,7 +121,10 @@ def _unpack_all(shards: Sequence[Path], folder: Path, on_error: OnError) -> None
         DataError: a file is damaged and ``on_error`` is "raise", or there are no pictures.
     """
     broken: list[str] = []
-    count = sum(_unpack(each, folder, len(shards) > 1, on_error, broken) for each in shards)
+    count = sum(
+        _unpack(shard, folder, prefix, on_error, broken)
+        for shard, prefix in zip(shards, _prefixes(shards), strict=True)
+    )
     if not count:
         raise DataError(
             f"{listed([each.name for each in shards])}: no pictures "
@@ -108,9 +133,25 @@ def _unpack_all(shards: Sequence[Path], folder: Path, on_error: OnError) -> None
     (folder / DAMAGED).write_text("\n".join(broken), "utf-8")
 
 
-def _unpack(shard: Path, folder: Path, several: bool, on_error: OnError, broken: list[str]) -> int:
+def _prefixes(shards: Sequence[Path]) -> list[str]:
+    """What tells the pictures of each file from those of the others: the file's name."""
+    if len(shards) == 1:
+        return [""]
+    stems = [
+        next(name[: -len(end)] for end in sorted(ENDINGS, key=len)[::-1] if _ends(name, end))
+        for name in (shard.name for shard in shards)
+    ]
+    names = stems if len(set(stems)) == len(stems) else [shard.name for shard in shards]
+    return [f"{name}-" for name in names]
+
+
+def _ends(name: str, ending: str) -> bool:
+    return name.lower().endswith(ending)
+
+
+def _unpack(shard: Path, folder: Path, prefix: str, on_error: OnError, broken: list[str]) -> int:
     """Write the pictures of one file; their number."""
-    count, prefix = 0, f"{shard.name.split('.')[0]}-" if several else ""
+    count = 0
     for key in _readable_keys(shard, on_error, broken):
         for name, content in key.pictures:
             target = folder / _place(name, key.label, prefix)
@@ -137,20 +178,34 @@ def _readable_keys(shard: Path, on_error: OnError, broken: list[str]) -> Iterato
 
 def _keys(shard: Path) -> Iterator[_Key]:
     """The keys of a tar file, one after another, so that one is in memory at a time."""
-    with tarfile.open(shard, "r|*") as archive:  # a stream: nothing is read twice
-        members = (member for member in archive if member.isfile())
+    # a stream: nothing is read twice
+    with tarfile.open(shard, "r|*", tarinfo=_CheckedHeader) as archive:
+        labeled, members = False, (member for member in archive if member.isfile())
         for name, group in itertools.groupby(members, lambda member: _key_of(member.name)):
             key = _Key()
-            for member in group:
-                path = PurePosixPath(member.name)
-                if any(part[0] in HIDDEN for part in path.parts if part != "."):
-                    continue
-                if path.name == f"{PurePosixPath(name).name}{CLASS}":
-                    key.label = _label(archive, member, shard)
-                elif path.suffix.lower() in SUFFIXES:
-                    untrusted.check_memory(member.size, f"{shard}: {member.name}", DataError)
-                    key.pictures.append((path, _content(archive, member)))
+            try:
+                for member in group:
+                    _add(key, archive, member, name, shard)
+            except DAMAGES:  # after the last file of this key, if it is whole
+                if key.label is not None or not labeled:
+                    yield key
+                raise
+            labeled = labeled or key.label is not None
             yield key
+
+
+def _add(
+    key: _Key, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, shard: Path
+) -> None:
+    """Read a file of a key, if it is a picture or a class."""
+    path = PurePosixPath(member.name)
+    if any(part[0] in HIDDEN for part in path.parts if part != "."):
+        return
+    if path.name == f"{PurePosixPath(name).name}{CLASS}":
+        key.label = _label(archive, member, shard)
+    elif path.suffix.lower() in SUFFIXES:
+        untrusted.check_memory(member.size, f"{shard}: {member.name}", DataError)
+        key.pictures.append((path, _content(archive, member)))
 
 
 def _key_of(name: str) -> str:

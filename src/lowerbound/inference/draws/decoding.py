@@ -50,7 +50,8 @@ def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples
         for emission in _emissions(model, z, condition)
     ]
     means, draws = (torch.cat(each) for each in zip(*pairs, strict=True))
-    return Samples(as_taken(z, model).cpu(), means, draws, condition)
+    given = None if condition is None else condition.cpu()
+    return Samples(as_taken(z, model).cpu(), means, draws, given)
 
 
 @torch.no_grad()

@@ -211,7 +211,8 @@ def _imagined(model: Model, given: Batch, choose: Choose, complete: bool) -> Sam
     trace = imagines.imagine(given, choose)
     z = model.code(trace).flatten(0, 1)
     mean, x = trace.likelihood.best.flatten(0, 1), _draw(trace.likelihood, complete).flatten(0, 1)
-    return Samples(z.cpu(), mean.cpu(), x.cpu(), given.condition)
+    condition = None if given.condition is None else given.condition.cpu()
+    return Samples(z.cpu(), mean.cpu(), x.cpu(), condition)
 
 
 def _draw(emission: Emission, complete: bool) -> Tensor:

@@ -6,9 +6,11 @@ times as fast as those of float32.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -32,17 +34,44 @@ def short_factors() -> Iterator[None]:
     This holds for matrix products and convolutions of all threads of the process. It does nothing
     without oneDNN's products in hardware, which sum whole numbers exactly.
     """
-    # older torch has no such settings
-    found = [getattr(torch.backends.mkldnn, name, None) for name in ("conv", "matmul")]
-    settings = [setting for setting in found if setting is not None and _able("amx_bf16")]
-    before = [setting.fp32_precision for setting in settings]
-    for setting in settings:
-        setting.fp32_precision = "bf16"
+    if not _able("amx_bf16"):
+        yield
+        return
+    _INSIDE.enter()
     try:
         yield
     finally:
-        for setting, precision in zip(settings, before, strict=True):
-            setting.fp32_precision = precision
+        _INSIDE.leave()
+
+
+class _Inside:
+    """Threads inside ``short_factors``: the first one sets, and the last one restores."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._before: list[tuple[Any, str]] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count > 1:
+                return
+            # older torch has no such settings
+            found = [getattr(torch.backends.mkldnn, name, None) for name in ("conv", "matmul")]
+            self._before = [(each, each.fp32_precision) for each in found if each is not None]
+            for setting, _ in self._before:
+                setting.fp32_precision = "bf16"
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                for setting, precision in self._before:
+                    setting.fp32_precision = precision
+
+
+_INSIDE = _Inside()
 
 
 @cache
