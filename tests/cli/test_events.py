@@ -89,6 +89,10 @@ def test_samples_are_drawn_without_options_of_other_rows(
     done = run("sample", model, "--mean", "-o", tmp_path / "s.csv")
     assert done.code == 2
     assert "drawn without --mean" in done.err
+    for option in (("--top-k", "3"), ("--guidance", "2"), ("--complete",)):
+        done = run("sample", model, *option, "-o", tmp_path / "s.csv")
+        assert done.code == 2
+        assert f"histories of events are drawn without {option[0]}" in done.err
     done = run("sample", model, "-o", tmp_path / "s.png")
     assert done.code == 2
     assert "events are written as .csv or .parquet" in done.err

@@ -61,6 +61,21 @@ def test_elbo_falls_short_of_the_marginal_by_the_posterior_kl(widen: float) -> N
     assert float(gap.mean()) == pytest.approx(oracle.mean_field_gap(widen), abs=6e-3)
 
 
+def test_the_exact_marginal_keeps_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ProbabilisticPrincipalComponents((oracle.FEATURES,), 2).fit(ROWS.x)
+    seen: list[tuple[bool, int]] = []
+    exact = type(model).log_marginal
+
+    def watched(self: object, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        seen.append((torch.is_grad_enabled(), len(x)))
+        return exact(self, x, observed)
+
+    monkeypatch.setattr(type(model), "log_marginal", watched)
+    score(model, ROWS, memory=1)
+    assert len(seen) > 1
+    assert not any(enabled for enabled, _ in seen)
+
+
 def test_parts_add_up() -> None:
     scores = score(oracle.model("mean_field"), ROWS, samples=3)
     assert torch.allclose(scores.elbo, -scores.distortion - scores.rates.sum(0), rtol=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -130,6 +132,14 @@ def test_weight_nought_is_the_elbo(digits: Dataset) -> None:
     with seeded(1):
         expected = ELBO()(model, batch)
     torch.testing.assert_close(found.loss, expected.loss)
+
+
+def test_labeled_rows_without_pictures_have_a_network_too() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    data = load(frame.assign(kind=["x", "y"] * 20), label="kind")
+    objective = FeatureMatching()
+    objective.prepare(built(data), data)
+    assert objective.critic is not None
 
 
 @pytest.mark.parametrize("labelled", [True, False])

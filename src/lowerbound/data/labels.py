@@ -18,7 +18,7 @@ FOLDS = 5  # parts of the labels, hidden one after another
 
 
 def encode_labels(
-    values: Any, class_names: Sequence[str] | None = None
+    values: Any, class_names: Sequence[str] | None = None, minus_one_is_a_class: bool = False
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Convert labels to (indices (rows,) long, class names).
 
@@ -28,17 +28,18 @@ def encode_labels(
     Args:
         values: one label per row: numbers, text or booleans; (rows,) or (rows, 1).
         class_names: the classes of an earlier fit; any other label becomes unknown, with a warning.
+        minus_one_is_a_class: -1 is never unknown.
 
     Raises:
         DataError: the values are fractions, not classes, or all are unknown.
     """
     distinct, position = _distinct(values)
     names = [_name(value) for value in distinct]
-    if _minus_one_is_unknown(class_names or names, names):
+    if not minus_one_is_a_class and _minus_one_is_unknown(class_names or names, names):
         _warn_minus_one(int((position == names.index("-1")).sum()), len(position))
         names = ["" if name == "-1" else name for name in names]
     if class_names is None:
-        class_names = classes_of(names)
+        class_names = classes_of(names, minus_one_is_a_class)
     else:
         _warn_new(sorted({name for name in names if name}, key=_order), class_names)
     index = {name: i for i, name in enumerate(class_names)}
@@ -55,13 +56,14 @@ def label_names(values: Any) -> set[str]:
     return {_name(value) for value in _distinct(values)[0]}
 
 
-def classes_of(names: Collection[str]) -> tuple[str, ...]:
+def classes_of(names: Collection[str], minus_one_is_a_class: bool = False) -> tuple[str, ...]:
     """The classes in order, numbers by size, of the names of all labels.
 
     Raises:
         DataError: all labels are unknown.
     """
-    unknown = {"", "-1"} if _minus_one_is_unknown(names, names) else {""}
+    gone = not minus_one_is_a_class and _minus_one_is_unknown(names, names)
+    unknown = {"", "-1"} if gone else {""}
     if not set(names) - unknown:
         raise DataError("no row has a label")
     return tuple(sorted(set(names) - unknown, key=_order))

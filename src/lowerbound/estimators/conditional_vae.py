@@ -17,7 +17,13 @@ from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.estimators.base import means
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.labels import as_labels, class_indices, classes_from, classes_of
+from lowerbound.estimators.inputs.labels import (
+    as_labels,
+    class_indices,
+    class_name,
+    classes_from,
+    classes_of,
+)
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted
 from lowerbound.inference.passes import in_precision
@@ -116,7 +122,9 @@ class ConditionalVAE(VAE):
         )
 
     def _adopt(self, fitted: Fitted) -> Self:
-        self.classes_ = classes_from(fitted.schema.class_names)
+        names, known = fitted.schema.class_names, getattr(self, "classes_", ())
+        if tuple(map(class_name, known)) != tuple(names):  # else they keep their own type
+            self.classes_ = classes_from(names)
         return super()._adopt(fitted)
 
     def _read(self, X: Any, y: Any = None) -> Dataset:

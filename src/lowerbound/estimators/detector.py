@@ -17,6 +17,7 @@ from lowerbound.applications.anomaly.normal_rows import usual_shares
 from lowerbound.applications.io.fit_rows import seen_and_fresh
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.values import free_name
 from lowerbound.errors import OptionError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import learn_columns, new_seed
@@ -179,7 +180,7 @@ class VAEDetector(OutlierMixin, VAE):
         names = [column.name for column in dataset.schema.modeled]
         index = X.index if inputs.is_frame(X) else None
         frame = pd.DataFrame(found.features.flatten(1).numpy(), columns=names, index=index)
-        return frame.assign(rate=found.rate.numpy())
+        return frame.assign(**{free_name("rate", names): found.rate.numpy()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder with the detector's reference beside it; no pickle."""

@@ -24,6 +24,7 @@ from lowerbound.data.columns.matrix import named
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator
+from lowerbound.estimators.imputer_columns import read_columns, write_columns
 from lowerbound.estimators.imputer_first_fit import calibrated_fit
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
@@ -263,6 +264,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         super().save(path)
         write_calibration(Path(path), self.calibration_)
         write_trees(Path(path), self.trees_)
+        write_columns(Path(path), self)
 
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -290,6 +292,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         imputer.trees_ = read_trees(Path(path), fitted.schema.columns)
         imputer.empty_ = np.zeros(imputer.n_features_in_, dtype=bool)
         imputer.indicator_ = np.arange(imputer.n_features_in_)
+        read_columns(Path(path), imputer)
         return imputer
 
     def __sklearn_tags__(self) -> Tags:

@@ -15,7 +15,7 @@ from lowerbound.config import renamed_keywords
 from lowerbound.data import Dataset, encode_labels
 from lowerbound.data.arrays import Array
 from lowerbound.data.labels import UNKNOWN
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.estimators.inputs.labels import class_indices, class_name, classes_from, classes_of
@@ -105,7 +105,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         require_labels(dataset)
         self._fit(dataset)
         if given is not None:
-            self.classes_ = classes_of(given)
+            self.classes_ = classes_of(given, minus_one_is_a_class=True)
         self._transduce(dataset)
         return self
 
@@ -124,6 +124,11 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         unknown = self.unlabeled_value
         if unknown is None and self.classes_.dtype.kind in "iuf":
             unknown = -1
+        if class_name(unknown) in map(class_name, self.classes_):
+            raise OptionError(
+                f"{unknown!r} would mean both a class and an unsure row: set unlabeled_value to "
+                "another value, or leave out abstain_below"
+            )
         answers: Array = chosen.astype(np.result_type(chosen, np.array(unknown)))
         answers[unsure] = unknown
         return answers
@@ -177,7 +182,7 @@ def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:
     """
     if len(known) != len(dataset):
         raise DataError(f"{len(dataset):,} rows of X but {len(known):,} labels in y")
-    codes, names = encode_labels(labels)
+    codes, names = encode_labels(labels, minus_one_is_a_class=True)  # the others are gone
     label = torch.full((len(dataset),), UNKNOWN)
     label[torch.from_numpy(known)] = codes
     return replace(dataset, label=label, schema=replace(dataset.schema, class_names=names))

@@ -24,7 +24,6 @@ from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
     Progress,
-    batches,
     collected,
     dry_run,
     first_row,
@@ -95,7 +94,7 @@ def score(
         effective_sample_size=torch.exp(2 * tally.log_weights - tally.log_squares),
         distortion=tally.distortion / samples,
         rates=tally.rates.T.contiguous() / samples,
-        log_marginal=_log_marginal(model, dataset),
+        log_marginal=_log_marginal(model, dataset, plan.rows),
         samples=samples,
         mass=mass,
         protocol=_protocol(footprint.trace, dataset, seed, split),
@@ -202,15 +201,16 @@ def _over_samples(values: Tensor, samples: int, rows: int) -> Tensor:
     return values.double().cpu().expand(samples, rows)
 
 
-def _log_marginal(model: Model, dataset: Dataset) -> Tensor | None:
+def _log_marginal(model: Model, dataset: Dataset, rows: int) -> Tensor | None:
     """Exact log p(x) in model units, if the model has it."""
     if not isinstance(model, HasMarginal):
         return None
-    parts = [
-        model.log_marginal(batch.filled, batch.observed)
-        for _, batch in batches(dataset, model, 8192)
-    ]
-    return torch.cat(parts).detach().double().cpu()
+
+    def exact(_: slice, batch: Batch) -> list[Tensor]:
+        return [model.log_marginal(batch.filled, batch.observed)]
+
+    (found,) = collected(model, dataset, rows, exact)
+    return found.double()
 
 
 def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol:

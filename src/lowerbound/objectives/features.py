@@ -86,7 +86,8 @@ class FeatureMatching(ELBO):
 def _train(critic: Critic, dataset: Dataset, named: bool) -> None:
     """Train the critic as a classifier for a few hundred updates."""
     adam = torch.optim.Adam(critic.parameters(), RATE)
-    square = dataset.schema.event_shape[1] == dataset.schema.event_shape[2]
+    shape = dataset.schema.event_shape
+    square = len(shape) == 3 and shape[1] == shape[2]
     for _ in range(UPDATES):
         index = torch.randint(len(dataset), (min(BATCH, len(dataset)),))
         batch = dataset.batch(index).to(torch.float32)

@@ -100,6 +100,8 @@ def train(
         objective.prepare(model, dataset)
         parts = (model, objective, dataset, validation, options)
         plan = processes.of_first(decide(*parts) if checkpoint is None else plan_of(checkpoint))
+        if options.threads:  # free to change on a resume
+            plan = replace(plan, threads=options.threads)
         if private is not None:
             private.check(plan, options, len(dataset))
         run = TrainingRun(*parts, plan, reporter.message, private)

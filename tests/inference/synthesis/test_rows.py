@@ -61,6 +61,15 @@ def test_every_given_row_has_its_own_conditional(
     assert (abs(found.var() - (cov[0, 0] - slope * cov[0, 1])) < 0.06).all()
 
 
+def test_a_completed_row_does_not_depend_on_how_many_there_are(gaussian: Fitted) -> None:
+    source, given = TableSource(gaussian), pd.DataFrame({"b": [-2.0, 0.0, 2.0]})
+    few, many = (
+        pd.concat(list(source.completed(given, count, seed=3)), ignore_index=True)
+        for count in (20, 40)
+    )
+    pd.testing.assert_frame_equal(few, many.head(20))
+
+
 def test_columns_drawn_at_once_cannot_restrict_each_other() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
     frame["b"] = frame["a"] + frame["b"].abs()

@@ -18,6 +18,7 @@ from lowerbound.applications.engines import Progress
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.values import free_name
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
@@ -199,7 +200,8 @@ def _most_surprising(
     each = excess.features[place].flatten().tolist()
     if len(each) != len(names):  # features are pixels, with one number for all their colors
         names = [f"value {number}" for number in range(len(each))]
-    nats = {**dict(zip(names, each, strict=True)), RATE: float(excess.rate[place])}
+    nats = dict(zip(names, each, strict=True))
+    nats[free_name(RATE, names)] = float(excess.rate[place])
     nats |= unseen[place]
     first = sorted(nats, key=lambda name: -nats[name])[:NAMED]
     first = [name for name in first if nats[name] > 0] or first[:1]

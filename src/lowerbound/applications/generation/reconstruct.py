@@ -97,6 +97,8 @@ def reconstruct(
     writer.check(path)
     if request.uncertainty and request.draws < 2:
         raise OptionError(f"--draws must be at least 2, not {request.draws}")
+    if request.uncertainty and fitted.schema.sample_rate and path.suffix.lower() != ".npz":
+        raise OptionError(f"{path}: the uncertainty of sound is written to .npz: name one with -o")
     refined = fitted.model.refiner is not None and not request.mean
     if request.steps is not None and not refined:
         raise UnsupportedError(

@@ -49,7 +49,10 @@ NOT_WITH_COLUMNS = (
     "steps",
 )
 """Options of draws from p(z), which a draw given columns does not make."""
-NOT_OF_HISTORIES = ("mean", "label", "given", "prompt", "resume", "engine", "workers", "address")
+NOT_OF_HISTORIES = (
+    *("mean", "label", "given", "prompt", "top_k", "top_p", "guidance", "steps", "complete"),
+    *("resume", "engine", "workers", "address"),
+)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class PositiveKind(WithinBounds):
 
     rank = 80
     support = "positive numbers"
+    least = 0.0
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:

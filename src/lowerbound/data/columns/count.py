@@ -39,6 +39,7 @@ class CountKind(ColumnKind):
     family = "count"
     always_whole = True
     support = "counts"
+    least = 0.0
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:

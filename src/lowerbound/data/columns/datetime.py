@@ -90,7 +90,7 @@ class DatetimeKind(Continuous):
             return series.astype(object)
         if pd.api.types.infer_dtype(series, skipna=True) not in ("datetime", "date"):
             return series.copy()
-        return as_dates(of_cells(series.mask(missing(series))), 0)
+        return as_dates(of_cells(series.mask(missing(series))), 0).set_axis(series.index)
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""

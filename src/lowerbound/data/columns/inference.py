@@ -14,6 +14,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import (
+    MARKERS,
     Level,
     check_numbers,
     distinct_levels,
@@ -34,8 +35,8 @@ HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that
 
 def _beyond_floats(series: Any) -> bool:
     """Whether a column of whole numbers has some that float64 cannot tell from their neighbors."""
-    highest, lowest = series.max(), series.min()
-    return bool(highest > EXACT or lowest < -EXACT)
+    present = series.dropna()
+    return bool(len(present)) and bool(present.max() > EXACT or present.min() < -EXACT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Sample:
 
         column = Column(str(series.name), dtype=numpy_name(series.dtype))
         types, dtype = pd.api.types, series.dtype
-        if types.is_integer_dtype(dtype) and len(series) and _beyond_floats(series):
+        if types.is_integer_dtype(dtype) and _beyond_floats(series):
             return cls(series, column, numeric=False, written=True)
         if (
             types.is_datetime64_any_dtype(dtype)
@@ -111,7 +112,9 @@ class Sample:
         """The distinct values in order; a pandas category keeps its own order."""
         categories = getattr(self.series.dtype, "categories", None)
         if categories is not None:
-            return tuple(scalar(level) for level in categories)
+            return tuple(
+                scalar(level) for level in categories if name(level).lower() not in MARKERS
+            )
         return distinct_levels(self.series)
 
     @property

@@ -6,6 +6,7 @@ family in ``lowerbound.likelihoods.columns``; a kind has the key of its family.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -48,6 +49,7 @@ class ColumnKind:
         has_format: whether its values are text of one format.
         embedded: whether each of its levels has a learned vector.
         support: description of its values, a template with the column's fields.
+        least: the smallest value that any column of the kind can have.
 
     Args:
         column: the column.
@@ -67,6 +69,7 @@ class ColumnKind:
     has_format: ClassVar[bool] = False
     embedded: ClassVar[bool] = False
     support: ClassVar[str] = "numbers"
+    least: ClassVar[float] = -math.inf
 
     def __init__(self, column: Column) -> None:
         self.column = column

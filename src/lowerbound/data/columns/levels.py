@@ -21,6 +21,7 @@ from lowerbound.data.columns.values import (
     level_codes,
     missing,
     name,
+    scalar,
 )
 
 LOGISTIC = 1.7  # factor from a normal standard deviation to the scale of a logistic variable
@@ -98,6 +99,10 @@ class Leveled(ColumnKind):
 
         if pd.api.types.is_numeric_dtype(like.dtype):
             return super().filling(answers, like, exact)
+        if isinstance(like.dtype, pd.CategoricalDtype):  # of any type, such as intervals
+            place = {name(scalar(each)): code for code, each in enumerate(like.dtype.categories)}
+            own = np.array([place.get(name(level), -1) for level in self.column.levels])
+            return pd.Categorical.from_codes(own[self._codes(answers)], dtype=like.dtype)
         levels = np.empty(len(self.column.levels), dtype=object)
         levels[:] = self.column.levels
         return pd.Series(levels[self._codes(answers)]).astype(like.dtype).array

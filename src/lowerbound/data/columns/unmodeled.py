@@ -58,7 +58,10 @@ class ConstantKind(ColumnKind):
 
     def unseen(self, series: Any) -> Array:
         values = numbers(series)
-        return np.asarray((values != self.column.shift) & ~np.isnan(values))
+        types = (self.column.dtype, str(getattr(series, "dtype", "")).lower())
+        exact = np.float32 if "float32" in types else np.float64
+        changed = values.astype(exact) != exact(self.column.shift)
+        return np.asarray(changed & ~np.isnan(values))
 
     def completed(self, series: Any) -> Column:
         return self.recognize(Sample.of(series)) or self.column

@@ -6,7 +6,7 @@ Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,13 @@ def name(value: Level) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name that no column has: the wanted one, with as many underscores as that takes."""
+    while wanted in taken:
+        wanted += "_"
+    return wanted
 
 
 def scalar(value: Any) -> Level:

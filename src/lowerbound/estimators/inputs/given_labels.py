@@ -48,8 +48,8 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
 
 def _numbers_as_such(labels: Array) -> Array:
     """An array of objects that are all numbers as an array of numbers; others unchanged."""
-    values = labels.tolist()
-    if labels.dtype != object or not all(isinstance(value, int | float) for value in values):
+    values, numbers = labels.tolist(), int | float | np.number
+    if labels.dtype != object or not all(isinstance(value, numbers) for value in values):
         return labels
     return np.array(values)
 

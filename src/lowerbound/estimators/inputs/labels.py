@@ -53,9 +53,9 @@ def class_indices(y: Any, rows: int, names: Sequence[str]) -> Tensor:
     return torch.tensor([position[name] for name in wanted], dtype=torch.long)
 
 
-def classes_of(labels: Array) -> Array:
-    """The distinct labels in their own type, in the order of the model's classes."""
-    codes, names = encode_labels(labels)
+def classes_of(labels: Array, minus_one_is_a_class: bool = False) -> Array:
+    """The distinct known labels in their own type, in the order of the model's classes."""
+    codes, names = encode_labels(labels, minus_one_is_a_class=minus_one_is_a_class)
     first = [int((codes == index).nonzero()[0]) for index in range(len(names))]
     return labels[first]
 

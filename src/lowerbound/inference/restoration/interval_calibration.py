@@ -124,6 +124,6 @@ def _valid(low: Array, high: Array, column: Column) -> tuple[Array, Array]:
         return np.floor(low + 1e-9).clip(0, top), np.ceil(high - 1e-9).clip(0, top)
     lattice = column.rules.lattice
     low, high = lattice.at_most(low), lattice.at_least(high)
-    least = -np.inf if column.low is None else column.low
+    least = column.rules.least if column.low is None else column.low
     most = np.inf if column.high is None else column.high
     return low.clip(least, most), high.clip(least, most)

@@ -119,8 +119,9 @@ def completed_block(
         if len(given) == 1:
             return _completed(model, restrictions, given, BLOCK, place)[:rows]
         start = block * BLOCK
-        numbers = np.arange(start, start + rows) % len(given)
-        return _completed(model, restrictions, given.rows(numbers), 1, place)
+        # always a whole block, so that a row does not depend on how many are drawn
+        numbers = np.arange(start, start + BLOCK) % len(given)
+        return _completed(model, restrictions, given.rows(numbers), 1, place)[:rows]
 
 
 def _using(model: Model) -> AbstractContextManager[None]:

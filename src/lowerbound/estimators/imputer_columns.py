@@ -1,0 +1,54 @@
+"""The columns that an imputer was fitted to, as a JSON file in the model folder.
+
+The schema of the model has neither identifiers nor columns without a value.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound import durable, untrusted
+from lowerbound.errors import DataError, ModelFolderError
+
+NAME = "imputer_columns.json"
+
+
+def write_columns(folder: Path, imputer: Any) -> None:
+    """Write the file into a model folder atomically."""
+    names = getattr(imputer, "feature_names_in_", None)
+    said = {
+        "names": None if names is None else [str(name) for name in names],
+        "empty": imputer.empty_.tolist(),
+        "indicator": imputer.indicator_.tolist(),
+    }
+    durable.write_text(folder / NAME, json.dumps(said))
+
+
+def read_columns(folder: Path, imputer: Any) -> None:
+    """Set what the file holds on an imputer; without a file nothing changes.
+
+    Raises:
+        ModelFolderError: the file is damaged.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return
+    said = untrusted.read_mapping(path, ModelFolderError)
+    with untrusted.guarded(str(path), ModelFolderError):
+        empty = np.array(said["empty"], dtype=bool)
+        indicator = np.array(said["indicator"], dtype=np.int64)
+        names = said["names"]
+        if names is not None and len(names) != len(empty):
+            raise DataError(f"{len(names)} names of {len(empty)} columns")
+        if len(indicator) and not 0 <= indicator.min() <= indicator.max() < len(empty):
+            raise DataError("it marks columns that there are not")
+        imputer.n_features_in_ = len(empty)
+        imputer.empty_, imputer.indicator_ = empty, indicator
+        if names is not None:
+            imputer.feature_names_in_ = np.array([str(name) for name in names], dtype=object)
+        elif hasattr(imputer, "feature_names_in_"):
+            del imputer.feature_names_in_

@@ -1,0 +1,126 @@
+"""Inputs that pandas and scikit-learn allow and that are easily taken for others."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound import ConditionalVAE, SemiSupervisedVAE, VAEDetector, VAEImputer
+from lowerbound.data import load
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import understood
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.tables.completion import completed_frame
+from lowerbound.errors import OptionError
+from lowerbound.estimators.inputs.given_labels import given_labels
+from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
+
+ROWS = 60
+
+
+def numbers(**more: Any) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"a": rng.normal(size=ROWS), "b": rng.normal(size=ROWS), **more})
+
+
+def test_dates_of_rows_with_another_index_are_filled_in_place() -> None:
+    days = [dt.date(2024, 1, 1 + row % 28) for row in range(ROWS)]
+    frame = numbers(day=days).set_axis(range(100, 100 + ROWS))
+    frame.loc[103, "day"] = None
+    hidden = np.zeros((ROWS, 3), bool)
+    hidden[3, 2] = True
+    answers = np.where(hidden, pd.Timestamp(2024, 1, 9).timestamp(), 0.0)
+    schema = load(frame, missing="model").schema
+    whole = completed_frame(frame, schema, answers, hidden, exact=True)
+    assert list(whole.index) == list(frame.index)
+    assert pd.Timestamp(whole.loc[103, "day"]) == pd.Timestamp(2024, 1, 9)
+    assert pd.Timestamp(whole.loc[104, "day"]) == pd.Timestamp(days[4])
+
+
+def test_bands_are_filled_by_bands() -> None:
+    bands = pd.cut(np.linspace(0.1, 29.9, ROWS), [0, 10, 20, 30])
+    frame = numbers(band=bands)
+    frame.loc[3, "band"] = np.nan
+    whole = VAEImputer(epochs=1, calibration=0, random_state=0).fit(frame).transform(frame)
+    assert whole["band"].dtype == frame["band"].dtype
+    assert not whole["band"].isna().any()
+
+
+@pytest.mark.filterwarnings("ignore:column 'id'", "ignore:no variation", "ignore:no value")
+def test_a_saved_imputer_takes_the_columns_that_it_was_fitted_to(tmp_path: Path) -> None:
+    names = [f"k{row * 7919 % 1000:03d}" for row in range(ROWS)]
+    frame = numbers(id=names, empty=np.nan)
+    frame.loc[3, "a"] = np.nan
+    imputer = VAEImputer(epochs=1, calibration=0, random_state=0, add_indicator=True).fit(frame)
+    imputer.save(tmp_path / "m")
+    again = VAEImputer.load(tmp_path / "m", add_indicator=True)
+    assert again.get_feature_names_out().tolist() == imputer.get_feature_names_out().tolist()
+    pd.testing.assert_frame_equal(again.transform(frame), imputer.transform(frame))
+
+
+def test_a_marker_among_categories_is_missing() -> None:
+    column = understood(pd.Series(["a", "b", "?", "a", "c"] * 6, dtype="category", name="c"))
+    assert column.levels == ("a", "b", "c")
+
+
+@pytest.mark.filterwarnings("ignore:no variation")
+def test_whole_numbers_that_are_all_missing_are_a_constant() -> None:
+    frame = numbers(empty=pd.array([pd.NA] * ROWS, dtype="Int64"))
+    assert len(load(frame, missing="model").schema.modeled) == 2
+
+
+@pytest.mark.filterwarnings("ignore:y contains only -1 and 1")
+def test_minus_one_is_a_class_if_another_value_means_unlabeled() -> None:
+    x, y = numbers().to_numpy(), np.tile([-1, 1, 2, 0], ROWS // 4)
+    options = {"latent_dim": 1, "epochs": 1, "folds": 0, "random_state": 0}
+    model = SemiSupervisedVAE(unlabeled_value=0, **options).fit(x, y)
+    assert model.classes_.tolist() == [-1, 1, 2]
+    sure = SemiSupervisedVAE(abstain_below=1.0, **options).fit(x, np.where(y > 0, 1, -1))
+    with pytest.raises(OptionError, match="both a class and an unsure row"):
+        sure.predict(x)
+
+
+def test_labels_in_a_list_of_numpy_numbers() -> None:
+    labels, known = given_labels(list(np.array([0, 1, 1, -1])), None)
+    assert labels.tolist() == [0, 1, 1]
+    assert known.tolist() == [True, True, True, False]
+
+
+def test_classes_keep_their_type_when_a_prior_is_fitted() -> None:
+    model = ConditionalVAE(latent_dim=1, epochs=1, random_state=0)
+    model.fit(numbers(), np.where(np.arange(ROWS) % 2, "0", "1"))
+    before = model.classes_.tolist()
+    model._adopt(model.fitted_)
+    assert model.classes_.tolist() == before == ["0", "1"]
+
+
+@pytest.mark.filterwarnings("ignore:no variation")
+def test_a_constant_of_another_precision_is_no_anomaly() -> None:
+    frame = numbers(k=0.1)
+    detector = VAEDetector(epochs=1, network="mlp", random_state=0).fit(frame)
+    assert detector.components(frame.astype("float32"))["unseen"].max() == 0
+    with pytest.warns(UserWarning, match="was constant"):
+        assert detector.components(frame.assign(k=0.2))["unseen"].min() > 0
+
+
+def test_a_column_named_rate_keeps_its_share() -> None:
+    frame = numbers().rename(columns={"a": "rate"})
+    detector = VAEDetector(epochs=1, network="mlp", random_state=0).fit(frame)
+    assert list(detector.explain(frame).columns) == ["rate", "b", "rate_"]
+
+
+def test_calibrated_intervals_stay_inside_the_support() -> None:
+    columns = (
+        Column("p", "positive", observed=(0.1, 9.0)),
+        Column("n", "count", dtype="int64", lattice=Lattice(1.0), observed=(0, 9)),
+    )
+    wide = IntervalCalibration(np.full((len(LEVELS), 2), 2.0), np.zeros(len(LEVELS)), 50)
+    quantiles = np.array([[[1.0, 1.0]], [[0.2, 0.0]], [[5.0, 4.0]]])
+    low, high = wide.interval(quantiles, 0.9, columns)
+    assert low.min() == 0
+    assert (high == [[9.0, 7.0]]).all()
