@@ -18,12 +18,14 @@ from torch import Tensor
 from lowerbound import durable
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Objective, TargetRate
 from lowerbound.training import History, Interrupted, loop, train
 from lowerbound.training.checkpoints.identity import identity, refuse_another_run
 from lowerbound.training.interruption import listening
 from tests.training.cases import (
+    FEATURES,
     assert_same_weights,
     at_call,
     grey_rows,
@@ -374,3 +376,33 @@ def test_a_checkpoint_from_before_an_option_goes_on_with_its_default() -> None:
     other = identity(vae(), ELBO(cycles=2), grey_rows(), None, LONG)
     with pytest.raises(OptionError, match="objective cycles was not given and is 2"):
         refuse_another_run(who, other, Path())
+
+
+def test_parts_without_weights_are_parts_of_the_run() -> None:
+    who = identity(vae(), ELBO(), grey_rows(), None, LONG)
+    other = vae()
+    other.likelihood = ContinuousBernoulli((FEATURES,))
+    found = identity(other, ELBO(), grey_rows(), None, LONG)
+    words = "part likelihood was 'Bernoulli' and is 'ContinuousBernoulli'"
+    with pytest.raises(OptionError, match=words):
+        refuse_another_run(who, found, Path())
+    del who["part"]  # as checkpoints from before have it
+    refuse_another_run(who, found, Path())
+
+
+def test_threads_may_be_others_after_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    real = loop.processor_threads
+
+    def watched(threads: int) -> Any:
+        used.append(threads)
+        return real(threads)
+
+    monkeypatch.setattr(loop, "processor_threads", watched)
+    data = grey_rows()
+    where: dict[str, Any] = {"folder": tmp_path, "resume": True}
+    interrupted_at(3, vae(), ELBO(), data, LONG, folder=tmp_path)
+    train(vae(), ELBO(), data, replace(LONG, threads=2), **where)
+    assert used == [1, 2]

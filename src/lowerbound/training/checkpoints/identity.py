@@ -33,6 +33,8 @@ def identity(
         "options": chosen,
         "objective": _settings(objective),
         "model": {name: list(value.shape) for name, value in model.state_dict().items()},
+        # what has no weights, such as a likelihood or an activation, is part of the model too
+        "part": {name: type(each).__name__ for name, each in model.named_modules()},
         "data": _data(dataset),
         "validation data": None if validation is None else _data(validation),
     }
@@ -55,6 +57,8 @@ def refuse_another_run(then: Mapping[str, Any], now: Mapping[str, Any], folder: 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for part in now:
         before, after = then.get(part), now[part]
+        if part == "part" and before is None:  # a checkpoint from before parts were noted
+            continue
         if not isinstance(before, Mapping) or not isinstance(after, Mapping):
             if before != after:
                 yield f"{part} was {_said(before)} and is {_said(after)}"
