@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # a command that only describes a file need not import torch
 
 ValueT = TypeVar("ValueT")
 
+LAUNCHED = "LOWERBOUND_LAUNCHED"
+
 
 def count() -> int:
     """The number of processes that train together; 1 outside a group."""
@@ -66,6 +68,11 @@ def speaks(machine: bool = False) -> bool:
 def restarts() -> int:
     """How many times the launcher has started the processes again, because one had ended."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if launched() else 0
+
+
+def launch_time() -> float:
+    """When ``lowerbound`` launched the processes, seconds since the epoch; 0: something else did."""
+    return float(os.environ.get(LAUNCHED, "0"))
 
 
 @contextmanager

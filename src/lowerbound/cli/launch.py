@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -97,7 +98,8 @@ def run_one(words: Sequence[str]) -> int:
 
 
 def _prepare(devices: int) -> None:
-    """Share the cores among the processes, and leave messages to them."""
+    """Share the cores among the processes, tell them the time, and leave messages to them."""
+    os.environ[processes.LAUNCHED] = str(time.time())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // devices)))
     for name in list(logging.root.manager.loggerDict):  # each has a level of its own

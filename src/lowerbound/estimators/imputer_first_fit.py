@@ -132,7 +132,8 @@ class HiddenCells:
         values = dataset.schema.decode(dataset.schema.units(dataset.x)).astype(np.float64)
         known = np.where(_laid_out(dataset, dataset.mask), values, np.nan)
         leveled = [bool(column.levels) for column in dataset.schema.columns]
-        spread = np.nanstd(known, axis=0)
+        some = ~np.isnan(known).all(0)
+        spread = np.where(some, np.nanstd(np.where(some, known, 0.0), axis=0), 0.0)
         scale = np.where(leveled | ~(spread > 0), 1.0, spread)
         rows = torch.nonzero(hidden.any(1)).flatten()
         return cls(rest, values[rows], _laid_out(dataset, hidden[rows]), scale, rows)

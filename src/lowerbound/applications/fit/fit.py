@@ -34,7 +34,7 @@ from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
-from lowerbound.training.settings.device import chosen_device
+from lowerbound.training.settings.device import AUTO, chosen_device
 
 NOT_REMEMBERED = ("output", "resume", "overwrite", "together")
 
@@ -208,8 +208,9 @@ def started_again(folder: Path, request: FitRequest) -> FitRequest:
     """The request of processes that a launcher starts again: to go on from the checkpoint."""
     if not processes.restarts():
         return request
-    state = fit_folder.state_of(folder)
-    if state == "absent" or (state == "finished" and request.overwrite):
+    state, began = fit_folder.state_of(folder), processes.launch_time()
+    older = fit_folder.last_write(folder) < began if began else state == "finished"
+    if state == "absent" or (request.overwrite and older):
         return request  # the first checkpoint had not been written
     return replace(request, resume=True, overwrite=False)
 
@@ -239,7 +240,10 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
         return request
     before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
     used = fit_folder.objective_of(folder) or before.fitting.objective
-    training = replace(before.fitting.training, device=request.fitting.training.device)
+    device = request.fitting.training.device
+    if device == AUTO:  # not given
+        device = before.fitting.training.device
+    training = replace(before.fitting.training, device=device)
     fitting = replace(before.fitting, objective=used, training=training)
     before = replace(before, fitting=fitting, together=request.together, resume=True)
     default = FitRequest(request.data, request.output, resume=True)

@@ -50,6 +50,12 @@ def state_of(folder: Path) -> State:
     return "absent"
 
 
+def last_write(folder: Path) -> float:
+    """When a model or a checkpoint was last written there, seconds since the epoch; 0: never."""
+    files = [folder / MANIFEST, *(folder / CHECKPOINT).glob("*.json")]
+    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
+
+
 def may_write(folder: Path, *, resume: bool, overwrite: bool) -> State:
     """The state of a folder that a fit may write.
 
