@@ -71,7 +71,7 @@ def restarts() -> int:
 
 
 def launch_time() -> float:
-    """When ``lowerbound`` launched the processes, seconds since the epoch; 0: something else did."""
+    """When ``lowerbound`` launched the processes, in seconds since the epoch; 0: another did."""
     return float(os.environ.get(LAUNCHED, "0"))
 
 
