@@ -25,7 +25,6 @@ BEFORE_THE_RULES = frozenset(
         "lossless",
         "mnist_likelihood",
         "photographs",
-        "sharpness",
         "texture",
         "throughput",
     ]
