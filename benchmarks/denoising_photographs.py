@@ -5,7 +5,7 @@ denoiser has not seen (``ship_denoiser.py``). Gaussian noise of a known standard
 added to each color; it is neither clipped nor rounded, except in "25, 8 bits", where it is both, as
 in a file. PSNR is over all pixels and colors, and results are clipped to black and white.
 ``estimated`` is ours without the level. What eight passes gain over one is of the same photographs,
-and the error of the estimated level of the middles of 20 photographs of BSDS500.
+and the error of the estimated level of 20 photographs of BSDS500.
 BM3D is measured where its library can be imported; its licence allows no commercial use.
 
     pip install PyWavelets              for wavelets; bm3d for BM3D
@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import part_of
-from _record import Metric, arguments, write
+from _cells import done, part_of
+from _record import SECONDS, Metric, arguments, write
 from _rivals import in_words, paired
 from photographs import FOLDS, split
 from ship_denoiser import choosing_pictures
@@ -239,6 +239,12 @@ def errors_of_level(ratios: Mapping[str, Sequence[float]]) -> list[Metric]:
     ]
 
 
+def spent_minutes() -> float:
+    """Processor minutes of all parts, whenever they were measured."""
+    cells = done(NAME).values()
+    return sum(seconds for cell in cells for seconds in cell[SECONDS].values()) / 60
+
+
 def choose(name: str) -> None:
     """Mean PSNR of a method in the middles of the photographs for choosing."""
     for task in TASKS:
@@ -264,7 +270,6 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="whole photographs, printed only")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    start = time.perf_counter()
     if chosen.quick:
         quick()
         return
@@ -299,9 +304,9 @@ def main() -> None:
         listed,
         data=[{"file": place.name, "split": "fold 0", "sha256": file_sha256(place)}],
         seeds=list(range(1, 25, FOLDS)),
-        minutes=(time.perf_counter() - start) / 60,
+        minutes=spent_minutes(),
         notes=f"The middle {SIDE} x {SIDE} pixels of Kodak 1, 5, 9, 13, 17 and 21; the seed of the "
-        "noise is the photograph's number.",
+        "noise is the photograph's number. Minutes are processor time.",
         extra={"pictures": pictures},
     )
 

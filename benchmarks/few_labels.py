@@ -135,13 +135,13 @@ def ours(group: Group, draw: int) -> Answer:
 
 def others(group: Group, name: str, draw: int) -> Answer:
     """Accuracies of all others on one draw."""
-    rows = group.rows(draw)
-    if group.same_rows:
-        known = rivals_on(group.same_rows, draw)["accuracy"]
+    rows, chosen = group.rows(draw), rival_settings(name)
+    known = rivals_on(group.same_rows, draw)["accuracy"] if group.same_rows else None
+    began = time.process_time()  # neither the choice nor another group is part of it
+    if known is None:
+        found = accuracies(rows, chosen)
+    else:
         found = {rival: value for rival, value in known.items() if rival in LEARNERS}
-    began = time.process_time()
-    if not group.same_rows:
-        found = accuracies(rows, rival_settings(name))
     if not rows.complete:  # else our own classifier has the same rows
         found |= own(rows, draw, group.settings)
     return {"accuracy": found, "minutes": minutes_since(began), "commit": commit()}

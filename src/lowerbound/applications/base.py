@@ -35,8 +35,12 @@ WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
 
 
-PROCESSOR = "cpu"
-"""Where the model of a request without the option ``device`` computes, such as that of a codec."""
+PROCESSOR, ANY_DEVICE = "cpu", "auto"
+"""Where the model of a request without the option ``device`` computes, such as that of a codec; and
+the device of a request that gives none."""
+
+LOCAL = "local"
+"""The engine that is this process; the workers of another may have no GPU."""
 
 
 class Reporter(Protocol):
@@ -163,9 +167,8 @@ class Application:
         if fitted is None and folder is not None:
             from lowerbound.model_folder.folder import read
 
-            on_workers = getattr(request, "engine", "local") != "local"  # which may have no GPU
-            device = PROCESSOR if on_workers else getattr(request, "device", PROCESSOR)
-            fitted = read(folder, device)
+            here = getattr(request, "engine", LOCAL) == LOCAL
+            fitted = read(folder, getattr(request, "device", PROCESSOR) if here else PROCESSOR)
         return self.function(request, reporter, fitted)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from lowerbound.applications.base import PROCESSOR
+from lowerbound.applications.base import ANY_DEVICE, LOCAL, PROCESSOR
 from lowerbound.applications.finished_parts import Arrays, FinishedParts, Part
 from lowerbound.config import option
 from lowerbound.errors import LowerboundError, MissingExtraError, OptionError
@@ -24,8 +24,7 @@ Compute = Callable[[PartT, Progress], Arrays]
 """The arrays of a part; the second argument is called with (rows done, rows)."""
 
 AHEAD = 2  # parts that each worker has, the one it computes and the next
-LOCAL, RAY = "local", "ray"
-AUTO = "auto"
+RAY = "ray"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,8 @@ class EngineRequest:
             raise OptionError(f"workers is 0 or more, not {self.workers}")
         if self.engine == LOCAL and (self.workers or self.address):
             raise OptionError("workers and address are for engine=ray: set it, or leave them out")
-        if self.engine == RAY and getattr(self, "device", AUTO) not in (AUTO, PROCESSOR):
+        device = getattr(self, "device", PROCESSOR)
+        if self.engine == RAY and device not in (ANY_DEVICE, PROCESSOR):
             raise OptionError("engine=ray computes on processors: leave device out")
 
 

@@ -20,9 +20,8 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.labels import (
     as_labels,
     class_indices,
-    class_name,
-    classes_from,
     classes_of,
+    classes_still,
 )
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted
@@ -122,9 +121,7 @@ class ConditionalVAE(VAE):
         )
 
     def _adopt(self, fitted: Fitted) -> Self:
-        names, known = fitted.schema.class_names, getattr(self, "classes_", ())
-        if tuple(map(class_name, known)) != tuple(names):  # else they keep their own type
-            self.classes_ = classes_from(names)
+        self.classes_ = classes_still(getattr(self, "classes_", ()), fitted.schema.class_names)
         return super()._adopt(fitted)
 
     def _read(self, X: Any, y: Any = None) -> Dataset:

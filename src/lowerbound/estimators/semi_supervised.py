@@ -18,7 +18,7 @@ from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.given_labels import given_labels
-from lowerbound.estimators.inputs.labels import class_indices, class_name, classes_from, classes_of
+from lowerbound.estimators.inputs.labels import class_indices, class_name, classes_of, classes_still
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.classes import class_probabilities
@@ -134,7 +134,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         return answers
 
     def _adopt(self, fitted: Fitted) -> Self:
-        self.classes_ = classes_from(fitted.schema.class_names)
+        self.classes_ = classes_still(getattr(self, "classes_", ()), fitted.schema.class_names)
         return super()._adopt(fitted)
 
     def _label_condition(self, y: Any, rows: int) -> torch.Tensor:

@@ -74,6 +74,10 @@ def tile_plans(
         yield from (_by_error(model, tile, level) for tile in tiles())
         return
     energy, sensitive = energies(model.transform), [_sensitivity(model, tile) for tile in tiles()]
+    if len(sensitive) == 1:  # its weights fit into memory
+        weights = weights_of(energy, sensitive[0])
+        yield _by_similarity(weights, weights.of_blocks.mean(), level)
+        return
     of_blocks = [weights_of(energy, one).of_blocks.flatten() for one in sensitive]
     mean = torch.cat(of_blocks).mean()
     yield from (_by_similarity(weights_of(energy, one), mean, level) for one in sensitive)

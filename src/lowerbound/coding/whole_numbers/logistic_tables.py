@@ -29,7 +29,7 @@ from lowerbound.distributions.rounded_logistic import (
 
 REACH = 14.0  # scales to either side with an entry in the table
 MOST = 500  # at most, numbers to either side
-PLACE_BITS = PLACES.bit_length() - 1
+PLACE_BITS = PLACES.bit_length() - 1  # PLACES is a power of two
 LEAST_LOG_SHARE = -16.0  # log probability of all numbers beyond
 
 
@@ -51,7 +51,7 @@ def coded_by(expected: RoundedLogistic) -> Coded:
     sixteenths = (expected.location * PLACES).round_().int().flatten()
     below = sixteenths >> PLACE_BITS
     scale = (expected.log_scale - LEAST_LOG_SCALE).mul_(1 / STRIDE).round_().int().flatten()
-    table = scale.mul_(PLACES).add_(sixteenths - (below << PLACE_BITS))
+    table = scale.mul_(PLACES).add_(sixteenths & (PLACES - 1))
     return Coded(table.numpy(), below.numpy() - REACHES[table.numpy()])
 
 

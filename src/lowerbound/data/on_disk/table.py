@@ -87,10 +87,10 @@ def load_on_disk(
         folder = Path(cache) / key
         found = read_rows(folder, key, str(source))
         if found is None:
+            shutil.rmtree(folder, ignore_errors=True)  # rows that cannot be read
             with _table(path, reading, Path(cache)) as (table, reading):
                 needed = COPIES * table.rows * len(table.schema) * BYTES
                 check_space(needed, str(path), folder, MORE_SPACE)
-                shutil.rmtree(folder, ignore_errors=True)  # rows that cannot be read
                 with new_folder(folder, keep=True) as unfinished:
                     _encode(table, reading, key, unfinished)
             found = read_rows(folder, key, str(source))

@@ -30,7 +30,7 @@ from lowerbound.data.pictures.folders import SUFFIXES, OnError
 from lowerbound.durable import cache_folder, new_folder
 from lowerbound.errors import DataError
 
-ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ENDING = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 CLASS = ".cls"
 DAMAGED = ".damaged"  # the file that names what was left out
 LARGEST_CLASS = 200  # bytes of a class file
@@ -46,9 +46,9 @@ class _CheckedHeader(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
         except tarfile.HeaderError as error:
-            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
-                raise
             raise tarfile.ReadError(f"a header is damaged or missing: {error}") from error
 
 
@@ -111,7 +111,7 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
 
 
 def _is_shard(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS)
+    return ENDING.search(path.name) is not None
 
 
 def _unpack_all(shards: Sequence[Path], folder: Path, on_error: OnError) -> None:
@@ -137,16 +137,9 @@ def _prefixes(shards: Sequence[Path]) -> list[str]:
     """What tells the pictures of each file from those of the others: the file's name."""
     if len(shards) == 1:
         return [""]
-    stems = [
-        next(name[: -len(end)] for end in sorted(ENDINGS, key=len)[::-1] if _ends(name, end))
-        for name in (shard.name for shard in shards)
-    ]
+    stems = [ENDING.sub("", shard.name) for shard in shards]
     names = stems if len(set(stems)) == len(stems) else [shard.name for shard in shards]
     return [f"{name}-" for name in names]
-
-
-def _ends(name: str, ending: str) -> bool:
-    return name.lower().endswith(ending)
 
 
 def _unpack(shard: Path, folder: Path, prefix: str, on_error: OnError, broken: list[str]) -> int:

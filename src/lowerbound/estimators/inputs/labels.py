@@ -68,6 +68,13 @@ def classes_from(names: Sequence[str]) -> Array:
         return _objects(list(names))
 
 
+def classes_still(known: Any, names: Sequence[str]) -> Array:
+    """The classes of an estimator that gets a model: in the type that they have, if they are the
+    model's."""
+    same = tuple(map(class_name, known)) == tuple(names)
+    return np.asarray(known) if same else classes_from(names)
+
+
 def _objects(values: list[Any]) -> Array:
     """A column of any values, because numpy turns tuples into a matrix."""
     array = np.empty(len(values), dtype=object)
