@@ -91,8 +91,9 @@ def test_labels_in_a_list_of_numpy_numbers() -> None:
     assert known.tolist() == [True, True, True, False]
 
 
-def test_classes_keep_their_type_when_a_prior_is_fitted() -> None:
-    model = ConditionalVAE(latent_dim=1, epochs=1, random_state=0)
+@pytest.mark.parametrize("kind", [ConditionalVAE, SemiSupervisedVAE])
+def test_classes_keep_their_type_when_a_prior_is_fitted(kind: type[Any]) -> None:
+    model = kind(latent_dim=1, epochs=1, random_state=0)
     model.fit(numbers(), np.where(np.arange(ROWS) % 2, "0", "1"))
     before = model.classes_.tolist()
     model._adopt(model.fitted_)
