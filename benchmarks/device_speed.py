@@ -3,22 +3,27 @@
 Models of binary 28 x 28 pictures (MNIST at a threshold of 1/2): an MLP and convolutions as in
 ``throughput.py``, and a ladder of three levels. The multiply rate is that of ``torch.mm`` in the
 precision of the cell, measured again before each cell. What is timed is ``training.train`` itself,
-from its first report to its last.
+in three parts after its first updates, which compile.
 
     python benchmarks/device_speed.py
-    python benchmarks/device_speed.py --device cuda:1
+    python benchmarks/device_speed.py --models ladder --batches 512 --device cuda:1
 
-``--quick`` takes one cell of each model, on any device, also the processor.
+The result is written after each cell. ``--quick`` takes one cell of each model, on any device, also
+the processor.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 import time
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
-from _arms import Clock, options, our_model, pictures
+from _arms import options, our_model, pictures
 from _record import Metric, arguments, write
 from matrix_rate import matrix_rate
 
@@ -31,12 +36,13 @@ from lowerbound.objectives import ELBO
 from lowerbound.training import train
 from lowerbound.training.engine import Update
 from lowerbound.training.settings.device import PROCESSOR, chosen_device
-from lowerbound.training.settings.precision import update_flops
+from lowerbound.training.settings.precision import update_cost
 
 MODELS = ("mlp", "convolutional", "ladder")
-BATCHES = (128, 512, 2048)
-SETTINGS = ("fp32", "bf16", "bf16 + compile")
-SECONDS, ROUNDS = 5.0, 3
+BATCHES = (128, 2048)
+SETTINGS = ("fp32", "bf16", "fp32 + compile", "bf16 + compile")
+SECONDS, PARTS = 1.0, 3
+WARM_UP = 10  # updates that are not timed
 SIZES = {"cpu": 1024}  # side of the multiplied matrices; a GPU is busy only with larger ones
 SIZE = 8192
 LADDER = ModelOptions(
@@ -48,83 +54,148 @@ LADDER = ModelOptions(
 )
 
 
-def model_of(kind: str, data: Dataset) -> Model:
-    with seeded(0):
-        return assemble(data.schema, LADDER) if kind == "ladder" else our_model(kind)
+class Enough(Exception):
+    """All parts of a run were timed."""
 
 
-def pictures_per_second(
-    kind: str, data: Dataset, batch: int, setting: str, device: torch.device, seconds: float
-) -> tuple[float, int]:
-    """(rate, operations of a picture): a short run tells how many updates fill the seconds."""
-    torch._dynamo.reset()
-    flops = update_flops(Update(model_of(kind, data), ELBO()), data.batch(torch.arange(batch)))
-    fewest = 20 if seconds >= 1 else 3
-    rate, updates = 0.0, fewest
-    for _ in range(2):
-        clock = Clock()
-        chosen = options(batch, setting, 0, updates=updates, device=str(device))
-        train(model_of(kind, data), ELBO(), data, chosen, reporter=clock)
-        rate = batch / clock.seconds(1)
-        updates = min(20_000, max(fewest, round(seconds * rate / batch)))
-    return rate, flops // batch
+class Speed(NamedTuple):
+    """Updates per second of each part, and the seconds before the first part."""
+
+    rates: list[float]
+    before: float
+
+
+@dataclass
+class Timed:
+    """A reporter of ``training.train`` that ends the run when all parts are timed."""
+
+    seconds: float
+    parts: int
+    started: float = field(default_factory=time.perf_counter)
+    marks: list[tuple[int, float]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Nothing to show."""
+
+    def message(self, text: str) -> None:
+        """Nothing to show."""
+
+    def stop(self) -> None:
+        """Nothing was shown."""
+
+    def update(self, progress: Any) -> None:
+        now = time.perf_counter()
+        if self.marks and now - self.marks[-1][1] < self.seconds:
+            return
+        if progress.updates >= WARM_UP:
+            self.marks.append((progress.updates, now))
+        if len(self.marks) > self.parts:
+            raise Enough
+
+    def speed(self) -> Speed:
+        pairs = zip(self.marks, self.marks[1:], strict=False)
+        rates = [(last - first) / (end - begin) for (first, begin), (last, end) in pairs]
+        return Speed(rates, self.marks[0][1] - self.started)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model, a batch and a setting on a device."""
+
+    kind: str
+    batch: int
+    setting: str
+    device: torch.device
+    quick: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}, {self.setting}, batch {self.batch}"
+
+    def model(self) -> Model:
+        with seeded(0):
+            if self.kind == "ladder":
+                return assemble(digits().schema, LADDER)
+            return our_model(self.kind)
+
+    def flops(self) -> int:
+        """Operations of an update."""
+        rows = digits().batch(torch.arange(self.batch))
+        return update_cost(Update(self.model(), ELBO()), rows).flops
+
+    def speed(self) -> Speed:
+        """The speed of ``train``."""
+        torch._dynamo.reset()
+        timed = Timed(0.25, 1) if self.quick else Timed(SECONDS, PARTS)
+        chosen = options(
+            self.batch, self.setting, 0, updates=sys.maxsize >> 8, device=str(self.device)
+        )
+        with contextlib.suppress(Enough):
+            train(self.model(), ELBO(), digits(), chosen, reporter=timed)
+        return timed.speed()
+
+    def metrics(self) -> list[Metric]:
+        dtype = torch.bfloat16 if self.setting.startswith("bf16") else torch.float32
+        bare = matrix_rate(dtype, self.device, SIZES.get(self.device.type, SIZE))
+        speed, flops = self.speed(), self.flops()
+        rates = [self.batch * rate for rate in speed.rates]
+        shares = [100 * rate * flops / bare for rate in speed.rates]
+        print(f"{self.name}: {statistics.median(rates):,.0f} pictures per second", flush=True)
+        beside = {f"seconds before update {WARM_UP}": speed.before}
+        return [
+            _median(self.name, rates, "pictures/s", beside),
+            _median(f"{self.name}: share of the multiply rate", shares, "%", {}),
+        ]
+
+
+def _median(name: str, values: list[float], unit: str, beside: dict[str, float]) -> Metric:
+    spread = (max(values) - min(values)) / 2
+    return Metric(name, statistics.median(values), unit, "higher", spread, beside=beside)
+
+
+@cache
+def digits() -> Dataset:
+    return pictures()
 
 
 def main() -> int:
     parser = arguments(__doc__ or "")
     parser.add_argument("--device", default="auto", help="the GPU (default: the first)")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     chosen = parser.parse_args()
     device = chosen_device(chosen.device)
     if device.type == PROCESSOR and not chosen.quick:
         print("this machine has no GPU: matrix_rate.py and throughput.py measure the processor")
         return 1
-    start, data = time.perf_counter(), pictures()
-    metrics = []
-    for kind in MODELS:
-        for setting in SETTINGS[:1] if chosen.quick else SETTINGS:
-            for batch in BATCHES[:1] if chosen.quick else BATCHES:
-                metrics += cell(kind, data, batch, setting, device, quick=chosen.quick)
-    write(
-        "device_speed",
-        metrics,
-        data=[{"file": "mnist.npz", "split": "train", "sha256": data.bits_sha256}],
-        seeds=[0],
-        minutes=(time.perf_counter() - start) / 60,
-        notes=f"{name_of(device)}. Median of three; the spread is half their range.",
-        quick=chosen.quick,
-    )
+    if chosen.quick:
+        chosen.settings, chosen.batches = chosen.settings[:1], chosen.batches[:1]
+    cells = [
+        Cell(kind, batch, setting, device, chosen.quick)
+        for kind in chosen.models
+        for setting in chosen.settings
+        for batch in chosen.batches
+    ]
+    start, metrics = time.perf_counter(), []
+    for cell in cells:
+        metrics += cell.metrics()
+        if not chosen.quick or cell is cells[-1]:
+            keep(metrics, device, (time.perf_counter() - start) / 60, chosen.quick)
     return 0
 
 
-def cell(
-    kind: str, data: Dataset, batch: int, setting: str, device: torch.device, *, quick: bool
-) -> list[Metric]:
-    """The two metrics of a model, a batch and a setting."""
-    dtype = torch.bfloat16 if setting.startswith("bf16") else torch.float32
-    rates, shares = [], []
-    for _ in range(1 if quick else ROUNDS):
-        bare = matrix_rate(dtype, device, SIZES.get(device.type, SIZE))
-        rate, flops = pictures_per_second(
-            kind, data, batch, setting, device, 0.5 if quick else SECONDS
-        )
-        rates.append(rate)
-        shares.append(100 * rate * flops / bare)
-    name = f"{kind}, {setting}, batch {batch}"
-    print(f"{name}: {statistics.median(rates):,.0f} pictures per second", flush=True)
-    return [
-        Metric(name, statistics.median(rates), "pictures/s", "higher", half_range(rates)),
-        Metric(
-            f"{name}: share of the multiply rate",
-            statistics.median(shares),
-            "%",
-            "higher",
-            half_range(shares),
-        ),
-    ]
-
-
-def half_range(values: list[float]) -> float:
-    return (max(values) - min(values)) / 2
+def keep(metrics: list[Metric], device: torch.device, minutes: float, quick: bool) -> None:
+    """Write what was measured so far."""
+    write(
+        "device_speed",
+        metrics,
+        data=[{"file": "mnist.npz", "split": "train", "sha256": digits().bits_sha256}],
+        seeds=[0],
+        minutes=minutes,
+        notes=f"{name_of(device)}. Median of three parts of a run; the spread is half their range.",
+        quick=quick,
+    )
 
 
 def name_of(device: torch.device) -> str:

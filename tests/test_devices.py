@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from lowerbound import VAE
 from lowerbound.applications import APPLICATIONS, load
@@ -56,6 +57,7 @@ KINDS = {  # a folder of each model
     *("pca", "autoencoder", "conditional", "hierarchical", "ladder", "codes", "transform"),
     *("semi_supervised", "semi_supervised_regression", "table", "mixture"),
 }
+DETECTORS = {"autoencoder", "detector", "picture_detector"}  # whose answers are ranks, distances
 NOT_FAR = {"sound"}  # torch's transform of Fourier turns a tensor in place, which no far one can
 pytestmark = pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -149,6 +151,32 @@ def test_another_device_gives_the_same_answers(folder: Folder, tmp_path: Path) -
         far = ask(folder, place, FOLDER / "data", there)
     assert near.keys() == far.keys()
     assert not [name for name in near if not _agree(near[name], far[name])]
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(each, marks=() if each.name in DETECTORS else pytest.mark.long, id=each.name)
+        for each in FOLDERS
+    ],
+)
+def test_no_answer_hangs_on_rounding(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine rounds differently, which may not decide a rank or a direction."""
+    place, usual = _copied(folder.name, tmp_path), torch.nn.functional.linear
+
+    def rounded(x: Tensor, *weights: Tensor) -> Tensor:
+        values = usual(x, *weights)
+        return values * (1 + 3e-7 * torch.cos(1e4 * values))
+
+    found = []
+    for linear in (usual, rounded):
+        monkeypatch.setattr(torch.nn.functional, "linear", linear)
+        (tmp_path / linear.__name__).mkdir()
+        found.append(ask(folder, place, FOLDER / "data", tmp_path / linear.__name__))
+    one, other = found
+    assert not [name for name in one if not _agree(one[name], other[name])]
 
 
 def _agree(near: np.ndarray[Any, Any], far: np.ndarray[Any, Any]) -> bool:

@@ -206,3 +206,29 @@ def test_every_engine_is_compiled_however_many_there_are(monkeypatch: pytest.Mon
         for progress in (0.0, 0.5):
             engine.step(batch(), 0.01, progress)
     assert len(traced) == 10  # torch keeps eight versions of one code object, then gives up
+
+
+def test_what_a_graph_computes_is_copied_before_its_next_pass() -> None:
+    """A graph of CUDA writes the bound of each pass into the same memory."""
+    update = Update(vae(), ELBO())
+    engine = Engine(update, options())
+    engine._graphs = True
+    kept: list[Bound] = []
+
+    def same_memory(batch: Batch) -> Bound:
+        bound: Bound = update(batch)
+        if not kept:
+            kept.append(bound)
+            return bound
+        with torch.no_grad():
+            kept[0].value.copy_(bound.value)
+        return bound
+
+    engine._forward = same_memory
+    first = engine.step(batch(), 0.01, 0.0)
+    assert first is not None
+    assert not first.loss.requires_grad
+    values = first.value.clone()
+    engine.step(batch(), 0.01, 0.0)
+    assert not torch.equal(kept[0].value, values)
+    assert torch.equal(first.value, values)

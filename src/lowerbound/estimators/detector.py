@@ -23,7 +23,12 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import learn_columns, new_seed
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
-from lowerbound.inference.anomaly.conformal import ConformalCalibration, check_rate, rows_needed
+from lowerbound.inference.anomaly.conformal import (
+    ConformalCalibration,
+    check_rate,
+    raised,
+    rows_needed,
+)
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.reference import Reference, Votes, check_score, votes_for
@@ -117,7 +122,7 @@ class VAEDetector(OutlierMixin, VAE):
         self.calibration_ = ConformalCalibration.of(self._anomalies(rows))
         if apart is None:
             share = self._share if self._share is not None else self.false_alarm_rate
-            self.offset_ = -float(np.quantile(self.calibration_.scores, 1 - share))
+            self.offset_ = -raised(float(np.quantile(self.calibration_.scores, 1 - share)))
         else:
             self.offset_ = -self.calibration_.threshold(self.false_alarm_rate)
         return self

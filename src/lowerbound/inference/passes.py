@@ -27,6 +27,10 @@ MEMORY = 64 << 20
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows)."""
 
+ON_A_GPU = 32
+"""A chunk on a GPU has so many times the memory, because small ones leave most of it idle."""
+FREE_PART = 4  # but at most a quarter of what is free there
+
 TEMPORARIES = 6  # simultaneous copies of the widest layer: input, output, and temporaries
 NOISE_BYTES = 80  # per coordinate of keyed noise: 64-bit words, their mixtures, a double
 
@@ -186,6 +190,8 @@ class ChunkPlan:
     def within(cls, memory: int, footprint: Footprint, samples: int) -> ChunkPlan:
         """The plan with a working memory within ``memory`` bytes, but at least one sample.
 
+        On a GPU it is within ``ON_A_GPU`` times as much.
+
         Raises:
             OptionError: samples or memory are not positive.
         """
@@ -193,7 +199,7 @@ class ChunkPlan:
             raise OptionError(f"samples must be at least 1, not {samples}")
         if memory < 1:
             raise OptionError(f"memory is a number of bytes and must be positive, not {memory}")
-        fit = max(1, memory // footprint.bytes)
+        fit = max(1, _on_device(memory, footprint.device) // footprint.bytes)
         together = min(samples, fit)
         return cls(max(1, fit // together), together)
 
@@ -226,6 +232,12 @@ class Footprint:
     kept: int = 0
 
     @property
+    def device(self) -> torch.device:
+        """Where the pass was."""
+        with torch.inference_mode():
+            return self.trace.likelihood.mean.device
+
+    @property
     def bytes(self) -> int:
         """An upper estimate of the working memory."""
         latents = sum(math.prod(step.z.shape[2:]) for step in self.trace.steps)
@@ -236,6 +248,14 @@ class Footprint:
     def differentiated(self) -> Footprint:
         """The same for a differentiated pass, which keeps the output of each module."""
         return replace(self, width=self.width + math.ceil(self.kept / TEMPORARIES))
+
+
+def _on_device(memory: int, device: torch.device) -> int:
+    """The working memory on a device by that on a processor, in bytes."""
+    if device.type != "cuda":
+        return memory
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(memory, min(ON_A_GPU * memory, free // FREE_PART))
 
 
 def dry_run(model: Model, row: Batch) -> Footprint:

@@ -45,7 +45,8 @@ class Engine:
         update: model and objective, whose parameters are trained.
         options: learning rate, decay, clipping.
         precision: "float32", or "bf16": autocast around the forward pass; parameters stay float32.
-        compiled: compile the forward and backward pass; if that fails, it runs uncompiled.
+        compiled: compile the forward and backward pass; if that fails, it runs uncompiled. On CUDA,
+            the kernels of a pass are also started together, as one graph.
         say: called with messages for the log.
 
     Raises:
@@ -70,6 +71,7 @@ class Engine:
         self._precision = precision_context(self.device, precision)
         self._say = say
         self._forward: Callable[[Batch], Bound] = update
+        self._graphs = compiled and self.device.type == "cuda"
         if compiled:
             self._forward = self._first_compiled
 
@@ -96,7 +98,8 @@ class Engine:
         bound = self._of_whole_batch(bound)
         self.update.model.after_update(batch)
         self.update.objective.after_update(bound)
-        return bound
+        # the next pass of a graph writes into the same memory
+        return copied(bound) if self._graphs else bound
 
     def _differentiate(self, bound: Bound) -> bool:
         """Compute the gradient; whether loss and gradient are finite."""
@@ -124,7 +127,7 @@ class Engine:
     def _first_compiled(self, batch: Batch) -> Bound:
         """The first pass, which compiles; if compilation fails, later passes are uncompiled."""
         state = torch.get_rng_state()
-        compiled: Callable[[Batch], Bound] = _compiled(self.update)
+        compiled: Callable[[Batch], Bound] = _compiled(self.update, self._graphs)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Torchinductor does not support")
@@ -142,8 +145,11 @@ class Engine:
         return bound
 
 
-def _compiled(update: Update) -> Callable[[Batch], Bound]:
+def _compiled(update: Update, graphs: bool) -> Callable[[Batch], Bound]:
     """Compile ``update`` for one shape of batch, independently of other updates in the process.
+
+    ``graphs`` records the kernels of a pass once and then starts them together. A GPU computes most
+    kernels faster than a processor starts them one by one.
 
     torch stores compiled versions with the code object and stops after eight versions. Each model
     is a version, so the ninth fit of a sweep would silently run uncompiled. Therefore each update
@@ -156,8 +162,18 @@ def _compiled(update: Update) -> Callable[[Batch], Bound]:
 
     code = forward.__code__.replace(co_name=f"update_{next(_NUMBERS)}")
     own = FunctionType(code, forward.__globals__, closure=forward.__closure__)
-    compiled: Callable[[Batch], Bound] = torch.compile(own, dynamic=False)
+    compiled: Callable[[Batch], Bound] = torch.compile(
+        own, dynamic=False, mode="reduce-overhead" if graphs else None
+    )
     return compiled
+
+
+@torch.no_grad()
+def copied(bound: Bound) -> Bound:
+    """The values of a bound in memory of their own, without a graph of gradients."""
+    joint = None if bound.joint is None else bound.joint.clone()
+    parts = (bound.value, bound.distortion, bound.rates, bound.loss)
+    return Bound(*(value.clone() for value in parts), joint)
 
 
 def precision_context(device: torch.device, precision: str) -> AbstractContextManager[None]:

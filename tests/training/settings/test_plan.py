@@ -54,6 +54,16 @@ def test_longer_runs_are_worth_more_preparation(
     assert (plan.precision, plan.compiled) == (precision, compiled)
 
 
+@pytest.mark.parametrize(("updates", "compiled"), [(1_000, False), (100_000, True)])
+def test_on_cuda_a_long_run_is_compiled_in_float32(
+    monkeypatch: pytest.MonkeyPatch, updates: int, compiled: bool
+) -> None:
+    monkeypatch.setattr(planning.Work, "device", torch.device("cuda"))
+    monkeypatch.setattr(planning.Work, "cost", arithmetic.UpdateCost(10**9, 140))
+    plan = plan_of(updates=updates, **AUTO)
+    assert (plan.precision, plan.compiled) == ("float32", compiled)
+
+
 @pytest.mark.usefixtures("able")
 @pytest.mark.parametrize(("asked", "compiled"), [("auto", False), ("on", True)])
 def test_updates_of_changing_shapes_are_compiled_if_asked_for(asked: str, compiled: bool) -> None:
@@ -101,10 +111,11 @@ def test_batches_are_no_larger_than_the_data() -> None:
 def test_operations_are_counted_without_moving_anything() -> None:
     update = Update(vae(), ELBO())
     before = weights(update)
-    flops = arithmetic.update_flops(update, grey_rows().batch(torch.arange(16)))
+    flops, calls = arithmetic.update_cost(update, grey_rows().batch(torch.arange(16)))
     inputs = [(FEATURES, 8), (8, 2 * LATENTS), (LATENTS, 8), (8, FEATURES)]
     products = [3 * 2 * 16 * rows * columns for rows, columns in inputs]
     assert flops == sum(products) - 2 * 16 * FEATURES * 8  # no gradient goes to the data itself
+    assert 20 < calls < 200
     assert_same_weights(weights(update), before)
     assert all(value.grad is None for value in update.parameters())
 

@@ -16,7 +16,7 @@ from lowerbound import durable, untrusted
 from lowerbound.classical.surroundings import ChannelFit
 from lowerbound.data.arrays import Array
 from lowerbound.errors import ModelFolderError
-from lowerbound.inference.anomaly.conformal import ConformalCalibration
+from lowerbound.inference.anomaly.conformal import ConformalCalibration, raised
 from lowerbound.inference.anomaly.explanation import Shares
 from lowerbound.inference.anomaly.input_space import InputSpace
 from lowerbound.inference.anomaly.reference import (
@@ -187,6 +187,7 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         **fields,
     )
     usual = Shares(torch.from_numpy(arrays["usual"]), torch.from_numpy(arrays["usual_rate"]))
-    return DetectorState(
-        reference, ConformalCalibration(arrays["calibration"]), usual, said["offset"]
-    )
+    calibration, offset = ConformalCalibration(arrays["calibration"]), said["offset"]
+    if -offset in calibration.scores:  # an earlier version: rounding could exceed it
+        offset = -raised(-offset)
+    return DetectorState(reference, calibration, usual, offset)

@@ -5,7 +5,8 @@ them,
 
 .. math:: p(s) = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}, \qquad P(p \le \alpha) \le \alpha
 
-for every model. Given the calibration rows, the rate of the alarms
+for every model. Scores that are equal up to rounding count as equal, so that a row has the same
+p-value on every machine. Given the calibration rows, the rate of the alarms
 "p <= alpha" is Beta(k, n + 1 - k) distributed with k = floor(alpha (n + 1)), and the number of
 alarms among m new rows is beta-binomial.
 
@@ -24,6 +25,7 @@ from scipy import stats
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
 
+SAME = 1e-5  # relative difference of equal scores in float32, on two machines
 ROUNDING = 1e-9  # alpha (n + 1) may be whole in theory, as .05 * 20, but not in floating point
 
 
@@ -54,11 +56,14 @@ class ConformalCalibration:
 
     def p_values(self, scores: Any) -> Array:
         """The p-value of each score: the probability that a normal row scores as high, (rows,)."""
-        below = np.searchsorted(self.scores, np.asarray(scores, dtype=np.float64), side="left")
+        values = np.asarray(scores, dtype=np.float64)
+        below = np.searchsorted(self.scores, values - SAME * np.abs(values), side="left")
         return np.asarray((1 + len(self) - below) / (len(self) + 1))
 
     def threshold(self, rate: float) -> float:
         """The score above which p <= ``rate``: a normal row exceeds it with that probability.
+
+        It is the score of a calibration row, raised by what rounding can add to it.
 
         Args:
             rate: alpha, the share of normal rows that may be flagged.
@@ -67,7 +72,7 @@ class ConformalCalibration:
             DataError: too few rows for the rate; the message gives the required number.
             OptionError: the rate is not between 0 and 1.
         """
-        return float(self.scores[len(self) - self._alarms(rate)])
+        return raised(float(self.scores[len(self) - self._alarms(rate)]))
 
     def band(
         self, rate: float, rows: int | None = None, level: float = 0.95
@@ -100,6 +105,11 @@ class ConformalCalibration:
                 f"at least {1 / (len(self) + 1):.3g}"
             )
         return math.floor(rate * (len(self) + 1) + ROUNDING)
+
+
+def raised(score: float) -> float:
+    """A threshold that this score does not exceed on any machine."""
+    return score + SAME * abs(score)
 
 
 def rows_needed(rate: float) -> int:

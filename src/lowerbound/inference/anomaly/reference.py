@@ -41,6 +41,7 @@ NEW_VALUES = 0.5  # with more, normal rows with a new value rank above most atta
 MOST_REFERENCES = 5_000  # reference rows that are kept
 MOST_DIRECTIONS = 32  # of the nearest-neighbor search
 DIRECTION_NUMBERS = 2**23  # of the rows in which those of large pictures are found
+LEAST_SQUARE = 1e-6  # of a direction, over that of the first
 
 
 @dataclass(frozen=True)
@@ -297,9 +298,11 @@ def _directions(standard: Array) -> Array:
     if numbers > MOST_NUMBERS:  # their covariance would take minutes
         rows = torch.from_numpy(standard[: max(MOST_DIRECTIONS, DIRECTION_NUMBERS // numbers)])
         squares, weights = torch.linalg.eigh(rows @ rows.T)
-        kept = squares[-MOST_DIRECTIONS:] > squares[-1] * 1e-12
+        kept = squares[-MOST_DIRECTIONS:] > squares[-1] * LEAST_SQUARE
         along = rows.T @ weights[:, -MOST_DIRECTIONS:][:, kept]
         return np.asarray((along / torch.linalg.vector_norm(along, dim=0)).numpy())
     rows = torch.from_numpy(standard[: 4 * MOST_REFERENCES])
-    _, leading = torch.linalg.eigh(rows.T @ rows)
-    return np.asarray(leading[:, -MOST_DIRECTIONS:].numpy())
+    squares, leading = torch.linalg.eigh(rows.T @ rows)
+    # rounding chooses the directions in which the rows do not differ
+    kept = squares[-MOST_DIRECTIONS:] > squares[-1] * LEAST_SQUARE
+    return np.asarray(leading[:, -MOST_DIRECTIONS:][:, kept].numpy())

@@ -25,6 +25,8 @@ LARGE_UPDATE = 2e8  # operations per update above which bf16 and more threads ar
 BF16_SPEED = 1.5  # float32 time over bf16 time above that
 COMPILE_SECONDS = 15.0  # time of torch.compile with a cold cache
 COMPILE_GAIN = 0.12  # fraction of a bf16 update that it saves
+CALL_COMPILE_SECONDS = 0.04  # on a GPU: more time of it for each call of an update
+GPU_COMPILE_GAIN = 0.45  # fraction of an update that it saves there
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,11 @@ class Work:
         return next((value.device for value in self.update.parameters()), torch.device("cpu"))
 
     @cached_property
-    def flops(self) -> int:
-        """Operations in matrix products and convolutions of one update."""
+    def cost(self) -> arithmetic.UpdateCost:
+        """What one update computes."""
         value = next(self.update.parameters())
         feed = Feed(self._dataset, self.device, value.dtype)
-        return arithmetic.update_flops(self.update, feed.batch(torch.arange(self._batch_size)))
+        return arithmetic.update_cost(self.update, feed.batch(torch.arange(self._batch_size)))
 
     @property
     def seconds(self) -> float:
@@ -135,7 +137,7 @@ class Work:
         by_time = 60 * self.budget.minutes if self.budget.minutes else math.inf
         if self.budget.updates is None:
             return by_time
-        each = arithmetic.update_seconds(self.flops, torch.get_num_threads())
+        each = arithmetic.update_seconds(self.cost, self.device)
         return min(by_time, self.budget.updates * each)
 
 
@@ -159,7 +161,7 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
         return "float32", "this processor has no bf16 arithmetic"
     if not work.update.model.mass:
         return "float32", "a density over real numbers needs more precision than bf16"
-    if work.flops < LARGE_UPDATE:
+    if work.cost.flops < LARGE_UPDATE:
         return "float32", "the updates are too small for bf16"
     if work.seconds < LONG_RUN:
         return "float32", f"about {work.seconds:.0f} s of work, too little for bf16"
@@ -167,20 +169,26 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
 
 
 def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[bool, str]:
-    """(whether to compile, the obstacle): in bf16, for a long run of equal updates."""
+    """(whether to compile, the obstacle): for a long run of equal updates, on CUDA, or in bf16."""
     if options.compile == "off":
         return False, ""
-    if options.compile == "auto":
-        pays = precision == "bf16" and work.device.type == "cpu" and native_bf16()
-        if (
-            not pays
-            or not work.update.objective.steady
-            or work.seconds / BF16_SPEED * COMPILE_GAIN < COMPILE_SECONDS
-        ):
-            return False, ""
+    if options.compile == "auto" and not _compiling_pays(precision, work):
+        return False, ""
     if work.device.type == "cpu" and arithmetic.compiler() is None:
         return False, "no C++ compiler was found"
     return True, ""
+
+
+def _compiling_pays(precision: str, work: Work) -> bool:
+    """Whether compilation saves more time than it takes."""
+    if not work.update.objective.steady:
+        return False
+    if work.device.type == "cuda":
+        seconds = COMPILE_SECONDS + CALL_COMPILE_SECONDS * work.cost.calls
+        return work.seconds * GPU_COMPILE_GAIN > seconds
+    if precision != "bf16" or work.device.type != "cpu" or not native_bf16():
+        return False
+    return work.seconds / BF16_SPEED * COMPILE_GAIN >= COMPILE_SECONDS
 
 
 def _threads(options: TrainingOptions, work: Work) -> int:
@@ -188,7 +196,7 @@ def _threads(options: TrainingOptions, work: Work) -> int:
     especially on a busy machine."""
     if options.threads:
         return options.threads
-    small = work.device.type == "cpu" and work.flops < LARGE_UPDATE
+    small = work.device.type == "cpu" and work.cost.flops < LARGE_UPDATE
     return 1 if small else torch.get_num_threads()
 
 
