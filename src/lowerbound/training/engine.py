@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from itertools import count
 from types import FunctionType
 
@@ -171,9 +172,14 @@ def _compiled(update: Update, graphs: bool) -> Callable[[Batch], Bound]:
 @torch.no_grad()
 def copied(bound: Bound) -> Bound:
     """The values of a bound in memory of their own, without a graph of gradients."""
-    joint = None if bound.joint is None else bound.joint.clone()
-    parts = (bound.value, bound.distortion, bound.rates, bound.loss)
-    return Bound(*(value.clone() for value in parts), joint)
+    return replace(
+        bound,
+        value=bound.value.clone(),
+        distortion=bound.distortion.clone(),
+        rates=bound.rates.clone(),
+        loss=bound.loss.clone(),
+        joint=None if bound.joint is None else bound.joint.clone(),
+    )
 
 
 def precision_context(device: torch.device, precision: str) -> AbstractContextManager[None]:

@@ -64,7 +64,16 @@ def test_too_few_rows_say_how_many_it_takes() -> None:
         calibration.threshold(0.05)
     with pytest.raises(DataError, match=r"at least 19"):
         calibration.band(0.05)
-    assert calibration.threshold(0.053) == 17.0
+    assert calibration.threshold(0.053) == pytest.approx(17.0, rel=2e-5)
+
+
+def test_rounding_does_not_part_a_row_from_itself() -> None:
+    scores = np.random.default_rng(0).normal(50.0, 10.0, 99)
+    calibration = ConformalCalibration.of(scores)
+    for other in (scores, scores * (1 + 2e-6), scores * (1 - 2e-6)):
+        np.testing.assert_array_equal(calibration.p_values(other), calibration.p_values(scores))
+        for rate in (0.05, 0.1):
+            assert (other > calibration.threshold(rate)).sum() == np.floor(rate * 100) - 1
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])

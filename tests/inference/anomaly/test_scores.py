@@ -119,15 +119,13 @@ def test_a_model_without_a_prior_has_no_bound() -> None:
         reference.scores(looks, "latnt")
 
 
-@pytest.mark.parametrize(("numbers", "directions"), [(90, 32), (2_100, 3)])
-def test_wide_rows_are_compared_along_their_principal_directions(
-    numbers: int, directions: int
-) -> None:
+@pytest.mark.parametrize("numbers", [90, 2_100])
+def test_wide_rows_are_compared_along_the_directions_in_which_they_differ(numbers: int) -> None:
     rng = np.random.default_rng(0)
     place = rng.normal(size=(400, 3)) @ rng.normal(size=(3, numbers))
     looks = RawScores(None, rng.normal(size=400), place, place)
     reference = Reference.of(looks)
-    assert reference.directions.shape == (numbers, directions)
+    assert reference.directions.shape == (numbers, 3)
     apart = ((place[:, None] - place) / place.std(0)) ** 2
     fifth = np.sort(apart.sum(2), axis=1)[:, 4]
     found = reference.components(looks)["latent"]
