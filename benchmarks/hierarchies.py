@@ -98,7 +98,7 @@ CELLS: dict[str, Cell] = {
     ),
     "ladder_gpu": Cell(
         "convolutional ladder of 12 levels",
-        170,
+        150,
         model=ModelOptions(
             model="ladder",
             network="convolutional",

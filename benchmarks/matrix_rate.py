@@ -31,7 +31,7 @@ WIDTHS, BATCHES = (128, 512, 2048), (16, 100, 512, 2048)
 
 def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, size: int = SIZE) -> float:
     """Operations per second of one matrix product, the best of five."""
-    a, b = (torch.rand(size, size).to(device, dtype) for _ in range(2))
+    a, b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(5):
         torch.mm(a, b)[0, 0].item()  # waits until the device is idle

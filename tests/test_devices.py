@@ -43,6 +43,7 @@ from tests.fixtures.answers import Answers, ask
 from tests.fixtures.cases import FILES, FOLDER, FOLDERS, QUICK, Folder
 from tests.test_old_files import _copied
 from tests.training.cases import grey_rows, options, vae
+from tests.training.test_loop import Recorder
 from tests.training.test_resume import interrupted_at
 
 CLOSE = 1e-4
@@ -401,13 +402,15 @@ def test_one_row_too_large_for_the_gpu_is_an_error() -> None:
 
 @cuda
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_cuda_trains(every_device: None, precision: str) -> None:
-    model = vae()
-    history = train(
-        model, ELBO(), grey_rows(), options(updates=200, device="cuda", precision=precision)
-    )
+@pytest.mark.parametrize("compiled", ["off", "on"])
+def test_cuda_trains(every_device: None, precision: str, compiled: str) -> None:
+    model, said = vae(), Recorder()
+    chosen = options(updates=200, device="cuda", precision=precision, compile=compiled)
+    history = train(model, ELBO(), grey_rows(), chosen, validation=grey_rows(), reporter=said)
     assert next(model.parameters()).device.type == "cuda"
     assert history.last is not None
+    assert history.last.bound > history.records[0].bound
+    assert not any("failed" in message for message in said.messages)
 
 
 @cuda
