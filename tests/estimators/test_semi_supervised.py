@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
@@ -178,6 +179,25 @@ def test_a_single_label_of_a_class_cannot_be_hidden() -> None:
         small(folds=2).fit(X, y)
     with pytest.raises(OptionError, match="vae has no probabilities of classes"):
         fit(load(X), FitOptions(folds=2))
+
+
+def test_features_of_pictures_keep_their_linear_path(tmp_path: Path) -> None:
+    digits = load_digits()
+    pictures = digits.images[:300, None].astype(np.uint8)
+    y = np.where(np.arange(300) < 40, digits.target[:300], -1)
+    vae = VAE(3, posterior="gaussian", epochs=2, random_state=0).fit(pictures)
+    assert vae.model_.path.is_open
+    model = small(stacked=True, features=vae).fit(pictures, y)
+    model.save(tmp_path / "m.lb")
+    for stacked in (model, SemiSupervisedVAE.load(tmp_path / "m.lb")):
+        np.testing.assert_allclose(stacked.transform(pictures), vae.transform(pictures), rtol=1e-5)
+        codes = stacked.transform(pictures[:20])
+        np.testing.assert_allclose(
+            stacked.inverse_transform(codes), vae.inverse_transform(codes), rtol=1e-5
+        )
+    assert not any(value.requires_grad for value in model.model_.path.parameters())
+    own = small(stacked=True).fit(pictures, y)
+    assert not own.model_.path.is_open
 
 
 def test_features_of_one_vae_serve_several_fits() -> None:

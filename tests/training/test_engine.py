@@ -167,15 +167,36 @@ def test_a_model_without_parameters_cannot_be_trained() -> None:
         Engine(Update(ProbabilisticPrincipalComponents((FEATURES,), 2), ELBO()), options())
 
 
-def test_where_compilation_fails_training_goes_on_as_if_never_tried(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(function: Callable[..., Any], **keywords: Any) -> Callable[..., Any]:
-        def fail(batch: Batch) -> Bound:
-            torch.randn(100)  # whatever it drew is undone
-            raise RuntimeError("no compiler today\nand a long story")
+def fails_at_once(function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+    def fail(batch: Batch) -> Bound:
+        torch.randn(100)  # whatever it drew is undone
+        raise RuntimeError(STORY)
 
-        return fail
+    return fail
+
+
+def fails_in_its_gradient(function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+    passes: list[Bound] = []
+
+    def fail(gradient: Tensor) -> Tensor:
+        raise RuntimeError(STORY)
+
+    def forward(batch: Batch) -> Bound:
+        passes.append(function(batch))
+        if len(passes) == 2:
+            passes[-1].loss.register_hook(fail)
+        return passes[-1]
+
+    return forward
+
+
+STORY = "no compiler today\nand a long story"
+
+
+@pytest.mark.parametrize("broken", [fails_at_once, fails_in_its_gradient])
+def test_where_compilation_fails_training_goes_on_as_if_never_tried(
+    monkeypatch: pytest.MonkeyPatch, broken: Callable[..., Any]
+) -> None:
 
     monkeypatch.setattr(torch, "compile", broken)
     said: list[str] = []

@@ -12,8 +12,9 @@ from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingReporter
 
-FEATURES = ModelOptions("vae", posterior="gaussian")
-SHARED = ("encoder", "decoder", "likelihood", "inputs")
+# without a start at principal components: neighbors by such codes agree less on the class
+FEATURES = ModelOptions("vae", posterior="gaussian", model_options={"linear_start": False})
+SHARED = ("encoder", "decoder", "likelihood", "inputs", "path")
 
 
 def first_features(
@@ -79,7 +80,7 @@ def starting_from(first: Fitted) -> Callable[[Model], None]:
     def start(model: Model) -> None:
         for name in SHARED:
             part, source = getattr(model, name), getattr(first.model, name)
-            if part is not None:
+            if part is not None and source is not None:
                 part.load_state_dict(source.state_dict())
                 part.requires_grad_(False)
 

@@ -18,9 +18,11 @@ from lowerbound.models import Model, name_of
 from lowerbound.objectives import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
+from lowerbound.training.checkpoints.randomness import noise_state, set_noise_state
 from lowerbound.training.settings.options import TrainingOptions
 
 _NUMBERS = count()
+TRIALS = 3  # first updates that may fail to compile: a graph of CUDA is recorded in the second
 
 
 class Update(nn.Module):
@@ -73,8 +75,9 @@ class Engine:
         self._say = say
         self._forward: Callable[[Batch], Bound] = update
         self._graphs = compiled and self.device.type == "cuda"
+        self._trials = TRIALS if compiled else 0
         if compiled:
-            self._forward = self._first_compiled
+            self._forward = _compiled(update, self._graphs)
 
     def begin(self, number: int, bits: torch.Generator) -> None:
         """Prepare the noise of update ``number`` and the bits of its rows; alone, they go on."""
@@ -88,9 +91,7 @@ class Engine:
             progress: fraction of the run that is done, for the objective's warm-ups.
         """
         self.update.objective.progress.fill_(progress)
-        with self._precision:
-            bound = self._forward(batch)
-        finite = self._differentiate(bound)
+        bound, finite = self._tried(batch) if self._trials else self._pass(batch)
         if finite:
             self.adam.step(learning_rate)
         self.adam.clear()
@@ -101,6 +102,12 @@ class Engine:
         self.update.objective.after_update(bound)
         # the next pass of a graph writes into the same memory
         return copied(bound) if self._graphs else bound
+
+    def _pass(self, batch: Batch) -> tuple[Bound, bool]:
+        """The bound, and whether it and its gradient, which is computed, are finite."""
+        with self._precision:
+            bound = self._forward(batch)
+        return bound, self._differentiate(bound)
 
     def _differentiate(self, bound: Bound) -> bool:
         """Compute the gradient; whether loss and gradient are finite."""
@@ -125,25 +132,27 @@ class Engine:
         # a sum is finite only if all terms are, and takes half the time of a norm
         return math.isfinite(torch.stack([value.sum() for value in gradients]).sum().item())
 
-    def _first_compiled(self, batch: Batch) -> Bound:
-        """The first pass, which compiles; if compilation fails, later passes are uncompiled."""
-        state = torch.get_rng_state()
-        compiled: Callable[[Batch], Bound] = _compiled(self.update, self._graphs)
+    def _tried(self, batch: Batch) -> tuple[Bound, bool]:
+        """One of the first passes, which compile; if that fails, all passes are uncompiled."""
+        self._trials -= 1
+        noise = noise_state(self.device)
+        state = {name: value.clone() for name, value in self.update.named_buffers()}
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Torchinductor does not support")
-                bound = compiled(batch)
+                return self._pass(batch)
         except LowerboundError:
             raise
         except Exception as error:  # errors of the compiler have no common base class
-            torch.set_rng_state(state)
             self._say(
                 f"torch.compile failed, so training continues without it: {_first_line(error)}"
             )
-            compiled = self.update
-            bound = compiled(batch)
-        self._forward = compiled
-        return bound
+        self._forward, self._trials = self.update, 0
+        self.adam.clear()
+        set_noise_state(noise, self.device)
+        for name, value in self.update.named_buffers():
+            value.copy_(state[name])
+        return self._pass(batch)
 
 
 def _compiled(update: Update, graphs: bool) -> Callable[[Batch], Bound]:

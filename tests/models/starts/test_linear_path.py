@@ -102,7 +102,7 @@ def test_the_networks_add_nothing_at_the_start() -> None:
     )
 
 
-def test_the_path_stays_fixed_and_training_keeps_or_raises_the_bound(tmp_path: Path) -> None:
+def test_training_changes_the_path_and_keeps_or_raises_the_bound(tmp_path: Path) -> None:
     rows = digits()
     options = FitOptions(
         model=ModelOptions(latent_dim=LATENT), training=TrainingOptions(updates=60)
@@ -115,7 +115,10 @@ def test_the_path_stays_fixed_and_training_keeps_or_raises_the_bound(tmp_path: P
     assert isinstance(after, LinearPath)
     assert isinstance(before, LinearPath)
     assert after.is_open
-    assert not any(value.requires_grad for value in after.parameters())
+    assert all(value.requires_grad for value in after.parameters())
+    old, new = before.state_dict(), after.state_dict()
+    assert old.keys() == new.keys()
+    assert not any(torch.equal(old[name], new[name]) for name in old)
 
 
 def test_it_comes_back_from_a_folder(tmp_path: Path) -> None:

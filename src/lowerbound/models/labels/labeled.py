@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
@@ -16,7 +16,9 @@ from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, Model
 from lowerbound.models.labels.options import LabelOptions
+from lowerbound.models.starts.linear_path import empty_path
 from lowerbound.networks.inputs import Input
+from lowerbound.networks.pictures.linear_path import LinearPath
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
@@ -50,6 +52,7 @@ class LabeledParts(NamedTuple):
     likelihood: Likelihood
     inputs: Input | None = None
     between: StackedNetworks | None = None
+    path: LinearPath | None = None
 
 
 class LabeledVariationalAutoencoder(Model):
@@ -72,6 +75,7 @@ class LabeledVariationalAutoencoder(Model):
         likelihood: the decoder's output -> p(x | ...).
         inputs: makes the input of encoder and labeler from a row; None: the row unchanged.
         between: networks between z_1 and the latents above it, for M1+M2.
+        path: a linear path beside encoder and decoder, which the features of M1+M2 may have.
         label_dim: numbers of a label.
         feature_dim: those of z_1.
 
@@ -90,6 +94,7 @@ class LabeledVariationalAutoencoder(Model):
         likelihood: Likelihood,
         inputs: Input | None = None,
         between: StackedNetworks | None = None,
+        path: LinearPath | None = None,
         *,
         label_dim: int,
         feature_dim: int = 0,
@@ -100,6 +105,7 @@ class LabeledVariationalAutoencoder(Model):
         self.decoder = decoder
         self.likelihood = likelihood
         self.between = between
+        self.path = path
         self.label_dim = label_dim
         self.heads = GaussianHeads()
         self.latent_dim = feature_dim if between is not None else label_dim + prior.latent_dim
@@ -124,16 +130,18 @@ class LabeledVariationalAutoencoder(Model):
         """Build all parts except the labeler."""
         network, style, likelihood = parts.network, parts.latent_dim, parts.likelihood()
         parameters, shape, below = likelihood.parameter_shape, parts.input_shape, sizes.below(style)
-        between = None
+        between, path = None, None
         if sizes.stacked:
             between = StackedNetworks(
                 sizes.upward(below, style, label_dim), sizes.downward(below, style, label_dim)
             )
             encoder, decoder = network.encoder(shape, 2 * below), network.decoder(below, parameters)
+            path = empty_path(decoder, likelihood, below, parts.schema.event_shape)
         else:
             encoder = network.encoder(shape, 2 * style, label_dim)
             decoder = network.decoder(style, parameters, label_dim)
-        return LabeledParts(encoder, parts.prior(style), decoder, likelihood, parts.inputs, between)
+        prior = parts.prior(style)
+        return LabeledParts(encoder, prior, decoder, likelihood, parts.inputs, between, path)
 
     @property
     @abstractmethod
@@ -206,8 +214,12 @@ class LabeledVariationalAutoencoder(Model):
         if self.between is None:
             y, style = z.split([self.label_dim, self.latent_dim - self.label_dim], -1)
             return self._emission(style, y)
-        emission: Emission = self.likelihood(fold(self.decoder, z))
+        emission: Emission = self.likelihood(fold(self._emitted, z))
         return emission
+
+    def take_layout(self, names: Collection[str]) -> None:
+        if self.path is not None:
+            self.path.take_layout(names, "path.")
 
     def code(self, trace: Trace) -> Tensor:
         """The code that x depends on, (samples, batch, latent_dim)."""
@@ -223,12 +235,17 @@ class LabeledVariationalAutoencoder(Model):
             inference.append(self.between.encoder)
             generative.append(self.between.decoder)
         generative.append(self.likelihood)
+        path = self.path
         return {
             "inference": [
                 *self.input_parameters(),
                 *(value for part in inference for value in part.parameters()),
+                *(path.analysis_parameters() if path is not None else ()),
             ],
-            "generative": [value for part in generative for value in part.parameters()],
+            "generative": [
+                *(value for part in generative for value in part.parameters()),
+                *(path.synthesis_parameters() if path is not None else ()),
+            ],
         }
 
     def _stacked(self, batch: Batch, first: Step, choose: Choose) -> Trace:
@@ -243,8 +260,17 @@ class LabeledVariationalAutoencoder(Model):
 
     def _features(self, batch: Batch) -> Distribution:
         """q(z_1 | x), batch shape (1, batch)."""
-        distribution: Distribution = self.heads(self.encoder(self.seen(batch), None).unsqueeze(0))
+        x = self.seen(batch)
+        numbers: Tensor = self.encoder(x, None)
+        if self.path is not None:
+            numbers = self.path.heads(x, numbers)
+        distribution: Distribution = self.heads(numbers.unsqueeze(0))
         return distribution
+
+    def _emitted(self, z: Tensor, condition: None = None) -> Tensor:
+        """The likelihood's parameters of z_1."""
+        numbers: Tensor = self.decoder(z)
+        return numbers if self.path is None else self.path.parameters_of(z, numbers)
 
     def _style(self, posterior: Distribution, choose: Choose) -> Step:
         prior = self.style_prior()

@@ -55,7 +55,9 @@ class FramePath(nn.Module):
             components: their number; 0: no path.
             sizes: numbers of a state, and of a frame for the posterior.
         """
-        path = empty_path(decoder, likelihood, components, frame_shape) if components else None
+        if not components:
+            return None
+        path = empty_path(decoder, likelihood, components, frame_shape, learned=False)
         return None if path is None else cls(path, *sizes)
 
     @torch.no_grad()

@@ -6,15 +6,14 @@ r"""Start a model of pictures as a linear one: principal components, then the li
 
 The means of q are those of probabilistic principal component analysis. W starts at W_0 where the
 likelihood has a location, else at zero; then Adam raises the bound of this linear model over W, b,
-v and the likelihood's own scales. The networks beside the path start at zero.
+v and the likelihood's own scales. The networks beside the path start at zero. A path that stayed
+fixed was worse after some thousand updates, because the networks had to undo it.
 Source of W_0: Tipping & Bishop 1999.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -69,6 +68,7 @@ def empty_path(
     latent_dim: int,
     event_shape: tuple[int, ...],
     fits: bool = True,
+    learned: bool = True,
 ) -> LinearPath | None:
     """An empty path of ``latent_dim`` numbers; None: the parts have no linear start.
 
@@ -78,6 +78,7 @@ def empty_path(
         latent_dim: numbers of a code of the path.
         event_shape: of a picture; other rows have no path.
         fits: whether the model's other parts have a linear start.
+        learned: whether training changes the path.
     """
     fits = (
         fits
@@ -87,7 +88,9 @@ def empty_path(
         and len(likelihood.parameter_shape) == 3
         and tuple(likelihood.parameter_shape[1:]) == tuple(event_shape[1:])
     )
-    return LinearPath(event_shape, latent_dim, likelihood.parameter_shape) if fits else None
+    if not fits:
+        return None
+    return LinearPath(event_shape, latent_dim, likelihood.parameter_shape, learned)
 
 
 @torch.no_grad()
@@ -144,7 +147,7 @@ def _fit(
         share = update / updates
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * share))
         chosen = torch.randint(len(rows), (batch,))
-        with torch.enable_grad(), _learning(maps):
+        with torch.enable_grad():
             bound = _bound(parts, maps, rows[chosen], means[chosen])
             gradients = torch.autograd.grad(-bound, learned, allow_unused=True)
         for value, gradient in zip(learned, gradients, strict=True):
@@ -202,16 +205,3 @@ def _emission(parts: LinearParts, bias: Tensor, z: Tensor | None = None) -> Emis
     numbers = numbers if z is None else parts.path.parameters_of(z, numbers)
     emission: Emission = parts.likelihood(numbers.unsqueeze(0))
     return emission
-
-
-@contextmanager
-def _learning(maps: OpenPath) -> Iterator[None]:
-    """Context in which the maps that are fixed in training can be differentiated."""
-    fixed = (maps.synthesis.weight, maps.log_variance)
-    try:
-        for value in fixed:
-            value.requires_grad_(True)
-        yield
-    finally:
-        for value in fixed:
-            value.requires_grad_(False)

@@ -3,8 +3,8 @@ r"""A linear path beside the networks of pictures, from a picture to its code an
 .. math:: \mu = A x + a + f(x), \qquad \text{parameters} = W z + g(z)
 
 with f and g the encoder and the decoder. :mod:`lowerbound.models.starts.linear_path` sets the path
-before the first update; then it stays fixed, and the networks learn what it lacks. Pictures of more
-than 64 pixels per side take it at a lower resolution.
+before the first update. Then it is trained with the networks, which learn what it lacks. Pictures
+of more than 64 pixels per side take it at a lower resolution.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class LinearPath(nn.Module):
         event_shape: (channels, height, width) of a picture.
         latent_dim: d.
         parameter_shape: (P, height, width) of the likelihood's parameters.
+        learned: whether training changes it.
 
     Attributes:
         size: (h, w), the resolution of the path.
@@ -52,9 +53,14 @@ class LinearPath(nn.Module):
     place: Tensor
 
     def __init__(
-        self, event_shape: tuple[int, ...], latent_dim: int, parameter_shape: tuple[int, ...]
+        self,
+        event_shape: tuple[int, ...],
+        latent_dim: int,
+        parameter_shape: tuple[int, ...],
+        learned: bool = True,
     ) -> None:
         super().__init__()
+        self.learned = learned
         self.event_shape, self.parameter_shape = tuple(event_shape), tuple(parameter_shape)
         self.latent_dim = latent_dim
         step = math.ceil(max(event_shape[1:]) / MOST_SIDE)
@@ -84,7 +90,7 @@ class LinearPath(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(self.latent_dim))
         self.synthesis = nn.Linear(self.latent_dim, outputs, bias=False)
         for value in self.parameters():
-            nn.init.zeros_(value).requires_grad_(False)
+            nn.init.zeros_(value).requires_grad_(self.learned)
         self.to(self.place)
         return OpenPath(self.analysis, self.log_variance, self.synthesis)
 
