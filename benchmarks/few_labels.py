@@ -187,6 +187,7 @@ def mnist_features() -> VAE:
             likelihood="bernoulli",
             binarize="dynamic",  # of grey values, neighbors have the same class much less often
             posterior="gaussian",
+            model_options={"linear_start": False},  # neighbors likewise
             epochs=15,
             batch_size=256,
             learning_rate=1.5e-3,
