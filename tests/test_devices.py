@@ -403,6 +403,7 @@ def test_one_row_too_large_for_the_gpu_is_an_error() -> None:
 @cuda
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("compiled", ["off", "on"])
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch's own compiler
 def test_cuda_trains(every_device: None, precision: str, compiled: str) -> None:
     model, said = vae(), Recorder()
     chosen = options(updates=200, device="cuda", precision=precision, compile=compiled)
