@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound import ConditionalVAE, SemiSupervisedVAE, VAEDetector, VAEImputer
+from lowerbound import VAE, ConditionalVAE, SemiSupervisedVAE, VAEDetector, VAEImputer
 from lowerbound.data import load
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
@@ -125,3 +126,16 @@ def test_calibrated_intervals_stay_inside_the_support() -> None:
     low, high = wide.interval(quantiles, 0.9, columns)
     assert low.min() == 0
     assert (high == [[9.0, 7.0]]).all()
+
+
+@pytest.mark.parametrize("names", [["x1", "x2", "x3"], ["a", "b", "x0"], ["x0", "x1", "x2"]])
+def test_a_frame_goes_by_place_through_a_model_of_an_array(names: list[str]) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    model = VAE(1, epochs=1, random_state=0).fit(rows)
+    frame = pd.DataFrame(rows[:4], columns=names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that the fit did not see
+        np.testing.assert_array_equal(model.transform(frame), model.transform(rows[:4]))
+        holes = frame.mask(np.eye(4, 3, dtype=bool))
+        filled = VAEImputer(epochs=1, random_state=0).fit(rows).transform(holes)
+    assert np.isfinite(np.asarray(filled)).all()

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -43,7 +43,7 @@ from lowerbound.coding.stack import constriction
 from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
 from lowerbound.coding.whole_numbers.logistic_tables import Tables, all_counts, coded_by
 from lowerbound.data.arrays import Array
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.pictures.pixels import eight_bit, in_units
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of
@@ -157,6 +157,7 @@ def encoded(
     level: int,
     tune: str = "psnr",
     back: Array | None = None,
+    shown: Collection[Tile] | None = None,
 ) -> list[tuple[bytes, int]]:
     """The chunks of pictures: payload, and checksum of its numbers.
 
@@ -166,6 +167,7 @@ def encoded(
         level: of the step.
         tune: "psnr" or "ssim".
         back: receives the pictures that a reader will get, (rows, height, width, channels) uint8.
+        shown: the tiles that it receives; None: all.
 
     Raises:
         OptionError: there is no such tune.
@@ -175,11 +177,12 @@ def encoded(
     tables = Tables(model.counts)  # type: ignore[arg-type]
     chunks = []
     for number, row in enumerate(x.split(1)):
-        tiles = list(_tiles(row.shape, _side(row.shape)))
+        tiles = tiles_of_pictures(row.shape)
         part = partial(_part, row, colors)
         plans = tile_plans(model, partial(map, part, tiles), tune, level)
         for tile in tiles:
-            into = None if back is None else tile.in_picture(back[number])
+            seen = back is not None and (shown is None or replace(tile, row=number) in shown)
+            into = tile.in_picture(back[number]) if back is not None and seen else None
             chunks.append(_chunk(model, part(tile), next(plans), tables, into))
             return_memory()
     return chunks
@@ -205,9 +208,17 @@ def read_pictures(file: Container, model: TransformCoder) -> Tensor:
 @torch.no_grad()
 @container.checked
 def read_eight_bit(
-    file: Container, model: TransformCoder, progress: Progress | None = None
+    file: Container,
+    model: TransformCoder,
+    progress: Progress | None = None,
+    shown: Collection[Tile] | None = None,
 ) -> Array:
     """``read_pictures`` in 8 bits, (rows, height, width, channels); needs far less memory.
+
+    Args:
+        file, model: as for ``read_pictures``.
+        progress: called after each tile.
+        shown: the tiles to read; the others stay black. None: all.
 
     Raises:
         BitstreamError: as for ``read_pictures``.
@@ -215,7 +226,7 @@ def read_eight_bit(
     settings = _settings(file, model, 1)
     rows, channels, height, width = file.header.shape
     answer = np.zeros((rows, height, width, channels), np.uint8)
-    for tile, found in _read_tiles(file, model, settings, progress):
+    for tile, found in _read_tiles(file, model, settings, progress, shown):
         tile.in_picture(answer[tile.row])[:] = eight_bit(found)[0]
     return answer
 
@@ -225,12 +236,15 @@ def _read_tiles(
     model: TransformCoder,
     settings: tuple[int, int, int | None],
     progress: Progress | None = None,
-) -> Iterator[tuple[_Tile, Tensor]]:
+    shown: Collection[Tile] | None = None,
+) -> Iterator[tuple[Tile, Tensor]]:
     """Each tile with its pixels, (1, channels, *size), model units."""
     level, side, unit = settings
     tables = Tables(model.counts)  # type: ignore[arg-type]
     tiles = list(_tiles(file.header.shape, side))
     for index, tile in enumerate(tiles):
+        if shown is not None and tile not in shown:
+            continue
         payload = file.payload(index)
         known, numbers = _decode_tile(model, payload, tile.size, level, unit, tables)
         file.check_symbols(index, numbers)
@@ -249,7 +263,7 @@ def _decoded(
 
 
 @dataclass(frozen=True)
-class _Tile:
+class Tile:
     """A part of one picture."""
 
     row: int
@@ -269,9 +283,22 @@ class _Tile:
         return x[self.top : self.top + down, self.left : self.left + across]
 
 
-def _part(row: Tensor, colors: int, tile: _Tile) -> Tensor:
+def _part(row: Tensor, colors: int, tile: Tile) -> Tensor:
     """A tile of one picture in all colors, model units."""
     return in_units(tile.of(row)).expand(-1, colors, -1, -1)
+
+
+def tiles_of_pictures(shape: Sequence[int], most: int | None = None) -> list[Tile]:
+    """The tiles that pictures of a shape, (rows, channels, height, width), are written as.
+
+    Args:
+        shape: of the pictures.
+        most: how many of them, evenly spread; None: all.
+    """
+    tiles = list(_tiles(shape, _side(shape)))
+    if most is None or len(tiles) <= most:
+        return tiles
+    return [tiles[place] for place in spread_rows(len(tiles), most).tolist()]
 
 
 def _side(shape: Sequence[int]) -> int:
@@ -279,10 +306,10 @@ def _side(shape: Sequence[int]) -> int:
     return WHOLE if max(shape[2:]) <= WHOLE else TILE
 
 
-def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
+def _tiles(shape: Sequence[int], side: int) -> Iterator[Tile]:
     rows, _, height, width = shape
     for row, top, left in product(range(rows), range(0, height, side), range(0, width, side)):
-        yield _Tile(row, top, left, (min(side, height - top), min(side, width - left)))
+        yield Tile(row, top, left, (min(side, height - top), min(side, width - left)))
 
 
 def _chunk(

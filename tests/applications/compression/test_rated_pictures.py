@@ -12,6 +12,8 @@ from lowerbound.applications.compression.rated_pictures import HEADER, level_for
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.coding.blocks.tunes import LAST
+from lowerbound.coding.files.container import open_container
+from lowerbound.coding.transform import read_eight_bit, tiles_of_pictures
 from lowerbound.errors import OptionError
 from lowerbound.objectives.ms_ssim import ms_ssim
 
@@ -91,3 +93,23 @@ def test_neutral_greys_stay_neutral(tmp_path: Path) -> None:
         middle = back[80:112]
         assert np.ptp(middle.mean((0, 1))) < 1, tune
         assert np.sqrt(np.square(middle - middle.mean(-1, keepdims=True)).mean()) < 2, tune
+
+
+@pytest.mark.parametrize("size", [None, 20_000])
+def test_the_loss_of_a_large_picture_is_measured_in_some_tiles(
+    tmp_path: Path, size: int | None
+) -> None:
+    model, place = shipped().model, tmp_path / "x.lbz"
+    picture = np.tile(textured(), (3, 5, 1))[:530, :1_100]
+    request = CompressRequest("", bytes=size, quality=None if size else 30)
+    one = write_one(model, picture, place, request, measured=2)
+    (whole,) = read_eight_bit(open_container(place), model)
+    tiles = tiles_of_pictures((1, 3, 530, 1_100), 2)
+    shown = np.zeros((530, 1_100), bool)
+    for tile in tiles:
+        tile.in_picture(shown)[:] = True
+    assert one.measured == shown.mean() < 0.6
+    np.testing.assert_array_equal(one.back, whole * shown[..., None])
+    error = np.square(picture[shown].astype(float) - whole[shown]).mean()
+    assert one.psnr == pytest.approx(10 * np.log10(255**2 / error))
+    assert write_one(model, picture, place, request).measured == 1.0

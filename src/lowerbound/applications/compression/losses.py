@@ -5,6 +5,8 @@ r"""Loss of a lossy file.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +55,15 @@ def psnr(pictures: Array, back: Array) -> Array:
     errors = np.array([_squared_error(*pair) for pair in zip(pictures, back, strict=True)])
     found: Array = 10 * np.log10(255.0**2 / errors.clip(255.0**2 / 10 ** (MOST / 10)))
     return found
+
+
+def psnr_of_parts(parts: Iterable[tuple[Array, Array]]) -> float:
+    """PSNR of parts of a picture together, dB; each a part, (H, W, C) uint8, before and after."""
+    total, numbers = 0.0, 0
+    for before, after in parts:
+        total += before.size * _squared_error(before, after)
+        numbers += before.size
+    return 10 * math.log10(255.0**2 / max(total / numbers, 255.0**2 / 10 ** (MOST / 10)))
 
 
 def _squared_error(picture: Array, back: Array) -> float:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -206,6 +206,7 @@ def _coded(request: CompressRequest, model: Any, part: PictureFile, progress: Pr
         "numbers": np.array(one.numbers),
         "pixels": np.array(one.pixels),
         "psnr": np.array(one.psnr),
+        "measured": np.array(one.measured),
     }
 
 
@@ -218,6 +219,7 @@ def _picture_of(found: Arrays) -> CodedPicture:
         numbers=int(found["numbers"]),
         pixels=int(found["pixels"]),
         psnr=float(found["psnr"]),
+        measured=float(found["measured"]),
     )
 
 
@@ -236,7 +238,7 @@ def _report(
     coded = {target: one for target, one in written.items() if one.level is not None}
     bits = 8 * sum(one.bytes for one in every) / sum(one.pixels for one in every)
     qualities = sorted({quality_of(one.level) for one in coded.values() if one.level is not None})
-    psnr = float(np.mean([one.psnr for one in coded.values()])) if coded else None
+    psnr = _mean_psnr(coded.values())
     notes = look_at([sources[target] for target in coded], COLORS).notes if coded else []
     made_up = invents(exported.model) and bool(coded)
     return CompressReport.of(
@@ -244,12 +246,15 @@ def _report(
         sum(one.numbers for one in every),
         "1 picture" if len(every) == 1 else f"{len(every):,} pictures",
         f"{bits:.3f} bits per pixel",
-        _lines(len(every) - len(coded), qualities, psnr, notes, exported, tune),
+        _lines(
+            len(every) - len(coded), qualities, _decibels(coded.values()), notes, exported, tune
+        ),
         source_bytes=sum(path.stat().st_size for path in sources.values()),
         pictures=len(every),
         stored=len(every) - len(coded),
         bits_per_pixel=bits,
         psnr=psnr,
+        psnr_pixels=_share_measured(coded.values()) if coded else None,
         quality=tuple(dict.fromkeys(qualities[:1] + qualities[-1:])),
         tune=tune if coded else None,
         invents=made_up,
@@ -257,21 +262,40 @@ def _report(
     )
 
 
+def _mean_psnr(coded: Collection[CodedPicture]) -> float | None:
+    """The mean over the lossy pictures; None if there are none."""
+    return float(np.mean([one.psnr for one in coded])) if coded else None
+
+
+def _share_measured(coded: Collection[CodedPicture]) -> float:
+    """The share of the pixels whose loss was measured."""
+    return sum(one.measured * one.pixels for one in coded) / sum(one.pixels for one in coded)
+
+
+def _decibels(coded: Collection[CodedPicture]) -> str:
+    """The mean PSNR in words; "" without lossy pictures."""
+    psnr = _mean_psnr(coded)
+    if psnr is None:
+        return ""
+    share = _share_measured(coded)
+    return f"PSNR {psnr:.2f} dB" + (f" in {share:.0%} of the pixels" if share < 1 else "")
+
+
 def _lines(
     stored: int,
     qualities: Sequence[int],
-    psnr: float | None,
+    decibels: str,
     notes: Sequence[str],
     exported: ExportedModel,
     tune: str,
 ) -> Iterator[str]:
     if stored:
         yield f"stored exactly, because that is smaller: {stored:,}"
-    if psnr is None:
+    if not decibels:
         return
     between = " to ".join(map(str, dict.fromkeys((qualities[0], qualities[-1]))))
     yield (
-        f"lossy: decompressed pictures are approximate, PSNR {psnr:.2f} dB, quality {between}, "
+        f"lossy: decompressed pictures are approximate, {decibels}, quality {between}, "
         f"tuned for {tune.upper()}"
     )
     if notes:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_model
-from lowerbound.applications.compression.losses import mean_psnr
+from lowerbound.applications.compression.losses import psnr_of_parts
 from lowerbound.applications.compression.picture_files import readable
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
 from lowerbound.applications.compression.shipped import shipped
@@ -23,7 +23,13 @@ from lowerbound.coding.blocks.estimated_size import estimated_size
 from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import encoded, level_of, read_eight_bit, write_pictures
+from lowerbound.coding.transform import (
+    encoded,
+    level_of,
+    read_eight_bit,
+    tiles_of_pictures,
+    write_pictures,
+)
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import in_units
@@ -38,6 +44,7 @@ INVENTS = (
 )
 HEADER = 48  # largest size of a picture's header, bytes
 MOST_TRIED = 3  # files of different levels
+MEASURED = 8  # tiles of a picture whose loss ``compress`` measures: the others are not decoded
 CLOSE = 0.985  # share of the requested size that is not improved
 
 
@@ -141,7 +148,8 @@ class CodedPicture:
         bytes: of the file.
         level: of the step; None if the picture is stored exactly.
         numbers, pixels: of the picture.
-        psnr: decibels; infinite if it is stored exactly.
+        psnr: decibels, of the tiles that were measured; infinite if it is stored exactly.
+        measured: share of the pixels that they have.
     """
 
     bytes: int
@@ -149,6 +157,7 @@ class CodedPicture:
     numbers: int
     pixels: int
     psnr: float
+    measured: float
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,7 @@ class Written(CodedPicture):
     """A picture's file, and the picture decoded from it.
 
     Attributes:
-        back: (height, width, channels).
+        back: (height, width, channels); black where it was not measured.
     """
 
     back: Array
@@ -177,25 +186,28 @@ def write_smaller(
     most = most_bytes(rate, picture.size)
     coded = None
     if most is None:
-        coded = write_one(model, picture, target, rate)
+        coded = write_one(model, picture, target, rate, MEASURED)
         most = coded.bytes
     exact = smallest_exact(content, most - HEADER)
     if exact is None:
-        return coded or write_one(model, picture, target, rate)
+        return coded or write_one(model, picture, target, rate, MEASURED)
     write_stored(target, exact)
     pixels = picture.shape[0] * picture.shape[1]
-    return Written(target.stat().st_size, None, picture.size, pixels, math.inf, picture)
+    return Written(target.stat().st_size, None, picture.size, pixels, math.inf, 1.0, picture)
 
 
-def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -> Written:
+def write_one(
+    model: Any, picture: Array, target: Path, rate: CompressRequest, measured: int | None = None
+) -> Written:
     """Write one picture (height, width, channels) uint8 at a rate by an exported transform coder,
-    with what a reader will get."""
+    with what a reader will get, in at most ``measured`` tiles."""
     x, back = _levels(picture), np.zeros_like(picture)
     searches = most_bytes(rate, picture.size) is not None
+    shown = tiles_of_pictures(x.shape, measured)
 
     @cache
     def chunks(level: int) -> list[tuple[bytes, int]]:
-        return encoded(model, x, level, rate.tune, None if searches else back[None])
+        return encoded(model, x, level, rate.tune, None if searches else back[None], shown)
 
     def size(level: int) -> int:
         return sum(len(data) for data, _ in chunks(level))
@@ -204,10 +216,17 @@ def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -
     write_pictures(target, model, x, level, chunks(level), rate.tune)
     file = open_container(target)
     if searches:
-        (back,) = read_eight_bit(file, model)
-    psnr = mean_psnr(picture[None], back[None])
+        (back,) = read_eight_bit(file, model, shown=shown)
     pixels = picture.shape[0] * picture.shape[1]
-    return Written(file.size, level, picture.size, pixels, psnr, back)
+    return Written(
+        bytes=file.size,
+        level=level,
+        numbers=picture.size,
+        pixels=pixels,
+        psnr=psnr_of_parts((tile.in_picture(picture), tile.in_picture(back)) for tile in shown),
+        measured=sum(math.prod(tile.size) for tile in shown) / pixels,
+        back=back,
+    )
 
 
 def as_row(picture: Array) -> Tensor:

@@ -14,6 +14,7 @@ from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.frames import matched_by_place
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,7 @@ def places(frame: Any, schema: Schema) -> list[int]:
     """Position in the frame of each column of the schema, by name if there are names."""
     found = [str(name) for name in frame.columns]
     names = [column.name for column in schema.columns]
-    if not schema.data_kind.named_columns and not set(names) & set(found):
+    if matched_by_place(found, schema):
         return list(range(len(names)))
     return [found.index(name) for name in names]
 

@@ -83,9 +83,9 @@ def _label_column(names: list[str], label: str | None, schema: Schema | None) ->
 
 def _known_columns(frame: Any, schema: Schema) -> Any:
     """Drop the columns that the schema does not have; a warning names unexpected ones."""
+    if matched_by_place(frame.columns, schema):
+        return frame
     wanted = {column.name for column in schema.columns}
-    if not schema.data_kind.named_columns and not wanted & set(frame.columns):
-        return frame  # an array's columns have no names, so they are matched by position
     extra = [name for name in frame.columns if name not in wanted]
     unexpected = [n for n in extra if n not in schema.left_out and n != schema.label_column]
     if unexpected:
@@ -95,6 +95,12 @@ def _known_columns(frame: Any, schema: Schema) -> Any:
             stacklevel=3,
         )
     return frame.drop(columns=extra)
+
+
+def matched_by_place(names: Iterable[str], schema: Schema) -> bool:
+    """Whether columns of these names are those of an array, which have no names of their own."""
+    wanted = {column.name for column in schema.columns}
+    return not schema.data_kind.named_columns and not wanted <= set(names)
 
 
 def _numeric(frame: Any) -> tuple[Any, list[str]]:
