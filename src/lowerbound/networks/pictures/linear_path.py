@@ -3,8 +3,9 @@ r"""A linear path beside the networks of pictures, from a picture to its code an
 .. math:: \mu = A x + a + f(x), \qquad \text{parameters} = W z + g(z)
 
 with f and g the encoder and the decoder. :mod:`lowerbound.models.starts.linear_path` sets the path
-before the first update. Then it is trained with the networks, which learn what it lacks. Pictures
-of more than 64 pixels per side take it at a lower resolution.
+before the first update. Then W is trained with the networks, which learn what the path lacks, and A
+stays fixed: a step of Adam in each of its many weights would move the codes too far. Pictures of
+more than 64 pixels per side take the path at a lower resolution.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class LinearPath(nn.Module):
         event_shape: (channels, height, width) of a picture.
         latent_dim: d.
         parameter_shape: (P, height, width) of the likelihood's parameters.
-        learned: whether training changes it.
+        learned: whether training changes W and the variances of the codes.
 
     Attributes:
         size: (h, w), the resolution of the path.
@@ -91,6 +92,7 @@ class LinearPath(nn.Module):
         self.synthesis = nn.Linear(self.latent_dim, outputs, bias=False)
         for value in self.parameters():
             nn.init.zeros_(value).requires_grad_(self.learned)
+        self.analysis.requires_grad_(False)
         self.to(self.place)
         return OpenPath(self.analysis, self.log_variance, self.synthesis)
 
