@@ -19,6 +19,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from _cells import (
     LADDER_TRAINING,
     Answer,
@@ -73,6 +74,22 @@ def depth_model(kind: str, levels: int) -> ModelOptions:
     )
 
 
+LARGE = Cell(
+    "convolutional ladder of 12 levels",
+    150,
+    model=ModelOptions(
+        model="ladder",
+        network="convolutional",
+        model_options={"levels": 12, "width": 64},
+        likelihood="bernoulli",
+    ),
+    batch_size=512,
+    score_samples=100,
+    validation=1 / 30,
+    tighter=500,
+    training={**LADDER_TRAINING, "warm_up": 500, "device": "cuda"},
+)
+
 CELLS: dict[str, Cell] = {
     "two_layers": Cell(
         "two stochastic layers of Burda et al. 2016, k = 1",
@@ -96,21 +113,7 @@ CELLS: dict[str, Cell] = {
         tighter=500,
         training=LADDER_TRAINING,
     ),
-    "ladder_gpu": Cell(
-        "convolutional ladder of 12 levels",
-        150,
-        model=ModelOptions(
-            model="ladder",
-            network="convolutional",
-            model_options={"levels": 12, "width": 64},
-            likelihood="bernoulli",
-        ),
-        batch_size=512,
-        score_samples=100,
-        validation=1 / 30,
-        tighter=500,
-        training={**LADDER_TRAINING, "warm_up": 500, "device": "cuda"},
-    ),
+    **({"ladder_gpu": LARGE} if torch.cuda.is_available() else {}),
     **{
         f"{kind}_{levels}_seed{seed}": Cell(
             f"{kind} of {levels} latents",

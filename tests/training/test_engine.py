@@ -167,6 +167,10 @@ def test_a_model_without_parameters_cannot_be_trained() -> None:
         Engine(Update(ProbabilisticPrincipalComponents((FEATURES,), 2), ELBO()), options())
 
 
+def is_not_supported(function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+    raise RuntimeError(STORY)
+
+
 def fails_at_once(function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
     def fail(batch: Batch) -> Bound:
         torch.randn(100)  # whatever it drew is undone
@@ -193,7 +197,7 @@ def fails_in_its_gradient(function: Callable[..., Any], **_: Any) -> Callable[..
 STORY = "no compiler today\nand a long story"
 
 
-@pytest.mark.parametrize("broken", [fails_at_once, fails_in_its_gradient])
+@pytest.mark.parametrize("broken", [is_not_supported, fails_at_once, fails_in_its_gradient])
 def test_where_compilation_fails_training_goes_on_as_if_never_tried(
     monkeypatch: pytest.MonkeyPatch, broken: Callable[..., Any]
 ) -> None:

@@ -27,7 +27,7 @@ MEMORY = 64 << 20
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows)."""
 
-ON_A_GPU = 32
+ON_A_GPU = 128
 """A chunk on a GPU has so many times the memory, because small ones leave most of it idle."""
 FREE_PART = 4  # but at most a quarter of what is free there
 

@@ -76,8 +76,6 @@ class Engine:
         self._forward: Callable[[Batch], Bound] = update
         self._graphs = compiled and self.device.type == "cuda"
         self._trials = TRIALS if compiled else 0
-        if compiled:
-            self._forward = _compiled(update, self._graphs)
 
     def begin(self, number: int, bits: torch.Generator) -> None:
         """Prepare the noise of update ``number`` and the bits of its rows; alone, they go on."""
@@ -134,12 +132,15 @@ class Engine:
 
     def _tried(self, batch: Batch) -> tuple[Bound, bool]:
         """One of the first passes, which compile; if that fails, all passes are uncompiled."""
+        first = self._trials == TRIALS
         self._trials -= 1
         noise = noise_state(self.device)
         state = {name: value.clone() for name, value in self.update.named_buffers()}
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Torchinductor does not support")
+                if first:
+                    self._forward = _compiled(self.update, self._graphs)
                 return self._pass(batch)
         except LowerboundError:
             raise
