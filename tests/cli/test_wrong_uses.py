@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.fit.settings import part_options
 from lowerbound.applications.form import entries
-from lowerbound.cli import near_misses
+from lowerbound.cli import main, near_misses
 from lowerbound.cli.wording import by_flags
 from tests.cli.conftest import Run
 
@@ -150,3 +152,15 @@ def test_words_of_the_field_lead_to_what_exists() -> None:
 )
 def test_python_names_become_flags(message: str, words: tuple[str, ...], expected: str) -> None:
     assert by_flags(message, entries(load("fit").request), words) == expected
+
+
+def test_notes_name_flags_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=40), "b": rng.normal(size=40)})
+    table["kind"] = np.where(table["a"] > 0, "x", "y")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    words = ["--label", "kind", "--model", "semi_supervised", "--updates", "2", "--folds", "2"]
+    assert main(["fit", str(tmp_path / "t.csv"), "-o", str(tmp_path / "m.lb"), *words]) == 0
+    said = capsys.readouterr().err
+    assert "--folds 0 leaves these out" in said
+    assert "folds=0" not in said

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from lowerbound.untrusted import printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from lowerbound.training.progress.reporter import TrainingReporter
+    from lowerbound.training.progress.reporter import Progress as State, TrainingReporter
 
 LINE_EVERY = 10.0  # seconds between two plain lines of one task
 
@@ -59,6 +59,26 @@ class Pace:
         return f"{clock((total - done) / speed)} left" if speed > 0 and done < total else ""
 
 
+@dataclass
+class _WordedReporter:
+    """A training reporter whose messages are in the words of the command line."""
+
+    reporter: TrainingReporter
+    wording: Callable[[str], str]
+
+    def start(self) -> None:
+        self.reporter.start()
+
+    def stop(self) -> None:
+        self.reporter.stop()
+
+    def update(self, progress: State) -> None:
+        self.reporter.update(progress)
+
+    def message(self, text: str) -> None:
+        self.reporter.message(self.wording(text))
+
+
 class Console:
     """Prints messages, progress and results of a command.
 
@@ -66,12 +86,16 @@ class Console:
         as_json: print the result as one JSON object instead of text.
         verbose: also print details.
         quiet: print nothing.
+
+    Attributes:
+        wording: maps a note to the words of the command line.
     """
 
     def __init__(self, as_json: bool = False, verbose: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.verbose = verbose
         self.quiet = quiet
+        self.wording: Callable[[str], str] = str
         self._open = ExitStack()
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
@@ -87,7 +111,7 @@ class Console:
         """Print one line on standard error."""
         if self.quiet:
             return
-        sentence = printable(sentence)
+        sentence = printable(self.wording(sentence))
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -102,7 +126,9 @@ class Console:
         """The reporter of a training run: a bar on a terminal, else lines."""
         from lowerbound.training.progress.reporter import SilentReporter, reporter_for
 
-        return SilentReporter() if self.quiet else reporter_for(sys.stderr)
+        if self.quiet:
+            return SilentReporter()
+        return _WordedReporter(reporter_for(sys.stderr), self.wording)
 
     def advance(self, task: str, done: int, total: int, remark: str = "") -> None:
         """Report ``done`` of ``total``: redraw the task's bar, or print a line when one is due.

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,10 @@ def run(words: Sequence[str], console: Console) -> int:
     from lowerbound.cli.flags import parse
     from lowerbound.cli.forms import form_of
     from lowerbound.cli.launch import several
-    from lowerbound.cli.wording import flags_in_messages
+    from lowerbound.cli.wording import flags_in_messages, note_by_flags
 
     form = form_of(name)
+    console.wording = partial(note_by_flags, form=form, words=words)
     with flags_in_messages(form, words):
         try:
             typed = parse(name, APPLICATIONS[name].help, form, words)

@@ -46,32 +46,46 @@ def by_flags(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
         form: the entries of the command.
         words: the words after the command.
     """
-    given = {word.partition("=")[0] for word in words}
-    of_parts = _options_of_parts(form)
-    entries = {
-        entry.name: entry
-        for entry in form
-        if not entry.positional
-        and (entry.name not in of_parts or given & {entry.flag, entry.short})
-    }
+    entries = _named_options(form, words)
     names = {name: entry.flag for name, entry in entries.items()}
     for place, name in _typed_settings(form, words).items():
         message = message.replace(f"option '{name}'", place)
         names.setdefault(name, place)
 
+    def named(found: re.Match[str]) -> str:
+        return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), found[0])
+
+    message = _assigned_by_flags(message, entries)
+    for pattern in (SUBJECT, LEFT, OF_WORDS):
+        message = pattern.sub(named, message)
+    return message + _flag_instead(message, form, words)
+
+
+def note_by_flags(note: str, form: Sequence[Entry], words: Sequence[str]) -> str:
+    """A note with flags in place of assigned arguments: ``folds=0`` becomes ``--folds 0``."""
+    return _assigned_by_flags(note, _named_options(form, words))
+
+
+def _named_options(form: Sequence[Entry], words: Sequence[str]) -> dict[str, Entry]:
+    """The options that a message means by their names."""
+    given = {word.partition("=")[0] for word in words}
+    of_parts = _options_of_parts(form)
+    return {
+        entry.name: entry
+        for entry in form
+        if not entry.positional
+        and (entry.name not in of_parts or given & {entry.flag, entry.short})
+    }
+
+
+def _assigned_by_flags(message: str, entries: Mapping[str, Entry]) -> str:
     def assigned(found: re.Match[str]) -> str:
         entry = entries.get(found["name"])
         if entry is None:
             return found[0]
         return entry.flag if entry.kind is bool else f"{entry.flag} {found['value']}"
 
-    def named(found: re.Match[str]) -> str:
-        return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), found[0])
-
-    message = ASSIGNED.sub(assigned, message)
-    for pattern in (SUBJECT, LEFT, OF_WORDS):
-        message = pattern.sub(named, message)
-    return message + _flag_instead(message, form, words)
+    return ASSIGNED.sub(assigned, message)
 
 
 def _flag_instead(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
