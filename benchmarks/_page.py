@@ -24,7 +24,6 @@ BEFORE_THE_RULES = frozenset(
         "imputation",
         "lossless",
         "mnist_likelihood",
-        "photographs",
         "texture",
         "throughput",
     ]
