@@ -233,6 +233,12 @@ def done(benchmark: str) -> dict[str, Answer]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in places}
 
 
+def spent_minutes(benchmark: str) -> float:
+    """Processor minutes of all parts of all cells, whenever they were measured."""
+    cells = done(benchmark).values()
+    return sum(seconds for cell in cells for seconds in cell[SECONDS].values()) / 60
+
+
 def part_of(benchmark: str, cell: str, part: str, measure: Callable[[], Answer]) -> Answer:
     """One part of a cell: read if an earlier run has measured it, else measured and written."""
     place = RESULTS / benchmark / f"{cell}.json"

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import done, part_of
-from _record import SECONDS, Metric, arguments, write
+from _cells import part_of, spent_minutes
+from _record import Metric, arguments, write
 from _rivals import in_words, paired
 from photographs import FOLDS, split
 from ship_denoiser import choosing_pictures
@@ -239,12 +239,6 @@ def errors_of_level(ratios: Mapping[str, Sequence[float]]) -> list[Metric]:
     ]
 
 
-def spent_minutes() -> float:
-    """Processor minutes of all parts, whenever they were measured."""
-    cells = done(NAME).values()
-    return sum(seconds for cell in cells for seconds in cell[SECONDS].values()) / 60
-
-
 def choose(name: str) -> None:
     """Mean PSNR of a method in the middles of the photographs for choosing."""
     for task in TASKS:
@@ -304,7 +298,7 @@ def main() -> None:
         listed,
         data=[{"file": place.name, "split": "fold 0", "sha256": file_sha256(place)}],
         seeds=list(range(1, 25, FOLDS)),
-        minutes=spent_minutes(),
+        minutes=spent_minutes(NAME),
         notes=f"The middle {SIDE} x {SIDE} pixels of Kodak 1, 5, 9, 13, 17 and 21; the seed of the "
         "noise is the photograph's number. Minutes are processor time.",
         extra={"pictures": pictures},

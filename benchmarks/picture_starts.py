@@ -15,15 +15,14 @@ Each is trained for 50 and for 300 updates with the defaults, and scored on unse
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 
 import numpy as np
 import torch
-from _cells import Answer, data_file, part_of
+from _cells import Answer, data_file, part_of, spent_minutes
 from _pictures import keep
-from _record import RESULTS, SECONDS, Metric, arguments, write
+from _record import Metric, arguments, write
 from _rivals import paired
 from matplotlib import pyplot as plt
 
@@ -126,18 +125,10 @@ def summarize() -> None:
         [metric(name, updates) for name in SETS for updates in LENGTHS],
         data=[{"file": FACES, "split": "test", "sha256": file_sha256(data_file(FACES))}],
         seeds=[0],
-        minutes=spent_minutes(),
+        minutes=spent_minutes(NAME),
         notes="Spreads are standard errors over pictures. Before the first update, held-out "
         f"training pictures had, in bits per dimension: {starts}. Minutes are processor time.",
     )
-
-
-def spent_minutes() -> float:
-    """Processor minutes of all cells."""
-    found = 0.0
-    for path in (RESULTS / NAME).glob("*.json"):
-        found += sum(json.loads(path.read_text(encoding="utf-8"))[SECONDS].values())
-    return found / 60
 
 
 def main() -> None:

@@ -15,14 +15,13 @@ import pytest
 import torch
 
 from lowerbound import untrusted
+from lowerbound.coding.blocks.tiles import TILE, WHOLE
 from lowerbound.coding.blocks.tunes import LAST, tile_plans
 from lowerbound.coding.files import varint
 from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.transform import (
     KIND,
-    TILE,
-    WHOLE,
     WITH_STEPS,
     bare_transform,
     encoded,
@@ -49,7 +48,7 @@ def model() -> TransformCoder:
 @pytest.fixture(scope="module")
 def written(model: TransformCoder, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("files") / "x.lbz"
-    write_pictures(path, model, cutout(40, 56, rows=2))
+    write_pictures(path, model, cutout(40, 56, rows=2), 50)  # tests change the level of the model
     return path.read_bytes()
 
 

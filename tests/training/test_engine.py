@@ -201,7 +201,6 @@ STORY = "no compiler today\nand a long story"
 def test_where_compilation_fails_training_goes_on_as_if_never_tried(
     monkeypatch: pytest.MonkeyPatch, broken: Callable[..., Any]
 ) -> None:
-
     monkeypatch.setattr(torch, "compile", broken)
     said: list[str] = []
     updates = [Update(vae(), ELBO()), Update(vae(), ELBO())]

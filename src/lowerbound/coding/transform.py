@@ -17,9 +17,9 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,13 @@ from torch import Tensor
 from lowerbound import untrusted
 from lowerbound.coding.blocks.coefficient_coder import put, take
 from lowerbound.coding.blocks.step_map import levels_of, put_map, take_map
+from lowerbound.coding.blocks.tiles import (
+    WHOLE,
+    Tile,
+    side_of,
+    tiles_of_pictures,
+    tiles_of_side,
+)
 from lowerbound.coding.blocks.tunes import (
     COARSEST,
     UNIT,
@@ -43,7 +50,7 @@ from lowerbound.coding.stack import constriction
 from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
 from lowerbound.coding.whole_numbers.logistic_tables import Tables, all_counts, coded_by
 from lowerbound.data.arrays import Array
-from lowerbound.data.dataset import Dataset, spread_rows
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.pictures.pixels import eight_bit, in_units
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of
@@ -53,8 +60,6 @@ from lowerbound.networks.processor.memory import return_memory
 from lowerbound.trace import Batch, Mean
 
 KIND, WITH_STEPS = "transform", "transform_steps"
-WHOLE = 1024  # pixels of a side: a picture that is no larger is one tile
-TILE = 512  # of a larger one: larger tiles save few bytes and need much memory
 REAL_BYTES = 4
 CALIBRATION_ROWS = 40
 CALIBRATION_NUMBERS = 2**22
@@ -143,7 +148,7 @@ def write_pictures(
     """
     level = model.level if level is None else level
     chunks = encoded(model, x, level, tune) if chunks is None else chunks
-    settings = varint.encode(min(level, COARSEST)) + varint.encode(_side(x.shape))
+    settings = varint.encode(min(level, COARSEST)) + varint.encode(side_of(x.shape))
     kind = KIND
     if tune == "ssim":
         kind, settings = WITH_STEPS, settings + varint.encode(UNIT)
@@ -176,13 +181,13 @@ def encoded(
     colors = model.likelihood.event_shape[0]
     tables = Tables(model.counts)  # type: ignore[arg-type]
     chunks = []
-    for number, row in enumerate(x.split(1)):
-        tiles = tiles_of_pictures(row.shape)
-        part = partial(_part, row, colors)
+    part = partial(_part, x, colors)
+    for row, of_row in groupby(tiles_of_pictures(x.shape), attrgetter("row")):
+        tiles = list(of_row)
         plans = tile_plans(model, partial(map, part, tiles), tune, level)
         for tile in tiles:
-            seen = back is not None and (shown is None or replace(tile, row=number) in shown)
-            into = tile.in_picture(back[number]) if back is not None and seen else None
+            wanted = back is not None and (shown is None or tile in shown)
+            into = tile.in_picture(back[row]) if back is not None and wanted else None
             chunks.append(_chunk(model, part(tile), next(plans), tables, into))
             return_memory()
     return chunks
@@ -241,7 +246,7 @@ def _read_tiles(
     """Each tile with its pixels, (1, channels, *size), model units."""
     level, side, unit = settings
     tables = Tables(model.counts)  # type: ignore[arg-type]
-    tiles = list(_tiles(file.header.shape, side))
+    tiles = list(tiles_of_side(file.header.shape, side))
     for index, tile in enumerate(tiles):
         if shown is not None and tile not in shown:
             continue
@@ -262,54 +267,9 @@ def _decoded(
     return found if channels > 1 else found.mean(1, keepdim=True)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A part of one picture."""
-
-    row: int
-    top: int
-    left: int
-    size: tuple[int, int]
-
-    def of(self, x: Tensor) -> Tensor:
-        """The part, (1, channels, *size), a view."""
-        down, across = self.size
-        rows = x[self.row : self.row + 1]
-        return rows[:, :, self.top : self.top + down, self.left : self.left + across]
-
-    def in_picture(self, x: Array) -> Array:
-        """The part of one picture (height, width, channels), a view."""
-        down, across = self.size
-        return x[self.top : self.top + down, self.left : self.left + across]
-
-
-def _part(row: Tensor, colors: int, tile: Tile) -> Tensor:
-    """A tile of one picture in all colors, model units."""
-    return in_units(tile.of(row)).expand(-1, colors, -1, -1)
-
-
-def tiles_of_pictures(shape: Sequence[int], most: int | None = None) -> list[Tile]:
-    """The tiles that pictures of a shape, (rows, channels, height, width), are written as.
-
-    Args:
-        shape: of the pictures.
-        most: how many of them, evenly spread; None: all.
-    """
-    tiles = list(_tiles(shape, _side(shape)))
-    if most is None or len(tiles) <= most:
-        return tiles
-    return [tiles[place] for place in spread_rows(len(tiles), most).tolist()]
-
-
-def _side(shape: Sequence[int]) -> int:
-    """The side of the tiles that pictures of a shape are written as."""
-    return WHOLE if max(shape[2:]) <= WHOLE else TILE
-
-
-def _tiles(shape: Sequence[int], side: int) -> Iterator[Tile]:
-    rows, _, height, width = shape
-    for row, top, left in product(range(rows), range(0, height, side), range(0, width, side)):
-        yield Tile(row, top, left, (min(side, height - top), min(side, width - left)))
+def _part(x: Tensor, colors: int, tile: Tile) -> Tensor:
+    """A tile of pictures in all colors, model units."""
+    return in_units(tile.of(x)).expand(-1, colors, -1, -1)
 
 
 def _chunk(

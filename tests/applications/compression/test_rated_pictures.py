@@ -11,9 +11,10 @@ import pytest
 from lowerbound.applications.compression.rated_pictures import HEADER, level_for, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import shipped
+from lowerbound.coding.blocks.tiles import tiles_of_pictures
 from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.coding.files.container import open_container
-from lowerbound.coding.transform import read_eight_bit, tiles_of_pictures
+from lowerbound.coding.transform import read_eight_bit
 from lowerbound.errors import OptionError
 from lowerbound.objectives.ms_ssim import ms_ssim
 

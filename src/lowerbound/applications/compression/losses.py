@@ -5,7 +5,6 @@ r"""Loss of a lossy file.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -53,8 +52,7 @@ def mean_psnr(pictures: Array, back: Array) -> float:
 def psnr(pictures: Array, back: Array) -> Array:
     """PSNR of each of the pictures (rows, H, W, C) uint8, dB."""
     errors = np.array([_squared_error(*pair) for pair in zip(pictures, back, strict=True)])
-    found: Array = 10 * np.log10(255.0**2 / errors.clip(255.0**2 / 10 ** (MOST / 10)))
-    return found
+    return _in_decibels(errors)
 
 
 def psnr_of_parts(parts: Iterable[tuple[Array, Array]]) -> float:
@@ -63,7 +61,13 @@ def psnr_of_parts(parts: Iterable[tuple[Array, Array]]) -> float:
     for before, after in parts:
         total += before.size * _squared_error(before, after)
         numbers += before.size
-    return 10 * math.log10(255.0**2 / max(total / numbers, 255.0**2 / 10 ** (MOST / 10)))
+    return float(_in_decibels(np.array(total / numbers)))
+
+
+def _in_decibels(errors: Array) -> Array:
+    """PSNR of mean squared errors of levels, at most ``MOST``."""
+    found: Array = 10 * np.log10(255.0**2 / errors.clip(255.0**2 / 10 ** (MOST / 10)))
+    return found
 
 
 def _squared_error(picture: Array, back: Array) -> float:

@@ -238,7 +238,8 @@ def _report(
     coded = {target: one for target, one in written.items() if one.level is not None}
     bits = 8 * sum(one.bytes for one in every) / sum(one.pixels for one in every)
     qualities = sorted({quality_of(one.level) for one in coded.values() if one.level is not None})
-    psnr = _mean_psnr(coded.values())
+    psnr = float(np.mean([one.psnr for one in coded.values()])) if coded else None
+    share = _share_measured(coded.values()) if coded else None
     notes = look_at([sources[target] for target in coded], COLORS).notes if coded else []
     made_up = invents(exported.model) and bool(coded)
     return CompressReport.of(
@@ -246,15 +247,13 @@ def _report(
         sum(one.numbers for one in every),
         "1 picture" if len(every) == 1 else f"{len(every):,} pictures",
         f"{bits:.3f} bits per pixel",
-        _lines(
-            len(every) - len(coded), qualities, _decibels(coded.values()), notes, exported, tune
-        ),
+        _lines(len(every) - len(coded), qualities, _decibels(psnr, share), notes, exported, tune),
         source_bytes=sum(path.stat().st_size for path in sources.values()),
         pictures=len(every),
         stored=len(every) - len(coded),
         bits_per_pixel=bits,
         psnr=psnr,
-        psnr_pixels=_share_measured(coded.values()) if coded else None,
+        psnr_pixels=share,
         quality=tuple(dict.fromkeys(qualities[:1] + qualities[-1:])),
         tune=tune if coded else None,
         invents=made_up,
@@ -262,22 +261,15 @@ def _report(
     )
 
 
-def _mean_psnr(coded: Collection[CodedPicture]) -> float | None:
-    """The mean over the lossy pictures; None if there are none."""
-    return float(np.mean([one.psnr for one in coded])) if coded else None
-
-
 def _share_measured(coded: Collection[CodedPicture]) -> float:
     """The share of the pixels whose loss was measured."""
     return sum(one.measured * one.pixels for one in coded) / sum(one.pixels for one in coded)
 
 
-def _decibels(coded: Collection[CodedPicture]) -> str:
-    """The mean PSNR in words; "" without lossy pictures."""
-    psnr = _mean_psnr(coded)
-    if psnr is None:
+def _decibels(psnr: float | None, share: float | None) -> str:
+    """The mean PSNR in words, with the share of the pixels; "" without lossy pictures."""
+    if psnr is None or share is None:
         return ""
-    share = _share_measured(coded)
     return f"PSNR {psnr:.2f} dB" + (f" in {share:.0%} of the pixels" if share < 1 else "")
 
 

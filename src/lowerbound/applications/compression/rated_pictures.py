@@ -20,16 +20,11 @@ from lowerbound.applications.compression.picture_files import readable
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.coding.blocks.estimated_size import estimated_size
+from lowerbound.coding.blocks.tiles import tiles_of_pictures
 from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import (
-    encoded,
-    level_of,
-    read_eight_bit,
-    tiles_of_pictures,
-    write_pictures,
-)
+from lowerbound.coding.transform import encoded, level_of, read_eight_bit, write_pictures
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import in_units

@@ -25,7 +25,7 @@ LARGE_UPDATE = 2e8  # operations per update above which bf16 and more threads ar
 BF16_SPEED = 1.5  # float32 time over bf16 time above that
 COMPILE_SECONDS = 15.0  # time of torch.compile with a cold cache
 COMPILE_GAIN = 0.12  # fraction of a bf16 update that it saves
-CALL_COMPILE_SECONDS = 0.04  # on a GPU: more time of it for each call of an update
+CALL_COMPILE_SECONDS = 0.04  # on a GPU (H200, torch 2.11): more of it for each call of an update
 GPU_COMPILE_GAIN = 0.45  # fraction of an update that it saves there
 
 

@@ -18,7 +18,7 @@ from lowerbound.trace import Batch
 
 FLOPS_PER_THREAD = 50e9  # sustained float32 rate of a recent server core
 SECONDS_PER_UPDATE = 1e-3  # for gathering, launching and Adam, in addition to matrix products
-SECONDS_PER_CALL = 22e-6  # of a function of torch on a GPU, one by one; most compute for less
+SECONDS_PER_CALL = 22e-6  # of a function of torch on a GPU (H200); most compute for less
 
 
 class UpdateCost(NamedTuple):
