@@ -395,7 +395,8 @@ def spread_rows(rows: int, most: int) -> Tensor:
     """At most ``most`` row numbers, evenly spaced, (count,); 0: all."""
     if not most or rows <= most:
         return torch.arange(rows)
-    return torch.linspace(0, rows - 1, most).round().long()
+    # float32 ends past the last of more than 2^24 rows
+    return torch.linspace(0, rows - 1, most, dtype=torch.float64).round().long()
 
 
 def shuffled(rows: int, generator: torch.Generator) -> Tensor:

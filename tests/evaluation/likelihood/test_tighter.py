@@ -89,3 +89,10 @@ def test_rows_are_spread_evenly() -> None:
     assert torch.equal(spread_rows(9, 3), torch.tensor([0, 4, 8]))
     assert torch.equal(spread_rows(4, 0), torch.arange(4))
     assert torch.equal(spread_rows(4, 9), torch.arange(4))
+
+
+@pytest.mark.parametrize("rows", [2**24 + 3, 56_250_000, 10**12 + 1])
+def test_spread_rows_of_many_rows_are_in_range(rows: int) -> None:
+    index = spread_rows(rows, 1_001)
+    assert index[[0, -1]].tolist() == [0, rows - 1]
+    assert bool((index.diff() > 0).all())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.data.dataset import spread_rows
 from lowerbound.networks.pictures.causal import KeptRows, causal_mask
 
 MOST_PIXELS = 1 << 18  # that the regressions are made of
@@ -294,6 +295,4 @@ def _with_hidden(x: Tensor) -> Tensor:
 
 def _spaced(x: Tensor, most: int) -> Tensor:
     """At most so many rows, evenly spaced."""
-    if len(x) <= most:
-        return x
-    return x[torch.linspace(0, len(x) - 1, most, device=x.device).long()]
+    return x[spread_rows(len(x), most).to(x.device)]

@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lowerbound.config import to_mapping
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.objectives import Objective
@@ -92,8 +90,7 @@ def _settings(objective: Objective) -> dict[str, Any]:
 
 def _data(dataset: Dataset) -> dict[str, Any]:
     """Number of rows, and a hash of evenly spaced rows with their labels."""
-    count = min(len(dataset), SAMPLED_ROWS)
-    index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
+    index = spread_rows(len(dataset), SAMPLED_ROWS)
     batch = dataset.batch(index.to(dataset.x.device), None)
     digest = hashlib.sha256()
     for name, value in sorted(batch.tensors.items()):
