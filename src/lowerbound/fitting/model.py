@@ -48,6 +48,7 @@ from lowerbound.training.checkpoints.identity import identity
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord
+from lowerbound.training.settings.budget import planned_updates
 from lowerbound.training.settings.device import on_device
 
 FOLD_UPDATES = 100  # of a fit of the label alone
@@ -246,7 +247,7 @@ def _started(
         record = release_record(private, options.privacy, began)
         options = replace(options, release=record)
     else:
-        model.start(rows)
+        model.start(rows, planned_updates(model, len(rows), options.training))
     if start is not None:
         start(model)
     return options, private

@@ -179,8 +179,12 @@ class Model(nn.Module, ABC):
             f"{cls.__name__} has no build: give fit the model itself, or write that class method"
         )
 
-    def start(self, dataset: Dataset) -> None:
+    def start(self, dataset: Dataset, updates: int | None = None) -> None:
         """Set starting values from training data, before the first update.
+
+        Args:
+            dataset: the training rows.
+            updates: of the run to come; None: unknown, as where time limits it.
 
         Raises:
             DataError: the data lies outside the likelihood's support, or cannot be fitted.

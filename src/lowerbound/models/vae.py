@@ -41,6 +41,8 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.parts import ModelParts
 
 
+LONG_RUN = 2_000  # updates after which networks code better what weak components hold
+LEAST_NATS = 1.5  # of a component that a long run starts with
 WARM_UP = 50  # updates after which networks beside a linear path have the full learning rate
 
 
@@ -165,7 +167,7 @@ class VariationalAutoencoder(Model):
             parts.quantity_head(math.prod(shape), options),
         )
 
-    def start(self, dataset: Dataset) -> None:
+    def start(self, dataset: Dataset, updates: int | None = None) -> None:
         """Start from marginals, the prior from rows, the network 'tabular' from factor analysis,
         the network 'linear' and other networks of pictures from principal components."""
         batch = starting_rows(dataset)
@@ -177,7 +179,8 @@ class VariationalAutoencoder(Model):
             assert isinstance(self.encoder, Encoder)
             assert isinstance(self.decoder, Decoder)
             parts = LinearParts(self.path, self.decoder, self.likelihood)
-            if start_linear_path(parts, starting_rows(dataset, ROWS).filled):
+            least = LEAST_NATS if updates is not None and updates >= LONG_RUN else 0.0
+            if start_linear_path(parts, starting_rows(dataset, ROWS).filled, least):
                 assert self.encoder.output_layer is not None
                 nn.init.zeros_(self.encoder.output_layer.weight)
 

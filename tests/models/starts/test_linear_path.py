@@ -22,7 +22,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods.discretized_logistic import log_mass
 from lowerbound.model_folder.folder import read, write
 from lowerbound.models.options import ModelOptions
-from lowerbound.models.vae import VariationalAutoencoder
+from lowerbound.models.vae import LONG_RUN, VariationalAutoencoder
 from lowerbound.networks.pictures.linear_path import LinearPath
 from lowerbound.training import TrainingOptions
 
@@ -115,6 +115,36 @@ def test_training_goes_on_with_the_path_and_keeps_or_raises_the_bound(tmp_path: 
     assert after.is_open
     learned = {name for name, value in after.named_parameters() if value.requires_grad}
     assert learned == {"log_variance", "synthesis.weight"}
+
+
+def test_a_long_run_starts_with_the_strong_components_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lowerbound.models.vae.LEAST_NATS", 1.2)
+    rows = digits()
+    whole, long = (
+        fit(rows, FitOptions(ModelOptions(latent_dim=LATENT), training=training)).model
+        for training in (
+            TrainingOptions(updates=LONG_RUN - 1, minutes=1e-9),
+            TrainingOptions(updates=LONG_RUN, minutes=1e-9),
+        )
+    )
+    assert isinstance(whole, VariationalAutoencoder)
+    assert isinstance(long, VariationalAutoencoder)
+    codes = whole.encode(rows.all())
+    held = 0.5 * (codes.mean.square() + codes.variance - 1 - codes.variance.log()).mean((0, 1))
+    weak = held < 1.2
+    assert 0 < int(weak.sum()) < LATENT
+    fewer = long.encode(rows.all())
+    prior = torch.zeros(int(weak.sum()))
+    assert torch.allclose(fewer.mean[..., weak].abs().amax((0, 1)), prior, atol=0.02)
+    assert torch.allclose(fewer.variance[..., weak].log().abs().amax((0, 1)), prior, atol=0.02)
+    assert torch.allclose(fewer.mean[..., ~weak], codes.mean[..., ~weak], atol=0.02)
+    assert bound(whole, rows) > bound(long, rows) > bound(bare_start(rows), rows) + 3
+
+
+def bare_start(rows: Dataset) -> VariationalAutoencoder:
+    return started(rows, model_options={"linear_start": False})
 
 
 def test_it_comes_back_from_a_folder(tmp_path: Path) -> None:

@@ -9,6 +9,10 @@ likelihood has a location, else at zero; then Adam raises the bound of this line
 v and the likelihood's own scales. The networks beside the path start at zero. Training goes on with
 W and v. (With W fixed, the bound was lower after some hundred updates; with the analysis learned
 too, it was much lower for large pictures.)
+
+A component may be left out, z_j then starts at the prior: training does not give up a linear code
+of a few tenths of a nat, and after some thousand updates the networks, where they are free, have
+found a better one.
 Source of W_0: Tipping & Bishop 1999.
 """
 
@@ -95,7 +99,7 @@ def empty_path(
 
 
 @torch.no_grad()
-def start_linear_path(parts: LinearParts, rows: Tensor) -> bool:
+def start_linear_path(parts: LinearParts, rows: Tensor, least: float = 0.0) -> bool:
     """Open a path and set it, and set the decoder beside it to zero.
 
     The path stays empty if the linear model's bound of the rows is not above that of the marginals.
@@ -103,6 +107,7 @@ def start_linear_path(parts: LinearParts, rows: Tensor) -> bool:
     Args:
         parts: unchanged if the path stays empty; the decoder's output bias is at the marginals.
         rows: pictures in model units, (rows, *event), complete.
+        least: nats that a component has to hold, or it is left out.
 
     Returns:
         Whether the path is open.
@@ -115,6 +120,7 @@ def start_linear_path(parts: LinearParts, rows: Tensor) -> bool:
     alone = float(_emission(parts, decoder.output_bias).log_prob(rows[few]).mean())
     maps, means = set_to_components(parts, rows)
     _fit(parts, maps, (rows, means), own)
+    _leave_out(maps, means, least)
     if not _bound(parts, maps, rows[few], means[few]) > alone:  # too few rows for the latents
         path.close()
         for value, before in zip((decoder.output_bias, *own), marginal, strict=True):
@@ -155,6 +161,17 @@ def _fit(
             value.grad = gradient
         optimizer.step()
     optimizer.zero_grad()
+
+
+def _leave_out(maps: OpenPath, means: Tensor, least: float) -> None:
+    """Set the components that hold fewer nats than ``least`` to zero, and their codes, (rows, d),
+    to the prior."""
+    _, scale = gaussian_heads(torch.cat((means, maps.log_variance.expand_as(means)), 1))
+    held = normal_kl(Normal(means, scale), Normal(0.0, torch.ones(()))).mean(0)
+    weak = held < least
+    for value in (maps.analysis.weight, maps.analysis.bias, means.T, maps.synthesis.weight.T):
+        value[weak] = 0
+    maps.log_variance[weak] = raw_log_variance(torch.zeros(()))
 
 
 @torch.no_grad()

@@ -118,3 +118,9 @@ def update_size_of(model: Model, rows: int, options: TrainingOptions) -> UpdateS
         passes=usual.passes,
         updates=usual.updates,
     )
+
+
+def planned_updates(model: Model, rows: int, options: TrainingOptions) -> int | None:
+    """Updates of a run on so many rows; None: only time limits it."""
+    size = update_size_of(model, rows, options)
+    return Budget.of(options, rows, size.batch_size, size.passes, size.updates).updates
