@@ -21,6 +21,8 @@ FRAME = pd.DataFrame(
         "ordered": pd.Categorical(RNG.choice(["low", "high"], ROWS), ["low", "high"], ordered=True),
         "whole": pd.array(RNG.integers(0, 999, ROWS), dtype="Int64"),
         "when": pd.date_range("2020-01-01", periods=ROWS, tz="Europe/Vienna"),
+        "second": pd.date_range("1950-01-01", periods=ROWS).astype("datetime64[s]"),
+        "milli": pd.date_range("2020-01-01", periods=ROWS, freq="90ms").astype("datetime64[ms]"),
         "yes": pd.array(RNG.random(ROWS) > 0.5, dtype="boolean"),
         "text": pd.array(RNG.choice(["p", "q"], ROWS), dtype="string"),
         "part": pd.array(RNG.normal(size=ROWS), dtype="Float32"),
@@ -37,7 +39,8 @@ def test_types_come_back() -> None:
     for name in ("category", "ordered", "whole", "yes", "text"):
         assert frame[name].tolist() == FRAME[name].tolist()
     assert frame["ordered"].cat.ordered
-    assert (frame["when"] == FRAME["when"]).all()
+    for name in ("when", "second", "milli"):
+        assert (frame[name] == FRAME[name]).all()
 
 
 def test_samples_and_filled_frames_have_the_types() -> None:

@@ -170,14 +170,15 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = 
 
 
 def frame_dtype(series: Any) -> str:
-    """pandas' name of a type that numpy has not; "" for others."""
+    """pandas' name of a type that numpy has not, or of dates that are not in nanoseconds; "" for
+    others."""
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
         return ORDERED if series.dtype.ordered else "category"
     name = str(series.dtype)
-    zone = isinstance(series.dtype, pd.DatetimeTZDtype)
-    return name if zone or name in OF_PANDAS else ""
+    dates = name.startswith("datetime64[") and name != "datetime64[ns]"
+    return name if dates or name in OF_PANDAS else ""
 
 
 def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
@@ -190,8 +191,8 @@ def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
             kind = pd.CategoricalDtype(list(column.levels) or None, ordered=name == ORDERED)
             frame[column.name] = series.astype(kind)
         elif name.startswith("datetime64[") and series.dtype.kind == "M":
-            zone = pd.api.types.pandas_dtype(name).tz
-            dates = series.dt.tz_localize("UTC").dt.tz_convert(zone)
+            zone = getattr(pd.api.types.pandas_dtype(name), "tz", None)
+            dates = series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series
             # dates that nanoseconds cannot express come in microseconds
             frame[column.name] = dates.astype(name) if series.dt.unit == "ns" else dates
         elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
