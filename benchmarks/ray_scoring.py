@@ -28,7 +28,7 @@ from _record import Metric, arguments, write
 from streaming import make
 
 SIZES = (50_000, 300_000)
-KILLED_ROWS = 1_000_000
+KILLED_ROWS = 2_000_000
 KILLS = 20
 FASTER = 1.7
 SECONDS_BETWEEN_KILLS = (2.0, 10.0)
