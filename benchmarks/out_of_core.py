@@ -7,7 +7,9 @@ take. Both fits make the same number of updates, and both models are scored on 2
 The fit in memory is to the first rows of the table, as many as ``--in-memory`` says.
 
 For the speed, one process then has both tables, and trains on them in turns of 100 updates each, so
-that other programs on the machine slow both down. The ratio of each turn is a value.
+that other programs on the machine slow both down. The ratio of each turn is a value. A turn is
+timed from its first update on: before it, the random order of all rows is drawn, once per pass over
+them, whose seconds stand beside the ratio.
 
     python benchmarks/out_of_core.py
     python benchmarks/out_of_core.py --rows 62500000 --in-memory 4000000
@@ -38,7 +40,7 @@ from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.fitting import FitOptions, fit as fitted_to
 from lowerbound.objectives import OBJECTIVES
-from lowerbound.training import TrainingOptions, train
+from lowerbound.training import Progress, SilentReporter, TrainingOptions, train
 
 ROWS = 4_000_000
 SMALL, SCORED = 5_000, 20_000
@@ -105,8 +107,36 @@ def fit(table: Path, model: Path, rows_in: str, words: Sequence[str], quick: boo
     return Fit(peak, time.perf_counter() - start)
 
 
-def rates(tables: dict[str, Path], cache: Path, turns: int, updates: int) -> list[dict[str, float]]:
-    """Rows per second of training on disk and in memory, in turns, the first one in turn."""
+class Watch(SilentReporter):
+    """Times the updates of a run after the first that is shown, and what went before."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.updates: list[int] = []
+
+    def start(self) -> None:
+        self._note(0)
+
+    def update(self, progress: Progress) -> None:
+        self._note(progress.updates)
+
+    def _note(self, updates: int) -> None:
+        self.times.append(time.perf_counter())
+        self.updates.append(updates)
+
+    @property
+    def before(self) -> float:
+        """Seconds before the first update was shown."""
+        return self.times[1] - self.times[0]
+
+    @property
+    def rate(self) -> float:
+        """Updates per second after the first that was shown."""
+        return (self.updates[-1] - self.updates[1]) / (self.times[-1] - self.times[1])
+
+
+def rates(tables: dict[str, Path], cache: Path, turns: int, updates: int) -> list[dict[str, Watch]]:
+    """Training on disk and in memory, in turns, the first one in turn."""
     options = TrainingOptions(updates=updates, batch_size=BATCH, validation=0, threads=1)
     rows = {
         DISK: load_on_disk(tables[DISK], cache, dialect=Dialect.asked()),
@@ -118,10 +148,9 @@ def rates(tables: dict[str, Path], cache: Path, turns: int, updates: int) -> lis
     for turn in range(turns):
         each = {}
         for where in (DISK, MEMORY) if turn % 2 else (MEMORY, DISK):
-            one = fitted[where]
-            history = train(one.model, OBJECTIVES[one.options.objective](), rows[where], options)
-            assert history.last is not None
-            each[where] = BATCH * updates / history.last.seconds
+            one, each[where] = fitted[where], Watch()
+            objective = OBJECTIVES[one.options.objective]()
+            train(one.model, objective, rows[where], options, reporter=each[where])
         found.append(each)
     return found
 
@@ -134,10 +163,10 @@ def bound(model: Path, table: Path, quick: bool) -> float:
 
 
 def measured(
-    fits: dict[str, Fit], speeds: Sequence[dict[str, float]], bounds: dict[str, float], rows: int
+    fits: dict[str, Fit], speeds: Sequence[dict[str, Watch]], bounds: dict[str, float], rows: int
 ) -> list[Metric]:
     """The metrics of all fits."""
-    shares = [each[DISK] / each[MEMORY] for each in speeds]
+    shares = [each[DISK].rate / each[MEMORY].rate for each in speeds]
     low, middle, high = quantiles(shares, n=4) if len(shares) > 1 else 3 * shares
     off = 100 * abs(bounds[DISK] - bounds[MEMORY]) / abs(bounds[MEMORY])
     return [
@@ -156,7 +185,14 @@ def measured(
             "higher",
             spread=(high - low) / 2,
             target=FAST,
-            beside={f"{w}, rows/s": median(each[w] for each in speeds) for w in (DISK, MEMORY)},
+            beside={
+                **{
+                    f"{w}, rows/s": BATCH * median(e[w].rate for e in speeds)
+                    for w in fits
+                    if w != FEW
+                },
+                **{f"{w}, s before": median(e[w].before for e in speeds) for w in fits if w != FEW},
+            },
         ),
         Metric(
             "bound on further rows, difference of the two fits",
