@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,40 @@ def test_large_photographs_are_made_smaller_and_it_is_said(tmp_path: Path) -> No
     write(tmp_path / "a.jpg", color(300, 400))
     with pytest.warns(UserWarning, match="400x300 is large: all are brought to 128x96"):
         assert load(tmp_path).schema.event_shape == (3, 96, 128)
+
+
+@pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_jpeg_read_at_a_part_of_its_size_is_near_the_whole(
+    tmp_path: Path, resize: str, turned: bool
+) -> None:
+    smooth = Image.fromarray(color(12, 17)).resize((900, 640), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1  # a quarter turn
+    smooth.save(tmp_path / "a.jpg", quality=98, subsampling=0, exif=exif)
+    smooth.save(tmp_path / "b.png", exif=exif)
+    small, whole = load(tmp_path, image_size=(48, 40), resize=resize).x.double()
+    assert (small - whole).abs().mean() < 0.6
+    assert (small - whole).abs().max() < 8
+
+
+def test_threads_read_what_one_reads_and_name_the_first_broken_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowerbound.data.pictures.folders.LARGE", 0)
+    monkeypatch.setattr("lowerbound.data.pictures.folders.AT_ONCE", 4)
+    made = np.stack([write(tmp_path / f"{i:02}.png", color()) for i in range(11)])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert np.array_equal(load(tmp_path).x.permute(0, 2, 3, 1), made)
+    for broken in ("03.png", "09.png"):
+        truncate(tmp_path / broken)
+    before = list(warnings.filters)
+    with pytest.raises(DataError, match=r"03\.png cannot be read as a picture"):
+        load(tmp_path)
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match=r"2 of 11 pictures cannot be read .*: 03\.png, 09\.png"):
+        dataset = load(tmp_path, on_error="skip")
+    assert np.array_equal(dataset.x.permute(0, 2, 3, 1), np.delete(made, [3, 9], 0))
 
 
 def test_mixed_modes_become_color(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
+import torch
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import Array, listed
@@ -29,6 +32,8 @@ UNREAD = frozenset(
     (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd")
 )
 SPLITS = ("train", "validation", "val", "valid", "test")
+AT_ONCE = 256  # files given to the threads at a time
+LARGE = 2**18  # mean pixels from which threads are faster: small files hold Python's lock
 BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 OnError = Literal["raise", "skip"]
@@ -192,9 +197,13 @@ def read_pictures(
     colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
     mode = "RGB" if colored else "L"
+    pixels = sum(math.prod(header.size) for header in headers.values()) / len(headers)
+    threads = torch.get_num_threads() if pixels >= LARGE else 1
     if resize == "tiles":
-        return _tiled(attempt, mode, target)
-    pictures = attempt.each(lambda path: np.asarray(fit_to(_load(path, mode), target, resize)))
+        return _tiled(attempt, mode, target, threads)
+    pictures = attempt.each(
+        lambda path: np.asarray(fit_to(_load(path, mode, target), target, resize)), threads
+    )
     attempt.warn()
     kept = list(pictures)
     x = np.empty((len(kept), *target, *((3,) if colored else ())), np.uint8)
@@ -203,9 +212,9 @@ def read_pictures(
     return PictureStack(x, kept, [""] * len(kept))
 
 
-def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int]) -> PictureStack:
+def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int], threads: int) -> PictureStack:
     """Tiles of all pictures, at their original resolution."""
-    cuts = attempt.each(lambda path: tiles_of(np.asarray(_load(path, mode)), size))
+    cuts = attempt.each(lambda path: tiles_of(np.asarray(_load(path, mode)), size), threads)
     attempt.warn()
     return PictureStack(
         np.concatenate([cut.x for cut in cuts.values()]),
@@ -233,26 +242,25 @@ class _Attempt:
     on_error: OnError
     broken: dict[int, str] = field(default_factory=dict)
 
-    def each(self, read: Callable[[Path], T]) -> dict[int, T]:
+    def each(self, read: Callable[[Path], T], threads: int = 1) -> dict[int, T]:
         """Results of ``read`` for each readable file, by index.
+
+        Args:
+            read: of one file.
+            threads: files read at a time.
 
         Raises:
             DataError: a file is unreadable and ``on_error`` is "raise", or all are.
         """
-        from PIL import Image
-
+        left = [i for i in range(len(self.paths)) if i not in self.broken]
+        files = [self.paths[i] for i in left]
         answers = {}
-        for i, path in enumerate(self.paths):
-            if i in self.broken:
-                continue
-            try:
-                answers[i] = read(path)
-            # errors of Pillow's plug-ins for broken files
-            except (
-                OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
-                Image.DecompressionBombError,
-            ) as error:  # fmt: skip
-                self._refuse(i, error)
+        with _any_number_of_pixels(), closing(_answers(read, files, threads)) as found:
+            for i, answer in zip(left, found, strict=True):
+                if isinstance(answer, _Unreadable):
+                    self._refuse(i, answer.error)
+                else:
+                    answers[i] = answer
         if not answers:
             raise DataError(f"none of the pictures can be read: {self._named()}")
         return answers
@@ -279,6 +287,47 @@ class _Attempt:
         return listed(list(self.broken.values()))
 
 
+class _Unreadable(NamedTuple):
+    """Why a file is not read."""
+
+    error: Exception
+
+
+def _answers(
+    read: Callable[[Path], T], files: Sequence[Path], threads: int
+) -> Generator[T | _Unreadable, None, None]:
+    """Results of ``read`` for each file, in order."""
+    from PIL import Image
+
+    def tried(path: Path) -> T | _Unreadable:
+        try:
+            return read(path)
+        # errors of Pillow's plug-ins for broken files
+        except (
+            OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
+            Image.DecompressionBombError,
+        ) as error:  # fmt: skip
+            return _Unreadable(error)
+
+    if threads < 2:
+        yield from map(tried, files)
+        return
+    Image.preinit()
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(files), AT_ONCE):  # few wait at an error or Ctrl-C
+            yield from pool.map(tried, files[first : first + AT_ONCE])
+
+
+@contextmanager
+def _any_number_of_pixels() -> Iterator[None]:
+    """Context without Pillow's warning of many pixels: the limit of memory is checked instead."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
 @contextmanager
 def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
     """Context with an opened picture, whose size is within the limit of memory.
@@ -287,12 +336,16 @@ def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
         DataError: it needs more memory than the limit.
         OSError: it is no picture.
     """
+    with _any_number_of_pixels(), _opened(path) as picture:
+        yield picture
+
+
+@contextmanager
+def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
+    """``open_picture`` where Pillow's warning is off."""
     from PIL import Image as pillow
 
-    with warnings.catch_warnings():  # of many pixels: the limit of memory is checked instead
-        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-        opened = pillow.open(path)
-    with opened as picture:
+    with pillow.open(path) as picture:
         needed = BYTES_OF_PIXEL * picture.width * picture.height
         name = str(path) if isinstance(path, Path) else "the picture"
         untrusted.check_memory(needed, name, DataError)
@@ -300,7 +353,7 @@ def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
 
 
 def _header(path: Path) -> _Header:
-    with open_picture(path) as picture:
+    with _opened(path) as picture:
         width, height = picture.size
         # Pillow decodes a whole PNG to find its rotation, which few have
         rotated = picture.format != "PNG" or "exif" in picture.info
@@ -317,11 +370,14 @@ def _header(path: Path) -> _Header:
         )
 
 
-def _load(path: Path, mode: str) -> Image:
-    """Read the pixels, rotated, as "L" or "RGB"."""
+def _load(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image:
+    """Read the pixels, rotated, as "L" or "RGB"; to be resized to (height, width) = ``target``, a
+    JPEG of at least four times its sides is read at a half, a quarter or an eighth of its own."""
     from PIL import Image, ImageOps
 
-    with open_picture(path) as file:
+    with _opened(path) as file:
+        if target is not None:
+            file.draft("RGB", (2 * max(target),) * 2)
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
