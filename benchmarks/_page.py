@@ -20,7 +20,6 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEFORE_THE_RULES = frozenset(
     [
         "imputation",
-        "lossless",
         "mnist_likelihood",
         "texture",
         "throughput",
