@@ -41,7 +41,7 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
     return model
 
 
-def initialize(model: Model, dataset: Dataset) -> None:
+def initialize(model: Model, dataset: Dataset, updates: int | None = None) -> None:
     """Set the weights that training starts from, from training rows.
 
     Marginals of the likelihood, the prior, and what a classical model knows already. ``fit`` does
@@ -50,7 +50,9 @@ def initialize(model: Model, dataset: Dataset) -> None:
     Args:
         model: from ``assemble``.
         dataset: the training rows.
+        updates: of the run to come: a long one starts otherwise for some models; None: unknown.
     """
+    model.planned_updates = updates
     model.start(dataset)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lowerbound import processes
-from lowerbound.assembly.build import resolve, suited
+from lowerbound.assembly.build import initialize, resolve, suited
 from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -247,7 +247,7 @@ def _started(
         record = release_record(private, options.privacy, began)
         options = replace(options, release=record)
     else:
-        model.start(rows, planned_updates(model, len(rows), options.training))
+        initialize(model, rows, planned_updates(model, len(rows), options.training))
     if start is not None:
         start(model)
     return options, private

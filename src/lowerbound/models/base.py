@@ -64,6 +64,7 @@ class Model(nn.Module, ABC):
         predicts: whether its code predicts quantities of a row.
         refiner: restores the detail of pictures that are drawn; None: there is none.
         correction: of rows of a table that are drawn; None: there is none.
+        planned_updates: of the run that ``start`` prepares; None: unknown, as where time limits it.
     """
 
     title: ClassVar[str] = ""
@@ -76,6 +77,7 @@ class Model(nn.Module, ABC):
     is_regression: ClassVar[bool] = False
     infers_label: ClassVar[bool] = False
     label_first: bool = False
+    planned_updates: int | None = None
     predicts: ClassVar[bool] = False
 
     def __init__(self, inputs: Input | None = None) -> None:
@@ -179,12 +181,8 @@ class Model(nn.Module, ABC):
             f"{cls.__name__} has no build: give fit the model itself, or write that class method"
         )
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Set starting values from training data, before the first update.
-
-        Args:
-            dataset: the training rows.
-            updates: of the run to come; None: unknown, as where time limits it.
 
         Raises:
             DataError: the data lies outside the likelihood's support, or cannot be fitted.

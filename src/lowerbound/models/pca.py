@@ -152,7 +152,7 @@ class ProbabilisticPrincipalComponents(Model):
         """Whether p(z) is a mixture."""
         return self.options.components > 1
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Fit the maximum-likelihood solution; of a mixture, the one of highest posterior."""
         refuse_holes(dataset.observed)
         self.fit(dataset.in_memory().all().filled)

@@ -159,9 +159,9 @@ class SemiSupervisedVariationalAutoencoder(PooledLabel):
             pool=None if features is None else ClassifierPool(features, len(names)),
         )
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from marginals; if p(y) was not given, take it from the known labels."""
-        super().start(dataset, updates)
+        super().start(dataset)
         if dataset.label is not None and not self.prior_is_known:
             self._start_prior(dataset.label)
 

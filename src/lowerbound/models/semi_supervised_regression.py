@@ -106,9 +106,9 @@ class SemiSupervisedRegression(PooledLabel):
             pool=None if features is None else RegressorPool(features),
         )
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from marginals, and the regressor from ridge regression if it has a line."""
-        super().start(dataset, updates)
+        super().start(dataset)
         start_from_ridge(self, dataset)
 
     def folds(self, dataset: Dataset, folds: int | None) -> list[Fold] | None:

@@ -184,7 +184,7 @@ class TransformCoder(Model):
         transform, restoration = sizes.networks(parts.schema.event_shape, parts.latent_dim)
         return cls(transform, sizes.width, restoration, parts.likelihood())
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from marginals, and the transform from the principal components of rows."""
         batch = starting_rows(dataset)
         self.start_at_marginals(batch)

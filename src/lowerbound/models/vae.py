@@ -56,7 +56,9 @@ class VariationalOptions(QuantityOptions):
         "its number of channels; not given: the latent is a vector",
     )
     linear_start: bool = option(
-        True, "pictures: a linear path beside the networks starts at principal components"
+        True,
+        "pictures: a linear path beside the networks starts at principal components, in a run of "
+        "2,000 updates or more at the strong ones alone",
     )
 
 
@@ -167,9 +169,10 @@ class VariationalAutoencoder(Model):
             parts.quantity_head(math.prod(shape), options),
         )
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from marginals, the prior from rows, the network 'tabular' from factor analysis,
-        the network 'linear' and other networks of pictures from principal components."""
+        the network 'linear' and other networks of pictures from principal components, in a long
+        run those that hold ``LEAST_NATS``."""
         batch = starting_rows(dataset)
         self.prior.initialize(self.start_at_marginals(self.marginal_rows(dataset)))
         start_from_linear(self, batch)
@@ -179,7 +182,7 @@ class VariationalAutoencoder(Model):
             assert isinstance(self.encoder, Encoder)
             assert isinstance(self.decoder, Decoder)
             parts = LinearParts(self.path, self.decoder, self.likelihood)
-            least = LEAST_NATS if updates is not None and updates >= LONG_RUN else 0.0
+            least = LEAST_NATS if (self.planned_updates or 0) >= LONG_RUN else 0.0
             if start_linear_path(parts, starting_rows(dataset, ROWS).filled, least):
                 assert self.encoder.output_layer is not None
                 nn.init.zeros_(self.encoder.output_layer.weight)

@@ -188,7 +188,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
             between=networks.between,
         )
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from marginals, patches from their principal components, and codebooks from the
         untrained encoder's vectors unless ``free`` updates come first."""
         batch = starting_rows(dataset)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from lowerbound import untrusted
 from lowerbound.data import load
+from lowerbound.data.pictures import folders
 from lowerbound.errors import DataError, OptionError
 
 RANDOM = np.random.default_rng(0)
@@ -135,6 +139,39 @@ def test_a_jpeg_read_at_a_part_of_its_size_is_near_the_whole(
     small, whole = load(tmp_path, image_size=(48, 40), resize=resize).x.double()
     assert (small - whole).abs().mean() < 0.6
     assert (small - whole).abs().max() < 8
+
+
+def test_a_jpeg_of_odd_sides_gets_no_new_border(tmp_path: Path) -> None:
+    light = Image.fromarray(200 + color(17, 13) // 5).resize((2048, 1365))
+    light.save(tmp_path / "a.jpg", quality=95)
+    with pytest.warns(UserWarning, match="is large"):
+        x = load(tmp_path).x
+    assert x.shape[1:] == (3, 85, 128)
+    assert x.min() > 150
+
+
+def test_threads_keep_the_limit_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowerbound.data.pictures.folders.LARGE", 0)
+    monkeypatch.setattr("lowerbound.data.pictures.folders.BYTES_OF_PIXEL", 10**8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    for name in "abcd":
+        write(tmp_path / f"{name}.png", color())  # 54 pixels: 5.4 GB
+    with pytest.raises(DataError, match="the limit is 4 GB"):
+        load(tmp_path)
+    threads = set()
+    loaded = folders._load
+
+    def noted(*words: Any) -> Any:
+        threads.add(threading.get_ident())
+        return loaded(*words)
+
+    monkeypatch.setattr(folders, "_load", noted)
+    for gigabytes, most in ((6, 1), (100, 3)):
+        threads.clear()
+        with untrusted.memory(gigabytes):
+            assert len(load(tmp_path)) == 4
+        assert len(threads) <= most
+        assert (threading.get_ident() in threads) == (most == 1)
 
 
 def test_threads_read_what_one_reads_and_name_the_first_broken_file(

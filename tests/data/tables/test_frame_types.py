@@ -43,6 +43,18 @@ def test_types_come_back() -> None:
         assert (frame[name] == FRAME[name]).all()
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+@pytest.mark.parametrize("zone", [None, "Europe/Vienna"])
+def test_far_dates_come_back_in_their_unit(unit: str, zone: str | None) -> None:
+    far = pd.Series(pd.date_range("2020-01-01", periods=ROWS)).astype(f"datetime64[{unit}]")
+    far.iloc[-1] = pd.Timestamp("3000-06-01").as_unit(unit)
+    frame = pd.DataFrame({"far": far.dt.tz_localize(zone) if zone else far, "x": RNG.random(ROWS)})
+    dataset = load(frame)
+    back = to_frame(dataset.schema, dataset.schema.units(dataset.x))
+    assert back["far"].dtype == frame["far"].dtype
+    assert (back["far"] == frame["far"]).all()
+
+
 def test_samples_and_filled_frames_have_the_types() -> None:
     kinds = FRAME.dtypes.astype(str).to_dict()
     model = VAE(latent_dim=2, epochs=1, random_state=0).fit(FRAME)

@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble, start_from_model
+from lowerbound.assembly.build import assemble, initialize, start_from_model
 from lowerbound.coding.whole_numbers.export import bare, export_integer
 from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
@@ -141,6 +141,24 @@ def test_a_long_run_starts_with_the_strong_components_alone(
     assert torch.allclose(fewer.variance[..., weak].log().abs().amax((0, 1)), prior, atol=0.02)
     assert torch.allclose(fewer.mean[..., ~weak], codes.mean[..., ~weak], atol=0.02)
     assert bound(whole, rows) > bound(long, rows) > bound(bare_start(rows), rows) + 3
+
+
+def test_a_strong_component_beside_weak_ones_stays() -> None:
+    noise = torch.Generator().manual_seed(0)
+    codes = torch.randn(2_000, 16, generator=noise)
+    base = torch.linalg.qr(torch.randn(64, 16, generator=noise)).Q.T
+    strength = torch.cat((torch.tensor([900.0]), torch.linspace(28, 22, 15)))
+    mixed = 128 + (codes * strength) @ base + 6 * torch.randn(2_000, 64, generator=noise)
+    rows = load(mixed.round().clamp(0, 255).to(torch.uint8).numpy().reshape(-1, 1, 8, 8))
+    with seeded(0):
+        model = assemble(rows.schema, ModelOptions(latent_dim=16))
+        initialize(model, rows, LONG_RUN)
+    assert isinstance(model, VariationalAutoencoder)
+    assert model.path is not None
+    assert model.path.synthesis is not None
+    used = model.path.synthesis.weight.abs().amax(0) > 0
+    assert 0 < int(used.sum()) < 16
+    assert bound(model.eval(), rows) > bound(bare_start(rows), rows) + 30
 
 
 def bare_start(rows: Dataset) -> VariationalAutoencoder:

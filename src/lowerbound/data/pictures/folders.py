@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -197,8 +198,7 @@ def read_pictures(
     colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
     mode = "RGB" if colored else "L"
-    pixels = sum(math.prod(header.size) for header in headers.values()) / len(headers)
-    threads = torch.get_num_threads() if pixels >= LARGE else 1
+    threads = _threads([math.prod(header.size) for header in headers.values()])
     if resize == "tiles":
         return _tiled(attempt, mode, target, threads)
     pictures = attempt.each(
@@ -210,6 +210,14 @@ def read_pictures(
     for row, position in enumerate(kept):
         x[row] = pictures.pop(position)  # freed at once, to save memory
     return PictureStack(x, kept, [""] * len(kept))
+
+
+def _threads(pixels: Sequence[int]) -> int:
+    """How many pictures of so many pixels to read at a time, within the limit of memory."""
+    if sum(pixels) < LARGE * len(pixels):
+        return 1
+    at_once = untrusted.memory_limit() // (BYTES_OF_PIXEL * max(pixels))
+    return max(1, min(torch.get_num_threads(), int(at_once)))
 
 
 def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int], threads: int) -> PictureStack:
@@ -313,9 +321,11 @@ def _answers(
         yield from map(tried, files)
         return
     Image.preinit()
+    context = copy_context()  # of the limit of memory
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(files), AT_ONCE):  # few wait at an error or Ctrl-C
-            yield from pool.map(tried, files[first : first + AT_ONCE])
+            block = files[first : first + AT_ONCE]
+            yield from pool.map(lambda path: context.copy().run(tried, path), block)
 
 
 @contextmanager
@@ -371,13 +381,14 @@ def _header(path: Path) -> _Header:
 
 
 def _load(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image:
-    """Read the pixels, rotated, as "L" or "RGB"; to be resized to (height, width) = ``target``, a
-    JPEG of at least four times its sides is read at a half, a quarter or an eighth of its own."""
+    """Read the pixels, rotated, as "L" or "RGB"; a JPEG to be resized to (height, width) =
+    ``target`` is read at a part of its size that is at least twice as large."""
     from PIL import Image, ImageOps
 
     with _opened(path) as file:
         if target is not None:
-            file.draft("RGB", (2 * max(target),) * 2)
+            part = _part(file.size, 2 * max(target))
+            file.draft("RGB", (file.width // part, file.height // part))
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
@@ -385,6 +396,14 @@ def _load(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return picture.convert(mode)
+
+
+def _part(size: tuple[int, int], least: int) -> int:
+    """The largest divisor of both sides among those of a JPEG's blocks, for sides of ``least``."""
+    fitting = (
+        n for n in (8, 4, 2) if not any(side % n for side in size) and min(size) // n >= least
+    )
+    return next(fitting, 1)
 
 
 def _warn_mixtures(headers: Sequence[_Header]) -> None:

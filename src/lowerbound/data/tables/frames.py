@@ -194,7 +194,8 @@ def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
             zone = getattr(pd.api.types.pandas_dtype(name), "tz", None)
             dates = series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series
             # dates that nanoseconds cannot express come in microseconds
-            frame[column.name] = dates.astype(name) if series.dt.unit == "ns" else dates
+            keep = name.startswith("datetime64[ns") and series.dt.unit != "ns"
+            frame[column.name] = dates if keep else dates.astype(name)
         elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
             frame[column.name] = series.astype(name)
     return frame

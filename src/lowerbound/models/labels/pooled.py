@@ -51,9 +51,9 @@ class PooledLabel(LabeledVariationalAutoencoder):
         linear: int = getattr(parts.inputs, "linear", math.prod(parts.input_shape))
         return linear
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from marginals, with an empty pool."""
-        super().start(dataset, updates)
+        super().start(dataset)
         if self.pool is not None:
             self.pool = self.pool.empty()
 

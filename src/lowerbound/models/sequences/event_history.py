@@ -109,7 +109,7 @@ class EventHistory(VariationalAutoencoder):
         return cls(encoder, posterior, parts.prior(parts.latent_dim), decoder, likelihood)
 
     @torch.no_grad()
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Fit the cells of histograms to the rows; every feature starts at its marginal."""
         self.likelihood.fit_cells(dataset.schema.units(dataset.x), dataset.mask)
 

@@ -134,7 +134,7 @@ class LinearStateSpace(Model):
             proposal = MeanField(event_shape[1], parts.latent_dim, own.hidden)
         return cls(event_shape, parts.latent_dim, proposal)
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         """Start from a factor analysis of single times, and the transition between its factors."""
         batch = starting_rows(dataset)
         self.start_from(batch.filled, batch.observed)

@@ -195,7 +195,7 @@ class RecurrentStateSpace(Model):
             frames.inputs,
         )
 
-    def start(self, dataset: Dataset, updates: int | None = None) -> None:
+    def start(self, dataset: Dataset) -> None:
         batch = starting_rows(dataset)
         observed = None if batch.observed is None else batch.observed.flatten(0, 1)
         self.start_at_frames(Batch(batch.filled.flatten(0, 1), observed))

@@ -120,7 +120,12 @@ def start_linear_path(parts: LinearParts, rows: Tensor, least: float = 0.0) -> b
     alone = float(_emission(parts, decoder.output_bias).log_prob(rows[few]).mean())
     maps, means = set_to_components(parts, rows)
     _fit(parts, maps, (rows, means), own)
-    _leave_out(maps, means, least)
+    weak = _held(maps, means) < least
+    if weak.any():
+        _leave_out(maps, weak)
+        means[:, weak] = 0
+    if weak.any() and not weak.all():  # the scales were those of all components
+        _fit(parts, maps, (rows, means), own, weak)
     if not _bound(parts, maps, rows[few], means[few]) > alone:  # too few rows for the latents
         path.close()
         for value, before in zip((decoder.output_bias, *own), marginal, strict=True):
@@ -136,6 +141,7 @@ def _fit(
     maps: OpenPath,
     pictures: tuple[Tensor, Tensor],
     own: list[nn.Parameter],
+    weak: Tensor | None = None,
 ) -> None:
     """Raise the bound of the linear model.
 
@@ -144,6 +150,7 @@ def _fit(
         maps: of its path.
         pictures: rows, (rows, *event), and the means of their codes.
         own: learned parameters of the likelihood.
+        weak: which components are left out, (d,); None: none.
     """
     rows, means = pictures
     learned = [maps.synthesis.weight, maps.log_variance, parts.decoder.output_bias, *own]
@@ -160,16 +167,20 @@ def _fit(
         for value, gradient in zip(learned, gradients, strict=True):
             value.grad = gradient
         optimizer.step()
+        if weak is not None:
+            _leave_out(maps, weak)
     optimizer.zero_grad()
 
 
-def _leave_out(maps: OpenPath, means: Tensor, least: float) -> None:
-    """Set the components that hold fewer nats than ``least`` to zero, and their codes, (rows, d),
-    to the prior."""
+def _held(maps: OpenPath, means: Tensor) -> Tensor:
+    """Nats that each component holds, (d,), for codes of these means, (rows, d)."""
     _, scale = gaussian_heads(torch.cat((means, maps.log_variance.expand_as(means)), 1))
-    held = normal_kl(Normal(means, scale), Normal(0.0, torch.ones(()))).mean(0)
-    weak = held < least
-    for value in (maps.analysis.weight, maps.analysis.bias, means.T, maps.synthesis.weight.T):
+    return normal_kl(Normal(means, scale), Normal(0.0, torch.ones(()))).mean(0)
+
+
+def _leave_out(maps: OpenPath, weak: Tensor) -> None:
+    """Set components to zero, and their codes to the prior; weak: which, (d,)."""
+    for value in (maps.analysis.weight, maps.analysis.bias, maps.synthesis.weight.T):
         value[weak] = 0
     maps.log_variance[weak] = raw_log_variance(torch.zeros(()))
 
