@@ -147,7 +147,7 @@ def test_a_strong_component_beside_weak_ones_stays() -> None:
     noise = torch.Generator().manual_seed(0)
     codes = torch.randn(2_000, 16, generator=noise)
     base = torch.linalg.qr(torch.randn(64, 16, generator=noise)).Q.T
-    strength = torch.cat((torch.tensor([900.0]), torch.linspace(28, 22, 15)))
+    strength = torch.cat((torch.tensor([300.0]), torch.linspace(38, 32, 15)))
     mixed = 128 + (codes * strength) @ base + 6 * torch.randn(2_000, 64, generator=noise)
     rows = load(mixed.round().clamp(0, 255).to(torch.uint8).numpy().reshape(-1, 1, 8, 8))
     with seeded(0):
