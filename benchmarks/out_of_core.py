@@ -186,12 +186,12 @@ def measured(
             spread=(high - low) / 2,
             target=FAST,
             beside={
-                **{
-                    f"{w}, rows/s": BATCH * median(e[w].rate for e in speeds)
-                    for w in fits
-                    if w != FEW
-                },
-                **{f"{w}, s before": median(e[w].before for e in speeds) for w in fits if w != FEW},
+                f"{where}, {what}": value
+                for where in (DISK, MEMORY)
+                for what, value in (
+                    ("rows/s", BATCH * median(each[where].rate for each in speeds)),
+                    ("s before", median(each[where].before for each in speeds)),
+                )
             },
         ),
         Metric(

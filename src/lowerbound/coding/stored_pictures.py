@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lowerbound.coding.files import container
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import HASH_BYTES
-from lowerbound.data.pictures.folders import open_picture
+from lowerbound.data.pictures.decoding import open_picture
 from lowerbound.errors import BitstreamError
 
 if TYPE_CHECKING:

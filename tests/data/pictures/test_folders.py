@@ -152,20 +152,21 @@ def test_a_jpeg_of_odd_sides_gets_no_new_border(tmp_path: Path) -> None:
 
 def test_threads_keep_the_limit_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lowerbound.data.pictures.folders.LARGE", 0)
-    monkeypatch.setattr("lowerbound.data.pictures.folders.BYTES_OF_PIXEL", 10**8)
+    for module in ("decoding", "folders"):
+        monkeypatch.setattr(f"lowerbound.data.pictures.{module}.BYTES_OF_PIXEL", 10**8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     for name in "abcd":
         write(tmp_path / f"{name}.png", color())  # 54 pixels: 5.4 GB
     with pytest.raises(DataError, match="the limit is 4 GB"):
         load(tmp_path)
     threads = set()
-    loaded = folders._load
+    loaded = folders.read_pixels
 
     def noted(*words: Any) -> Any:
         threads.add(threading.get_ident())
         return loaded(*words)
 
-    monkeypatch.setattr(folders, "_load", noted)
+    monkeypatch.setattr(folders, "read_pixels", noted)
     for gigabytes, most in ((6, 1), (100, 3)):
         threads.clear()
         with untrusted.memory(gigabytes):
@@ -178,7 +179,7 @@ def test_threads_read_what_one_reads_and_name_the_first_broken_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lowerbound.data.pictures.folders.LARGE", 0)
-    monkeypatch.setattr("lowerbound.data.pictures.folders.AT_ONCE", 4)
+    monkeypatch.setattr("lowerbound.data.pictures.decoding.AT_ONCE", 4)
     made = np.stack([write(tmp_path / f"{i:02}.png", color()) for i in range(11)])
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert np.array_equal(load(tmp_path).x.permute(0, 2, 3, 1), made)

@@ -12,7 +12,8 @@ from torch import Tensor
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pictures.folders import SUFFIXES, find_pictures, open_picture
+from lowerbound.data.pictures.decoding import open_picture
+from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.data.pictures.resizing import fit_to
 from lowerbound.errors import DataError
 

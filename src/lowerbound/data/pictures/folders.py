@@ -5,26 +5,33 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from contextvars import copy_context
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.pictures.decoding import (
+    BYTES_OF_PIXEL,
+    PictureHeader,
+    Unreadable,
+    any_number_of_pixels,
+    each_answer,
+    read_header,
+    read_pixels,
+)
 from lowerbound.data.pictures.pixels import Channels, Resize
 from lowerbound.data.pictures.resizing import choose_size, fit_to, tiles_of
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
@@ -33,9 +40,7 @@ UNREAD = frozenset(
     (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd")
 )
 SPLITS = ("train", "validation", "val", "valid", "test")
-AT_ONCE = 256  # files given to the threads at a time
 LARGE = 2**18  # mean pixels from which threads are faster: small files hold Python's lock
-BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
@@ -123,12 +128,12 @@ def read_whole(path: Path, channels: int) -> Array:
     """
     mode = "RGB" if channels > 1 else "L"
     attempt = _Attempt([path], "raise")
-    (header,) = attempt.each(_header).values()
+    (header,) = attempt.each(read_header).values()
     if header.frames > 1:
         raise DataError(
             f"{path} is an animation of {header.frames:,} pictures: give its pictures as files"
         )
-    picture = attempt.each(lambda path: np.array(_load(path, mode)))[0]
+    picture = attempt.each(lambda path: np.array(read_pixels(path, mode)))[0]
     return picture.reshape(*picture.shape[:2], channels)
 
 
@@ -142,7 +147,7 @@ class PictureHeaders(NamedTuple):
 def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
     """Read the headers of the pictures at these paths; unreadable ones are left out."""
     try:
-        headers = list(_Attempt(paths, "skip").each(_header).values())
+        headers = list(_Attempt(paths, "skip").each(read_header).values())
     except DataError:  # reading the pixels raises the error
         return PictureHeaders([], [])
     return PictureHeaders([header.size for header in headers], _losses(headers, channels > 1))
@@ -193,7 +198,7 @@ def read_pictures(
         DataError: a picture is unreadable (all of them, with ``on_error="skip"``).
     """
     attempt = _Attempt(paths, on_error)
-    headers = attempt.each(_header)
+    headers = attempt.each(read_header)
     _warn_mixtures(list(headers.values()))
     colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
@@ -202,7 +207,7 @@ def read_pictures(
     if resize == "tiles":
         return _tiled(attempt, mode, target, threads)
     pictures = attempt.each(
-        lambda path: np.asarray(fit_to(_load(path, mode, target), target, resize)), threads
+        lambda path: np.asarray(fit_to(read_pixels(path, mode, target), target, resize)), threads
     )
     attempt.warn()
     kept = list(pictures)
@@ -222,24 +227,13 @@ def _threads(pixels: Sequence[int]) -> int:
 
 def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int], threads: int) -> PictureStack:
     """Tiles of all pictures, at their original resolution."""
-    cuts = attempt.each(lambda path: tiles_of(np.asarray(_load(path, mode)), size), threads)
+    cuts = attempt.each(lambda path: tiles_of(np.asarray(read_pixels(path, mode)), size), threads)
     attempt.warn()
     return PictureStack(
         np.concatenate([cut.x for cut in cuts.values()]),
         [position for position, cut in cuts.items() for _ in cut.corners],
         [f":{top},{left}" for cut in cuts.values() for top, left in cut.corners],
     )
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The header of a picture file; size is (height, width) after rotation."""
-
-    size: tuple[int, int]
-    colored: bool
-    transparent: bool
-    deep: bool
-    frames: int
 
 
 @dataclass
@@ -263,9 +257,9 @@ class _Attempt:
         left = [i for i in range(len(self.paths)) if i not in self.broken]
         files = [self.paths[i] for i in left]
         answers = {}
-        with _any_number_of_pixels(), closing(_answers(read, files, threads)) as found:
+        with any_number_of_pixels(), closing(each_answer(read, files, threads)) as found:
             for i, answer in zip(left, found, strict=True):
-                if isinstance(answer, _Unreadable):
+                if isinstance(answer, Unreadable):
                     self._refuse(i, answer.error)
                 else:
                     answers[i] = answer
@@ -295,118 +289,7 @@ class _Attempt:
         return listed(list(self.broken.values()))
 
 
-class _Unreadable(NamedTuple):
-    """Why a file is not read."""
-
-    error: Exception
-
-
-def _answers(
-    read: Callable[[Path], T], files: Sequence[Path], threads: int
-) -> Generator[T | _Unreadable, None, None]:
-    """Results of ``read`` for each file, in order."""
-    from PIL import Image
-
-    def tried(path: Path) -> T | _Unreadable:
-        try:
-            return read(path)
-        # errors of Pillow's plug-ins for broken files
-        except (
-            OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
-            Image.DecompressionBombError,
-        ) as error:  # fmt: skip
-            return _Unreadable(error)
-
-    if threads < 2:
-        yield from map(tried, files)
-        return
-    Image.preinit()
-    context = copy_context()  # of the limit of memory
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(files), AT_ONCE):  # few wait at an error or Ctrl-C
-            block = files[first : first + AT_ONCE]
-            yield from pool.map(lambda path: context.copy().run(tried, path), block)
-
-
-@contextmanager
-def _any_number_of_pixels() -> Iterator[None]:
-    """Context without Pillow's warning of many pixels: the limit of memory is checked instead."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
-
-
-@contextmanager
-def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
-    """Context with an opened picture, whose size is within the limit of memory.
-
-    Raises:
-        DataError: it needs more memory than the limit.
-        OSError: it is no picture.
-    """
-    with _any_number_of_pixels(), _opened(path) as picture:
-        yield picture
-
-
-@contextmanager
-def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
-    """``open_picture`` where Pillow's warning is off."""
-    from PIL import Image as pillow
-
-    with pillow.open(path) as picture:
-        needed = BYTES_OF_PIXEL * picture.width * picture.height
-        name = str(path) if isinstance(path, Path) else "the picture"
-        untrusted.check_memory(needed, name, DataError)
-        yield picture
-
-
-def _header(path: Path) -> _Header:
-    with _opened(path) as picture:
-        width, height = picture.size
-        # Pillow decodes a whole PNG to find its rotation, which few have
-        rotated = picture.format != "PNG" or "exif" in picture.info
-        if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
-            width, height = height, width
-        if picture.mode == "F":
-            raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")
-        return _Header(
-            size=(height, width),
-            colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
-            transparent="A" in picture.getbands() or "transparency" in picture.info,
-            deep=picture.mode[0] == "I",
-            frames=getattr(picture, "n_frames", 1),
-        )
-
-
-def _load(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image:
-    """Read the pixels, rotated, as "L" or "RGB"; a JPEG to be resized to (height, width) =
-    ``target`` is read at a part of its size that is at least twice as large."""
-    from PIL import Image, ImageOps
-
-    with _opened(path) as file:
-        if target is not None:
-            part = _part(file.size, 2 * max(target))
-            file.draft("RGB", (file.width // part, file.height // part))
-        picture: Image.Image = ImageOps.exif_transpose(file)
-        if picture.mode[0] == "I":
-            picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-        if "A" in picture.getbands() or "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        return picture.convert(mode)
-
-
-def _part(size: tuple[int, int], least: int) -> int:
-    """The largest divisor of both sides among those of a JPEG's blocks, for sides of ``least``."""
-    fitting = (
-        n for n in (8, 4, 2) if not any(side % n for side in size) and min(size) // n >= least
-    )
-    return next(fitting, 1)
-
-
-def _warn_mixtures(headers: Sequence[_Header]) -> None:
+def _warn_mixtures(headers: Sequence[PictureHeader]) -> None:
     colored = sum(header.colored for header in headers)
     notes = _losses(headers, colored=True)
     if 0 < colored < len(headers):
@@ -415,7 +298,7 @@ def _warn_mixtures(headers: Sequence[_Header]) -> None:
         warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
 
 
-def _losses(headers: Sequence[_Header], colored: bool) -> list[str]:
+def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
     """Losses of the conversion of pictures to 8-bit grey or color."""
     notes = []
     bright = 0 if colored else sum(header.colored for header in headers)

@@ -12,7 +12,8 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import Array
-from lowerbound.data.pictures.folders import SUFFIXES, find_pictures, open_picture
+from lowerbound.data.pictures.decoding import open_picture
+from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ v and the likelihood's own scales. The networks beside the path start at zero. T
 W and v. (With W fixed, the bound was lower after some hundred updates; with the analysis learned
 too, it was much lower for large pictures.)
 
-A component may be left out, z_j then starts at the prior: training does not give up a linear code
-of a few tenths of a nat, and after some thousand updates the networks, where they are free, have
-found a better one.
+A component that holds few nats may be left out; its z_j then starts at the prior. Training does not
+give up a weak linear code, and free networks find a better one after some thousand updates.
 Source of W_0: Tipping & Bishop 1999.
 """
 

@@ -1,0 +1,151 @@
+"""Picture files by Pillow: headers, and pixels as 8-bit grey or color, several files at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+
+from lowerbound import untrusted
+from lowerbound.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+AT_ONCE = 256  # files given to the threads at a time
+BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """The header of a picture file; size is (height, width) after rotation."""
+
+    size: tuple[int, int]
+    colored: bool
+    transparent: bool
+    deep: bool
+    frames: int
+
+
+class Unreadable(NamedTuple):
+    """Why a file is not read."""
+
+    error: Exception
+
+
+def each_answer(
+    read: Callable[[Path], T], files: Sequence[Path], threads: int
+) -> Generator[T | Unreadable, None, None]:
+    """Results of ``read`` for each file, in order."""
+    from PIL import Image
+
+    def tried(path: Path) -> T | Unreadable:
+        try:
+            return read(path)
+        # errors of Pillow's plug-ins for broken files
+        except (
+            OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
+            Image.DecompressionBombError,
+        ) as error:  # fmt: skip
+            return Unreadable(error)
+
+    if threads < 2:
+        yield from map(tried, files)
+        return
+    Image.preinit()
+    context = copy_context()  # of the limit of memory
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(files), AT_ONCE):  # few wait at an error or Ctrl-C
+            block = files[first : first + AT_ONCE]
+            yield from pool.map(lambda path: context.copy().run(tried, path), block)
+
+
+@contextmanager
+def any_number_of_pixels() -> Iterator[None]:
+    """Context without Pillow's warning of many pixels: the limit of memory is checked instead."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
+    """Context with an opened picture, whose size is within the limit of memory.
+
+    Raises:
+        DataError: it needs more memory than the limit.
+        OSError: it is no picture.
+    """
+    with any_number_of_pixels(), _opened(path) as picture:
+        yield picture
+
+
+@contextmanager
+def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
+    """``open_picture`` where Pillow's warning is off."""
+    from PIL import Image as pillow
+
+    with pillow.open(path) as picture:
+        needed = BYTES_OF_PIXEL * picture.width * picture.height
+        name = str(path) if isinstance(path, Path) else "the picture"
+        untrusted.check_memory(needed, name, DataError)
+        yield picture
+
+
+def read_header(path: Path) -> PictureHeader:
+    """The header of a file, where Pillow's warning is off.
+
+    Raises:
+        ValueError: its pixels are floats.
+    """
+    with _opened(path) as picture:
+        width, height = picture.size
+        # Pillow decodes a whole PNG to find its rotation, which few have
+        rotated = picture.format != "PNG" or "exif" in picture.info
+        if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
+            width, height = height, width
+        if picture.mode == "F":
+            raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")
+        return PictureHeader(
+            size=(height, width),
+            colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
+            transparent="A" in picture.getbands() or "transparency" in picture.info,
+            deep=picture.mode[0] == "I",
+            frames=getattr(picture, "n_frames", 1),
+        )
+
+
+def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image:
+    """Read the pixels, rotated, as "L" or "RGB"; a JPEG to be resized to (height, width) =
+    ``target`` is read at a part of its size that is at least twice as large."""
+    from PIL import Image, ImageOps
+
+    with _opened(path) as file:
+        if target is not None:
+            part = _part(file.size, 2 * max(target))
+            file.draft("RGB", (file.width // part, file.height // part))
+        picture: Image.Image = ImageOps.exif_transpose(file)
+        if picture.mode[0] == "I":
+            picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return picture.convert(mode)
+
+
+def _part(size: tuple[int, int], least: int) -> int:
+    """The largest divisor of both sides among those of a JPEG's blocks, for sides of ``least``."""
+    fitting = (
+        n for n in (8, 4, 2) if not any(side % n for side in size) and min(size) // n >= least
+    )
+    return next(fitting, 1)
