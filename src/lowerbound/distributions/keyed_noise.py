@@ -56,20 +56,20 @@ class KeyedNoise:
         counters = torch.arange(1, width + 1, device=device) * _GOLDEN
         words = _mix(keys.expand(samples, batch).unsqueeze(-1) + counters)
         # 52 bits, centred in their cell: never 0 or 1, so the inverse is finite
-        uniform = ((words >> 12) & ((1 << 52) - 1)).to(torch.float64)
-        normal: Tensor = torch.special.ndtri((uniform + 0.5) * 2.0**-52)
+        uniform = _shift(words, 12).to(torch.float64).add_(0.5).mul_(2.0**-52)
+        normal: Tensor = torch.special.ndtri(uniform)
         return normal.to(like.dtype).reshape(samples, batch, *event)
 
 
 def _mix(word: Tensor) -> Tensor:
-    word = (word ^ _shift(word, 30)) * _MIX_1
-    word = (word ^ _shift(word, 27)) * _MIX_2
-    return word ^ _shift(word, 31)
+    word = _shift(word, 30).bitwise_xor_(word).mul_(_MIX_1)
+    word = _shift(word, 27).bitwise_xor_(word).mul_(_MIX_2)
+    return _shift(word, 31).bitwise_xor_(word)
 
 
 def _shift(word: Tensor, bits: int) -> Tensor:
     """Logical shift right: torch's >> on int64 copies the sign bit."""
-    return (word >> bits) & ((1 << (64 - bits)) - 1)
+    return (word >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _scalar_mix(number: int) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -29,8 +30,9 @@ from lowerbound.inference.passes import (
     first_row,
     in_precision,
 )
-from lowerbound.inference.scores import Protocol, Scores
+from lowerbound.inference.scores import Precision, Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
+from lowerbound.networks.processor.short_factors import has_short_factors, short_factors
 from lowerbound.objectives.densities import (
     allowed_samples,
     require_bounded_densities,
@@ -47,6 +49,7 @@ def score(
     seed: int = 0,
     memory: int = MEMORY,
     split: str = "",
+    precision: Precision = "float32",
     progress: Progress | None = None,
 ) -> Scores:
     """Score every row: ELBO, L_K with exactly K = ``samples`` draws, and their parts.
@@ -62,6 +65,9 @@ def score(
         seed: of the draws.
         memory: working memory in bytes; it limits the chunks for every K.
         split: name of the rows, such as "test", for the protocol stamp.
+        precision: "bf16" rounds the factors of matrix products to 8 binary digits where the
+            processor has such products in hardware; sums, densities and weights stay as they are.
+            It is faster by a third for many samples; docs/evaluate.md has the error.
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
@@ -86,7 +92,9 @@ def score(
             tail.add(tally.add(trace, batch, count))
         return tally.columns(tail.shape())
 
-    found = collected(model, dataset, plan.rows, measure, progress=progress)
+    rounded = precision == "bf16" and has_short_factors()
+    with short_factors() if rounded else nullcontext():
+        found = collected(model, dataset, plan.rows, measure, progress=progress)
     tally, mass = WeightTally(*found), model.mass
     scores = Scores(
         elbo=tally.elbo(samples),
@@ -97,7 +105,7 @@ def score(
         log_marginal=_log_marginal(model, dataset, plan.rows),
         samples=samples,
         mass=mass,
-        protocol=_protocol(footprint.trace, dataset, seed, split),
+        protocol=_protocol(footprint.trace, dataset, seed, split, rounded),
         pareto_k=tally.pareto_k,
     ).shifted(dataset.log_jacobian(mass=mass))
     _refuse_nan(scores)
@@ -213,7 +221,7 @@ def _log_marginal(model: Model, dataset: Dataset, rows: int) -> Tensor | None:
     return found.double()
 
 
-def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol:
+def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str, rounded: bool) -> Protocol:
     schema, kind = dataset.schema, dataset.schema.data_kind
     return Protocol(
         rows=len(dataset),
@@ -227,6 +235,7 @@ def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol
         split=split,
         data=dataset.source,
         value=kind.value_name(schema),
+        precision="bf16" if rounded else "float32",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from lowerbound.inference.pareto import UNRELIABLE
 
 ENOUGH_SAMPLES = 10.0
 LARGE_SHARE = 0.1
+
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Protocol:
         split: name of the rows, such as "test", or empty.
         data: source of the rows, such as "mnist:test", or empty.
         value: name of a value, "dimension" or a kind of token.
+        precision: of the factors of matrix products.
     """
 
     rows: int
@@ -47,6 +51,7 @@ class Protocol:
     split: str
     data: str = ""
     value: str = "dimension"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,8 @@ class Scores:
 
     def _estimator(self) -> str:
         quantity = "log p(x | y)" if self.protocol.conditional else "log p(x)"
-        return f"importance-weighted lower bound L_{self.samples} on {quantity}"
+        rounded = ", products in bf16" if self.protocol.precision == "bf16" else ""
+        return f"importance-weighted lower bound L_{self.samples} on {quantity}{rounded}"
 
 
 def marginal_difference(a: Scores, b: Scores) -> Estimate:

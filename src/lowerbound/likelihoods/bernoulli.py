@@ -10,6 +10,8 @@ from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
 from lowerbound.trace import Emission
 
+NUMBERS_AT_ONCE = 1 << 17  # logits that stay in the cache of a core from the first step to the sum
+
 
 class BernoulliEmission(Emission):
     r"""log p(x | z) = sum_j x_j log s(l_j) + (1 - x_j) log(1 - s(l_j)), computed from logits."""
@@ -21,6 +23,8 @@ class BernoulliEmission(Emission):
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         if observed is not None:
             return super().log_prob(x, observed)
+        if _fast(self.logits, x):
+            return _log_mass(self.logits.flatten(2), 1 - 2 * x.flatten(1))
         return (
             -self._cross_entropy(x).flatten(2).sum(-1)
         )  # negating the sum avoids a pass over the features
@@ -42,6 +46,41 @@ class BernoulliEmission(Emission):
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         return torch.bernoulli(self.mean.expand(sample_shape + self.logits.shape))
+
+
+def _fast(logits: Tensor, x: Tensor) -> bool:
+    """Whether ``_log_mass`` applies: on the processor, without gradients, for bits in float32.
+
+    An accelerator has one kernel for all steps, and a gradient needs what ``_log_mass`` overwrites.
+    """
+    return (
+        not torch.is_grad_enabled()
+        and logits.device.type == "cpu"
+        and logits.dtype == torch.float32
+        and logits.shape[1:] == x.shape
+        and bool(((x == 0) | (x == 1)).all())
+    )
+
+
+def _log_mass(logits: Tensor, signs: Tensor) -> Tensor:
+    """-sum_j log(1 + exp(s_j l_j)), where s_j is -1 if bit j is set, else 1; (samples, rows).
+
+    Many samples at once would be written to memory and read again at each of the steps. Where exp
+    overflows, the sum is that of softplus, which is slower.
+
+    Args:
+        logits: (samples, rows, features).
+        signs: (rows, features).
+    """
+    sums = []
+    for part in logits.split(max(1, NUMBERS_AT_ONCE // max(1, signs.numel()))):
+        found = (part * signs).exp_().add_(1).log_().sum(-1)
+        if not bool((large := ~found.isfinite()).any()):
+            sums.append(found)
+            continue
+        odds = part[large] * signs.expand(part.shape)[large]
+        sums.append(found.masked_scatter(large, F.softplus(odds).sum(-1)))
+    return -torch.cat(sums)
 
 
 @LIKELIHOODS.register("bernoulli")

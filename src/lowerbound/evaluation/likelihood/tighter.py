@@ -87,7 +87,15 @@ def carry_over(
     """
     index = spread_rows(len(dataset), rows)
     few = dataset.subset(index)
-    expensive = score(model, few, samples=samples, seed=scores.protocol.seed, progress=progress)
+    protocol = scores.protocol
+    expensive = score(
+        model,
+        few,
+        samples=samples,
+        seed=protocol.seed,
+        precision=protocol.precision,
+        progress=progress,
+    )
     difference = Estimate.of(expensive.bound - scores.bound[index])
     return Carried(samples, len(few), difference, _sum(Estimate.of(scores.bound), difference))
 

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -60,6 +60,9 @@ class SuiteOptions(RequestedSizes):
     rows: int = option(2_000, ROWS)
     gap_rows: int = option(100, GAP_ROWS)
     draws: int = option(1_000, DRAWS)
+    precision: Literal["float32", "bf16"] = option(
+        "float32", "of the factors of matrix products in a bound; bf16 is faster if K is large"
+    )
 
 
 @dataclass(frozen=True)
@@ -178,8 +181,15 @@ def likelihood_suite(
     def scores() -> Scores:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the summary has the same warning
-            samples, seed = most_samples(model, rows, options.samples), options.seed
-            return score(model, rows, samples=samples, seed=seed, split=split, progress=progress)
+            return score(
+                model,
+                rows,
+                samples=most_samples(model, rows, options.samples),
+                seed=options.seed,
+                split=split,
+                precision=options.precision,
+                progress=progress,
+            )
 
     def gap() -> AmortizationGap | Skipped:
         if not options.gap_rows:

@@ -27,6 +27,12 @@ def short_layers() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=native_bf16())
 
 
+@cache
+def has_short_factors() -> bool:
+    """Whether ``short_factors`` has an effect here."""
+    return _able("amx_bf16")
+
+
 @contextmanager
 def short_factors() -> Iterator[None]:
     """Context in which the processor rounds the factors of float32 products to bf16.
@@ -34,7 +40,7 @@ def short_factors() -> Iterator[None]:
     This holds for matrix products and convolutions of all threads of the process. It does nothing
     without oneDNN's products in hardware, which sum whole numbers exactly.
     """
-    if not _able("amx_bf16"):
+    if not has_short_factors():
         yield
         return
     _INSIDE.enter()
