@@ -9,7 +9,8 @@ Fréchet's and the kernel distance are between features of patches: of the origi
 checkerboard of patches is black, of what came back where it is white, so that no patch is compared
 with itself; "floor" is the originals in place of what came back. The features are of a classifier
 that tells from which photograph a patch of 16 x 16 pixels is, less its mean color (its hash is in
-the notes). ``minutes`` is processor time over two, beside those of ``photographs.py``.
+the notes); the result is judged by one such classifier for all folds, from the pictures that each
+fold keeps. ``minutes`` is processor time over two, beside those of ``photographs.py``.
 
     python benchmarks/texture.py --cell fold_0      train, write and judge six photographs
     python benchmarks/texture.py                    all missing cells, then the result
@@ -30,7 +31,7 @@ import numpy as np
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _pictures import keep
-from _record import Metric, commit, keep_answer
+from _record import COMMITS, Metric, commit, keep_answer
 from _rivals import Better, in_words, paired
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
@@ -111,7 +112,6 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     folder.mkdir(parents=True, exist_ok=True)
     arrays: Answer = {f"{t}/{i}": b for t, bs in backs.items() for i, b in enumerate(bs)}
     np.savez(folder / "backs.npz", **arrays)
-    network = features()
     answer: Answer = {
         "cell": name,
         "title": cell.title,
@@ -123,15 +123,11 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
             title: [mean_psnr(p[None], b[None]) for p, b in zip(test, bs, strict=True)]
             for title, bs in backs.items()
         },
-        "distances": {
-            title: [distance.mean for distance in apart(network, test, bs)]
-            for title, bs in backs.items()
-        },
-        "commit": commit(),
+        COMMITS: {"pictures": commit()},
     }
     print(f"{name}: trained in {clock['processor'] / 60:.1f} processor minutes", flush=True)
-    for title, distances in answer["distances"].items():
-        print(title, distances, np.mean(answer["psnr"][title]), flush=True)
+    for title, decibels in answer["psnr"].items():
+        print(title, np.mean(decibels), flush=True)
     if not held_out:
         keep_answer(NAME, name, answer)
     return answer
@@ -161,7 +157,7 @@ def features() -> FeatureNetwork:
     parts = [patches(picture) for picture in kodak()]
     label = torch.cat([torch.full((len(part),), i) for i, part in enumerate(parts)])
     dataset = replace(load(torch.cat(parts).numpy()), label=label)
-    return fit_feature_network(dataset, dataset.thinned(4_000), updates=LEARNED)
+    return fit_feature_network(dataset, dataset.thinned(4_000), updates=LEARNED, standardize=True)
 
 
 def apart(
@@ -174,9 +170,9 @@ def apart(
 
 
 def summarize() -> None:
-    answers = done(NAME)
-    real, backs = collected(answers)
     network = features()
+    answers = {name: judged(name, answer, network) for name, answer in done(NAME).items()}
+    real, backs = collected(answers)
     found = {title: apart(network, real, bs) for title, bs in backs.items()}
     floor = apart(network, real, real)
     listed = metrics(answers, found, floor)
@@ -192,6 +188,22 @@ def summarize() -> None:
         f"{len(answers)} of {len(CELLS)} folds; features {network.name}, which tell "
         f"{network.description.accuracy:.0%} of the patches they learned from apart.",
     )
+
+
+def judged(name: str, answer: Answer, network: FeatureNetwork) -> Answer:
+    """The cell with the distances of its pictures, which are written beside its other figures."""
+    real, backs = collected({name: answer})
+    answer = {
+        **answer,
+        "features": network.name,
+        "distances": {
+            title: [distance.mean for distance in apart(network, real, bs)]
+            for title, bs in backs.items()
+        },
+        COMMITS: {**answer[COMMITS], "distances": commit()},
+    }
+    keep_answer(NAME, name, answer)
+    return answer
 
 
 def collected(answers: Mapping[str, Answer]) -> tuple[list[Array], dict[str, list[Array]]]:

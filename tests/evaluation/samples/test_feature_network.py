@@ -100,6 +100,24 @@ def test_rows_have_at_most_three_dimensions() -> None:
         NetworkDescription((1, 2, 3, 4), 4, 0, None, 0)
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_is_positive(scale: float) -> None:
+    with pytest.raises(DataError, match="cannot be divided"):
+        NetworkDescription((3,), 4, 0, None, 0, scale=scale)
+
+
+def test_low_contrast_is_no_obstacle_if_rows_are_standardized(
+    parts: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    faint = [replace(part, x=0.5 + (part.x - 0.5) / 50) for part in parts]
+    found = fit_feature_network(*faint, updates=100, standardize=True)
+    assert (found.description.accuracy or 0) > 0.9
+    assert (fit_feature_network(*faint, updates=100).description.accuracy or 0) < 0.5
+    save_feature_network(found, tmp_path)
+    x = faint[1].all().filled
+    assert torch.equal(load_feature_network(tmp_path).features(x), found.features(x))
+
+
 def test_vectors_have_a_network_too() -> None:
     label = torch.arange(300) % 3
     x = 3 * torch.eye(70)[label] + 0.3 * torch.randn(300, 70)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,10 +42,11 @@ class NetworkDescription:
         rows: number of training rows.
         accuracy: accuracy on unseen rows; None without such rows.
         seed: seed of the first weights and the order of the rows.
+        center, scale: the input is (x - center) / scale, of rows x in model units.
 
     Raises:
         DataError: the shape is neither that of a picture, (channels, height, width), nor of a
-            vector.
+            vector, or center or scale are out of range.
     """
 
     event_shape: tuple[int, ...]
@@ -53,10 +54,14 @@ class NetworkDescription:
     rows: int
     accuracy: float | None
     seed: int
+    center: float = 0.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.event_shape) not in (1, 2, 3):
             raise DataError(f"a row has 1 to 3 dimensions, not {len(self.event_shape)}")
+        if not (math.isfinite(self.center) and 0 < self.scale < math.inf):
+            raise DataError(f"rows less {self.center} cannot be divided by {self.scale}")
 
     @property
     def kind(self) -> str:
@@ -90,8 +95,13 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores, (rows, classes), of rows in model units."""
-        scores: Tensor = self.head(self.body(x))
+        scores: Tensor = self.head(self.raw(x))
         return scores
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Features that are not standardized, (rows, 32), of rows in model units."""
+        made: Tensor = self.body((x - self.description.center) / self.description.scale)
+        return made
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
@@ -106,7 +116,7 @@ class FeatureNetwork(nn.Module):
                 f"{tuple(x.shape[1:])}"
             )
         parts = x.float().cpu().split(ROWS_AT_ONCE)
-        raw = torch.cat([self.body(part) for part in parts])
+        raw = torch.cat([self.raw(part) for part in parts])
         return ((raw - self.mean) / self.deviation).double()
 
     @property
@@ -125,7 +135,12 @@ class FeatureNetwork(nn.Module):
 
 
 def fit_feature_network(
-    training: Dataset, held_out: Dataset | None = None, *, seed: int = 0, updates: int = UPDATES
+    training: Dataset,
+    held_out: Dataset | None = None,
+    *,
+    seed: int = 0,
+    updates: int = UPDATES,
+    standardize: bool = False,
 ) -> FeatureNetwork:
     """Learn to classify labeled rows; deterministic given rows and seed, on one machine.
 
@@ -134,6 +149,8 @@ def fit_feature_network(
         held_out: other labeled rows, for the accuracy.
         seed: seed of the first weights and the order of the rows.
         updates: updates of 64 rows each.
+        standardize: center and scale are mean and standard deviation of all values of the rows,
+            which helps where they vary little, as those of pictures of low contrast.
 
     Raises:
         DataError: no labels, or fewer than two classes of at least 10 rows each.
@@ -142,15 +159,16 @@ def fit_feature_network(
     assert rows.label is not None
     classes = len(training.schema.class_names) or int(rows.label.max()) + 1
     x = real_rows(rows).float().cpu()
-    described = NetworkDescription(tuple(x.shape[1:]), classes, len(rows), None, seed)
+    center, scale = (float(x.mean()), float(x.std()) or 1.0) if standardize else (0.0, 1.0)
+    described = NetworkDescription(
+        tuple(x.shape[1:]), classes, len(rows), None, seed, center, scale
+    )
     with seeded(seed):
         network = FeatureNetwork(described)
         _learn(network, x, rows.label.cpu(), updates)
     _standardize(network, x)
     accuracy = None if held_out is None else _accuracy(network, held_out)
-    network.description = NetworkDescription(
-        described.event_shape, classes, len(rows), accuracy, seed
-    )
+    network.description = replace(described, accuracy=accuracy)
     return network.eval().requires_grad_(False)
 
 
@@ -237,7 +255,7 @@ def _learn(network: FeatureNetwork, x: Tensor, label: Tensor, updates: int) -> N
 
 @torch.no_grad()
 def _standardize(network: FeatureNetwork, x: Tensor) -> None:
-    features = torch.cat([network.body(part) for part in x.split(ROWS_AT_ONCE)])
+    features = torch.cat([network.raw(part) for part in x.split(ROWS_AT_ONCE)])
     network.mean.copy_(features.mean(0))
     network.deviation.copy_(features.std(0).clamp_min(1e-6))
 
