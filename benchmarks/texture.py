@@ -7,10 +7,11 @@ finest setting whose file takes at most 0.48 bits per pixel.
 
 Fréchet's and the kernel distance are between features of patches: of the originals where a
 checkerboard of patches is black, of what came back where it is white, so that no patch is compared
-with itself; "floor" is the originals in place of what came back. The features are of a classifier
-that tells from which photograph a patch of 16 x 16 pixels is, less its mean color (its hash is in
-the notes); the result is judged by one such classifier for all folds, from the pictures that each
-fold keeps. ``minutes`` is processor time over two, beside those of ``photographs.py``.
+with itself. The values are of all photographs together, rivals are paired by the distances of
+single photographs, and "floor" is the originals in place of what came back. The features are of a
+classifier that tells from which photograph a patch of 16 x 16 pixels is, less its mean color (its
+hash is in the notes); one such classifier judges all folds, from the pictures that each of them
+keeps. ``minutes`` is processor time over two, beside those of ``photographs.py``.
 
     python benchmarks/texture.py --cell fold_0      train, write and judge six photographs
     python benchmarks/texture.py                    all missing cells, then the result
@@ -191,13 +192,16 @@ def summarize() -> None:
 
 
 def judged(name: str, answer: Answer, network: FeatureNetwork) -> Answer:
-    """The cell with the distances of its pictures, which are written beside its other figures."""
+    """The cell with the distances of each photograph, written beside its other figures."""
     real, backs = collected({name: answer})
     answer = {
         **answer,
         "features": network.name,
         "distances": {
-            title: [distance.mean for distance in apart(network, real, bs)]
+            title: [
+                [distance.mean for distance in apart(network, [one], [back])]
+                for one, back in zip(real, bs, strict=True)
+            ]
             for title, bs in backs.items()
         },
         COMMITS: {**answer[COMMITS], "distances": commit()},
@@ -224,7 +228,11 @@ def metrics(
     found: Mapping[str, tuple[Estimate, Estimate]],
     floor: tuple[Estimate, Estimate],
 ) -> list[Metric]:
-    """Distances over all photographs, their rivals paired over folds; decibels and sizes."""
+    """Distances over all photographs, their rivals paired by photograph; decibels and sizes."""
+
+    def each(title: str, index: int) -> list[float]:
+        return [pair[index] for answer in answers.values() for pair in answer["distances"][title]]
+
     listed = []
     for index, name in enumerate(("Frechet distance", "kernel distance")):
         listed.append(
@@ -242,15 +250,15 @@ def metrics(
                     paired(
                         title,
                         in_words(FORMS.get(title, {}), "its finest file of at most 0.48 bits"),
-                        [answer["distances"][GRAIN][index] for answer in answers.values()],
-                        [answer["distances"][title][index] for answer in answers.values()],
+                        each(GRAIN, index),
+                        each(title, index),
                         "lower",
-                        "fold",
+                        "photograph",
                     )
                     for title in found
                     if title != GRAIN
                 ],
-                beats=[PLAINLY, "JPEG", "WebP"],
+                beats=[PLAINLY, "JPEG", "WebP", "AVIF"],
             )
         )
     for name, values, unit in (("PSNR", "psnr", "dB"), ("size", "bytes", "bytes")):
