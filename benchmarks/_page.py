@@ -21,7 +21,6 @@ BEFORE_THE_RULES = frozenset(
     [
         "imputation",
         "mnist_likelihood",
-        "texture",
         "throughput",
     ]
 )
