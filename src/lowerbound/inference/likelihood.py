@@ -67,7 +67,7 @@ def score(
         split: name of the rows, such as "test", for the protocol stamp.
         precision: "bf16" rounds the factors of matrix products to 8 binary digits where the
             processor has such products in hardware; sums, densities and weights stay as they are.
-            It is faster by a third for many samples; docs/evaluation.md has the error.
+            It is faster for many samples; see "Products in bf16" in docs/evaluation.md.
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
