@@ -16,13 +16,6 @@ from _record import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 
-# results that were made before the rules; a name leaves this list when its benchmark runs again
-BEFORE_THE_RULES = frozenset(
-    [
-        "throughput",
-    ]
-)
-
 Result = Mapping[str, Any]
 
 
@@ -64,14 +57,7 @@ def _unfounded(metric: Mapping[str, Any]) -> Iterator[str]:
 
 def check(results: Sequence[Result]) -> list[str]:
     """What is wrong with the results, a line each."""
-    wrong = []
-    for result in results:
-        name, found = result["name"], list(broken(result))
-        if name not in BEFORE_THE_RULES:
-            wrong += [f"{name}: {what}" for what in found]
-        elif not found:
-            wrong.append(f"{name} keeps the rules: take it off the list BEFORE_THE_RULES")
-    return wrong
+    return [f"{result['name']}: {what}" for result in results for what in broken(result)]
 
 
 def page(results: Sequence[Result]) -> str:
@@ -97,11 +83,6 @@ def _section(result: Result) -> Iterator[str]:
         f"{host['cpu']}, {host['cores']} cores, torch {host['torch']}, "
         f"commit {result['commit']}{_commits(result)}, {result['date']}.\n\n"
     )
-    if result["name"] in BEFORE_THE_RULES:
-        yield (
-            "*Made before rivals had intervals and settings here; its baselines are not judged, "
-            "and a target beside them says only that the number is at or past it.*\n\n"
-        )
     yield "| metric | value | spread | target | reached | rivals | beside |\n"
     yield "|---|---|---|---|---|---|---|\n"
     yield from (_row(metric) for metric in result["metrics"])
