@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -51,15 +50,9 @@ def bounds(precision: Precision) -> Arm:
     return measure
 
 
-@contextmanager
-def cross_entropy() -> Iterator[None]:
-    """Context in which scoring takes the sum over bits as training does."""
-    with mock.patch.object(bernoulli, "_fast", return_value=False):
-        yield
-
-
 def before(model: Model, rows: Dataset, samples: int) -> Tensor:
-    with cross_entropy():
+    """L_K of each row, the sum over bits as in training."""
+    with mock.patch.object(bernoulli, "_fast", return_value=False):
         return bounds("float32")(model, rows, samples)
 
 

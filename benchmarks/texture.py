@@ -172,8 +172,15 @@ def apart(
 
 def summarize() -> None:
     network = features()
-    answers = {name: judged(name, answer, network) for name, answer in done(NAME).items()}
-    real, backs = collected(answers)
+    answers: dict[str, Answer] = {}
+    real: list[Array] = []
+    backs: dict[str, list[Array]] = {}
+    for name, answer in done(NAME).items():
+        originals, kept = kept_pictures(name, answer)
+        answers[name] = judged(name, answer, network, originals, kept)
+        real += originals
+        for title, pictures in kept.items():
+            backs.setdefault(title, []).extend(pictures)
     found = {title: apart(network, real, bs) for title, bs in backs.items()}
     floor = apart(network, real, real)
     listed = metrics(answers, found, floor)
@@ -191,9 +198,14 @@ def summarize() -> None:
     )
 
 
-def judged(name: str, answer: Answer, network: FeatureNetwork) -> Answer:
+def judged(
+    name: str,
+    answer: Answer,
+    network: FeatureNetwork,
+    real: list[Array],
+    backs: Mapping[str, list[Array]],
+) -> Answer:
     """The cell with the distances of each photograph, written beside its other figures."""
-    real, backs = collected({name: answer})
     answer = {
         **answer,
         "features": network.name,
@@ -210,17 +222,13 @@ def judged(name: str, answer: Answer, network: FeatureNetwork) -> Answer:
     return answer
 
 
-def collected(answers: Mapping[str, Answer]) -> tuple[list[Array], dict[str, list[Array]]]:
-    """All originals and all that came back, by codec, in the same order."""
-    real: list[Array] = []
-    backs: dict[str, list[Array]] = {}
-    for name, answer in answers.items():
-        _, test = split(answer["seed"], False)
-        real += test
-        kept = np.load(Path("runs") / NAME / name / "backs.npz")
-        for title in answer["bytes"]:
-            backs.setdefault(title, []).extend(kept[f"{title}/{i}"] for i in range(len(test)))
-    return real, backs
+def kept_pictures(name: str, answer: Answer) -> tuple[list[Array], dict[str, list[Array]]]:
+    """The originals of a fold and what came back, by codec, in the same order."""
+    _, test = split(answer["seed"], False)
+    kept = np.load(Path("runs") / NAME / name / "backs.npz")
+    return test, {
+        title: [kept[f"{title}/{i}"] for i in range(len(test))] for title in answer["bytes"]
+    }
 
 
 def metrics(

@@ -231,6 +231,11 @@ def test_bf16_without_products_in_hardware_is_float32(monkeypatch: pytest.Monkey
     assert found.protocol.precision == "float32"
 
 
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(OptionError, match="did you mean 'bf16'"):
+        score(binary_vae(), BITS, precision="bf61")  # type: ignore[arg-type]
+
+
 def test_float64_data_is_scored_in_float64_and_the_model_stays_float32() -> None:
     model = oracle.model("mean_field").float()
     scores = score(model, ROWS, samples=5)

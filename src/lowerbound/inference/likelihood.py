@@ -14,12 +14,13 @@ import math
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.errors import DataError, UnsupportedError
+from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.inference.pareto import Tail
 from lowerbound.inference.passes import (
     MEMORY,
@@ -73,8 +74,11 @@ def score(
     Raises:
         UnsupportedError: the model has no prior and therefore no bound, a density is missing, or a
             density is only a bound and K > 1.
+        OptionError: there is no such precision.
         DataError: the bound of a row is not a number.
     """
+    if precision not in get_args(Precision):
+        raise unknown("precision", precision, get_args(Precision))
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
     refuse_no_latents(model, footprint.trace)

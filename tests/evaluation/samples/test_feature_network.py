@@ -116,6 +116,11 @@ def test_low_contrast_is_no_obstacle_if_rows_are_standardized(
     save_feature_network(found, tmp_path)
     x = faint[1].all().filled
     assert torch.equal(load_feature_network(tmp_path).features(x), found.features(x))
+    description = tmp_path / "features.json"
+    known = json.loads(description.read_text(encoding="utf-8"))
+    description.write_text(json.dumps(known | {"scale": 1.0}), encoding="utf-8")
+    with pytest.raises(DataError, match="altered"):
+        load_feature_network(tmp_path)
 
 
 def test_vectors_have_a_network_too() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,9 +29,6 @@ from lowerbound.data.pictures.pixels import Channels, Resize
 from lowerbound.data.pictures.resizing import choose_size, fit_to, tiles_of
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")

@@ -72,6 +72,8 @@ class NetworkDescription:
 class FeatureNetwork(nn.Module):
     """Rows in model units to features, standardized over the training rows.
 
+    The input of the first layer is (x - center) / scale of the description.
+
     ::
 
     picture ─ conv, relu, conv 3x3, relu, mean of 2x2 ─ linear ─> features ─ relu ─ linear ─> class
@@ -126,8 +128,10 @@ class FeatureNetwork(nn.Module):
 
     @property
     def sha256(self) -> str:
-        """Hash of the weights in order, including names and shapes."""
+        """Hash of the weights in order, including names and shapes, and of how rows are scaled."""
         digest = hashlib.sha256()
+        if (self.description.center, self.description.scale) != (0.0, 1.0):
+            digest.update(f"{self.description.center} {self.description.scale} ".encode())
         for key, value in sorted(self.state_dict().items()):
             digest.update(f"{key} {tuple(value.shape)} ".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -27,7 +27,6 @@ def short_layers() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=native_bf16())
 
 
-@cache
 def has_short_factors() -> bool:
     """Whether ``short_factors`` has an effect here."""
     return _able("amx_bf16")
