@@ -52,7 +52,7 @@ def bounds(precision: Precision) -> Arm:
 
 def before(model: Model, rows: Dataset, samples: int) -> Tensor:
     """L_K of each row, the sum over bits as in training."""
-    with mock.patch.object(bernoulli, "_fast", lambda *_: False)  # a Mock keeps all logits:
+    with mock.patch.object(bernoulli, "_fast", lambda *_: False):  # a Mock keeps all logits
         return bounds("float32")(model, rows, samples)
 
 
