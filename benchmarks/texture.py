@@ -158,7 +158,7 @@ def features() -> FeatureNetwork:
     parts = [patches(picture) for picture in kodak()]
     label = torch.cat([torch.full((len(part),), i) for i, part in enumerate(parts)])
     dataset = replace(load(torch.cat(parts).numpy()), label=label)
-    return fit_feature_network(dataset, dataset.thinned(4_000), updates=LEARNED, standardize=True)
+    return fit_feature_network(dataset, dataset.thinned(4_000), updates=LEARNED)
 
 
 def apart(

@@ -29,6 +29,7 @@ BATCH = 64
 UPDATES = 500
 RATE = 3e-3
 ROWS_AT_ONCE = 512
+LOW_CONTRAST = 0.1  # standard deviation of all values; it is 0.31 for the digits of MNIST
 WEIGHTS, DESCRIPTION = "features.safetensors", "features.json"
 
 
@@ -144,17 +145,17 @@ def fit_feature_network(
     *,
     seed: int = 0,
     updates: int = UPDATES,
-    standardize: bool = False,
 ) -> FeatureNetwork:
     """Learn to classify labeled rows; deterministic given rows and seed, on one machine.
+
+    Rows whose values deviate little, as those of pictures of low contrast, are standardized with
+    the mean and the standard deviation of all values; the first layer would not learn from them.
 
     Args:
         training: labeled rows, all of which are used.
         held_out: other labeled rows, for the accuracy.
         seed: seed of the first weights and the order of the rows.
         updates: updates of 64 rows each.
-        standardize: center and scale are mean and standard deviation of all values of the rows,
-            which helps where they vary little, as those of pictures of low contrast.
 
     Raises:
         DataError: no labels, or fewer than two classes of at least 10 rows each.
@@ -163,7 +164,7 @@ def fit_feature_network(
     assert rows.label is not None
     classes = len(training.schema.class_names) or int(rows.label.max()) + 1
     x = real_rows(rows).float().cpu()
-    center, scale = (float(x.mean()), float(x.std()) or 1.0) if standardize else (0.0, 1.0)
+    center, scale = _faint(x) or (0.0, 1.0)
     described = NetworkDescription(
         tuple(x.shape[1:]), classes, len(rows), None, seed, center, scale
     )
@@ -174,6 +175,12 @@ def fit_feature_network(
     accuracy = None if held_out is None else _accuracy(network, held_out)
     network.description = replace(described, accuracy=accuracy)
     return network.eval().requires_grad_(False)
+
+
+def _faint(x: Tensor) -> tuple[float, float] | None:
+    """Mean and standard deviation of values of low contrast; None: they have enough, or none."""
+    deviation = float(x.std())
+    return (float(x.mean()), deviation) if 0 < deviation < LOW_CONTRAST else None
 
 
 def labelled_rows(dataset: Dataset) -> Dataset:
