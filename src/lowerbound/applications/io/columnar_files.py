@@ -23,6 +23,8 @@ from lowerbound.errors import DataError, OptionError
 
 Columns = Mapping[str, Any]
 
+GROUP_ROWS, GROUP_BYTES = 1 << 17, 32 << 20  # where a row group of Parquet ends
+
 
 class Columnar(ABC):
     """A table that is being written; the columns are those of the first chunk."""
@@ -98,26 +100,49 @@ class _Json(Columnar):
 
 
 class _Parquet(Columnar):
-    """A column has the type that holds all of its chunks, as if they had been written at once."""
+    """A column has the type that holds all of its chunks, as if they had been written at once.
+
+    Chunks wait until they fill a row group. A group for each would make the index of the groups,
+    which stays in memory until the end, grow with the rows.
+    """
 
     def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
         super().__init__(place, form, rounded)
         self._writer: Any = None
+        self._schema: Any = None
+        self._waiting: list[Any] = []
 
     def add(self, columns: Columns) -> None:
         import pandas as pd
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(pd.DataFrame(dict(columns)), preserve_index=False)
+        if self._schema is None:
+            self._schema = table.schema
+        elif not table.schema.equals(self._schema, check_metadata=True):
+            self._widen(widest(self._schema, table.schema))
+        self._waiting.append(table)
+        rows = sum(map(len, self._waiting))
+        if rows >= GROUP_ROWS or sum(each.nbytes for each in self._waiting) >= GROUP_BYTES:
+            self._write_group()
+
+    def _widen(self, schema: Any) -> None:
+        if schema.equals(self._schema, check_metadata=True):
+            return
+        self._schema = schema
+        if self._writer is not None:
+            self._write_again(schema)
+
+    def _write_group(self) -> None:
+        """Write the chunks that wait as one row group."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self.place, table.schema)
-        elif not table.schema.equals(self._writer.schema, check_metadata=True):
-            wider = widest(self._writer.schema, table.schema)
-            if not wider.equals(self._writer.schema, check_metadata=True):
-                self._write_again(wider)
-            table = table.cast(self._writer.schema)
-        self._writer.write_table(table)
+            self._writer = pq.ParquetWriter(self.place, self._schema)
+        group = pa.concat_tables([each.cast(self._schema) for each in self._waiting])
+        self._waiting.clear()
+        self._writer.write_table(group)
 
     def _write_again(self, schema: Any) -> None:
         """Write the rows so far again with wider columns, part by part, and go on behind them."""
@@ -135,6 +160,8 @@ class _Parquet(Columnar):
             made.unlink(missing_ok=True)
 
     def close(self) -> None:
+        if self._waiting:
+            self._write_group()
         if self._writer is not None:
             self._writer.close()
 
