@@ -23,7 +23,7 @@ from lowerbound.errors import DataError, OptionError
 
 Columns = Mapping[str, Any]
 
-GROUP_ROWS, GROUP_BYTES = 1 << 17, 32 << 20  # where a row group of Parquet ends
+GROUP_ROWS, GROUP_BYTES = 1 << 16, 32 << 20  # where a row group of Parquet ends
 
 
 class Columnar(ABC):
