@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from _opened import opened_data
-from _record import COMMITS, RESULTS, SECONDS, Metric, arguments, commit, keep_answer, write
+from _record import RESULTS, SECONDS, Metric, arguments, commit, keep_answer, write
 
 from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
@@ -237,21 +237,6 @@ def spent_minutes(benchmark: str) -> float:
     """Processor minutes of all parts of all cells, whenever they were measured."""
     cells = done(benchmark).values()
     return sum(seconds for cell in cells for seconds in cell[SECONDS].values()) / 60
-
-
-def part_of(benchmark: str, cell: str, part: str, measure: Callable[[], Answer]) -> Answer:
-    """One part of a cell: read if an earlier run has measured it, else measured and written."""
-    place = RESULTS / benchmark / f"{cell}.json"
-    known: Answer = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-    if part not in known:
-        began = time.process_time()
-        known[part] = measure()
-        known.setdefault(COMMITS, {})[part] = commit()
-        known.setdefault(SECONDS, {})[part] = round(time.process_time() - began, 1)
-        keep_answer(benchmark, cell, known)
-        print(f"{cell}, {part}: {json.dumps(known[part])}", flush=True)
-    answer: Answer = known[part]
-    return answer
 
 
 def write_cells(

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 from _adbench import Protocol, half, split
-from _cells import Answer, part_of
+from _cells import Answer
 from _detectors import CLASSICAL, Settings
+from _record import part_of
 from sklearn.metrics import roc_auc_score
 
 SEED = 0

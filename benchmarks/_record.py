@@ -12,7 +12,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,23 @@ def keep_answer(benchmark: str, part: str, answer: Mapping[str, Any]) -> None:
     place = RESULTS / benchmark / f"{part}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+
+
+def part_of(
+    benchmark: str, cell: str, part: str, measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """One part of a cell: read if an earlier run has measured it, else measured and written."""
+    place = RESULTS / benchmark / f"{cell}.json"
+    known: dict[str, Any] = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    if part not in known:
+        began = time.process_time()
+        known[part] = measure()
+        known.setdefault(COMMITS, {})[part] = commit()
+        known.setdefault(SECONDS, {})[part] = round(time.process_time() - began, 1)
+        keep_answer(benchmark, cell, known)
+        print(f"{cell}, {part}: {json.dumps(known[part])}", flush=True)
+    answer: dict[str, Any] = known[part]
+    return answer
 
 
 def cell_commits(benchmark: str) -> list[str]:

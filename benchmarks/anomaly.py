@@ -24,10 +24,9 @@ from itertools import product
 
 import numpy as np
 from _adbench import ARCHIVE, Array, Protocol, Split, archive_path, half, split
-from _cells import part_of
 from _detector_choice import choice
 from _detectors import CLASSICAL, fitted_vae, pyod_vae
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import part_of, spent_minutes
-from _record import Metric, arguments, write
+from _cells import spent_minutes
+from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from photographs import FOLDS, split
 from ship_denoiser import choosing_pictures

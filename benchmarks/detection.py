@@ -25,12 +25,11 @@ from pathlib import Path
 import _fields
 import matplotlib.pyplot as plt
 import numpy as np
-from _cells import part_of
 from _detector_choice import choice
 from _detectors import CLASSICAL, OF_PIXELS, clean_vae, fitted_vae
 from _fields import Array, Field
 from _pictures import keep
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from matplotlib.patches import Rectangle
 from numpy.lib.stride_tricks import sliding_window_view

@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import Answer, part_of
+from _cells import Answer
 from _few_labels import XRAYS, Rows, digits, mnist, pneumonia, small_table, spoken_digits
 from _label_rivals import ALONE, LEARNERS, accuracies, choice, own
 from _label_tables import TABLES
-from _record import COMMITS, RESULTS, SECONDS, Metric, arguments, commit, write
+from _record import COMMITS, RESULTS, SECONDS, Metric, arguments, commit, part_of, write
 from _rivals import Better, in_words, paired
 
 from lowerbound import VAE, SemiSupervisedVAE

@@ -23,11 +23,11 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from _cells import Answer, part_of
+from _cells import Answer
 from _icu import ARCHIVE, Array, after, before, grids, interpolated, last_seen, place
 from _icu_trees import boosted, forest
 from _imputers import limits
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes the next line work

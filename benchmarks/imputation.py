@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from _cells import Answer, part_of
+from _cells import Answer
 from _imputers import CLASSICAL, FAR, Array, Filled, within
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from sklearn import datasets
 

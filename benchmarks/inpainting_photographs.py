@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import part_of
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from denoising_photographs import middle
 from photographs import FOLDS, split

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from _cells import data_file, part_of
-from _record import Metric, arguments, write
+from _cells import data_file
+from _record import Metric, arguments, part_of, write
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from lowerbound import VAEImputer

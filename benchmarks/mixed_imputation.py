@@ -19,10 +19,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from _cells import Answer, part_of
+from _cells import Answer
 from _mixed_imputers import ALONE, CHAINED, IMPUTERS, OURS
 from _mixed_tables import FILES, MECHANISMS, Array, Table, place, table
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import Better, in_words, paired
 
 from lowerbound.data.catalog.download import file_sha256

@@ -18,8 +18,8 @@ from unittest import mock
 
 import numpy as np
 import torch
-from _cells import Answer, part_of, spent_minutes
-from _record import Metric, arguments, write
+from _cells import Answer, spent_minutes
+from _record import Metric, arguments, part_of, write
 from _rivals import paired
 
 from lowerbound.data import Dataset, load

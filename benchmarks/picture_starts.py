@@ -24,9 +24,9 @@ from functools import cache
 
 import numpy as np
 import torch
-from _cells import Answer, data_file, part_of, spent_minutes
+from _cells import Answer, data_file, spent_minutes
 from _pictures import keep
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from _rivals import paired
 from matplotlib import pyplot as plt
 

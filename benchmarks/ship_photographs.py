@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import fit_on, part_of
+from _cells import fit_on
 from _photograph_codecs import QUALITIES, point_of, rivals, saved, settings
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
 
 from lowerbound.applications.compression.exported_models import export_model, write_exported

@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from _cells import part_of
-from _record import Metric, arguments, write
+from _record import Metric, arguments, part_of, write
 
 ROWS = (250_000, 1_000_000)
 GROUP = 1 << 17  # rows of a row group

@@ -22,10 +22,9 @@ from typing import Any
 import _fields
 import matplotlib.pyplot as plt
 import numpy as np
-from _cells import part_of
 from _detectors import Rival, grid, pixel_reconstruction
 from _pictures import keep
-from _record import RESULTS, SECONDS, Metric, arguments, write
+from _record import RESULTS, SECONDS, Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from _surfaces import DEFECTS, Array, Field, picture_path, surface
 from numpy.lib.stride_tricks import sliding_window_view

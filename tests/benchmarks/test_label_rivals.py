@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import _cells
 import _record
 import numpy as np
 import pandas as pd
@@ -68,8 +67,7 @@ def test_gaps_and_levels_become_numbers() -> None:
 
 
 def test_a_part_of_a_cell_is_measured_once(tmp_path: Path, monkeypatch: Any) -> None:
-    for module in (_cells, _record):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(_record, "RESULTS", tmp_path)
     calls = []
 
     def measure() -> dict[str, int]:
@@ -77,5 +75,5 @@ def test_a_part_of_a_cell_is_measured_once(tmp_path: Path, monkeypatch: Any) -> 
         return {"value": len(calls)}
 
     for _ in range(2):
-        assert _cells.part_of("claim", "cell", "part", measure) == {"value": 1}
-    assert _cells.part_of("claim", "cell", "other", measure) == {"value": 2}
+        assert _record.part_of("claim", "cell", "part", measure) == {"value": 1}
+    assert _record.part_of("claim", "cell", "other", measure) == {"value": 2}
