@@ -28,6 +28,7 @@ from lowerbound.objectives.imagined_returns import ImaginationOptions, ImaginedR
 
 GAME = "MinAtar/Breakout-v1"
 STARTS = (32, 128, 512, 2048)
+WARM_UP = 40  # steps, with their updates, before anything is timed
 MODEL, BEHAVIOR, ENVIRONMENT, ACTING = "world model", "behavior", "environment", "acting, replay"
 
 
@@ -48,19 +49,19 @@ class Timed:
     shares: dict[str, float]
 
 
-def started(game: str, seed: int, updates: int = 40) -> AgentRun:
-    """An agent after its random steps and a few updates."""
+def started(game: str, seed: int, steps: int) -> AgentRun:
+    """An agent after its random steps and ``steps`` further ones, with their updates."""
     torch.set_num_threads(1)
     options = AgentOptions(seed=seed)
     run = AgentRun(EnvironmentOptions(game), ModelOptions(), ImaginationOptions(), options)
-    while run.steps < options.prefill + updates:
+    while run.steps < options.prefill + steps:
         run.step()
     return run
 
 
 def timed(game: str, steps: int, seed: int) -> Timed:
     """A stretch of an agent's run."""
-    run = started(game, seed, min(40, steps))
+    run = started(game, seed, min(WARM_UP, steps))
     inside = _watched(run)
     before, updates = dict(run.learner.seconds), run.updates
     wall, processor = time.perf_counter(), time.process_time()
@@ -93,7 +94,7 @@ def _watched(run: AgentRun) -> list[float]:
 
 def dreams(game: str, rounds: int, seed: int) -> dict[int, float]:
     """Imagined steps per processor second by number of starts: the median over rounds."""
-    run = started(game, seed, 40 if rounds > 1 else 4)
+    run = started(game, seed, min(WARM_UP, 4 * rounds))
     found: dict[int, list[float]] = {starts: [] for starts in STARTS}
     for turn in range(rounds + 1):
         for starts in STARTS:

@@ -49,8 +49,8 @@ def measured(name: str, limit: float, updates: int) -> Answer:
     with mock.patch.object(vae, "LEAST_NATS", limit):
         found = fit(rows(name)[0], FitOptions(training=training))
     nats = score(found.model, rows(name)[1], samples=4, seed=0).elbo.double()
-    bits = -nats / (rows(name)[0].schema.dimension * math.log(2))
-    return {"bits": [round(float(value), 4) for value in bits]}
+    dimension = rows(name)[0].schema.dimension
+    return {"bits": [round(float(value), 4) for value in -nats / (dimension * math.log(2))]}
 
 
 def bits(name: str, limit: float) -> list[float]:

@@ -111,6 +111,7 @@ class _Parquet(Columnar):
         self._writer: Any = None
         self._schema: Any = None
         self._waiting: list[Any] = []
+        self._rows = self._bytes = 0  # of the chunks that wait
 
     def add(self, columns: Columns) -> None:
         import pandas as pd
@@ -122,8 +123,9 @@ class _Parquet(Columnar):
         elif not table.schema.equals(self._schema, check_metadata=True):
             self._widen(widest(self._schema, table.schema))
         self._waiting.append(table)
-        rows = sum(map(len, self._waiting))
-        if rows >= GROUP_ROWS or sum(each.nbytes for each in self._waiting) >= GROUP_BYTES:
+        self._rows += len(table)
+        self._bytes += table.nbytes
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self._write_group()
 
     def _widen(self, schema: Any) -> None:
@@ -142,6 +144,7 @@ class _Parquet(Columnar):
             self._writer = pq.ParquetWriter(self.place, self._schema)
         group = pa.concat_tables([each.cast(self._schema) for each in self._waiting])
         self._waiting.clear()
+        self._rows = self._bytes = 0
         self._writer.write_table(group)
 
     def _write_again(self, schema: Any) -> None:
