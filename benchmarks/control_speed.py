@@ -92,12 +92,12 @@ def _watched(run: AgentRun) -> list[float]:
     return seconds
 
 
-def dreams(game: str, rounds: int, seed: int) -> dict[int, float]:
+def dreams(game: str, numbers: tuple[int, ...], rounds: int, seed: int) -> dict[int, float]:
     """Imagined steps per processor second by number of starts: the median over rounds."""
     run = started(game, seed, min(WARM_UP, 4 * rounds))
-    found: dict[int, list[float]] = {starts: [] for starts in STARTS}
+    found: dict[int, list[float]] = {starts: [] for starts in numbers}
     for turn in range(rounds + 1):
-        for starts in STARTS:
+        for starts in numbers:
             update = _update_of(run, starts)
             began = time.process_time()
             update()
@@ -120,7 +120,9 @@ def _update_of(run: AgentRun, starts: int) -> Callable[[], object]:
     return lambda: learner._update_behavior(batch, detached)
 
 
-def metrics(game: str, steps: int, rounds: int, seed: int) -> list[Metric]:
+def metrics(
+    game: str, steps: int, numbers: tuple[int, ...], rounds: int, seed: int
+) -> list[Metric]:
     context = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as one:
         single = one.submit(timed, game, steps, seed).result()
@@ -128,7 +130,7 @@ def metrics(game: str, steps: int, rounds: int, seed: int) -> list[Metric]:
         both = [two.submit(timed, game, steps, seed + each) for each in range(2)]
         pair = [each.result() for each in both]
     with ProcessPoolExecutor(1, mp_context=context) as one:
-        rates = one.submit(dreams, game, rounds, seed).result()
+        rates = one.submit(dreams, game, numbers, rounds, seed).result()
     each = single.steps / single.seconds
     together = sum(part.steps / part.seconds for part in pair)
     return [
@@ -162,7 +164,8 @@ def metrics(game: str, steps: int, rounds: int, seed: int) -> list[Metric]:
 def main() -> None:
     given, began = arguments(__doc__ or "").parse_args(), time.perf_counter()
     game = "lowerbound/GridCatch-v0" if given.quick else GAME
-    found = metrics(game, 4 if given.quick else 600, 1 if given.quick else 15, given.seed)
+    steps, numbers, rounds = (2, STARTS[:2], 1) if given.quick else (600, STARTS, 15)
+    found = metrics(game, steps, numbers, rounds, given.seed)
     for metric in found:
         print(f"{metric.name}: {metric.value:.3g} {metric.unit}")
     write(

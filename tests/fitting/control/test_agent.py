@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lowerbound.errors import OptionError
+from lowerbound.fitting.control import agent as agents
 from lowerbound.fitting.control.agent import LONGEST, AgentOptions, duration
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import play
@@ -18,6 +19,7 @@ from lowerbound.fitting.control.training import AgentSettings, TrainedAgent, tra
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import RecurrentStateSpace
 from lowerbound.models.options import ModelOptions
+from lowerbound.objectives import ELBO
 from lowerbound.objectives.imagined_returns import ImaginationOptions
 from lowerbound.training import Interrupted
 
@@ -45,6 +47,29 @@ def test_a_seed_fixes_the_weights_after_fifty_updates() -> None:
     assert not torch.equal(
         weights(other)["cell.of_state.weight"], weights(first)["cell.of_state.weight"]
     )
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "rounded"),
+    [("auto", True, True), ("auto", False, False), ("bf16", False, True), ("float32", True, False)],
+)
+def test_auto_rounds_to_bf16_where_the_processor_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, precision: str, native: bool, rounded: bool
+) -> None:
+    monkeypatch.setattr(agents, "native_bf16", lambda: native)
+    inside = []
+    monkeypatch.setattr(
+        ELBO, "bound", lambda *given: inside.append(torch.is_autocast_enabled("cpu")) or 1 / 0
+    )
+    agent = replace(SMALL.agent, precision=precision, device="cpu")
+    with pytest.raises(ZeroDivisionError):
+        train_agent(replace(SMALL, agent=agent))
+    assert inside == [rounded]
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(OptionError, match="did you mean 'bf16'"):
+        AgentOptions(precision="bf17")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stop", [30, 77, 120])

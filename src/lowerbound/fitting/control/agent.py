@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +27,14 @@ from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.actions import uniform_actions
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import Player
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import WorldModel
 from lowerbound.models.sequences.states import WorldState
+from lowerbound.networks.processor.short_factors import native_bf16
 from lowerbound.objectives import ELBO
 from lowerbound.objectives.imagined_returns import ImaginationOptions, ImaginedReturns
 from lowerbound.trace import Batch
@@ -43,6 +44,7 @@ from lowerbound.training.checkpoints.randomness import generator, noise_state, s
 from lowerbound.training.engine import precision_context
 from lowerbound.training.settings.device import check_device_name, on_device
 
+PRECISIONS = ("auto", "float32", "bf16")
 LONGEST = 10  # steps that a random action is kept
 START_FRAMES = 4096  # of the replay, from which the model's outputs start
 MODEL = "recurrent_state_space"
@@ -70,7 +72,9 @@ class AgentOptions:
     rate_weight: float = option(0.6, "weight of the rate in the loss of the world model")
     rate_balance: float = option(0.8, "share of the rate's gradient that the prior gets")
     free_bits: float = option(0.0, "nats of a time, averaged over windows, without a penalty")
-    precision: str = option("bf16", "of matrix products: bf16 or float32")
+    precision: Literal["auto", "float32", "bf16"] = option(
+        "auto", "of matrix products: bf16 or float32, or auto: bf16 where the hardware has it"
+    )
     threads: int = option(1, "processor threads: the networks are too small for more")
     device: str = option(AUTO, "where the networks compute: auto, cpu, cuda, cuda:N or mps")
     seed: int = option(0, "of environment, weights, actions and minibatches")
@@ -87,8 +91,8 @@ class AgentOptions:
                 "raise prefill or lower length"
             )
         check_device_name(self.device)
-        if self.precision not in ("bf16", "float32"):
-            raise OptionError(f"precision is bf16 or float32, not {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
 
 
 @dataclass
@@ -200,7 +204,13 @@ class AgentLearner:
             optimizer.restore(own)
 
     def _precision(self) -> AbstractContextManager[None]:
-        return precision_context(self.device, self.options.precision)
+        """Of a forward pass. Without products of bf16 in hardware they take ten times as long."""
+        precision = self.options.precision
+        if precision == "auto":
+            on_processor = self.device.type == "cpu"
+            short = native_bf16() if on_processor else self.device.type == "cuda"
+            precision = "bf16" if short else "float32"
+        return precision_context(self.device, precision)
 
 
 def agent_model(given: ModelOptions, frame: Schema) -> ModelOptions:
