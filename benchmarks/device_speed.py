@@ -8,7 +8,7 @@ in three parts after its first updates, which compile.
     python benchmarks/device_speed.py
     python benchmarks/device_speed.py --models ladder --batches 512 --device cuda:1
 
-The result is written after each cell. ``--quick`` takes one cell of each model, on any device, also
+The result is written after each cell. ``--quick`` takes the first cell, on any device, also
 the processor.
 """
 
@@ -171,7 +171,8 @@ def main() -> int:
         print("this machine has no GPU: matrix_rate.py and throughput.py measure the processor")
         return 1
     if chosen.quick:
-        chosen.settings, chosen.batches = chosen.settings[:1], chosen.batches[:1]
+        chosen.models, chosen.settings = chosen.models[:1], chosen.settings[:1]
+        chosen.batches = chosen.batches[:1]
     cells = [
         Cell(kind, batch, setting, device, chosen.quick)
         for kind in chosen.models

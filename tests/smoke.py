@@ -10,6 +10,8 @@
 A benchmark or an example of a real data set that is neither here nor to be downloaded is skipped,
 and said so; so is an example whose optional library is not installed.
 
+As many run at once as there are cores; what belongs to one page runs in order.
+
 Prints what ran and for how long. Exits with 1 if anything failed, took longer than its limit or was
 not reached before the time for all of them was over; also if there was nothing to run.
 """
@@ -24,15 +26,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOTAL_SECONDS = 30 * 60
-# A quick benchmark is meant to take 30 s on an idle machine of two cores; this is where it is cut.
-LIMITS = {"benchmark": 120, "example": 180, "docs": 240}
+# A command is meant to take 30 s on an idle machine; this is where it is cut.
+LIMIT = 240
 SHOWN_LINES = 40
 MISSING_DATA = re.compile(r"^\S*DataError: the data set (\S+) is missing", re.MULTILINE)
 
@@ -173,7 +177,7 @@ def run_group(group: Group, root: Path, deadline: float) -> Iterator[Outcome]:
                 reason = "an earlier command of the page failed" if failed else "time is over"
                 yield Outcome(item, 0.0, f"not reached: {reason}", "")
                 continue
-            outcome = run(item, folder, min(LIMITS[item.kind], left))
+            outcome = run(item, folder, min(LIMIT, left))
             failed = outcome.failure is not None
             yield outcome
 
@@ -196,16 +200,27 @@ def show(outcome: Outcome) -> None:
             print(f"        | {line}")
 
 
+def shown(groups: list[Group], root: Path, deadline: float) -> list[Outcome]:
+    """The outcomes of all groups, each printed when its command ends."""
+    lock, outcomes = threading.Lock(), []
+
+    def work(group: Group) -> None:
+        for outcome in run_group(group, root, deadline):
+            with lock:
+                show(outcome)
+                outcomes.append(outcome)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(work, groups))
+    return outcomes
+
+
 def smoke(root: Path, only: str = "") -> int:
     """Run everything under ``root`` whose origin contains ``only``; the exit code."""
     start = time.monotonic()
     before = quoted_results(root)
-    outcomes: list[Outcome] = []
-    for group in [*benchmarks(root), *examples(root), *docs(root)]:
-        if only in group.items[0].origin:
-            for outcome in run_group(group, root, start + TOTAL_SECONDS):
-                show(outcome)
-                outcomes.append(outcome)
+    groups = [*benchmarks(root), *examples(root), *docs(root)]
+    outcomes = shown([g for g in groups if only in g.items[0].origin], root, start + TOTAL_SECONDS)
     after = quoted_results(root)
     changed = sorted(name for name in before | after if before.get(name) != after.get(name))
     for name in changed:

@@ -87,6 +87,7 @@ def test_files_decode_in_another_process_with_other_threads(
         assert "decodes: 60 rows" in done.stdout
 
 
+@pytest.mark.long
 def test_old_files_decode_after_another_prior_was_trained(
     run: Run, model: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -50,7 +50,7 @@ def table_model(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(table, folder, *words)
 
 
-@pytest.mark.parametrize("method", ["gradient", "mutation"])
+@pytest.mark.parametrize("method", [pytest.param("gradient", marks=pytest.mark.long), "mutation"])
 def test_molecules_are_judged_by_their_text_alone(
     run: Run, molecules: Path, molecule_model: Path, tmp_path: Path, method: str
 ) -> None:
@@ -75,6 +75,7 @@ def test_molecules_are_judged_by_their_text_alone(
         assert str(picture) in done.object["files"]
 
 
+@pytest.mark.long
 def test_molecules_stay_similar(
     run: Run, molecules: Path, molecule_model: Path, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def test_forms_of_another_version_are_removed(tmp_path: Path) -> None:
     assert kept.parent != old.parent
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"form": [{"path": 3}]}', '{"form": 1}', "\0"])
+@pytest.mark.parametrize("content", ["", '{"form": [{"path": 3}]}'])
 def test_a_damaged_form_is_found_again(tmp_path: Path, content: str) -> None:
     whole, _ = said(tmp_path, "decode", "--help")
     (kept,) = (tmp_path / "lowerbound" / "forms").glob("*/*")

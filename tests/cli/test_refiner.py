@@ -66,6 +66,7 @@ def test_distortion_and_realism_stand_side_by_side(run: Run, model: Path, pictur
     assert not (model / "refiner" / "diffusion").exists()
 
 
+@pytest.mark.long
 def test_the_report_shows_pictures_with_and_without(run: Run, model: Path, pictures: Path) -> None:
     found = run("refiner", model, pictures, *SHORT, "--updates", "120", "--json").object
     assert found["page"] == str(model / "report.html")
@@ -138,6 +139,7 @@ def test_commands_that_need_the_density_use_the_unrefined_likelihood(
 LONG = (*SIZE, "--updates", "150", "--batch-size", "16", "--patience", "0", "--no-report")
 
 
+@pytest.mark.long
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     run: Run, model: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_popping_restores_what_lay_below(kind: str) -> None:
     np.testing.assert_array_equal(stack.words(), seed_words(800))
 
 
+@pytest.mark.long
 def test_few_rows_pay_for_few_latents() -> None:
     """The first rows do without latents that nothing could lend bits to."""
     model, x = exported("ladder")

@@ -376,6 +376,7 @@ def test_small_tables_are_visited_more_often(rows: int, expected: int) -> None:
     assert updates(rows, 64) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("level", [0.8, 0.9])
 def test_intervals_of_an_overconfident_model_cover_as_promised(
     level: float, monkeypatch: pytest.MonkeyPatch

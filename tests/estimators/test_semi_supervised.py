@@ -181,6 +181,7 @@ def test_a_single_label_of_a_class_cannot_be_hidden() -> None:
         fit(load(X), FitOptions(folds=2))
 
 
+@pytest.mark.long
 def test_features_of_pictures_keep_their_linear_path(tmp_path: Path) -> None:
     digits = load_digits()
     pictures = digits.images[:300, None].astype(np.uint8)

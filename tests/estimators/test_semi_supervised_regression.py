@@ -30,6 +30,7 @@ def fitted() -> SemiSupervisedRegressor:
     return small().fit(X, FEW)
 
 
+@pytest.mark.long
 def test_sixteen_labels_tell_prices_in_their_own_units(fitted: SemiSupervisedRegressor) -> None:
     assert fitted.score(X[16:], PRICE[16:]) > 0.8
     mean, deviation = fitted.predict(X, return_std=True)

@@ -61,6 +61,7 @@ def test_scores_bound_the_exact_marginal_of_a_linear_model(X: Array) -> None:
     assert best - 0.01 < linear.score(X) <= best + 1e-6
 
 
+@pytest.mark.long
 def test_more_importance_samples_come_nearer(vae: VAE) -> None:
     X = rows(3000, seed=1)
     scores = [copy.deepcopy(vae).set_params(n_importance=k).score(X) for k in (1, 16, 400)]

@@ -27,6 +27,8 @@ STEPS = (
     *((os, name) for name in ("replace", "fsync", "open", "mkdir")),
     *((Path, name) for name in ("write_text", "unlink", "rmdir")),
 )
+# a fit takes seconds, so by default only some of its steps fail
+some_steps = pytest.mark.parametrize("apart", [13, pytest.param(3, marks=pytest.mark.long)])
 
 
 class Killed(BaseException):
@@ -110,9 +112,10 @@ def test_files_are_absent_old_or_whole(
     assert at > 3
 
 
+@some_steps
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
 def test_a_fit_is_resumed_as_if_never_stopped(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, apart: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
@@ -121,7 +124,7 @@ def test_a_fit_is_resumed_as_if_never_stopped(
     assert main(words) == 0
     expected = _weights(Path("m.lb"))
     shutil.rmtree("m.lb")
-    for at in range(1, 2_000, 3):
+    for at in range(1, 2_000, apart):
         fault = Fault(at, full)
         _run(fault, monkeypatch, words)
         assert _absent_or_whole(Path("m.lb")), at
@@ -136,9 +139,10 @@ def test_a_fit_is_resumed_as_if_never_stopped(
     assert at > 20
 
 
+@some_steps
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
 def test_a_prior_is_resumed_as_if_never_stopped(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, apart: int
 ) -> None:
     """The model has its old prior or the new one, and the training goes on."""
     monkeypatch.chdir(tmp_path)
@@ -150,7 +154,7 @@ def test_a_prior_is_resumed_as_if_never_stopped(
     assert main(words) == 0
     expected = _weights(Path("2.lb"))
     assert not _equal(old, expected)
-    for at in range(1, 2_000, 3):
+    for at in range(1, 2_000, apart):
         shutil.rmtree("2.lb")
         shutil.copytree(place / "2.lb", "2.lb")
         fault = Fault(at, full)

@@ -108,8 +108,10 @@ def call(command: str, model: Path, pictures: Path, out: Path) -> int:
         words += ["-o", str(out / ("out.lbz" if command == "compress" else "out.csv"))]
     if any(entry.name == "updates" for entry in entries(application.request)):
         words += ["--updates", "2"]
+    if command in ("prior", "refiner"):
+        words += ["--no-report"]
     if command == "refiner":
-        words += ["--set", "width=8", "--set", "steps=2", "--no-report"]
+        words += ["--set", "width=8", "--set", "steps=2"]
     return main(words)
 
 

@@ -68,6 +68,7 @@ def scores(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> dict[
     return {"bound": found["bound"]["mean"], "rate": found["rates"][0]["mean"]}
 
 
+@pytest.mark.long
 def test_it_beats_independent_pixels_and_keeps_its_code(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,6 +232,7 @@ def learned() -> tuple[Fitted, Dataset]:
     return fit(dataset, options), dataset
 
 
+@pytest.mark.long
 def test_a_known_chain_is_recovered() -> None:
     fitted, _ = learned()
     drawn = torch.cat(list(sample_histories(fitted.model, 3_000, seed=0)))

@@ -122,6 +122,7 @@ def test_a_short_fit_raises_the_bound_and_uses_the_codes(name: str) -> None:
     assert all(use.used >= 0.9 for use in codebook_use(fitted.model, held_out))
 
 
+@pytest.mark.long
 def test_fewer_codebooks_cost_less_and_lose_more() -> None:
     """One model at several rates: trained with dropout, it is good at each of them."""
     training, held_out = load("digits").split(0.2, 0)

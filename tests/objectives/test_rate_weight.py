@@ -127,6 +127,7 @@ def test_a_target_rate_is_held_by_the_weights_that_are_kept(kind: str, target: f
     assert rate_after(TargetRate(target=target), model) == pytest.approx(target, rel=0.05)
 
 
+@pytest.mark.long
 def test_a_target_rate_brings_back_latents_that_collapse_otherwise() -> None:
     assert rate_after(ELBO(), collapsing()) < 0.01
     # long enough for the average of the weights to forget those before

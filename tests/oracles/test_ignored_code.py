@@ -44,12 +44,14 @@ def nats_and_rate(
     return -float(scores.bound.mean()), float(scores.rates.sum(0).mean())
 
 
+@pytest.mark.long
 def test_training_alone_ignores_the_code() -> None:
     nats, rate = nats_and_rate("recurrent", "elbo", {})
     assert ENTROPY - 1e-3 < nats < 1.02 * ENTROPY
     assert rate < 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("objective", "options", "likelihood", "most"),
     [

@@ -109,7 +109,7 @@ BOOK = {
 FIELDS = {"a": ("0", "1"), "b": ("0", "1", "2"), "c": ("0", "1")}
 
 
-@pytest.mark.parametrize("source", ["book", "file"])
+@pytest.mark.parametrize("source", [pytest.param("book", marks=pytest.mark.long), "file"])
 def test_captions_are_read_and_what_they_leave_open_is_drawn(source: str) -> None:
     """c equals a in 9 of 10 rows, and b is independent of both."""
     torch.manual_seed(0)

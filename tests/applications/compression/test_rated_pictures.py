@@ -96,7 +96,7 @@ def test_neutral_greys_stay_neutral(tmp_path: Path) -> None:
         assert np.sqrt(np.square(middle - middle.mean(-1, keepdims=True)).mean()) < 2, tune
 
 
-@pytest.mark.parametrize("size", [None, 20_000])
+@pytest.mark.parametrize("size", [None, pytest.param(20_000, marks=pytest.mark.long)])
 def test_the_loss_of_a_large_picture_is_measured_in_some_tiles(
     tmp_path: Path, size: int | None
 ) -> None:

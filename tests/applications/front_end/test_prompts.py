@@ -196,6 +196,7 @@ def test_conditions_that_are_not_there_are_refused(world, capsys, words, message
     assert message in refused(capsys, *command, *words)
 
 
+@pytest.mark.long
 def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
     folder, x, side, height = world
     book = {"templates": ["a {before} row {after}"]}

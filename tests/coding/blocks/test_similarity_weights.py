@@ -49,6 +49,7 @@ def test_coefficients_cost_what_their_energies_say(transform: BlockTransform) ->
     torch.testing.assert_close(real, said, rtol=0.05, atol=0)
 
 
+@pytest.mark.long
 def test_blocks_cost_what_their_weights_say(transform: BlockTransform) -> None:
     """An error in flat ground costs more than in strong texture, by about the said factor."""
     texture = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))

@@ -29,6 +29,7 @@ def fitted() -> Fitted:
     return fit_synthesizer(table(), prior="standard_normal")
 
 
+@pytest.mark.long
 def test_rows_of_another_distribution_are_less_alike(fitted: Fitted) -> None:
     found = likeness(fitted, table())
     assert found is not None

@@ -427,6 +427,7 @@ def test_pictures_are_refused() -> None:
         row_form(pictures.schema)
 
 
+@pytest.mark.long
 def test_the_head_learns_from_what_a_search_finds() -> None:
     """A score whose shape the few known rows do not show: predictions improve during the search."""
 
@@ -469,6 +470,7 @@ def test_log_improvement_equals_quadrature() -> None:
         assert value == pytest.approx(math.log(exact), abs=0.03)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["qlogei", "turbo"])
 def test_bayesian_search_beats_random_search_at_equal_calls(method: str) -> None:
     pytest.importorskip("botorch", reason="pip install 'lowerbound[design]'")

@@ -55,6 +55,7 @@ def test_a_retrained_model_draws_more_of_the_best_rows(fitted: Fitted, data: Dat
     assert mean(better) > mean(fitted) + 0.4
 
 
+@pytest.mark.long
 def test_a_search_goes_on_after_each_retraining(fitted: Fitted, data: Dataset) -> None:
     said: list[str] = []
     options = SearchOptions(method="random", calls=30, batch=5)

@@ -144,6 +144,7 @@ def test_only_the_refiner_is_trained(fitted, refined):
     assert refined.options.model.refiner == SMALL
 
 
+@pytest.mark.long
 def test_training_restores_the_detail(fitted):
     model, rows = fitted
     training = TrainingOptions(updates=250, batch_size=64, learning_rate=3e-3, patience=0)

@@ -74,6 +74,7 @@ def test_components_of_the_path_are_those_of_scikit_learn(network: str) -> None:
     assert np.abs(np.diag(correlations))[:4] == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.long
 def test_the_path_saves_updates() -> None:
     with_path, without = (fitted(200, components=count).model for count in (COMPONENTS, 0))
     assert distortion(with_path) < distortion(without) - 100

@@ -233,6 +233,7 @@ def gaussian_prior():
     return learned(draws(covariance_of(3), 20_000, mean=1.0), width=128, depth=2)
 
 
+@pytest.mark.long
 def test_the_learned_score_is_the_exact_one(gaussian_prior):
     prior, _ = gaussian_prior
     covariance = covariance_of(3)
