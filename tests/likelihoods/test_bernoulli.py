@@ -27,7 +27,7 @@ def logits_and_bits(scale: float, *shape: int) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, 80.0, 1e4])
 @pytest.mark.parametrize("at_once", [1, 200, 1 << 17])
-@pytest.mark.parametrize("shape", [(784,), (1, 28, 28)])
+@pytest.mark.parametrize("shape", [(3,), (8,), (21,), (784,), (1, 28, 28)])
 def test_the_sum_without_gradients_is_that_of_float64(
     monkeypatch: pytest.MonkeyPatch, scale: float, at_once: int, shape: tuple[int, ...]
 ) -> None:
