@@ -4,7 +4,8 @@ scikit-learn's 1,797 digits, a fifth held out; latent dimension 16. Random pairs
 no digit in two of them, are joined by each kind of path between their codes (posterior means). The
 decoder's answer half way is accepted where the classifier is at least as sure of it as of all but
 the least sure 5 % of held-out real digits. Straightness is the length of the straight line over
-that of the path, both as the decoder sees them; above 1 the path is a shortcut.
+that of the path, both as the decoder sees them; above 1 the path is a shortcut. Each kind of path
+is compared with the straight line of the same model, seed by seed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 
 import torch
 from _record import Metric, arguments, write
+from _rivals import paired
 
 from lowerbound.data import load
 from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context
@@ -69,6 +71,10 @@ def main() -> None:
     for name in MODELS:
         for kind in PATHS:
             shares = [accepted(found[name][kind]) for found in runs]
+            lines = [accepted(found[name]["lerp"]) for found in runs]
+            rivals = []
+            if kind != "lerp" and len(runs) > 1:
+                rivals = [paired("lerp", "the same pairs", shares, lines, "higher", "seed")]
             straight = statistics.mean(found[name][kind].straightness.mean for found in runs)
             metrics.append(
                 Metric(
@@ -78,6 +84,7 @@ def main() -> None:
                     "higher",
                     statistics.stdev(shares) if len(shares) > 1 else None,
                     beside={"straightness": straight},
+                    rivals=rivals,
                 )
             )
     for metric in metrics:
