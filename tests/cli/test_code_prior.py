@@ -31,7 +31,13 @@ SOUND = (
 SMALL = ("--updates", "8", "--set", "width=16", "--set", "depth=1")
 
 
-@pytest.fixture(scope="module", params=[RESIDUAL, MAPS], ids=["two codebooks", "two maps"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(RESIDUAL, id="two codebooks", marks=pytest.mark.long),
+        pytest.param(MAPS, id="two maps"),
+    ],
+)
 def model(
     request: pytest.FixtureRequest, pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

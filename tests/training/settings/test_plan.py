@@ -36,8 +36,8 @@ def plan_of(likelihood: str = "bernoulli", **changes: Any) -> TrainingPlan:
     return decide(vae(likelihood), ELBO(), dataset, None, options(**changes))
 
 
-def test_what_is_said_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "compiler", lambda: "g++")
+@pytest.mark.usefixtures("able")
+def test_what_is_said_is_done() -> None:
     plan = plan_of(precision="bf16", compile="on")
     assert (plan.precision, plan.compiled, plan.reason) == ("bf16", True, "")
 
@@ -85,6 +85,9 @@ def test_without_bf16_arithmetic_it_is_float32(monkeypatch: pytest.MonkeyPatch) 
     plan = plan_of(updates=None, minutes=60.0, **AUTO)
     assert (plan.precision, plan.compiled) == ("float32", False)
     assert "no bf16" in plan.reason
+    chosen = plan_of(precision="bf16")
+    assert chosen.precision == "bf16"
+    assert "slow" in chosen.reason
 
 
 def test_small_updates_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

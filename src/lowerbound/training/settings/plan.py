@@ -153,9 +153,11 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
 
     bf16 has 8 bits of mantissa. Real columns need more, so a density uses float32.
     """
+    on_processor = work.device.type == "cpu"
     if options.precision != "auto":
-        return options.precision, ""
-    if work.device.type != "cpu":
+        slow = options.precision == "bf16" and on_processor and not native_bf16()
+        return options.precision, "slow: this processor has no bf16 arithmetic" if slow else ""
+    if not on_processor:
         return "float32", "auto uses bf16 on processors only"
     if not native_bf16():
         return "float32", "this processor has no bf16 arithmetic"
