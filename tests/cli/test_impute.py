@@ -142,3 +142,58 @@ def test_a_level_that_the_fit_did_not_see(
     assert outcome.code == 0
     assert "'kind' has levels that the model was not fitted on: 'giant'" in outcome.err
     assert set(pd.read_csv(tmp_path / "out.csv")["kind"]) <= {"tall", "short"}
+
+
+@pytest.fixture(scope="module")
+def european(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with decimal commas, and columns of whole numbers and of truth values with blanks."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("european") / "items.csv"
+    lines = [
+        f"{rng.normal(1200, 90):.2f};{rng.integers(1000, 4000) if i % 6 else ''};"
+        f"{('TRUE', 'FALSE', '')[i % 3]}".replace(".", ",")
+        for i in range(90)
+    ]
+    path.write_text("\n".join(["price;pieces;sold", *lines]))
+    return path
+
+
+def test_a_table_with_decimal_commas_comes_back_as_one(
+    run: Run, european: Path, tmp_path: Path
+) -> None:
+    model = fitted(european, tmp_path / "model", "--updates", "2")
+    whole, again = tmp_path / "whole.csv", tmp_path / "again.csv"
+    assert run("impute", model, european, "-o", whole).code == 0
+    rows = [line.split(";") for line in whole.read_text().splitlines()[1:]]
+    assert all("," in pieces for _, pieces, _ in rows[::6])
+    assert not any("." in cell for row in rows for cell in row)
+    assert {sold for *_, sold in rows} == {"TRUE", "FALSE"}
+    assert run("impute", model, whole, "-o", again).code == 0
+    assert again.read_text() == whole.read_text()
+
+
+def test_codes_decode_to_rows_that_the_model_reads(
+    run: Run, european: Path, tmp_path: Path
+) -> None:
+    model = fitted(european, tmp_path / "model", "--updates", "2")
+    codes, rows = tmp_path / "codes.csv", tmp_path / "rows.csv"
+    assert run("encode", model, european, "-o", codes).code == 0
+    assert run("decode", model, codes, "-o", rows).code == 0
+    assert run("encode", model, rows, "-o", tmp_path / "again.csv").code == 0
+
+
+def test_truth_values_are_written_as_the_model_reads_them(run: Run, tmp_path: Path) -> None:
+    """A column with blanks too, which pandas reads as objects."""
+    given, rows = tmp_path / "flags.csv", tmp_path / "rows.csv"
+    cells = [f"{('TRUE', 'FALSE', '')[i % 3]},{i * i % 97}.5" for i in range(90)]
+    given.write_text("\n".join(["flag,value", *cells]))
+    model = fitted(given, tmp_path / "model", "--updates", "2")
+    assert run("sample", model, "-n", "40", "-o", rows).code == 0
+    assert {line.split(",")[0] for line in rows.read_text().splitlines()[1:]} == {
+        "True",
+        "False",
+        "",
+    }
+    detected = run("detect", model, rows, "-o", tmp_path / "scores.csv")
+    assert detected.code == 0
+    assert "not fitted on" not in detected.err

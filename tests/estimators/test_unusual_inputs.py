@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound import VAE, ConditionalVAE, SemiSupervisedVAE, VAEDetector, VAEImputer
+from lowerbound import (
+    VAE,
+    ConditionalVAE,
+    SemiSupervisedVAE,
+    TableSynthesizer,
+    VAEDetector,
+    VAEImputer,
+)
 from lowerbound.data import load
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
@@ -139,3 +146,20 @@ def test_a_frame_goes_by_place_through_a_model_of_an_array(names: list[str]) -> 
         holes = frame.mask(np.eye(4, 3, dtype=bool))
         filled = VAEImputer(epochs=1, random_state=0).fit(rows).transform(holes)
     assert np.isfinite(np.asarray(filled)).all()
+
+
+def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> None:
+    polars = pytest.importorskip("polars", reason="pip install polars")
+    place = pd.Series(["low", "high", None] * 20)
+    frame = numbers(place=place)
+    other = polars.from_pandas(frame)
+    imputer = VAEImputer(epochs=1, calibration=0, random_state=0)
+    found = imputer.fit(other).transform(other)
+    expected = imputer.fit(frame).transform(frame)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    synthesizer = TableSynthesizer(minutes=0.01, random_state=0).fit(other)
+    drawn = synthesizer.sample(3)
+    assert list(drawn.columns) == ["a", "b", "place"]
+    assert drawn["a"].dtype == float
+    whole = synthesizer.complete(other.select("a"))
+    np.testing.assert_allclose(whole["a"], frame["a"])

@@ -29,6 +29,7 @@ from lowerbound.estimators.imputer_first_fit import calibrated_fit
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
 from lowerbound.estimators.inputs.rows import (
+    as_frame,
     as_numbers,
     describe,
     is_frame,
@@ -303,6 +304,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """X validated by scikit-learn's rules, with missing cells as NaN."""
+        X = as_frame(X)
         # if the fit saw no column names, columns are matched by position
         if is_frame(X) and (reset or hasattr(self, "feature_names_in_")):
             X = with_text_names(X)

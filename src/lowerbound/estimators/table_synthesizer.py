@@ -17,6 +17,7 @@ from lowerbound.data.columns.inference import Hint
 from lowerbound.errors import DataError
 from lowerbound.estimators.base import FittedEstimator
 from lowerbound.estimators.inputs.rows import (
+    as_frame,
     as_numbers,
     describe,
     is_frame,
@@ -99,6 +100,7 @@ class TableSynthesizer(FittedEstimator):
                 constraint.
             OptionError: a constraint cannot be parsed, or a column or prior does not exist.
         """
+        X = as_frame(X)
         frame = self._frame(self._checked(X, reset=True))
         self.fitted_ = fit_synthesizer(
             frame,
@@ -156,6 +158,7 @@ class TableSynthesizer(FittedEstimator):
             OptionError: an unknown column or level, or given cells that cannot occur together.
         """
         check_is_fitted(self)
+        X = as_frame(X)
         frame = with_text_names(X) if is_frame(X) else self._frame(as_numbers(X))
         rows = TableSource(self.fitted_).completed(frame, None, self._draw_seed(random_state))
         made = self._joined(list(rows))
@@ -247,6 +250,7 @@ class TableSynthesizer(FittedEstimator):
         """The rows as a frame; columns of a matrix are x0, x1, ..."""
         import pandas as pd
 
+        X = as_frame(X)
         if is_frame(X):
             return X
         values = np.asarray(X)

@@ -15,7 +15,7 @@ from scipy import stats
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST
-from lowerbound.data.columns.inference import Sample, understood
+from lowerbound.data.columns.inference import Sample, recognized, understood
 from lowerbound.data.columns.mixed import ATOM
 from lowerbound.errors import DataError, OptionError
 from tests.data.columns.every_kind import VALUES, table
@@ -230,3 +230,11 @@ def test_a_column_says_what_it_is() -> None:
 def test_cells_of_other_types_are_named(cells: list[Any]) -> None:
     with pytest.raises(DataError, match=r"'b' has cells such as \[1\]; only numbers, text, dates"):
         load(pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": cells}))
+
+
+def test_truth_values_with_missing_cells_stay_truth_values() -> None:
+    """As pandas reads TRUE, FALSE and blanks from a file."""
+    series = pd.Series([True, False, None, True] * 5, name="flag", dtype=object)
+    column = recognized(series)
+    assert (column.kind, column.dtype, column.levels) == ("binary", "bool", (False, True))
+    assert list(column.rules.typed(np.array([1.0, 0.0]))) == [True, False]

@@ -16,7 +16,7 @@ from lowerbound.applications.base import jsonable
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
-from lowerbound.data.columns.notation import POINT
+from lowerbound.data.columns.notation import COMMA, POINT
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
@@ -54,6 +54,8 @@ class _Csv(Columnar):
         texts = self.form.written(columns, self.rounded)
         safe = {name: self._quoted(name, values) for name, values in texts.items()}
         dialect = self.form.dialect or Dialect()
+        if dialect.decimal == COMMA:
+            safe = {name: _with_comma(values) for name, values in safe.items()}
         pd.DataFrame(safe).to_csv(
             self._file,
             index=False,
@@ -79,6 +81,16 @@ class _Csv(Columnar):
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _with_comma(values: Any) -> Any:
+    """Numbers among text with a decimal comma; pandas writes it in columns of numbers alone."""
+    if np.asarray(values).dtype.kind not in "OU":
+        return values
+    return [
+        str(cell).replace(POINT, COMMA) if isinstance(cell, float) and cell == cell else cell
+        for cell in values
+    ]
 
 
 class _Json(Columnar):

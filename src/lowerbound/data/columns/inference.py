@@ -66,6 +66,9 @@ class Sample:
 
         column = Column(str(series.name), dtype=numpy_name(series.dtype))
         types, dtype = pd.api.types, series.dtype
+        if types.is_object_dtype(dtype) and types.infer_dtype(series, skipna=True) == "boolean":
+            # truth values with missing cells, as pandas reads TRUE, FALSE and blanks
+            return cls(series, replace(column, dtype="bool"), numeric=False)
         if types.is_integer_dtype(dtype) and _beyond_floats(series):
             return cls(series, column, numeric=False, written=True)
         if (

@@ -27,6 +27,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
+from lowerbound.data.columns.notation import COMMA
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
@@ -212,9 +213,17 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
 
 
 def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:
-    """The notations of the schema, or else those that are found in the frame."""
+    """The notations of the schema, or else those that are found in the frame.
+
+    In a file with decimal commas, whole numbers of the schema may have fractions: those of answers.
+    """
     if how.schema is not None:
-        return notations_of(how.schema)
+        dialect = dialect or how.schema.dialect
+        if dialect is None or dialect.decimal != COMMA:
+            return notations_of(how.schema)
+        whole = {one.name for one in how.schema.columns if one.dtype.startswith("int")}
+        others = {str(name) for name in frame.columns} - whole
+        return {**found_notations(frame, dialect, others), **notations_of(how.schema)}
     hints = how.kinds if isinstance(how.kinds, Mapping) else {}
     known = {name for name, hint in hints.items() if _kind_of(hint) in NO_NUMBERS}
     label = {how.label} if isinstance(how.label, str) and not how.regression else set()
