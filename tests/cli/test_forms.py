@@ -93,7 +93,14 @@ def test_forms_of_another_version_are_removed(tmp_path: Path) -> None:
     assert kept.parent != old.parent
 
 
-@pytest.mark.parametrize("content", ["", '{"form": [{"path": 3}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        '{"form": [{"path": 3}]}',
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("[]", '{"form": 1}', "\0")),
+    ],
+)
 def test_a_damaged_form_is_found_again(tmp_path: Path, content: str) -> None:
     whole, _ = said(tmp_path, "decode", "--help")
     (kept,) = (tmp_path / "lowerbound" / "forms").glob("*/*")

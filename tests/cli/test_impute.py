@@ -158,28 +158,32 @@ def european(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def european_model(european: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of that table."""
+    return fitted(european, tmp_path_factory.mktemp("models") / "items", "--updates", "2")
+
+
 def test_a_table_with_decimal_commas_comes_back_as_one(
-    run: Run, european: Path, tmp_path: Path
+    run: Run, european: Path, european_model: Path, tmp_path: Path
 ) -> None:
-    model = fitted(european, tmp_path / "model", "--updates", "2")
     whole, again = tmp_path / "whole.csv", tmp_path / "again.csv"
-    assert run("impute", model, european, "-o", whole).code == 0
+    assert run("impute", european_model, european, "-o", whole).code == 0
     rows = [line.split(";") for line in whole.read_text().splitlines()[1:]]
     assert all("," in pieces for _, pieces, _ in rows[::6])
     assert not any("." in cell for row in rows for cell in row)
     assert {sold for *_, sold in rows} == {"TRUE", "FALSE"}
-    assert run("impute", model, whole, "-o", again).code == 0
+    assert run("impute", european_model, whole, "-o", again).code == 0
     assert again.read_text() == whole.read_text()
 
 
 def test_codes_decode_to_rows_that_the_model_reads(
-    run: Run, european: Path, tmp_path: Path
+    run: Run, european: Path, european_model: Path, tmp_path: Path
 ) -> None:
-    model = fitted(european, tmp_path / "model", "--updates", "2")
     codes, rows = tmp_path / "codes.csv", tmp_path / "rows.csv"
-    assert run("encode", model, european, "-o", codes).code == 0
-    assert run("decode", model, codes, "-o", rows).code == 0
-    assert run("encode", model, rows, "-o", tmp_path / "again.csv").code == 0
+    assert run("encode", european_model, european, "-o", codes).code == 0
+    assert run("decode", european_model, codes, "-o", rows).code == 0
+    assert run("encode", european_model, rows, "-o", tmp_path / "again.csv").code == 0
 
 
 def test_truth_values_are_written_as_the_model_reads_them(run: Run, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from tests.hostile import targets
 from tests.hostile.fuzzing import fuzz, outcome
 from tests.hostile.targets import TARGETS
 
-EVERY = 10_000 // len(TARGETS)
+INPUTS = 10_000 // len(TARGETS)
 some_inputs = pytest.mark.parametrize(
-    "inputs", [EVERY // 5, pytest.param(EVERY, marks=pytest.mark.long)]
+    "inputs", [INPUTS // 5, pytest.param(INPUTS, marks=pytest.mark.long)]
 )
 
 

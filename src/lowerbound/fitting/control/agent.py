@@ -204,7 +204,7 @@ class AgentLearner:
             optimizer.restore(own)
 
     def _precision(self) -> AbstractContextManager[None]:
-        """Of a forward pass. Without products of bf16 in hardware they take ten times as long."""
+        """Of a forward pass. Without products in hardware, bf16 is much slower than float32."""
         precision = self.options.precision
         if precision == "auto":
             on_processor = self.device.type == "cpu"
