@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lowerbound import (
     VAEDetector,
     VAEImputer,
 )
-from lowerbound.data import load
+from lowerbound.data import load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
 from lowerbound.data.columns.lattice import Lattice
@@ -76,10 +77,52 @@ def test_a_marker_among_categories_is_missing() -> None:
     assert column.levels == ("a", "b", "c")
 
 
-@pytest.mark.filterwarnings("ignore:no variation")
-def test_whole_numbers_that_are_all_missing_are_a_constant() -> None:
-    frame = numbers(empty=pd.array([pd.NA] * ROWS, dtype="Int64"))
-    assert len(load(frame, missing="model").schema.modeled) == 2
+@pytest.mark.parametrize("cell", [pd.NA, None, np.nan], ids=str)
+def test_a_column_without_a_value_stays_empty(cell: Any) -> None:
+    cells: Any = pd.array([cell] * ROWS, dtype="Int64") if cell is pd.NA else [cell] * ROWS
+    frame = numbers(empty=cells)
+    with pytest.warns(UserWarning, match="no value in column 'empty'"):
+        dataset = load(frame, missing="model")
+    assert len(dataset.schema.modeled) == 2
+    assert to_frame(dataset.schema, dataset.x)["empty"].isna().all()
+
+
+def test_conditions_without_a_value_and_parts_of_rows_are_refused() -> None:
+    model = TableSynthesizer(minutes=0.001, random_state=0).fit(numbers())
+    for nothing in (None, np.nan, "NA"):
+        with pytest.raises(OptionError, match="'a' is given without a value"):
+            model.sample(2, given={"a": nothing})
+    with pytest.raises(OptionError, match=r"whole number from 0, not 2\.5"):
+        model.sample(2.5)
+    assert len(model.sample(2.0)) == 2
+
+
+def test_dates_without_a_zone_are_in_that_of_their_column() -> None:
+    """The oracle is pandas: summer and winter time, and the hours at which they change."""
+    frame = numbers()
+    frame["at"] = pd.date_range("2024-01-01", periods=ROWS, freq="37h", tz="Europe/Vienna")
+    schema = load(frame).schema
+    clocks = ["2024-07-01 12:00", "2024-12-24", "2024-03-31 02:30", "2024-10-27 02:30"]
+    zoned = ["2024-07-01 12:00Z", "2024-12-24 05:00:00+02:00", "2024-07-01T12:00+0000"]
+    column = schema.columns[-1].rules
+    of_pandas = pd.to_datetime(clocks, format="ISO8601").tz_localize(
+        "Europe/Vienna", ambiguous=np.ones(4, dtype=bool), nonexistent="shift_forward"
+    )
+    for series in (pd.Series(clocks), pd.Series(pd.to_datetime(clocks, format="ISO8601"))):
+        assert column.read(series).tolist() == [each.timestamp() for each in of_pandas]
+    expected = [pd.Timestamp(each).timestamp() for each in zoned]
+    assert column.read(pd.Series(zoned)).tolist() == expected
+
+
+def test_drawn_text_has_the_notation_of_the_frame() -> None:
+    price = [f"${1000 + 7 * row:,}.50" for row in range(ROWS)]
+    frame = numbers(price=price, month=[f"{1 + row % 12:02d}" for row in range(ROWS)])
+    model = TableSynthesizer(minutes=0.001, random_state=0).fit(frame)
+    drawn = model.sample(20, random_state=0)
+    assert all(re.fullmatch(r"\$\d,\d{3}\.\d0", cell) for cell in drawn["price"])
+    assert set(drawn["month"]) <= set(frame["month"])
+    given = model.sample(2, given={"price": "$1,070.50", "month": "07"})
+    assert given[["price", "month"]].to_numpy().tolist() == [["$1,070.50", "07"]] * 2
 
 
 @pytest.mark.filterwarnings("ignore:y contains only -1 and 1")
@@ -113,7 +156,7 @@ def test_a_constant_of_another_precision_is_no_anomaly() -> None:
     frame = numbers(k=0.1)
     detector = VAEDetector(epochs=1, network="mlp", random_state=0).fit(frame)
     assert detector.components(frame.astype("float32"))["unseen"].max() == 0
-    with pytest.warns(UserWarning, match="was constant"):
+    with pytest.warns(UserWarning, match="did not vary"):
         assert detector.components(frame.assign(k=0.2))["unseen"].min() > 0
 
 

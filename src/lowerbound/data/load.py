@@ -22,7 +22,7 @@ from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.files import CSV_SUFFIXES
+from lowerbound.data.tables.files import CSV_SUFFIXES, WORKBOOKS
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
 from lowerbound.errors import DataError
 
@@ -164,7 +164,7 @@ def _read_arrays(source: Any, reading: Reading) -> RawData:
         return reading.labeled(read_npz(path, None))
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
-        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *ARRAYS))}, .tar or .wav"
+        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOKS, *ARRAYS))}, .tar or .wav"
     )
 
 

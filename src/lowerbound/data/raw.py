@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lowerbound.data.columns.inference import Hint
-from lowerbound.data.columns.notation import Notation
+from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.pictures.pixels import Channels, Resize
 from lowerbound.data.tables.dialect import Dialect
 

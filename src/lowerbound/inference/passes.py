@@ -19,6 +19,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.processor_draws import PROCESSOR, same_on_every_device
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
+from lowerbound.networks.processor.threads import processor_threads, useful_threads
 from lowerbound.trace import Batch, Draw, Trace
 
 MEMORY = 64 << 20
@@ -61,7 +62,7 @@ def one_step(model: Model, task: str) -> OneStep:
 def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]:
     """Evaluation mode inside, without gradients unless requested; then restores each mode.
 
-    Draws inside are the same on every device.
+    Draws inside are the same on every device. A small model uses one processor thread.
     """
     modes = [(module, module.training) for module in model.modules()]
     tensor = next(_real_tensors(model), None)
@@ -72,6 +73,7 @@ def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]
             torch.inference_mode(not gradients),
             torch.set_grad_enabled(gradients),
             same_on_every_device(device),
+            processor_threads(useful_threads(model)),
         ):
             yield
     finally:

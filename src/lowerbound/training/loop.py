@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.models import Model
 from lowerbound.networks.processor.memory import kept_memory
+from lowerbound.networks.processor.threads import processor_threads
 from lowerbound.objectives import Objective
 from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.checkpoints.identity import identity
@@ -223,14 +222,3 @@ def _shown(reporter: TrainingReporter) -> Iterator[None]:
         yield
     finally:
         reporter.stop()
-
-
-@contextmanager
-def processor_threads(count: int) -> Iterator[None]:
-    """Context with ``count`` processor threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -191,7 +191,7 @@ def test_a_schema_from_a_sample_is_that_of_the_sampled_rows(
     assert ours["visits"].observed[1] == 5_000
 
 
-@pytest.mark.filterwarnings("ignore:column 'fixed' was constant")
+@pytest.mark.filterwarnings("ignore:column 'fixed' did not vary")
 @pytest.mark.filterwarnings("ignore:.*not in the 150 rows")
 def test_a_late_level_is_reported_and_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -279,7 +279,21 @@ def _comments() -> list[ForeignTable]:
 
 def _dates() -> list[ForeignTable]:
     days = {"height": HEIGHTS, "day": DAYS}
+    times = {
+        "times": [f"{row}:30" for row in range(ROWS)],
+        "laps": [f"0:{row:02d}:30" for row in range(ROWS)],
+        "waits": [f"{row} days 00:00:30.5" for row in range(ROWS)],
+    }
+    steps = {"times": (1800, 3600), "laps": (30, 60), "waits": (30.5, 86_400)}
     return [
+        *(
+            ForeignTable(
+                f"{name}.csv",
+                text({"height": HEIGHTS, "a": cells}).encode(),
+                {"height": HEIGHTS, "a": [first + step * row for row in range(ROWS)]},
+            )
+            for (name, cells), (first, step) in zip(times.items(), steps.values(), strict=True)
+        ),
         ForeignTable("days.csv", text(days, ";").encode(), days),
         ForeignTable(
             "days_and_commas.csv",
@@ -297,7 +311,7 @@ def _no_numbers() -> list[ForeignTable]:
         "versions": [f"1.{row}.3" for row in range(ROWS)],
         "lists": ["1,2,3", "4,5,6", "7,8"] * 8,
         "articles": [f"AB{row:03d}" for row in range(ROWS)],
-        "times": [f"{row}:30" for row in range(ROWS)],
+        "aspects": [f"{row}:9" for row in range(ROWS)],
     }
     return [
         ForeignTable(

@@ -107,7 +107,9 @@ def _read_frame(path: Path) -> Parts:
     try:
         frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
     except (ValueError, OSError) as error:  # pandas' and arrow's own errors are ValueErrors
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(
+            f"{path} cannot be read as the codes that lowerbound encode writes: {error}"
+        ) from error
     named = [name for name in map(str, frame.columns) if NAMED.fullmatch(name)]
     named.sort(key=lambda name: int(name[1:]))
     if not named and not all(name.isdecimal() for name in map(str, frame.columns)):

@@ -16,7 +16,7 @@ from lowerbound.applications.base import jsonable
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
-from lowerbound.data.columns.notation import COMMA, POINT
+from lowerbound.data.columns.text.notation import COMMA, POINT
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError

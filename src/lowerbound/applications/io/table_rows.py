@@ -86,12 +86,12 @@ class ColumnFiles(RowFiles):
         if not self.in_parts(path):
             return super().write_parts(path, parts, rounded=rounded)
         # pandas reads whole numbers beside empty cells as floats
-        gaps = [column.name for column in self.schema.columns if column.missing_share]
+        gaps = [c.name for c in self.schema.columns if c.missing_share and (rounded or c.levels)]
         form = TableForm.of(self.schema)
         with columnar(path, TextForm.of(self.schema), rounded=rounded) as file:
             for part in parts:
                 frame = self.frame(part.x, rounded)
-                if rounded and path.suffix.lower() == CSV:
+                if path.suffix.lower() == CSV:
                     frame = frame.assign(**form.spelled(frame)[gaps])
                 file.add({**{name: frame[name] for name in frame}, **part.extra})
         return (str(path),)

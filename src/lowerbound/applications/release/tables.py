@@ -33,7 +33,7 @@ def read_table(source: Any, what: str) -> Any:
 
 
 def read_cells(source: str, what: str, asked: Dialect | None = None) -> tuple[Any, Dialect | None]:
-    """A table as a pandas frame with text such as 00017, and how its file writes it.
+    """A table as a pandas frame, and how its file writes it.
 
     Args:
         source: path of a table, or address of one in a database.
@@ -44,8 +44,7 @@ def read_cells(source: str, what: str, asked: Dialect | None = None) -> tuple[An
         DataError: it does not exist or cannot be read.
     """
     _check_there(source, what)
-    frame, dialect = files.read_table(source, asked)
-    return files.with_leading_zeros(frame, source, asked), dialect
+    return files.read_table(source, asked)
 
 
 def _check_there(source: Any, what: str) -> None:

@@ -7,11 +7,11 @@ from functools import cached_property
 from math import inf
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.quantile_normal import QuantileNormal
+from lowerbound.data.columns.text.dates import check_format
+from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.columns.values import Level
 from lowerbound.errors import OptionError, unknown
 
@@ -83,6 +83,11 @@ class Column:
     def modeled(self) -> bool:
         """Whether the column is part of the event."""
         return self.rules.modeled
+
+    @property
+    def blank(self) -> bool:
+        """Whether no fitted row has a value."""
+        return not self.modeled and self.missing_share == 1.0
 
     @property
     def affine(self) -> bool:

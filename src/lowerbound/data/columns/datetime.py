@@ -12,20 +12,22 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import Continuous
-from lowerbound.data.columns.dates import (
+from lowerbound.data.columns.inference import Sample
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.text.dates import (
     ISO,
     as_dates,
     as_text,
     closest_format,
     formats,
+    in_zone,
     of_cells,
     other_readings,
     rounding,
     seconds,
+    without_zone,
 )
-from lowerbound.data.columns.inference import Sample
-from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
 
 
@@ -72,7 +74,18 @@ class DatetimeKind(Continuous):
         how = "" if format in (None, ISO) else f" written as {format}"
         words = f"column {series.name!r} holds dates{how}, but not"
         refuse(np.isnan(values) & ~gone, series, words)
-        return values
+        if (zone := self._zone) is None:
+            return values
+        return np.where(without_zone(series), in_zone(values, zone), values)
+
+    @property
+    def _zone(self) -> Any:
+        """The time zone of the fitted column; None: it had none, or UTC."""
+        import pandas as pd
+
+        name = self.column.frame_dtype
+        dated = name.startswith("datetime64[") and not name.endswith((", UTC]", "+00:00]"))
+        return getattr(pd.api.types.pandas_dtype(name), "tz", None) if dated else None
 
     @property
     def lattice(self) -> Lattice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from lowerbound.data.columns.values import (
     Level,
     check_numbers,
     distinct_levels,
+    distinct_values,
     finite_numbers,
     missing,
     name,
@@ -30,6 +32,7 @@ Hint = str | Mapping[str, Any]
 
 EXACT = 2**53  # the largest whole number up to which float64 holds each
 FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
+_PADDED = re.compile(r"0\d+")
 HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
 
 
@@ -48,12 +51,14 @@ class Sample:
         column: its name and type.
         numeric: whether they are numbers, possibly written as text.
         written: whether they are text and not numbers.
+        padded: whether this text is whole numbers, some with leading zeros, such as 02139.
     """
 
     series: Any
     column: Column
     numeric: bool
     written: bool = False
+    padded: bool = False
 
     @classmethod
     def of(cls, series: Any) -> Sample:
@@ -80,6 +85,8 @@ class Sample:
         if types.is_numeric_dtype(dtype):
             return cls(series, column, numeric=True)
         values, text = parsed_numbers(series)
+        if not text.any() and has_leading_zeros(series):
+            return cls(series, column, numeric=False, written=True, padded=True)
         if not text.any():
             present = values[~missing(series)]
             whole = bool((present == np.rint(present)).all())
@@ -108,7 +115,8 @@ class Sample:
     @cached_property
     def whole(self) -> bool:
         """Whether the cells are integers."""
-        return self.numeric and bool((self.distinct == np.rint(self.distinct)).all())
+        numbers = self.numeric or self.padded
+        return numbers and bool((self.distinct == np.rint(self.distinct)).all())
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -203,6 +211,14 @@ def numpy_name(dtype: Any) -> str:
         return str(np.dtype(kind))
     except TypeError:  # decimals, for example, were converted to floats
         return "float64"
+
+
+def has_leading_zeros(series: Any) -> bool:
+    """Whether a column of text has codes such as 02139: whole numbers that begin with 0."""
+    return any(
+        isinstance(cell, str) and bool(_PADDED.fullmatch(cell.strip()))
+        for cell in distinct_values(series)
+    )
 
 
 def _are_codes(series: Any, text: Array) -> bool:

@@ -48,7 +48,9 @@ def real_columns(
 
 def _real_column(values: Array, name: str, dtype: str, standardize: bool) -> Column:
     present = values if values.dtype.kind != "f" else values[~np.isnan(values)]
-    low, high = (present.min(), present.max()) if len(present) else (0.0, 0.0)
+    if not len(present):
+        return Column(name, "constant", dtype=dtype, missing_share=1.0)
+    low, high = present.min(), present.max()
     if low == high:
         return Column(name, "constant", float(low), 1.0, dtype)
     shift, scale = moments(present) if standardize else (0.0, 1.0)
@@ -56,18 +58,25 @@ def _real_column(values: Array, name: str, dtype: str, standardize: bool) -> Col
 
 
 def check_variation(columns: Sequence[Column], rows: int) -> None:
-    """Warn about constant columns, and raise an error if all columns are constant.
+    """Warn about constant and empty columns, and raise an error if there are no others.
 
     Raises:
         DataError: no column varies.
     """
-    constant = [column.name for column in columns if not column.modeled]
+    blank = [column.name for column in columns if column.blank]
+    constant = [c.name for c in columns if not (c.modeled or c.blank)]
     if not any(column.modeled for column in columns):
         raise DataError(_nothing_varies(rows))
     if constant:
         warnings.warn(
             f"no variation in {named(constant)}: the model leaves this out, and its results have "
             "the constant value",
+            UserWarning,
+            stacklevel=3,
+        )
+    if blank:
+        warnings.warn(
+            f"no value in {named(blank)}: the model leaves this out, and it stays empty",
             UserWarning,
             stacklevel=3,
         )
@@ -231,7 +240,7 @@ def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
     if len(changed):
         names = [columns[fixed[i]].name for i in changed]
         warnings.warn(
-            f"{named(names)} was constant when the model was fitted and now has other values; "
+            f"{named(names)} did not vary when the model was fitted and now has other values; "
             "the model ignores them",
             UserWarning,
             stacklevel=2,

@@ -37,7 +37,7 @@ class IdentifierKind(ColumnKind):
 
 @COLUMN_KINDS.register("constant")
 class ConstantKind(ColumnKind):
-    """A constant number, stored as the column's shift."""
+    """A constant number, stored as the column's shift; or no number, if all cells are missing."""
 
     rank = 10
     modeled = False
@@ -53,8 +53,9 @@ class ConstantKind(ColumnKind):
             return None
         if not sample.numeric:
             return replace(sample.column, kind="constant", levels=sample.levels)
-        shift = float(sample.distinct[0]) if len(sample.distinct) else 0.0
-        return replace(sample.column, kind="constant", shift=shift)
+        if not len(sample.distinct):
+            return replace(sample.column, kind="constant", missing_share=1.0)
+        return replace(sample.column, kind="constant", shift=float(sample.distinct[0]))
 
     def unseen(self, series: Any) -> Array:
         values = numbers(series)

@@ -17,7 +17,6 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.files import with_leading_zeros
 from lowerbound.data.tables.text_form import TextForm, read_numbers
 from lowerbound.errors import DataError, OptionError
 
@@ -71,8 +70,8 @@ class EventTable:
             raise OptionError(f"--entity and --time are the same column, {entity!r}")
         refuse_missing(frame[entity], f"no entity in column {entity!r}")
         refuse_missing(frame[time], f"no time in column {time!r}")
-        words = _as_written(source, frame, entity)
-        return cls(frame.reset_index(drop=True), entity, time, *_sorted_keys(words), form)
+        keys = _sorted_keys(frame[entity])
+        return cls(frame.reset_index(drop=True), entity, time, *keys, form)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -115,12 +114,6 @@ def _no_column(names: list[str], name: str, what: str) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"the table has {listed(names)}"
     return f"there is no column {name!r} for the {what}; {hint}"
-
-
-def _as_written(source: Any, frame: Any, entity: str) -> Any:
-    """The entities; text such as 00017 in a csv file keeps its zeros."""
-    is_path = isinstance(source, (str, Path))
-    return with_leading_zeros(frame[[entity]], source)[entity] if is_path else frame[entity]
 
 
 def _sorted_keys(series: Any) -> tuple[Array, Array]:

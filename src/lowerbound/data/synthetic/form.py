@@ -11,12 +11,10 @@ import numpy as np
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.dates import ISO
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT, Lattice
-from lowerbound.data.columns.levels import NAMES_SHARE
-from lowerbound.data.columns.unmodeled import NAMES_ROWS
+from lowerbound.data.columns.text.dates import ISO
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
@@ -74,7 +72,7 @@ class ColumnForm:
             return replace(form, blank=True)
         if column.levels:
             unused = set(range(len(column.levels))) - set(values[~np.isnan(values)].astype(int))
-            return replace(form, unused=tuple(sorted(unused)))
+            return replace(form, unused=tuple(sorted(unused)), lattice=_lattice(column))
         low, high = column.observed or (None, None)
         text = form.dtype in ("object", "str", "string") and not column.rules.has_format
         return replace(form, lattice=column.rules.lattice, low=low, high=high, text=text)
@@ -116,6 +114,8 @@ class ColumnForm:
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
         typed = self._in_type(cells, gone)
+        if column.notation is not None:
+            typed = column.notation.in_frame(typed)
         return typed if self.marker is None else typed.mask(gone, self.marker)
 
     def _usable(self, values: Array, gone: Array) -> float:
@@ -241,6 +241,10 @@ class TableForm:
         return pd.DataFrame(cells)
 
 
+def _is_whole(level: Level) -> bool:
+    return not isinstance(level, str) and float(level).is_integer()
+
+
 def _holds_whole(cells: Any) -> bool:
     """Whether floats are whole numbers that integers can represent, or missing."""
     if cells.dtype.kind != "f":
@@ -252,8 +256,7 @@ def _holds_whole(cells: Any) -> bool:
 def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -> dict[str, Hint]:
     """Kinds of columns whose inferred kind would lose what synthetic rows need.
 
-    Text with leading zeros, such as postal codes, are levels or identifiers, not numbers. Numbers
-    in an inequality are not levels. A constant column with missing cells is a level.
+    Numbers in an inequality are not levels. A constant column with missing cells is a level.
 
     Args:
         frame: the rows.
@@ -271,9 +274,6 @@ def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -
         numeric = pd.api.types.is_numeric_dtype(series.dtype)
         if name in compared and numeric and not pd.api.types.is_bool_dtype(series.dtype):
             found[name] = "real"
-        elif not numeric and present.astype(str).str.match(r"0\d+$").any():
-            many = unique >= NAMES_ROWS and unique > NAMES_SHARE * len(present)
-            found[name] = "identifier" if many else "categorical"
         elif unique == 1 and len(present) < len(series):
             found[name] = "categorical"
     return {**found, **hints}
@@ -316,8 +316,8 @@ def _from_column(column: Column) -> ColumnForm:
 
 def _lattice(column: Column) -> Lattice:
     """The resolution of a column; an older column may tell it by the digits of its notation."""
-    if column.levels:
-        return Lattice()
+    if column.levels:  # codes are whole, and so may be the numbers that they stand for
+        return Lattice(1.0) if all(map(_is_whole, column.levels)) else Lattice()
     if column.rules.lattice.step or column.notation is None:
         return column.rules.lattice
     decimals = column.notation.decimals

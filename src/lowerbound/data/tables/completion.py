@@ -70,7 +70,7 @@ def hidden_cells(rows: Any, dataset: Dataset) -> Array:
         hidden[:, modeled] = ~dataset.observed.cpu().numpy()
     frame = hasattr(rows, "columns")
     for i, place in enumerate(places(rows, schema) if frame else range(len(modeled))):
-        if not modeled[i]:  # a constant column, which is filled with its constant
+        if not (modeled[i] or schema.columns[i].blank):  # which is filled with its constant
             column = rows.iloc[:, place] if frame else rows[:, place]
             hidden[:, i] = missing(column) if frame else column != column
     return hidden
@@ -125,9 +125,9 @@ def _filled(series: Any, known: Column, rows: Array, answers: Array, exact: bool
         column = rules.with_room(series, exact)
         values = rules.filling(answers, column, exact)
     else:
-        column = series.astype(object)
+        column = series.copy() if series.dtype.kind == "m" else series.astype(object)
         numbers = rules.filling(answers, pd.Series(dtype=float), exact)
-        values = known.notation.texts(np.asarray(numbers, dtype=float), exact)
+        values = known.notation.filling(np.asarray(numbers, dtype=float), series, exact)
     # in one assignment: pandas would convert the column if values were set one by one
     column.iloc[rows] = values
     return column

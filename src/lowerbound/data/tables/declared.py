@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns import dates
 from lowerbound.data.columns.bounded import BoundedKind
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import HINT_FIELDS
 from lowerbound.data.columns.kind import ColumnKind
 from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.text import dates
 from lowerbound.data.columns.values import is_range
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
 import zipfile
 from contextlib import closing
@@ -20,6 +21,9 @@ from lowerbound.errors import DataError, MissingExtraError
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
+SCANNED = 1 << 22  # bytes at once
+_LEADING_ZERO = re.compile(rb"[^0-9.:/-]0[0-9]")
+_IN_BYTES = re.compile(r"(?i)utf-?8|ascii|latin|iso|cp|windows")  # one byte for each digit
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
 
 
@@ -32,7 +36,7 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     """Read a file of text, a parquet table, a sheet of a workbook, or a table of a database.
 
     The dialect of a text is inferred, except for what is asked. If its first line contains data and
-    not names, the columns are named x0, x1, ...
+    not names, the columns are named x0, x1, ... A column with codes such as 02139 stays text.
 
     Returns:
         A pandas frame, and the dialect of a text; None for a usual one, and for other files.
@@ -58,7 +62,8 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     if _may_be_ragged(frame):
         check_widths(path, layout)
     layout.note(path)
-    return layout.named(frame), None if layout.dialect.usual else layout.dialect
+    frame = _with_leading_zeros(layout.named(frame), path, layout)
+    return frame, None if layout.dialect.usual else layout.dialect
 
 
 def read_frame(source: str | Path, asked: Dialect | None = None) -> Any:
@@ -103,7 +108,9 @@ def read_workbook(path: Path, sheet: str | None = None) -> Any:
                     UserWarning,
                     stacklevel=4,
                 )
-            return pd.read_excel(book, sheet_name=names[0] if sheet is None else sheet)
+            wanted = names[0] if sheet is None else sheet
+            # as objects: otherwise text such as 02139 becomes a number
+            return pd.read_excel(book, sheet_name=wanted, dtype=object).infer_objects()
     except DataError:
         raise
     except Exception as error:  # the errors of calamine have no common class
@@ -119,17 +126,39 @@ def _check_workbook(path: Path) -> None:
     untrusted.check_memory(BYTES_OF_XML * size, str(path), DataError)
 
 
-def with_leading_zeros(frame: Any, source: str | Path, asked: Dialect | None = None) -> Any:
-    """The frame of a csv file, with text such as 00017 in columns of which some cells begin so."""
-    is_csv = not is_address(source) and table_suffix(Path(source)) in CSV_SUFFIXES
-    names = [name for name in frame.columns if frame[name].dtype.kind in "iuf"]
-    text = read_text(source, asked) if is_csv and names else None
-    if text is None:
+def _with_leading_zeros(frame: Any, path: Path, layout: Layout) -> Any:
+    """The frame with text in columns of whole numbers of which some begin with 0."""
+    import pandas as pd
+
+    whole = [place for place in range(frame.shape[1]) if _is_whole(frame.iloc[:, place])]
+    if not whole or not _may_have_leading_zeros(path, layout):
         return frame
-    words = {name: text[name].str.strip() for name in names}
-    zeros = {name: each for name, each in words.items() if each.str.match(r"0\d+$").any()}
-    kept = {name: each.where(frame[name].notna()) for name, each in zeros.items()}
+    words = {**layout.keywords, "dtype": str, "na_filter": False}
+    text = layout.named(pd.read_csv(path, **words))
+    columns = {place: text.iloc[:, place].str.strip() for place in whole}
+    padded = {place: each for place, each in columns.items() if each.str.match(r"0\d+$").any()}
+    kept = {frame.columns[i]: each.where(frame.iloc[:, i].notna()) for i, each in padded.items()}
     return frame.assign(**kept) if kept else frame
+
+
+def _is_whole(series: Any) -> bool:
+    if series.dtype.kind != "f":
+        return series.dtype.kind in "iu"
+    present = series.dropna()
+    return bool((present == present.round()).all())
+
+
+def _may_have_leading_zeros(path: Path, layout: Layout) -> bool:
+    """Whether a 0 that begins a cell stands before a digit somewhere; quicker than parsing."""
+    if not _IN_BYTES.match(layout.dialect.encoding or "utf-8"):
+        return True
+    opener, before = OPENERS.get(path.suffix.lower(), open), b"\n"
+    with opener(path, "rb") as file:
+        while block := file.read(SCANNED):
+            if _LEADING_ZERO.search(before + block):
+                return True
+            before = block[-2:]
+    return False
 
 
 def is_table(source: str | Path) -> bool:

@@ -159,6 +159,7 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = 
 
     units = np.asarray(x)
     gaps = schema.data_kind.laid_out(schema, np.isnan(units))
+    gaps |= np.array([column.blank for column in schema.columns])
     values = schema.decode(np.nan_to_num(units, nan=0.0), rounded)
     if within_range:
         ranges = [column.observed or (-np.inf, np.inf) for column in schema.columns]
@@ -187,6 +188,8 @@ def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
 
     for column in schema.columns:
         name, series = column.frame_dtype, frame[column.name]
+        if column.notation is not None:
+            frame[column.name] = column.notation.in_type(series)
         if name in ("category", ORDERED):
             kind = pd.CategoricalDtype(list(column.levels) or None, ordered=name == ORDERED)
             frame[column.name] = series.astype(kind)

@@ -27,7 +27,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
-from lowerbound.data.columns.notation import COMMA
+from lowerbound.data.columns.text.notation import COMMA
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default

@@ -1,4 +1,4 @@
-"""Columns of text that are numbers in a notation of their own, such as 1.234,50 or $1,234.50."""
+"""Columns that are numbers in a notation of their own, such as 1.234,50 or $1,234.50 or 1:23:45."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.columns.notation import Notation, decimal_mark, likeliest, recognized
+from lowerbound.data.columns.text.durations import clock_of
+from lowerbound.data.columns.text.notation import Notation, decimal_mark, likeliest, recognized
 from lowerbound.data.columns.values import distinct_values, missing, parsed_numbers, refuse
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
@@ -18,7 +19,7 @@ Notations = Mapping[str, Notation]
 
 
 def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str]) -> Notations:
-    """The notations of the columns of text that are numbers, by name; plain ones are left out.
+    """The notations of the columns that are numbers, by name; plain ones are left out.
 
     A warning names the columns that fit two, such as 1,234.
 
@@ -29,12 +30,14 @@ def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str
     """
     if not frame.columns.is_unique:  # which is refused later
         return {}
+    clocks = _clocks(frame, skipped)
+    skipped = {*skipped, *clocks}
     text = [name for name in frame.columns if str(name) not in skipped and _is_text(frame[name])]
     asked = Dialect() if dialect is None else dialect
     thousands = asked.thousands
     decimal = asked.decimal or decimal_mark(frame[name] for name in text)
     only = decimal if "decimal" in asked.given else None
-    chosen = {}
+    chosen = dict(clocks)
     for name in text:
         found = recognized(frame[name], only, thousands)
         notation = likeliest(found, decimal)
@@ -46,8 +49,19 @@ def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str
     return chosen
 
 
+def _clocks(frame: Any, skipped: Collection[str]) -> dict[str, Notation]:
+    """The notations of the columns that hold durations or times of day."""
+    names = [name for name in frame.columns if str(name) not in skipped and _written(frame[name])]
+    found = {str(name): clock_of(frame[name]) for name in names}
+    return {
+        name: Notation(clock=each[0], decimals=each[1])
+        for name, each in found.items()
+        if each is not None
+    }
+
+
 def with_numbers(frame: Any, notations: Notations) -> Any:
-    """The frame with columns of text in these notations as numbers; others stay.
+    """The frame with columns in these notations as numbers; others stay.
 
     Raises:
         DataError: some rows of such a column are written otherwise.
@@ -56,7 +70,7 @@ def with_numbers(frame: Any, notations: Notations) -> Any:
 
     made = {}
     for name, notation in notations.items():
-        if name in frame.columns and _is_text(frame[name]):
+        if name in frame.columns and _written(frame[name]):
             series = frame[name]
             values = notation.numbers(series)
             example = notation.texts([1234.5], rounded=False)[0]
@@ -72,6 +86,11 @@ def notations_of(schema: Schema) -> Notations:
     found = {one.name: one.notation for one in columns if one.notation is not None}
     series = {} if schema.windows is None else found
     return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}}
+
+
+def _written(series: Any) -> bool:
+    """Whether a column is text, objects or durations."""
+    return series.dtype.kind == "m" or _is_text(series)
 
 
 def _is_text(series: Any) -> bool:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lowerbound.data.columns.notation import Notation
+from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
@@ -46,7 +44,7 @@ class TextForm:
             rounded: whether numbers have as many digits as the table's; otherwise all are written.
         """
         texts = {
-            name: notation.texts(np.asarray(columns[name], dtype=object), rounded)
+            name: notation.texts(columns[name], rounded)
             for name, notation in self.notations.items()
             if name in columns
         }

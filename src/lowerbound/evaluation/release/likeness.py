@@ -33,11 +33,12 @@ def likeness(
 
     count = min(len(frame), MOST_ROWS)
     drawn = pd.concat(list(TableSource(fitted).blocks(count, seed)), ignore_index=True)
-    real = with_numbers(frame, notations_of(fitted.schema)).sample(count, random_state=seed)
+    notations = notations_of(fitted.schema)
+    real = with_numbers(frame, notations).sample(count, random_state=seed)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the fit has warned of the same columns
-            tables = AuditedTables.of(real, drawn, hints=hints)
+            tables = AuditedTables.of(real, with_numbers(drawn, notations), hints=hints)
     except DataError:
         return None
     found = distinguished(tables.codes, tables.real, tables.synthetic, seed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.tables.numbers import Notations, found_notations, with_numbers
 from lowerbound.errors import DataError
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.privacy.copies import Overlap, overlap
@@ -63,19 +65,28 @@ class AuditedTables:
                 holdout shares rows with the training rows.
         """
         real, synthetic = _named(real, "REAL"), _named(synthetic, "SYNTHETIC")
+        notations = _notations(real, hints)
+        real, synthetic = with_numbers(real, notations), with_numbers(synthetic, notations)
         codes = CodedColumns.learn(real, hints)
         _check_label(codes, label)
         _check_columns(codes, synthetic, "SYNTHETIC")
         a, b = codes.encode(real), codes.encode(synthetic)
         if holdout is None:
             return cls(codes, label, a, b, None, synthetic, None, None)
-        fresh = _named(holdout, "HOLDOUT")
+        fresh = with_numbers(_named(holdout, "HOLDOUT"), notations)
         _check_columns(codes, fresh, "HOLDOUT")
         c = codes.encode(fresh)
         shared = overlap(a, c)
         if shared.refused:
             raise DataError(_overlap_message(shared, len(c)))
         return cls(codes, label, a, b, c, synthetic, fresh, shared)
+
+
+def _notations(frame: Any, hints: Mapping[str, Hint] | None) -> Notations:
+    """The notations of the columns whose kind is not given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the fit has warned of the same columns
+        return found_notations(frame, None, hints or {})
 
 
 def _named(frame: Any, what: str) -> Any:

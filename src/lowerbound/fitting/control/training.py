@@ -25,6 +25,7 @@ from lowerbound.fitting.control.records import (
 )
 from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.models.options import ModelOptions
+from lowerbound.networks.processor.threads import processor_threads
 from lowerbound.objectives.imagined_returns import ImaginationOptions
 from lowerbound.training import History, Interrupted
 from lowerbound.training.checkpoints import checkpoint as files
@@ -32,7 +33,6 @@ from lowerbound.training.checkpoints.checkpoint import Checkpoint
 from lowerbound.training.checkpoints.identity import refuse_another_run
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.interruption import listening
-from lowerbound.training.loop import processor_threads
 
 FREE_TO_CHANGE = ("steps", "threads", "device")  # of a resumed run
 

@@ -122,8 +122,9 @@ class PriorDraws:
             UnsupportedError, OptionError: as ``sample_prior``.
         """
         require(model, Imagines, "be sampled")
-        if count < 1:
-            raise OptionError(f"the number of samples must be at least 1, not {count}")
+        if count != int(count) or count < 1:
+            raise OptionError(f"the number of samples must be a whole number from 1, not {count}")
+        count = int(count)
         scales = _temperatures(temperature)
         with seeded(stream_seed(seed, "unknown attributes")), _using(model):
             prompt = _completed(model, prompt, count)

@@ -111,13 +111,19 @@ class TableSource:
         """A frame of one row with the conditions.
 
         Raises:
-            OptionError: there is no condition.
+            OptionError: there is no condition, or one without a value.
         """
         import pandas as pd
 
         if not conditions:
             raise OptionError("no column is given: name one, such as sex=Female")
-        return pd.DataFrame({str(name): [value] for name, value in conditions.items()})
+        row = pd.DataFrame({str(name): [value] for name, value in conditions.items()})
+        for name in row.columns:
+            if missing(row[name]).any():
+                raise OptionError(
+                    f"column {name!r} is given without a value: leave it out, and it is drawn"
+                )
+        return row
 
     # given cells ----------------------------------------------------------------------------------
 
@@ -226,10 +232,11 @@ class TableDraws:
         """Frames of ``count`` rows in all, block by block; of none, one without rows.
 
         Raises:
-            OptionError: the count is negative.
+            OptionError: the count is negative, or no whole number.
         """
-        if count < 0:
-            raise OptionError(f"the number of rows must be 0 or more, not {count}")
+        if count != int(count) or count < 0:
+            raise OptionError(f"the number of rows must be a whole number from 0, not {count}")
+        count = int(count)
         if not count:
             yield self.frame(np.empty((0, len(self.source.restrictions.columns))), 0)
         for first in range(0, count, BLOCK):

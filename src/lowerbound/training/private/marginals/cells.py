@@ -12,7 +12,8 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.dates import (
+from lowerbound.data.columns.levels import Leveled
+from lowerbound.data.columns.text.dates import (
     DAY,
     ISO,
     as_dates,
@@ -21,7 +22,6 @@ from lowerbound.data.columns.dates import (
     seconds,
     since_1970,
 )
-from lowerbound.data.columns.levels import Leveled
 from lowerbound.data.columns.values import (
     distinct_values,
     factorized,

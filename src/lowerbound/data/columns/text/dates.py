@@ -28,6 +28,7 @@ _FAR_YEAR = re.compile(r"(?<!\d)(0\d{3}|1[0-6]\d{2}|22[6-9]\d|2[3-9]\d{2}|[3-9]\
 _NEAR = (-9.2e9, 9.2e9)  # seconds that fit into nanoseconds of 64 bits
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _STEPS = (DAY, 3_600, 60, 1)
+_ZONE = r"(?:Z|UTC|[+-]\d\d:?\d\d)\s*$"
 _NUMERIC = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
 _ORDERS = ("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%y/%m/%d")
 _DOTTED = ("%d.%m.%Y", "%m.%d.%Y", "%d.%m.%y", "%m.%d.%y", "%y.%m.%d")
@@ -87,6 +88,29 @@ def of_cells(series: Any) -> Array:
         if isinstance(cell, date) and cell is not pd.NaT:
             values[place] = moment(cell)
     return values
+
+
+def without_zone(series: Any) -> Array:
+    """Mask of the dates that have no time zone of their own, (rows,)."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return np.full(len(series), getattr(series.dtype, "tz", None) is None)
+    zoned: Array = series.astype(str).str.contains(_ZONE).to_numpy(dtype=bool)
+    return ~zoned
+
+
+def in_zone(values: Array, zone: Any) -> Array:
+    """Seconds since 1970 of clock times in a time zone, from those of the same times in UTC.
+
+    Of a clock time that occurs twice, when summer time ends, the first is meant; one that does not
+    occur, when it begins, is set to the next that does.
+    """
+    clocks = as_dates(values, 0)
+    if clocks.dt.unit != "ns":  # years for which zones have no rules
+        return values
+    first = np.ones(len(clocks), dtype=bool)
+    return since_1970(clocks.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward"))
 
 
 def since_1970(dates: Any) -> Array:

@@ -1,6 +1,7 @@
-"""How a column of text writes its numbers, such as 1.234,50 or $1,234.50 or 12 %.
+"""How a column writes its numbers, such as 1.234,50 or $1,234.50 or 12 % or 1:23:45.
 
 All cells of a column share one notation. A number has the size that is written: 12 % is 12.
+Durations and times of day are numbers of seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.values import distinct_values
 
 POINT, COMMA = ".", ","
@@ -32,6 +34,7 @@ class Notation:
         thousands: the mark between groups of three digits; "": none.
         before, after: the symbol of a currency, or %, with its space.
         decimals: the most digits after the decimal mark.
+        clock: of durations and times of day; "": of other numbers.
     """
 
     decimal: str = POINT
@@ -39,6 +42,7 @@ class Notation:
     before: str = ""
     after: str = ""
     decimals: int = 0
+    clock: str = ""
 
     def numbers(self, series: Any) -> Array:
         """The numbers in a pandas series, float64; NaN for text that is not written so.
@@ -48,6 +52,8 @@ class Notation:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if self.clock:
+            return durations.seconds(series)
         cells = [cell if isinstance(cell, str) else None for cell in series]
         text = pc.utf8_trim_whitespace(pa.array(cells, pa.string()))
         text = pc.replace_substring_regex(text, r"^\((.*)\)$", r"-\1")
@@ -73,10 +79,39 @@ class Notation:
         """
         import pandas as pd
 
+        if self.clock:
+            return durations.texts(values, self.clock, self.decimals, rounded)
+        cells = np.asarray(values, dtype=object)
         return [
             value if isinstance(value, str) else "" if gone else self._text(float(value), rounded)
-            for value, gone in zip(values, pd.isna(values), strict=True)
+            for value, gone in zip(cells, pd.isna(cells), strict=True)
         ]
+
+    def in_type(self, series: Any) -> Any:
+        """Numbers in the type of the column: of durations and times of day their own."""
+        return durations.in_type(series, self.clock) if self.clock else series
+
+    def in_frame(self, series: Any) -> Any:
+        """Numbers as the column writes them: of a type of their own, or text."""
+        made = self.in_type(series)
+        if made is not series or series.dtype.kind == "O":
+            return made
+        return series.astype(object).mask(series.notna(), self.texts(series))
+
+    def filling(self, values: Array, like: Any, exact: bool) -> Any:
+        """Numbers as the column ``like`` holds them, which they fill.
+
+        Args:
+            values: (rows,).
+            like: a pandas series: text, objects or durations.
+            exact: whether further digits are rounded.
+        """
+        import pandas as pd
+
+        clock = durations.type_of(like) if self.clock else ""
+        if clock:
+            return durations.in_type(pd.Series(values, dtype=float), clock).array
+        return self.texts(values, exact)
 
     def fits(self, cells: Iterable[str]) -> bool:
         """Whether all cells, without sign, are written so."""

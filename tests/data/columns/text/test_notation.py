@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
-from lowerbound.data.columns.notation import (
+from lowerbound.data.columns.text.notation import (
     Notation,
     decimal_mark,
     is_number,

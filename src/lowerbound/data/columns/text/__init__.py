@@ -1,0 +1,1 @@
+"""How columns of text write dates, durations and other numbers."""

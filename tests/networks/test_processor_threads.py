@@ -1,0 +1,56 @@
+"""How many processor threads passes use."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.inference.passes import evaluation_mode
+from lowerbound.networks.processor.threads import processor_threads, useful_threads
+
+
+class Watched(nn.Linear):
+    """A layer that notes the threads of its pass."""
+
+    threads = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.threads = torch.get_num_threads()
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        (nn.Linear(20, 256), 1),
+        (nn.Sequential(nn.Linear(784, 300), nn.Linear(300, 300)), 3),
+        (nn.Conv2d(1, 8, 3), 3),
+        (nn.MultiheadAttention(8, 2), 3),
+    ],
+    ids=["small", "large", "convolution", "attention"],
+)
+def test_only_small_networks_of_rows_use_one(module: nn.Module, expected: int) -> None:
+    with processor_threads(3):
+        assert useful_threads(module) == expected
+
+
+def test_passes_of_small_models_use_one_and_others_come_back() -> None:
+    layer = Watched(2, 2)
+    with processor_threads(3):
+        with evaluation_mode(layer):
+            layer(torch.zeros(1, 2))
+        assert layer.threads == 1
+        assert torch.get_num_threads() == 3
+
+
+def test_small_fits_use_one_thread_of_every_library() -> None:
+    """Boosted trees use OpenMP, matrices BLAS."""
+    import sklearn.ensemble  # noqa: F401
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    with threadpool_limits(2), small_fit():
+        found = {each["user_api"]: each["num_threads"] for each in threadpool_info()}
+    assert set(found.values()) == {1}
+    assert "openmp" in found
