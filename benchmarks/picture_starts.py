@@ -9,8 +9,9 @@ are of a probability mass:
 
 Each is trained for 50 and for 300 updates with the defaults, and scored on unseen pictures; digits,
 garments and X-rays also for 2,400 updates, whose start leaves out weak components. What counts as
-weak was chosen in trials that were scored on the same rows of MNIST and Fashion-MNIST; X-rays chose
-nothing, and are trained for 2,400 updates alone.
+weak was first chosen in trials that were scored on the same rows of MNIST and Fashion-MNIST; on
+held-out training rows the same limit is best (``picture_start_limit.py``). X-rays chose nothing,
+and are trained for 2,400 updates alone.
 
     python benchmarks/picture_starts.py --list
     python benchmarks/picture_starts.py --set digits    one set

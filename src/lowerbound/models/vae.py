@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # names for annotations
 
 
 LONG_RUN = 2_000  # updates after which networks code better what weak components hold
-LEAST_NATS = 2.0  # of a component that a long run starts with: benchmarks/picture_starts.py
+LEAST_NATS = 2.0  # of a component that a long run starts with: benchmarks/picture_start_limit.py
 WARM_UP = 50  # updates after which networks beside a linear path have the full learning rate
 
 
