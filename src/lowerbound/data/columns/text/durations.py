@@ -35,12 +35,13 @@ def clock_of(series: Any) -> tuple[str, int] | None:
     """(clock of a column, decimals of its seconds); None: it holds no durations."""
     if clock := type_of(series):
         return clock, 0
-    cells = distinct_values(series)
-    if len(cells) < FEWEST or not all(isinstance(cell, str) for cell in cells):
-        return None
-    found = [_WRITTEN.fullmatch(cell.strip()) for cell in cells]
-    matches = [match for match in found if match is not None]
-    return _form(matches) if len(matches) == len(cells) else None
+    matches = []
+    for cell in distinct_values(series):
+        match = _WRITTEN.fullmatch(cell.strip()) if isinstance(cell, str) else None
+        if match is None:
+            return None
+        matches.append(match)
+    return _form(matches) if len(matches) >= FEWEST else None
 
 
 def type_of(series: Any) -> str:
