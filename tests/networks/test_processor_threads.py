@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 
 from lowerbound.classical.small_fits import small_fit
 from lowerbound.inference.passes import evaluation_mode
+from lowerbound.networks.attention import TransformerBlock
 from lowerbound.networks.processor.threads import processor_threads, useful_threads
 
 
@@ -27,9 +30,10 @@ class Watched(nn.Linear):
         (nn.Linear(20, 256), 1),
         (nn.Sequential(nn.Linear(784, 300), nn.Linear(300, 300)), 3),
         (nn.Conv2d(1, 8, 3), 3),
-        (nn.MultiheadAttention(8, 2), 3),
+        (TransformerBlock(8, 2, 16, "gelu"), 3),
+        (nn.GRU(2, 2), 3),
     ],
-    ids=["small", "large", "convolution", "attention"],
+    ids=["small", "large", "convolution", "attention", "recurrence"],
 )
 def test_only_small_networks_of_rows_use_one(module: nn.Module, expected: int) -> None:
     with processor_threads(3):
@@ -43,6 +47,18 @@ def test_passes_of_small_models_use_one_and_others_come_back() -> None:
             layer(torch.zeros(1, 2))
         assert layer.threads == 1
         assert torch.get_num_threads() == 3
+
+
+def test_contexts_that_overlap_in_two_threads_of_python_restore_the_number() -> None:
+    with processor_threads(3):
+        first, second = processor_threads(1), processor_threads(1)
+        first.__enter__()
+        with ThreadPoolExecutor(1) as other:
+            other.submit(second.__enter__).result()
+            first.__exit__(None, None, None)
+            other.submit(second.__exit__, None, None, None).result()
+        with ThreadPoolExecutor(1) as new:
+            assert new.submit(torch.get_num_threads).result() == 3
 
 
 def test_small_fits_use_one_thread_of_every_library() -> None:

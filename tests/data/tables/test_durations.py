@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowerbound.cli import main
-from lowerbound.data import load, to_frame
+from lowerbound.data import history_frame, load, to_frame
+from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.errors import DataError
 from lowerbound.estimators import TableSynthesizer, VAEImputer
+from lowerbound.evaluation.release.tables import AuditedTables
 
 ROWS = 120
 SHORT = ["--updates", "3", "--no-report", "--test", "0", "--gap-rows", "0", "--threads", "1"]
@@ -85,6 +89,70 @@ def test_commands_write_what_they_read(suffix: str, tmp_path: Path) -> None:
     assert main(["sample", model, "-n", "9", "-o", str(out)]) == 0
     assert main(["detect", model, str(out)]) == 0
     assert read(out)["wait"].dtype == before["wait"].dtype
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_on_disk_have_the_schema_of_rows_in_memory(
+    suffix: str, complete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kinds and notations, found on all rows or on a sample of them."""
+    data = tmp_path / f"data{suffix}"
+    frame = pd.concat([table().assign(price=[f"${n},000" for n in range(1, ROWS + 1)])] * 5)
+    (frame.to_csv if suffix == ".csv" else frame.to_parquet)(data, index=False)
+    if not complete:
+        monkeypatch.setattr("lowerbound.data.on_disk.table.SAMPLED_CELLS", 1_000, raising=False)
+        monkeypatch.setattr("lowerbound.data.on_disk.sample.SAMPLED_CELLS", 1_000, raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = load_on_disk(data, tmp_path / "cache", missing="model").schema
+        expected = load(data, missing="model").schema
+    assert [(c.name, c.kind, c.notation) for c in found.columns] == [
+        (c.name, c.kind, c.notation) for c in expected.columns
+    ]
+
+
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_a_row_without_a_duration_gets_one_of_the_type_of_the_fit(gap: Any) -> None:
+    model = VAEImputer(minutes=0.01, random_state=0).fit(table().drop(columns="lap"))
+    row = pd.DataFrame({"size": [0.3], "wait": [gap], "start": [gap]})
+    filled = model.transform(row)
+    assert isinstance(filled["wait"][0], pd.Timedelta)
+    assert isinstance(filled["start"][0], datetime.time)
+
+
+def test_parts_of_a_second_are_written(tmp_path: Path) -> None:
+    lags = pd.to_timedelta(100 + 7 * np.arange(ROWS) % 900, unit="ms")
+    frame = table()[["size"]].assign(lag=lags)
+    frame.to_parquet(data := tmp_path / "t.parquet")
+    model, out = str(tmp_path / "m.lb"), tmp_path / "o.csv"
+    assert main(["fit", str(data), "-o", model, *SHORT]) == 0
+    assert main(["sample", model, "-n", "50", "-o", str(out)]) == 0
+    drawn = pd.to_timedelta(pd.read_csv(out)["lag"]).dt.total_seconds()
+    assert drawn.nunique() > 10
+
+
+def test_audits_read_durations_in_every_table() -> None:
+    frame = table()
+    tables = AuditedTables.of(frame, frame.sample(frac=1, random_state=0))
+    assert tables.notations.keys() == {"wait", "start", "lap"}
+    wrong = table()
+    wrong.loc[5, "lap"] = "soon"
+    with pytest.raises(DataError, match="SYNTHETIC: column 'lap'"):
+        AuditedTables.of(frame, wrong)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_events_of_a_frame_and_of_a_file_agree(tmp_path: Path) -> None:
+    frame = table().assign(who=np.arange(ROWS) // 6, at=np.arange(ROWS) % 6 + 0.5)
+    frame.to_parquet(path := tmp_path / "events.parquet")
+    names = {"entity": "who", "time": "at"}
+    found, expected = (load(source, **names) for source in (frame, path))
+    assert found.schema.features == expected.schema.features
+    again = load(frame, schema=expected.schema)
+    assert torch.equal(again.x.nan_to_num(), expected.x.nan_to_num())
+    long = history_frame(expected.schema, expected.x, expected.observed)
+    assert long["wait"].dtype == frame["wait"].dtype
 
 
 def test_a_cell_that_is_no_duration_is_named() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data import load
+from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables import files
 
 ROWS = 120
@@ -68,6 +69,28 @@ def test_commands_keep_the_zeros(tmp_path: Path) -> None:
     drawn = pd.read_csv(out, dtype=str)
     assert drawn["zip"].dropna().isin(before["zip"]).all()
     assert drawn["month"].isin(before["month"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:column 'customer'")
+def test_rows_on_disk_keep_the_zeros(tmp_path: Path) -> None:
+    table().to_csv(data := tmp_path / "t.csv", index=False)
+    found = load_on_disk(data, tmp_path / "cache", missing="model").schema
+    expected = load(data, missing="model").schema
+    assert [(c.name, c.kind, c.levels) for c in found.columns] == [
+        (c.name, c.kind, c.levels) for c in expected.columns
+    ]
+
+
+def test_a_model_of_numbers_reads_numbers_with_zeros(tmp_path: Path) -> None:
+    """As do models of tables that were read without their zeros."""
+    plain, padded = tmp_path / "plain.csv", tmp_path / "padded.csv"
+    months = pd.DataFrame({"month": np.arange(ROWS) % 12 + 1, "x": np.arange(ROWS) / 7})
+    months.to_csv(plain, index=False)
+    months.assign(month=months["month"].map("{:02d}".format)).to_csv(padded, index=False)
+    expected = load(plain, missing="model")
+    found = load(padded, schema=expected.schema)
+    assert found.observed is None or found.observed.all()
+    assert found.x.tolist() == expected.x.tolist()
 
 
 @pytest.mark.parametrize("place", [0, files.SCANNED - 3, files.SCANNED - 1, files.SCANNED])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lowerbound.applications.release.audit_text import audit_lines
 from lowerbound.applications.release.canaries import read_canaries
 from lowerbound.applications.release.tables import read_table, title_of
 from lowerbound.config import option
+from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.release.conclusions import Conclusions, conclude
 from lowerbound.evaluation.release.page import Names, audit_page
@@ -127,7 +128,8 @@ def _canaries(request: AuditRequest, tables: AuditedTables) -> CanaryFindings | 
         return None
     canaries = read_canaries(request.canaries)
     drawn = tables.codes.coordinates(tables.synthetic)[0]
-    return find_canaries(tables.codes, canaries, drawn, delta=request.delta)
+    rows = replace(canaries, rows=with_numbers(canaries.rows, tables.notations))
+    return find_canaries(tables.codes, rows, drawn, delta=request.delta)
 
 
 def _command(request: AuditRequest) -> str:

@@ -74,18 +74,20 @@ class DatetimeKind(Continuous):
         how = "" if format in (None, ISO) else f" written as {format}"
         words = f"column {series.name!r} holds dates{how}, but not"
         refuse(np.isnan(values) & ~gone, series, words)
-        if (zone := self._zone) is None:
-            return values
-        return np.where(without_zone(series), in_zone(values, zone), values)
+        return values
 
-    @property
-    def _zone(self) -> Any:
-        """The time zone of the fitted column; None: it had none, or UTC."""
+    def localized(self, series: Any) -> Any:
+        """Dates that a person gives: those without a zone are in the zone of the fitted column."""
         import pandas as pd
 
-        name = self.column.frame_dtype
-        dated = name.startswith("datetime64[") and not name.endswith((", UTC]", "+00:00]"))
-        return getattr(pd.api.types.pandas_dtype(name), "tz", None) if dated else None
+        if not self.column.frame_dtype.startswith("datetime64["):
+            return series
+        zone = getattr(pd.api.types.pandas_dtype(self.column.frame_dtype), "tz", None)
+        values = of_cells(series)
+        if zone is None or np.isnan(values).any():
+            return series
+        local = np.where(without_zone(series), in_zone(values, zone), values)
+        return as_dates(local, 0).dt.tz_localize("UTC").set_axis(series.index)
 
     @property
     def lattice(self) -> Lattice:

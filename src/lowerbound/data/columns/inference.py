@@ -215,10 +215,12 @@ def numpy_name(dtype: Any) -> str:
 
 def has_leading_zeros(series: Any) -> bool:
     """Whether a column of text has codes such as 02139: whole numbers that begin with 0."""
-    return any(
-        isinstance(cell, str) and bool(_PADDED.fullmatch(cell.strip()))
-        for cell in distinct_values(series)
-    )
+    return any(isinstance(cell, str) and is_code(cell) for cell in distinct_values(series))
+
+
+def is_code(cell: str) -> bool:
+    """Whether a text is a whole number that begins with 0, such as 02139."""
+    return _PADDED.fullmatch(cell.strip()) is not None
 
 
 def _are_codes(series: Any, text: Array) -> bool:

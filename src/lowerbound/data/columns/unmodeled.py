@@ -12,7 +12,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.levels import NAMES_SHARE, Leveled
-from lowerbound.data.columns.values import numbers
+from lowerbound.data.columns.values import missing, numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
 
@@ -45,7 +45,9 @@ class ConstantKind(ColumnKind):
 
     @classmethod
     def of(cls, column: Column) -> ColumnKind:
-        return ConstantLevel(column) if column.levels else cls(column)
+        if column.levels:
+            return ConstantLevel(column)
+        return EmptyColumn(column) if column.missing_share == 1.0 else cls(column)
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -66,6 +68,18 @@ class ConstantKind(ColumnKind):
 
     def completed(self, series: Any) -> Column:
         return self.recognize(Sample.of(series)) or self.column
+
+
+class EmptyColumn(ConstantKind):
+    """A column without any fitted value: later values of any type are ignored, with a warning."""
+
+    any_number = False
+
+    def read(self, series: Any, *, fitting: bool = False) -> Array:
+        return np.where(missing(series), np.nan, self.column.shift + 1.0)
+
+    def unseen(self, series: Any) -> Array:
+        return ~missing(series)
 
 
 class ConstantLevel(Leveled):

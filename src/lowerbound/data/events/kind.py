@@ -31,6 +31,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table
+from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 
@@ -81,7 +82,8 @@ class EventKind(DataKind):
         reading.refuse(source, *names)
         entity, time = _names(source, reading)
         table = source.table if isinstance(source, Events) else source
-        events = EventTable.read(table, entity, time, reading.text_dialect)
+        known = None if reading.schema is None else notations_of(reading.schema)
+        events = EventTable.read(table, entity, time, reading.text_dialect, known)
         name = str(table) if isinstance(table, (str, Path)) else ""
         dialect = events.form.dialect
         return RawData(events, ids=events.names, source=name, kind="events", dialect=dialect)
@@ -105,7 +107,7 @@ class EventKind(DataKind):
 
     def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, Tensor | None]:
         layout = EventLayout.of(schema)
-        table = raw if isinstance(raw, EventTable) else _table(raw, layout)
+        table = raw if isinstance(raw, EventTable) else _table(raw, schema, layout)
         values, times = _values(schema, layout, table)
         order, found = placed(table.entity, len(table.names), times, *values.T)
         each = _placed_cells(schema, layout, found, values[order], times[order])
@@ -260,9 +262,10 @@ def _too_few(table: EventTable) -> str:
     )
 
 
-def _table(raw: Any, layout: EventLayout) -> EventTable:
+def _table(raw: Any, schema: Schema, layout: EventLayout) -> EventTable:
     source = raw.table if isinstance(raw, Events) else raw
-    return EventTable.read(source, layout.entity, layout.time.name)
+    known = notations_of(schema)
+    return EventTable.read(source, layout.entity, layout.time.name, known=known)
 
 
 def _values(schema: Schema, layout: EventLayout, table: EventTable) -> tuple[Array, Array]:

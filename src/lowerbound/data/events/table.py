@@ -17,7 +17,9 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.text_form import TextForm, read_numbers
+from lowerbound.data.tables.files import read_table
+from lowerbound.data.tables.numbers import Notations, found_notations, with_numbers
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:  # a name for annotations: a schema knows its kind of data
@@ -45,19 +47,31 @@ class EventTable:
 
     @classmethod
     def read(
-        cls, source: Any, entity: str, time: str, dialect: Dialect | None = None
+        cls,
+        source: Any,
+        entity: str,
+        time: str,
+        dialect: Dialect | None = None,
+        known: Notations | None = None,
     ) -> EventTable:
         """Read a path or a frame.
+
+        Args:
+            source: of the events.
+            entity, time: names of these columns.
+            dialect: how a file is written, as far as it is known.
+            known: the notations of the columns; None: those that are found.
 
         Raises:
             DataError: it cannot be read, is empty, has two columns of one name or none of these
                 names, or an event has no entity or no time.
             OptionError: entity and time are the same column.
         """
-        frame, form = source, TextForm()
-        if isinstance(source, (str, Path)):
-            frame, form = read_numbers(source, dialect, {entity, time})
+        path = isinstance(source, (str, Path))
+        frame, dialect = read_table(source, dialect) if path else (source, None)
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        notations = found_notations(frame, dialect, {entity, time}) if known is None else known
+        frame, form = with_numbers(frame, notations), TextForm(dialect, notations)
         names = list(frame.columns)
         if not len(frame) or not names:
             raise DataError(f"the table of events is empty: {len(frame)} rows")
@@ -194,6 +208,8 @@ def _typed(column: Column, values: Array, cells: Array, gated: bool) -> Any:
 
     filled = np.where(cells, values, values[cells][0] if cells.any() else 0.0)
     series = pd.Series(column.rules.typed(_round_to_step(filled, column)))
+    if column.notation is not None and column.notation.typed:
+        return column.notation.in_type(series.mask(~cells))
     if not gated and cells.all():
         return series
     wide = {"i": "Int64", "u": "UInt64", "b": "boolean"}.get(series.dtype.kind)

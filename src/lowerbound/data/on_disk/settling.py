@@ -45,6 +45,8 @@ class SettledColumn:
     @property
     def settled(self) -> Column:
         """The column after the rows so far."""
+        if self.column.blank:  # it is not modeled, whatever later rows have
+            return self.column
         column = replace(self.column, missing_share=self.gone / max(self.rows, 1))
         if self.low > self.high:
             return column

@@ -27,6 +27,7 @@ from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_address
 from lowerbound.data.tables.files import CSV_SUFFIXES, table_suffix
 from lowerbound.data.tables.kind import TableKind
+from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.durable import new_folder
 from lowerbound.errors import DataError
@@ -194,6 +195,7 @@ class StreamedRows:
             raise DataError(f"{source} has changed while it was read: read it again")
 
     def _settle(self, frame: Any, part: Dataset) -> None:
+        frame = with_numbers(frame, notations_of(self.schema))
         for column in self.columns:
             column.add(frame[column.column.name])
         counts = [] if part.unseen is None else part.unseen.sum(0).tolist()

@@ -6,7 +6,7 @@ therefore finds one type per column, and a second pass writes the cells in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.tables.chunks import rows_at_once, text_frames
 from lowerbound.data.tables.dialect import Dialect, sniffed
+from lowerbound.data.tables.files import is_padded, may_have_leading_zeros
 from lowerbound.data.tables.parquet import BYTES_OF_CELL, ParquetTable
 from lowerbound.durable import unfinished
 from lowerbound.errors import DataError
@@ -91,8 +92,27 @@ def _types(path: Path, asked: Dialect | None) -> dict[str, Any]:
             found[name] = _common(found.get(name, pa.null()), kind)
     if not found:
         raise DataError(f"{path} has no columns")
+    found |= dict.fromkeys(_padded(path, found, asked), pa.string())
     # pandas reads a column without any value as numbers
     return {name: pa.float64() if pa.types.is_null(kind) else kind for name, kind in found.items()}
+
+
+def _padded(path: Path, types: Mapping[str, Any], asked: Dialect | None) -> set[str]:
+    """The columns of numbers of which some are codes such as 02139, which are text."""
+    import pyarrow as pa
+
+    numbers = [name for name, kind in types.items() if kind in (pa.int64(), pa.float64())]
+    if not numbers or not may_have_leading_zeros(path, sniffed(path, asked)):
+        return set()
+    rows, found = rows_at_once(len(types)), set()
+    for frame, _ in text_frames(path, rows, numbers, asked):
+        found |= {name for name in numbers if name not in found and _is_padded(frame[name])}
+    return found
+
+
+def _is_padded(cells: Any) -> bool:
+    present = cells.dropna()
+    return bool(len(present)) and present.dtype.kind not in "iufb" and is_padded(present)
 
 
 def _type_of(cells: Any) -> Any:

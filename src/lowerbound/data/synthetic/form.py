@@ -309,9 +309,11 @@ def _from_column(column: Column) -> ColumnForm:
     """The form of a column of which only the schema is known."""
     dtype = "object" if column.dtype == "str" else column.dtype
     if column.rules.has_format:
-        dtype = column.dtype if column.format in (None, ISO) else "object"
+        dated = column.frame_dtype if column.frame_dtype.startswith("datetime64[") else column.dtype
+        dtype = dated if column.format in (None, ISO) else "object"
     low, high = column.observed or (None, None)
-    return ColumnForm(column.name, dtype, lattice=_lattice(column), low=low, high=high)
+    form = ColumnForm(column.name, dtype, lattice=_lattice(column), low=low, high=high)
+    return replace(form, dtype="object", blank=True) if column.blank else form
 
 
 def _lattice(column: Column) -> Lattice:

@@ -121,6 +121,9 @@ def _filled(series: Any, known: Column, rows: Array, answers: Array, exact: bool
     import pandas as pd
 
     rules = known.rules
+    blank = known.notation is not None and known.notation.typed and series.isna().all()
+    if blank and known.notation is not None:
+        series = known.notation.in_type(pd.Series(np.nan, series.index, name=series.name))
     if known.notation is None or pd.api.types.is_numeric_dtype(series.dtype):
         column = rules.with_room(series, exact)
         values = rules.filling(answers, column, exact)

@@ -131,14 +131,19 @@ def _with_leading_zeros(frame: Any, path: Path, layout: Layout) -> Any:
     import pandas as pd
 
     whole = [place for place in range(frame.shape[1]) if _is_whole(frame.iloc[:, place])]
-    if not whole or not _may_have_leading_zeros(path, layout):
+    if not whole or not may_have_leading_zeros(path, layout):
         return frame
     words = {**layout.keywords, "dtype": str, "na_filter": False}
-    text = layout.named(pd.read_csv(path, **words))
-    columns = {place: text.iloc[:, place].str.strip() for place in whole}
-    padded = {place: each for place, each in columns.items() if each.str.match(r"0\d+$").any()}
+    text = pd.read_csv(path, usecols=whole, **words)
+    columns = {place: text.iloc[:, index].str.strip() for index, place in enumerate(whole)}
+    padded = {place: each for place, each in columns.items() if is_padded(each)}
     kept = {frame.columns[i]: each.where(frame.iloc[:, i].notna()) for i, each in padded.items()}
     return frame.assign(**kept) if kept else frame
+
+
+def is_padded(text: Any) -> bool:
+    """Whether a column of text has whole numbers that begin with 0."""
+    return bool(text.str.match(r"\s*0\d+\s*$").any())
 
 
 def _is_whole(series: Any) -> bool:
@@ -148,7 +153,7 @@ def _is_whole(series: Any) -> bool:
     return bool((present == present.round()).all())
 
 
-def _may_have_leading_zeros(path: Path, layout: Layout) -> bool:
+def may_have_leading_zeros(path: Path, layout: Layout) -> bool:
     """Whether a 0 that begins a cell stands before a digit somewhere; quicker than parsing."""
     if not _IN_BYTES.match(layout.dialect.encoding or "utf-8"):
         return True

@@ -15,7 +15,14 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array, listed, observed_values, without_nan
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.inference import Hint, check_hints, numpy_name, understood
+from lowerbound.data.columns.inference import (
+    Hint,
+    check_hints,
+    has_leading_zeros,
+    is_code,
+    numpy_name,
+    understood,
+)
 from lowerbound.data.columns.matrix import (
     check_variation,
     decode_columns,
@@ -29,7 +36,7 @@ from lowerbound.data.columns.matrix import (
 )
 from lowerbound.data.columns.text.notation import COMMA
 from lowerbound.data.columns.unseen import unseen_cells
-from lowerbound.data.columns.values import distinct_values
+from lowerbound.data.columns.values import distinct_values, parsed_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import pixels
 from lowerbound.data.raw import RawData
@@ -155,6 +162,8 @@ class TableKind(ColumnarKind):
         frame, dialect = _frame(source, reading)
         notations = _notations(frame, reading, dialect)
         frame = with_numbers(frame, notations)
+        if schema is not None:
+            frame = _as_fitted(frame, schema)
         if reading.windows is not None:
             frame, label = cut(frame, reading.windows, label), None
         if schema is not None and schema.windows is not None and not has_windows(frame, schema):
@@ -210,6 +219,28 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     if is_other_frame(source):
         return other_frame(source), how.dialect
     return (relation_frame(source) if is_relation(source) else source), how.dialect
+
+
+def _as_fitted(frame: Any, schema: Schema) -> Any:
+    """The frame with numbers such as 07 in columns, and classes, that had none with leading
+    zeros when the model was fitted."""
+    numeric = {
+        one.name for one in schema.columns if one.dtype != "str" and not one.rules.has_format
+    }
+    if schema.label_column is not None and not any(map(is_code, schema.class_names)):
+        numeric.add(schema.label_column)
+    import pandas as pd
+
+    made = {}
+    for name in frame.columns:
+        series = frame[name] if str(name) in numeric else None
+        if series is None or getattr(series, "ndim", 1) != 1 or series.dtype.kind in "iufbMm":
+            continue
+        if has_leading_zeros(series):
+            values, text = parsed_numbers(series)
+            if not text.any():
+                made[str(name)] = pd.Series(values, index=series.index)
+    return frame.assign(**made) if made else frame
 
 
 def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:

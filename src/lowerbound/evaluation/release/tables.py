@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lowerbound.data.arrays import Array, listed
@@ -31,6 +31,7 @@ class AuditedTables:
         released: the released rows as a frame.
         held_out: the holdout as a frame; None: there is none.
         overlap: rows of the holdout that equal a training row; None without a holdout.
+        notations: of the columns that the training rows write as text.
     """
 
     codes: CodedColumns
@@ -41,6 +42,7 @@ class AuditedTables:
     released: Any
     held_out: Any
     overlap: Overlap | None
+    notations: Notations = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -66,20 +68,28 @@ class AuditedTables:
         """
         real, synthetic = _named(real, "REAL"), _named(synthetic, "SYNTHETIC")
         notations = _notations(real, hints)
-        real, synthetic = with_numbers(real, notations), with_numbers(synthetic, notations)
+        real = with_numbers(real, notations)
+        synthetic = _in_notations(synthetic, notations, "SYNTHETIC")
         codes = CodedColumns.learn(real, hints)
         _check_label(codes, label)
         _check_columns(codes, synthetic, "SYNTHETIC")
         a, b = codes.encode(real), codes.encode(synthetic)
         if holdout is None:
-            return cls(codes, label, a, b, None, synthetic, None, None)
-        fresh = with_numbers(_named(holdout, "HOLDOUT"), notations)
+            return cls(codes, label, a, b, None, synthetic, None, None, notations)
+        fresh = _in_notations(_named(holdout, "HOLDOUT"), notations, "HOLDOUT")
         _check_columns(codes, fresh, "HOLDOUT")
         c = codes.encode(fresh)
         shared = overlap(a, c)
         if shared.refused:
             raise DataError(_overlap_message(shared, len(c)))
-        return cls(codes, label, a, b, c, synthetic, fresh, shared)
+        return cls(codes, label, a, b, c, synthetic, fresh, shared, notations)
+
+
+def _in_notations(frame: Any, notations: Notations, what: str) -> Any:
+    try:
+        return with_numbers(frame, notations)
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from error
 
 
 def _notations(frame: Any, hints: Mapping[str, Hint] | None) -> Notations:

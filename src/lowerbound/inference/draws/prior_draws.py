@@ -122,7 +122,7 @@ class PriorDraws:
             UnsupportedError, OptionError: as ``sample_prior``.
         """
         require(model, Imagines, "be sampled")
-        if count != int(count) or count < 1:
+        if not float(count).is_integer() or count < 1:
             raise OptionError(f"the number of samples must be a whole number from 1, not {count}")
         count = int(count)
         scales = _temperatures(temperature)

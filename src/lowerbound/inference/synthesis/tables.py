@@ -13,6 +13,7 @@ import numpy as np
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.datetime import DatetimeKind
 from lowerbound.data.columns.values import distinct_values, missing, name as level_name
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -123,6 +124,9 @@ class TableSource:
                 raise OptionError(
                     f"column {name!r} is given without a value: leave it out, and it is drawn"
                 )
+        for column in self.fitted.schema.columns:
+            if column.name in row.columns and isinstance(column.rules, DatetimeKind):
+                row[column.name] = column.rules.localized(row[column.name])
         return row
 
     # given cells ----------------------------------------------------------------------------------
@@ -234,7 +238,7 @@ class TableDraws:
         Raises:
             OptionError: the count is negative, or no whole number.
         """
-        if count != int(count) or count < 0:
+        if not float(count).is_integer() or count < 0:
             raise OptionError(f"the number of rows must be a whole number from 0, not {count}")
         count = int(count)
         if not count:

@@ -7,24 +7,47 @@ gives it up: tables were imputed four times as slowly then (``benchmarks/busy_co
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from lowerbound.networks.attention import Attention
+from lowerbound.networks.recurrence import GatedRecurrentUnit
+
 SMALL = 300_000  # weights, below which one thread passes rows of numbers about as fast as several
-MANY_PLACES = (nn.modules.conv._ConvNd, nn.MultiheadAttention)  # which use a weight at many places
+MANY_PLACES = (  # which use a weight at many places
+    *(nn.modules.conv._ConvNd, nn.RNNBase, nn.MultiheadAttention),
+    *(Attention, GatedRecurrentUnit),
+)
+
+
+class _Outermost:
+    """The contexts that are open in any thread of Python, and the number before the first."""
+
+    lock = threading.Lock()
+    open = 0
+    threads = 1
 
 
 @contextmanager
 def processor_threads(count: int) -> Iterator[None]:
-    """Context with ``count`` processor threads."""
+    """Context with ``count`` processor threads; the last of several that overlap restores the
+    number that was before the first."""
     before = torch.get_num_threads()
+    with _Outermost.lock:
+        if not _Outermost.open:
+            _Outermost.threads = before
+        _Outermost.open += 1
     torch.set_num_threads(count)
     try:
         yield
     finally:
+        with _Outermost.lock:
+            _Outermost.open -= 1
+            before = before if _Outermost.open else _Outermost.threads
         torch.set_num_threads(before)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.values import distinct_values
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.values import distinct_values, factorized
 
 TIME = "time"
 DAYS = "days"  # 1 days 02:03:04, as pandas writes timedelta
@@ -24,6 +25,7 @@ TEXTS = (DAYS, WHOLE_DAYS, "h:mm", "hh:mm", "h:mm:ss", "hh:mm:ss")
 FEWEST = 20  # distinct texts; fewer are levels, such as the hours of a timetable
 MOST_DECIMALS = 6  # of a second, as Python's types have
 _DAY = 86_400
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _LAST_OF_DAY = _DAY - 10.0**-MOST_DECIMALS
 _WRITTEN = re.compile(
     r"(?P<sign>[-+\u2212]?)(?=\d)(?:(?P<days>\d+) days?(?:,? \+?|$))?"
@@ -34,7 +36,11 @@ _WRITTEN = re.compile(
 def clock_of(series: Any) -> tuple[str, int] | None:
     """(clock of a column, decimals of its seconds); None: it holds no durations."""
     if clock := type_of(series):
-        return clock, 0
+        found = seconds(series)
+        lattice = Lattice.of(found[~np.isnan(found)])
+        return clock, min(lattice.decimals if lattice.step else MOST_DECIMALS, MOST_DECIMALS)
+    if _mismatch(distinct_values(series.head(FEWEST))):  # most columns of text end here
+        return None
     matches = []
     for cell in distinct_values(series):
         match = _WRITTEN.fullmatch(cell.strip()) if isinstance(cell, str) else None
@@ -42,6 +48,11 @@ def clock_of(series: Any) -> tuple[str, int] | None:
             return None
         matches.append(match)
     return _form(matches) if len(matches) >= FEWEST else None
+
+
+def _mismatch(cells: Sequence[Any]) -> bool:
+    """Whether a cell is no duration."""
+    return not all(isinstance(cell, str) and _WRITTEN.fullmatch(cell.strip()) for cell in cells)
 
 
 def type_of(series: Any) -> str:
@@ -75,10 +86,15 @@ def seconds(series: Any) -> Array:
     if series.dtype.kind == "m":
         gone = series.isna().to_numpy()
         return np.where(gone, np.nan, series.dt.total_seconds().to_numpy(dtype=np.float64))
-    return np.array([_seconds(cell) for cell in series], dtype=np.float64)
+    codes, distinct = factorized(series)
+    # pandas gives missing values the code -1, which selects the last entry
+    found = np.array([*(_seconds(cell) for cell in distinct), math.nan], dtype=np.float64)
+    return np.asarray(found[codes])
 
 
 def _seconds(cell: Any) -> float:
+    if isinstance(cell, np.timedelta64):
+        return float(cell / np.timedelta64(1, "s"))
     if isinstance(cell, datetime.timedelta):  # pandas' NaT is none, Timedelta is one
         return cell.total_seconds()
     if isinstance(cell, datetime.time):
@@ -118,6 +134,8 @@ def texts(values: Any, clock: str, decimals: int, rounded: bool = True) -> list[
 
 def _text(value: float, clock: str, digits: int) -> str:
     units = 10**digits
+    if clock == TIME:
+        value = min(max(value, 0.0), _DAY - 1 / units)
     whole = round(abs(value) * units)
     form = clock if clock in TEXTS else "hh:mm:ss" if clock == TIME else DAYS
     if form == WHOLE_DAYS:
@@ -153,8 +171,9 @@ def in_type(series: Any, clock: str) -> Any:
         inside = np.clip(np.where(gone, 0.0, values), 0.0, _LAST_OF_DAY)
         cells = [None if hidden else _time(x) for x, hidden in zip(inside, gone, strict=True)]
         return pd.Series(cells, index=series.index, name=series.name, dtype=object)
-    found = pd.Series(np.rint(np.where(gone, 0.0, values) * 1e9).astype("timedelta64[ns]"))
-    return found.mask(gone).astype(clock).set_axis(series.index).rename(series.name)
+    steps = np.rint(np.where(gone, 0.0, values) * _PER_SECOND[clock[len("timedelta64[") : -1]])
+    found = pd.Series(steps.astype(np.int64).astype(clock))
+    return found.mask(gone).set_axis(series.index).rename(series.name)
 
 
 def _time(value: float) -> datetime.time:

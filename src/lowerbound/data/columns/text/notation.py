@@ -91,6 +91,11 @@ class Notation:
         """Numbers in the type of the column: of durations and times of day their own."""
         return durations.in_type(series, self.clock) if self.clock else series
 
+    @property
+    def typed(self) -> bool:
+        """Whether the numbers have a type of their own: durations or times of day."""
+        return bool(self.clock) and self.clock not in durations.TEXTS
+
     def in_frame(self, series: Any) -> Any:
         """Numbers as the column writes them: of a type of their own, or text."""
         made = self.in_type(series)
@@ -109,7 +114,8 @@ class Notation:
         import pandas as pd
 
         clock = durations.type_of(like) if self.clock else ""
-        if clock:
+        if clock or (self.typed and like.isna().all()):
+            clock = clock or self.clock
             return durations.in_type(pd.Series(values, dtype=float), clock).array
         return self.texts(values, exact)
 
