@@ -50,7 +50,9 @@ def test_passes_of_small_models_use_one_and_others_come_back() -> None:
 
 
 def test_contexts_that_overlap_in_two_threads_of_python_restore_the_number() -> None:
-    with processor_threads(3):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
         first, second = processor_threads(1), processor_threads(1)
         first.__enter__()
         with ThreadPoolExecutor(1) as other:
@@ -59,6 +61,8 @@ def test_contexts_that_overlap_in_two_threads_of_python_restore_the_number() -> 
             other.submit(second.__exit__, None, None, None).result()
         with ThreadPoolExecutor(1) as new:
             assert new.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_small_fits_use_one_thread_of_every_library() -> None:
