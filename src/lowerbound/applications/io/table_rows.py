@@ -91,7 +91,7 @@ class ColumnFiles(RowFiles):
         with columnar(path, TextForm.of(self.schema), rounded=rounded) as file:
             for part in parts:
                 frame = self.frame(part.x, rounded)
-                if path.suffix.lower() == CSV:
+                if gaps and path.suffix.lower() == CSV:
                     frame = frame.assign(**form.spelled(frame)[gaps])
                 file.add({**{name: frame[name] for name in frame}, **part.extra})
         return (str(path),)

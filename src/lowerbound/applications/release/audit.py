@@ -128,8 +128,8 @@ def _canaries(request: AuditRequest, tables: AuditedTables) -> CanaryFindings | 
         return None
     canaries = read_canaries(request.canaries)
     drawn = tables.codes.coordinates(tables.synthetic)[0]
-    rows = replace(canaries, rows=with_numbers(canaries.rows, tables.notations))
-    return find_canaries(tables.codes, rows, drawn, delta=request.delta)
+    canaries = replace(canaries, rows=with_numbers(canaries.rows, tables.notations))
+    return find_canaries(tables.codes, canaries, drawn, delta=request.delta)
 
 
 def _command(request: AuditRequest) -> str:

@@ -77,7 +77,7 @@ class DatetimeKind(Continuous):
         return values
 
     def localized(self, series: Any) -> Any:
-        """Dates that a person gives: those without a zone are in the zone of the fitted column."""
+        """Dates without a zone are in the zone of the fitted column."""
         import pandas as pd
 
         if not self.column.frame_dtype.startswith("datetime64["):

@@ -140,6 +140,10 @@ class ColumnKind:
         except constants."""
         return np.zeros(len(series), dtype=bool)
 
+    def localized(self, series: Any) -> Any:
+        """Values that a person gives as the column means them; dates may lack their time zone."""
+        return series
+
     @property
     def supported(self) -> str:
         """A description of the column's values."""

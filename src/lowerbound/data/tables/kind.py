@@ -224,13 +224,13 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
 def _as_fitted(frame: Any, schema: Schema) -> Any:
     """The frame with numbers such as 07 in columns, and classes, that had none with leading
     zeros when the model was fitted."""
+    import pandas as pd
+
     numeric = {
         one.name for one in schema.columns if one.dtype != "str" and not one.rules.has_format
     }
     if schema.label_column is not None and not any(map(is_code, schema.class_names)):
         numeric.add(schema.label_column)
-    import pandas as pd
-
     made = {}
     for name in frame.columns:
         series = frame[name] if str(name) in numeric else None

@@ -13,7 +13,6 @@ import numpy as np
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.datetime import DatetimeKind
 from lowerbound.data.columns.values import distinct_values, missing, name as level_name
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -125,7 +124,7 @@ class TableSource:
                     f"column {name!r} is given without a value: leave it out, and it is drawn"
                 )
         for column in self.fitted.schema.columns:
-            if column.name in row.columns and isinstance(column.rules, DatetimeKind):
+            if column.name in row.columns:
                 row[column.name] = column.rules.localized(row[column.name])
         return row
 
