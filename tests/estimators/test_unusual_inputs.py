@@ -85,6 +85,18 @@ def test_a_column_without_a_value_stays_empty(cell: Any) -> None:
         dataset = load(frame, missing="model")
     assert len(dataset.schema.modeled) == 2
     assert to_frame(dataset.schema, dataset.x)["empty"].isna().all()
+    assert np.isnan(dataset.schema.decode(dataset.x)[:, 2]).all()
+
+
+@pytest.mark.parametrize("cell", [dt.time(8, 30), dt.date(2024, 2, 29), dt.timedelta(hours=1)])
+def test_a_value_that_is_there_or_missing_comes_back_in_its_type(cell: Any) -> None:
+    cells = [cell if row % 3 else None for row in range(ROWS)]
+    frame = numbers(only=pd.Series(cells, dtype=object))
+    drawn = TableSynthesizer(minutes=0.001, random_state=0).fit(frame).sample(40)["only"]
+    assert drawn.isna().any()
+    assert {
+        pd.Timedelta(each) if isinstance(cell, dt.timedelta) else each for each in drawn.dropna()
+    } == {cell}
 
 
 def test_conditions_without_a_value_and_parts_of_rows_are_refused() -> None:

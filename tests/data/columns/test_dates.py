@@ -14,6 +14,7 @@ from lowerbound.applications.fit.understanding import about_data
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
+from lowerbound.data.columns.text.dates import as_text, in_strptime
 from lowerbound.errors import DataError, OptionError
 
 DAYS = pd.Series(pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60), "D"))
@@ -63,6 +64,73 @@ def test_every_date_is_read_by_one_format_and_written_by_it(format: str) -> None
         assert to_frame(data.schema, data.x, rounded)["visit"].tolist() == given.tolist()
 
 
+WRITTEN = [  # (written, its format, the same in the directives of strptime)
+    (lambda day: f"{day.month}/{day.day}/{day.year}", "%-m/%-d/%Y", "%m/%d/%Y"),
+    (lambda day: f"{day.day}.{day:%m.%Y}", "%-d.%m.%Y", "%d.%m.%Y"),
+    (lambda day: f"{day.day}.{day.month}.{day:%Y} {day.hour}:{day:%M}", "%-d.%-m.%Y %-H:%M", None),
+    (lambda day: f"{day:%d/%m/%Y} {day.hour % 12 or 12}:{day:%M %p}", "%d/%m/%Y %-I:%M %p", None),
+    (lambda day: f"{day:%d-%b-%y}".upper(), "%d-%^b-%y", "%d-%b-%y"),
+    (lambda day: f"{day:%d%b%Y}", "%d%b%Y", "%d%b%Y"),
+    (lambda day: f"{day.day} {day:%B %Y}", "%-d %B %Y", "%d %B %Y"),
+    (lambda day: f"{day:%b %d, %Y}", "%b %d, %Y", "%b %d, %Y"),
+    (lambda day: f"{day:%d/%b/%Y:%H:%M:%S} +0000", "%d/%b/%Y:%H:%M:%S %z", None),
+    (lambda day: f"{day:%a, %d %b %Y %H:%M:%S} GMT", "%a, %d %b %Y %H:%M:%S GMT", None),
+    (lambda day: f"{day:%Y-%m-%dT%H:%M:%S}.250Z", "%Y-%m-%dT%H:%M:%S.%3fZ", None),
+    (lambda day: f"{day:%Y-%m-%d %H:%M}-03:30", "%Y-%m-%d %H:%M%-03:30", "%Y-%m-%d %H:%M%z"),
+    (lambda day: int(f"{day:%Y%m%d}"), "%Y%m%d", "%Y%m%d"),
+    (lambda day: int(f"{day:%Y%m%d%H%M}"), "%Y%m%d%H%M", "%Y%m%d%H%M"),
+    (lambda day: int(f"{day:%Y%m%d%H%M%S}"), "%Y%m%d%H%M%S", "%Y%m%d%H%M%S"),
+]
+
+
+@pytest.mark.parametrize(("written", "format", "read"), WRITTEN, ids=lambda each: str(each)[:24])
+def test_dates_come_back_as_people_and_programs_write_them(
+    written: Any, format: str, read: str | None
+) -> None:
+    moments = pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60) * 2_011, "min")
+    given = pd.Series([written(day) for day in moments])
+    data = quietly(table(given))
+    column = data.schema.columns[0]
+    assert (column.kind, column.format) == ("datetime", format)
+    assert to_frame(data.schema, data.x)["visit"].tolist() == given.tolist()
+    if read is not None:
+        assert in_strptime(format) == read
+        said = quietly(table(given), kinds={"visit": f"datetime:{read}"})
+        assert said.schema.columns[0].format == format
+    lacking = given.astype(object).where(np.arange(60) != 3)
+    holed = quietly(table(lacking), missing="model")
+    assert holed.schema.columns[0].format == format
+    back = to_frame(holed.schema, holed.x.masked_fill(~holed.observed, np.nan))["visit"]
+    assert back.isna().tolist() == lacking.isna().tolist()
+    assert back.drop(3).astype(given.dtype).tolist() == given.drop(3).tolist()
+
+
+def test_an_offset_is_that_of_the_clock_times_that_are_written() -> None:
+    """The same instants, in the offset of the first cell."""
+    given = ["2024-03-30 10:00:00+01:00", "2024-04-01 10:00:00+02:00", "2024-04-02 00:30:00+02:00"]
+    data = quietly(table(given * 10))
+    exact = pd.to_datetime(pd.Series(given * 10), utc=True)
+    seconds = (exact - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    np.testing.assert_array_equal(data.schema.decode(data.x)[:, 0], seconds)
+    back = pd.to_datetime(to_frame(data.schema, data.x)["visit"], utc=True)
+    assert (back == exact).all()
+    assert as_text(np.array([0.0, np.nan]), "%H:%M%-03:30", 0).tolist()[0] == "20:30-03:30"
+
+
+def test_numbers_that_are_no_dates_stay_numbers() -> None:
+    days = DAYS.dt.strftime("%Y%m%d").astype(int)
+    for wrong in (0, 99_999_999, 20_240_230, -20_240_101):
+        numbers = days.where(np.arange(60) != 7, wrong)
+        assert quietly(table(numbers)).schema.columns[0].kind != "datetime"
+    assert quietly(table(days.head(19))).schema.columns[0].kind != "datetime"
+    assert quietly(table(days + 0.5)).schema.columns[0].kind != "datetime"
+
+
+def test_text_with_the_name_of_a_month_is_no_date_unless_all_of_it_is() -> None:
+    cells = [f"{day} march {1990 + day} in Berlin" for day in range(1, 20)] + ["may 5"]
+    assert quietly(table(cells * 3)).schema.columns[0].kind != "datetime"
+
+
 @pytest.mark.parametrize(
     ("given", "first", "other"),
     [
@@ -82,7 +150,7 @@ def test_where_two_formats_fit_a_note_says_which_is_taken_and_how_to_say_otherwi
     assert f"visit=datetime:{other}" in str(notes[0].message)
     assert f"dates of visit are read as {first} (" in "\n".join(about_data(data))
     said = quietly(table(given * 10), kinds={"visit": f"datetime:{other}"})
-    assert said.schema.columns[0].format == other
+    assert in_strptime(str(said.schema.columns[0].format)) == other
     exact = pd.to_datetime(pd.Series(given * 10), format=other)
     seconds = (exact - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
     np.testing.assert_array_equal(said.schema.decode(said.x)[:, 0], seconds)

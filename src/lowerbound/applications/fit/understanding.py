@@ -7,7 +7,7 @@ import shlex
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.text.dates import ISO
+from lowerbound.data.columns.text.dates import ISO, in_strptime
 from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
@@ -49,7 +49,7 @@ def _about_dates(schema: Schema) -> list[str]:
     found: dict[str, list[str]] = {}
     for column in schema.modeled:
         if column.format not in (None, ISO):
-            found.setdefault(column.format, []).append(column.name)
+            found.setdefault(in_strptime(column.format), []).append(column.name)
     return [
         f"dates of {listed(names)} are read as {format} "
         f"(--kind {shlex.quote(names[0] + '=datetime:FORMAT')} sets another format)"

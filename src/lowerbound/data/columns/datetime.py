@@ -19,9 +19,13 @@ from lowerbound.data.columns.text.dates import (
     ISO,
     as_dates,
     as_text,
+    as_written,
     closest_format,
+    compact_format,
     formats,
+    in_strptime,
     in_zone,
+    looks_like_date,
     of_cells,
     other_readings,
     rounding,
@@ -45,16 +49,22 @@ class DatetimeKind(Continuous):
 
         if pd.api.types.is_datetime64_any_dtype(sample.series.dtype):
             return replace(sample.column, kind="datetime", format=ISO)
-        if not sample.written or not _look_like_dates(sample.present):
+        if sample.numeric and not sample.whole:
             return None
-        format = _format(sample.series)
-        typed = replace(sample.column, dtype="datetime64[ns]")
-        return None if format is None else replace(typed, kind="datetime", format=format)
+        if sample.numeric:
+            format, dtype = compact_format(sample.distinct), sample.column.dtype
+        elif sample.written and all(looks_like_date(cell) for cell in _cells(sample.series)):
+            format, dtype = _format(sample.series), "datetime64[ns]"
+        else:
+            return None
+        found = replace(sample.column, kind="datetime", format=format, dtype=dtype)
+        return None if format is None else found
 
     def completed(self, series: Any) -> Column:
-        if self.column.format is not None:
-            return self.column
-        return replace(self.column, format=_format(series) or closest_format(_cells(series)))
+        format = self.column.format
+        if format is None:
+            return replace(self.column, format=_format(series) or closest_format(_cells(series)))
+        return replace(self.column, format=as_written(format, _cells(series)))
 
     def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
         found = super().fitted_to(values, standardize, normal_scores)
@@ -71,7 +81,7 @@ class DatetimeKind(Continuous):
             # pandas gives missing values the code -1, which selects the last entry
             values = np.append(seconds([name(value) for value in distinct], format), np.nan)
             values = np.where(gone, np.nan, values[codes])
-        how = "" if format in (None, ISO) else f" written as {format}"
+        how = "" if format in (None, ISO) else f" written as {in_strptime(format)}"
         words = f"column {series.name!r} holds dates{how}, but not"
         refuse(np.isnan(values) & ~gone, series, words)
         return values
@@ -96,7 +106,7 @@ class DatetimeKind(Continuous):
     def typed(self, values: Array, rounded: bool = True) -> Any:
         if self.column.format in (None, ISO):
             return as_dates(values, self.column.round_to).to_numpy()
-        return as_text(values, self.column.format, self.column.round_to)
+        return _written(values, self.column.format, self.column.round_to, self.column.dtype)
 
     def with_room(self, series: Any, exact: bool) -> Any:
         import pandas as pd
@@ -118,12 +128,15 @@ class DatetimeKind(Continuous):
                 dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
             return dates.astype(dtype).array
         format = self.column.format or next(iter(formats(_cells(like))), ISO)
-        text = as_text(answers, format, self.column.round_to)
-        return pd.to_numeric(text).astype(dtype) if pd.api.types.is_numeric_dtype(dtype) else text
+        return _written(answers, format, self.column.round_to, dtype)
 
 
-def _look_like_dates(series: Any) -> bool:
-    return bool(series.astype(str).str.match(r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all())
+def _written(values: Array, format: str, round_to: int, dtype: Any) -> Any:
+    """Dates as text, or as numbers such as 20240531."""
+    import pandas as pd
+
+    text = as_text(values, format, round_to)
+    return pd.to_numeric(text).astype(dtype) if pd.api.types.is_numeric_dtype(dtype) else text
 
 
 def _format(series: Any) -> str | None:
@@ -145,7 +158,7 @@ def _format(series: Any) -> str | None:
             UserWarning,
             stacklevel=5,
         )
-    return found[0] if found else None
+    return as_written(found[0], cells) if found else None
 
 
 def _cells(series: Any) -> list[str]:

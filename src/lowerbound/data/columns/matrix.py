@@ -126,12 +126,12 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
 def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Array:
     """Convert (..., modeled columns) in model units to (..., all columns) in original units.
 
-    The result is float64; columns with levels have their codes. ``rounded`` rounds columns of
-    integers to the nearest value of their type.
+    The result is float64; columns with levels have their codes, and columns without any fitted
+    value NaN. ``rounded`` rounds columns of integers to the nearest value of their type.
     """
     modeled = [i for i, column in enumerate(columns) if column.modeled]
     values = np.empty((*units.shape[:-1], len(columns)))
-    values[:] = [column.shift for column in columns]
+    values[:] = [np.nan if column.blank else column.shift for column in columns]
     inside = units.astype(np.float64)
     if all(columns[i].affine for i in modeled):
         kept = [columns[i] for i in modeled]

@@ -78,6 +78,10 @@ class EmptyColumn(ConstantKind):
     def read(self, series: Any, *, fitting: bool = False) -> Array:
         return np.where(missing(series), np.nan, self.column.shift + 1.0)
 
+    def typed(self, values: Array, rounded: bool = True) -> Any:
+        """Zeros, since few types represent NaN; ``to_frame`` empties the column."""
+        return super().typed(np.zeros_like(values), rounded)
+
     def unseen(self, series: Any) -> Array:
         return ~missing(series)
 

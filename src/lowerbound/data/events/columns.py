@@ -11,11 +11,11 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint, understood
+from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.values import factorized, missing
 from lowerbound.errors import DataError
 
 MOST_DECIMALS = 4  # of numbers that are whole numbers of steps
-COMPACT_DATE = "%Y%m%d"
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
         DataError: the values are neither, or some rows have no time.
     """
     refuse_missing(series, f"no time in column {series.name!r}")
-    if hint is None and _are_compact_dates(series):
-        hint = f"datetime:{COMPACT_DATE}"
+    if hint is None and _numpy_dtype(series)[0] in "iu":
+        format = compact_format(np.unique(series.to_numpy()), fewest=1)
+        hint = None if format is None else f"datetime:{format}"
     column = understood(series, hint, standardize, normal_scores=False)
     if not column.rules.has_format and column.levels and not _numeric(column):
         raise DataError(
@@ -102,15 +103,6 @@ def _numeric(column: Column) -> bool:
 
 def _numpy_dtype(series: Any) -> str:
     return str(series.dtype).lower() if series.dtype.kind in "iuf" else "float64"
-
-
-def _are_compact_dates(series: Any) -> bool:
-    import pandas as pd
-
-    if not pd.api.types.is_integer_dtype(series.dtype):
-        return False
-    dates = pd.to_datetime(series.astype(str), format=COMPACT_DATE, errors="coerce")
-    return bool(dates.notna().all() and dates.dt.year.between(1800, 2200).all())
 
 
 def refuse_missing(series: Any, words: str) -> None:

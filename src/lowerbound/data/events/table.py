@@ -193,12 +193,7 @@ def _times(
         steps = np.rint(steps)
     values = start.decode(steps.cumsum(1))[row, place]
     rules = layout.time.rules
-    typed = rules.typed(_round_to_step(rules.rounded(values), layout.time))
-    import pandas as pd
-
-    if layout.time.format == "%Y%m%d" and layout.time.dtype != "str":
-        return pd.to_numeric(typed)
-    return typed
+    return rules.typed(_round_to_step(rules.rounded(values), layout.time))
 
 
 def _typed(column: Column, values: Array, cells: Array, gated: bool) -> Any:

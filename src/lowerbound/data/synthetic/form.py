@@ -14,6 +14,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT, Lattice
+from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.dates import ISO
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
@@ -30,7 +31,7 @@ class ColumnForm:
 
     Attributes:
         name: of the column.
-        dtype: pandas' name of its type; "date" for dates of Python.
+        dtype: pandas' name of its type; "date" and "time" for dates and times of day of Python.
         categories: of a pandas category, in its order.
         ordered: whether the category is ordered.
         lattice: resolution of its numbers or dates.
@@ -85,8 +86,8 @@ class ColumnForm:
         if isinstance(dtype, pd.CategoricalDtype):
             categories = tuple(scalar(level) for level in dtype.categories)
             return cls(name, "category", categories, bool(dtype.ordered))
-        dates = dtype.kind == "O" and pd.api.types.infer_dtype(series, skipna=True) == "date"
-        return cls(name, DATE if dates else str(dtype))
+        kind = pd.api.types.infer_dtype(series, skipna=True) if dtype.kind == "O" else ""
+        return cls(name, kind if kind in (DATE, durations.TIME) else str(dtype))
 
     def settled(self, values: Array) -> Array:
         """Values with the resolution and the range of the column; NaN stays."""
@@ -129,15 +130,15 @@ class ColumnForm:
         if self.text:
             cells = cells.map(level_name).astype(object)
         if self.dtype == DATE:
-            cells = pd.to_datetime(cells).dt.date
-        elif self.dtype.startswith("datetime64") and "," in self.dtype:
+            return pd.to_datetime(cells).dt.date.mask(gone)
+        if self.dtype == durations.TIME:
+            return durations.in_type(pd.Series(durations.seconds(cells)), self.dtype).mask(gone)
+        if self.dtype.startswith("datetime64") and "," in self.dtype:
             zone = self.dtype.rpartition(", ")[2].rstrip("]")
             cells = pd.to_datetime(cells).dt.tz_localize("UTC").dt.tz_convert(zone)
         if self.categories is not None:
             kind = pd.CategoricalDtype(list(self.categories), self.ordered)
             return cells.astype(object).mask(gone).astype(kind)
-        if self.dtype == DATE:
-            return cells.mask(gone)
         if gone.any() and cells.dtype.kind in "iub":
             cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
             return _or_wide(cells.mask(gone), self.dtype)
@@ -310,7 +311,8 @@ def _from_column(column: Column) -> ColumnForm:
     dtype = "object" if column.dtype == "str" else column.dtype
     if column.rules.has_format:
         dated = column.frame_dtype if column.frame_dtype.startswith("datetime64[") else column.dtype
-        dtype = dated if column.format in (None, ISO) else "object"
+        text = column.format not in (None, ISO) and column.dtype.startswith("datetime64")
+        dtype = "object" if text else dated
     low, high = column.observed or (None, None)
     form = ColumnForm(column.name, dtype, lattice=_lattice(column), low=low, high=high)
     return replace(form, dtype="object", blank=True) if column.blank else form

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -33,6 +33,29 @@ _NUMERIC = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
 _ORDERS = ("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%y/%m/%d")
 _DOTTED = ("%d.%m.%Y", "%m.%d.%Y", "%d.%m.%y", "%m.%d.%y", "%y.%m.%d")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_YEARS = ("%Y", "%y")
+_NAMED = re.compile(r"\d{1,2}([-/. ]?)[A-Za-z]{3,9}\1\d{2,4}")  # 28-Apr-24
+_NAMED_TIMES = (*_TIMES, ":%H:%M:%S %z")  # the last as web servers write it
+_NUMBERS = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+_MONTH = re.compile(r"(?<![a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.I)
+_DAY_NUMBER = re.compile(r"(?<!\d)\d{1,2}(?!\d)")
+_COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number of digits
+_COMPACT_YEARS = (1800, 2200)
+_LAST_COMPACT = 10**14
+FEWEST_COMPACT = 20  # distinct numbers; of random ones in the range, few are dates
+# how a cell is written that the same directive reads; see "as_text"
+_SAME = {"%-d": "%d", "%-m": "%m", "%-H": "%H", "%-I": "%I", "%^b": "%b", "%3f": "%f"}
+_FORMS = (
+    {"%d": "%-d", "%m": "%-m"},
+    {"%d": "%-d"},
+    {"%H": "%-H", "%I": "%-I"},
+    {"%b": "%^b"},
+    {"%f": "%3f"},
+)
+_OFFSET = re.compile(r"%([+-]\d\d):?(\d\d)")
+_OWN = re.compile(f"({'|'.join(map(re.escape, _SAME))}|{_OFFSET.pattern.replace('(', '(?:')})")
+_WRITTEN_OFFSET = re.compile(r"[+-]\d\d:?\d\d$")
+_MOST_COMPARED = 200  # cells by which the form is chosen
 
 
 def seconds(cells: Sequence[str], format: str) -> Array:
@@ -42,10 +65,11 @@ def seconds(cells: Sequence[str], format: str) -> Array:
 
     Args:
         cells: text.
-        format: of ``strptime``, or ``ISO``.
+        format: of ``strptime`` and the directives of ``as_text``, or ``ISO``.
     """
     import pandas as pd
 
+    format = in_strptime(format)
     texts = pd.Series(cells, dtype=object)
     with warnings.catch_warnings():
         # Python 3.13 warns of formats without a year, whose dates are in 1900 here
@@ -165,11 +189,65 @@ def as_dates(values: Array, round_to: int) -> Any:
 
 
 def as_text(values: Array, format: str, round_to: int) -> Any:
-    """Write dates in a format, as an array of objects; ISO days have no time."""
+    """Write dates in a format, as an array of objects; ISO days have no time.
+
+    Besides the directives of ``strftime`` there are %-d, %-m, %-H and %-I (no leading zero), %^b
+    (APR), %3f (milliseconds) and %+02:00 (the clock times of this offset, and the offset).
+    """
     if format == ISO:
         format = "%Y-%m-%d" if round_to == DAY else "%Y-%m-%d %H:%M:%S"
-    dates = as_dates(values, round_to).dt.tz_localize("UTC")
-    return dates.dt.strftime(format).to_numpy(dtype=object)
+    dates = as_dates(rounded(values, round_to) + _offset(format), 0).dt.tz_localize("UTC")
+    present = dates[dates.notna()]
+    texts: Any = ""
+    for part in filter(None, _OWN.split(format)):
+        texts = texts + (_own(present, part) if _OWN.fullmatch(part) else present.dt.strftime(part))
+    return texts.astype(object).reindex(dates.index).to_numpy(dtype=object)
+
+
+def as_written(format: str, cells: Sequence[str]) -> str:
+    """The form of a format that writes most cells as they are, such as 5/3/2024, not 05/03/2024.
+
+    Args:
+        format: fits the cells.
+        cells: text.
+    """
+    some = np.asarray(cells[:_MOST_COMPARED], dtype=object)
+    found = seconds(some.tolist(), format)
+    offset = _WRITTEN_OFFSET.search(some[0]) if len(some) else None
+    forms = [format]
+    for form in (*_FORMS, {"%z": f"%{offset[0]}"} if offset else {}):
+        forms += [each for each in (_with(one, form) for one in forms) if each not in forms]
+    return max(forms, key=lambda form: int((as_text(found, form, 0) == some).sum()))
+
+
+def in_strptime(format: str) -> str:
+    """The format in directives of ``strptime``, which read what ``as_text`` writes."""
+    return _with(_OFFSET.sub("%z", format), _SAME)
+
+
+def looks_like_date(cell: str) -> bool:
+    """Whether a cell has three numbers, or the name of a month, a day and a year."""
+    if _NUMBERS.match(cell):
+        return True
+    digits = sum(map(str.isdecimal, cell))
+    return digits >= 3 and bool(_MONTH.search(cell) and _DAY_NUMBER.search(cell))
+
+
+def compact_format(numbers: Array, fewest: int = FEWEST_COMPACT) -> str | None:
+    """The format of dates written as whole numbers, such as 20240531; None: these are no dates.
+
+    Args:
+        numbers: distinct and increasing.
+        fewest: how many there must be.
+    """
+    if len(numbers) < fewest or not 0 < numbers[0] <= numbers[-1] < _LAST_COMPACT:
+        return None
+    cells = numbers.astype(np.int64).astype(str).tolist()
+    low, high = _COMPACT_YEARS
+    format = _COMPACT.get(len(cells[0]))
+    if format is None or not low <= int(cells[0][:4]) <= int(cells[-1][:4]) <= high:
+        return None
+    return None if np.isnan(seconds(cells, format)).any() else format
 
 
 def rounded(values: Array, round_to: int) -> Array:
@@ -193,19 +271,59 @@ def check_format(format: str) -> None:
 
 def _candidates(cells: Sequence[str]) -> list[str]:
     """Formats that fit the first cell, in order of preference; ``ISO`` is the last."""
-    from pandas.tseries.api import guess_datetime_format
-
     first = cells[0] if len(cells) else ""
-    found = _NUMERIC.match(first)
-    orders = _DOTTED if found and found[1] == "." else _ORDERS
-    dates = [order.replace("/", found[1]) for order in orders] if found else []
-    explicit = [date + time for date in dates for time in _TIMES]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas warns if the first number is above 12
-        guesses = [guess_datetime_format(first, dayfirst=day_first) for day_first in (False, True)]
-    named = [each for each in (*explicit, *guesses) if each]
-    if first.endswith("Z"):  # strftime writes %z as +0000, not as Z
-        named = [each.removesuffix("%z") + "Z" for each in named]
+    named = [*_explicit(first), *_guessed(first)]
+    for zone, directive in (("Z", "%z"), ("GMT", "%Z"), ("UTC", "%Z")):
+        if first.endswith(zone):  # strftime writes %z as +0000, and %Z as UTC
+            named = [each.removesuffix(directive) + zone for each in named]
     return [each for each in dict.fromkeys(named) if not np.isnan(seconds([first], each))[0]] + [
         ISO
     ]
+
+
+def _explicit(cell: str) -> list[str]:
+    """Formats of dates that pandas does not guess, or guesses in one of several ways."""
+    if found := _NUMERIC.match(cell):
+        orders = _DOTTED if found[1] == "." else _ORDERS
+        return [order.replace("/", found[1]) + time for order in orders for time in _TIMES]
+    if found := _NAMED.match(cell):
+        dates = [found[1].join(("%d", month, year)) for month in ("%b", "%B") for year in _YEARS]
+        return [date + time for date in dates for time in _NAMED_TIMES]
+    return []
+
+
+def _guessed(cell: str) -> list[str]:
+    """The formats that pandas guesses, with the name of May in full and as an abbreviation."""
+    from pandas.tseries.api import guess_datetime_format
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns if the first number is above 12
+        guesses = [guess_datetime_format(cell, dayfirst=day_first) for day_first in (False, True)]
+    other = [each.replace("%B", "%b") for each in guesses if each]
+    return [each for each in (*guesses, *other) if each]
+
+
+def _with(format: str, directives: Mapping[str, str]) -> str:
+    """The format with some directives replaced."""
+    for before, after in directives.items():
+        format = format.replace(before, after)
+    return format
+
+
+def _offset(format: str) -> int:
+    """The offset of the clock times of a format, in seconds."""
+    found = _OFFSET.search(format)
+    if found is None:
+        return 0
+    hours, minutes = found.groups()
+    return int(hours) * 3600 + int(f"{hours[0]}{minutes}") * 60
+
+
+def _own(dates: Any, directive: str) -> Any:
+    """Dates, none missing, by a directive of which ``strftime`` has no form everywhere."""
+    if directive == "%^b":
+        return dates.dt.strftime("%b").str.upper()
+    if directive not in _SAME:
+        return directive[1:]
+    text = dates.dt.strftime(_SAME[directive])
+    return text.str[:3] if directive == "%3f" else text.str.replace("^0", "", regex=True)
