@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from lowerbound import ProbabilisticPCA
+from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
 
@@ -107,3 +110,52 @@ def test_a_reconstruction_is_nearer_than_the_mean(X: Array) -> None:
 
 def _shrunk(X: Array) -> Array:
     return (X - X.mean(0)) * np.sqrt((len(X) - 1) / len(X)) + X.mean(0)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e-4, 1e4, 1e15])
+@pytest.mark.parametrize("components", [1, 3])
+def test_a_unit_shifts_scores_and_scales_all_else(X: Array, unit: float, components: int) -> None:
+    def fitted(rows: Array) -> ProbabilisticPCA:
+        return ProbabilisticPCA(latent_dim=2, components=components, random_state=0).fit(rows)
+
+    usual, scaled = fitted(X), fitted(X * unit)
+    shift = X.shape[1] * np.log(unit)
+    np.testing.assert_allclose(
+        scaled.score_samples(X * unit) + shift, usual.score_samples(X), rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_allclose(scaled.get_covariance() / unit**2, usual.get_covariance(), rtol=1e-6)
+    noisy = X + 0.3 * np.random.default_rng(1).normal(size=X.shape)
+    np.testing.assert_allclose(
+        scaled.denoise(noisy * unit, 0.3 * unit) / unit, usual.denoise(noisy, 0.3), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("means", [0.0, np.array([0, 10, 100, 1000, -5.0])], ids=["0", "far"])
+def test_the_level_of_the_noise_is_the_likeliest(level: float, means: Any) -> None:
+    """Also if the means of the columns lie far from each other."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(300, 5))
+    X = X + means
+    noisy = X + level * rng.normal(size=X.shape)
+    pca = ProbabilisticPCA(latent_dim=2).fit(X)
+
+    def surprise(log_level: float) -> float:
+        covariance = pca.get_covariance() + np.exp(2 * log_level) * np.eye(5)
+        return -float(multivariate_normal(X.mean(0), covariance).logpdf(noisy).mean())
+
+    exact = np.exp(minimize_scalar(surprise, bounds=(-8, 8), method="bounded").x)
+    assert pca.noise_level(noisy) == pytest.approx(exact, rel=0.01)
+    better = np.square(pca.denoise(noisy) - X).mean()
+    assert better < np.square(noisy - X).mean()
+
+
+def test_missing_cells_of_later_rows_are_integrated_out_where_the_fit_allows_them(X: Array) -> None:
+    pca = ProbabilisticPCA(latent_dim=2, data_options={"missing": "model"}).fit(X)
+    row = X[:1].copy()
+    row[0, [0, 2]] = np.nan
+    seen = [column for column in range(X.shape[1]) if column not in (0, 2)]
+    marginal = multivariate_normal(X.mean(0)[seen], pca.get_covariance()[np.ix_(seen, seen)])
+    assert pca.score_samples(row)[0] == pytest.approx(marginal.logpdf(row[0, seen]), abs=1e-6)
+    with pytest.raises(DataError, match=r"data_options=\{'missing': 'model'\}"):
+        ProbabilisticPCA(latent_dim=2).fit(X).score_samples(row)

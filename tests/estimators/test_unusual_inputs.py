@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowerbound import (
     VAE,
@@ -25,7 +27,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.tables.completion import completed_frame
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
 
@@ -97,6 +99,67 @@ def test_a_value_that_is_there_or_missing_comes_back_in_its_type(cell: Any) -> N
     assert {
         pd.Timedelta(each) if isinstance(cell, dt.timedelta) else each for each in drawn.dropna()
     } == {cell}
+
+
+def test_masked_cells_of_numpy_are_missing() -> None:
+    values = np.random.default_rng(0).normal(size=(ROWS, 3))
+    gaps = np.arange(3 * ROWS).reshape(ROWS, 3) % 7 == 0
+    masked = np.ma.array(np.where(gaps, -9999.0, values), mask=gaps)
+    completed = VAEImputer(epochs=1, calibration=0, random_state=0).fit(masked).transform(masked)
+    assert np.abs(completed).max() < 100
+    np.testing.assert_array_equal(completed[~gaps], values[~gaps])
+    with pytest.raises(DataError, match="column 'x0' has NaN in rows 0"):
+        VAE(epochs=1).fit(masked)
+    whole = load(np.ma.array(np.arange(60).reshape(20, 3), mask=gaps[:20]), missing="model")
+    assert whole.observed is not None
+    np.testing.assert_array_equal(whole.observed.numpy(), ~gaps[:20])
+    np.testing.assert_array_equal(load(np.ma.array(values)).x, load(values).x)
+
+
+def test_complex_numbers_are_refused() -> None:
+    frame = numbers().astype(complex)
+    with pytest.raises(DataError, match="column 'a' holds complex numbers"):
+        VAE(epochs=1).fit(frame)
+    with pytest.raises(DataError, match="column 'a' holds complex numbers"):
+        VAE(epochs=1, random_state=0).fit(numbers()).score(frame)
+
+
+def test_the_settings_of_torch_around_a_call_change_nothing() -> None:
+    def scores() -> Any:
+        return VAE(latent_dim=1, epochs=1, random_state=0).fit(numbers()).score_samples(numbers())
+
+    expected = scores()
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(scores(), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.no_grad():
+        np.testing.assert_array_equal(scores(), expected)
+        assert not torch.is_grad_enabled()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        np.testing.assert_array_equal(scores(), expected)
+        assert torch.is_autocast_enabled("cpu")
+    with torch.inference_mode(), pytest.raises(OptionError, match=r"outside of torch\.inference"):
+        scores()
+
+
+def test_a_saved_imputer_fills_as_before(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(ROWS, 3))
+    values[np.arange(ROWS) % 5 == 0, 1] = -1.0
+    options: Any = {"missing_values": -1, "strategy": "median", "add_indicator": True}
+    imputer = VAEImputer(epochs=1, calibration=0, random_state=0, n_importance=7, **options)
+    imputer.fit(values).save(tmp_path / "m")
+    again = VAEImputer.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.transform(values), imputer.transform(values))
+    assert (again.n_importance, again.strategy) == (7, "median")
+    assert VAEImputer.load(tmp_path / "m", strategy="mean").strategy == "mean"
+    said = tmp_path / "m" / "imputer_columns.json"
+    content = json.loads(said.read_text())
+    del content["parameters"]  # as written before
+    said.write_text(json.dumps(content))
+    assert VAEImputer.load(tmp_path / "m").strategy == "mean"
 
 
 def test_conditions_without_a_value_and_parts_of_rows_are_refused() -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from lowerbound import VAE, ProbabilisticPCA
 from lowerbound.assembly.build import assemble
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.likelihood import score
+from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import (
     ChunkPlan,
     dry_run,
@@ -358,6 +360,32 @@ def test_other_rows_or_another_order_cannot_be_paired() -> None:
     turned = vectors(ROWS.x.flip(0))
     with pytest.raises(DataError, match="different rows"):
         marginal_difference(score(model, ROWS), score(model, turned))
+
+
+def test_rows_of_a_table_are_known_whatever_the_fit_standardized() -> None:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(5, 3, 60), rng.lognormal(size=60) * 1e6, rng.poisson(3, 60)])
+    whole, part = ProbabilisticPCA(latent_dim=1).fit(X), VAE(latent_dim=1, epochs=1).fit(X[:50])
+
+    def scored(model: Any, rows: Any) -> Scores:
+        return score(model.model_, model._read(rows))
+
+    assert np.isfinite(marginal_difference(scored(whole, X), scored(part, X)).mean)
+    changed = X.copy()
+    changed[7, 0] += 0.05
+    wide = VAE(latent_dim=1, epochs=1).fit(X * 1024)
+    others = [scored(part, X[::-1]), scored(part, changed), scored(part, X[:50])]
+    for other in (*others, scored(wide, X * 1024)):
+        with pytest.raises(DataError, match=r"different rows, or .* in other units"):
+            marginal_difference(scored(whole, X), other)
+
+
+@pytest.mark.parametrize("samples", [0, 1.5, True, "a", None])
+def test_a_number_of_samples_is_whole_and_positive(samples: Any) -> None:
+    with pytest.raises(OptionError, match="samples must be at least 1"):
+        most_samples(oracle.model("mean_field"), ROWS, samples)
+    with pytest.raises(OptionError, match="samples must be at least 1"):
+        score(oracle.model("mean_field"), ROWS, samples=samples)
 
 
 def test_a_mass_and_a_density_cannot_be_compared() -> None:

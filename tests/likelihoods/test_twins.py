@@ -49,6 +49,25 @@ def test_scipy_twin(emission: Emission, twin: stats.rv_continuous) -> None:
     torch.testing.assert_close(emission.variance[0], variance)
 
 
+@pytest.mark.parametrize("df", [3.0, 999.0, 1001.0, 1e5])
+def test_a_t_has_scipys_density_for_any_degrees_of_freedom(df: float) -> None:
+    x = torch.linspace(-4, 4, 9, dtype=torch.float64)[None]
+    found = t_of(df).terms(x)[0, 0]
+    np.testing.assert_allclose(found, stats.t(df).logpdf(x[0]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("df", [1e12, 1e15, 1e16, 1e30])
+def test_a_t_of_many_degrees_of_freedom_is_normal(df: float) -> None:
+    """scipy's log-gammas lose their digits here."""
+    x = torch.linspace(-4, 4, 9, dtype=torch.float64)[None]
+    np.testing.assert_allclose(t_of(df).terms(x)[0, 0], stats.norm.logpdf(x[0]), rtol=1e-9)
+
+
+def t_of(df: float) -> StudentTEmission:
+    center = torch.zeros(1, 1, 9, dtype=torch.float64)
+    return StudentTEmission(center, torch.ones(9).double(), torch.tensor(df).double())
+
+
 def test_bernoulli_is_scipys() -> None:
     logits = torch.tensor([[[-40.0, -1.0, 0.0, 3.0]]], dtype=torch.float64)
     emission = BernoulliEmission(logits)

@@ -12,6 +12,10 @@ from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
 
+GAPS_MODELED = (
+    ", or have missing cells modeled by missing='model' (data_options={'missing': 'model'} of an "
+    "estimator)"
+)
 SHOWN = 5  # rows, names or files listed in a message before "and n more"
 
 
@@ -26,6 +30,7 @@ def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
     Raises:
         DataError: the data is ragged, sparse, complex, text, or empty.
     """
+    raw = without_mask(raw)
     if isinstance(raw, torch.Tensor):
         raw = raw.detach().cpu()
         raw = raw.float().numpy() if raw.dtype is torch.bfloat16 else raw.numpy()
@@ -42,6 +47,15 @@ def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
     if array.size == 0:
         raise DataError(f"{what} is empty: its shape is {array.shape}, with 0 sample(s)")
     return array.astype(_native(array.dtype), copy=False)
+
+
+def without_mask(raw: Any) -> Any:
+    """A masked array of numpy with NaN in its masked cells; anything else unchanged."""
+    if not isinstance(raw, np.ma.MaskedArray):
+        return raw
+    if not np.ma.is_masked(raw):
+        return raw.data
+    return np.ma.filled(raw if raw.dtype.kind == "f" else raw.astype(np.float64), np.nan)
 
 
 def listed(items: Sequence[object], total: int | None = None) -> str:
@@ -73,7 +87,7 @@ def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
     others = f" ({len(columns) - 1} more columns too)" if len(columns) > 1 else ""
     raise DataError(
         f"column {names[first]!r} has {kind} in rows {listed(rows.tolist())}, counted from 0"
-        f"{others}; fill or drop those rows"
+        f"{others}; fill or drop those rows{GAPS_MODELED if kind == 'NaN' else ''}"
     )
 
 

@@ -190,9 +190,10 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     ) -> Array:
         r"""Rows without their noise: E[x | y] for y = x + noise, by a model of clean rows.
 
-        Missing cells (NaN) are filled. Chains of latents are annealed from the encoder's posterior
-        to p(z | y), which takes longer than encoding; a linear model has a closed form instead. If
-        the noise is zero, observed cells are returned unchanged.
+        Missing cells (NaN) are filled, if the fit had ``data_options={"missing": "model"}``. Chains
+        of latents are annealed from the encoder's posterior to p(z | y), which takes longer than
+        encoding; a linear model has a closed form instead. If the noise is zero, observed cells are
+        returned unchanged.
 
         Args:
             X: noisy rows: a matrix, a frame or pictures; values may lie outside of the clean range.

@@ -24,7 +24,7 @@ from lowerbound.data.columns.matrix import named
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator
-from lowerbound.estimators.imputer_columns import read_columns, write_columns
+from lowerbound.estimators.imputer_columns import read_columns, read_parameters, write_columns
 from lowerbound.estimators.imputer_first_fit import calibrated_fit
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
@@ -273,7 +273,9 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
         Args:
             path: the folder.
-            parameters: parameters of the estimator; those of the fit are in the folder.
+            parameters: parameters of the estimator instead of those of the folder, which are the
+                ones by which rows are filled: ``strategy``, ``n_importance``, ``add_indicator``,
+                ``keep_empty_features``, ``missing_values`` and the seed.
 
         Raises:
             ModelFolderError: the folder is missing or altered.
@@ -285,7 +287,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
                 f"{path} was fitted to complete rows or to pictures; fit a table with "
                 "VAEImputer, or with lowerbound fit --missing model"
             )
-        imputer = cls(**{"random_state": fitted.options.training.seed, **parameters})
+        kept = read_parameters(Path(path))
+        imputer = cls(**{"random_state": fitted.options.training.seed, **kept, **parameters})
         describe(imputer, fitted.schema)
         imputer.fitted_ = fitted
         imputer.calibration_ = read_calibration(Path(path), len(fitted.schema.columns))

@@ -1,4 +1,5 @@
-"""The columns that an imputer was fitted to, as a JSON file in the model folder.
+"""The columns that an imputer was fitted to, and how it fills them, as a JSON file in the model
+folder.
 
 The schema of the model has neither identifiers nor columns without a value.
 """
@@ -15,6 +16,7 @@ from lowerbound import durable, untrusted
 from lowerbound.errors import DataError, ModelFolderError
 
 NAME = "imputer_columns.json"
+KEPT = ("strategy", "n_importance", "add_indicator", "keep_empty_features", "missing_values")
 
 
 def write_columns(folder: Path, imputer: Any) -> None:
@@ -24,8 +26,26 @@ def write_columns(folder: Path, imputer: Any) -> None:
         "names": None if names is None else [str(name) for name in names],
         "empty": imputer.empty_.tolist(),
         "indicator": imputer.indicator_.tolist(),
+        "parameters": {name: _plain(getattr(imputer, name)) for name in KEPT},
     }
     durable.write_text(folder / NAME, json.dumps(said))
+
+
+def read_parameters(folder: Path) -> dict[str, Any]:
+    """The parameters of the imputer by which it fills rows; none of an older folder.
+
+    Raises:
+        ModelFolderError: the file is damaged.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return {}
+    said = untrusted.read_mapping(path, ModelFolderError)
+    with untrusted.guarded(str(path), ModelFolderError):
+        found = {name: dict(said.get("parameters", {})).get(name) for name in KEPT}
+        if any(isinstance(value, list | dict) for value in found.values()):
+            raise DataError("a parameter is no plain value")
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def read_columns(folder: Path, imputer: Any) -> None:
@@ -52,3 +72,10 @@ def read_columns(folder: Path, imputer: Any) -> None:
             imputer.feature_names_in_ = np.array([str(name) for name in names], dtype=object)
         elif hasattr(imputer, "feature_names_in_"):
             del imputer.feature_names_in_
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON has it; a missing value, which is the default, is null."""
+    value = value.item() if isinstance(value, np.generic) else value
+    usual = isinstance(value, bool | int | float | str) and value == value
+    return value if usual else None

@@ -25,7 +25,8 @@ class ProbabilisticPCA(LatentVariableEstimator):
     r"""Probabilistic PCA: z ~ N(0, I), x | z ~ N(W z + mu, sigma^2 I), solved in closed form.
 
     With several components, p(z) is a mixture of Gaussians with full covariances. Then all else
-    keeps its closed form: scores, codes, and missing or noisy cells.
+    keeps its closed form: scores, codes, and missing or noisy cells. The fit needs complete rows;
+    later rows may have missing cells (NaN) if ``data_options`` is ``{"missing": "model"}``.
 
     It is a variational autoencoder with the exact posterior and needs no training. Use it as the
     baseline of a deep model: it has the same latents and units. Source: Tipping & Bishop 1999.
@@ -57,7 +58,10 @@ class ProbabilisticPCA(LatentVariableEstimator):
 
     def score_samples(self, X: Any, y: Any = None) -> Array:
         """Exact log p(x), nats, (rows,), in the units of X; log N(x; mu, W W^T + sigma^2 I) of one
-        component. Missing cells of X are integrated out."""
+        component.
+
+        Missing cells of X are integrated out if ``data_options`` is ``{"missing": "model"}``.
+        """
         scores = score(self.model_, self._read(X, y))
         assert scores.log_marginal is not None
         exact: Array = scores.log_marginal.numpy()

@@ -81,7 +81,8 @@ class VAE(TrainedEstimator):
         binarize: "dynamic" draws grey values as bits at each visit, "threshold" cuts at one half.
         data_options: further keywords of ``lowerbound.data.load``, for paths and pictures.
         random_state: an integer makes fit, scores and samples repeatable; None uses a new seed of
-            the operating system for each fit. No global random state is read or changed.
+            the operating system for each fit. Torch's global random state is as before after each
+            call; numbers that another thread draws from it during a call disturb both.
         callbacks: objects that receive the progress of training, such as
             ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
         device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".

@@ -45,6 +45,7 @@ from lowerbound.training import (
 )
 from lowerbound.training.checkpoints.folds import FoldAnswers
 from lowerbound.training.checkpoints.identity import identity
+from lowerbound.training.own_settings import own_settings
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord
@@ -143,6 +144,7 @@ class Fitted:
     calibration: str = ""
 
 
+@own_settings()
 def fit(
     dataset: Dataset,
     options: FitOptions | None = None,

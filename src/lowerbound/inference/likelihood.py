@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
     Progress,
+    check_samples,
     collected,
     dry_run,
     first_row,
@@ -40,6 +42,8 @@ from lowerbound.objectives.densities import (
     require_exact_densities,
 )
 from lowerbound.trace import Batch, Trace
+
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 lie far from each other
 
 
 def score(
@@ -111,6 +115,7 @@ def score(
         mass=mass,
         protocol=_protocol(footprint.trace, dataset, seed, split, rounded),
         pareto_k=tally.pareto_k,
+        fingerprint=_fingerprint(dataset),
     ).shifted(dataset.log_jacobian(mass=mass))
     _refuse_nan(scores)
     if scores.effective_sample_size_low:
@@ -135,6 +140,7 @@ def _refuse_nan(scores: Scores) -> None:
 
 def most_samples(model: Model, dataset: Dataset, samples: int) -> int:
     """K of ``score``: ``samples``, or 1 where a density of the model is only a lower bound."""
+    check_samples(samples)
     model = in_precision(model, dataset.x.dtype)
     return allowed_samples(dry_run(model, first_row(dataset, model)).trace, samples)
 
@@ -244,7 +250,26 @@ def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str, rounded: bo
 
 
 def data_sha256(dataset: Dataset) -> str:
-    """SHA-256 of the scored rows in order: of their bits if binary, otherwise of the raw values."""
+    """SHA-256 of the rows in order: of their bits if binary, otherwise of their model units."""
     if dataset.schema.binary:
         return dataset.binarized().bits_sha256
     return hashlib.sha256(dataset.x.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _fingerprint(dataset: Dataset) -> Tensor | None:
+    """Numbers by which rows of columns are known in any model's units; None if there are no columns.
+
+    They are the sum of the cells of each row in the data's own units, each column standardized by
+    the rows themselves and with its own weight, and the mean and the spread of each column.
+    """
+    schema = dataset.schema
+    if not schema.columns or schema.binary or schema.windows is not None:
+        return None
+    cells = np.nan_to_num(schema.decode(dataset.x, rounded=False).astype(np.float64))
+    if dataset.observed is not None:
+        cells[schema.data_kind.laid_out(schema, ~dataset.observed.cpu().numpy())] = 0.0
+    center, spread = cells.mean(0), cells.std(0)
+    spread[spread == 0] = 1.0
+    weights = 0.5 + np.arange(1, cells.shape[1] + 1) * GOLDEN % 1.0
+    sums = (cells - center) @ (weights / spread)
+    return torch.from_numpy(np.concatenate([sums, center / spread, np.log(spread)]))

@@ -7,8 +7,9 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -72,6 +73,7 @@ def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]
         with (
             torch.inference_mode(not gradients),
             torch.set_grad_enabled(gradients),
+            _without_autocast(device),
             same_on_every_device(device),
             processor_threads(useful_threads(model)),
         ):
@@ -79,6 +81,19 @@ def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """A context without the autocast that a caller may have; its precision is an option here."""
+    if not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def check_samples(samples: int) -> None:
+    """Raise OptionError if a number of samples is no whole number from 1."""
+    if not isinstance(samples, Integral) or isinstance(samples, bool) or samples < 1:
+        raise OptionError(f"samples must be at least 1, a whole number, not {samples!r}")
 
 
 def in_precision(model: ModuleT, dtype: torch.dtype) -> ModuleT:
@@ -197,8 +212,7 @@ class ChunkPlan:
         Raises:
             OptionError: samples or memory are not positive.
         """
-        if samples < 1:
-            raise OptionError(f"samples must be at least 1, not {samples}")
+        check_samples(samples)
         if memory < 1:
             raise OptionError(f"memory is a number of bytes and must be positive, not {memory}")
         fit = max(1, _on_device(memory, footprint.device) // footprint.bytes)

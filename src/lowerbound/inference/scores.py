@@ -16,6 +16,7 @@ from lowerbound.inference.pareto import UNRELIABLE
 
 ENOUGH_SAMPLES = 10.0
 LARGE_SHARE = 0.1
+ROUNDING = 1e-3  # of the numbers of a fingerprint, whose spread is about 1
 
 Precision = Literal["float32", "bf16"]
 
@@ -31,8 +32,8 @@ class Protocol:
         conditional: whether the bound is on log p(x | y) rather than log p(x).
         levels: levels of the data's values; None if continuous.
         binarize: "none", "dynamic" or "threshold": how grey values became bits.
-        sha256: of the scored rows in their order: of the bits if binary, otherwise of the raw
-            values.
+        sha256: of the scored rows in their order: of the bits if binary, otherwise of the values in
+            model units, which are those of the data unless columns are standardized.
         seed: of the draws.
         split: name of the rows, such as "test", or empty.
         data: source of the rows, such as "mnist:test", or empty.
@@ -110,6 +111,8 @@ class Scores:
         mass: whether p(x | z) is a probability mass.
         protocol: of the scores.
         pareto_k: tail index of the weights, (rows,); None for fewer than 21 draws.
+        fingerprint: numbers by which ``marginal_difference`` knows that rows of columns are those
+            of another model, which standardized them in another way; None without columns.
     """
 
     elbo: Tensor
@@ -122,6 +125,7 @@ class Scores:
     mass: bool
     protocol: Protocol
     pareto_k: Tensor | None = None
+    fingerprint: Tensor | None = None
 
     def shifted(self, nats: Tensor) -> Scores:
         """The same scores in other units of x: ``nats``, (rows,), added to each log p."""
@@ -223,12 +227,26 @@ def marginal_difference(a: Scores, b: Scores) -> Estimate:
     the small K on all rows.
 
     Raises:
-        DataError: the rows differ, or one is a mass and the other a density.
+        DataError: the rows or their units differ, or one is a mass and the other a density.
     """
-    if a.protocol.sha256 != b.protocol.sha256:
+    if not _same_rows(a, b):
         raise DataError(
-            "the two scores are of different rows, or of the same rows in another order"
+            "the two scores are of different rows, or of the same rows in another order or in "
+            "other units"
         )
     if a.mass != b.mass:
         raise DataError("a probability mass and a density cannot be compared: their units differ")
     return Estimate.of(a.bound - b.bound)
+
+
+def _same_rows(a: Scores, b: Scores) -> bool:
+    """Whether two scores are of the same rows in the same units, up to the rounding of model units.
+
+    Rows of columns are standardized by each fit, so that their model units tell nothing.
+    """
+    one, other = a.fingerprint, b.fingerprint
+    if one is None or other is None:
+        return a.protocol.sha256 == b.protocol.sha256
+    if one.shape != other.shape:
+        return False
+    return bool(((one - other).abs() <= ROUNDING * (1 + one.abs())).all())

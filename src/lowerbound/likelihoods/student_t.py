@@ -14,6 +14,7 @@ from lowerbound.trace import Emission
 
 MIN_DF = 2.05
 START_DF = 5.0
+LARGE_DF = 1e3  # degrees of freedom from which a series is more precise than log-gammas
 
 
 class StudentTEmission(Emission):
@@ -40,8 +41,12 @@ class StudentTEmission(Emission):
     def _log_normalizer(self) -> Tensor:
         # float64, because the difference of two log-gammas loses its digits if nu is large
         df = self.df.double()
-        gammas = torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df)
-        return (gammas - 0.5 * torch.log(math.pi * df)).to(self.loc.dtype)
+        usual = df.clamp_max(LARGE_DF)
+        gammas = torch.lgamma(0.5 * (usual + 1)) - torch.lgamma(0.5 * usual)
+        exact = gammas - 0.5 * torch.log(math.pi * usual)
+        # of the series in 1 / nu, the next term is of order nu^-5
+        limit = -0.5 * math.log(2 * math.pi) - 0.25 / df + 1 / (24 * df**3)
+        return torch.where(df > LARGE_DF, limit, exact).to(self.loc.dtype)
 
     @property
     def mean(self) -> Tensor:

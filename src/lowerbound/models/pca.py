@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # names for annotations
 
 SCALES = (1e-140, 1e140)  # of the largest value, so that squares of values fit into float64
 COMPLETE = "pca is fitted to complete rows: fill the missing values, or fit a vae"
+LEAST_SHARE = 1e-8  # of sigma^2 in the mean variance of the features
 MARGIN = 1.01  # least variance of a component, in sigma^2, so that its share of z is not zero
 
 
@@ -158,14 +159,15 @@ class ProbabilisticPrincipalComponents(Model):
         self.fit(dataset.in_memory().all().filled)
 
     @torch.no_grad()
-    def fit(self, x: Tensor, floor: float = 1e-8) -> ProbabilisticPrincipalComponents:
+    def fit(self, x: Tensor, floor: float = LEAST_SHARE) -> ProbabilisticPrincipalComponents:
         """Set W, mu and sigma^2 to their maximum-likelihood values, and fit the mixture.
 
         The starts of a mixture are drawn from torch's global random state.
 
         Args:
             x: training data in model units, (rows, *event).
-            floor: the smallest sigma^2, so that data in a subspace have a finite density.
+            floor: the smallest sigma^2 as a share of the mean variance of the features, so that
+                data in a subspace have a finite density in any unit.
 
         Raises:
             DataError: fewer than two rows, no more features than latent dimensions, or fewer rows
@@ -175,9 +177,10 @@ class ProbabilisticPrincipalComponents(Model):
         self._check_rows(rows)
         found = principal_components(rows, self.latent_dim)
         if self.is_mixture:
-            floor = max(floor, self.options.noise_floor * float(rows.var(0, correction=0).mean()))
+            floor = max(floor, self.options.noise_floor)
+        spread = float(rows.var(0, correction=0).mean()) or 1.0  # of constant rows any
         self.offset.copy_(found.mean)
-        self.variance.copy_(found.rest.clamp_min(floor))
+        self.variance.copy_(found.rest.clamp_min(floor * spread))
         self.weight.zero_()
         self.weight[:, : len(found.variances)] = found.weight(self.variance)
         if self.is_mixture:

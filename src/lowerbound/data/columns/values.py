@@ -192,5 +192,9 @@ def factorized(series: Any) -> tuple[Array, list[Any]]:
 
 
 def _float64(series: Any) -> Array:
+    if series.dtype.kind == "c":
+        raise DataError(
+            f"column {series.name!r} holds complex numbers; only real numbers can be modeled"
+        )
     values: Array = series.to_numpy(dtype=np.float64, na_value=np.nan)
     return values

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lowerbound.config import construct
 from lowerbound.data import Dataset, Schema, load, to_frame
-from lowerbound.data.arrays import as_array
+from lowerbound.data.arrays import as_array, without_mask
 from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.arrow import is_other_frame, other_frame
@@ -171,8 +171,9 @@ def as_frame(X: Any) -> Any:
 
 
 def as_numbers(X: Any) -> Any:
-    """Tensors as arrays; anything else unchanged, for scikit-learn to validate."""
-    return as_array(X) if isinstance(X, Tensor) else X
+    """Tensors as arrays, masked arrays with NaN; anything else unchanged, for scikit-learn to
+    validate."""
+    return as_array(X) if isinstance(X, Tensor) else without_mask(X)
 
 
 def with_text_names(X: Any) -> Any:

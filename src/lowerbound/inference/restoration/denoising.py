@@ -46,7 +46,8 @@ from lowerbound.trace import Batch, Given
 
 CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
-LEAST, MOST = 0.01, 1.0  # range of the candidate levels, as shares of the spread of the noisy rows
+FORMULA_SEARCH_ROWS = 4096  # of a closed form
+LEAST = 0.01  # lowest candidate level, as a share of the smallest spread of a feature
 TRIES = 14
 FORMULA_ROWS = 256  # at once in a closed form, whose matrices differ where hidden cells differ
 
@@ -181,8 +182,8 @@ def learned_level(
 ) -> float:
     """The maximum-likelihood factor of ``noise.scale``.
 
-    The search uses at most 64 rows, from all parts of the data, and levels from a hundredth of
-    their spread to the whole spread.
+    The search uses at most 64 rows, or 4,096 of a model with closed forms, from all parts of the
+    data, and levels from a hundredth of the smallest spread of a feature to the spread of all.
 
     Args:
         model, dataset, seed: as for ``denoise``.
@@ -192,8 +193,9 @@ def learned_level(
     Raises:
         DataError: every cell is hidden, or all values are the same.
     """
-    few = dataset.thinned(SEARCH_ROWS)
-    unit = _in_units_of_spread(few, noise)
+    closed = isinstance(model, HasNoisyPosterior) and not noise.outliers
+    few = dataset.thinned(FORMULA_SEARCH_ROWS if closed else SEARCH_ROWS)
+    least, most = _spreads(few, noise)
     tried = []
 
     def surprise(log_level: float) -> float:
@@ -211,21 +213,29 @@ def learned_level(
             progress(min(len(tried), TRIES), TRIES)
         return -float(found.log_evidence.mean())
 
-    bounds = (math.log(LEAST * unit), math.log(MOST * unit))
+    bounds = (math.log(LEAST * least), math.log(most))
     best = minimize_scalar(
         surprise, bounds=bounds, method="bounded", options={"maxiter": TRIES, "xatol": 0.01}
     )
     return math.exp(float(best.x))
 
 
-def _in_units_of_spread(dataset: Dataset, noise: NoiseModel) -> float:
-    """The spread of the noisy rows in units of the noise's scale."""
-    shares = (dataset.x / noise.scale.to(dataset.x)).double()
-    seen = shares if dataset.observed is None else shares[dataset.observed]
-    spread = float(seen.std()) if seen.numel() > 1 else 0.0
-    if not spread > 0:
+def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
+    """(smallest spread of a feature, spread of all) of noisy rows, in units of the noise's scale.
+
+    Each feature is compared with its own mean, unless it has one value only, as in one row.
+    """
+    shares = (dataset.x / noise.scale.to(dataset.x)).double().flatten(1)
+    if dataset.observed is not None:
+        shares = shares.masked_fill(~dataset.observed.flatten(1), math.nan)
+    each = (shares - shares.nanmean(0)).square().nanmean(0).nan_to_num()
+    if not bool((each > 0).any()):
+        seen = shares[~shares.isnan()]
+        each = seen.var(correction=0)[None] if len(seen) else each
+    varied = each[each > 0]
+    if not len(varied):
         raise DataError("all observed values are the same: no level of noise can be learned")
-    return spread
+    return math.sqrt(float(varied.min())), math.sqrt(float(varied.mean()))
 
 
 def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:
