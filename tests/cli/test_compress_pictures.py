@@ -221,7 +221,7 @@ def test_an_animation_is_refused(run: Run, tmp_path: Path) -> None:
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
     answer = run("compress", tmp_path / "film.gif", "-o", tmp_path / "x.lbz")
     assert answer.code == 2
-    assert "is an animation of 3 pictures" in answer.err
+    assert "holds 3 pictures" in answer.err
 
 
 def test_without_a_model_for_pictures_alone(run: Run, model: Path, tmp_path: Path) -> None:

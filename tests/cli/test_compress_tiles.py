@@ -126,7 +126,7 @@ def test_what_8_bits_do_not_hold_is_said(run: Run, model: Path, tmp_path: Path) 
     Image.fromarray(np.full((3, 4), 40_000, np.uint16)).save(folder / "deep.png")
     Image.fromarray(np.full((3, 4, 4), 90, np.uint8)).save(folder / "transparent.png")
     report = run("compress", model, folder, "-o", tmp_path / "x.lbz", "--json").object
-    notes = ["transparent ones are laid on white", "16-bit greys keep their upper 8 bits"]
+    notes = ["transparent ones are laid on white", "16-bit ones keep their upper 8 bits"]
     assert report["notes"] == notes
     Image.fromarray(np.full((3, 4), 0.5, np.float32)).save(folder / "floats.tiff")
     refused = run("compress", model, folder, "-o", tmp_path / "x.lbz")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lowerbound.coding.files import container
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import HASH_BYTES
-from lowerbound.data.pictures.decoding import open_picture
+from lowerbound.data.pictures.decoding import EIGHT, bits_of, open_picture
 from lowerbound.errors import BitstreamError
 
 if TYPE_CHECKING:
@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 KIND = "stored"
 NO_MODEL = bytes(HASH_BYTES)
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # kept as they are
+FORMATS = {  # kept as they are
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".webp": "WEBP",
+}
 BY_WEBP = ("1", "L", "LA", "P", "RGB", "RGBA")
-BY_PNG = ("1", "P", "I;16", "I;16B", "I")
+BY_PNG = ("1", "P", "I;16", "I;16B")
+INKS = ("CMYK", "YCbCr", "LAB")  # which PNG does not have
 WEBP_SIDE = 16_383  # pixels
 PIECES, PIECE = 3, 256  # pieces down and across, and their side in pixels
 SURELY = 5.0  # the whole does not fit if its pieces promise more than so many times ``most``
@@ -37,7 +45,11 @@ def smallest_exact(content: bytes, most: float) -> bytes | None:
     """The smallest exact form of a picture file; None if it takes more bytes than ``most``."""
     with open_picture(io.BytesIO(content)) as picture:
         kept = [content] if picture.format in FORMATS.values() else []
-        forms = [*kept, *_lossless(_upright(picture), most)]
+        # Pillow reads 8 bits of deep colors, and greys of 16 bits in two modes
+        lost = bits_of(picture) > EIGHT and picture.mode[0] != "I"
+        upright = _upright(picture)
+        exact = upright.convert("I;16") if upright.mode == "I" else upright
+        forms = kept if lost else [*kept, *_lossless(exact, most)]
     best = min(forms, key=len, default=None)
     return None if best is None or len(best) > most else best
 
@@ -74,9 +86,13 @@ def read_stored(file: Container) -> tuple[bytes, str]:
 
 
 def as_png(payload: bytes) -> bytes:
-    """The picture as a PNG file with the same pixels."""
+    """The picture as a PNG file with the same pixels; colors of printing inks become RGB."""
     with open_picture(io.BytesIO(payload)) as picture:
-        return _saved(_plain(_upright(picture)), "PNG")
+        upright = _upright(picture)
+        if upright.mode in INKS:
+            upright = upright.convert("RGB")
+            upright.info.pop("icc_profile", None)  # of the inks
+        return _saved(_plain(upright), "PNG")
 
 
 def _lossless(picture: Image, most: float) -> Iterator[bytes]:

@@ -257,7 +257,7 @@ def data_sha256(dataset: Dataset) -> str:
 
 
 def _fingerprint(dataset: Dataset) -> Tensor | None:
-    """Numbers by which rows of columns are known in any model's units; None if there are no columns.
+    """Numbers by which rows of columns are known in the units of any model; None without columns.
 
     They are the sum of the cells of each row in the data's own units, each column standardized by
     the rows themselves and with its own weight, and the mean and the spread of each column.

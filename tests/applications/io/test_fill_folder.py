@@ -30,8 +30,11 @@ def test_a_new_folder(tmp_path: Path) -> None:
 def test_an_old_folder_keeps_other_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     (tmp_path / "mine.txt").write_text("kept")
-    fill_folder(tmp_path, written)
+    with pytest.warns(UserWarning, match=r"also holds 1 files from before, such as mine\.txt"):
+        fill_folder(tmp_path, written)
     assert inside(tmp_path) == {"a.txt": "new", "b/c.txt": "new", "mine.txt": "kept"}
+    (tmp_path / "mine.txt").unlink()
+    fill_folder(tmp_path, written)  # all are replaced, so nothing is said
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "full"), KeyboardInterrupt()])

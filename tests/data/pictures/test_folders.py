@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import threading
 import warnings
 from pathlib import Path
 from typing import Any
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -13,8 +16,11 @@ import torch
 from PIL import Image
 
 from lowerbound import untrusted
+from lowerbound.applications.io.masks import read_mask
+from lowerbound.coding.stored_pictures import as_png, smallest_exact
 from lowerbound.data import load
 from lowerbound.data.pictures import folders
+from lowerbound.data.pictures.whole import read_whole_picture
 from lowerbound.errors import DataError, OptionError
 
 RANDOM = np.random.default_rng(0)
@@ -311,3 +317,118 @@ def test_pictures_of_formats_that_are_not_read_are_named(tmp_path: Path) -> None
     write(tmp_path / "b.png", grey())
     with pytest.warns(UserWarning, match=r"a.HEIC left out"):
         assert len(load(tmp_path)) == 1
+
+
+# what cameras, phones and microscopes write ------------------------------------------------------
+
+
+def write_deep_png(path: Path, pixels: np.ndarray) -> None:
+    """A PNG of 16 bits per color, which Pillow cannot write."""
+    height, width, channels = pixels.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", compress(lines)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_colors_are_named_and_refused_where_they_would_be_lost(
+    tmp_path: Path, channels: int
+) -> None:
+    pixels = RANDOM.integers(0, 65_536, (6, 9, channels))
+    write_deep_png(tmp_path / "deep.png", pixels)
+    with pytest.warns(UserWarning, match="16-bit ones keep their upper 8 bits"):
+        dataset = load(tmp_path)
+    if channels == 3:
+        restored = dataset.schema.decode(dataset.schema.units(dataset.x))
+        np.testing.assert_array_equal(restored[0], pixels >> 8)
+    with pytest.raises(DataError, match="has 16 bits per color"):
+        read_whole_picture(tmp_path / "deep.png")
+    content = (tmp_path / "deep.png").read_bytes()
+    assert smallest_exact(content, len(content) - 1) is None  # no form of 8 bits is exact
+    assert smallest_exact(content, len(content)) == content
+
+
+def test_greys_of_16_bits_are_stored_exactly(tmp_path: Path) -> None:
+    pixels = (np.arange(54).reshape(6, 9) * 1_000).astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "deep.pgm")
+    stored = smallest_exact((tmp_path / "deep.pgm").read_bytes(), 10_000)
+    assert stored is not None
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), pixels)
+
+
+def test_whole_numbers_of_32_bits_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(grey().astype(np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="its pixels are whole numbers of 32 bits"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="has 32 bits per color"):
+        read_whole_picture(tmp_path / "a.tif")
+
+
+def test_of_a_phones_two_pictures_the_first_is_the_picture(tmp_path: Path) -> None:
+    whole = Image.fromarray(color())
+    whole.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[whole])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(load(tmp_path)) == 1
+    assert read_whole_picture(tmp_path / "a.jpg").values.shape == (6, 9, 3)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.gif"])
+def test_of_several_pages_the_first_is_read_and_a_note_says_so(tmp_path: Path, name: str) -> None:
+    pages = [Image.fromarray(grey()) for _ in range(3)]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match="1 of 1 files hold several pictures"):
+        assert len(load(tmp_path)) == 1
+    with pytest.raises(DataError, match="holds 3 pictures"):
+        read_whole_picture(tmp_path / name)
+
+
+def test_another_channel_named_a_is_no_opacity(tmp_path: Path) -> None:
+    Image.fromarray(color()).convert("LAB").save(tmp_path / "a.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(tmp_path)
+    assert read_whole_picture(tmp_path / "a.tif").alpha is None
+
+
+def test_a_picture_of_inks_becomes_a_png_of_colors() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((6, 9, 4), 40, np.uint8), "CMYK").save(stream, "JPEG")
+    restored = Image.open(io.BytesIO(as_png(stream.getvalue())))
+    expected = np.asarray(Image.open(stream).convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(restored.convert("RGB")), expected)
+
+
+def test_links_to_folders_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
+    write(tmp_path / "all/square/1.png", grey())
+    write(tmp_path / "some/circle/1.png", grey())
+    (tmp_path / "some/square").symlink_to(tmp_path / "all/square")
+    (tmp_path / "some/circle/loop").symlink_to(tmp_path / "some")
+    assert load(tmp_path / "some").ids == ("circle/1.png", "square/1.png")
+
+
+def test_more_names_of_jpeg_files_and_of_parts(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.JPE"):
+        (tmp_path / "Train").mkdir(exist_ok=True)
+        Image.fromarray(grey()).save(tmp_path / "Train" / name, format="JPEG")
+    write(tmp_path / "Test/c.png", grey())
+    with pytest.warns(UserWarning, match="only Train is read"):
+        assert load(tmp_path).ids == ("a.jfif", "b.JPE")
+
+
+def test_a_mask_may_be_a_jpeg_or_a_clear_layer(tmp_path: Path) -> None:
+    schema = load(RANDOM.integers(0, 256, (4, 30, 30), dtype=np.uint8)).schema
+    hidden = np.zeros((30, 30), bool)
+    hidden[8:16, 8:16] = True
+    Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)).save(tmp_path / "m.jpg", quality=60)
+    clear = np.zeros((30, 30, 4), np.uint8)
+    clear[hidden, 3] = 255
+    Image.fromarray(clear).save(tmp_path / "m.png")
+    for name in ("m.jpg", "m.png"):
+        found = read_mask(tmp_path / name, schema, 4)[0, 0].numpy()
+        np.testing.assert_array_equal(found, hidden)

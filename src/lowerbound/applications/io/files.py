@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,7 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
         made.mkdir()
         names = [Path(name).relative_to(made) for name in write(made)]
         if path.exists():
+            _note_others(path, names)
             for name in names:
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).replace(path / name)
@@ -63,6 +65,22 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return tuple(str(path / name) for name in names)
+
+
+def _note_others(folder: Path, names: Sequence[Path]) -> None:
+    """Warn that a folder holds files of an earlier run that are not replaced."""
+    kinds = {name.suffix for name in names}
+    others = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.suffix in kinds and path.relative_to(folder) not in names and path.is_file()
+    )
+    if others:
+        warnings.warn(
+            f"{folder} also holds {len(others):,} files from before, such as {others[0]}",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def page_path(output: str | None) -> Path | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 AT_ONCE = 256  # files given to the threads at a time
+EIGHT, SIXTEEN, THIRTY_TWO = 8, 16, 32  # bits of a color
+DEEP_FORMATS = ("PNG", "TIFF")  # Pillow reads 8 bits of their deep colors
+CLEAR_MODES = ("LA", "PA", "La", "RGBA", "RGBa")  # and LAB has another A
 BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
 T = TypeVar("T")
 
@@ -106,7 +109,7 @@ def read_header(path: Path) -> PictureHeader:
     """The header of a file, where Pillow's warning is off.
 
     Raises:
-        ValueError: its pixels are floats.
+        ValueError: its pixels are floats, or whole numbers of 32 bits.
     """
     with _opened(path) as picture:
         width, height = picture.size
@@ -114,15 +117,38 @@ def read_header(path: Path) -> PictureHeader:
         rotated = picture.format != "PNG" or "exif" in picture.info
         if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
             width, height = height, width
-        if picture.mode == "F":
-            raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")
+        bits = bits_of(picture)
+        if bits > SIXTEEN:
+            what = "floats" if picture.mode == "F" else "whole numbers of 32 bits"
+            raise ValueError(f"its pixels are {what}; save such data as .npz, scaled to [0, 1]")
         return PictureHeader(
             size=(height, width),
             colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
-            transparent="A" in picture.getbands() or "transparency" in picture.info,
-            deep=picture.mode[0] == "I",
-            frames=getattr(picture, "n_frames", 1),
+            transparent=is_transparent(picture),
+            deep=bits > EIGHT,
+            frames=frames_of(picture),
         )
+
+
+def bits_of(picture: Image) -> int:
+    """Bits of each color in the file of an opened picture; Pillow keeps 8 of some with 16."""
+    if picture.mode in ("I", "F"):
+        return SIXTEEN if picture.format == "PPM" else THIRTY_TWO
+    if picture.mode[:4] == "I;16":
+        return SIXTEEN
+    tiles = getattr(picture, "tile", ()) if picture.format in DEEP_FORMATS else ()
+    raw = [str(tile[-1]) for tile in tiles]
+    return SIXTEEN if any(";16" in arguments for arguments in raw) else EIGHT
+
+
+def frames_of(picture: Image) -> int:
+    """The number of pictures in a file; those after the first of a phone's are of another kind."""
+    return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+
+
+def is_transparent(picture: Image) -> bool:
+    """Whether a picture has opacity."""
+    return picture.mode in CLEAR_MODES or "transparency" in picture.info
 
 
 def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image:
@@ -137,7 +163,7 @@ def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) ->
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-        if "A" in picture.getbands() or "transparency" in picture.info:
+        if is_transparent(picture):
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return picture.convert(mode)

@@ -31,11 +31,12 @@ from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
 SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
-)
+    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+) | {".ppm", ".pgm", ".pbm"}
 UNREAD = frozenset(
-    (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd")
-)
+    (".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".tga", ".ico", ".exr", ".hdr", ".eps")
+) | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".svg", ".psd"}
+SEVERAL = "{path} holds {frames:,} pictures, as animations and pages do: give them as files"
 SPLITS = ("train", "validation", "val", "valid", "test")
 LARGE = 2**18  # mean pixels from which threads are faster: small files hold Python's lock
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
@@ -92,9 +93,10 @@ def classes_of(names: Sequence[Path]) -> list[str | None] | None:
     A single subfolder is a class only if there is also an unlabeled subfolder.
     """
     folders = [readable(name.parts[0]) if len(name.parts) > 1 else None for name in names]
-    classes = [None if folder in UNLABELED else folder for folder in folders]
+    unlabeled = [folder is not None and folder.lower() in UNLABELED for folder in folders]
+    classes = [None if gone else name for name, gone in zip(folders, unlabeled, strict=True)]
     found = set(classes) - {None}
-    named = len(found) > 1 or (len(found) == 1 and not set(folders).isdisjoint(UNLABELED))
+    named = len(found) > 1 or (len(found) == 1 and any(unlabeled))
     return classes if named else None
 
 
@@ -121,15 +123,13 @@ def read_whole(path: Path, channels: int) -> Array:
     """Read one picture at its original size, (height, width, channels) uint8, grey or color.
 
     Raises:
-        DataError: it is unreadable, or an animation.
+        DataError: it is unreadable, or holds several pictures.
     """
     mode = "RGB" if channels > 1 else "L"
     attempt = _Attempt([path], "raise")
     (header,) = attempt.each(read_header).values()
     if header.frames > 1:
-        raise DataError(
-            f"{path} is an animation of {header.frames:,} pictures: give its pictures as files"
-        )
+        raise DataError(SEVERAL.format(path=path, frames=header.frames))
     picture = attempt.each(lambda path: np.array(read_pixels(path, mode)))[0]
     return picture.reshape(*picture.shape[:2], channels)
 
@@ -153,11 +153,17 @@ def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
 def find_pictures(folder: Path) -> list[Path]:
     """Sorted paths of the picture files below ``folder``, relative to it, without hidden files.
 
-    A warning names pictures of formats that are not read.
+    Links to folders are followed, but not to one that contains them. A warning names pictures of
+    formats that are not read.
     """
     found, unread = [], []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] not in "._"]
+    for place, folders, files in os.walk(folder, followlinks=True):
+        above = os.path.realpath(place)
+        folders[:] = [
+            name
+            for name in folders
+            if name[0] not in "._" and not _contains(os.path.join(place, name), above)
+        ]
         found += [
             Path(place, name).relative_to(folder)
             for name in files
@@ -172,6 +178,14 @@ def find_pictures(folder: Path) -> list[Path]:
             stacklevel=4,
         )
     return sorted(found)
+
+
+def _contains(link: str, place: str) -> bool:
+    """Whether a link leads to a folder that contains a place, so that following it never ends."""
+    if not os.path.islink(link):
+        return False
+    target = os.path.realpath(link)
+    return os.path.commonpath([target, place]) == target
 
 
 class PictureStack(NamedTuple):
@@ -304,24 +318,31 @@ def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
     if any(header.transparent for header in headers):
         notes.append("transparent ones are laid on white")
     if any(header.deep for header in headers):
-        notes.append("16-bit greys keep their upper 8 bits")
+        notes.append("16-bit ones keep their upper 8 bits")
+    if several := sum(header.frames > 1 for header in headers):
+        notes.append(
+            f"{several} of {len(headers)} files hold several pictures (animations, pages), and the "
+            "first is read"
+        )
     return notes
 
 
 def split_folder(folder: Path, split: str | None) -> Path:
     """The folder of the split; by default ``train``, if the first level is only splits."""
     inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
+    named = {name.lower(): name for name in inside}
     if split is not None:
         if split not in inside:
             raise DataError(f"{folder} has no folder {split!r}; it has {listed(inside) or 'none'}")
         return folder / split
-    if "train" in inside and set(inside) <= set(SPLITS):
+    if "train" in named and set(named) <= set(SPLITS):
         warnings.warn(
-            f"{folder} has parts {listed(inside)}: only train is read (split= reads another)",
+            f"{folder} has parts {listed(inside)}: only {named['train']} is read (split= reads "
+            "another)",
             UserWarning,
             stacklevel=4,
         )
-        return folder / "train"
+        return folder / named["train"]
     return folder
 
 

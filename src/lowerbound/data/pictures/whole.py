@@ -12,14 +12,18 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import Array
-from lowerbound.data.pictures.decoding import open_picture
-from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
+from lowerbound.data.pictures.decoding import (
+    EIGHT,
+    bits_of,
+    frames_of,
+    is_transparent,
+    open_picture,
+)
+from lowerbound.data.pictures.folders import SEVERAL, SUFFIXES, find_pictures
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-BITS = {"I": 32, "I;16": 16, "I;16B": 16, "I;16L": 16, "F": 32}  # of modes with more than 8
 
 UNCHANGED = ("L", "LA", "RGB", "RGBA", "P", "PA")  # modes whose colors keep their meaning
 
@@ -66,18 +70,18 @@ def read_whole_picture(path: Path) -> WholePicture:
     """Read a picture upright; palettes and other color spaces become RGB.
 
     Raises:
-        DataError: it cannot be read, is an animation, or has more than 8 bits per color.
+        DataError: it cannot be read, holds several pictures, or has more than 8 bits per color.
     """
     from PIL import ImageOps
 
     try:
         with untrusted.guarded(str(path), DataError), open_picture(path) as file:
-            if getattr(file, "n_frames", 1) > 1:
-                raise DataError(f"{path} is an animation: give its pictures as files")
-            if file.mode in BITS:
+            if (frames := frames_of(file)) > 1:
+                raise DataError(SEVERAL.format(path=path, frames=frames))
+            if (bits := bits_of(file)) > EIGHT:
                 raise DataError(
-                    f"{path} has {BITS[file.mode]} bits per color, and 8 are read and written: "
-                    "convert it to 8 bits first"
+                    f"{path} has {bits} bits per color, and 8 are read and written: convert it to "
+                    "8 bits first"
                 )
             profile = file.info.get("icc_profile") if file.mode in UNCHANGED else None
             return _split(ImageOps.exif_transpose(file), profile)
@@ -87,7 +91,7 @@ def read_whole_picture(path: Path) -> WholePicture:
 
 def _split(picture: Image, profile: bytes | None) -> WholePicture:
     """Colors and opacity of a picture."""
-    clear = "A" in picture.getbands() or "transparency" in picture.info
+    clear = is_transparent(picture)
     grey = picture.mode in ("1", "L", "LA")
     bands = np.asarray(picture.convert(("L" if grey else "RGB") + ("A" if clear else "")))
     bands = bands.reshape(*bands.shape[:2], -1)

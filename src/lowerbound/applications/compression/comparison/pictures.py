@@ -30,8 +30,8 @@ from lowerbound.applications.compression.reports import CodecRate, CompareReport
 from lowerbound.applications.compression.requests import CompareRequest, CompressRequest, Tune
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.transform import invents
-from lowerbound.data.arrays import Array
-from lowerbound.errors import OptionError
+from lowerbound.data.arrays import Array, listed
+from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.models import Model
 from lowerbound.objectives.ms_ssim import ms_ssim
@@ -82,21 +82,26 @@ def compare_pictures(
     """Write pictures at several rates by the model and by other codecs.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: a picture cannot be read, or all are too small for every rate.
         OptionError: the page's name is invalid.
     """
     page = page_path(request.output or None)
-    found: list[Rates] = []
+    found: dict[str, Rates] = {}
     pixels = 0
     shown: list[tuple[str, Array]] = []
     for path, picture, exported in each(request, fitted, paths, reporter, "comparing"):
-        found.append(_by_all(exported.model, picture, request.tune))
+        found[str(path)] = _by_all(exported.model, picture, request.tune)
         pixels += picture.shape[0] * picture.shape[1]
         if len(shown) < SHOWN:
             shown.append((path.name, middle(picture)))
-    rates = tuple(_together(found, pixels))
+    each_found = list(found.values())
+    rates = tuple(_together(each_found, pixels))
+    if lacking := _not_reached(found, rates):
+        reporter.say(lacking)
+    if not rates:
+        raise DataError("no rate is left to compare: leave out the pictures that are too small")
     if page is not None:
-        write_text(page, _page(shown, found))
+        write_text(page, _page(shown, each_found))
     saved = {measure: _saved(rates, measure) for measure in MEASURES}
     made_up = invents(exported.model)
     return CompareReport(
@@ -186,6 +191,18 @@ def _together(found: Sequence[Rates], pixels: int) -> Iterator[CodecRate]:
             f"{measures['psnr']:.2f} dB, MS-SSIM {measures['ms_ssim']:.4f}"
         )
         yield CodecRate(codec, size, measures, words)
+
+
+def _not_reached(found: Mapping[str, Rates], rates: Sequence[CodecRate]) -> str:
+    """The rates that are left out, and the pictures that do not reach them; empty if there are
+    none."""
+    reached = {rate.measures["times"] for rate in rates}
+    left = [times for times in TIMES if times not in reached]
+    if not left:
+        return ""
+    small = [name for name, one in found.items() if any((times, OURS) not in one for times in left)]
+    factors = ", ".join(f"{times:g}" for times in left)
+    return f"left out: {factors} times smaller, for which some are too small: {listed(small)}"
 
 
 def _saved(rates: Sequence[CodecRate], measure: str) -> dict[str, float]:
