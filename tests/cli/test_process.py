@@ -79,14 +79,14 @@ def interrupted(table: Path, folder: Path, *words: str) -> tuple[int, str]:
 def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
     run: Run, table: Path, tmp_path: Path
 ) -> None:
-    long = ("--updates", "3000", "--no-report", "--samples", "3", "--patience", "0")
+    long = ("--updates", "1200", "--no-report", "--samples", "3", "--patience", "0")
     code, said = interrupted(table, tmp_path / "m", *long)
     assert code == 130
     assert f"lowerbound fit {table} -o {tmp_path / 'm'} --resume" in said
     assert "Traceback" not in said
     part = read(tmp_path / "m").history
     assert part.ended == "interrupted"
-    assert part.last is None or part.last.updates < 3000  # none: before the first record
+    assert part.last is None or part.last.updates < 1200  # none: before the first record
     refused = run("fit", table, "-o", tmp_path / "m", *long)
     assert refused.code == 2
     assert "--resume goes on" in refused.err
@@ -94,7 +94,7 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
     assert "resumed at update " in going_on.err
     resumed = going_on.object
     whole = run("fit", table, "-o", tmp_path / "n", *long, "--json").object
-    assert (resumed["ended"], resumed["updates"]) == ("finished", 3000)
+    assert (resumed["ended"], resumed["updates"]) == ("finished", 1200)
     assert resumed["findings"] == whole["findings"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "mn"]
     assert weights[0] == weights[1]

@@ -89,10 +89,7 @@ def score(
     if _certain(footprint.trace):
         samples = 1
     plan = ChunkPlan.within(memory, footprint, samples)
-    if samples > 1:
-        require_exact_densities(footprint.trace, "a bound of several samples")
-    else:
-        require_bounded_densities(footprint.trace)
+    _require_densities(footprint.trace, samples)
 
     def measure(_: slice, batch: Batch) -> list[Tensor]:
         tally, tail = WeightTally.empty(len(batch), len(footprint.trace.steps)), Tail(samples)
@@ -103,7 +100,7 @@ def score(
     rounded = precision == "bf16" and has_short_factors()
     with short_factors() if rounded else nullcontext():
         found = collected(model, dataset, plan.rows, measure, progress=progress)
-    tally, mass = WeightTally(*found), model.mass
+    tally = WeightTally(*found)
     scores = Scores(
         elbo=tally.elbo(samples),
         bound=tally.log_weights - math.log(samples),
@@ -112,15 +109,23 @@ def score(
         rates=tally.rates.T.contiguous() / samples,
         log_marginal=_log_marginal(model, dataset, plan.rows),
         samples=samples,
-        mass=mass,
+        mass=model.mass,
         protocol=_protocol(footprint.trace, dataset, seed, split, rounded),
         pareto_k=tally.pareto_k,
         fingerprint=_fingerprint(dataset),
-    ).shifted(dataset.log_jacobian(mass=mass))
+    ).shifted(dataset.log_jacobian(mass=model.mass))
     _refuse_nan(scores)
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
     return scores
+
+
+def _require_densities(trace: Trace, samples: int) -> None:
+    """Raise UnsupportedError if a density that a bound of so many samples needs is missing."""
+    if samples > 1:
+        require_exact_densities(trace, "a bound of several samples")
+    else:
+        require_bounded_densities(trace)
 
 
 def _refuse_nan(scores: Scores) -> None:
