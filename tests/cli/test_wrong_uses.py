@@ -154,6 +154,12 @@ def test_python_names_become_flags(message: str, words: tuple[str, ...], expecte
     assert by_flags(message, entries(load("fit").request), words) == expected
 
 
+def test_a_remedy_that_a_command_does_not_have_is_not_named() -> None:
+    message = "a.png cannot be read as a picture: it ends early (on_error='skip' leaves it out)"
+    said = by_flags(message, entries(load("mix").request), ())
+    assert said == "a.png cannot be read as a picture: it ends early"
+
+
 def test_notes_name_flags_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.normal(size=40), "b": rng.normal(size=40)})

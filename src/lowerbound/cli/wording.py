@@ -15,6 +15,7 @@ ASSIGNED = re.compile(ALONE + r"(?P<name>\w+)=(?P<quote>['\"]?)(?P<value>[\w.:+-
 OF_WORDS = re.compile(ALONE + r"[a-z]+(?:_[a-z]+)+(?![\w.='])")
 SUBJECT = re.compile(r"^\w+(?: and \w+)?(?= (?:is|are|must|takes)\b)")
 LEFT = re.compile(r"(?<=\bleave )\w+(?= (?:out|at)\b)")
+REMEDY = re.compile(r" \((?P<name>on_error)='\w+' [^)]*\)")  # which not every command has
 SETTING = re.compile(r"(?P<place>(?:\w+\.)?(?P<name>[\w-]+))=")
 
 
@@ -55,6 +56,7 @@ def by_flags(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
     def named(found: re.Match[str]) -> str:
         return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), found[0])
 
+    message = REMEDY.sub(lambda found: found[0] if found["name"] in names else "", message)
     message = _assigned_by_flags(message, entries)
     for pattern in (SUBJECT, LEFT, OF_WORDS):
         message = pattern.sub(named, message)

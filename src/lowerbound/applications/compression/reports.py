@@ -84,14 +84,15 @@ class CompressReport(Report):
         return "\n".join((first, *self.lines))
 
     def _times(self) -> str:
-        if self.source_bytes is None:
-            return f"{self.raw_bytes / self.bytes:.1f} times smaller"
-        ratio = self.source_bytes / self.bytes
+        """How the sizes compare: with the source files, or else with the values as they are."""
+        source = self.source_bytes is not None
+        before = self.raw_bytes if self.source_bytes is None else self.source_bytes
+        ratio = before / self.bytes
         if ratio < LARGER:
             words = f"{1 / ratio:.1f} times larger than"
         else:
             words = f"{ratio:.1f} times smaller than" if ratio > SMALLER else "about as large as"
-        return f"{words} the source ({self.source_bytes:,} bytes)"
+        return f"{words} {'the source' if source else 'the values'} ({before:,} bytes)"
 
     def to_mapping(self) -> dict[str, Any]:
         fields = super().to_mapping()
