@@ -200,7 +200,7 @@ def test_the_report_compares_the_two_priors(run: Run, model: Path, blobs: Path) 
     assert (model / "figures" / "01_training_of_the_prior.png").exists()
 
 
-LONG = ("--kind", "flow", "--updates", "900", "--patience", "0", "--no-report")
+LONG = ("--kind", "flow", "--updates", "400", "--patience", "0", "--no-report")
 
 
 def _training(model: Path, blobs: Path) -> subprocess.Popen[str]:

@@ -25,7 +25,7 @@ pytest.importorskip("diffusers")
 
 NAMES = {"class": ["left", "right"], "height": ["low", "middle", "high"]}
 QUICK = ("--kind", "diffusion", "--set", "width=64", "--set", "depth=1", "--updates", "900")
-QUICK += ("--learning-rate", "0.005", "--weight-average", "0.99")
+QUICK += ("--learning-rate", "0.005", "--weight-average", "0.99", "--no-report")
 
 
 @pytest.fixture(scope="module")
