@@ -130,6 +130,26 @@ def test_a_unit_shifts_scores_and_scales_all_else(X: Array, unit: float, compone
     )
 
 
+@pytest.mark.parametrize("spread", [1e3, 1e6])
+def test_small_noise_beside_large_columns_is_found(spread: float) -> None:
+    rng = np.random.default_rng(0)
+    X = spread * rng.normal(size=(300, 2)) @ rng.normal(size=(2, 6)) + rng.normal(size=(300, 6))
+    found = ProbabilisticPCA(latent_dim=2).fit(X)
+    assert found.score(X) == pytest.approx(PCA(2).fit(_shrunk(X)).score(X), rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [2, 5])
+def test_the_level_of_the_noise_of_a_few_rows(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 30)) + 0.3 * rng.normal(size=(300, 30))
+    pca = ProbabilisticPCA(latent_dim=2).fit(X)
+    noisy = X[:rows] + 5 * rng.normal(size=(rows, 30))
+    assert pca.noise_level(noisy) == pytest.approx(5, rel=0.2)
+    noisy[0, 3] = noisy[1:, 3] = 1e-6  # a feature that hardly varies
+    noisy[0, 3] = 0
+    assert pca.noise_level(noisy) == pytest.approx(5, rel=0.2)
+
+
 @pytest.mark.parametrize("level", [0.1, 0.5, 2.0])
 @pytest.mark.parametrize("means", [0.0, np.array([0, 10, 100, 1000, -5.0])], ids=["0", "far"])
 def test_the_level_of_the_noise_is_the_likeliest(level: float, means: Any) -> None:

@@ -17,6 +17,7 @@ import torch
 from lowerbound import (
     VAE,
     ConditionalVAE,
+    ProbabilisticPCA,
     SemiSupervisedVAE,
     TableSynthesizer,
     VAEDetector,
@@ -30,6 +31,7 @@ from lowerbound.data.tables.completion import completed_frame
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
+from lowerbound.training.own_settings import own_settings
 
 ROWS = 60
 
@@ -114,6 +116,9 @@ def test_masked_cells_of_numpy_are_missing() -> None:
     assert whole.observed is not None
     np.testing.assert_array_equal(whole.observed.numpy(), ~gaps[:20])
     np.testing.assert_array_equal(load(np.ma.array(values)).x, load(values).x)
+    for other in (values.astype(complex), values.astype(str)):
+        with pytest.raises(DataError, match="only real numbers can be modeled"):
+            load(np.ma.array(other, mask=gaps))
 
 
 def test_complex_numbers_are_refused() -> None:
@@ -143,6 +148,22 @@ def test_the_settings_of_torch_around_a_call_change_nothing() -> None:
         assert torch.is_autocast_enabled("cpu")
     with torch.inference_mode(), pytest.raises(OptionError, match=r"outside of torch\.inference"):
         scores()
+    with torch.inference_mode():  # which needs no gradients
+        ProbabilisticPCA(latent_dim=1).fit(numbers())
+
+
+def test_the_default_type_is_restored_after_the_last_of_several_fits() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        one, two = own_settings(), own_settings()
+        one.__enter__()
+        two.__enter__()
+        one.__exit__(None, None, None)
+        assert torch.get_default_dtype() == torch.float32
+        two.__exit__(None, None, None)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_a_saved_imputer_fills_as_before(tmp_path: Path) -> None:
@@ -155,6 +176,9 @@ def test_a_saved_imputer_fills_as_before(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.transform(values), imputer.transform(values))
     assert (again.n_importance, again.strategy) == (7, "median")
     assert VAEImputer.load(tmp_path / "m", strategy="mean").strategy == "mean"
+    endless = VAEImputer(epochs=1, calibration=0, random_state=0, missing_values=-np.inf)
+    endless.fit(values).save(tmp_path / "inf")
+    assert VAEImputer.load(tmp_path / "inf").missing_values == -np.inf
     said = tmp_path / "m" / "imputer_columns.json"
     content = json.loads(said.read_text())
     del content["parameters"]  # as written before

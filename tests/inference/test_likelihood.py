@@ -380,6 +380,18 @@ def test_rows_of_a_table_are_known_whatever_the_fit_standardized() -> None:
             marginal_difference(scored(whole, X), other)
 
 
+def test_an_outlier_does_not_hide_that_other_rows_differ() -> None:
+    rng = np.random.default_rng(0)
+    X, Z = 100 * rng.exponential(size=(2, 200, 3))
+    X[0] = Z[0] = 1e9
+    one, two = (ProbabilisticPCA(latent_dim=1).fit(rows) for rows in (X, X[1:]))
+    for other in (Z, np.concatenate([X[:1], X[:0:-1]])):
+        with pytest.raises(DataError, match="different rows"):
+            marginal_difference(
+                score(one.model_, one._read(X)), score(two.model_, two._read(other))
+            )
+
+
 @pytest.mark.parametrize("samples", [0, 1.5, True, "a", None])
 def test_a_number_of_samples_is_whole_and_positive(samples: Any) -> None:
     with pytest.raises(OptionError, match="samples must be at least 1"):

@@ -13,6 +13,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lowerbound.coding.files import container
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import HASH_BYTES
@@ -45,11 +47,7 @@ def smallest_exact(content: bytes, most: float) -> bytes | None:
     """The smallest exact form of a picture file; None if it takes more bytes than ``most``."""
     with open_picture(io.BytesIO(content)) as picture:
         kept = [content] if picture.format in FORMATS.values() else []
-        # Pillow reads 8 bits of deep colors, and greys of 16 bits in two modes
-        lost = bits_of(picture) > EIGHT and picture.mode[0] != "I"
-        upright = _upright(picture)
-        exact = upright.convert("I;16") if upright.mode == "I" else upright
-        forms = kept if lost else [*kept, *_lossless(exact, most)]
+        forms = [*kept, *_lossless(_exact(picture), most)]
     best = min(forms, key=len, default=None)
     return None if best is None or len(best) > most else best
 
@@ -95,8 +93,21 @@ def as_png(payload: bytes) -> bytes:
         return _saved(_plain(upright), "PNG")
 
 
-def _lossless(picture: Image, most: float) -> Iterator[bytes]:
+def _exact(picture: Image) -> Image | None:
+    """The picture upright with all its bits; None: Pillow reads only 8 bits of its deep colors, or
+    no PNG has so many."""
+    bits, upright = bits_of(picture), _upright(picture)
+    if upright.mode != "I":
+        return None if bits > EIGHT and upright.mode[:4] != "I;16" else upright
+    values = np.asarray(upright)
+    fit = 0 <= values.min() <= values.max() < 1 << 16
+    return upright.convert("I;16") if fit else None
+
+
+def _lossless(picture: Image | None, most: float) -> Iterator[bytes]:
     """Lossless forms that may take at most so many bytes."""
+    if picture is None:
+        return
     if picture.mode in BY_WEBP and max(picture.size) <= WEBP_SIDE and _may_fit(picture, most):
         quick = _saved(picture, "WEBP", lossless=True, quality=0, method=1)
         if len(quick) <= ROUGHLY * most:

@@ -53,9 +53,9 @@ def without_mask(raw: Any) -> Any:
     """A masked array of numpy with NaN in its masked cells; anything else unchanged."""
     if not isinstance(raw, np.ma.MaskedArray):
         return raw
-    if not np.ma.is_masked(raw):
+    if not np.ma.is_masked(raw) or raw.dtype.kind not in "biufO":
         return raw.data
-    return np.ma.filled(raw if raw.dtype.kind == "f" else raw.astype(np.float64), np.nan)
+    return np.ma.filled(raw.astype(np.float64) if raw.dtype.kind in "biu" else raw, np.nan)
 
 
 def listed(items: Sequence[object], total: int | None = None) -> str:

@@ -7,6 +7,7 @@ The schema of the model has neither identifiers nor columns without a value.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lowerbound import durable, untrusted
 from lowerbound.errors import DataError, ModelFolderError
 
 NAME = "imputer_columns.json"
+INFINITE = ("-Infinity", "Infinity")  # as text, since JSON has no such numbers
 KEPT = ("strategy", "n_importance", "add_indicator", "keep_empty_features", "missing_values")
 
 
@@ -45,6 +47,8 @@ def read_parameters(folder: Path) -> dict[str, Any]:
         found = {name: dict(said.get("parameters", {})).get(name) for name in KEPT}
         if any(isinstance(value, list | dict) for value in found.values()):
             raise DataError("a parameter is no plain value")
+        if (marker := found["missing_values"]) in INFINITE:
+            found["missing_values"] = float(marker)
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -77,5 +81,7 @@ def read_columns(folder: Path, imputer: Any) -> None:
 def _plain(value: Any) -> Any:
     """A parameter as JSON has it; a missing value, which is the default, is null."""
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and math.isinf(value):
+        return INFINITE[value > 0]
     usual = isinstance(value, bool | int | float | str) and value == value
     return value if usual else None

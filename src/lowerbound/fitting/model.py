@@ -196,6 +196,8 @@ def fit(
     folds = _folds(built, dataset, options)
     if not any(True for _ in built.parameters()):  # ``start`` solved it
         return corrected(Fitted(built.eval(), schema, options, History()), training)
+    if dataset.x.is_inference():
+        raise OptionError("a fit needs gradients: read the data outside of torch.inference_mode()")
     run = (built, objective, training, options.training)
     calibration = None
     if isinstance(built, Calibrates) and folds is not None:

@@ -43,7 +43,7 @@ from lowerbound.objectives.densities import (
 )
 from lowerbound.trace import Batch, Trace
 
-GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 lie far from each other
+IRRATIONAL = ((math.sqrt(5) - 1) / 2, math.sqrt(2) - 1)  # whose multiples are unlike, modulo 1
 
 
 def score(
@@ -264,8 +264,9 @@ def data_sha256(dataset: Dataset) -> str:
 def _fingerprint(dataset: Dataset) -> Tensor | None:
     """Numbers by which rows of columns are known in the units of any model; None without columns.
 
-    They are the sum of the cells of each row in the data's own units, each column standardized by
-    the rows themselves and with its own weight, and the mean and the spread of each column.
+    They are two sums of the cells of each row in the data's own units, with a weight for each
+    column, and the center and the spread of each column, by which the cells are scaled so that no
+    outlier hides the others.
     """
     schema = dataset.schema
     if not schema.columns or schema.binary or schema.windows is not None:
@@ -273,8 +274,11 @@ def _fingerprint(dataset: Dataset) -> Tensor | None:
     cells = np.nan_to_num(schema.decode(dataset.x, rounded=False).astype(np.float64))
     if dataset.observed is not None:
         cells[schema.data_kind.laid_out(schema, ~dataset.observed.cpu().numpy())] = 0.0
-    center, spread = cells.mean(0), cells.std(0)
+    center = np.median(cells, 0)
+    spread = np.median(np.abs(cells - center), 0)
+    spread = np.where(spread > 0, spread, np.abs(cells - center).mean(0))
     spread[spread == 0] = 1.0
-    weights = 0.5 + np.arange(1, cells.shape[1] + 1) * GOLDEN % 1.0
-    sums = (cells - center) @ (weights / spread)
-    return torch.from_numpy(np.concatenate([sums, center / spread, np.log(spread)]))
+    scaled = np.arcsinh((cells - center) / spread)
+    places = np.arange(1, cells.shape[1] + 1)
+    sums = [scaled @ (0.5 + places * ratio % 1.0) for ratio in IRRATIONAL]
+    return torch.from_numpy(np.concatenate([*sums, np.arcsinh(center / spread), np.log(spread)]))

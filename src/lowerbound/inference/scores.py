@@ -16,7 +16,7 @@ from lowerbound.inference.pareto import UNRELIABLE
 
 ENOUGH_SAMPLES = 10.0
 LARGE_SHARE = 0.1
-ROUNDING = 1e-3  # of the numbers of a fingerprint, whose spread is about 1
+ROUNDING = 1e-4  # of the numbers of a fingerprint, whose spread is about 1
 
 Precision = Literal["float32", "bf16"]
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # names for annotations
 SCALES = (1e-140, 1e140)  # of the largest value, so that squares of values fit into float64
 COMPLETE = "pca is fitted to complete rows: fill the missing values, or fit a vae"
 LEAST_SHARE = 1e-8  # of sigma^2 in the mean variance of the features
+LEAST_OF_DOUBLE = 1e-14  # the same of rows in float64
 MARGIN = 1.01  # least variance of a component, in sigma^2, so that its share of z is not zero
 
 
@@ -159,7 +160,7 @@ class ProbabilisticPrincipalComponents(Model):
         self.fit(dataset.in_memory().all().filled)
 
     @torch.no_grad()
-    def fit(self, x: Tensor, floor: float = LEAST_SHARE) -> ProbabilisticPrincipalComponents:
+    def fit(self, x: Tensor, floor: float | None = None) -> ProbabilisticPrincipalComponents:
         """Set W, mu and sigma^2 to their maximum-likelihood values, and fit the mixture.
 
         The starts of a mixture are drawn from torch's global random state.
@@ -167,7 +168,7 @@ class ProbabilisticPrincipalComponents(Model):
         Args:
             x: training data in model units, (rows, *event).
             floor: the smallest sigma^2 as a share of the mean variance of the features, so that
-                data in a subspace have a finite density in any unit.
+                data in a subspace have a finite density in any unit; None: by the precision of x.
 
         Raises:
             DataError: fewer than two rows, no more features than latent dimensions, or fewer rows
@@ -176,6 +177,8 @@ class ProbabilisticPrincipalComponents(Model):
         rows = x.flatten(1).to(torch.float64)
         self._check_rows(rows)
         found = principal_components(rows, self.latent_dim)
+        if floor is None:
+            floor = LEAST_OF_DOUBLE if x.dtype == torch.float64 else LEAST_SHARE
         if self.is_mixture:
             floor = max(floor, self.options.noise_floor)
         spread = float(rows.var(0, correction=0).mean()) or 1.0  # of constant rows any

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound import TableSynthesizer
 from lowerbound.applications.fit.understanding import about_data
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
@@ -124,6 +125,42 @@ def test_numbers_that_are_no_dates_stay_numbers() -> None:
         assert quietly(table(numbers)).schema.columns[0].kind != "datetime"
     assert quietly(table(days.head(19))).schema.columns[0].kind != "datetime"
     assert quietly(table(days + 0.5)).schema.columns[0].kind != "datetime"
+
+
+def test_later_numbers_that_are_no_dates_are_missing_and_count_as_odd() -> None:
+    days = DAYS.dt.strftime("%Y%m%d").astype(int)
+    schema = quietly(table(days)).schema
+    later = days.where(~np.isin(np.arange(60), [2, 5]), [0, 0, 0, 0, 0, 20_240_230] * 10)
+    with pytest.warns(UserWarning, match="has numbers that are no dates: 0, 20240230"):
+        data = load(table(later), schema=schema)
+    assert data.observed is not None
+    assert np.flatnonzero(~data.observed[:, 0].numpy()).tolist() == [2, 5]
+    assert np.flatnonzero(schema.columns[0].rules.unseen(later)).tolist() == [2, 5]
+
+
+def test_a_percent_sign_is_no_directive() -> None:
+    values = np.array([0.0, np.nan])
+    assert as_text(values, "%%-d is %-d %%", 0)[0] == "%-d is 1 %"
+    assert in_strptime("%%-d is %-d%+0100") == "%%-d is %d%z"
+
+
+def test_digits_that_are_text_stay_text() -> None:
+    days = DAYS.dt.strftime("%Y%m%d").where(np.arange(60) != 3)
+    made = TableSynthesizer(minutes=0.001, random_state=0).fit(table(days)).sample(20)["visit"]
+    assert all(isinstance(day, str) and len(day) == 8 for day in made.dropna())
+
+
+def test_dates_in_a_constraint_stay_dates() -> None:
+    rng = np.random.default_rng(0)
+    start = pd.Timestamp("2023-01-01") + pd.to_timedelta(rng.integers(0, 700, 60), "D")
+    end = start + pd.to_timedelta(rng.integers(0, 90, 60), "D")
+    both = {"start": start, "end": end}
+    frame = pd.DataFrame({key: days.strftime("%Y%m%d").astype(int) for key, days in both.items()})
+    model = TableSynthesizer(minutes=0.001, random_state=0, constraints=["start <= end"])
+    drawn = model.fit(frame).sample(200)
+    for name in both:
+        pd.to_datetime(drawn[name].astype(str), format="%Y%m%d")  # all are dates
+    assert (drawn["start"] <= drawn["end"]).all()
 
 
 def test_text_with_the_name_of_a_month_is_no_date_unless_all_of_it_is() -> None:

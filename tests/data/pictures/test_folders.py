@@ -367,6 +367,8 @@ def test_whole_numbers_of_32_bits_are_refused(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(DataError, match="has 32 bits per color"):
         read_whole_picture(tmp_path / "a.tif")
+    Image.fromarray(np.full((6, 9), 200_000, np.int32)).save(tmp_path / "a.tif")
+    assert smallest_exact((tmp_path / "a.tif").read_bytes(), 10_000) is None
 
 
 def test_of_a_phones_two_pictures_the_first_is_the_picture(tmp_path: Path) -> None:
@@ -412,6 +414,16 @@ def test_links_to_folders_are_followed_but_never_in_a_circle(tmp_path: Path) -> 
     assert load(tmp_path / "some").ids == ("circle/1.png", "square/1.png")
 
 
+def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path) -> None:
+    for name in "abc":
+        write(tmp_path / name / "1.png", grey())
+    (tmp_path / "a/to_b").symlink_to(tmp_path / "b")
+    (tmp_path / "a/again").symlink_to(tmp_path / "b")
+    (tmp_path / "b/to_a").symlink_to(tmp_path / "a")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    assert load(tmp_path).ids == ("a/1.png", "b/1.png", "c/1.png")
+
+
 def test_more_names_of_jpeg_files_and_of_parts(tmp_path: Path) -> None:
     for name in ("a.jfif", "b.JPE"):
         (tmp_path / "Train").mkdir(exist_ok=True)
@@ -431,4 +443,14 @@ def test_a_mask_may_be_a_jpeg_or_a_clear_layer(tmp_path: Path) -> None:
     Image.fromarray(clear).save(tmp_path / "m.png")
     for name in ("m.jpg", "m.png"):
         found = read_mask(tmp_path / name, schema, 4)[0, 0].numpy()
+        np.testing.assert_array_equal(found, hidden)
+
+
+def test_in_an_exact_mask_only_black_is_hidden(tmp_path: Path) -> None:
+    schema = load(RANDOM.integers(0, 256, (4, 30, 30), dtype=np.uint8)).schema
+    hidden = np.zeros((30, 30), bool)
+    hidden[8:16, 8:16] = True
+    for kind in (np.uint8, np.uint16):
+        Image.fromarray(np.where(hidden, 0, 1).astype(kind)).save(tmp_path / "m.png")
+        found = read_mask(tmp_path / "m.png", schema, 4)[0, 0].numpy()
         np.testing.assert_array_equal(found, hidden)

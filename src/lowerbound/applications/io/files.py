@@ -69,12 +69,9 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
 
 def _note_others(folder: Path, names: Sequence[Path]) -> None:
     """Warn that a folder holds files of an earlier run that are not replaced."""
-    kinds = {name.suffix for name in names}
-    others = sorted(
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.suffix in kinds and path.relative_to(folder) not in names and path.is_file()
-    )
+    kinds, replaced = {name.suffix for name in names}, set(names)
+    there = (path for path in folder.rglob("*") if path.suffix in kinds and path.is_file())
+    others = sorted({path.relative_to(folder) for path in there} - replaced)
     if others:
         warnings.warn(
             f"{folder} also holds {len(others):,} files from before, such as {others[0]}",

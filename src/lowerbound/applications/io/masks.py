@@ -12,12 +12,13 @@ from torch import Tensor
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pictures.decoding import any_number_of_pixels, read_pixels
+from lowerbound.data.pictures.decoding import on_white, open_picture
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.data.pictures.resizing import fit_to
 from lowerbound.errors import DataError
 
-NEAR_BLACK = 32  # grey value below which a pixel of a mask is black
+LOSSY = ("JPEG", "MPO", "WEBP")  # formats in which black is not quite black
+NEAR_BLACK = 32  # grey value below which a pixel of such a mask is black
 RECTANGLE = re.compile(r"\d+(,\d+){3}")
 
 
@@ -66,16 +67,17 @@ def _booleans(path: Path) -> Array:
 
 def _black(path: Path, schema: Schema) -> Array:
     """(H, W), True at pixels that are black, or nearly so, as in a JPEG; clear ones are white."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if not schema.data_kind.pictures:
         raise DataError(
             f"{path} is a picture, but the data is not pictures; give a .npy file of booleans"
         )
     try:
-        with any_number_of_pixels():
-            grey = np.asarray(read_pixels(path, "L"))
-        black = Image.fromarray(255 * (grey < NEAR_BLACK).astype(np.uint8))
+        with open_picture(path) as picture:
+            limit = NEAR_BLACK if picture.format in LOSSY else 1
+            grey = np.asarray(on_white(ImageOps.exif_transpose(picture)).convert("L"))
+        black = Image.fromarray(255 * (grey < limit).astype(np.uint8))
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
     _, height, width = schema.event_shape

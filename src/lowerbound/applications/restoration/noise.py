@@ -31,7 +31,8 @@ def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseMod
         OptionError: a number is invalid, or outliers are set for data other than pictures.
         DataError: a column is not modeled in units that are proportional to its own.
     """
-    if not (isinstance(level, Real) and np.isfinite(level) and level >= 0):
+    number = isinstance(level, Real) and not isinstance(level, bool)
+    if not (number and np.isfinite(level) and level >= 0):
         raise OptionError(f"the noise is one standard deviation, 0 or more, not {level}")
     if not 0 <= outliers < 1:
         raise OptionError(f"outliers are a share of the cells, 0 to below 1, not {outliers:g}")

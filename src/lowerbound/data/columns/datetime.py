@@ -81,10 +81,33 @@ class DatetimeKind(Continuous):
             # pandas gives missing values the code -1, which selects the last entry
             values = np.append(seconds([name(value) for value in distinct], format), np.nan)
             values = np.where(gone, np.nan, values[codes])
+        if not fitting and pd.api.types.is_numeric_dtype(series.dtype):
+            return self._of_dates(series, values, gone)
         how = "" if format in (None, ISO) else f" written as {in_strptime(format)}"
         words = f"column {series.name!r} holds dates{how}, but not"
         refuse(np.isnan(values) & ~gone, series, words)
         return values
+
+    def _of_dates(self, series: Any, values: Array, gone: Array) -> Array:
+        """Later numbers that are no dates, such as 0, are missing; a warning names them."""
+        other = series[np.isnan(values) & ~gone]
+        if len(other):
+            warnings.warn(
+                f"column {series.name!r} has numbers that are no dates: "
+                f"{listed([name(value) for value in other.unique()])}; they count as missing",
+                UserWarning,
+                stacklevel=4,
+            )
+        return values
+
+    def unseen(self, series: Any) -> Array:
+        import pandas as pd
+
+        if self.column.format in (None, ISO) or not pd.api.types.is_numeric_dtype(series.dtype):
+            return super().unseen(series)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.isnan(self.read(series)) & ~missing(series)
 
     def localized(self, series: Any) -> Any:
         """Dates without a zone are in the zone of the fitted column."""
@@ -136,7 +159,10 @@ def _written(values: Array, format: str, round_to: int, dtype: Any) -> Any:
     import pandas as pd
 
     text = as_text(values, format, round_to)
-    return pd.to_numeric(text).astype(dtype) if pd.api.types.is_numeric_dtype(dtype) else text
+    if not pd.api.types.is_numeric_dtype(dtype):
+        return text
+    numbers = pd.to_numeric(text)
+    return numbers if np.isnan(values).any() else numbers.astype(dtype)
 
 
 def _format(series: Any) -> str | None:

@@ -294,7 +294,8 @@ def _values(schema: Schema, layout: EventLayout, table: EventTable) -> tuple[Arr
         values[:, place] = np.rint(cells) if place in layout.grid else cells
         if place - 1 in layout.gates:
             values[:, place - 1] = ~np.isnan(cells)
-    return values, layout.time.rules.read(table.times)
+    # as in a fit: an event without a time is refused
+    return values, layout.time.rules.read(table.times, fitting=True)
 
 
 def _placed_cells(

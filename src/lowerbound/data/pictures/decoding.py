@@ -132,13 +132,11 @@ def read_header(path: Path) -> PictureHeader:
 
 def bits_of(picture: Image) -> int:
     """Bits of each color in the file of an opened picture; Pillow keeps 8 of some with 16."""
-    if picture.mode in ("I", "F"):
+    raw = [str(tile[-1]) for tile in getattr(picture, "tile", ())]
+    sixteen = picture.format in DEEP_FORMATS and any(";16" in arguments for arguments in raw)
+    if picture.mode in ("I", "F") and not sixteen:
         return SIXTEEN if picture.format == "PPM" else THIRTY_TWO
-    if picture.mode[:4] == "I;16":
-        return SIXTEEN
-    tiles = getattr(picture, "tile", ()) if picture.format in DEEP_FORMATS else ()
-    raw = [str(tile[-1]) for tile in tiles]
-    return SIXTEEN if any(";16" in arguments for arguments in raw) else EIGHT
+    return SIXTEEN if sixteen or picture.mode[:4] == "I;16" else EIGHT
 
 
 def frames_of(picture: Image) -> int:
@@ -163,10 +161,17 @@ def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) ->
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-        if is_transparent(picture):
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        return picture.convert(mode)
+        return on_white(picture).convert(mode)
+
+
+def on_white(picture: Image) -> Image:
+    """A transparent picture laid on white; others as they are."""
+    from PIL import Image
+
+    if not is_transparent(picture):
+        return picture
+    clear = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
 
 
 def _part(size: tuple[int, int], least: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,17 +153,11 @@ def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
 def find_pictures(folder: Path) -> list[Path]:
     """Sorted paths of the picture files below ``folder``, relative to it, without hidden files.
 
-    Links to folders are followed, but not to one that contains them. A warning names pictures of
-    formats that are not read.
+    Links to folders are followed, but no folder is read twice. A warning names pictures of formats
+    that are not read.
     """
     found, unread = [], []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        above = os.path.realpath(place)
-        folders[:] = [
-            name
-            for name in folders
-            if name[0] not in "._" and not _contains(os.path.join(place, name), above)
-        ]
+    for place, files in _places(folder):
         found += [
             Path(place, name).relative_to(folder)
             for name in files
@@ -180,12 +174,22 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _contains(link: str, place: str) -> bool:
-    """Whether a link leads to a folder that contains a place, so that following it never ends."""
-    if not os.path.islink(link):
-        return False
-    target = os.path.realpath(link)
-    return os.path.commonpath([target, place]) == target
+def _places(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """(folder, names of its files) of a folder and those below it, each once; folders that only a
+    link leads to come last. A link to a folder that contains all is not followed."""
+    above = {os.path.realpath(parent) for parent in Path(os.path.realpath(folder)).parents}
+    links, seen = [str(folder)], set(above)
+    while links:
+        start = links.pop(0)
+        for place, folders, files in os.walk(start):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            yield place, files
+            folders[:] = [name for name in folders if name[0] not in "._"]
+            links += [path for name in folders if os.path.islink(path := os.path.join(place, name))]
 
 
 class PictureStack(NamedTuple):

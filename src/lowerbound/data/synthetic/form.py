@@ -15,7 +15,7 @@ from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT, Lattice
 from lowerbound.data.columns.text import durations
-from lowerbound.data.columns.text.dates import ISO
+from lowerbound.data.columns.text.dates import ISO, compact_format
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
@@ -75,7 +75,8 @@ class ColumnForm:
             unused = set(range(len(column.levels))) - set(values[~np.isnan(values)].astype(int))
             return replace(form, unused=tuple(sorted(unused)), lattice=_lattice(column))
         low, high = column.observed or (None, None)
-        text = form.dtype in ("object", "str", "string") and not column.rules.has_format
+        numeric = not (column.rules.has_format and column.dtype.startswith("datetime64"))
+        text = form.dtype in ("object", "str", "string") and numeric
         return replace(form, lattice=column.rules.lattice, low=low, high=high, text=text)
 
     @classmethod
@@ -272,12 +273,19 @@ def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -
         present, unique = _present(series)
         if name in hints or not unique:
             continue
-        numeric = pd.api.types.is_numeric_dtype(series.dtype)
+        numeric = pd.api.types.is_numeric_dtype(series.dtype) and not _are_dates(present)
         if name in compared and numeric and not pd.api.types.is_bool_dtype(series.dtype):
             found[name] = "real"
         elif unique == 1 and len(present) < len(series):
             found[name] = "categorical"
     return {**found, **hints}
+
+
+def _are_dates(present: Any) -> bool:
+    """Whether numbers are dates such as 20240531."""
+    if present.dtype.kind not in "iuf" or bool((present % 1 != 0).any()):
+        return False
+    return compact_format(np.unique(present.to_numpy(dtype=np.float64))) is not None
 
 
 def _present(series: Any) -> tuple[Any, int]:

@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
@@ -48,7 +49,10 @@ CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
 FORMULA_SEARCH_ROWS = 4096  # of a closed form
 LEAST = 0.01  # lowest candidate level, as a share of the smallest spread of a feature
-TRIES = 14
+RANGE = 1e4  # most times that the highest candidate level is a hundred of the lowest
+SLACK = 2.0  # of the highest one, since few rows may spread less than their noise
+TRIES, LEAST_TRIES = 14, 8
+COARSE = 1.5  # nats between the first tries
 FORMULA_ROWS = 256  # at once in a closed form, whose matrices differ where hidden cells differ
 
 Restore = Callable[[Batch], "Denoised"]
@@ -214,28 +218,35 @@ def learned_level(
         return -float(found.log_evidence.mean())
 
     bounds = (math.log(LEAST * least), math.log(most))
+    grid = np.linspace(*bounds, max(3, math.ceil((bounds[1] - bounds[0]) / COARSE) + 1))
+    nearest = int(np.argmin([surprise(float(log_level)) for log_level in grid]))
+    around = (grid[max(nearest - 1, 0)], grid[min(nearest + 1, len(grid) - 1)])
+    tries = max(TRIES - len(grid), LEAST_TRIES)
     best = minimize_scalar(
-        surprise, bounds=bounds, method="bounded", options={"maxiter": TRIES, "xatol": 0.01}
+        surprise, bounds=around, method="bounded", options={"maxiter": tries, "xatol": 0.01}
     )
     return math.exp(float(best.x))
 
 
 def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
-    """(smallest spread of a feature, spread of all) of noisy rows, in units of the noise's scale.
+    """(smallest spread of a feature, at least the level of noise that all of them may have) of
+    noisy rows, in units of the noise's scale.
 
     Each feature is compared with its own mean, unless it has one value only, as in one row.
     """
     shares = (dataset.x / noise.scale.to(dataset.x)).double().flatten(1)
     if dataset.observed is not None:
         shares = shares.masked_fill(~dataset.observed.flatten(1), math.nan)
-    each = (shares - shares.nanmean(0)).square().nanmean(0).nan_to_num()
+    rows = (~shares.isnan()).sum(0).clamp_min(2)
+    each = (shares - shares.nanmean(0)).square().nansum(0) / (rows - 1)
     if not bool((each > 0).any()):
         seen = shares[~shares.isnan()]
         each = seen.var(correction=0)[None] if len(seen) else each
     varied = each[each > 0]
     if not len(varied):
         raise DataError("all observed values are the same: no level of noise can be learned")
-    return math.sqrt(float(varied.min())), math.sqrt(float(varied.mean()))
+    most = math.sqrt(float(varied.mean()))
+    return max(math.sqrt(float(varied.min())), most / RANGE), SLACK * most
 
 
 def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:

@@ -53,7 +53,7 @@ _FORMS = (
     {"%f": "%3f"},
 )
 _OFFSET = re.compile(r"%([+-]\d\d):?(\d\d)")
-_OWN = re.compile(f"({'|'.join(map(re.escape, _SAME))}|{_OFFSET.pattern.replace('(', '(?:')})")
+_PARTS = re.compile(r"(%%|%[-^]?[A-Za-z]|%3f|%[+-]\d\d:?\d\d)")
 _WRITTEN_OFFSET = re.compile(r"[+-]\d\d:?\d\d$")
 _MOST_COMPARED = 200  # cells by which the form is chosen
 
@@ -151,7 +151,10 @@ def formats(cells: Sequence[str]) -> list[str]:
     If month first and day first both fit, month first is preferred, as in pandas. If dots separate
     the numbers, day first is preferred. Four leading digits are the year, before month and day.
     """
-    return [each for each in _candidates(cells) if not np.isnan(seconds(cells, each)).any()]
+    found = _candidates(cells)
+    for some in (cells[:_MOST_COMPARED], cells):  # most text that is no date ends at the first
+        found = [each for each in found if not np.isnan(seconds(some, each)).any()]
+    return found
 
 
 def closest_format(cells: Sequence[str]) -> str:
@@ -196,12 +199,15 @@ def as_text(values: Array, format: str, round_to: int) -> Any:
     """
     if format == ISO:
         format = "%Y-%m-%d" if round_to == DAY else "%Y-%m-%d %H:%M:%S"
-    dates = as_dates(rounded(values, round_to) + _offset(format), 0).dt.tz_localize("UTC")
+    codes, distinct = np.unique(rounded(values, round_to) + _offset(format), return_inverse=True)[
+        ::-1
+    ]
+    dates = as_dates(distinct, 0).dt.tz_localize("UTC")
     present = dates[dates.notna()]
-    texts: Any = ""
-    for part in filter(None, _OWN.split(format)):
-        texts = texts + (_own(present, part) if _OWN.fullmatch(part) else present.dt.strftime(part))
-    return texts.astype(object).reindex(dates.index).to_numpy(dtype=object)
+    texts = present.astype(object).map(lambda date: "")
+    for part in filter(None, _PARTS.split(format)):
+        texts += _by(present, part) if part[0] == "%" else part
+    return texts.reindex(dates.index).to_numpy(dtype=object)[codes.reshape(np.shape(values))]
 
 
 def as_written(format: str, cells: Sequence[str]) -> str:
@@ -222,7 +228,8 @@ def as_written(format: str, cells: Sequence[str]) -> str:
 
 def in_strptime(format: str) -> str:
     """The format in directives of ``strptime``, which read what ``as_text`` writes."""
-    return _with(_OFFSET.sub("%z", format), _SAME)
+    plain = _with(format, _SAME)
+    return "".join("%z" if _OFFSET.fullmatch(part) else part for part in _PARTS.split(plain))
 
 
 def looks_like_date(cell: str) -> bool:
@@ -242,11 +249,15 @@ def compact_format(numbers: Array, fewest: int = FEWEST_COMPACT) -> str | None:
     """
     if len(numbers) < fewest or not 0 < numbers[0] <= numbers[-1] < _LAST_COMPACT:
         return None
-    cells = numbers.astype(np.int64).astype(str).tolist()
-    low, high = _COMPACT_YEARS
-    format = _COMPACT.get(len(cells[0]))
-    if format is None or not low <= int(cells[0][:4]) <= int(cells[-1][:4]) <= high:
+    first, last = (str(int(number)) for number in (numbers[0], numbers[-1]))
+    format, (low, high) = _COMPACT.get(len(first)), _COMPACT_YEARS
+    if format is None or not low <= int(first[:4]) <= int(last[:4]) <= high:
         return None
+    days = numbers.astype(np.int64) // 10 ** (len(first) - 8)
+    usual = (days % 100 - 1 < 31) & (days // 100 % 100 - 1 < 12) & (days % 100 > 0)
+    if len(last) != len(first) or not usual.all():
+        return None
+    cells = numbers.astype(np.int64).astype(str).tolist()
     return None if np.isnan(seconds(cells, format)).any() else format
 
 
@@ -305,25 +316,25 @@ def _guessed(cell: str) -> list[str]:
 
 def _with(format: str, directives: Mapping[str, str]) -> str:
     """The format with some directives replaced."""
-    for before, after in directives.items():
-        format = format.replace(before, after)
-    return format
+    return "".join(directives.get(part, part) for part in _PARTS.split(format))
 
 
 def _offset(format: str) -> int:
     """The offset of the clock times of a format, in seconds."""
-    found = _OFFSET.search(format)
-    if found is None:
-        return 0
-    hours, minutes = found.groups()
-    return int(hours) * 3600 + int(f"{hours[0]}{minutes}") * 60
+    for part in _PARTS.split(format):
+        if found := _OFFSET.fullmatch(part):
+            hours, minutes = found.groups()
+            return int(hours) * 3600 + int(f"{hours[0]}{minutes}") * 60
+    return 0
 
 
-def _own(dates: Any, directive: str) -> Any:
-    """Dates, none missing, by a directive of which ``strftime`` has no form everywhere."""
+def _by(dates: Any, directive: str) -> Any:
+    """Dates, none missing, by a directive."""
+    if _OFFSET.fullmatch(directive):
+        return directive[1:]
     if directive == "%^b":
         return dates.dt.strftime("%b").str.upper()
-    if directive not in _SAME:
-        return directive[1:]
-    text = dates.dt.strftime(_SAME[directive])
-    return text.str[:3] if directive == "%3f" else text.str.replace("^0", "", regex=True)
+    if directive == "%3f":
+        return dates.dt.strftime("%f").str[:3]
+    text = dates.dt.strftime(_SAME.get(directive, directive))
+    return text.str.replace("^0", "", regex=True) if directive in _SAME else text
