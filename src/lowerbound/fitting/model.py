@@ -144,6 +144,19 @@ class Fitted:
     calibration: str = ""
 
 
+def _solved(model: Model, dataset: Dataset) -> bool:
+    """Whether ``start`` solved the model, so that nothing is left to train.
+
+    Raises:
+        OptionError: it is to be trained, and the rows cannot have gradients.
+    """
+    if not any(True for _ in model.parameters()):
+        return True
+    if dataset.x.is_inference():
+        raise OptionError("a fit needs gradients: read the data outside of torch.inference_mode()")
+    return False
+
+
 @own_settings()
 def fit(
     dataset: Dataset,
@@ -194,10 +207,8 @@ def fit(
         options, private = _started(built, objective, training, options, start, public)
     on_device(built, options.training.device)
     folds = _folds(built, dataset, options)
-    if not any(True for _ in built.parameters()):  # ``start`` solved it
+    if _solved(built, dataset):
         return corrected(Fitted(built.eval(), schema, options, History()), training)
-    if dataset.x.is_inference():
-        raise OptionError("a fit needs gradients: read the data outside of torch.inference_mode()")
     run = (built, objective, training, options.training)
     calibration = None
     if isinstance(built, Calibrates) and folds is not None:
