@@ -53,6 +53,9 @@ def suited(likelihood: str) -> Dataset:
     raise AssertionError(f"no data of this test is in the support of {likelihood}")
 
 
+SMALL = {"autoregressive_tokens": {"width": 16, "depth": 1}}  # whose default takes seconds
+
+
 def options(**model: object) -> FitOptions:
     return FitOptions(ModelOptions(latent_dim=2, **model), training=TRAINING)
 
@@ -61,7 +64,8 @@ def options(**model: object) -> FitOptions:
 @pytest.mark.parametrize("network", [n for n in NETWORKS if not NETWORKS[n].only_maps])
 def test_every_network_with_every_likelihood(network: str, likelihood: str) -> None:
     data = suited(likelihood)
-    fitted = fit(data, options(network=network, likelihood=likelihood))
+    sizes = SMALL.get(likelihood, {})
+    fitted = fit(data, options(network=network, likelihood=likelihood, likelihood_options=sizes))
     scores = score(fitted.model, data, samples=2)
     assert torch.isfinite(scores.bound).all()
 

@@ -43,6 +43,7 @@ def test_pictures_are_cleaned(
     monkeypatch.setattr(denoising, "SEARCH_CHAINS", 4)  # a short search; its levels have own tests
     monkeypatch.setattr(denoising, "SEARCH_TEMPERATURES", 3)
     monkeypatch.setattr(denoising, "TRIES", 4)
+    monkeypatch.setattr(denoising, "LEAST_TRIES", 1)
     words = ("-o", tmp_path / "clean.png", "--noise", noise, "--draws", 1, *FEW, "--json")
     report = run("denoise", picture_model, pictures, *words).object
     assert report["rows"] == 60

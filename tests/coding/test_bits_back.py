@@ -132,12 +132,12 @@ def test_what_is_no_stack_is_refused(payload: bytes) -> None:
 
 def test_the_same_bytes_whatever_the_machine_does() -> None:
     model, x = exported("ladder")
-    first = encode_rows(model, x[:40]).payload
+    first = encode_rows(model, x[:8]).payload
     with without_onednn():
-        assert encode_rows(model, x[:40]).payload == first
+        assert encode_rows(model, x[:8]).payload == first
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert encode_rows(model, x[:40]).payload == first
+        assert encode_rows(model, x[:8]).payload == first
     finally:
         torch.set_num_threads(threads)

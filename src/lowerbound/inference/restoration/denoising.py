@@ -48,8 +48,9 @@ from lowerbound.trace import Batch, Given
 CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
 FORMULA_SEARCH_ROWS = 4096  # of a closed form
-LEAST = 0.01  # lowest candidate level, as a share of the smallest spread of a feature
+LEAST = 0.01  # lowest candidate level, as a share of a small spread of a feature
 RANGE = 1e4  # most times that the highest candidate level is a hundred of the lowest
+FEW_FEATURES = 0.1  # share of the features that spread less than the small spread
 SLACK = 2.0  # of the highest one, since few rows may spread less than their noise
 TRIES, LEAST_TRIES = 14, 8
 COARSE = 1.5  # nats between the first tries
@@ -187,7 +188,7 @@ def learned_level(
     """The maximum-likelihood factor of ``noise.scale``.
 
     The search uses at most 64 rows, or 4,096 of a model with closed forms, from all parts of the
-    data, and levels from a hundredth of the smallest spread of a feature to the spread of all.
+    data, and levels from a hundredth of a small spread of a feature to twice that of all.
 
     Args:
         model, dataset, seed: as for ``denoise``.
@@ -229,8 +230,8 @@ def learned_level(
 
 
 def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
-    """(smallest spread of a feature, at least the level of noise that all of them may have) of
-    noisy rows, in units of the noise's scale.
+    """(small spread of a feature, at least the level of noise that all of them may have) of noisy
+    rows, in units of the noise's scale.
 
     Each feature is compared with its own mean, unless it has one value only, as in one row.
     """
@@ -246,7 +247,8 @@ def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
     if not len(varied):
         raise DataError("all observed values are the same: no level of noise can be learned")
     most = math.sqrt(float(varied.mean()))
-    return max(math.sqrt(float(varied.min())), most / RANGE), SLACK * most
+    small = float(torch.quantile(varied, FEW_FEATURES, interpolation="lower"))
+    return max(math.sqrt(small), most / RANGE), SLACK * most
 
 
 def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:
