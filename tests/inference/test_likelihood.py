@@ -394,9 +394,9 @@ def test_an_outlier_does_not_hide_that_other_rows_differ() -> None:
 
 @pytest.mark.parametrize("samples", [0, 1.5, True, "a", None])
 def test_a_number_of_samples_is_whole_and_positive(samples: Any) -> None:
-    with pytest.raises(OptionError, match="samples must be at least 1"):
+    with pytest.raises(OptionError, match=r"samples must be (at least 1|a whole number), not"):
         most_samples(oracle.model("mean_field"), ROWS, samples)
-    with pytest.raises(OptionError, match="samples must be at least 1"):
+    with pytest.raises(OptionError, match=r"samples must be (at least 1|a whole number), not"):
         score(oracle.model("mean_field"), ROWS, samples=samples)
 
 

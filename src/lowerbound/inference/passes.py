@@ -92,8 +92,10 @@ def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
 
 def check_samples(samples: int) -> None:
     """Raise OptionError if a number of samples is no whole number from 1."""
-    if not isinstance(samples, Integral) or isinstance(samples, bool) or samples < 1:
-        raise OptionError(f"samples must be at least 1, a whole number, not {samples!r}")
+    if not isinstance(samples, Integral) or isinstance(samples, bool):
+        raise OptionError(f"samples must be a whole number, not {samples!r}")
+    if samples < 1:
+        raise OptionError(f"samples must be at least 1, not {samples}")
 
 
 def in_precision(model: ModuleT, dtype: torch.dtype) -> ModuleT:

@@ -33,7 +33,7 @@ def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseMod
     """
     number = isinstance(level, Real) and not isinstance(level, bool)
     if not (number and np.isfinite(level) and level >= 0):
-        raise OptionError(f"the noise is one standard deviation, 0 or more, not {level}")
+        raise OptionError(f"the noise is a standard deviation, 0 or more, not {level}")
     if not 0 <= outliers < 1:
         raise OptionError(f"outliers are a share of the cells, 0 to below 1, not {outliers:g}")
     if outliers and not schema.data_kind.pictures:
