@@ -158,6 +158,8 @@ def test_a_remedy_that_a_command_does_not_have_is_not_named() -> None:
     message = "a.png cannot be read as a picture: it ends early (on_error='skip' leaves it out)"
     said = by_flags(message, entries(load("mix").request), ())
     assert said == "a.png cannot be read as a picture: it ends early"
+    gaps = "fill those rows, or missing='model' (data_options={'missing': 'model'} of an estimator)"
+    assert by_flags(gaps, entries(load("fit").request), ()) == "fill those rows, or --missing model"
 
 
 def test_notes_name_flags_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ ASSIGNED = re.compile(ALONE + r"(?P<name>\w+)=(?P<quote>['\"]?)(?P<value>[\w.:+-
 OF_WORDS = re.compile(ALONE + r"[a-z]+(?:_[a-z]+)+(?![\w.='])")
 SUBJECT = re.compile(r"^\w+(?: and \w+)?(?= (?:is|are|must|takes)\b)")
 LEFT = re.compile(r"(?<=\bleave )\w+(?= (?:out|at)\b)")
-REMEDY = re.compile(r" \((?P<name>on_error)='\w+' [^)]*\)")  # which not every command has
+REMEDY = re.compile(r" \((?P<name>on_error|data_options)=[^)]*\)")  # which a command may lack
 SETTING = re.compile(r"(?P<place>(?:\w+\.)?(?P<name>[\w-]+))=")
 
 
