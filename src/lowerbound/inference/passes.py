@@ -85,9 +85,10 @@ def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]
 
 def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A context without the autocast that a caller may have; its precision is an option here."""
-    if not torch.is_autocast_enabled(device.type):
+    kind = device.type
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    return torch.autocast(kind, enabled=False)
 
 
 def check_samples(samples: int) -> None:
