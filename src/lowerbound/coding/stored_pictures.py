@@ -18,7 +18,7 @@ import numpy as np
 from lowerbound.coding.files import container
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import HASH_BYTES
-from lowerbound.data.pictures.decoding import EIGHT, bits_of, open_picture
+from lowerbound.data.pictures.decoding import bits_of, open_picture
 from lowerbound.errors import BitstreamError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _exact(picture: Image) -> Image | None:
     no PNG has so many."""
     bits, upright = bits_of(picture), _upright(picture)
     if upright.mode != "I":
-        return None if bits > EIGHT and upright.mode[:4] != "I;16" else upright
+        return None if bits > 8 and upright.mode[:4] != "I;16" else upright
     values = np.asarray(upright)
     fit = 0 <= values.min() <= values.max() < 1 << 16
     return upright.convert("I;16") if fit else None

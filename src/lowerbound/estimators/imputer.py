@@ -24,7 +24,7 @@ from lowerbound.data.columns.matrix import named
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator
-from lowerbound.estimators.imputer_columns import read_columns, read_parameters, write_columns
+from lowerbound.estimators.imputer_columns import read_columns, write_columns
 from lowerbound.estimators.imputer_first_fit import calibrated_fit
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
@@ -287,8 +287,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
                 f"{path} was fitted to complete rows or to pictures; fit a table with "
                 "VAEImputer, or with lowerbound fit --missing model"
             )
-        kept = read_parameters(Path(path))
-        imputer = cls(**{"random_state": fitted.options.training.seed, **kept, **parameters})
+        imputer = cls(random_state=fitted.options.training.seed)
         describe(imputer, fitted.schema)
         imputer.fitted_ = fitted
         imputer.calibration_ = read_calibration(Path(path), len(fitted.schema.columns))
@@ -296,7 +295,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         imputer.trees_ = read_trees(Path(path), fitted.schema.columns)
         imputer.empty_ = np.zeros(imputer.n_features_in_, dtype=bool)
         imputer.indicator_ = np.arange(imputer.n_features_in_)
-        read_columns(Path(path), imputer)
+        kept = read_columns(Path(path), imputer)
+        imputer.set_params(**{**kept, **parameters})
         return imputer
 
     def __sklearn_tags__(self) -> Tags:

@@ -33,8 +33,11 @@ def write_columns(folder: Path, imputer: Any) -> None:
     durable.write_text(folder / NAME, json.dumps(said))
 
 
-def read_parameters(folder: Path) -> dict[str, Any]:
-    """The parameters of the imputer by which it fills rows; none of an older folder.
+def read_columns(folder: Path, imputer: Any) -> dict[str, Any]:
+    """Set the columns that the file holds on an imputer; without a file nothing changes.
+
+    Returns:
+        The parameters by which the imputer fills rows; none of an older folder.
 
     Raises:
         ModelFolderError: the file is damaged.
@@ -42,25 +45,6 @@ def read_parameters(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.exists():
         return {}
-    said = untrusted.read_mapping(path, ModelFolderError)
-    with untrusted.guarded(str(path), ModelFolderError):
-        found = {name: dict(said.get("parameters", {})).get(name) for name in KEPT}
-        if any(isinstance(value, list | dict) for value in found.values()):
-            raise DataError("a parameter is no plain value")
-        if (marker := found["missing_values"]) in INFINITE:
-            found["missing_values"] = float(marker)
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def read_columns(folder: Path, imputer: Any) -> None:
-    """Set what the file holds on an imputer; without a file nothing changes.
-
-    Raises:
-        ModelFolderError: the file is damaged.
-    """
-    path = folder / NAME
-    if not path.exists():
-        return
     said = untrusted.read_mapping(path, ModelFolderError)
     with untrusted.guarded(str(path), ModelFolderError):
         empty = np.array(said["empty"], dtype=bool)
@@ -76,6 +60,17 @@ def read_columns(folder: Path, imputer: Any) -> None:
             imputer.feature_names_in_ = np.array([str(name) for name in names], dtype=object)
         elif hasattr(imputer, "feature_names_in_"):
             del imputer.feature_names_in_
+        return _parameters(said.get("parameters", {}))
+
+
+def _parameters(said: Any) -> dict[str, Any]:
+    """The parameters that ``_plain`` wrote."""
+    found = {name: dict(said).get(name) for name in KEPT}
+    if any(isinstance(value, list | dict) for value in found.values()):
+        raise DataError("a parameter is no plain value")
+    if (marker := found["missing_values"]) in INFINITE:
+        found["missing_values"] = float(marker)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

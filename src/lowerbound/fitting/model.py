@@ -144,19 +144,6 @@ class Fitted:
     calibration: str = ""
 
 
-def _solved(model: Model, dataset: Dataset) -> bool:
-    """Whether ``start`` solved the model, so that nothing is left to train.
-
-    Raises:
-        OptionError: it is to be trained, and the rows cannot have gradients.
-    """
-    if not any(True for _ in model.parameters()):
-        return True
-    if dataset.x.is_inference():
-        raise OptionError("a fit needs gradients: read the data outside of torch.inference_mode()")
-    return False
-
-
 @own_settings()
 def fit(
     dataset: Dataset,
@@ -398,6 +385,19 @@ def _calibration(
         model.take_label(further(dataset, len(folds)))
     found = [kept.get(number) for number in range(len(folds))]
     return partial(model.calibrate, dataset, folds, [each for each in found if each is not None])
+
+
+def _solved(model: Model, dataset: Dataset) -> bool:
+    """Whether ``start`` solved the model, so that nothing is left to train.
+
+    Raises:
+        OptionError: it is to be trained, and the rows cannot have gradients.
+    """
+    if not any(True for _ in model.parameters()):
+        return True
+    if dataset.x.is_inference():
+        raise OptionError("a fit needs gradients: read the data outside of torch.inference_mode()")
+    return False
 
 
 def _parts(

@@ -44,7 +44,7 @@ class StudentTEmission(Emission):
         usual = df.clamp_max(LARGE_DF)
         gammas = torch.lgamma(0.5 * (usual + 1)) - torch.lgamma(0.5 * usual)
         exact = gammas - 0.5 * torch.log(math.pi * usual)
-        # of the series in 1 / nu, the next term is of order nu^-5
+        # the ratio of gammas as a series in 1 / nu (DLMF 5.11.13); the next term is of order nu^-5
         limit = -0.5 * math.log(2 * math.pi) - 0.25 / df + 1 / (24 * df**3)
         return torch.where(df > LARGE_DF, limit, exact).to(self.loc.dtype)
 

@@ -196,8 +196,10 @@ def test_where_two_formats_fit_a_note_says_which_is_taken_and_how_to_say_otherwi
 def test_no_note_where_every_reading_is_the_same_date() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load(table(["05/05/2024", "06/06/2024"] * 10))
-        load(table(["2024-05-06", "2024-06-07"] * 10))
+        equal = load(table(["05/05/2024", "06/06/2024"] * 10))
+        year_first = load(table(["2024-05-06", "2024-06-07"] * 10))
+    assert equal.schema.columns[0].format == "%m/%d/%Y"
+    assert year_first.schema.columns[0].format == "%Y-%m-%d"
 
 
 def test_iso_dates_of_several_lengths_are_dates() -> None:

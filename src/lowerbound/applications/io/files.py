@@ -68,10 +68,13 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
 
 
 def _note_others(folder: Path, names: Sequence[Path]) -> None:
-    """Warn that a folder holds files of an earlier run that are not replaced."""
-    kinds, replaced = {name.suffix for name in names}, set(names)
-    there = (path for path in folder.rglob("*") if path.suffix in kinds and path.is_file())
-    others = sorted({path.relative_to(folder) for path in there} - replaced)
+    """Warn that files of an earlier run, of the same kinds and beside the new ones, stay."""
+    kinds = {name.suffix for name in names}
+    beside = (
+        place for name in {name.parent for name in names} if (place := folder / name).is_dir()
+    )
+    there = {path.relative_to(folder) for place in beside for path in place.iterdir()}
+    others = sorted(name for name in there - set(names) if name.suffix in kinds)
     if others:
         warnings.warn(
             f"{folder} also holds {len(others):,} files from before, such as {others[0]}",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 AT_ONCE = 256  # files given to the threads at a time
-EIGHT, SIXTEEN, THIRTY_TWO = 8, 16, 32  # bits of a color
 DEEP_FORMATS = ("PNG", "TIFF")  # Pillow reads 8 bits of their deep colors
 CLEAR_MODES = ("LA", "PA", "La", "RGBA", "RGBa")  # and LAB has another A
 BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
@@ -118,14 +117,14 @@ def read_header(path: Path) -> PictureHeader:
         if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
             width, height = height, width
         bits = bits_of(picture)
-        if bits > SIXTEEN:
+        if bits > 16:
             what = "floats" if picture.mode == "F" else "whole numbers of 32 bits"
             raise ValueError(f"its pixels are {what}; save such data as .npz, scaled to [0, 1]")
         return PictureHeader(
             size=(height, width),
             colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
             transparent=is_transparent(picture),
-            deep=bits > EIGHT,
+            deep=bits > 8,
             frames=frames_of(picture),
         )
 
@@ -135,8 +134,8 @@ def bits_of(picture: Image) -> int:
     raw = [str(tile[-1]) for tile in getattr(picture, "tile", ())]
     sixteen = picture.format in DEEP_FORMATS and any(";16" in arguments for arguments in raw)
     if picture.mode in ("I", "F") and not sixteen:
-        return SIXTEEN if picture.format == "PPM" else THIRTY_TWO
-    return SIXTEEN if sixteen or picture.mode[:4] == "I;16" else EIGHT
+        return 16 if picture.format == "PPM" else 32
+    return 16 if sixteen or picture.mode[:4] == "I;16" else 8
 
 
 def frames_of(picture: Image) -> int:

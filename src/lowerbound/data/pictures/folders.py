@@ -178,10 +178,9 @@ def _places(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """(folder, names of its files) of a folder and those below it, each once; folders that only a
     link leads to come last. A link to a folder that contains all is not followed."""
     above = {os.path.realpath(parent) for parent in Path(os.path.realpath(folder)).parents}
-    links, seen = [str(folder)], set(above)
-    while links:
-        start = links.pop(0)
-        for place, folders, files in os.walk(start):
+    waiting, seen = [str(folder)], set(above)
+    while waiting:
+        for place, folders, files in os.walk(waiting.pop(0)):
             real = os.path.realpath(place)
             if real in seen:
                 folders.clear()
@@ -189,7 +188,8 @@ def _places(folder: Path) -> Iterator[tuple[str, list[str]]]:
             seen.add(real)
             yield place, files
             folders[:] = [name for name in folders if name[0] not in "._"]
-            links += [path for name in folders if os.path.islink(path := os.path.join(place, name))]
+            paths = [os.path.join(place, name) for name in folders]
+            waiting += filter(os.path.islink, paths)
 
 
 class PictureStack(NamedTuple):

@@ -13,7 +13,6 @@ import numpy as np
 from lowerbound import untrusted
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.decoding import (
-    EIGHT,
     bits_of,
     frames_of,
     is_transparent,
@@ -78,7 +77,7 @@ def read_whole_picture(path: Path) -> WholePicture:
         with untrusted.guarded(str(path), DataError), open_picture(path) as file:
             if (frames := frames_of(file)) > 1:
                 raise DataError(SEVERAL.format(path=path, frames=frames))
-            if (bits := bits_of(file)) > EIGHT:
+            if (bits := bits_of(file)) > 8:
                 raise DataError(
                     f"{path} has {bits} bits per color, and 8 are read and written: convert it to "
                     "8 bits first"

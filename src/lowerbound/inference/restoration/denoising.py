@@ -49,8 +49,8 @@ CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
 FORMULA_SEARCH_ROWS = 4096  # of a closed form
 LEAST = 0.01  # lowest candidate level, as a share of a small spread of a feature
-RANGE = 1e4  # most times that the highest candidate level is a hundred of the lowest
 FEW_FEATURES = 0.1  # share of the features that spread less than the small spread
+LEAST_SPREAD = 1e-4  # of it, as a share of the spread of all: some features hardly vary
 SLACK = 2.0  # of the highest one, since few rows may spread less than their noise
 TRIES, LEAST_TRIES = 14, 8
 COARSE = 1.5  # nats between the first tries
@@ -248,7 +248,7 @@ def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
         raise DataError("all observed values are the same: no level of noise can be learned")
     most = math.sqrt(float(varied.mean()))
     small = float(torch.quantile(varied, FEW_FEATURES, interpolation="lower"))
-    return max(math.sqrt(small), most / RANGE), SLACK * most
+    return max(math.sqrt(small), LEAST_SPREAD * most), SLACK * most
 
 
 def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:

@@ -36,6 +36,7 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _YEARS = ("%Y", "%y")
 _NAMED = re.compile(r"\d{1,2}([-/. ]?)[A-Za-z]{3,9}\1\d{2,4}")  # 28-Apr-24
 _NAMED_TIMES = (*_TIMES, ":%H:%M:%S %z")  # the last as web servers write it
+# cells that may be dates: three numbers, or the name of a month and a day
 _NUMBERS = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _MONTH = re.compile(r"(?<![a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.I)
 _DAY_NUMBER = re.compile(r"(?<!\d)\d{1,2}(?!\d)")
@@ -43,9 +44,9 @@ _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number 
 _COMPACT_YEARS = (1800, 2200)
 _LAST_COMPACT = 10**14
 FEWEST_COMPACT = 20  # distinct numbers; of random ones in the range, few are dates
-# how a cell is written that the same directive reads; see "as_text"
-_SAME = {"%-d": "%d", "%-m": "%m", "%-H": "%H", "%-I": "%I", "%^b": "%b", "%3f": "%f"}
-_FORMS = (
+# directives that write, by ``as_text``, and those of ``strptime`` that read the same
+_READ_BY = {"%-d": "%d", "%-m": "%m", "%-H": "%H", "%-I": "%I", "%^b": "%b", "%3f": "%f"}
+_FORMS = (  # other ways to write what the same directives read
     {"%d": "%-d", "%m": "%-m"},
     {"%d": "%-d"},
     {"%H": "%-H", "%I": "%-I"},
@@ -199,9 +200,8 @@ def as_text(values: Array, format: str, round_to: int) -> Any:
     """
     if format == ISO:
         format = "%Y-%m-%d" if round_to == DAY else "%Y-%m-%d %H:%M:%S"
-    codes, distinct = np.unique(rounded(values, round_to) + _offset(format), return_inverse=True)[
-        ::-1
-    ]
+    clock_times = rounded(values, round_to) + _offset(format)
+    distinct, codes = np.unique(clock_times, return_inverse=True)
     dates = as_dates(distinct, 0).dt.tz_localize("UTC")
     present = dates[dates.notna()]
     texts = present.astype(object).map(lambda date: "")
@@ -228,7 +228,7 @@ def as_written(format: str, cells: Sequence[str]) -> str:
 
 def in_strptime(format: str) -> str:
     """The format in directives of ``strptime``, which read what ``as_text`` writes."""
-    plain = _with(format, _SAME)
+    plain = _with(format, _READ_BY)
     return "".join("%z" if _OFFSET.fullmatch(part) else part for part in _PARTS.split(plain))
 
 
@@ -336,5 +336,5 @@ def _by(dates: Any, directive: str) -> Any:
         return dates.dt.strftime("%b").str.upper()
     if directive == "%3f":
         return dates.dt.strftime("%f").str[:3]
-    text = dates.dt.strftime(_SAME.get(directive, directive))
-    return text.str.replace("^0", "", regex=True) if directive in _SAME else text
+    text = dates.dt.strftime(_READ_BY.get(directive, directive))
+    return text.str.replace("^0", "", regex=True) if directive in _READ_BY else text
