@@ -96,6 +96,12 @@ def test_a_broken_picture_is_named_or_counted(run: Run, mixed: Path, tmp_path: P
     done = run("fit", mixed, "-o", tmp_path / "m", *QUICK, "--on-error", "skip")
     assert done.code == 0
     assert "note: 1 of 61 pictures cannot be read and are left out: 00.png" in done.err
+    for task in (("interpolate",), ("attributes",), ("arithmetic", "1 - 2 + 3"), ("reconstruct",)):
+        words = (task[0], tmp_path / "m", mixed, *task[1:], "-o", tmp_path / "out")
+        refused(run(*words), "above/00.png cannot be read", "--on-error skip")
+        done = run(*words, "--on-error", "skip")
+        assert (done.code, "00.png" in done.err) == (0, True), done.err
+    assert (tmp_path / "out" / "below" / "odd.png").exists()  # under its own name
 
 
 def test_pictures_of_many_sizes_are_resized_and_it_is_said(

@@ -68,6 +68,39 @@ def test_pictures_come_back_from_npz_and_folder(tmp_path: Path, pictures: Datase
     np.testing.assert_array_equal(np.asarray(Image.open(files[2])), original[1])
 
 
+@pytest.mark.parametrize(
+    ("ids", "draws", "names"),
+    [
+        (("cat/a.png", "dog/b.jpg"), 1, ["cat/a.png", "dog/b.png"]),
+        (("a.png", "a.jpg"), 1, ["a.png.png", "a.jpg.png"]),
+        (("a.png:0,0", "a.png:0,32"), 1, ["a-0-0.png", "a-0-32.png"]),
+        (("a.png", "b.png"), 2, ["a.png", "b.png", "a-1.png", "b-1.png"]),
+        (("a.png", "a-1.png"), 2, ["00000.png", "00001.png", "00000-1.png", "00001-1.png"]),
+        (("../a.png", "b.png"), 1, ["00000.png", "00001.png"]),
+        (("/tmp/a.png", "b.png"), 1, ["00000.png", "00001.png"]),
+        (("sheet.png", "b.png"), 1, ["00000.png", "00001.png"]),
+        (("a.png", "A.png"), 1, ["00000.png", "00001.png"]),  # one file where case is ignored
+        (None, 1, ["00000.png", "00001.png"]),
+    ],
+)
+def test_pictures_in_a_folder_keep_their_names(
+    tmp_path: Path,
+    pictures: Dataset,
+    ids: tuple[str, ...] | None,
+    draws: int,
+    names: list[str],
+) -> None:
+    given, answer, *drawn = np.arange(20 * 2 * (draws + 1)).reshape(-1, 2, 4, 5).astype(np.uint8)
+    writer = row_files(pictures.schema)
+    files = writer.write_clean(tmp_path / "out", given, answer, drawn, ids)
+    assert files == tuple(str(tmp_path / "out" / name) for name in ["sheet.png", *names])
+    for file, expected in zip(
+        files[1:], [*answer, *(x for draw in drawn for x in draw)], strict=True
+    ):
+        shown = np.rint(expected / pictures.schema.white * 255).clip(0, 255)
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), shown)
+
+
 def test_a_sheet_shows_every_picture_enlarged(tmp_path: Path, pictures: Dataset) -> None:
     row_files(pictures.schema).write(tmp_path / "p.png", pictures.all().filled, rounded=True)
     sheet = np.asarray(Image.open(tmp_path / "p.png"))

@@ -353,6 +353,19 @@ def test_deep_colors_are_named_and_refused_where_they_would_be_lost(
     assert smallest_exact(content, len(content)) == content
 
 
+def test_pictures_of_12_bits_in_files_of_16_are_named(tmp_path: Path) -> None:
+    for name, brightest in (("a", 4095), ("b", 300)):
+        pixels = np.linspace(0, brightest, 16).reshape(4, 4).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    dark = pytest.warns(UserWarning, match="no value of 4,096 or more of 65,535")
+    with pytest.warns(UserWarning, match="keep their upper 8 bits"), dark:
+        load(tmp_path)
+    Image.fromarray(np.full((4, 4), 4096, np.uint16)).save(tmp_path / "c.png")
+    with pytest.warns(UserWarning, match="keep their upper 8 bits") as noted:
+        load(tmp_path)
+    assert len(noted) == 1
+
+
 def test_greys_of_16_bits_are_stored_exactly(tmp_path: Path) -> None:
     pixels = (np.arange(54).reshape(6, 9) * 1_000).astype(np.uint16)
     Image.fromarray(pixels).save(tmp_path / "deep.pgm")
@@ -454,3 +467,22 @@ def test_in_an_exact_mask_only_black_is_hidden(tmp_path: Path) -> None:
         Image.fromarray(np.where(hidden, 0, 1).astype(kind)).save(tmp_path / "m.png")
         found = read_mask(tmp_path / "m.png", schema, 4)[0, 0].numpy()
         np.testing.assert_array_equal(found, hidden)
+
+
+def test_masks_have_the_names_of_their_pictures(tmp_path: Path) -> None:
+    schema = load(RANDOM.integers(0, 256, (4, 3, 3), dtype=np.uint8)).schema
+    for number, name in enumerate(("cat/a", "cat/a-1", "dog/b")):  # a.png follows a-1.png, as text
+        mask = np.full((3, 3), 255, np.uint8)
+        mask[number] = 0
+        write(tmp_path / f"{name}.png", mask)
+
+    def hidden(*names: str) -> list[int]:
+        rows = read_mask(tmp_path, schema, len(names), names)[:, 0]
+        return rows.any(2).int().argmax(1).tolist()
+
+    assert hidden("dog/b.jpg", "cat/a.jpg") == [2, 0]  # of some pictures
+    assert hidden("cat/a.jpg", "cat/a-1.png", "dog/b.png") == [0, 1, 2]
+    assert hidden("1.png", "2.png", "3.png") == [1, 0, 2]  # in sorted order
+    assert read_mask(tmp_path, schema, 3)[:, 0].any(2).int().argmax(1).tolist() == [1, 0, 2]
+    with pytest.raises(DataError, match="fits neither one row"):
+        read_mask(tmp_path, schema, 2, ("1.png", "2.png"))

@@ -124,7 +124,7 @@ def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> Redraw
             seed=request.seed,
             advance=partial(reporter.advance, "redrawing"),
         )
-    files = row_files(schema).write_redrawn(path, *_in_place(rows, hidden, made))
+    files = row_files(schema).write_redrawn(path, *_in_place(rows, hidden, made), rows.ids)
     share = 1.0 if hidden is None else float(hidden.double().mean())
     return RedrawReport(len(rows), request.draws, share, **written(files))
 
@@ -133,7 +133,7 @@ def _hidden(mask: str, rows: Dataset) -> Tensor | None:
     """What is redrawn of each row, (rows, *event); None: all."""
     if not mask:
         return None
-    hidden = read_mask(Path(mask).expanduser(), rows.schema, len(rows))
+    hidden = read_mask(Path(mask).expanduser(), rows.schema, len(rows), rows.ids)
     if not hidden.any():
         raise OptionError(f"--mask {mask} has no black pixel, so nothing would be redrawn")
     return hidden

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +23,23 @@ NEAR_BLACK = 32  # grey value below which a pixel of such a mask is black
 RECTANGLE = re.compile(r"\d+(,\d+){3}")
 
 
-def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
+def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None = None) -> Tensor:
     """Read a mask, (rows, *event), True where a cell is hidden.
 
     Args:
         path: .npy or .npz of booleans, True where hidden, for one row or for all rows; or a picture
-            whose black pixels are hidden, or a folder with such a picture for each row, in order;
-            or a rectangle of pixels, "top,left,height,width". A picture of another size is resized
-            as the data's pictures are.
+            whose black pixels are hidden, or a folder with such a picture for each row, as
+            ``masks_in`` finds them; or a rectangle of pixels, "top,left,height,width". A picture of
+            another size is resized as the data's pictures are.
         schema: schema of the model.
         rows: number of rows.
+        names: of the rows, relative to their folder; None: unknown.
 
     Raises:
         DataError: the mask cannot be read, or does not fit the rows.
     """
     if path.is_dir():
-        files = find_pictures(path)
-        if not files:
-            raise DataError(f"the folder {path} has no pictures; a mask's black pixels are hidden")
-        hidden = np.stack([_black(path / file, schema) for file in files])
+        hidden = np.stack([_black(file, schema) for file in masks_in(path, names)])
     elif path.suffix.lower() in SUFFIXES:
         hidden = _black(path, schema)
     elif RECTANGLE.fullmatch(str(path)):
@@ -49,6 +48,26 @@ def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
         hidden = _booleans(path)
     hidden = schema.data_kind.as_event(schema, hidden)
     return torch.from_numpy(_for_rows(hidden, path, schema, rows))
+
+
+def masks_in(folder: Path, names: Sequence[str] | None = None) -> list[Path]:
+    """The mask of each picture: of the same name, without the suffix; else all, in sorted order.
+
+    Args:
+        folder: of the masks.
+        names: of the pictures, relative to their folder; None: unknown.
+
+    Raises:
+        DataError: there are no pictures in the folder.
+    """
+    files = find_pictures(folder)
+    if not files:
+        raise DataError(f"the folder {folder} has no pictures; a mask's black pixels are hidden")
+    by_stem = {file.with_suffix(""): file for file in files}
+    stems = [Path(name).with_suffix("") for name in names or ()]
+    if stems and len(by_stem) == len(files) and by_stem.keys() >= set(stems):
+        files = [by_stem[stem] for stem in stems]
+    return [folder / file for file in files]
 
 
 def _booleans(path: Path) -> Array:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from lowerbound.applications.io.rows import (
     NPZ,
     ROW_FILES,
     Files,
+    NoisyRows,
     Reconstructed,
     Restored,
     RowFiles,
@@ -31,12 +34,15 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import eight_bit
+from lowerbound.data.pictures.whole import names_beside
 from lowerbound.errors import OptionError, UnsupportedError
 
 ON_A_SHEET = 100  # most pictures on a sheet
 RECONSTRUCTED = 32  # most pictures on a sheet beside their reconstructions
 RESTORED, DRAWS = 12, 6  # most restored pictures on a sheet, and most draws of each
 EIGHT_BITS = 255
+SHEET = "sheet.png"
+TILE = re.compile(r"(.*?)(?::(\d+),(\d+))?", re.DOTALL)  # a file, and the corner of a tile
 
 
 @ROW_FILES.register("images")
@@ -61,7 +67,8 @@ class PictureFiles(RowFiles):
         in_turn = [picture for together in zip(*shown, strict=True) for picture in together]
         groups = min(4, math.ceil(math.sqrt(len(shown[0]))))
         across = groups * len(shares)
-        return _with_sheet(path, sheet(in_turn, across=across), eight_bit(part.mean))
+        overview = sheet(in_turn, across=across)
+        return _with_sheet(path, overview, eight_bit(part.mean), part.ids)
 
     def check_strip(self, path: Path) -> None:
         if path.suffix.lower() not in (*self.suffixes, *ANIMATIONS):
@@ -92,7 +99,7 @@ class PictureFiles(RowFiles):
     def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
         return self.suffixes
 
-    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+    def read_noisy(self, source: str, on_error: OnError) -> NoisyRows:
         """As ``RowFiles.read_noisy``; noisy pictures have 8 bits even if clean ones have fewer."""
         if self.schema.white != EIGHT_BITS:
             return super().read_noisy(source, on_error)
@@ -112,7 +119,11 @@ class PictureFiles(RowFiles):
             return _save(path, sheet)
         every = [self._for_eyes(some) for some in (rows.answer, *rows.drawn)]
         return fill_folder(
-            path, lambda place: (*_save(place / "sheet.png", sheet), *_write_each(place, every))
+            path,
+            lambda place: (
+                *_save(place / SHEET, sheet),
+                *_write_each(place, every, rows.ids),
+            ),
         )
 
     def _for_eyes(self, values: Array) -> Array:
@@ -125,32 +136,59 @@ class PictureFiles(RowFiles):
         return pictures
 
 
-def _with_sheet(path: Path, sheet: Array, pictures: Array) -> Files:
-    """Write one sheet; in a folder also every picture."""
+def _with_sheet(path: Path, sheet: Array, pictures: Array, ids: Files | None = None) -> Files:
+    """Write one sheet; in a folder also every picture, by its name if it has one."""
     if path.suffix:
         return write_picture(path, sheet)
     return fill_folder(
         path,
         lambda place: (
-            *write_picture(place / "sheet.png", sheet),
-            *_write_each(place, [pictures]),
+            *write_picture(place / SHEET, sheet),
+            *_write_each(place, [pictures], ids),
         ),
     )
 
 
-def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:
-    """Write each picture of (rows, H, W, C) uint8 by its row; later stacks add their number."""
-    return tuple(
-        file
-        for number, pictures in enumerate(stacks)
-        for i, picture in enumerate(pictures)
-        for file in write_picture(folder / f"{i:05d}{f'-{number}' if number else ''}.png", picture)
-    )
+def _write_each(folder: Path, stacks: Sequence[Array], ids: Files | None) -> Files:
+    """Write each picture of (rows, H, W, C) uint8; later stacks add their number to the name."""
+    names = _file_names(ids, len(stacks[0]), len(stacks))
+    written: list[str] = []
+    for name, pictures in zip(names, chain.from_iterable(stacks), strict=True):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written += write_picture(place, pictures)
+    return tuple(written)
+
+
+def _file_names(ids: Files | None, rows: int, stacks: int) -> list[str]:
+    """The file of each row, of all stacks: by the row's id, or by its number.
+
+    Numbers are used if ids are unknown, would leave the folder, or give two files one name.
+    """
+    numbers = ["", *(f"-{stack}" for stack in range(1, stacks))]
+    stems = None if ids is None else _stems(ids)
+    if stems is not None:
+        names = [f"{stem}{number}.png" for number in numbers for stem in stems]
+        if len({name.lower() for name in [*names, SHEET]}) == len(names) + 1:
+            return names
+    return [f"{row:05d}{number}.png" for number in numbers for row in range(rows)]
+
+
+def _stems(ids: Files) -> list[str] | None:
+    """The names of pictures without their suffix; a tile's name ends in its corner."""
+    found = [TILE.fullmatch(name) for name in ids]
+    paths = [Path(name[1]) for name in found if name is not None]
+    if any(path.is_absolute() or ".." in path.parts or not path.name for path in paths):
+        return None
+    distinct = list(dict.fromkeys(paths))
+    short = dict(zip(distinct, names_beside(Path(), distinct, ""), strict=True))
+    corners = [f"-{name[2]}-{name[3]}" if name and name[2] else "" for name in found]
+    return [short[path] + corner for path, corner in zip(paths, corners, strict=True)]
 
 
 def _fill_with_strip(path: Path, strip: Strip) -> Files:
     """Write a sheet, and each picture by line and column."""
-    files = _save(path / "sheet.png", sheet_of(strip), optimize=True)
+    files = _save(path / SHEET, sheet_of(strip), optimize=True)
     for line, pictures in enumerate(strip.x):
         name = f"{strip.lines[line]}_" if strip.line_key and len(strip.x) > 1 else ""
         name = name.replace("/", "_").replace(" ", "_")

@@ -93,6 +93,15 @@ class Restored(NamedTuple):
     answer: Any
     drawn: Sequence[Any]
     names: tuple[str, str]  # of given and restored rows, on a sheet
+    ids: Files | None = None  # a name of each row
+
+
+class NoisyRows(NamedTuple):
+    """Noisy rows as they are read."""
+
+    values: Array  # in the data's own units, NaN where missing
+    labels: Any = None
+    ids: Files | None = None  # a name of each row
 
 
 class RowFiles:
@@ -248,7 +257,7 @@ class RowFiles:
         """The rows with the cells of the mask hidden."""
         if mask is None:
             return dataset
-        seen = ~read_mask(Path(mask).expanduser(), self.schema, len(dataset))
+        seen = ~read_mask(Path(mask).expanduser(), self.schema, len(dataset), dataset.ids)
         seen = seen if dataset.observed is None else seen & dataset.observed
         return replace(dataset, observed=seen)
 
@@ -268,13 +277,15 @@ class RowFiles:
         drawn = [self._filled(path, part.rows, draw, True) for draw in _each(part.draws)]
         answer = self._filled(path, part.rows, part.answers, exact)
         last = "filled" if exact else "mean"
-        return self._restored(path, Restored(part.rows, answer, drawn, ("given", last)))
+        return self._restored(
+            path, Restored(part.rows, answer, drawn, ("given", last), part.rows.dataset.ids)
+        )
 
     def _filled(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Any:
         return rows.filled(answers, exact)
 
-    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
-        """Read noisy rows: (values in the data's own units, NaN where missing; labels or None).
+    def read_noisy(self, source: str, on_error: OnError) -> NoisyRows:
+        """Read noisy rows.
 
         Raises:
             DataError: the rows cannot be read, or do not fit the schema.
@@ -282,37 +293,53 @@ class RowFiles:
         path = Path(source).expanduser()
         if path.suffix.lower() in (NPZ, ".npy") and path.is_file():
             raw = read_npz(path)
-            return as_array(raw.x), raw.labels
+            return NoisyRows(as_array(raw.x), raw.labels)
         schema = self.schema
         found = load(source, schema=schema, on_error=on_error)
         values = schema.decode(schema.units(found.x)).astype(np.float32)
         if found.observed is not None:
             seen = schema.data_kind.laid_out(schema, found.observed.numpy())
             values = np.where(seen, values, np.float32(np.nan))
-        if found.label is None:
-            return values, None
-        return values, [schema.class_names[label] for label in found.label.tolist()]
+        labels = None
+        if found.label is not None:
+            labels = [schema.class_names[label] for label in found.label.tolist()]
+        return NoisyRows(values, labels, found.ids)
 
-    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
+    def write_clean(
+        self,
+        path: Path,
+        given: Array,
+        clean: Array,
+        drawn: Sequence[Array],
+        ids: Files | None = None,
+    ) -> Files:
         """Write denoised rows and draws of them, all (rows, ...) in the data's own units.
 
         Args:
             path: output with one of ``suffixes``.
             given: noisy rows.
             clean, drawn: denoised rows, and draws of them.
+            ids: a name of each row.
         """
-        return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean")))
+        return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean"), ids))
 
-    def write_redrawn(self, path: Path, given: Incomplete | Array, drawn: Sequence[Array]) -> Files:
+    def write_redrawn(
+        self,
+        path: Path,
+        given: Incomplete | Array,
+        drawn: Sequence[Array],
+        ids: Files | None = None,
+    ) -> Files:
         """Write draws of rows, (rows, ...) each in the data's own units.
 
         Args:
             path: output with one of ``suffixes``.
             given: rows; incomplete where only parts are redrawn.
             drawn: one or several draws; the last is the result.
+            ids: a name of each row.
         """
         last = f"draw {len(drawn)}" if len(drawn) > 1 else "redrawn"
-        return self._restored(path, Restored(given, drawn[-1], drawn[:-1], ("given", last)))
+        return self._restored(path, Restored(given, drawn[-1], drawn[:-1], ("given", last), ids))
 
     def _restored(self, path: Path, rows: Restored) -> Files:
         if path.suffix.lower() != NPZ:

@@ -19,13 +19,13 @@ from lowerbound.applications.io.rows import (
     Drawn,
     Files,
     Filled,
+    NoisyRows,
     Reconstructed,
     Restored,
     RowFiles,
     write_columns,
 )
 from lowerbound.data import history_frame, load, to_frame
-from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.molecules.drawing import molecule_grid
@@ -170,13 +170,13 @@ class ColumnFiles(RowFiles):
                     file.add({name: frame[name] for name in frame.columns})
         return tuple(map(str, places))
 
-    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+    def read_noisy(self, source: str, on_error: OnError) -> NoisyRows:
         if not is_table(source):
             return super().read_noisy(source, on_error)
         by_name = self.schema.data_kind.named_columns
         dialect = self.schema.text_dialect
         frame = with_numbers(read_frame(source, dialect), notations_of(self.schema))
-        return table_values(frame, self.schema.columns, by_name=by_name), None
+        return NoisyRows(table_values(frame, self.schema.columns, by_name=by_name))
 
     def _write_restored(self, path: Path, rows: Restored) -> Files:
         files: Files = ()
@@ -244,7 +244,7 @@ class CompositionFiles(RowFiles):
         named = {"formula": part.x, "reconstruction": part.mean}
         return write_columns(path, {name: self.schema.decode(v) for name, v in named.items()})
 
-    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+    def read_noisy(self, source: str, on_error: OnError) -> NoisyRows:
         if is_table(source):
             raise UnsupportedError(
                 f"{source} holds formulas, which are exact: give noisy fractions of the elements, "

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.drawings.animations import ANIMATIONS
 from lowerbound.applications.io.drawings.strips import Strip
@@ -59,6 +59,7 @@ class ArithmeticRequest(DataRequest):
     condition: str = option(
         "", "class of the result, for a conditional model", metavar="CLASS", formerly="told"
     )
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
         raise OptionError(f"{path}: one answer is no animation; write a .png sheet")
     require(fitted.model, Encodes, "encode")
     require(fitted.model, Decodes, "decode")
-    data = open_labeled(request.data, fitted, request.label)
+    data = open_labeled(request.data, fitted, request.label, request.on_error)
     terms = read_sum(request.sum, data)
     reporter.say(f"encoding {len(data.dataset):,} rows")
     codes = encode_rows(fitted.model, data.dataset).mean

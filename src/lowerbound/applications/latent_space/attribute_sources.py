@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter
+from lowerbound.applications.form import OnError
 from lowerbound.applications.io.sources import open_data
 from lowerbound.applications.latent_space.label_columns import Labeled
 from lowerbound.data.dataset import Dataset, joined
@@ -125,13 +126,14 @@ def from_sets(
     method: str,
     seed: int,
     reporter: Reporter,
+    on_error: OnError = "raise",
 ) -> Learned:
     """An attribute from two sets, with and without it; its effect is measured on ``data``.
 
     Raises:
         DataError: one of the two cannot be read, or is not of the model's kind.
     """
-    sets = [open_data(source, fitted) for source in sources]
+    sets = [open_data(source, fitted, on_error=on_error) for source in sources]
     reporter.say(f"encoding {len(sets[0]):,} rows with it and {len(sets[1]):,} without")
     codes = torch.cat([encode_rows(fitted.model, one).mean for one in sets])
     has = torch.arange(len(codes)) < len(sets[0])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.conditions import one_hot
 from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.drawings.strips import Strip
@@ -76,6 +76,7 @@ class AttributesRequest(DataRequest):
     )
     fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
     seed: int = option(0, "seed of the split into rows for learning and rows for measuring effects")
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
     require(fitted.model, Decodes, "decode")
     _check(request)
     check_rows(fitted, request.frames, f"--frames {request.frames}")
-    data = open_labeled(request.data, fitted, request.label)
+    data = open_labeled(request.data, fitted, request.label, request.on_error)
     reporter.say(f"encoding {len(data.dataset):,} rows")
     codes = encode_rows(fitted.model, data.dataset).mean
     learned = _learned(request, reporter, fitted, data, codes)
@@ -187,7 +188,8 @@ def _learned(
 ) -> list[Learned]:
     if request.with_:
         two = (request.with_, request.without)
-        return [from_sets(fitted, data, two, request.method, request.seed, reporter)]
+        how = (request.method, request.seed, reporter, request.on_error)
+        return [from_sets(fitted, data, two, *how)]
     weights = dict.fromkeys(request.add, 1.0) | dict.fromkeys(request.subtract, -1.0)
     return from_classes(data, codes, weights, request.method, request.seed)
 

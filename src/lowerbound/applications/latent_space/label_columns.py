@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lowerbound.applications.form import OnError
 from lowerbound.applications.io.sources import conditioned, open_data
 from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
@@ -38,7 +39,9 @@ class Labeled:
         return replace(self.dataset, label=self.label, schema=schema)
 
 
-def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
+def open_labeled(
+    source: str, fitted: Fitted, column: str = "", on_error: OnError = "raise"
+) -> Labeled:
     """Open data of the model's kind, labeled by ``column`` if it is given.
 
     The column may be unknown to the model, one that it models, or its label.
@@ -48,7 +51,7 @@ def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
         OptionError: there is no column of that name; the message suggests the nearest.
     """
     if not column or column == fitted.schema.label_column:
-        dataset = open_data(source, fitted)
+        dataset = open_data(source, fitted, on_error=on_error)
         return Labeled(dataset, dataset.label, fitted.schema.class_names)
     if not is_table(source):
         if table_suffix(Path(source)) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
@@ -49,6 +49,7 @@ class MixRequest(DataRequest):
     cut: int = option(
         0, "number of levels from the coarse rows (default: all but a style, else the coarsest)"
     )
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
     if not isinstance(fitted.model, Mixes) and _has_classes(fitted):
         return _analogies(request, path, fitted)
     model = require(fitted.model, Mixes, "mix styles")
-    data = open_data(request.data, fitted)
+    data = open_data(request.data, fitted, on_error=request.on_error)
     coarse = _chosen(request.coarse, data, "--coarse", 0)
     fine = _chosen(request.fine, data, "--fine", len(coarse))
     a, b = data.subset(coarse), data.subset(fine)
@@ -137,7 +138,7 @@ def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesRepo
             "--coarse and --cut are for models with levels; this model has classes and shows "
             "all of them: choose the rows that give the style with --fine"
         )
-    data = open_unconditioned(request.data, fitted)
+    data = open_unconditioned(request.data, fitted, request.on_error)
     picked = _chosen(request.fine, data, "--fine", 0)
     rows, classes = conditioned(data.subset(picked), fitted), fitted.schema.class_names
     names = tuple(row_name(data, row) for row in picked)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.drawings.strips import Strip
@@ -77,6 +77,7 @@ class InterpolateRequest(DataRequest):
         "", "class along the whole path, for a conditional model (default: the rows')"
     )
     seed: int = option(0, "seed of the random pairs")
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def interpolate(
     require(fitted.model, Decodes, "decode")
     if request.frames < 2:
         raise OptionError(f"--frames must be at least 2, not {request.frames}")
-    data = open_data(request.data, fitted)
+    data = open_data(request.data, fitted, on_error=request.on_error)
     stops = _stops(request, data, fitted)
     ends, condition = stops.dataset, _condition(fitted, stops.dataset, request.label)
     check_rows(fitted, request.frames * (len(ends) - 1), f"--frames {request.frames}")
@@ -173,7 +174,7 @@ def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops
     if request.other:
         if request.rows:
             raise OptionError("give either --rows or a second file, not both")
-        other = open_data(request.other, fitted)
+        other = open_data(request.other, fitted, on_error=request.on_error)
         both = joined([data.subset([0]), other.subset([0])])
         stops = _Stops(both, both.ids or ("A", "B"))
     else:

@@ -141,7 +141,8 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
     schema = fitted.schema
     clean = without_noise(schema, found.mean, given, level)
     drawn = None if found.draws is None else without_noise(schema, found.draws, given, level)
-    files = writer.write_clean(path, given, clean, () if drawn is None else list(drawn))
+    draws = () if drawn is None else list(drawn)
+    files = writer.write_clean(path, given, clean, draws, dataset.ids)
     return DenoiseReport(
         rows=len(dataset),
         noise=level,
@@ -164,8 +165,8 @@ def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tupl
         DataError: the data cannot be read, or does not fit the model.
     """
     schema = replace(fitted.schema, condition=None)
-    values, labels = row_files(schema).read_noisy(source, on_error)
-    dataset = noisy_rows(values, schema, source)
+    values, labels, ids = row_files(schema).read_noisy(source, on_error)
+    dataset = replace(noisy_rows(values, schema, source), ids=ids)
     if labels is not None:
         dataset = dataset.with_labels(labels)
     names = fitted.schema.class_names or dataset.schema.class_names

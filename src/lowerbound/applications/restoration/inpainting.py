@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError
-from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.io.masks import masks_in, read_mask
 from lowerbound.applications.restoration.shipped import shipped_denoiser
 from lowerbound.applications.restoration.whole_pictures import (
     counted,
@@ -25,7 +26,6 @@ from lowerbound.applications.restoration.whole_pictures import (
 )
 from lowerbound.data import load
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.pictures.folders import find_pictures
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.whole import WholePicture, read_whole_picture
 from lowerbound.errors import DataError, OptionError
@@ -71,7 +71,7 @@ def inpaint_pictures(
     Args:
         data: a picture, or a folder of pictures.
         output: NAME.png, or a folder for a folder.
-        mask: of all pictures; or a folder with one for each picture, in order.
+        mask: of all pictures; or a folder with one for each picture, as ``masks_in`` finds them.
         on_error: "skip" leaves out what cannot be read.
         reporter: receives the progress.
 
@@ -83,7 +83,7 @@ def inpaint_pictures(
     targets = targets_of(data, output)
     if mask is None:
         raise OptionError("--mask is missing: it says which pixels of a photograph are hidden")
-    masks = dict(zip(targets, _masks(Path(mask).expanduser(), len(targets)), strict=True))
+    masks = dict(zip(targets, _masks(Path(mask).expanduser(), data, targets), strict=True))
 
     def filled(path: Path, target: Path) -> tuple[int, int]:
         picture = read_whole_picture(path)
@@ -102,17 +102,18 @@ def inpaint_pictures(
     )
 
 
-def _masks(mask: Path, pictures: int) -> list[Path]:
+def _masks(mask: Path, data: str, pictures: Collection[Path]) -> list[Path]:
     """The mask of each picture.
 
     Raises:
         DataError: a folder has another number of masks.
     """
     if not mask.is_dir():
-        return list(repeat(mask, pictures))
-    found = [mask / path for path in find_pictures(mask)]
-    if len(found) != pictures:
-        raise DataError(f"{mask} has {len(found):,} masks for {pictures:,} pictures")
+        return list(repeat(mask, len(pictures)))
+    folder = Path(data) if Path(data).is_dir() else Path(data).parent
+    found = masks_in(mask, [path.relative_to(folder).as_posix() for path in pictures])
+    if len(found) != len(pictures):
+        raise DataError(f"{mask} has {len(found):,} masks for {len(pictures):,} pictures")
     return found
 
 

@@ -39,6 +39,7 @@ UNREAD = frozenset(
 SEVERAL = "{path} holds {frames:,} pictures, as animations and pages do: give them as files"
 SPLITS = ("train", "validation", "val", "valid", "test")
 LARGE = 2**18  # mean pixels from which threads are faster: small files hold Python's lock
+DARK = 16  # upper 8 bits of a 16-bit value below which pictures of 12 bits lie
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
@@ -229,6 +230,7 @@ def read_pictures(
     x = np.empty((len(kept), *target, *((3,) if colored else ())), np.uint8)
     for row, position in enumerate(kept):
         x[row] = pictures.pop(position)  # freed at once, to save memory
+    _warn_dark(x[[headers[position].deep for position in kept]])
     return PictureStack(x, kept, [""] * len(kept))
 
 
@@ -311,6 +313,17 @@ def _warn_mixtures(headers: Sequence[PictureHeader]) -> None:
         notes.insert(0, f"{len(headers) - colored} of {len(headers)} are grey and become color")
     if notes:
         warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
+
+
+def _warn_dark(deep: Array) -> None:
+    """Warn if 16-bit pictures, of which these are the upper 8 bits, use few of their values."""
+    if deep.size and (brightest := int(deep.max())) < DARK:
+        warnings.warn(
+            f"the 16-bit pictures have no value of {(brightest + 1) << 8:,} or more of 65,535, so "
+            "they are nearly black: multiply the values, or save them as .npz, scaled to [0, 1]",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
