@@ -20,13 +20,14 @@ ifneq ($(SHARED_DATA),)
 export LOWERBOUND_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: demo test test-long mutate check smoke docs bench-env clean help
+.PHONY: demo test test-slow test-long mutate check smoke docs bench-env clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       fit real digits, write a model folder and a report (installs the core alone)'
-	@echo 'make test       the tests, without the long ones'
+	@echo 'make test       the tests that take at most a second or so each'
+	@echo 'make test-slow  the tests that take seconds'
 	@echo 'make test-long  the tests that take minutes'
 	@echo 'make mutate     plant defects, one at a time, and list those that no test notices; hours'
 	@echo 'make check      format, lint, types, direction of imports, structure, rules of results'
@@ -41,6 +42,9 @@ demo: $(VENV)/core.stamp
 # One thread per worker: two workers with a thread pool each would compete for the cores.
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_OPTIONS)
+
+test-slow: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow and not long' $(PYTEST_OPTIONS)
 
 test-long: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long $(PYTEST_OPTIONS)

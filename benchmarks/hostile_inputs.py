@@ -32,7 +32,7 @@ NAME = "hostile_inputs"
 RUNS = Path("runs") / NAME
 INPUTS = 1_000_000
 PART = 1_000  # inputs between two notes of progress
-SEED = 1  # 0 gives the inputs of `make test`, after which the readers were mended
+SEED = 1  # 0 gives the inputs of `make test-slow`, after which the readers were mended
 # a kind with failures by the first seed is mended, and judged by inputs that nobody has seen
 MENDED = {"parquet": 2}
 OF_A_SEED = 10**8  # numbers of inputs

@@ -187,6 +187,7 @@ def _agree(near: np.ndarray[Any, Any], far: np.ndarray[Any, Any]) -> bool:
     return np.allclose(near, far, CLOSE, most, equal_nan=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table", "exact_convolutional"])
 def test_the_processor_by_name_is_the_default(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -209,6 +210,7 @@ def test_the_processor_by_name_is_the_default(
     assert all(answers.digest(default[each]) == answers.digest(by_name[each]) for each in default)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(KINDS - {"pca", "mixture", "table"}))
 def test_every_model_is_trained_on_another_device(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -231,6 +233,7 @@ def test_every_model_is_trained_on_another_device(
     assert moved == {FAR}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("meta", "cpu"), ("cpu", "meta")])
 @pytest.mark.parametrize("gradient", ["reinforce", "pathwise"])
 def test_an_agent_learns_on_another_device_and_continues_elsewhere(
@@ -262,6 +265,7 @@ def test_an_agent_learns_on_another_device_and_continues_elsewhere(
     assert trained.records[-1].updates == 8
 
 
+@pytest.mark.slow
 def test_a_codec_stays_on_the_processor(tmp_path: Path, far: None) -> None:
     pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
     file = next(each for each in FILES if each.folder and not each.lossy)

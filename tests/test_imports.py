@@ -41,6 +41,7 @@ def test_a_compressed_file_is_looked_at_without_anything_heavy() -> None:
     assert imported_by("import lowerbound.coding.files.container").isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_training_does_not_import_the_compiler_unless_it_compiles() -> None:
     """The compiler costs a second and 80 MB, in every run, also in those that never compile."""
     lines = [

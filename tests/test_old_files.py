@@ -72,6 +72,7 @@ def _close(values: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], relativ
     return np.allclose(values, expected, relative, least, equal_nan=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_file_decodes_and_is_written_again(file: File, tmp_path: Path) -> None:
     pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")

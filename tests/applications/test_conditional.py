@@ -32,6 +32,7 @@ def request(rows: str, folder: Path, kind: str) -> FitRequest:
     return FitRequest(rows, str(folder), fitting=options, measuring=few, compare=True)
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_compared(rows: str, tmp_path: Path) -> None:
     report = load("fit")(request(rows, tmp_path / "m", "vae"))
     assert isinstance(report, FitReport)

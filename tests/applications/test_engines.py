@@ -59,6 +59,7 @@ def equal(one: list[Arrays], other: list[Arrays]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_worker_repeats_its_part_and_nothing_is_lost_or_twice(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     killed, log = tmp_path / "killed", tmp_path / "log"

@@ -43,6 +43,7 @@ def test_nothing_alike_is_an_error() -> None:
         start_from_model(built(4, 16), other)
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_from_a_model() -> None:
     """One update at rate 0 leaves it where it was."""
     digits = load("digits")

@@ -41,6 +41,7 @@ def test_neighbors_are_counted_from_the_nearest() -> None:
     assert found[0] == pytest.approx(3.0 / scale)
 
 
+@pytest.mark.slow
 def test_every_rival_scores_with_its_first_and_its_last_setting() -> None:
     random = np.random.default_rng(0)
     rows, odd = random.normal(size=(60, 3)), np.full((1, 3), 9.0)

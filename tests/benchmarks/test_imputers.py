@@ -53,6 +53,7 @@ def test_missforest_is_grown_as_published() -> None:
     assert (levels.n_estimators, levels.max_features, levels.min_samples_split) == (100, 4, 2)
 
 
+@pytest.mark.slow
 def test_noise_is_given_large_leaves_and_a_function_small_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

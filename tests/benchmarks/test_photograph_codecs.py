@@ -84,6 +84,7 @@ def test_a_curve_is_the_mean_over_photographs_at_each_setting() -> None:
     assert curve([first, second], "PSNR") == [(2.0, pytest.approx(20.0))]
 
 
+@pytest.mark.slow
 def test_every_rival_writes_smaller_files_at_lower_quality(picture: np.ndarray) -> None:
     for codec in rivals().values():
         low, high = (

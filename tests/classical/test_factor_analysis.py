@@ -141,6 +141,7 @@ def test_complete_data_agree_with_scikit_learn() -> None:
     assert float(fitted.log_marginal(x, mask).mean()) == pytest.approx(score, abs=3e-3)
 
 
+@pytest.mark.slow
 def test_the_fit_recovers_the_covariance_from_half_the_cells() -> None:
     model = truth()
     x, mask = rows(model, 20_000, share=0.5)

@@ -48,6 +48,7 @@ def test_the_answers_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(ours[1], scale * deviation, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_hyperparameters_have_the_highest_posterior_density() -> None:
     found = GaussianProcess.of(*tensors()).logs.numpy()
     theirs = scikit_learns(found, X[:ROWS], Y[:ROWS])

@@ -42,6 +42,7 @@ def test_no_update_lowers_the_objective(prior_rows: float, least: float) -> None
     assert torch.linalg.eigvalsh(mixture.covariances).min() > least * (1 - 1e-9)
 
 
+@pytest.mark.slow
 def test_no_parameters_nearby_are_better() -> None:
     """The fit is a maximum: the objective falls if a mean, a covariance or a share changes."""
     prior = CovariancePrior(torch.cov(rows().T, correction=0), 4.0, 1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.special import log_ndtr
 from torch import Tensor
@@ -60,6 +61,7 @@ def test_sites_give_the_posterior_of_one_latent_by_quadrature() -> None:
         assert abs(float(posterior.covariance[row, 0, 0]) / spread - 1) < 0.05
 
 
+@pytest.mark.slow
 def test_the_truth_of_simulated_rows_is_recovered() -> None:
     fa, masked = factors(), 3
     x, missing = masked_rows(fa, 2000, masked)
@@ -85,6 +87,7 @@ def test_the_truth_of_simulated_rows_is_recovered() -> None:
     assert not curves.applies[masked:].any()
 
 
+@pytest.mark.slow
 def test_the_direction_is_found_where_it_is_not_told() -> None:
     x, missing = masked_rows(factors(), 1000, 3)
     values = torch.where(missing, float("nan"), x)

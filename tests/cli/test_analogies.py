@@ -20,6 +20,7 @@ def semi_supervised(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return fitted(table, folder, "--label", "kind", "--model", "semi_supervised")
 
 
+@pytest.mark.slow
 def test_styles_of_a_table_in_every_class(
     run: Run, semi_supervised: Path, table: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def words(folder: Path, synthetic: str, *more: object) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 def test_copies_are_a_leak_and_the_check_fails(run: Run, files: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     done = run(*words(files, "copies", "--label", "kind", "-o", page, "--at-most", "0.6", "--json"))
@@ -61,6 +62,7 @@ def test_copies_are_a_leak_and_the_check_fails(run: Run, files: Path, tmp_path: 
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", text)  # nothing from elsewhere
 
 
+@pytest.mark.slow
 def test_a_fresh_sample_is_no_leak_and_the_text_says_what_is_open(run: Run, files: Path) -> None:
     done = run(*words(files, "fresh"))
     assert done.code == 0
@@ -71,6 +73,7 @@ def test_a_fresh_sample_is_no_leak_and_the_text_says_what_is_open(run: Run, file
     assert "smoke test only" in done.out
 
 
+@pytest.mark.slow
 def test_without_a_holdout_no_privacy_is_claimed(run: Run, files: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     done = run("audit", files / "real.csv", files / "fresh.csv", "-o", page, "--label", "kind")
@@ -81,6 +84,7 @@ def test_without_a_holdout_no_privacy_is_claimed(run: Run, files: Path, tmp_path
     assert run("audit", files / "real.csv", files / "fresh.csv", "--at-most", ".6").code == 2
 
 
+@pytest.mark.slow
 def test_swapped_files_are_noticed() -> None:
     real, holdout, _ = parts(ROWS)
     request: Any = AuditRequest(real, holdout.copy(), holdout=parts(ROWS, seed=1)[0])
@@ -89,6 +93,7 @@ def test_swapped_files_are_noticed() -> None:
     assert audit(swapped).conclusions.verdict == "suspicious"
 
 
+@pytest.mark.slow
 def test_canaries_are_planted_found_and_bound_epsilon(
     run: Run, files: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +137,7 @@ def test_other_tables_are_refused(run: Run, files: Path, tmp_path: Path) -> None
         audit(AuditRequest(str(files / "real.csv"), str(files / "fresh.csv"), output="page.pdf"))
 
 
+@pytest.mark.slow
 def test_missing_cells_new_levels_and_text_in_numbers(files: Path) -> None:
     real, holdout, other = parts(ROWS)
     other.loc[:30, "size"] = np.nan

@@ -25,6 +25,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_blanks_are_unlabeled_and_every_row_gets_a_class(
     run: Run, table: Path, tmp_path: Path
 ) -> None:
@@ -50,6 +51,7 @@ def test_blanks_are_unlabeled_and_every_row_gets_a_class(
     assert "rows got no class" in done.out
 
 
+@pytest.mark.slow
 def test_all_labels_are_for_training_unless_a_test_part_is_requested(
     run: Run, table: Path, tmp_path: Path
 ) -> None:
@@ -65,6 +67,7 @@ def test_all_labels_are_for_training_unless_a_test_part_is_requested(
     assert done.object["protocol"].startswith("8 of 80 rows, drawn by seed 0")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_classified(run: Run, table: Path, tmp_path: Path) -> None:
     assert run("fit", table, "-o", tmp_path / "v.lb", "--label", "state", "--epochs", 1).code == 0
     done = run("classify", tmp_path / "v.lb", table)
@@ -84,6 +87,7 @@ def sorted_few(pictures: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_folder_per_class_beside_an_unlabeled_one(
     run: Run, sorted_few: Path, tmp_path: Path
 ) -> None:

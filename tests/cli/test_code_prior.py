@@ -44,6 +44,7 @@ def model(
     return fitted(pictures, tmp_path_factory.mktemp("models") / "codes", *request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["autoregressive", "markov"])
 def test_every_command_uses_the_prior(
     run: Run, model: Path, pictures: Path, tmp_path: Path, kind: str
@@ -74,6 +75,7 @@ def test_every_command_uses_the_prior(
         np.testing.assert_allclose(arrays["x"], np.rint(made["reconstruction"]), atol=1)
 
 
+@pytest.mark.slow
 def test_files_decode_in_another_process_with_other_threads(
     run: Run, model: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -110,6 +112,7 @@ def test_old_files_decode_after_another_prior_was_trained(
     assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
+@pytest.mark.slow
 def test_a_file_and_the_prior_of_another_model_are_refused(
     run: Run, model: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_model_without_codes_is_refused(run: Run, pictures: Path, tmp_path: Pa
         assert f"'{kind}' is of codes" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["autoregressive", "markov"])
 def test_sound(run: Run, tmp_path: Path, kind: str) -> None:
     sounds = tmp_path / "sounds"

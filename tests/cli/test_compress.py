@@ -33,6 +33,7 @@ def file(run: Run, model: Path, pictures: Path, tmp_path: Path) -> Path:
     return tmp_path / "x.lbz"
 
 
+@pytest.mark.slow
 def test_pictures_come_back(
     run: Run, model: Path, pictures: Path, file: Path, tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_pictures_come_back(
     np.testing.assert_array_equal(single, expected[7])
 
 
+@pytest.mark.slow
 def test_grey_pictures_as_bits(run: Run, bits_model: Path, pictures: Path, tmp_path: Path) -> None:
     first, again, other = (tmp_path / f"{name}.lbz" for name in "abc")
     for file, seed in ((first, 0), (again, 0), (other, 1)):
@@ -63,6 +65,7 @@ def test_grey_pictures_as_bits(run: Run, bits_model: Path, pictures: Path, tmp_p
         assert set(np.unique(arrays["x"])) <= {0, 255}
 
 
+@pytest.mark.slow
 def test_another_process_decodes(model: Path, file: Path) -> None:
     words = [sys.executable, "-m", "lowerbound", "verify", str(file), "--model", str(model)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -70,6 +73,7 @@ def test_another_process_decodes(model: Path, file: Path) -> None:
     assert "decodes: 60 rows" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_refitted_model_still_decodes(run: Run, pictures: Path, tmp_path: Path) -> None:
     words = (*EXACT, "--likelihood", "discretized_logistic")
     folder = fitted(pictures, tmp_path / "m", *words)

@@ -38,6 +38,7 @@ def file(run: Run, model: Path, pictures: Path, tmp_path: Path) -> Path:
     return tmp_path / "x.lbz"
 
 
+@pytest.mark.slow
 def test_what_comes_back_is_said_to_be_lossy(
     run: Run, model: Path, pictures: Path, file: Path, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_fewer_codebooks_take_fewer_bytes(
     assert "from 1 to the model's 2" in refused.err
 
 
+@pytest.mark.slow
 def test_other_lossy_codecs_stand_beside_it(
     run: Run, model: Path, pictures: Path, file: Path
 ) -> None:
@@ -94,6 +96,7 @@ def test_other_lossy_codecs_stand_beside_it(
     assert "lossy" in run("compare", model, pictures).out
 
 
+@pytest.mark.slow
 def test_another_process_decodes(model: Path, file: Path) -> None:
     words = [sys.executable, "-m", "lowerbound", "verify", str(file), "--model", str(model)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -101,6 +104,7 @@ def test_another_process_decodes(model: Path, file: Path) -> None:
     assert "decodes: 60 rows" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_refitted_model_still_decodes(run: Run, pictures: Path, tmp_path: Path) -> None:
     folder = fitted(pictures, tmp_path / "m", *CODES)
     assert run("compress", folder, pictures, "-o", tmp_path / "x.lbz").code == 0

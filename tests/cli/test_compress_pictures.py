@@ -36,6 +36,7 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(photos, folder, "--model", "transform", *tiles, *options)
 
 
+@pytest.mark.slow
 def test_a_picture_and_back(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     file, back = tmp_path / "a.lbz", tmp_path / "a.png"
     report = run("compress", model, photos / "a.png", "-o", file, "--json").object
@@ -51,6 +52,7 @@ def test_a_picture_and_back(run: Run, model: Path, photos: Path, tmp_path: Path)
     assert report["psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_folder_and_back(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     files = tmp_path / "files"
     report = run("compress", model, photos, "-o", files, "--quality", 80, "--json").object
@@ -65,6 +67,7 @@ def test_a_folder_and_back(run: Run, model: Path, photos: Path, tmp_path: Path) 
     assert sizes == {"a.png": (120, 90), "b.png": (71, 100), "more/a.png": (40, 31)}
 
 
+@pytest.mark.slow
 def test_as_small_as_asked_for(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     file, picture = tmp_path / "a.lbz", photos / "a.png"
     small = run("compress", model, picture, "-o", file, "--bytes", 1500, "--json").object
@@ -79,6 +82,7 @@ def test_as_small_as_asked_for(run: Run, model: Path, photos: Path, tmp_path: Pa
     assert fine["psnr"] > coarse["psnr"]
 
 
+@pytest.mark.slow
 def test_training_pictures_may_be_gone(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     """The codec is then made from what is compressed, and is about as good."""
     sizes = []
@@ -93,6 +97,7 @@ def test_training_pictures_may_be_gone(run: Run, model: Path, photos: Path, tmp_
     assert sizes[1] == pytest.approx(sizes[0], rel=0.03)
 
 
+@pytest.mark.slow
 def test_codecs_side_by_side(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     report = run("compare", model, photos / "a.png", "-o", page, "--json").object
@@ -154,6 +159,7 @@ def test_other_models_have_no_rate(run: Run, tmp_path: Path, pictures: Path) -> 
     assert "transform coder" in answer.err
 
 
+@pytest.mark.slow
 def test_without_a_model_by_the_codec_that_comes_along(
     run: Run, photos: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +179,7 @@ def test_without_a_model_by_the_codec_that_comes_along(
     assert run("compare", picture, "--json").object["pictures"] == 1
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_smaller_exactly_is_stored(run: Run, tmp_path: Path) -> None:
     scan, photo = tmp_path / "scan.png", tmp_path / "photo.jpg"
     Image.new("1", (300, 200), 1).save(scan)

@@ -50,6 +50,7 @@ def grey_model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(folder, folder / "m", "--network", "convolutional", *levels, *EXACT)
 
 
+@pytest.mark.slow
 def test_a_folder_comes_back(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     file, back = tmp_path / "x.lbz", tmp_path / "back"
     done = run("compress", model, photos, "-o", file, "--json")
@@ -92,6 +93,7 @@ def test_pictures_of_the_model_s_own_size_are_rows(
     assert run("info", tmp_path / "x.lbz", "--json").object["kind"] == "bits_back"
 
 
+@pytest.mark.slow
 def test_a_grey_ladder_says_that_color_is_gone(
     run: Run, grey_model: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def test_the_group_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean: lowerbound control train?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_agent_is_trained_and_played(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", folder / "a.lb", "--episodes", 3, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -60,6 +61,7 @@ def test_an_agent_is_trained_and_played(folder: Path, capsys: pytest.CaptureFixt
     assert "agent      lowerbound/GridCatch-v0, " in said
 
 
+@pytest.mark.slow
 def test_collected_clips_are_read_by_other_commands(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +94,7 @@ def test_numbers_are_collected_in_their_own_units(tmp_path: Path) -> None:
     assert np.abs(frames).max() > 0.2
 
 
+@pytest.mark.slow
 def test_an_agent_collects_and_dreams(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = folder / "own.npz"
     assert run("collect", CATCH, "-o", clips, "--steps", 20, "--agent", folder / "a.lb") == 0
@@ -105,6 +108,7 @@ def test_an_agent_collects_and_dreams(folder: Path, capsys: pytest.CaptureFixtur
     assert "of 200 episodes have 45 frames" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["ppo", "ppo_codes", "ppo_joint"])
 def test_policies_are_compared_with_it(
     folder: Path,

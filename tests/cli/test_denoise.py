@@ -31,6 +31,7 @@ def model(numbers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(numbers, folder, "--likelihood", "gaussian", "--latent-dim", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["20", "auto", pytest.param("learn", marks=pytest.mark.long)])
 def test_pictures_are_cleaned(
     run: Run,

@@ -50,6 +50,7 @@ def table_model(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(table, folder, *words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [pytest.param("gradient", marks=pytest.mark.long), "mutation"])
 def test_molecules_are_judged_by_their_text_alone(
     run: Run, molecules: Path, molecule_model: Path, tmp_path: Path, method: str
@@ -92,6 +93,7 @@ def test_molecules_stay_similar(
     refused(run(*words, "--similar-to", "C("), "--similar-to C(")
 
 
+@pytest.mark.slow
 def test_rows_of_a_table(run: Run, table: Path, table_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "new.parquet"
     words = ["design", table_model, table, "--objective", "size", "-o", out]
@@ -105,6 +107,7 @@ def test_rows_of_a_table(run: Run, table: Path, table_model: Path, tmp_path: Pat
     assert out.with_suffix(".png").is_file()
 
 
+@pytest.mark.slow
 def test_a_far_target_is_noted(run: Run, table: Path, table_model: Path, tmp_path: Path) -> None:
     words = ["design", table_model, table, "--objective", "size", "-o", tmp_path / "new.csv"]
     done = run(*words, "--target", "900", *SMALL)
@@ -112,6 +115,7 @@ def test_a_far_target_is_noted(run: Run, table: Path, table_model: Path, tmp_pat
     assert "the target 900 of size is outside the values of DATA" in done.err
 
 
+@pytest.mark.slow
 def test_bad_input(
     run: Run, table: Path, table_model: Path, molecules: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +132,7 @@ def test_bad_input(
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "code", "said"),
     [

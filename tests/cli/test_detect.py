@@ -28,6 +28,7 @@ def odd_people(table: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_row_is_scored_and_the_oddest_explained(
     run: Run, table: Path, table_model: Path, tmp_path: Path
 ) -> None:
@@ -144,6 +145,7 @@ def test_the_normal_class_is_checked_before_scoring(
     assert "none of the rows are of the class 'above'" in done.err
 
 
+@pytest.mark.slow
 def test_the_normal_value_of_a_long_table_is_sought_before_scoring(
     run: Run, table: Path, table_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def series_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "model", folder / "series.csv"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [(), ("--window", 12)])
 def test_a_series_is_scored_by_windows(
     run: Run, series_model: tuple[Path, Path], tmp_path: Path, asked: tuple[object, ...]
@@ -203,6 +206,7 @@ def test_a_series_is_scored_by_windows(
     assert end >= 200
 
 
+@pytest.mark.slow
 def test_a_model_of_windows_remembers_them(
     run: Run, series_model: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -256,6 +260,7 @@ def test_bad_input_is_one_sentence(
     assert message in done.err
 
 
+@pytest.mark.slow
 def test_only_missing_rows_are_taken_for_moved(run: Run, table: Path, tmp_path: Path) -> None:
     """Whatever else is wrong with the rows that were fitted on is said as it is."""
     own = tmp_path / "own.csv"

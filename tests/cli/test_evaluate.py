@@ -92,6 +92,7 @@ def test_a_model_without_a_bound_says_so(run: Run, pictures: Path, autoencoder: 
     assert run("evaluate", autoencoder, pictures, "--at-least", "3").code == 2
 
 
+@pytest.mark.slow
 def test_tighter_bounds_and_the_protocol_are_printed_when_asked(
     run: Run, pictures: Path, picture_model: Path
 ) -> None:

@@ -10,6 +10,7 @@ from lowerbound.cli import main
 from tests.cli.conftest import QUICK, Run
 
 
+@pytest.mark.slow
 def test_a_table_is_compared_column_by_column(run: Run, table: Path, table_model: Path) -> None:
     done = run("evaluate", table_model, table, "--suite", "samples", "--draws", 40)
     assert done.code == 0
@@ -46,6 +47,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pictures_are_measured_in_the_features_of_one_network(
     run: Run, digits: Path, tmp_path: Path
 ) -> None:
@@ -65,6 +67,7 @@ def test_pictures_are_measured_in_the_features_of_one_network(
     assert "real against real (floor)" in again.out
 
 
+@pytest.mark.slow
 def test_factors_are_measured_where_they_are_known(run: Run, digits: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sprites"
     assert main(["fit", "sprites", "-o", str(folder), "--network", "mlp", *QUICK]) == 0

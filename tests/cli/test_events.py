@@ -24,6 +24,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> None:
     model, drawn = tmp_path / "m.lb", tmp_path / "drawn.csv"
     kind = ("--kind", "day=datetime:%d.%m.%Y")
@@ -51,6 +52,7 @@ def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> Non
     assert len(pd.read_csv(tmp_path / "d.csv")) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*decimal commas")
 def test_drawn_events_are_written_as_the_table_was(run: Run, tmp_path: Path) -> None:
     frame, table, model = visits(40), tmp_path / "visits.csv", tmp_path / "m.lb"
@@ -81,6 +83,7 @@ def test_bad_requests(
     assert said in done.err
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_without_options_of_other_rows(
     run: Run, table: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from lowerbound.model_folder.folder import read
 from tests.cli.conftest import QUICK, Run
 
 
+@pytest.mark.slow
 def test_a_table_is_understood_fitted_and_scored(run: Run, table: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "people"
     done = run("fit", table, "-o", folder, *QUICK)
@@ -49,6 +50,7 @@ def test_options_reach_the_model(run: Run, table: Path, tmp_path: Path) -> None:
     assert options.training.seed == 5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(run: Run, table: Path, tmp_path: Path) -> None:
     found = [
         run("fit", table, "-o", tmp_path / str(i), *QUICK, "--json", "--seed", "3").object
@@ -57,6 +59,7 @@ def test_the_same_seed_gives_the_same_model(run: Run, table: Path, tmp_path: Pat
     assert found[0]["findings"] == found[1]["findings"]
 
 
+@pytest.mark.slow
 def test_the_report_has_its_figures_inside(run: Run, table: Path, tmp_path: Path) -> None:
     line = "--label kind --updates 4 --samples 3 --gap-rows 4 --draws 50 --compare"
     done = run("fit", table, "-o", tmp_path / "m", *line.split(), "--json")
@@ -70,6 +73,7 @@ def test_the_report_has_its_figures_inside(run: Run, table: Path, tmp_path: Path
     assert f"lowerbound fit {table} -o {tmp_path / 'm'} --label kind --updates 4" in page
 
 
+@pytest.mark.slow
 def test_no_test_part_is_said(run: Run, table: Path, tmp_path: Path) -> None:
     done = run("fit", table, "-o", tmp_path / "m", *QUICK, "--test", "0")
     assert "on the rows it was fitted to:" in done.out
@@ -112,6 +116,7 @@ def finished(run: Run, table: Path, tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
+@pytest.mark.slow
 def test_a_model_is_replaced_only_when_told(run: Run, table: Path, finished: Path) -> None:
     done = run("fit", table, "-o", finished, *QUICK)
     assert done.code == 2
@@ -128,6 +133,7 @@ def test_a_table_may_be_taken_for_numbers_alone(run: Run, table: Path, tmp_path:
     assert "72 rows of 3 columns of real numbers (size, weight, age)" in done.err
 
 
+@pytest.mark.slow
 def test_the_person_corrects_a_column(run: Run, table: Path, tmp_path: Path) -> None:
     columns = tmp_path / "columns.json"
     assert run("schema", table, "-o", columns).code == 0
@@ -142,6 +148,7 @@ def test_the_person_corrects_a_column(run: Run, table: Path, tmp_path: Path) -> 
     assert found["age"].kind == "count"
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_says_so(run: Run, table: Path, finished: Path) -> None:
     before = (finished / "manifest.json").read_bytes()
     done = run("fit", table, "-o", finished, "--resume")

@@ -55,6 +55,7 @@ def test_a_form_comes_back_whole(command: str) -> None:
     assert list(map(values, found)) == list(map(values, form))
 
 
+@pytest.mark.slow
 def test_the_second_help_and_wrong_words_do_not_wait_for_torch(tmp_path: Path) -> None:
     first, imported = said(tmp_path, "sample", "--help")
     assert first.startswith("usage: lowerbound sample MODEL -o OUT [options]")
@@ -70,6 +71,7 @@ def test_the_second_help_and_wrong_words_do_not_wait_for_torch(tmp_path: Path) -
     assert not imported
 
 
+@pytest.mark.slow
 def test_the_second_list_of_parts_does_not_wait_for_torch(tmp_path: Path) -> None:
     first, imported = said(tmp_path, "models")
     assert "autoencoder, hierarchical" in first
@@ -83,6 +85,7 @@ def test_a_kept_form_runs_the_command(tmp_path: Path) -> None:
     assert str(tmp_path / "nothing.lb") in said(tmp_path, *words)[0]
 
 
+@pytest.mark.slow
 def test_forms_of_another_version_are_removed(tmp_path: Path) -> None:
     old = tmp_path / "lowerbound" / "forms" / "0123456789abcdef" / "decode.json"
     old.parent.mkdir(parents=True)
@@ -93,6 +96,7 @@ def test_forms_of_another_version_are_removed(tmp_path: Path) -> None:
     assert kept.parent != old.parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -133,6 +137,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_the_first_help_of_a_wheel_does_not_wait_for_torch(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +149,7 @@ def test_the_first_help_of_a_wheel_does_not_wait_for_torch(
     assert said(tmp_path, "sample", "--help") == (found, True)
 
 
+@pytest.mark.slow
 def test_shipped_forms_of_other_files_are_not_used(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +161,7 @@ def test_shipped_forms_of_other_files_are_not_used(
     assert said(tmp_path / "cache", "sample", "--help")[1]
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "lowerbound").write_text("a file in place of the folder")
     assert said(tmp_path, "decode", "--help")[0].startswith("usage: lowerbound decode")

@@ -34,6 +34,7 @@ def painter(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(pictures, tmp_path_factory.mktemp("models") / "painter", "--missing", "model")
 
 
+@pytest.mark.slow
 def test_a_table_is_completed(run: Run, model: Path, holes: Path, tmp_path: Path) -> None:
     outcome = run("impute", model, holes, "-o", tmp_path / "whole.csv")
     assert outcome.code == 0
@@ -44,6 +45,7 @@ def test_a_table_is_completed(run: Run, model: Path, holes: Path, tmp_path: Path
     assert outcome.out.startswith(f"{cells:,} missing cells in ")
 
 
+@pytest.mark.slow
 def test_why_cells_are_missing_is_told_and_warned_of(run: Run, table: Path, tmp_path: Path) -> None:
     frame = pd.read_csv(table)
     frame["size"] = frame["size"].mask(frame["size"] > frame["size"].mean())
@@ -164,6 +166,7 @@ def european_model(european: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return fitted(european, tmp_path_factory.mktemp("models") / "items", "--updates", "2")
 
 
+@pytest.mark.slow
 def test_a_table_with_decimal_commas_comes_back_as_one(
     run: Run, european: Path, european_model: Path, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ def test_codes_decode_to_rows_that_the_model_reads(
     assert run("encode", european_model, rows, "-o", tmp_path / "again.csv").code == 0
 
 
+@pytest.mark.slow
 def test_truth_values_are_written_as_the_model_reads_them(run: Run, tmp_path: Path) -> None:
     """A column with blanks too, which pandas reads as objects."""
     given, rows = tmp_path / "flags.csv", tmp_path / "rows.csv"

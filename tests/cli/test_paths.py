@@ -189,6 +189,7 @@ def test_ways_that_make_no_sense(
     refused(done, BAD_WAYS[line])
 
 
+@pytest.mark.slow
 def test_more_ways_that_make_no_sense(
     run: Run, pictures: Path, picture_model: Path, table: Path, wide_model: Path, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_color_without_colors_stays_without(run: Run, folder: Path, tmp_path: Pa
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_folder(run: Run, folder: Path, tmp_path: Path) -> None:
     for name in ("a.png", "a.bmp", "deep/b.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ def test_the_level_is_estimated_by_default(run: Run, folder: Path, tmp_path: Pat
     assert report["psnr"] > 20
 
 
+@pytest.mark.slow
 def test_hidden_pixels_are_filled(run: Run, folder: Path, tmp_path: Path) -> None:
     mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
     mask[30:33] = 0
@@ -96,6 +98,7 @@ def test_hidden_pixels_are_filled(run: Run, folder: Path, tmp_path: Path) -> Non
     assert run(*words, "10,20,5,6").object["filled"] == 30
 
 
+@pytest.mark.slow
 def test_a_mask_that_hides_most_is_perhaps_inverted(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("impute", folder / "L.png", "-o", tmp_path / "whole.png", "--mask")
     assert "inverted" not in run(*words, f"0,0,{HEIGHT // 2 - 1},{WIDTH}").out

@@ -111,6 +111,7 @@ def test_an_agent_is_replaced_only_by_options_that_make_sense(run: Run, tmp_path
     assert (tmp_path / "agent" / "agent.jsonl").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_nothing_is_left_where_a_command_looked(run: Run, table: Path, tmp_path: Path) -> None:
     assert run("fit", NOTHING, "-o", tmp_path / "a" / "b").code == 2
     assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_row_gets_a_measurement_and_a_band(run: Run, table: Path, tmp_path: Path) -> None:
     assert run("fit", table, "-o", tmp_path / "m.lb", "--label", "price", *FIT).code == 0
     out = tmp_path / "out.csv"
@@ -46,6 +47,7 @@ def test_every_row_gets_a_measurement_and_a_band(run: Run, table: Path, tmp_path
     assert "known" not in done.out
 
 
+@pytest.mark.slow
 def test_what_has_no_measurement(run: Run, table: Path, tmp_path: Path) -> None:
     assert run("fit", table, "-o", tmp_path / "v.lb", "--epochs", 1).code == 0
     done = run("predict", tmp_path / "v.lb", table)

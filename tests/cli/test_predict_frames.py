@@ -60,6 +60,7 @@ def model(plain: Path, clips: Path, folder: Path) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_the_folder_tells_of_the_prior(run: Run, model: Path) -> None:
     shown = run("info", model).out
     assert "prior      recurrent (hidden 8, window 8, ahead 3, actions 1)" in shown
@@ -154,6 +155,7 @@ def test_bad_input_of_predict_frames(
     assert not (tmp_path / "n").exists()
 
 
+@pytest.mark.slow
 def test_rows_that_are_no_pictures_have_no_film(run: Run, tmp_path: Path) -> None:
     angle = np.arange(60) * 0.3
     x = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)

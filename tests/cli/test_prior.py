@@ -60,6 +60,7 @@ def model(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "m"))
 
 
+@pytest.mark.slow
 def test_two_priors_are_compared_on_the_same_held_out_latents(
     run: Run, model: Path, blobs: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_two_priors_are_compared_on_the_same_held_out_latents(
     assert found["after"] > found["before"]
 
 
+@pytest.mark.slow
 def test_info_and_the_card_describe_the_prior(run: Run, model: Path, blobs: Path) -> None:
     done = run(
         "prior", model, blobs, "--kind", "mixture", "--set", "components=3", "--updates", "4"
@@ -120,6 +122,7 @@ def test_a_prior_over_codes_is_named_too(run: Run, pictures: Path, tmp_path: Pat
     assert "'flow' is of numbers, and the latents of this model are codes" in wrong.err
 
 
+@pytest.mark.slow
 def test_latents_are_used_again_and_never_those_of_others(
     run: Run, model: Path, blobs: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +155,7 @@ def test_another_folder_leaves_the_model_alone(
     assert run("prior", model, blobs, *SHORT, "-o", tmp_path / "new", "--overwrite").code == 0
 
 
+@pytest.mark.slow
 def test_a_killed_training_leaves_the_former_prior(model: Path, blobs: Path) -> None:
     before = (model / "manifest.json").read_bytes()
     process = _training(model, blobs)
@@ -161,6 +165,7 @@ def test_a_killed_training_leaves_the_former_prior(model: Path, blobs: Path) -> 
     assert read(model).options.model.prior == "standard_normal"
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     run: Run, model: Path, blobs: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +195,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     assert "no interrupted training" in run("prior", model, blobs, *LONG, "--resume").err
 
 
+@pytest.mark.slow
 def test_the_report_compares_the_two_priors(run: Run, model: Path, blobs: Path) -> None:
     words = ("--kind", "mixture", "--set", "components=2", "--updates", "120")
     found = run("prior", model, blobs, *words, "--json").object
@@ -213,6 +219,7 @@ def _training(model: Path, blobs: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_the_default_budget_is_limited_and_said(
     run: Run, model: Path, blobs: Path, tmp_path: Path
 ) -> None:

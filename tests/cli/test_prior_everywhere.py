@@ -127,6 +127,7 @@ def test_a_command_names_what_it_needs(
     assert message in done.err
 
 
+@pytest.mark.slow
 def test_denoising_needs_an_exact_density(
     run: Run, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_denoising_needs_an_exact_density(
     assert run("denoise", trained / "flow", pictures, "-o", tmp_path / "d.npz", *words).code == 0
 
 
+@pytest.mark.slow
 def test_a_bound_is_reported_as_one(run: Run, trained: Path, pictures: Path) -> None:
     done = run("prior", trained / "loose", pictures, "--kind", "loose", *SHORT, "--json").object
     assert (done["before_density"], done["after_density"]) == ("bound", "bound")

@@ -62,6 +62,7 @@ def test_a_measured_schema_is_a_part_of_the_epsilon(
     assert "leaves nothing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_private_fit_takes_it(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

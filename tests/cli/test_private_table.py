@@ -89,6 +89,7 @@ def test_rows_of_a_saved_model_are_written_as_the_table_was(
         assert made.read_text(encoding="utf-8") == first
 
 
+@pytest.mark.slow
 def test_a_hybrid_and_a_comparison(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_bad_input_is_one_sentence(
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_a_private_fit_says_what_it_guarantees(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from lowerbound.model_folder.folder import read
 from tests.cli.conftest import QUICK, Run
 
@@ -34,6 +36,7 @@ def finish(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+@pytest.mark.slow
 def test_piped_output_is_plain_lines(table: Path, tmp_path: Path) -> None:
     done = finish("fit", table, "-o", tmp_path / "m", *QUICK, "--json")
     assert done.returncode == 0
@@ -76,6 +79,7 @@ def interrupted(table: Path, folder: Path, *words: str) -> tuple[int, str]:
     return process.wait(SECONDS), "".join(lines)
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
     run: Run, table: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +104,7 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_a_file_that_outgrows_its_limit_is_no_traceback(
     picture_model: Path, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def model(unrefined: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unrefined, tmp_path / "m"))
 
 
+@pytest.mark.slow
 def test_distortion_and_realism_stand_side_by_side(run: Run, model: Path, pictures: Path) -> None:
     done = run("refiner", model, pictures, *SHORT, "--no-report")
     assert done.code == 0, done.err
@@ -83,6 +84,7 @@ def rows(path: Path) -> np.ndarray:
         return np.asarray(file["reconstruction" if "reconstruction" in file else "x"])
 
 
+@pytest.mark.slow
 def test_rows_are_refined_unless_the_mean_is_wanted(
     run: Run, refined: Path, unrefined: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_decoded_codes_are_refined_where_draws_are_wanted(
     assert "refined draws" in run("decode", refined, codes, "-o", draw, "--draw").out
 
 
+@pytest.mark.slow
 def test_commands_that_need_the_density_use_the_unrefined_likelihood(
     run: Run, refined: Path, unrefined: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lowerbound import SemiSupervisedRegressor
 from tests.cli.conftest import Run
 
 
+@pytest.mark.slow
 def test_a_column_of_numbers_with_blanks(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     price = rng.normal(size=80)

@@ -138,6 +138,7 @@ def photographs_folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_compressed_pictures(
     photographs_folder: Path,
     tmp_path: Path,

@@ -154,6 +154,7 @@ def test_other_options_or_data_are_refused(
     assert not work.calls
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_computed_again(
     interrupted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_damaged_part_is_computed_again(
     assert work.calls == 2
 
 
+@pytest.mark.slow
 def test_without_resume_all_parts_are_computed(
     interrupted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

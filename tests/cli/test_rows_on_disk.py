@@ -113,6 +113,7 @@ def test_an_interrupted_fit_to_rows_on_disk_goes_on(
     assert content(tmp_path / "m") == content(tmp_path / "n")
 
 
+@pytest.mark.slow
 def test_a_folder_of_files_is_one_table(run: Run, parquet: Path, tmp_path: Path) -> None:
     folder, frame = tmp_path / "days", pd.read_parquet(parquet)
     folder.mkdir()
@@ -177,6 +178,7 @@ def test_arrays_cannot_be_on_disk(run: Run, tmp_path: Path) -> None:
     assert "only Parquet and csv are held on disk" in done.err
 
 
+@pytest.mark.slow
 def test_the_report_is_of_rows_on_disk_too(parquet: Path, tmp_path: Path) -> None:
     words = ["fit", str(parquet), "-o", str(tmp_path / "m"), "--rows-in", "disk", "--updates", "4"]
     assert main([*words, "--label", "kind"]) == 0

@@ -119,6 +119,7 @@ def test_columns_keep_one_type_and_their_text(
         assert found["note"].isna().sum() == ROWS + 1
 
 
+@pytest.mark.slow
 def test_a_short_last_chunk_writes_levels_as_the_file_does(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

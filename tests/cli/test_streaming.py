@@ -34,6 +34,7 @@ def people(request: pytest.FixtureRequest, table: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
 def test_scores_do_not_depend_on_the_chunks(
     run: Run,
@@ -127,6 +128,7 @@ def test_a_note_is_made_once(run: Run, table: Path, table_model: Path, tmp_path:
     assert done.err.count("not fitted on columns extra: ignored") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunked")
 def test_windows_see_the_whole_series(run: Run, tmp_path: Path) -> None:
     """A window must not end with a chunk."""
@@ -138,6 +140,7 @@ def test_windows_see_the_whole_series(run: Run, tmp_path: Path) -> None:
     assert done.object["rows"] == 200
 
 
+@pytest.mark.slow
 def test_a_database_is_fitted_and_scored_by_its_address(
     run: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

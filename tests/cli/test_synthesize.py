@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_rows_of_the_same_form(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "rows.csv"
     assert run("synthesize", folder / "m", "-n", 1200, "-o", out, "--json") == 0
@@ -118,6 +119,7 @@ def test_bad_options_of_the_fit(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_rows_of_a_plain_fit_have_missing_cells(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,7 @@ def lines(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_command_of_its_page(run: Run, lines: Path, tmp_path: Path) -> None:
     model, table = tmp_path / "m.lb", tmp_path / "t.csv"
     given = lines.read_text().split()
@@ -78,6 +79,7 @@ def test_bad_options(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_an_unknown_token_is_named(run: Run, lines: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.lb"
     assert run("fit", lines, "--tokens", "characters", "-o", model, *QUICK).code == 0
@@ -89,6 +91,7 @@ def test_an_unknown_token_is_named(run: Run, lines: Path, tmp_path: Path) -> Non
     assert run("sample", model, "-o", tmp_path / "s.png").code == 2
 
 
+@pytest.mark.slow
 def test_codes_predict_columns(run: Run, lines: Path, tmp_path: Path) -> None:
     given, table = lines.read_text().split(), tmp_path / "t.csv"
     lengths = [len(text) for text in given]
@@ -108,6 +111,7 @@ def test_codes_predict_columns(run: Run, lines: Path, tmp_path: Path) -> None:
         assert said in done.err
 
 
+@pytest.mark.slow
 def test_molecules_are_drawn(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("rdkit", reason="pip install 'lowerbound[chem]'")
     from PIL import Image

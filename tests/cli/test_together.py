@@ -46,6 +46,7 @@ def until(process: subprocess.Popen[str], words: str) -> list[str]:
     raise AssertionError("".join(lines))
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_model_and_speak_once(table: Path, tmp_path: Path) -> None:
     process = start("fit", table, "-o", tmp_path / "m", *QUICK, "--json")
     out, said = process.communicate(timeout=SECONDS)
@@ -56,6 +57,7 @@ def test_two_processes_write_one_model_and_speak_once(table: Path, tmp_path: Pat
     assert read(tmp_path / "m").history.ended == "finished"
 
 
+@pytest.mark.slow
 def test_bad_input_is_said_once_and_no_process_starts_again(tmp_path: Path) -> None:
     process = start("fit", tmp_path / "nothing.csv", "-o", tmp_path / "m", *QUICK)
     out, said = process.communicate(timeout=SECONDS)
@@ -64,6 +66,7 @@ def test_bad_input_is_said_once_and_no_process_starts_again(tmp_path: Path) -> N
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
 )
@@ -125,6 +128,7 @@ def test_impossible_processes_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_machines_that_do_not_meet_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """The launcher's own waiting, of ten minutes, is made short."""
     from torch.distributed.launcher import api

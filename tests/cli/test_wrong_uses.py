@@ -162,6 +162,7 @@ def test_a_remedy_that_a_command_does_not_have_is_not_named() -> None:
     assert by_flags(gaps, entries(load("fit").request), ()) == "fill those rows, or --missing model"
 
 
+@pytest.mark.slow
 def test_notes_name_flags_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.normal(size=40), "b": rng.normal(size=40)})

@@ -33,6 +33,7 @@ def exported(kind: str, grey: bool = False) -> tuple[Model, torch.Tensor]:
     return export_integer(small_model(kind, rows), rows.thinned(100)), rows.all().x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grey", [False, True], ids=["bits", "levels"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_come_back(kind: str, grey: bool) -> None:
@@ -92,6 +93,7 @@ def test_few_rows_pay_for_few_latents() -> None:
     assert len(encode_rows(model, x[:100])) == pytest.approx(sizes[0], rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_plan_that_asks_too_much_is_followed_by_one_that_serves() -> None:
     model, x = exported("ladder")
     stream = encode_rows(model, x[:60], StackPlan(2, 1))
@@ -130,6 +132,7 @@ def test_what_is_no_stack_is_refused(payload: bytes) -> None:
         from_bytes(payload)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_whatever_the_machine_does() -> None:
     model, x = exported("ladder")
     first = encode_rows(model, x[:8]).payload

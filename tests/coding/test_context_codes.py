@@ -126,6 +126,7 @@ def test_codes_come_back_on_the_whole_grid(kind: str, place: str) -> None:
     assert all(map(torch.equal, again, codes))
 
 
+@pytest.mark.slow
 @kinds
 def test_drawn_codes_take_their_entropy(kind: str) -> None:
     found = priors(kind)
@@ -218,6 +219,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_damage_is_noticed(written: bytes) -> None:
     model, _ = exported("autoregressive")
     random.seed(0)
@@ -269,6 +271,7 @@ def test_no_code_is_free(codes: int) -> None:
     assert -float(shares[1].log2()) >= least_bits(codes) > 0
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(written: bytes, tmp_path: Path) -> None:
     script = (
         "import sys, torch; from pathlib import Path\n"

@@ -83,6 +83,7 @@ def test_every_prefix_is_refused(model: Model, written: bytes) -> None:
             read(written[:length], model)
 
 
+@pytest.mark.slow
 @some_bits
 def test_every_flipped_bit_is_refused(model: Model, written: bytes, bits: int) -> None:
     rng = random.Random(0)

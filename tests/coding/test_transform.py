@@ -136,12 +136,14 @@ def under_every_setting(model: TransformCoder, x: torch.Tensor) -> dict[str, tor
     return found
 
 
+@pytest.mark.slow
 def test_what_is_expected_is_the_same_however_computed(model: TransformCoder) -> None:
     found = under_every_setting(model, cutout(64, 80))
     for name, value in found.items():
         assert torch.equal(value, found["plain"]), name
 
 
+@pytest.mark.slow
 def test_in_fractions_it_would_not_be() -> None:
     model = small_coder()
     x = cutout(64, 80)
@@ -149,6 +151,7 @@ def test_in_fractions_it_would_not_be() -> None:
     assert any(not torch.equal(value, found["plain"]) for value in found.values())
 
 
+@pytest.mark.slow
 def test_another_process_reads_the_same(model: TransformCoder, tmp_path: Path) -> None:
     write_pictures(tmp_path / "x.lbz", model, cutout(40, 56, rows=2), 60)
     torch.save(model.state_dict(), tmp_path / "model.pt")
@@ -185,6 +188,7 @@ def test_every_prefix_is_refused(model: TransformCoder, written: bytes) -> None:
             read(written[:length], model)
 
 
+@pytest.mark.slow
 @some_bits
 def test_every_flipped_bit_is_refused(model: TransformCoder, written: bytes, bits: int) -> None:
     rng = random.Random(0)
@@ -205,6 +209,7 @@ def test_swapped_chunks_are_refused(model: TransformCoder, written: bytes) -> No
         read(pack(KIND, header.model_hash, header.shape, header.settings, chunks), model)
 
 
+@pytest.mark.slow
 def test_noise_with_checksums_of_its_own_is_refused(model: TransformCoder, written: bytes) -> None:
     header, payloads = unpack(written)
     rng = random.Random(1)
@@ -264,6 +269,7 @@ def test_large_pictures_are_cut(model: TransformCoder, tmp_path: Path) -> None:
     assert np.isfinite(back.numpy()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tune", ["psnr", "ssim"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_the_encoder_says_is_what_a_reader_gets(
@@ -345,6 +351,7 @@ def test_files_get_smaller_beyond_the_coarsest_step(model: TransformCoder) -> No
         assert sizes[-1] < sizes[1], tune
 
 
+@pytest.mark.slow
 def test_damage_to_files_with_steps_is_refused(model: TransformCoder, tmp_path: Path) -> None:
     write_pictures(tmp_path / "x.lbz", model, cutout(40, 56), 60, tune="ssim")
     written = (tmp_path / "x.lbz").read_bytes()

@@ -119,6 +119,7 @@ def test_the_payload_is_the_rate(model: Coded, x: torch.Tensor, tmp_path: Path) 
     assert bits <= 1.005 * nats / np.log(2) + 64
 
 
+@pytest.mark.slow
 def test_64_even_codes_of_512_take_72_bytes(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 1), np.uint8)
     rows = load(pictures)
@@ -208,6 +209,7 @@ def test_every_prefix_is_refused(model: Coded, written: bytes) -> None:
             read(written[:length], model)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_refused(model: Coded, written: bytes) -> None:
     for place in range(8 * len(written)):
         damaged = bytearray(written)
@@ -282,6 +284,7 @@ def test_codes_do_not_hang_on_how_floats_add_up(model: Coded, written: bytes) ->
     torch.testing.assert_close(single, read_rows(file, model), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(written: bytes, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"

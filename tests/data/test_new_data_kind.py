@@ -64,6 +64,7 @@ def test_rows_become_bits_and_come_back(data: Path) -> None:
         read.pack(["abcz"])
 
 
+@pytest.mark.slow
 def test_commands_take_it(run: Run, data: Path, tmp_path: Path) -> None:
     """fit with its report, info, evaluate, sample, encode, decode, reconstruct, and a path."""
     folder, codes = tmp_path / "m", tmp_path / "codes.npz"
@@ -92,6 +93,7 @@ def test_commands_take_it(run: Run, data: Path, tmp_path: Path) -> None:
         assert set(arrays) == {"x", "reconstruction"}  # words have no standard deviation
 
 
+@pytest.mark.slow
 def test_a_model_learns_it(data: Path, model: Path) -> None:
     """Two pairs of three have an entropy of 2 log 3 nats, which no model is below; indicators that
     know nothing of each other cost 12 times the entropy of one in three."""

@@ -206,6 +206,7 @@ def test_draws_can_be_differentiated_per_example() -> None:
     assert per_example.isfinite().all()
 
 
+@pytest.mark.slow
 def test_draws_compile_into_one_graph() -> None:
     def value(loc: Tensor, scale: Tensor) -> Tensor:
         q = diagonal_normal(loc, scale)

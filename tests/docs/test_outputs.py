@@ -49,6 +49,7 @@ def test_the_tour_shows_every_example() -> None:
     assert {script for script, _, _ in update().shown(text)} == {s.name for s in EXAMPLES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["07_surprisal_and_kl.py"])
 def test_computed_examples_are_current(script: str, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

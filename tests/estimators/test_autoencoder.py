@@ -31,6 +31,7 @@ def test_its_score_ranks_reconstructions(autoencoder: Autoencoder, X: Array) -> 
     assert autoencoder.score(X) > narrow.score(X)
 
 
+@pytest.mark.slow
 def test_its_score_is_in_the_units_of_the_data(autoencoder: Autoencoder, X: Array) -> None:
     other = Autoencoder(latent_dim=2, epochs=200, random_state=0).fit(X * 10)
     assert autoencoder.score(X) - other.score(X * 10) == pytest.approx(5 * np.log(10), rel=1e-6)

@@ -20,6 +20,7 @@ def flat(digits: Digits) -> Array:
     return digits[0].reshape(len(digits[0]), -1).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_give_me_sevens(conditional: ConditionalVAE, digits: Digits) -> None:
     """A classifier that never saw the model finds in the pictures what was asked for."""
     judge = LogisticRegression(max_iter=2000).fit(flat(digits) / 16, digits[1])
@@ -63,6 +64,7 @@ def test_the_right_class_is_worth_nats(conditional: ConditionalVAE, digits: Digi
     assert (by_class.argmax(0) == y[:200]).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_where_no_class_is_given_the_likeliest_is_taken(
     conditional: ConditionalVAE, digits: Digits
 ) -> None:

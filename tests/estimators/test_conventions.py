@@ -47,6 +47,7 @@ ESTIMATORS = [
     LadderVAE(epochs=5),
     VQVAE(epochs=5),
 ]
+SLOW = [e for e in ESTIMATORS if isinstance(e, (SemiSupervisedVAE, SemiSupervisedRegressor))]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 for labeled in DEFAULTS[5:7]:
     labeled.set_params(folds=0)  # whose further fits are like the first
@@ -58,9 +59,17 @@ few = pytest.mark.filterwarnings("ignore:a false-alarm rate of .* too few")  # r
 names = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 
 
-@few
-@parametrize_with_checks([*ESTIMATORS, *DETECTORS, SYNTHESIZER])
+@parametrize_with_checks([e for e in ESTIMATORS if e not in SLOW])
 def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@few
+@parametrize_with_checks([*SLOW, *DETECTORS, SYNTHESIZER])
+def test_scikit_learns_checks_of_slow_estimators(
+    estimator: BaseEstimator, check: Callable[..., None]
+) -> None:
     check(estimator)
 
 
@@ -73,6 +82,7 @@ def test_scikit_learns_checks_with_defaults(
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda c: c.__name__)
 @names
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
@@ -82,6 +92,7 @@ def test_more_of_scikit_learns_checks(
     check(type(estimator).__name__, clone(estimator))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", DETECTORS, ids=lambda e: type(e).__name__)
 def test_detectors_know_their_columns(estimator: BaseEstimator) -> None:
     check_dataframe_column_names_consistency(type(estimator).__name__, clone(estimator))

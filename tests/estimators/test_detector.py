@@ -28,6 +28,7 @@ def detector() -> VAEDetector:
     return VAEDetector(epochs=30, random_state=0).fit(rows(400))
 
 
+@pytest.mark.slow
 def test_signs(detector: VAEDetector) -> None:
     normal, odd = rows(100, seed=1), rows(100, seed=1) + np.array([0, 0, 0, 9.0, 0])
     assert detector.anomaly_score(odd).mean() > detector.anomaly_score(normal).mean()
@@ -64,6 +65,7 @@ def test_a_copy_of_a_normal_row_is_normal_and_going_away_is_not(detector: VAEDet
     assert (np.diff(steps, axis=0) > 0).all()
 
 
+@pytest.mark.slow
 def test_a_change_of_units_keeps_the_ranking() -> None:
     """Scores by the bound shift by the log of the scale, and no other score moves."""
     X, scale = rows(200), np.array([1000.0, 1, 1, 1, 1])
@@ -91,6 +93,7 @@ def test_every_criterion_finds_what_is_far(criterion: str) -> None:
     assert (detector.predict(rows(20, seed=1) * -5) == -1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contamination", ["auto", 0.1])
 def test_contaminated_rows_are_found_among_those_fitted_on(contamination: Any) -> None:
     X = rows(300)
@@ -102,6 +105,7 @@ def test_contaminated_rows_are_found_among_those_fitted_on(contamination: Any) -
         assert (detector.predict(X) == -1).sum() == 30
 
 
+@pytest.mark.slow
 def test_frames_of_mixed_kinds_with_missing_cells() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rows(200), columns=list("abcde"))
@@ -143,6 +147,7 @@ def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetecto
     VAE.load(tmp_path / "model").score_samples(X)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_no_detector_says_so(tmp_path: Path, vae: VAE) -> None:
     vae.save(tmp_path / "model")
     with pytest.raises(ModelFolderError, match=r"a model and no detector: use VAE\.load"):
@@ -172,6 +177,7 @@ def test_wrong_options_say_what_is_right(parameters: dict[str, Any], message: st
         VAEDetector(**parameters).fit(rows(50))
 
 
+@pytest.mark.slow
 def test_pyods_conventions() -> None:
     X = rows(200)
     detector = PyODDetector(0.1, VAEDetector(random_state=0))
@@ -206,6 +212,7 @@ def test_calibration_is_of_rows_that_were_not_fitted_on(monkeypatch: pytest.Monk
     assert not (calibrating & fitting).any()
 
 
+@pytest.mark.slow
 def test_pairs_of_pictures_are_compared_pixel_by_pixel() -> None:
     rng = np.random.default_rng(0)
     template = rng.integers(0, 2, (300, 6, 6)) * 200 + 20

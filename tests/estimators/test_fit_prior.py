@@ -24,6 +24,7 @@ def vae() -> VAE:
     ).fit(X)
 
 
+@pytest.mark.slow
 def test_only_the_prior_changes_and_samples_follow_it(vae: VAE) -> None:
     codes, parameters = vae.transform(X), vae.get_params()
     before = vae.sample(50, random_state=1)
@@ -41,6 +42,7 @@ def test_only_the_prior_changes_and_samples_follow_it(vae: VAE) -> None:
     assert np.isfinite(vae.score_samples(X)).all()
 
 
+@pytest.mark.slow
 def test_the_new_prior_is_saved(vae: VAE, tmp_path) -> None:
     for kind in ("mixture", "flow"):
         vae.fit_prior(X, kind=kind, training_options={"updates": 3})
@@ -50,6 +52,7 @@ def test_the_new_prior_is_saved(vae: VAE, tmp_path) -> None:
     assert np.allclose(loaded.score_samples(X), vae.score_samples(X))
 
 
+@pytest.mark.slow
 def test_a_fit_comes_first_and_unknown_names_are_refused(vae: VAE) -> None:
     with pytest.raises(NotFittedError):
         VAE().fit_prior(X)

@@ -24,6 +24,7 @@ def vae() -> VAE:
     return VAE(latent_dim=2, network="mlp", epochs=5, random_state=0).fit(PICTURES)
 
 
+@pytest.mark.slow
 def test_pictures_are_refined_and_all_else_stays(vae: VAE, tmp_path: Path) -> None:
     means, scores, parameters = vae.reconstruct(PICTURES), vae.score(PICTURES), vae.get_params()
     samples = vae.sample(4, mean=True)
@@ -46,6 +47,7 @@ def test_pictures_are_refined_and_all_else_stays(vae: VAE, tmp_path: Path) -> No
     assert clone(vae).fit(PICTURES).model_.refiner is None
 
 
+@pytest.mark.slow
 def test_with_a_class(tmp_path: Path) -> None:
     model = ConditionalVAE(latent_dim=2, network="mlp", epochs=2, random_state=0)
     model.fit(PICTURES, LABELS).fit_refiner(PICTURES, LABELS, training_options=QUICK, **SMALL)

@@ -39,6 +39,7 @@ def test_scikit_learns_checks_with_defaults(
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda c: c.__name__)
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
 def test_more_of_scikit_learns_checks(check: Callable[[str, BaseEstimator], None]) -> None:
@@ -92,6 +93,7 @@ def frame_imputer(frame: pd.DataFrame) -> VAEImputer:
 # arrays ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
 def test_observed_cells_are_bit_identical_and_none_is_missing(
     imputer: VAEImputer, X: np.ndarray[Any, Any], strategy: str
@@ -141,6 +143,7 @@ def test_a_single_column_gets_its_marginal_mean() -> None:
     assert abs(answer[np.isnan(x)] - np.nanmean(x)).max() < 0.3
 
 
+@pytest.mark.slow
 def test_draws_differ_and_their_mean_is_the_mean(
     imputer: VAEImputer, X: np.ndarray[Any, Any]
 ) -> None:
@@ -155,6 +158,7 @@ def test_draws_differ_and_their_mean_is_the_mean(
     assert (imputer.sample(X, 2, random_state=1) != imputer.sample(X, 2))[:, gone].all()
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_hidden_values(
     imputer: VAEImputer, X: np.ndarray[Any, Any], complete: np.ndarray[Any, Any]
 ) -> None:
@@ -167,6 +171,7 @@ def test_intervals_hold_the_hidden_values(
     assert ((wide - narrow)[gone] < (high - low)[gone]).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_a_marker_of_missing_cells(X: np.ndarray[Any, Any], imputer: VAEImputer) -> None:
     marked = np.where(np.isnan(X), -999.0, X)
     answer = VAEImputer(epochs=3, random_state=0, missing_values=-999.0).fit_transform(marked)
@@ -176,6 +181,7 @@ def test_a_marker_of_missing_cells(X: np.ndarray[Any, Any], imputer: VAEImputer)
     assert not found.isin([-999]).any(axis=None)
 
 
+@pytest.mark.slow
 def test_empty_columns_are_dropped_or_zeros(X: np.ndarray[Any, Any]) -> None:
     wide = np.insert(X, 1, np.nan, axis=1)
     with pytest.warns(UserWarning, match="no value was observed in column 'x1': dropped"):
@@ -193,6 +199,7 @@ def test_empty_columns_are_dropped_or_zeros(X: np.ndarray[Any, Any]) -> None:
     assert list(framed) == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_the_indicator_says_what_was_missing(X: np.ndarray[Any, Any]) -> None:
     X = X.copy()
     X[:, 2] = np.sin(np.arange(len(X)))
@@ -211,6 +218,7 @@ def test_the_indicator_says_what_was_missing(X: np.ndarray[Any, Any]) -> None:
 # frames ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*imputed means were far outside")
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
 def test_a_frame_comes_back_as_a_frame(
@@ -232,6 +240,7 @@ def test_a_frame_comes_back_as_a_frame(
         assert (found["visits"] % 1 == 0).all()
 
 
+@pytest.mark.slow
 def test_types_that_can_hold_missing_cells_stay() -> None:
     rng = np.random.default_rng(0)
     z = rng.normal(size=90)
@@ -273,6 +282,7 @@ def test_an_unseen_level_counts_as_missing_with_a_warning(
     assert set(found["town"]) <= {"ash", "elm", "oak"}
 
 
+@pytest.mark.slow
 def test_samples_and_intervals_of_a_frame(frame_imputer: VAEImputer, frame: pd.DataFrame) -> None:
     tables = frame_imputer.sample(frame, 3)
     assert len(tables) == 3
@@ -298,6 +308,7 @@ def test_pandas_out_of_arrays(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> N
     assert list(found) == ["x0", "x1", "x2", "x3", "x4"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*imputed means were far outside")
 def test_an_identifier_is_left_as_it_is(frame: pd.DataFrame) -> None:
     named = frame.assign(name=[f"person {i}" for i in range(len(frame))])
@@ -336,6 +347,7 @@ def test_parameters_that_make_no_sense(imputer: VAEImputer, X: np.ndarray[Any, A
 # folders ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_saved_imputer_is_the_same(
     imputer: VAEImputer, X: np.ndarray[Any, Any], tmp_path: Path
 ) -> None:
@@ -353,6 +365,7 @@ def test_a_model_of_complete_rows_is_refused(complete: Any, tmp_path: Path) -> N
         VAEImputer.load(tmp_path / "vae.lb")
 
 
+@pytest.mark.slow
 def test_fitting_and_using_leaves_global_random_state(
     X: np.ndarray[Any, Any], untouched_random_state: None
 ) -> None:
@@ -402,6 +415,7 @@ def test_intervals_of_an_overconfident_model_cover_as_promised(
     assert covered[0.1] == pytest.approx(level, abs=0.045)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trained", "updates_made"), [(0.9, 40), (1.0, 1), (1.1, 1)])
 def test_training_that_does_not_gain_is_left_out(
     trained: float, updates_made: int, monkeypatch: pytest.MonkeyPatch

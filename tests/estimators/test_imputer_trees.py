@@ -58,6 +58,7 @@ def imputer(holes: Array) -> VAEImputer:
     return clone(QUICK).fit(holes)
 
 
+@pytest.mark.slow
 def test_trees_fill_what_the_linear_model_cannot(
     imputer: VAEImputer, signs: tuple[Array, Array], holes: Array
 ) -> None:
@@ -80,6 +81,7 @@ def test_intervals_are_calibrated_with_the_trees(
     assert 0.85 < ((low <= x) & (x <= high))[hidden].mean() < 0.98
 
 
+@pytest.mark.slow
 def test_observed_cells_stay_and_draws_average_to_the_mean(
     imputer: VAEImputer, signs: tuple[Array, Array], holes: Array
 ) -> None:
@@ -92,6 +94,7 @@ def test_observed_cells_stay_and_draws_average_to_the_mean(
     assert apart.max() < 6
 
 
+@pytest.mark.slow
 def test_where_the_model_is_exact_trees_do_no_harm() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(600, 6))
@@ -116,6 +119,7 @@ def frame_imputer(frame: pd.DataFrame) -> VAEImputer:
     return clone(QUICK).fit(frame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
 def test_a_stored_imputer_gives_the_same_numbers(
     frame_imputer: VAEImputer, frame: pd.DataFrame, tmp_path: Path, strategy: str
@@ -135,6 +139,7 @@ def clone_with(imputer: VAEImputer, strategy: str) -> VAEImputer:
     return other.set_params(strategy=strategy)
 
 
+@pytest.mark.slow
 def test_the_command_uses_stored_trees(
     frame_imputer: VAEImputer, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -151,6 +156,7 @@ def test_the_command_uses_stored_trees(
     assert (found["a"] - alone(frame_imputer, frame)["a"]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_trees_of_another_model_are_refused_and_saving_removes_them(
     frame_imputer: VAEImputer, frame: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_given_labels_are_kept(fitted: SemiSupervisedVAE) -> None:
     assert np.abs(model.label_distributions_.sum(1) - 1).max() < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unknown", [None, np.nan, pd.NA, ""])
 def test_text_may_be_missing_in_any_way(unknown: Any, fitted: SemiSupervisedVAE) -> None:
     y = np.array(["no", "yes"], object)[TRUE]
@@ -59,6 +60,7 @@ def test_text_may_be_missing_in_any_way(unknown: Any, fitted: SemiSupervisedVAE)
     assert np.array_equal(model.predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_declared_value_means_unlabeled(fitted: SemiSupervisedVAE) -> None:
     for value in (7, float("nan")):
         y = np.where(FEW >= 0, FEW.astype(float), value)
@@ -100,6 +102,7 @@ def test_an_unsure_answer_is_no_answer(fitted: SemiSupervisedVAE) -> None:
         fitted.abstain_below = 0.0
 
 
+@pytest.mark.slow
 def test_shares_that_labels_do_not_tell(tmp_path: Path) -> None:
     for said in ({0: 0.9, 1.0: 0.1}, [0.9, 0.1]):
         model = SemiSupervisedVAE(2, epochs=1, random_state=0, class_prior=said).fit(X, FEW)
@@ -129,6 +132,7 @@ def test_codes_hold_the_class_and_the_style(fitted: SemiSupervisedVAE) -> None:
     assert fitted.inverse_transform(codes).shape == X.shape
 
 
+@pytest.mark.slow
 def test_a_saved_model_says_the_same(fitted: SemiSupervisedVAE, tmp_path: Path) -> None:
     model = small(stacked=True, folds=2).fit(X, FEW)
     assert float(model.model_.temperature) != 1.0
@@ -138,6 +142,7 @@ def test_a_saved_model_says_the_same(fitted: SemiSupervisedVAE, tmp_path: Path) 
     assert np.array_equal(back.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_classes_of_rows_with_columns_come_from_a_calibrated_pool(
     fitted: SemiSupervisedVAE,
 ) -> None:
@@ -151,6 +156,7 @@ def test_classes_of_rows_with_columns_come_from_a_calibrated_pool(
     np.testing.assert_allclose(usual.predict_proba(X).sum(1), 1.0)
 
 
+@pytest.mark.slow
 def test_training_keeps_a_classifier_that_was_fitted_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -201,6 +207,7 @@ def test_features_of_pictures_keep_their_linear_path(tmp_path: Path) -> None:
     assert not own.model_.path.is_open
 
 
+@pytest.mark.slow
 def test_features_of_one_vae_serve_several_fits() -> None:
     vae = VAE(3, network="mlp", posterior="gaussian", epochs=30, random_state=0).fit(X)
     model = small(stacked=True, features=vae).fit(X, FEW)

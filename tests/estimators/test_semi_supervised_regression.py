@@ -39,6 +39,7 @@ def test_sixteen_labels_tell_prices_in_their_own_units(fitted: SemiSupervisedReg
     assert 0.05 < np.median(deviation) < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unknown", [None, pd.NA, ""])
 def test_labels_may_be_missing_in_any_way(unknown: Any, fitted: SemiSupervisedRegressor) -> None:
     y = FEW.astype(object)
@@ -46,6 +47,7 @@ def test_labels_may_be_missing_in_any_way(unknown: Any, fitted: SemiSupervisedRe
     np.testing.assert_array_equal(small().fit(X, y).predict(X), fitted.predict(X))
 
 
+@pytest.mark.slow
 def test_a_column_of_a_frame_is_the_label(fitted: SemiSupervisedRegressor) -> None:
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     np.testing.assert_allclose(small().fit(frame, FEW).predict(frame), fitted.predict(X))
@@ -64,6 +66,7 @@ def test_rows_are_made_of_a_label(fitted: SemiSupervisedRegressor) -> None:
             fitted.sample(2, y=wrong)
 
 
+@pytest.mark.slow
 def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
     vae = VAE(3, network="mlp", posterior="gaussian", epochs=30, random_state=0).fit(X)
     model = small(stacked=True, features=vae).fit(X, FEW)

@@ -31,6 +31,7 @@ def synthesizer() -> TableSynthesizer:
     return TableSynthesizer(prior="standard_normal", random_state=0).fit(people())
 
 
+@pytest.mark.slow
 def test_the_folder_gives_the_same_rows(synthesizer: TableSynthesizer, tmp_path: Path) -> None:
     synthesizer.save(tmp_path / "m")
     again = TableSynthesizer.load(tmp_path / "m")
@@ -60,6 +61,7 @@ def test_a_matrix_gives_a_matrix() -> None:
     assert np.isfinite(completed[0]).all()
 
 
+@pytest.mark.slow
 def test_an_audit_of_copies_finds_them(synthesizer: TableSynthesizer) -> None:
     rows = people(200)
     found = synthesizer.audit(rows, people(200, seed=9), synthetic=rows, label="old")

@@ -129,6 +129,7 @@ def test_complex_numbers_are_refused() -> None:
         VAE(epochs=1, random_state=0).fit(numbers()).score(frame)
 
 
+@pytest.mark.slow
 def test_the_settings_of_torch_around_a_call_change_nothing() -> None:
     def scores() -> Any:
         return VAE(latent_dim=1, epochs=1, random_state=0).fit(numbers()).score_samples(numbers())
@@ -248,6 +249,7 @@ def test_labels_in_a_list_of_numpy_numbers() -> None:
     assert known.tolist() == [True, True, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ConditionalVAE, SemiSupervisedVAE])
 def test_classes_keep_their_type_when_a_prior_is_fitted(kind: type[Any]) -> None:
     model = kind(latent_dim=1, epochs=1, random_state=0)
@@ -297,6 +299,7 @@ def test_a_frame_goes_by_place_through_a_model_of_an_array(names: list[str]) -> 
     assert np.isfinite(np.asarray(filled)).all()
 
 
+@pytest.mark.slow
 def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> None:
     polars = pytest.importorskip("polars", reason="pip install polars")
     place = pd.Series(["low", "high", None] * 20)

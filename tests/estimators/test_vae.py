@@ -46,6 +46,7 @@ def test_the_face(tmp_path: Path, X: Array) -> None:
     np.testing.assert_array_equal(VAE.load(tmp_path / "model.lb").score_samples(X[:10]), scores)
 
 
+@pytest.mark.slow
 def test_scores_are_in_the_units_of_the_data(vae: VAE, X: Array) -> None:
     """A column in other units moves log p by the log of the factor, and nothing else."""
     other = clone(vae).fit(X * [1000.0, 1, 1, 1, 1])
@@ -53,6 +54,7 @@ def test_scores_are_in_the_units_of_the_data(vae: VAE, X: Array) -> None:
     np.testing.assert_allclose(difference, np.log(1000), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_scores_bound_the_exact_marginal_of_a_linear_model(X: Array) -> None:
     """Linear networks can come as near as they like to the model that is solved on paper."""
     X = StandardScaler().fit_transform(X)
@@ -99,6 +101,7 @@ def test_a_mean_is_smoother_than_a_draw(vae: VAE) -> None:
     assert (mean.std(0) < drawn.std(0)).all()
 
 
+@pytest.mark.slow
 def test_samples_look_like_the_data(X: Array) -> None:
     vae = VAE(latent_dim=2, random_state=0, epochs=800).fit(X)
     drawn = vae.sample(4000)
@@ -184,6 +187,7 @@ def test_a_pipeline_scores_and_inverts(X: Array) -> None:
     assert list(pipeline.get_feature_names_out()) == ["vae0", "vae1"]
 
 
+@pytest.mark.slow
 def test_a_grid_search_finds_the_latents_that_are_there(X: Array) -> None:
     """Two latents made the data, so one is too few."""
     search = GridSearchCV(
@@ -195,6 +199,7 @@ def test_a_grid_search_finds_the_latents_that_are_there(X: Array) -> None:
     assert search.fit(X).best_params_["latent_dim"] == 2
 
 
+@pytest.mark.slow
 def test_latents_of_pca_and_vae_span_the_same_space(X: Array) -> None:
     X = StandardScaler().fit_transform(X)
     vae = VAE(latent_dim=2, **LINEAR).fit(X)
@@ -264,6 +269,7 @@ def _batch(vae: VAE, X: Array) -> Batch:
     return load(X.astype(np.float32), schema=vae.fitted_.schema).batch(torch.arange(len(X)))
 
 
+@pytest.mark.slow
 def test_noise_is_taken_off_and_nothing_where_there_is_none() -> None:
     rng = np.random.default_rng(0)
     clean = rng.normal(size=(300, 1)) @ np.ones((1, 8)) * 5 + 20

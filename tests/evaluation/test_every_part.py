@@ -86,6 +86,7 @@ def built(parts: dict[str, Any]) -> tuple[Model, Dataset]:
     return model.eval(), data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=named)
 def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
     model, data = built(parts)

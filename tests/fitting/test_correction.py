@@ -62,6 +62,7 @@ def drawn(fitted: Fitted, **how: bool) -> pd.DataFrame:
     return to_frame(fitted.schema, sample_prior(fitted.model, ROWS, seed=1, **how).x)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_missing_cells_of_a_plain_fit(fitted: Fitted) -> None:
     real, made = table(), drawn(fitted)
     assert list(made.columns[made.isna().any()]) == ["rare", "late"]
@@ -83,6 +84,7 @@ def test_columns_have_the_distributions_and_the_grid_of_the_rows(fitted: Fitted)
         assert np.array_equal(made[name], made[name].round(places))
 
 
+@pytest.mark.slow
 def test_boosting_tells_fewer_rows(fitted: Fitted, rows: Dataset) -> None:
     real = rows.x.double().masked_fill(~rows.mask, torch.nan)
     plain = sample_prior(fitted.model, ROWS, seed=1, refined=False).x.double()
@@ -137,6 +139,7 @@ def test_another_prior_matches_it_anew(fitted: Fitted, rows: Dataset) -> None:
     assert binomtest(int(found["late"].isna().sum()), ROWS, share).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_a_private_fit_keeps_no_quantiles() -> None:
     few = table()[["height", "late"]].head(600)
     privacy = PrivacyOptions(epsilon=8.0, public_schema="data")
@@ -150,6 +153,7 @@ def test_a_private_fit_keeps_no_quantiles() -> None:
     assert not [name for name in private.model.state_dict() if "correction" in name]
 
 
+@pytest.mark.slow
 def test_cells_that_are_missing_because_of_their_values() -> None:
     """The observed cells then do not show the distribution of all: draws stay the model's."""
     data = load(table()[["height", "late"]], normal_scores=False)

@@ -97,6 +97,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     return counted
 
 
+@pytest.mark.slow
 def test_calibration_that_was_interrupted_goes_on(
     labeled: Dataset, trainings: Trainings, tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_calibration_that_was_interrupted_goes_on(
     assert float(weights(resumed)["temperature"]) != 1.0
 
 
+@pytest.mark.slow
 def test_answers_of_other_fits_do_not_count(
     labeled: Dataset, trainings: Trainings, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def test_only_the_prior_changes(fitted):
     assert model.options.model.prior == "standard_normal"
 
 
+@pytest.mark.slow
 def test_a_gaussian_mixture_learns_the_aggregate_posterior(fitted):
     model, rows = fitted
     latents = draw_latents(model.model, rows)
@@ -50,6 +51,7 @@ def test_a_gaussian_mixture_learns_the_aggregate_posterior(fitted):
     assert torch.allclose(prior.scale[0], latents.z.flatten(0, 1).std(0), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_prior_learns_the_noise_of_the_posterior_from_its_draws(fitted):
     model, rows = fitted
     latents = draw_latents(model.model, rows)

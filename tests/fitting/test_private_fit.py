@@ -50,6 +50,7 @@ def fitted() -> Fitted:
     return fit(table(), options())
 
 
+@pytest.mark.slow
 def test_the_record_states_the_mechanism_that_ran(fitted: Fitted) -> None:
     record = fitted.options.release
     assert record is not None
@@ -83,11 +84,13 @@ def test_the_folder_and_its_card_hold_the_record(fitted: Fitted, tmp_path: Path)
     assert "one row more than the other" in card
 
 
+@pytest.mark.slow
 def test_noise_does_not_depend_on_the_seed_of_the_fit() -> None:
     one, other = (fit(table(), options(updates=2)).model.state_dict() for _ in range(2))
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_weights_before_training_do_not_depend_on_the_rows() -> None:
     """With hardly any step, two tables of one schema give the same weights."""
     rows = table()
@@ -159,6 +162,7 @@ def test_an_epsilon_is_positive_and_finite(epsilon: float) -> None:
         PrivacyOptions(epsilon=epsilon)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     ("changed", "words"),

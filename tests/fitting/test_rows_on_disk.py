@@ -55,6 +55,7 @@ def without_time(history: History) -> History:
     return replace(history, records=tuple(replace(each, seconds=0.0) for each in history))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_fit_to_rows_on_disk_is_that_in_memory(table: Path, tmp_path: Path, name: str) -> None:
     label = {"label": "kind"} if name in ("semi_supervised", "conditional") else {}
@@ -76,6 +77,7 @@ class StopsAt(SilentReporter):
         os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_is_the_uninterrupted_one(table: Path, tmp_path: Path) -> None:
     cache, folder = tmp_path / "cache", tmp_path / "model"
     whole = fit(load(table), options("mlp"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lowerbound.data import load
 from lowerbound.data.tables.frames import to_frame
@@ -24,6 +25,7 @@ def table(rows: int = 1_000, missing: bool = True) -> Any:
     return pd.DataFrame({"level": np.array(["a", "b", "c"])[level], "size": size, "gap": gap})
 
 
+@pytest.mark.slow
 def test_draws_keep_dependent_columns_and_the_pattern_of_missing_cells() -> None:
     dataset = load(table(), missing="model")
     options = synthesis_options(dataset)

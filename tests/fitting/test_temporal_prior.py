@@ -53,6 +53,7 @@ def made(fitted: Fitted, clips: FrameClips) -> Fitted:
     return fit_temporal_prior(fitted, clips, z, "recurrent", SMALL, QUICK, sha256="of it")[0]
 
 
+@pytest.mark.slow
 def test_only_the_prior_changes_and_it_beats_independent_frames(
     fitted: Fitted, made: Fitted, clips: FrameClips
 ) -> None:

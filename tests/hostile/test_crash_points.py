@@ -73,6 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "over an old one"])
 @pytest.mark.parametrize("command", COMMANDS)
@@ -112,6 +113,7 @@ def test_files_are_absent_old_or_whole(
     assert at > 3
 
 
+@pytest.mark.slow
 @some_steps
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
 def test_a_fit_is_resumed_as_if_never_stopped(
@@ -139,6 +141,7 @@ def test_a_fit_is_resumed_as_if_never_stopped(
     assert at > 20
 
 
+@pytest.mark.slow
 @some_steps
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
 def test_a_prior_is_resumed_as_if_never_stopped(
@@ -169,6 +172,7 @@ def test_a_prior_is_resumed_as_if_never_stopped(
     assert at > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
 def test_a_new_folder_of_pictures_is_absent_or_whole(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool

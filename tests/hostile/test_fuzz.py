@@ -65,6 +65,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @some_inputs
 @pytest.mark.parametrize("kind", TARGETS)
 def test_no_input_does_harm(kind: str, inputs: int) -> None:

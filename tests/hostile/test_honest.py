@@ -50,6 +50,7 @@ def test_dates_of_all_centuries(tmp_path: Path) -> None:
     assert load(str(tmp_path / "x.parquet")).schema.columns[0].kind == "datetime"
 
 
+@pytest.mark.slow
 def test_two_pictures_and_their_report(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "p", 2)
     words = ["fit", str(folder), "-o", str(tmp_path / "m.lb"), *SHORT, "--test", "0"]
@@ -57,6 +58,7 @@ def test_two_pictures_and_their_report(tmp_path: Path) -> None:
     assert (tmp_path / "m.lb" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_dollar_signs_are_no_mathematics(tmp_path: Path) -> None:
     names = "$\\frac{1}$,b$,class\n"
     rows = "".join(f"{i % 7},{i % 5 + i / 9},{'$x^_'[i % 2 :]}\n" for i in range(60))
@@ -66,6 +68,7 @@ def test_dollar_signs_are_no_mathematics(tmp_path: Path) -> None:
     assert (tmp_path / "m.lb" / "report.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="names are no bytes there")
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     for name in (b"\xff\xfe", b"plain"):
@@ -127,6 +130,7 @@ def test_a_fit_that_diverges_fails(tmp_path: Path, capsys: pytest.CaptureFixture
         TrainingOptions(adam_eps=float("inf"))
 
 
+@pytest.mark.slow
 def test_weights_that_are_nan_are_refused(tmp_path: Path) -> None:
     made = fit(load(np.random.default_rng(0).normal(size=(40, 3))), FitOptions())
     next(iter(made.model.parameters())).data.fill_(float("nan"))

@@ -159,6 +159,7 @@ def test_no_command_opens_what_a_folder_from_elsewhere_names(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_question_is_put_to_commands_that_would_open_it(
     pictures: Path, tmp_path: Path, opened: list[str]
 ) -> None:

@@ -37,6 +37,7 @@ def in_threads(draw: Callable[[int], np.ndarray], count: int) -> list[np.ndarray
         return list(pool.map(draw, range(count)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sample", "transform", "reconstruct", "score"])
 def test_draws_are_those_of_one_thread(method: str) -> None:
     vae = made(0)
@@ -52,6 +53,7 @@ def test_draws_are_those_of_one_thread(method: str) -> None:
         np.testing.assert_array_equal(found, expected[number % 7])
 
 
+@pytest.mark.slow
 def test_fits_are_those_of_one_thread() -> None:
     expected = [made(seed).transform(ROWS) for seed in range(5)]
     found = Parallel(n_jobs=4, backend="threading")(delayed(made)(n % 5) for n in range(20))

@@ -64,6 +64,7 @@ def test_elbo_falls_short_of_the_marginal_by_the_posterior_kl(widen: float) -> N
     assert float(gap.mean()) == pytest.approx(oracle.mean_field_gap(widen), abs=6e-3)
 
 
+@pytest.mark.slow
 def test_the_exact_marginal_keeps_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ProbabilisticPrincipalComponents((oracle.FEATURES,), 2).fit(ROWS.x)
     seen: list[tuple[bool, int]] = []

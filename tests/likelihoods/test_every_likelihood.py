@@ -110,6 +110,7 @@ def test_score_has_mean_zero(case: Case, shape: tuple[int, ...]) -> None:
     assert (score.mean(0) / standard_error).abs().max() < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_score_of_own_parameters_has_mean_zero(case: Case) -> None:
     likelihood = case.build((2,)).double()

@@ -387,6 +387,7 @@ print(absent, unfinished, finished)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kills", "seed"), [(10, 0), pytest.param(50, 1, marks=pytest.mark.long)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_random_moments_the_folder_is_absent_or_loadable(

@@ -157,6 +157,7 @@ def test_restored_rows_are_the_conditional_means(level: float) -> None:
         assert float(found.log_evidence[i]) == pytest.approx(evidence, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_draws_of_clean_rows_have_the_mean_that_is_returned() -> None:
     y = rows()[:4] + TAU
     noise = NoiseModel(torch.tensor(TAU, dtype=torch.float64))
@@ -184,6 +185,7 @@ def test_the_level_of_noise_is_learned() -> None:
     assert found == pytest.approx(TAU, rel=0.25)
 
 
+@pytest.mark.slow
 def test_imputed_cells_are_the_conditional_means() -> None:
     x, observed = rows()[:12], holes(12)
     schema = replace(vectors(x).schema, missing=True)

@@ -95,7 +95,7 @@ class Copy:
 
     def _pytest(self, names: Sequence[str]) -> Outcome:
         """Run some tests in the copy, up to the first failure."""
-        options = ["-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+        options = ["-x", "-q", "-m", "not long", "-p", "no:xdist", "-p", "no:cacheprovider"]
         options += [f"--deselect={test}" for test in sorted(self.broken) if test not in names]
         paths = os.pathsep.join(str(self.folder / part) for part in ("src", "."))
         # bytecode of before could pass for that of a file of the same size and second

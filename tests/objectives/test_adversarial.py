@@ -142,6 +142,7 @@ def test_labeled_rows_without_pictures_have_a_network_too() -> None:
     assert objective.critic is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labelled", [True, False])
 def test_the_network_that_looks_has_learned(digits: Dataset, labelled: bool) -> None:
     data = digits if labelled else Dataset(digits.schema, digits.x)

@@ -85,6 +85,7 @@ def test_with_full_balance_all_columns_cost_alike_to_begin_with(
     np.testing.assert_allclose(costs, costs[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_column_of_many_levels_no_longer_drowns_the_others() -> None:
     """One number of room: it goes to the many levels, or to the flags that are tied."""
     random = np.random.default_rng(0)

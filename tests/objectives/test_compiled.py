@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective", [ELBO(), ImportanceWeighted(samples=3, gradient="dreg")], ids=["elbo", "dreg"]
 )

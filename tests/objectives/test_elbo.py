@@ -66,6 +66,7 @@ def test_free_bits_stop_the_gradient_of_a_latent_that_is_free() -> None:
     assert torch.allclose(free, model.encoder.bias.grad, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_target_rate_is_found() -> None:
     """The dual variable settles where the trained model's rate is the target."""
     model, objective = oracle.model("mean_field"), TargetRate(target=1.0, speed=0.05).double()

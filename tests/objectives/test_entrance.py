@@ -109,6 +109,7 @@ def test_readings_are_means_since_they_were_forgotten() -> None:
     assert entrance.readings() == {}
 
 
+@pytest.mark.slow
 def test_training_keeps_the_newest_weights_and_records_the_entrance(pictures: Dataset) -> None:
     options = FitOptions(
         ModelOptions(latent_dim=2, network="convolutional", **MAPS),

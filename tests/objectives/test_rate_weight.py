@@ -119,6 +119,7 @@ def test_free_bits_per_unit_need_factorized_gaussians() -> None:
         ELBO(free_bits=1.0, free_bits_per="unit")(oracle.model("exact"), BATCH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [0.5, 2.0])
 @pytest.mark.parametrize("kind", ["uses its latents", "collapses"])
 def test_a_target_rate_is_held_by_the_weights_that_are_kept(kind: str, target: float) -> None:
@@ -135,6 +136,7 @@ def test_a_target_rate_brings_back_latents_that_collapse_otherwise() -> None:
     assert brought_back == pytest.approx(1.0, rel=0.05)
 
 
+@pytest.mark.slow
 def test_free_bits_keep_latents_that_collapse_otherwise() -> None:
     for chosen in ({"free_bits": 1.0}, {"free_bits": 0.5, "free_bits_per": "unit"}):
         data = real_rows(450)

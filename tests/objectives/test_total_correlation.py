@@ -236,6 +236,7 @@ def test_no_two_units_of_a_shuffled_code_come_from_one_row() -> None:
     assert all(len(set(code)) == 5 for code in (found[0] % 10).tolist())
 
 
+@pytest.mark.slow
 def test_the_discriminator_finds_the_total_correlation() -> None:
     """Codes with correlation .9: TC = -1/2 log(1 - .81) = .83 nats; independent ones: 0."""
     for r in (0.9, 0.0):
@@ -277,6 +278,7 @@ def correlated_rows() -> Batch:
     return Batch(z @ weight.T + offset + sigma * noise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective",
     [BetaTotalCorrelation(total_correlation=30.0), Factor(gamma=30.0, width=32, layers=2)],

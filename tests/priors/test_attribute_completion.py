@@ -39,6 +39,7 @@ def shares(made: AttributeCompletion, prompt: Tensor, field: int) -> Tensor:
         return made._logits(*given)[field].softmax(1)[0].double()
 
 
+@pytest.mark.slow
 def test_known_fields_stay_and_unknown_ones_have_their_probabilities() -> None:
     made, draws = random_completion(), 40_000
     torch.manual_seed(0)
@@ -75,6 +76,7 @@ def test_loss_of_rows_with_unknown_fields_is_of_the_others() -> None:
     assert made.loss(one).item() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_training_learns_which_values_go_together() -> None:
     torch.manual_seed(0)
     made = AttributeCompletion(SIZES)
@@ -109,6 +111,7 @@ BOOK = {
 FIELDS = {"a": ("0", "1"), "b": ("0", "1", "2"), "c": ("0", "1")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [pytest.param("book", marks=pytest.mark.long), "file"])
 def test_captions_are_read_and_what_they_leave_open_is_drawn(source: str) -> None:
     """c equals a in 9 of 10 rows, and b is independent of both."""

@@ -18,6 +18,7 @@ def rows_of(codes: Tensor) -> Tensor:
     return MEANS[codes] + 0.3 * torch.randn(len(codes), 2)
 
 
+@pytest.mark.slow
 def test_a_trained_reader_finds_the_attributes_of_rows_and_keeps_the_known_ones() -> None:
     torch.manual_seed(0)
     prior = DiffusionPrior(

@@ -182,6 +182,7 @@ def test_the_table_is_that_of_the_left_neighbors() -> None:
     assert float(prior.shares.min()) > 0
 
 
+@pytest.mark.slow
 @sequential
 def test_training_on_codes_finds_what_depends_on_what(kind: str) -> None:
     """The left neighbor plus one, but a line's first code is even: log 4 nats a line, and 16 lines

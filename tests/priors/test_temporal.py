@@ -61,6 +61,7 @@ def clips(rows: int = 4, time: int = 9) -> tuple[Tensor, Tensor]:
     )
 
 
+@pytest.mark.slow
 def test_the_start_predicts_a_linear_process_as_its_formulas_do() -> None:
     """Parameters from 40,000 frames; means within 0.05 and covariances within 0.02."""
     z, actions = simulated(40_000)

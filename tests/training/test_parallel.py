@@ -139,6 +139,7 @@ def two(folder: Path) -> list[dict[str, Any]]:
     return together(2, trainings, folder)
 
 
+@pytest.mark.slow
 def test_rows_sums_and_values_are_those_of_all_processes(two: list[dict[str, Any]]) -> None:
     first, second = (found["sums"] for found in two)
     assert (first["count"], first["leads"], second["leads"]) == (2, True, False)
@@ -163,6 +164,7 @@ def test_two_processes_make_the_updates_of_one(two: list[dict[str, Any]]) -> Non
             assert torch.allclose(found[name], value, rtol=0, atol=1e-9), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["state", "codes"])
 def test_state_that_training_keeps_is_equal_in_all(two: list[dict[str, Any]], part: str) -> None:
     """A dual variable, moving averages of codebooks, codes that are moved at random."""
@@ -202,6 +204,7 @@ def more_processes_than_rows() -> str:
     return ""
 
 
+@pytest.mark.slow
 def test_each_process_needs_a_row_of_a_batch() -> None:
     for said in together(2, more_processes_than_rows):
         assert said.startswith("2 processes cannot share a batch of 1 rows")

@@ -133,6 +133,7 @@ def test_the_state_of_the_objective_is_kept(tmp_path: Path) -> None:
     assert torch.equal(resumed.log_weight, objective.log_weight)
 
 
+@pytest.mark.slow
 def test_patience_goes_on_counting(tmp_path: Path) -> None:
     chosen = options(
         updates=3000,
@@ -273,6 +274,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lowerbound.training.checkpoints.saving.SHARE_OF_TIME", 1e9)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy")
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saving fails for a while; training goes on to the same end and says what happened."""
@@ -390,6 +392,7 @@ def test_parts_without_weights_are_parts_of_the_run() -> None:
     refuse_another_run(who, found, Path())
 
 
+@pytest.mark.slow
 def test_threads_may_be_others_after_a_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def textured() -> np.ndarray:
     return (grey[..., None] * tint).clip(0, 255).round().astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3000, 6000])
 def test_ssim_keeps_weak_texture_at_equal_bytes(tmp_path: Path, size: int) -> None:
     picture, model = textured(), shipped().model
@@ -75,6 +76,7 @@ def test_no_file_is_small_enough() -> None:
     assert level_for(CompressRequest("", quality=0), 1, lambda at: 0, lambda at: 0.0) < LAST
 
 
+@pytest.mark.slow
 def test_tenth_of_a_bit_per_pixel(tmp_path: Path) -> None:
     picture = textured()
     for tune in ("psnr", "ssim"):
@@ -96,6 +98,7 @@ def test_neutral_greys_stay_neutral(tmp_path: Path) -> None:
         assert np.sqrt(np.square(middle - middle.mean(-1, keepdims=True)).mean()) < 2, tune
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [None, pytest.param(20_000, marks=pytest.mark.long)])
 def test_the_loss_of_a_large_picture_is_measured_in_some_tiles(
     tmp_path: Path, size: int | None

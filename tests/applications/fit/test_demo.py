@@ -26,6 +26,7 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DemoReport:
     return report
 
 
+@pytest.mark.slow
 def test_the_tour(toured: DemoReport, tmp_path: Path) -> None:
     assert read(tmp_path / "d").schema.event_shape == (1, 8, 8)
     figures = {path.stem.partition("_")[2] for path in (tmp_path / "d" / "figures").iterdir()}

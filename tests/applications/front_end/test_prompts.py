@@ -73,6 +73,7 @@ def latents_of(world):
     return fitted, z, torch.from_numpy(side), torch.from_numpy(height)
 
 
+@pytest.mark.slow
 def test_draws_have_the_mean_and_the_spread_of_their_attributes(world):
     fitted, z, side, height = latents_of(world)
     for i, j in itertools.product(range(2), range(3)):

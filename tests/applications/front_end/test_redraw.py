@@ -50,6 +50,7 @@ def redrawn(world: Path, out: Path, *words: str, model: str = "map.lb") -> np.nd
         return arrays["x"]
 
 
+@pytest.mark.slow
 def test_what_is_not_masked_is_as_given(world: Path, tmp_path: Path) -> None:
     given = np.load(world / "x.npz")["x"][[0, 5]]
     made = redrawn(world, tmp_path / "a.npz", "--mask", "2,3,4,5")

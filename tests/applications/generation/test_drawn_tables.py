@@ -94,6 +94,7 @@ def told(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_range_of_other_draws_is_kept_if_asked(told: Path) -> None:
     out = told / "rows.parquet"
     for words, inside in {

@@ -28,6 +28,7 @@ def vae() -> VAE:
     return VAE(latent_dim=2, epochs=60, random_state=0).fit(frame)
 
 
+@pytest.mark.slow
 def test_given_columns_are_exact_and_others_follow(vae: VAE) -> None:
     for height, kind in ((1.5, "tall"), (-1.5, "short")):
         rows = vae.sample(200, given={"height": height})

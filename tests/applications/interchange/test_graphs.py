@@ -97,6 +97,7 @@ def compare(fitted: Fitted, folder: Path, form: graphs.GraphFormat) -> None:
             torch.testing.assert_close(b, a, atol=TOLERANCE, rtol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["convolutional", "table"])
 def test_torch_export_gives_the_same_numbers(case: str, fits: Any, tmp_path: Path) -> None:
     fitted = fits(case)
@@ -118,6 +119,7 @@ def test_onnx_gives_the_same_numbers(case: str, fits: Any, tmp_path: Path) -> No
     compare(fitted, tmp_path / "out", graphs.ONNX())
 
 
+@pytest.mark.slow
 def test_a_conditional_model_takes_its_condition(tmp_path: Path) -> None:
     X, y = pictures(), np.arange(40) % 3
     model = ModelOptions(latent_dim=3, network="mlp", conditional=True)
@@ -159,6 +161,7 @@ def test_files_of_others_stay(fits: Any, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_a_model_that_torch_cannot_export_is_refused(tmp_path: Path) -> None:
     model = ModelOptions("ladder", latent_dim=2)
     fitted = fit(load_data(pictures()), FitOptions(model, training=TrainingOptions(epochs=1)))

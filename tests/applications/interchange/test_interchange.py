@@ -104,6 +104,7 @@ def test_an_imported_model_gives_the_same_numbers(form: str, tmp_path: Path) -> 
     assert_same_numbers(imported(tmp_path / "theirs"), other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_there_and_back_gives_the_same_weights(form: str, tmp_path: Path) -> None:
     other = theirs(form)
@@ -122,6 +123,7 @@ def test_there_and_back_gives_the_same_weights(form: str, tmp_path: Path) -> Non
             assert again.config[key] == value, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["vae", "vq_vae"])
 @pytest.mark.parametrize("likelihood", ["discretized_logistic", "gaussian"])
 def test_a_model_fitted_here_gives_the_same_numbers_there(

@@ -83,6 +83,7 @@ def drawn(pipe: Any, count: int, steps: int) -> torch.Tensor:
     return torch.from_numpy(made).movedim(-1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convolutions", [True, False])
 @pytest.mark.parametrize("case", CASES)
 @torch.no_grad()
@@ -108,6 +109,7 @@ def test_the_same_noise_becomes_the_same_picture(
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_latents_are_standardized_by_the_weights(tmp_path: Path) -> None:
     source = written(tmp_path / "m.lb")
@@ -123,6 +125,7 @@ def test_latents_are_standardized_by_the_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(theirs.std, deviation, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_it_takes_the_steps_of_the_prior(tmp_path: Path) -> None:
     """The same times; their noise differs by rounding, and so does the picture."""
@@ -152,6 +155,7 @@ def test_the_autoencoder_alone(tmp_path: Path) -> None:
         run("export", model=str(source), output=str(tmp_path / "pipe"), given=("a=b",))
 
 
+@pytest.mark.slow
 def test_an_exported_pipeline_is_replaced_and_its_autoencoder_imported(tmp_path: Path) -> None:
     source = written(tmp_path / "m.lb")
     for _ in range(2):

@@ -63,6 +63,7 @@ def dated(
     return request.param, path, fitted_on(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
 def test_observed_cells_come_back_as_they_are_spelled(
     dated: tuple[str, Path, Fitted], strategy: str, tmp_path: Path

@@ -34,6 +34,7 @@ def losses(
     return found
 
 
+@pytest.mark.slow
 def test_coefficients_cost_what_their_energies_say(transform: BlockTransform) -> None:
     """On a flat picture each scale loses the local variance of the error over C_2."""
     x = torch.full((1, 3, SIDE, SIDE), 128.0, dtype=torch.float64)

@@ -350,6 +350,7 @@ def test_the_helper_for_hostile_headers_makes_whole_ones() -> None:
     assert (header.shape, header.settings, payloads) == ((3, 4), b"ab", (b"xyz",))
 
 
+@pytest.mark.slow
 def test_most_chunks_take_little_memory() -> None:
     content = pack("bits_back", HASH, (MOST_CHUNKS,), b"", [(b"", 0)] * MOST_CHUNKS)
     took, _ = cost(lambda: open_container(content))

@@ -24,6 +24,7 @@ def test_known_spellings(value: int, spelled: str) -> None:
     assert varint.decode(bytes.fromhex(spelled)) == value
 
 
+@pytest.mark.slow
 @given(st.integers(0, varint.MOST))
 def test_every_number_comes_back(value: int) -> None:
     spelled = varint.encode(value)

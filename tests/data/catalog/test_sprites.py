@@ -37,6 +37,7 @@ def center(picture: Array) -> tuple[float, float]:
     )
 
 
+@pytest.mark.slow
 def test_every_combination_is_there_once_and_looks_like_no_other() -> None:
     grid = SpriteGrid()
     factors = grid.factors()

@@ -203,6 +203,7 @@ def test_every_way_of_writing_a_missing_number_is_understood(dtype: str) -> None
     np.testing.assert_allclose(np.delete(found, 1), [1.5, 2.5, 4.0, -1.0])
 
 
+@pytest.mark.slow
 def test_many_levels_are_read_quickly() -> None:
     levels = np.array([f"user {i}" for i in range(50_000)])
     names = np.random.default_rng(0).choice(levels, 200_000)

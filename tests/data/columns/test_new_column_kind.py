@@ -228,6 +228,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, registered: None) -> Path:
     return folder / "model"
 
 
+@pytest.mark.slow
 def test_it_goes_through_every_command(
     fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

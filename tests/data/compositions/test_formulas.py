@@ -100,6 +100,7 @@ def test_what_has_no_formula_is_refused() -> None:
 amounts = st.dictionaries(st.sampled_from(ELEMENTS), st.floats(0.01, 1), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(amounts)
 def test_a_formula_keeps_the_fractions(parts: dict[str, float]) -> None:
     total = math.fsum(parts.values())

@@ -132,6 +132,7 @@ def test_nothing_to_model_is_said() -> None:
         load(pd.DataFrame({"name": [], "gap": []}), formula="name")
 
 
+@pytest.mark.slow
 def test_a_fitted_model_decodes_formulas() -> None:
     vae = VAE(latent_dim=2, epochs=1500, random_state=0).fit(Formulas(TEXTS * 8))
     found = vae.inverse_transform(vae.transform(Formulas(TEXTS)))
@@ -143,6 +144,7 @@ def test_a_fitted_model_decodes_formulas() -> None:
     load(Formulas(drawn.tolist()), schema=vae.fitted_.schema)  # formulas that can be read again
 
 
+@pytest.mark.slow
 def test_commands_take_and_write_formulas(table: Path, tmp_path: Path, run: Run) -> None:
     model = tmp_path / "model"
     fitted = run("fit", table, "--formula", "name", "-o", model, "--epochs", "3")

@@ -91,6 +91,7 @@ def test_chunks_are_the_table(database: Path) -> None:
     assert torch.equal(torch.cat(parts), whole.x)
 
 
+@pytest.mark.slow
 def test_a_relation_is_a_table(people: pd.DataFrame, database: Path) -> None:
     with duckdb.connect(str(database), read_only=True) as connection:
         relation = connection.sql("SELECT * FROM people")

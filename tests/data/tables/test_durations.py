@@ -55,6 +55,7 @@ def test_a_frame_comes_back_in_its_types() -> None:
     assert back["lap"].notna().tolist() == frame["lap"].notna().tolist()
 
 
+@pytest.mark.slow
 def test_estimators_answer_in_the_types_of_the_frame() -> None:
     frame = table()
     filled = VAEImputer(minutes=0.01, random_state=0).fit_transform(frame)
@@ -73,6 +74,7 @@ def test_estimators_answer_in_the_types_of_the_frame() -> None:
     assert (found["lap"] == given["lap"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_commands_write_what_they_read(suffix: str, tmp_path: Path) -> None:
     """Given cells stay, and filled and drawn ones can be read again by the same model."""
@@ -112,6 +114,7 @@ def test_rows_on_disk_have_the_schema_of_rows_in_memory(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [None, float("nan")])
 def test_a_row_without_a_duration_gets_one_of_the_type_of_the_fit(gap: Any) -> None:
     model = VAEImputer(minutes=0.01, random_state=0).fit(table().drop(columns="lap"))

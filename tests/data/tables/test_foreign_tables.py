@@ -79,6 +79,7 @@ def test_given_cells_come_back_as_they_were(table: ForeignTable, tmp_path: Path)
     assert found == lines
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", DRAWN_ANEW)
 def test_new_rows_are_written_as_the_table_was(name: str, tmp_path: Path) -> None:

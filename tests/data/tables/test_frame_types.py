@@ -55,6 +55,7 @@ def test_far_dates_come_back_in_their_unit(unit: str, zone: str | None) -> None:
     assert (back["far"] == frame["far"]).all()
 
 
+@pytest.mark.slow
 def test_samples_and_filled_frames_have_the_types() -> None:
     kinds = FRAME.dtypes.astype(str).to_dict()
     model = VAE(latent_dim=2, epochs=1, random_state=0).fit(FRAME)

@@ -56,6 +56,7 @@ def test_codes_are_levels_or_identifiers(suffix: str, tmp_path: Path) -> None:
     assert schema.left_out == ("customer",)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:column 'customer'")
 def test_commands_keep_the_zeros(tmp_path: Path) -> None:
     data, model, out = tmp_path / "t.csv", str(tmp_path / "m.lb"), tmp_path / "o.csv"
@@ -93,6 +94,7 @@ def test_a_model_of_numbers_reads_numbers_with_zeros(tmp_path: Path) -> None:
     assert found.x.tolist() == expected.x.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, files.SCANNED - 3, files.SCANNED - 1, files.SCANNED])
 def test_zeros_are_found_wherever_a_block_of_the_file_ends(place: int, tmp_path: Path) -> None:
     """One cell has a leading zero; before it stand numbers that have none."""

@@ -131,6 +131,7 @@ def test_a_table_file(quick: VAE, X: Array, tmp_path: Path) -> None:
     np.testing.assert_allclose(quick.transform(str(tmp_path / "table.csv")), quick.transform(frame))
 
 
+@pytest.mark.slow
 def test_a_named_set(quick: VAE) -> None:
     assert quick.fit("digits").sample(3).shape == (3, 8, 8)
     assert quick.transform("digits").shape == (1797, 2)
@@ -153,6 +154,7 @@ def test_a_loaded_estimator_knows_names_and_widths(quick: VAE, X: Array, tmp_pat
         again.transform(frame[list("edcba")])
 
 
+@pytest.mark.slow
 def test_fitting_anew_forgets_the_names(quick: VAE, X: Array, digits: Digits) -> None:
     quick.fit(pd.DataFrame(X, columns=list("abcde")))
     assert not hasattr(quick.fit(X), "feature_names_in_")

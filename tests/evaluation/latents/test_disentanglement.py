@@ -44,6 +44,7 @@ def noise(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_factors_themselves_are_perfect() -> None:
     codes, factors = grid()
     order = torch.tensor([3, 0, 4, 2, 1])
@@ -69,6 +70,7 @@ def test_a_rotation_that_mixes_all_alike_is_worth_nothing() -> None:
     assert found.informativeness > 0.99
 
 
+@pytest.mark.slow
 def test_random_rotations_are_worth_little() -> None:
     codes, factors = grid()
     for seed in range(3):
@@ -95,6 +97,7 @@ def test_permuted_factors_are_not_found() -> None:
     assert found.informativeness == pytest.approx(found.chance, abs=0.05)
 
 
+@pytest.mark.slow
 def test_units_of_noise_and_dead_units_change_nothing() -> None:
     codes, factors = grid()
     dead = torch.full((len(codes), 1), 3.0, dtype=torch.float64)
@@ -157,6 +160,7 @@ def test_what_does_not_vary_is_left_out_and_named() -> None:
     assert math.isclose(mapping["dci"]["completeness"], 1.0)
 
 
+@pytest.mark.slow
 def test_rows_are_capped_and_the_same_each_time() -> None:
     codes, factors = grid()
     codes, factors = codes.repeat(4, 1), factors.repeat(4, 1)

@@ -106,6 +106,7 @@ def test_an_autoencoder_has_no_gap_to_speak_of() -> None:
         amortization_gap(linear_autoencoder(oracle.FEATURES, 2), ROWS)
 
 
+@pytest.mark.slow
 def test_why_cells_are_missing_counts_on_both_sides() -> None:
     """The encoder's side is the bound of a pass, which has log p(missing | z) in it."""
     rng = np.random.default_rng(0)

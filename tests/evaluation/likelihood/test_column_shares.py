@@ -75,6 +75,7 @@ def test_hidden_cells_do_not_count(fitted: tuple[Fitted, Dataset]) -> None:
     assert gains[0] > 0.3
 
 
+@pytest.mark.slow
 def test_why_a_cell_is_missing_is_no_share() -> None:
     x = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3))
     x += np.random.default_rng(1).normal(size=x.shape)

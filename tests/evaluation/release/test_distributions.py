@@ -96,6 +96,7 @@ def test_lost_rare_and_new_categories_are_named() -> None:
     assert coverage(codes, few, codes.encode(few)).rare == 0
 
 
+@pytest.mark.slow
 def test_two_samples_of_one_source_cannot_be_distinguished() -> None:
     real, other, _ = parts(600)
     codes = CodedColumns.learn(real)
@@ -104,6 +105,7 @@ def test_two_samples_of_one_source_cannot_be_distinguished() -> None:
     assert found.high - found.low < 0.2
 
 
+@pytest.mark.slow
 def test_boosting_distinguishes_columns_without_their_relation() -> None:
     real, other, _ = parts(600)
     codes = CodedColumns.learn(real)

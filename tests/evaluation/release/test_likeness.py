@@ -42,6 +42,7 @@ def test_rows_of_another_distribution_are_less_alike(fitted: Fitted) -> None:
     assert likeness(fitted, table().head(20)) is None
 
 
+@pytest.mark.slow
 def test_the_card_says_it_in_one_line(fitted: Fitted) -> None:
     assert "Boosting" not in model_card("m", fitted)
     kept = replace(fitted.options, likeness=Likeness(600, 0.5344, 0.51, 0.558))
@@ -51,6 +52,7 @@ def test_the_card_says_it_in_one_line(fitted: Fitted) -> None:
     assert "resemble single fitted ones" in Likeness(600, 0.4, 0.3, 0.45).sentence
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_keeps_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,7 @@ def built(kind: type[Passes], data: Dataset) -> Passes:
     return kind(within).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "codes", "samples"),
     [(Passes, False, False), (Imagined, False, True), (Coded, True, False)],

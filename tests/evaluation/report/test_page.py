@@ -108,6 +108,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportPage, Page]:
     return written(tmp_path_factory.mktemp("digits"), load("digits").thinned(400))
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_carries_every_picture(digits: tuple[ReportPage, Page]) -> None:
     report, page = digits
     assert page.open == []
@@ -183,6 +184,7 @@ def test_what_was_measured_is_json(digits: tuple[ReportPage, Page]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_without_labels_sections_adapt(tmp_path: Path) -> None:
     x = torch.randn(120, 5) @ torch.randn(5, 5)
     report, page = written(tmp_path, vectors(x))
@@ -192,6 +194,7 @@ def test_without_labels_sections_adapt(tmp_path: Path) -> None:
     assert {"marginals", "correlations", "latent_maps", "reconstructions"} <= set(keys)
 
 
+@pytest.mark.slow
 def test_known_factors_have_a_figure_and_their_lines() -> None:
     training, held_out = load("sprites", split="test").split(0.3, 0)
     options = replace(QUICK, rows=150, feature_rows=0)
@@ -204,6 +207,7 @@ def test_known_factors_have_a_figure_and_their_lines() -> None:
     assert set(found["mig_by_factor"]) == {"shape", "scale", "rotation", "x", "y"}
 
 
+@pytest.mark.slow
 def test_distances_are_named_by_their_features_and_stand_between_bounds() -> None:
     training, held_out = load("digits").split(0.1, 0)
     options = replace(QUICK, draws=80, feature_rows=200, gap_rows=0)
@@ -225,17 +229,20 @@ def test_distances_are_named_by_their_features_and_stand_between_bounds() -> Non
     assert all(cell.value is not None and cell.error is not None for cell in line.cells)
 
 
+@pytest.mark.slow
 def test_long_vectors_are_drawn_as_profiles(tmp_path: Path) -> None:
     report, _ = written(tmp_path, vectors(torch.randn(60, 30)), ("vae",))
     assert any("sampled_profiles" in path.name for path in report.figures)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_alone_can_be_reported_on(tmp_path: Path) -> None:
     report, page = written(tmp_path, vectors(torch.randn(60, 4)), ("autoencoder",))
     assert "use its reconstruction error instead" in page.text
     assert len(report.figures) >= 4
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_told_its_classes(tmp_path: Path) -> None:
     data = load("digits").thinned(200).conditioned_on_label()
     training, held_out = data.split(0.3, 0)
@@ -247,6 +254,7 @@ def test_a_conditional_model_is_told_its_classes(tmp_path: Path) -> None:
     assert report.findings[0].likelihood.to_mapping()["likelihood"]["protocol"]["conditional"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untouched_random_state")
 def test_the_random_state_is_left_alone(tmp_path: Path) -> None:
     with torch.random.fork_rng():

@@ -39,6 +39,7 @@ def encoded(frame: pd.DataFrame, like: Dataset) -> torch.Tensor:
     return load(frame, schema=like.schema).all().filled
 
 
+@pytest.mark.slow
 def test_rows_of_the_same_source_cannot_be_distinguished(real: Dataset) -> None:
     """Samples off the grid, as a density draws them, are judged after they are rounded."""
     x = encoded(people(seed=1), real)
@@ -48,6 +49,7 @@ def test_rows_of_the_same_source_cannot_be_distinguished(real: Dataset) -> None:
     assert found.low < 0.5 < found.high
 
 
+@pytest.mark.slow
 def test_the_area_of_a_shifted_column_is_that_of_the_formula(real: Dataset) -> None:
     """Of 900 rows, boosting learns the best rule almost."""
     shifted = people(seed=1).assign(size=lambda rows: rows["size"] + 20)
@@ -56,6 +58,7 @@ def test_the_area_of_a_shifted_column_is_that_of_the_formula(real: Dataset) -> N
     assert best - 0.06 < found.value < best + 0.02
 
 
+@pytest.mark.slow
 def test_complete_samples_are_compared_in_the_cells_that_real_rows_have(real: Dataset) -> None:
     x = real.all().filled.clone()
     x[::3, 1] = torch.nan
@@ -67,6 +70,7 @@ def test_complete_samples_are_compared_in_the_cells_that_real_rows_have(real: Da
     assert gaps.value == pytest.approx(0.5 + 1 / 6, abs=0.07)
 
 
+@pytest.mark.slow
 def test_a_column_without_a_value_is_left_out(real: Dataset) -> None:
     x = real.all().filled.clone()
     x[:, 1] = torch.nan

@@ -36,6 +36,7 @@ def network(parts: tuple[Dataset, Dataset]) -> FeatureNetwork:
     return fit_feature_network(*parts, updates=200)
 
 
+@pytest.mark.slow
 def test_it_learns_the_classes(network: FeatureNetwork) -> None:
     assert network.description.accuracy is not None
     assert network.description.accuracy > 0.9
@@ -107,6 +108,7 @@ def test_a_scale_is_positive(scale: float) -> None:
         NetworkDescription((3,), 4, 0, None, 0, scale=scale)
 
 
+@pytest.mark.slow
 def test_low_contrast_is_no_obstacle(
     parts: tuple[Dataset, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

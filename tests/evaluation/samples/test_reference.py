@@ -52,6 +52,7 @@ def drawn(x: Tensor) -> Mapping[str, Samples]:
     return {"prior": Samples(torch.zeros(len(x), 1), x, x)}
 
 
+@pytest.mark.slow
 def test_nothing_is_measured_on_rows_that_the_network_has_seen(digits: ReferenceSamples) -> None:
     training, held_out = load("digits").split(0.3, 0)
     assert digits.network is not None
@@ -101,6 +102,7 @@ def test_distances_grow_with_blur_and_sharpness_falls(digits: ReferenceSamples) 
         assert values[-1] > values[0] + 0.3
 
 
+@pytest.mark.slow
 def test_bits_are_compared_with_bits_and_greys_with_greys(kept: str) -> None:
     data = load("digits")
     bits = replace(data, schema=replace(data.schema, binarize="dynamic"))
@@ -114,6 +116,7 @@ def test_bits_are_compared_with_bits_and_greys_with_greys(kept: str) -> None:
     assert found.found["prior"] == found.floor
 
 
+@pytest.mark.slow
 def test_a_table_is_compared_column_by_column() -> None:
     x = torch.randn(600, 3, dtype=torch.float64) @ torch.randn(3, 4, dtype=torch.float64)
     measured = reference(vectors(x / x.std(0)), samples=180)
@@ -146,6 +149,7 @@ def test_shuffles_keep_values_and_lose_order() -> None:
     assert abs(float(torch.corrcoef(columns.T)[0, 1])) < 0.15
 
 
+@pytest.mark.slow
 def test_a_network_is_kept_and_used_again(
     digits: ReferenceSamples, kept: str, tmp_path: Path
 ) -> None:

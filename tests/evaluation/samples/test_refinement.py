@@ -32,6 +32,7 @@ def test_an_exact_draw_costs_3_decibels():
     assert psnr(x, mean) - psnr(x, drawn) == pytest.approx(10 * np.log10(2), abs=0.05)
 
 
+@pytest.mark.slow
 def test_figures_of_pictures_with_and_without_classes():
     rng = np.random.default_rng(0)
     place = np.arange(400) % 2

@@ -24,6 +24,7 @@ def test_alike_is_half_right() -> None:
     assert found.p_value > 0.01
 
 
+@pytest.mark.slow
 def test_p_values_of_alike_sets_are_spread_evenly() -> None:
     found = [two_sample_test(normal(80, s), normal(80, 500 + s)).p_value for s in range(30)]
     below = sum(p < 0.5 for p in found)

@@ -38,6 +38,7 @@ def weights(trained: TrainedAgent) -> dict[str, torch.Tensor]:
     return trained.fitted.model.state_dict()
 
 
+@pytest.mark.slow
 def test_a_seed_fixes_the_weights_after_fifty_updates() -> None:
     first, again = train_agent(SMALL), train_agent(SMALL)
     assert first.records[-1].updates == 51
@@ -72,6 +73,7 @@ def test_an_unknown_precision_is_refused() -> None:
         AgentOptions(precision="bf17")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [30, 77, 120])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stop: int) -> None:
     whole = train_agent(SMALL)
@@ -101,6 +103,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stop: int) -> No
     assert [replace(record, seconds=0.0) for record in read_records(tmp_path)] == plain
 
 
+@pytest.mark.slow
 def test_evaluation_changes_no_weights() -> None:
     silent = replace(SMALL, evaluation=EvaluationOptions(evaluate_every=0, episodes=0))
     for name, value in weights(train_agent(silent)).items():
@@ -108,6 +111,7 @@ def test_evaluation_changes_no_weights() -> None:
         break
 
 
+@pytest.mark.slow
 def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
     train_agent(SMALL, folder=tmp_path)
     changed = replace(SMALL, agent=replace(SMALL.agent, learning_rate=0.1))
@@ -117,6 +121,7 @@ def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
     assert train_agent(longer, folder=tmp_path, resume=True).records[-1].steps == 170
 
 
+@pytest.mark.slow
 def test_an_agent_is_a_model_folder(tmp_path: Path) -> None:
     trained = train_agent(SMALL)
     model_folder.write(tmp_path / "agent.lb", trained.fitted)

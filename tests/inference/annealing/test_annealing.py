@@ -116,6 +116,7 @@ def test_more_temperatures_tighten_the_bound_from_below() -> None:
     assert all(gap.mean > -3 * (gap.standard_error or 0) for gap in gaps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leapfrog", [1, 4])
 def test_both_directions_bracket_the_exact_value(leapfrog: int) -> None:
     model, gaps = poor_model(), []
@@ -132,6 +133,7 @@ def test_both_directions_bracket_the_exact_value(leapfrog: int) -> None:
     assert gaps[1] < 0.5
 
 
+@pytest.mark.slow
 def test_several_levels_against_the_exact_marginal() -> None:
     model, rows = TwoLevels(), vectors(oracle.data(30))
     chosen = AnnealingOptions(temperatures=80, chains=4)
@@ -243,6 +245,7 @@ def test_the_seed_changes_the_chains() -> None:
     assert (a.bound - b.bound).abs().min() > 0
 
 
+@pytest.mark.slow
 def test_neither_order_nor_chunks_change_a_row() -> None:
     model = binary_vae().double()
     rows = bits((torch.rand(9, 12) < 0.4).float())
@@ -297,6 +300,7 @@ def test_what_cannot_be_annealed_is_refused() -> None:
         anneal(model, ROWS, FEW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=named)
 def test_every_registered_part_is_annealed_or_says_why(parts: dict[str, Any]) -> None:
     model, data = built(parts)

@@ -44,6 +44,7 @@ def test_the_rate_is_beta_and_the_count_beta_binomial() -> None:
     assert np.mean(rates) == pytest.approx(0.05, abs=0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [None, 200])
 def test_the_band_holds_as_often_as_it_says(new: int | None) -> None:
     rng = np.random.default_rng(2)

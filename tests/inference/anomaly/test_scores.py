@@ -119,6 +119,7 @@ def test_a_model_without_a_prior_has_no_bound() -> None:
         reference.scores(looks, "latnt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [90, 2_100])
 def test_wide_rows_are_compared_along_the_directions_in_which_they_differ(numbers: int) -> None:
     rng = np.random.default_rng(0)

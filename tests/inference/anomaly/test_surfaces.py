@@ -66,6 +66,7 @@ def test_one_kind_is_the_least_squares_of_numpy(monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(inputs, around)
 
 
+@pytest.mark.slow
 def test_flat_and_busy_parts_have_the_same_excess() -> None:
     """The error is ten times as large in the busy half, and u is not."""
     rng = np.random.default_rng(0)
@@ -76,6 +77,7 @@ def test_flat_and_busy_parts_have_the_same_excess() -> None:
     assert abs(float(calm - busy)) < 0.15
 
 
+@pytest.mark.slow
 def test_the_second_of_two_channels_is_judged_by_the_first() -> None:
     template = cloth(300).astype(int)
     noise = np.random.default_rng(1).integers(-2, 3, template.shape)
@@ -137,6 +139,7 @@ def detector() -> VAEDetector:
     return VAEDetector(epochs=1, latent_dim=2, random_state=0).fit(cloth(300))
 
 
+@pytest.mark.slow
 def test_the_detector_of_a_surface_judges_by_the_surroundings(
     detector: VAEDetector, tmp_path: Path
 ) -> None:
@@ -155,6 +158,7 @@ def test_the_detector_of_a_surface_judges_by_the_surroundings(
     np.testing.assert_array_equal(detector.explain(spoiled), loaded.explain(spoiled))
 
 
+@pytest.mark.slow
 def test_pictures_of_objects_keep_the_score_of_the_model() -> None:
     places = np.linspace(0, 200, SIDE)[:, None] + np.zeros(SIDE)
     objects = (places + cloth(200)[:, 0] / 8).clip(0, 255).astype(np.uint8)[:, None]

@@ -71,6 +71,7 @@ def test_costs_are_those_of_good_and_turing() -> None:
     np.testing.assert_allclose(costs, [np.log(9 / 5), np.log(10), np.log(10)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value"), [("city", "Graz"), ("rooms", 40), ("country", "AT"), ("floor", 2)]
 )

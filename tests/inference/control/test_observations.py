@@ -70,6 +70,7 @@ def test_the_code_is_that_of_the_encoder(fitted: Fitted, tmp_path: Path) -> None
             frame, *_ = inner.step(2)
 
 
+@pytest.mark.slow
 def test_draws_come_from_the_posterior_and_the_seed(fitted: Fitted) -> None:
     def codes(seed: int) -> np.ndarray:
         env = LatentObservation(FrameEnv(CATCH), fitted, deterministic=False, seed=seed)

@@ -87,6 +87,7 @@ def test_a_collapsed_model_is_refused_with_its_numbers() -> None:
 # ascent -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ascent_of_a_linear_score_in_a_ball_reaches_its_end(space: LatentSpace) -> None:
     slope = torch.linspace(-1, 2, DIM, dtype=torch.float64)
     start = torch.randn(4, DIM, dtype=torch.float64)
@@ -142,6 +143,7 @@ def test_empty_ranges_and_goals_are_refused() -> None:
 # head ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_head_of_a_linear_quantity_is_exact_and_covers() -> None:
     z = torch.randn(3000, DIM, dtype=torch.float64)
     noise = 0.5 * torch.randn(3000, dtype=torch.float64)
@@ -156,6 +158,7 @@ def test_the_head_of_a_linear_quantity_is_exact_and_covers() -> None:
     assert abs(float(mean[0, 1])) < 0.1
 
 
+@pytest.mark.slow
 def test_the_head_learns_what_is_not_linear() -> None:
     z = torch.randn(3000, DIM, dtype=torch.float64)
     found = fit_head(z, (z[:, :1].square() + z[:, 1:2]), ("curved",))
@@ -264,6 +267,7 @@ def test_auc_of_the_top_two_by_hand() -> None:
 # searches -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "mutation"])
 def test_every_method_keeps_its_promises(designer: Designer, method: str) -> None:
     options = SearchOptions(method=method, calls=20, batch=7)

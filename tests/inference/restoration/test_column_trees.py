@@ -92,6 +92,7 @@ def test_the_pooled_mean_is_the_weighted_one(
     np.testing.assert_array_equal(pooled[~hidden], values[~hidden])
 
 
+@pytest.mark.slow
 def test_pooled_draws_have_the_pooled_mean_and_are_values_of_the_column(
     answers: TreeAnswers, values: Array, hidden: Array
 ) -> None:

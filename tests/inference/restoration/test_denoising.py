@@ -53,6 +53,7 @@ def wiener(y: Tensor, level: float, observed: Tensor | None = None) -> tuple[Ten
     return torch.stack(means), torch.stack(densities)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_mean_is_wieners(hidden: bool) -> None:
     y = noisy_rows(6)
@@ -67,6 +68,7 @@ def test_the_mean_is_wieners(hidden: bool) -> None:
     torch.testing.assert_close(found.log_evidence, evidence, atol=0.15, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_draws_is_the_mean() -> None:
     y = noisy_rows(4)
     found = denoise(poor_model(), vectors(y), gaussian(), chains=200, temperatures=20, draws=3000)
@@ -90,6 +92,7 @@ def test_a_row_does_not_depend_on_the_others() -> None:
     torch.testing.assert_close(together, parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.3, 1.5])
 def test_the_level_is_learned(level: float) -> None:
     y = noisy_rows(300, level)
@@ -97,6 +100,7 @@ def test_the_level_is_learned(level: float) -> None:
     assert found == pytest.approx(level, rel=0.25)
 
 
+@pytest.mark.slow
 def test_chains_find_a_posterior_that_the_proposal_missed() -> None:
     """The proposal is off by deviations, and so few steps make the weights uneven: chains are drawn
     anew, and evidence and moments of z are exact all the same."""

@@ -119,6 +119,7 @@ def test_answers_are_in_the_units_of_the_person() -> None:
 # what the answer of a row depends on ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_means_depend_neither_on_other_rows_nor_on_chunks() -> None:
     fa = factors()
     x, observed = drawn(fa, 30), seen(30)
@@ -133,6 +134,7 @@ def test_means_depend_neither_on_other_rows_nor_on_chunks() -> None:
     np.testing.assert_allclose(one_at_a_time, whole, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_draws_in_chunks_follow_the_same_distribution() -> None:
     fa = factors()
     x, observed = drawn(fa, 1).expand(150, -1), seen(1).expand(150, -1)

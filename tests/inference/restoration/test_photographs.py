@@ -39,6 +39,7 @@ def random_denoiser() -> PictureDenoiser:
     return PictureDenoiser().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(151, 97, 3), (150, 200, 1), (33, 5, 3)])
 def test_tiles_equal_the_whole_picture(
     random_denoiser: PictureDenoiser, shape: tuple[int, int, int]
@@ -118,6 +119,7 @@ def test_pure_noise_has_its_own_level() -> None:
     assert noise_level(0.2 * noise((200, 200, 3))) == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.slow
 def test_hidden_pixels_are_filled_and_others_stay() -> None:
     clean = photograph()
     hidden = np.random.default_rng(0).random(clean.shape[:2]) < 0.3

@@ -35,6 +35,7 @@ def moments(gaussian: Fitted) -> tuple[Array, Array]:
     return rows.to_numpy().mean(0), np.cov(rows.to_numpy().T)
 
 
+@pytest.mark.slow
 def test_given_columns_have_the_exact_conditional(
     gaussian: Fitted, moments: tuple[Array, Array]
 ) -> None:

@@ -46,6 +46,7 @@ def made(source: TableSource) -> pd.DataFrame:
     return whole(source.blocks(2 * BLOCK + 10, seed=1))
 
 
+@pytest.mark.slow
 def test_types_and_ranges(frame: pd.DataFrame, made: pd.DataFrame) -> None:
     assert made.dtypes.equals(frame.dtypes)
     for name in ("age", "cents", "tenths", "fives", "day", "moment", "end"):
@@ -68,6 +69,7 @@ def test_the_pattern_of_missing_cells(frame: pd.DataFrame, made: pd.DataFrame) -
         assert frame[name].isna().any() == made[name].isna().any(), name
 
 
+@pytest.mark.slow
 def test_missing_cells_depend_on_the_other_columns() -> None:
     """A column that is missing in 95 % of the rows, and in 80 % of those with a large size; another
     is missing exactly where that one is."""
@@ -88,6 +90,7 @@ def test_missing_cells_depend_on_the_other_columns() -> None:
     assert full["rare"].between(20, 89).all()
 
 
+@pytest.mark.slow
 def test_complete_rows_have_no_missing_cell(source: TableSource) -> None:
     complete = TableSource(source.fitted, complete=True)
     rows = whole(complete.blocks(300)).drop(columns="never")
@@ -130,6 +133,7 @@ def test_given_values_are_in_every_row(source: TableSource) -> None:
     )
 
 
+@pytest.mark.slow
 def test_given_cells_are_kept_and_the_others_drawn(
     frame: pd.DataFrame, source: TableSource
 ) -> None:
@@ -169,6 +173,7 @@ def test_bad_requests(source: TableSource, frame: pd.DataFrame) -> None:
     assert not len(empty)
 
 
+@pytest.mark.slow
 def test_dependent_columns_stay_dependent() -> None:
     draw = np.random.default_rng(0)
     a = draw.choice(list("abcd"), 1_000)

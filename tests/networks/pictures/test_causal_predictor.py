@@ -53,6 +53,7 @@ def test_locations_are_least_squares() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_new_likelihood_of_smooth_pictures_is_near_their_entropy(channels: int) -> None:
     """The noise of the pictures is N(0, (255 / 60)^2) in levels."""

@@ -27,6 +27,7 @@ print(inside - before, resident() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_freed_blocks_stay_inside_and_go_back_after() -> None:
     done = subprocess.run(

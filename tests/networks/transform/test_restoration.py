@@ -42,6 +42,7 @@ def test_what_is_taken_is_odd_in_the_picture():
     assert torch.allclose(network(-picture, *told(1)), -network(picture, *told(1)), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_errors_are_taken_out_where_gains_are_learned():
     """Against noise on smooth pictures: most of its energy goes within a few updates."""
     network = built(1, 8)

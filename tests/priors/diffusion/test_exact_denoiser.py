@@ -68,6 +68,7 @@ def test_the_bound_approaches_the_exact_density(schedule, prediction):
     assert gaps[1] < 0.02
 
 
+@pytest.mark.slow
 def test_the_bound_is_exact_for_independent_numbers():
     """The network that is zero is the best one of N(m, diag s^2), and no step loses anything."""
     prior = DiffusionPrior(3, schedule="cosine")

@@ -52,6 +52,7 @@ def test_latents_have_standard_deviation_1_after_scaling(shape):
     assert abs(error.mean()) < 5 * error.std() / 50**0.5
 
 
+@pytest.mark.slow
 def test_numbers_that_the_encoder_knows_better_have_more_spread():
     noise = torch.tensor([0.1, 0.2, 0.4, 8.0])
     latents = 3.0 + torch.randn(4000, 4) * torch.tensor([1.0, 1.0, 2.0, 8.0])
@@ -251,6 +252,7 @@ def test_the_learned_score_is_the_exact_one(gaussian_prior):
     assert sum(shares) / len(shares) < 0.1
 
 
+@pytest.mark.slow
 def test_draws_of_the_learned_prior_have_the_covariance_of_the_latents(gaussian_prior):
     prior, _ = gaussian_prior
     covariance = covariance_of(3)
@@ -261,6 +263,7 @@ def test_draws_of_the_learned_prior_have_the_covariance_of_the_latents(gaussian_
     assert ((z.mean(0) - 1.0) / scale).abs().max() < 0.06
 
 
+@pytest.mark.slow
 def test_the_learned_bound_is_below_the_density_and_near_it(gaussian_prior):
     prior, validation = gaussian_prior
     covariance = covariance_of(3)
@@ -274,6 +277,7 @@ def test_the_learned_bound_is_below_the_density_and_near_it(gaussian_prior):
     assert abs(validation - entropy) < 0.3
 
 
+@pytest.mark.slow
 def test_the_aggregate_posterior_of_a_linear_model_gives_back_the_covariance_of_the_data():
     """z ~ q(z) exactly, x = W z + noise: Cov(x) is W Cov(z) W^T + s^2 I, that of the data."""
     weight, offset, sigma = linear_gaussian.parameters()

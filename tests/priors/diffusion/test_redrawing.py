@@ -42,6 +42,7 @@ def conditional(row: Tensor) -> tuple[Tensor, Tensor]:
     return MEAN + gain @ (row[KEPT] - MEAN), own - gain @ other.T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction", ["v", "epsilon"])
 def test_numbers_drawn_again_are_those_given_the_kept_ones(prediction: str) -> None:
     prior = exact_prior(COVARIANCE, MEAN, prediction=prediction, steps=16)

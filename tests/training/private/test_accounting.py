@@ -58,6 +58,7 @@ def test_a_single_full_release_is_the_gaussian_mechanism() -> None:
     assert exact <= found.prv <= found.rdp
 
 
+@pytest.mark.slow
 def test_epsilon_grows_with_updates_and_rate_and_falls_with_noise() -> None:
     def at(rate: float = 0.02, sigma: float = 1.0, updates: int = 60) -> tuple[float, float]:
         found = epsilons(Mechanism(rate, sigma, updates), 1e-5)

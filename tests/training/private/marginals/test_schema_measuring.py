@@ -196,6 +196,7 @@ def test_rho_of_the_parts_is_the_rho_of_the_epsilon(epsilon: float) -> None:
     assert renyi == pytest.approx(epsilon, rel=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2])
 def test_a_level_of_one_row_is_released_with_probability_delta(rows: int) -> None:
     """With a large delta, by many draws; a level of two rows is released more often."""
@@ -236,6 +237,7 @@ def test_the_epsilon_of_a_fit_contains_that_of_its_schema(
     assert MarginalModel.from_mapping(json.loads(json.dumps(made.to_mapping()))).release == record
 
 
+@pytest.mark.slow
 def test_a_private_fit_spends_what_the_schema_left(tmp_path: Path) -> None:
     frame = table(1_500)[["age", "member"]]
     schema = measured(frame, 2.0)
@@ -292,6 +294,7 @@ def odd() -> tuple[Declarations, pd.DataFrame]:
     return schema, rows
 
 
+@pytest.mark.slow
 def test_cells_outside_the_declarations_raise_and_warn_of_nothing() -> None:
     schema, rows = odd()
     with warnings.catch_warnings():
