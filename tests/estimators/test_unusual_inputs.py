@@ -200,6 +200,15 @@ def test_conditions_without_a_value_and_parts_of_rows_are_refused() -> None:
     assert len(model.sample(2.0)) == 2
 
 
+def test_columns_are_given_by_name() -> None:
+    rows = numbers().to_numpy()
+    model = VAE(epochs=2, random_state=0).fit(rows)
+    with pytest.raises(OptionError, match=r"values by name, .* not ndarray"):
+        model.sample(3, given=rows[:3])  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="fit a frame, whose columns have names"):
+        model.sample(3, given={"x0": 1})
+
+
 def test_given_dates_without_a_zone_are_in_that_of_their_column() -> None:
     """The oracle is pandas: summer and winter time, and the hours at which they change."""
     frame = numbers()

@@ -340,7 +340,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         complete: bool = False,
     ) -> Any:
         seed = new_seed(self.random_state if random_state is None else random_state)
-        caption, values = (given, {}) if isinstance(given, str) else ("", given or {})
+        caption, values = _asked(given)
         if values and gives_columns(self.fitted_):
             if mean or guidance is not None or steps is not None:
                 raise OptionError("columns are given without mean, guidance and steps")
@@ -348,6 +348,10 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
             draws = draws_with_columns(self.fitted_, values, seed, complete=complete)
             return pd.concat(list(draws.frames(count)), ignore_index=True)
+        schema = self.fitted_.schema
+        named = schema.data_kind.named_columns or not schema.columns
+        if values and not named and not self.fitted_.options.model.prompts:
+            raise OptionError("columns are given by name: fit a frame, whose columns have names")
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
             made = sample_prior(
@@ -359,7 +363,6 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 refined=not mean,
                 complete=complete,
             )
-        schema = self.fitted_.schema
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
 
     def _data_options(self) -> dict[str, Any]:
@@ -393,6 +396,22 @@ def means(model: Model, z: torch.Tensor, condition: torch.Tensor | None = None) 
     """E[x | z] in model units, for a model in the precision of z."""
     condition = None if condition is None else condition.to(z.dtype)
     return decode_codes(model, z, condition=condition).mean
+
+
+def _asked(given: Mapping[str, Any] | str | None) -> tuple[str, Mapping[str, Any]]:
+    """(a caption, values by name) of ``given``.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if isinstance(given, str):
+        return given, {}
+    if given is not None and not isinstance(given, Mapping):
+        raise OptionError(
+            "given takes values by name, such as {'age': 40}, or a caption, not "
+            f"{type(given).__name__}"
+        )
+    return "", given or {}
 
 
 def _estimator_of(kind: str, conditional: bool) -> str:
