@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from lowerbound.assembly.own_parts import check_own_parts
 from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -51,8 +52,12 @@ def initialize(model: Model, dataset: Dataset, updates: int | None = None) -> No
         model: from ``assemble``.
         dataset: the training rows.
         updates: of the run to come: a long one starts otherwise for some models; None: unknown.
+
+    Raises:
+        OptionError: what a likelihood or prior of the caller returns has a wrong shape.
     """
     model.planned_updates = updates
+    check_own_parts(model, dataset)
     model.start(dataset)
 
 
