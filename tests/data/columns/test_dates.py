@@ -15,7 +15,7 @@ from lowerbound.applications.fit.understanding import about_data
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
-from lowerbound.data.columns.text.dates import as_text, in_strptime
+from lowerbound.data.columns.text.date_formats import as_text, in_strptime
 from lowerbound.errors import DataError, OptionError
 
 DAYS = pd.Series(pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60), "D"))

@@ -7,7 +7,7 @@ import shlex
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.text.dates import ISO, in_strptime
+from lowerbound.data.columns.text.date_formats import ISO, in_strptime
 from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions

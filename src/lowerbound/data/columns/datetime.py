@@ -15,21 +15,25 @@ from lowerbound.data.columns.continuous import Continuous
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.text.dates import (
+from lowerbound.data.columns.text.date_formats import (
     ISO,
-    as_dates,
     as_text,
     as_written,
+    in_strptime,
+    seconds,
+)
+from lowerbound.data.columns.text.dates import (
     closest_format,
     compact_format,
     formats,
-    in_strptime,
-    in_zone,
     looks_like_date,
-    of_cells,
     other_readings,
+)
+from lowerbound.data.columns.text.moments import (
+    as_dates,
+    in_zone,
+    of_cells,
     rounding,
-    seconds,
     without_zone,
 )
 from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse

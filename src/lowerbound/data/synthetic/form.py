@@ -15,7 +15,8 @@ from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT, Lattice
 from lowerbound.data.columns.text import durations
-from lowerbound.data.columns.text.dates import ISO, compact_format
+from lowerbound.data.columns.text.date_formats import ISO
+from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints

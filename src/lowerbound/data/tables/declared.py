@@ -26,7 +26,8 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import HINT_FIELDS
 from lowerbound.data.columns.kind import ColumnKind
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.text import dates
+from lowerbound.data.columns.text.date_formats import ISO, as_text, seconds
+from lowerbound.data.columns.text.moments import DAY, as_dates
 from lowerbound.data.columns.values import is_range
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -84,7 +85,7 @@ def _in_range(column: Column, said: Mapping[str, Any]) -> Column:
 def _range(said: Mapping[str, Any]) -> tuple[float, float]:
     """The declared range; dates in seconds."""
     if isinstance(said["low"], str):
-        low, high = dates.seconds([said["low"], said["high"]], dates.ISO).tolist()
+        low, high = seconds([said["low"], said["high"]], ISO).tolist()
         return low, high
     return float(said["low"]), float(said["high"])
 
@@ -151,8 +152,8 @@ def _dates(name: str, said: Mapping[str, Any]) -> Any:
         raise DataError(f"declare column {name!r} with two dates low < high, such as 2001-12-31")
     values = np.linspace(low, high, ROWS)
     if not said.get("format"):
-        return dates.as_dates(values, dates.DAY)
-    return dates.as_text(values, said["format"], dates.DAY)
+        return as_dates(values, DAY)
+    return as_text(values, said["format"], DAY)
 
 
 def _rules(said: Mapping[str, Any]) -> ColumnKind:

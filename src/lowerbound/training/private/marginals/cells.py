@@ -13,15 +13,9 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.levels import Leveled
-from lowerbound.data.columns.text.dates import (
-    DAY,
-    ISO,
-    as_dates,
-    as_text,
-    closest_format,
-    seconds,
-    since_1970,
-)
+from lowerbound.data.columns.text.date_formats import ISO, as_text, seconds
+from lowerbound.data.columns.text.dates import closest_format
+from lowerbound.data.columns.text.moments import DAY, as_dates, since_1970
 from lowerbound.data.columns.values import (
     distinct_values,
     factorized,

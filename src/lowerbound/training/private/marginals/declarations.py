@@ -13,7 +13,8 @@ import numpy as np
 from lowerbound import durable, untrusted
 from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.text.dates import DAY, ISO, as_dates, seconds
+from lowerbound.data.columns.text.date_formats import ISO, seconds
+from lowerbound.data.columns.text.moments import DAY, as_dates
 from lowerbound.data.columns.values import factorized, name as level_name
 from lowerbound.errors import DataError
 from lowerbound.training.private.marginals.cells import cell_days, cell_numbers, declared_type

@@ -10,7 +10,8 @@ import numpy as np
 
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.text.dates import DAY, ISO, check_format, seconds
+from lowerbound.data.columns.text.date_formats import ISO, check_format, seconds
+from lowerbound.data.columns.text.moments import DAY
 from lowerbound.data.columns.values import (
     distinct_levels,
     finite_numbers,

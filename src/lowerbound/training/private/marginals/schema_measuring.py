@@ -32,7 +32,8 @@ from scipy.stats import norm
 
 from lowerbound import __version__
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.columns.text.dates import DAY, ISO, as_text
+from lowerbound.data.columns.text.date_formats import ISO, as_text
+from lowerbound.data.columns.text.moments import DAY
 from lowerbound.data.columns.values import distinct_levels, level_codes
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.training.private.marginals.cells import (
