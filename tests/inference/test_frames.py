@@ -16,6 +16,7 @@ from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.frames import Horizon, PredictedFrames, predict_frames
 from lowerbound.inference.latents import draw_latents
 from lowerbound.training import TrainingOptions
+from tests.models.sequences.worlds import ACTIONS, FRAME, world
 
 EPISODES, FRAMES = 4, 24
 HORIZON = Horizon(context=6, frames=4, every=5)
@@ -86,6 +87,28 @@ def test_what_comes_after_the_context_changes_no_prediction(
     later = future([], [7])  # between the second predicted frame and the third
     assert torch.equal(before[:, :2], later[:, :2])
     assert not torch.allclose(before[:, 2:], later[:, 2:])
+
+
+def test_a_world_model_dreams_of_what_its_actions_lead_to() -> None:
+    """The action before a predicted frame changes it and later ones, and the last changes none."""
+    model, rng = world().eval(), np.random.default_rng(0)
+    frames = load(rng.integers(0, 2, (12, FRAME)).astype(np.uint8), levels=2)
+    horizon = Horizon(context=4, frames=3, every=12)
+
+    def future(changed: int | None, draws: int = 1) -> torch.Tensor:
+        actions = torch.from_numpy(rng_actions.copy())
+        if changed is not None:
+            actions[changed] = (actions[changed] + 1) % ACTIONS
+        clips = FrameClips(frames, torch.zeros(12, dtype=torch.long), actions, classes=ACTIONS)
+        (found,) = predict_frames(model, clips, horizon, draws=draws)
+        return torch.stack([found.mean[0], *found.draws[:, 0]])
+
+    rng_actions = rng.integers(0, ACTIONS, (12, 1))
+    before = future(None)
+    assert before.shape == (2, 3, FRAME)
+    for action, first in ((0, 0), (3, 0), (4, 1), (5, 2), (6, 3)):
+        same = (future(action) == before).flatten(2).all(2).all(0).tolist()
+        assert same == [frame < first for frame in range(3)], action
 
 
 def test_one_seed_gives_one_film_in_any_memory(made: Fitted, clips: FrameClips) -> None:

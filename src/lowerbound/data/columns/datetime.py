@@ -107,7 +107,7 @@ class DatetimeKind(Continuous):
     def unseen(self, series: Any) -> Array:
         import pandas as pd
 
-        if self.column.format in (None, ISO) or not pd.api.types.is_numeric_dtype(series.dtype):
+        if not pd.api.types.is_numeric_dtype(series.dtype):
             return super().unseen(series)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
