@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lowerbound.model_folder.folder import read
+from lowerbound.model_folder.folder import read, write
+from lowerbound.training.progress.history import History
 from tests.cli.conftest import Run
 
 
@@ -21,6 +24,29 @@ def test_what_a_folder_holds(run: Run, picture_model: Path) -> None:
     shown = run("info", picture_model).out
     assert "grey pictures, 5x6 pixels, 256 levels; classes above, below" in shown
     assert "verified   config.json, schema.json, model.safetensors" in shown
+
+
+def test_the_bound_of_a_start_that_training_did_not_improve(
+    run: Run, table_model: Path, tmp_path: Path
+) -> None:
+    fitted = read(table_model)
+    write(tmp_path / "m.lb", replace(fitted, history=replace(fitted.history, best=0, start=-2.5)))
+    assert run("info", tmp_path / "m.lb", "--json").object["bound"] == -2.5
+    assert "bound      -2.50 nats per row" in run("info", tmp_path / "m.lb").out
+    assert "-2.50 nats per row" in (tmp_path / "m.lb" / "MODEL_CARD.md").read_text()
+
+
+def test_a_run_that_ended_before_it_measured_anything(
+    run: Run, picture_model: Path, tmp_path: Path
+) -> None:
+    early = replace(read(picture_model), history=History(ended="interrupted"))
+    write(tmp_path / "m.lb", early)
+    shown = run("info", tmp_path / "m.lb").out
+    assert "interrupted" in shown
+    assert "0 updates" not in shown
+    card = (tmp_path / "m.lb" / "MODEL_CARD.md").read_text()
+    assert "because training did not reach the first measurement" in card
+    assert "solved in closed form" not in card
 
 
 def test_pca_was_not_trained(run: Run, pca: Path) -> None:

@@ -45,6 +45,10 @@ def test_a_measured_schema_is_a_part_of_the_epsilon(
     known = ("--public-schema", people / "known.json", "--leave-out", "name")
     assert run("private-schema", source, "-o", columns, "--epsilon", 2, *known, "--json") == 0
     said = json.loads(capsys.readouterr().out)
+    before = columns.read_bytes()
+    assert run("private-schema", source, "-o", columns, "--epsilon", 2, *known) == 2
+    assert "was measured before" in capsys.readouterr().err
+    assert columns.read_bytes() == before
     assert 1.9 < said["measured"]["epsilon"] <= 2
     assert said["measured"]["columns"] == ["age", "town"]
     assert said["columns"]["town"] == {"kind": "binary", "levels": ["A", "B"]}

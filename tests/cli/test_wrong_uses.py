@@ -12,7 +12,7 @@ from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.fit.settings import part_options
 from lowerbound.applications.form import entries
 from lowerbound.cli import main, near_misses
-from lowerbound.cli.wording import by_flags
+from lowerbound.cli.wording import by_flags, note_by_flags
 from tests.cli.conftest import Run
 
 FIT = "fit {table} -o {new} --updates 2 --no-report"
@@ -156,10 +156,14 @@ def test_python_names_become_flags(message: str, words: tuple[str, ...], expecte
 
 def test_a_remedy_that_a_command_does_not_have_is_not_named() -> None:
     message = "a.png cannot be read as a picture: it ends early (on_error='skip' leaves it out)"
-    said = by_flags(message, entries(load("mix").request), ())
+    said = by_flags(message, entries(load("sample").request), ())
     assert said == "a.png cannot be read as a picture: it ends early"
     gaps = "fill those rows, or missing='model' (data_options={'missing': 'model'} of an estimator)"
     assert by_flags(gaps, entries(load("fit").request), ()) == "fill those rows, or --missing model"
+    note = "all are stretched (resize='crop' cuts instead, and image_size=64 sets a size)"
+    said = note_by_flags(note, entries(load("fit").request), ())
+    assert said.endswith("stretched (--resize crop cuts instead, and --image-size 64 sets a size)")
+    assert note_by_flags(note, entries(load("encode").request), ()).endswith("are stretched")
 
 
 @pytest.mark.slow

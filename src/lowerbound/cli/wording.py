@@ -15,7 +15,8 @@ ASSIGNED = re.compile(ALONE + r"(?P<name>\w+)=(?P<quote>['\"]?)(?P<value>[\w.:+-
 OF_WORDS = re.compile(ALONE + r"[a-z]+(?:_[a-z]+)+(?![\w.='])")
 SUBJECT = re.compile(r"^\w+(?: and \w+)?(?= (?:is|are|must|takes)\b)")
 LEFT = re.compile(r"(?<=\bleave )\w+(?= (?:out|at)\b)")
-REMEDY = re.compile(r" \((?P<name>on_error|data_options)=[^)]*\)")  # which a command may lack
+# which a command may lack
+REMEDY = re.compile(r" \((?P<name>on_error|data_options|resize)=[^)]*\)")
 SETTING = re.compile(r"(?P<place>(?:\w+\.)?(?P<name>[\w-]+))=")
 
 
@@ -56,7 +57,6 @@ def by_flags(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
     def named(found: re.Match[str]) -> str:
         return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), found[0])
 
-    message = REMEDY.sub(lambda found: found[0] if found["name"] in names else "", message)
     message = _assigned_by_flags(message, entries)
     for pattern in (SUBJECT, LEFT, OF_WORDS):
         message = pattern.sub(named, message)
@@ -81,12 +81,15 @@ def _named_options(form: Sequence[Entry], words: Sequence[str]) -> dict[str, Ent
 
 
 def _assigned_by_flags(message: str, entries: Mapping[str, Entry]) -> str:
+    """The message with flags for assigned arguments, without remedies that the command lacks."""
+
     def assigned(found: re.Match[str]) -> str:
         entry = entries.get(found["name"])
         if entry is None:
             return found[0]
         return entry.flag if entry.kind is bool else f"{entry.flag} {found['value']}"
 
+    message = REMEDY.sub(lambda found: found[0] if found["name"] in entries else "", message)
     return ASSIGNED.sub(assigned, message)
 
 

@@ -129,7 +129,7 @@ def _order(name: str) -> tuple[int, float, str]:
 
 def _warn_new(known: Sequence[str], class_names: Sequence[str]) -> None:
     new = [repr(name) for name in known if name not in class_names]
-    if new:
+    if new and class_names:
         warnings.warn(
             f"labels {listed(new)} are not among the model's classes "
             f"({listed([repr(name) for name in class_names])}); those rows count as unlabeled",

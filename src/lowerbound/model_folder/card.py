@@ -28,6 +28,7 @@ _PARTS = {
     "prior": "prior p(z)",
     "posterior": "posterior q(z | x)",
 }
+UNFINISHED = ("interrupted", "running")
 _ENDS = {
     "finished": "the budget was used up",
     "early stop": "the held-out bound stopped rising",
@@ -79,7 +80,9 @@ def _data(schema: Schema) -> Iterator[str]:
     shape = " x ".join(map(str, schema.event_shape))
     yield f"- kind: {schema.kind}, {shape} values per row"
     if schema.data_kind.named_columns:
-        yield f"- columns: {_listed([column.name for column in schema.columns])}"
+        others = [column.name for column in schema.columns if column not in schema.modeled]
+        apart = f"; not modeled: {_listed(others)}" if others else ""
+        yield f"- columns: {_listed([column.name for column in schema.modeled])}{apart}"
     if schema.levels is not None:
         yield f"- levels: {schema.levels}"
     if schema.binarize != "none":
@@ -90,6 +93,9 @@ def _data(schema: Schema) -> Iterator[str]:
 
 def _training(history: History) -> Iterator[str]:
     last = history.last
+    if last is None and history.ended in UNFINISHED:
+        yield f"- training ended before its first measurement: {_ENDS[history.ended]}"
+        return
     if last is None:
         yield "The model was solved in closed form, without training."
         return
@@ -112,10 +118,10 @@ def _quality(fitted: Fitted) -> Iterator[str]:
     if prior is not None:
         bound = "Before this, the lower bound on log p(x) was"
     if history.validation is None:
-        yield (
-            "The bound was not measured, because the fit held out no rows. Use `lowerbound "
-            "evaluate`."
-        )
+        reason = "the fit held out no rows"
+        if history.ended in UNFINISHED:
+            reason = "training did not reach the first measurement"
+        yield f"The bound was not measured, because {reason}. Use `lowerbound evaluate`."
         return
     yield (
         f"{bound} {history.validation:.2f} nats per row, on the rows held "

@@ -171,6 +171,21 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         read_wav(stored(tmp_path / "nan.wav", np.array([0.0, np.nan], np.float32)))
 
 
+def test_a_file_that_ends_early_is_not_read_as_a_shorter_one(tmp_path: Path) -> None:
+    sound = np.sin(np.arange(4_000) / 9).astype(np.float32)
+    write_wav(tmp_path / "a.wav", sound, 8_000)
+    whole = (tmp_path / "a.wav").read_bytes()
+    for cut in (1_000, 1_001):
+        (tmp_path / "a.wav").write_bytes(whole[:-cut])
+        with pytest.raises(DataError, match=f"ends early: it has {8_000 - cut:,} of 8,000 bytes"):
+            read_wav(tmp_path / "a.wav")
+    piped = bytearray(whole[:-1_000])
+    for unknown in (0xFFFFFFFF, 0x7FFFF000):
+        piped[40:44] = unknown.to_bytes(4, "little")
+        (tmp_path / "a.wav").write_bytes(bytes(piped))
+        assert len(read_wav(tmp_path / "a.wav")[0]) == 3_500
+
+
 def test_broken_files_can_be_left_out(tmp_path: Path) -> None:
     stored(tmp_path / "a.wav", noise())
     broken(tmp_path / "b.wav", b"nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import product
 
 import numpy as np
@@ -63,3 +64,12 @@ def test_properties_by_name() -> None:
     assert all("\n" not in FORMULA_PROPERTIES[name].description for name in FORMULA_PROPERTIES)
     with pytest.raises(OptionError, match="did you mean 'elements'"):
         formula_values("element", texts)
+
+
+def test_balance_of_many_elements_is_quick() -> None:
+    several = [symbol for symbol, states in CHARGES.items() if len(states) > 1]
+    began = time.process_time()
+    for count in (12, 13, 45):
+        amounts = dict(zip(several, np.random.default_rng(0).random(count).tolist(), strict=False))
+        assert not is_balanced(amounts)
+    assert time.process_time() - began < 10

@@ -134,3 +134,8 @@ def test_without_the_extra_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'lowerbound\[chem\]'"):
         to_selfies("CC")
+
+
+def test_one_text_is_not_a_list_of_its_letters() -> None:
+    with pytest.raises(DataError, match=r"a list of SMILES, such as \['CCO'\]"):
+        read_smiles("CCO")

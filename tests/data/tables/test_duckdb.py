@@ -113,7 +113,7 @@ def test_a_relation_is_a_table(people: pd.DataFrame, database: Path) -> None:
         ("?query=SELECT [1, 2] AS pair FROM people", "'pair' (list<"),
         ("?query=", "is not the address of a table: write duckdb:FILE"),
         ("?tabel=people", "is not the address of a table: write duckdb:FILE"),
-        ("?query=SELECT * FROM people WHERE n < 0", "the table is empty"),
+        ("?query=SELECT * FROM people WHERE n < 0", "is empty: 0 rows"),
     ],
 )
 def test_what_the_database_cannot_answer_is_one_sentence(

@@ -277,12 +277,13 @@ def _differences(
     then: Mapping[str, Any], now: Mapping[str, Any], default: Mapping[str, Any]
 ) -> list[str]:
     """Options of the new request that differ from both the defaults and the first request."""
+    flags = {entry.name: entry.flag for entry in entries(FitRequest)}
     names: list[str] = []
     for name, value in now.items():
         if isinstance(value, Mapping) and isinstance(default[name], Mapping):
             names += _differences(then[name], value, default[name])
         elif value not in (default[name], then[name]):
-            names.append(f"--{name.replace('_', '-')}")
+            names.append(flags.get(name, f"--{name.replace('_', '-')}"))
     return names
 
 

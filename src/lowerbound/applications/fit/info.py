@@ -60,7 +60,7 @@ class InfoReport(Report):
         weights: number of values in the weights file.
         bytes: size of the weights file.
         ended: how training ended; empty for a model without training.
-        epochs, updates, seconds: duration of training.
+        epochs, updates, seconds: duration of training, up to the last measurement.
         bound: bound on the validation rows, nats per row; None if there are none.
         sha256: verified hash of each hashed file.
         agent: newest record of an agent that acts by the model; None: it is not an agent's.
@@ -107,8 +107,9 @@ class InfoReport(Report):
         yield from _privacy(self.options.get("release"))
         if self.agent is not None:
             yield "agent", self._agent(self.agent)
-        if self.ended:
+        if self.updates:
             yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
+        if self.ended:
             yield "ended", self.ended
         if self.bound is not None:
             former = ", before the prior was trained" if self.options.get("prior_fit") else ""
@@ -156,6 +157,8 @@ def _described(
     records, end = _training(folder)
     last = records[-1] if records else {}
     kept = [record["validation"] for record in records if record["updates"] == end.get("best")]
+    if end.get("best") == 0:  # training found nothing better
+        kept = [end.get("start")]
     return InfoReport(
         model=given,
         kind=kind,

@@ -12,7 +12,7 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.config import option, to_mapping
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.text_form import read_numbers
-from lowerbound.errors import OptionError, unknown
+from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.training.private.marginals.declarations import Declarations
 from lowerbound.training.private.marginals.schema_measuring import measure_schema
 
@@ -36,6 +36,7 @@ class PrivateSchemaRequest:
         (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
     )
     secure_noise: bool = option(False, "noise from the system's cryptographic generator")
+    overwrite: bool = option(False, "replace a schema that was measured before")
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,13 @@ def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> Private
 
     Raises:
         DataError: the table or the file of public columns cannot be read, or noise hides a column.
-        OptionError: epsilon, delta or a column is wrong, or there is nothing to measure.
+        OptionError: epsilon, delta or a column is wrong, there is nothing to measure, or the output
+            is a measured schema.
     """
     if request.epsilon is None:
         raise OptionError("measuring needs an epsilon: give --epsilon, such as 0.4")
+    if not request.overwrite:
+        _refuse_measured(Path(request.output))
     known = Declarations.read(request.public_schema) if request.public_schema else None
     frame, _ = read_numbers(request.data, skipped=known.other_than_numbers if known else ())
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
@@ -95,6 +99,24 @@ def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> Private
     assert found.measured is not None
     found.write(Path(request.output))
     return PrivateSchemaReport(request.output, found.columns, to_mapping(found.measured))
+
+
+def _refuse_measured(output: Path) -> None:
+    """Refuse to replace a measured schema, whose epsilon would be forgotten.
+
+    Raises:
+        OptionError: the file is one.
+    """
+    try:
+        measured = Declarations.read(output).measured
+    except DataError:
+        return
+    if measured is not None:
+        raise OptionError(
+            f"{output} was measured before, and each measurement spends its epsilon: use it as it "
+            f"is, or add --overwrite and count the epsilon of {measured.epsilon:.4g} yourself, "
+            "because the new file will not"
+        )
 
 
 def _described(said: Mapping[str, Any]) -> str:

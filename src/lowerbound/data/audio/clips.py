@@ -40,6 +40,7 @@ _BROKEN = (
     struct.error,
 )
 BYTES_OF_SAMPLE = 12  # of memory for each byte of a file, while it is read
+UNKNOWN_LENGTH = 0x7FFF0000  # bytes from which the length in a header is that of a pipe
 OVERLAP = 4  # default number of training rows that begin within the length of one row
 
 
@@ -198,9 +199,12 @@ def read_wav(path: Path) -> tuple[Array, int]:
 
 
 def _whole(path: Path) -> bytes:
-    """A .wav file whose sound is no longer than the file, whatever its header says.
+    """A .wav file whose sound is no longer than the file.
 
     A program that writes to a pipe does not know the length, and writes the largest there is.
+
+    Raises:
+        DataError: the file is shorter than its header says.
     """
     size = path.stat().st_size
     untrusted.check_memory(BYTES_OF_SAMPLE * size, str(path), DataError)
@@ -210,6 +214,11 @@ def _whole(path: Path) -> bytes:
         length = int.from_bytes(content[place + 4 : place + 8], "little")
         left = len(content) - place - 8
         if content[place : place + 4] == b"data":
+            if left < length < UNKNOWN_LENGTH:
+                raise DataError(
+                    f"{path} ends early: it has {left:,} of {length:,} bytes of sound "
+                    "(on_error='skip' leaves it out)"
+                )
             content[place + 4 : place + 8] = min(length, left).to_bytes(4, "little")
             break
         place += 8 + length + length % 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 # common oxidation states (Greenwood & Earnshaw 1997); formulas with other elements are not balanced
 _TABLE = """
     H:+1,-1 Li:+1 Be:+2 B:+3 C:+4,+2,-4 N:-3,+3,+5 O:-2 F:-1 Na:+1 Mg:+2 Al:+3 Si:+4,-4
@@ -20,25 +22,30 @@ CHARGES: dict[str, tuple[int, ...]] = {
     for symbol, states in (word.split(":") for word in _TABLE.split())
 }
 TOLERANCE = 1e-6  # of the sum of charges per atom
+MOST_SEVERAL = 12  # elements with several charges
 
 
 def is_balanced(fractions: Mapping[str, float]) -> bool:
     """Whether each element can have one of its common charges so that they sum to zero.
 
     All atoms of an element have the same charge, so that mixed valences such as Fe3O4 and metals
-    are not balanced.
+    are not balanced. Nor are formulas with more than ``MOST_SEVERAL`` elements that have several
+    charges, because the number of combinations grows exponentially with them.
 
     Args:
         fractions: element -> fraction of the atoms, or amount.
     """
     if any(symbol not in CHARGES for symbol in fractions):
         return False
+    several = [symbol for symbol in fractions if len(CHARGES[symbol]) > 1]
+    if len(several) > MOST_SEVERAL:
+        return False
     total = sum(fractions.values())
-    sums = {0.0}
-    for symbol, fraction in fractions.items():
-        sums = {
-            round(found + charge * fraction / total, 12)
-            for found in sums
-            for charge in CHARGES[symbol]
-        }
-    return any(abs(found) <= TOLERANCE for found in sums)
+    parts = {s: np.array(CHARGES[s]) * fraction / total for s, fraction in fractions.items()}
+    least, most = (sum(map(end, parts.values())) for end in (np.min, np.max))
+    sums = np.zeros(1)
+    for part in parts.values():
+        least, most = least - part.min(), most - part.max()  # of the elements that are left
+        sums = np.unique((sums[:, None] + part).round(12))
+        sums = sums[(sums + least <= TOLERANCE) & (sums + most >= -TOLERANCE)]
+    return bool(len(sums))

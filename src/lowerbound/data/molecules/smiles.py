@@ -58,6 +58,8 @@ def read_smiles(
         DataError: a row is not a molecule, too many are not, or there are no rows.
         MissingExtraError: RDKit is not installed.
     """
+    if isinstance(texts, str):
+        raise DataError(f"give a list of SMILES, such as [{texts!r}], not one text")
     if not len(texts):
         raise DataError("there are no molecules: the list of SMILES is empty")
     smiles, rows, skipped = [], [], {}

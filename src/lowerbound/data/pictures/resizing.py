@@ -43,7 +43,7 @@ def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, 
     if reasons:
         warnings.warn(
             f"{' and '.join(reasons)}: all are brought to {_written(size)}, {_HOW[resize]} "
-            "(resize= chooses how, image_size= the size)",
+            "(resize='crop' cuts instead, and image_size=64 sets a size)",
             UserWarning,
             stacklevel=3,
         )

@@ -45,7 +45,8 @@ def from_frame(
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     names = list(frame.columns)
     if not len(frame) or not names:
-        raise DataError(f"the table is empty: {len(frame)} rows, {len(names)} columns")
+        where = f" in {source}" if source else ""
+        raise DataError(f"the table{where} is empty: {len(frame)} rows, {len(names)} columns")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"columns {listed(twice)} appear more than once; rename them")

@@ -20,6 +20,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.aggregate import ACTIVE
 from lowerbound.distributions.processor_draws import seeded_draw
 from lowerbound.distributions.reparameterization import base_normal
+from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import EncodedRows, encode_rows
 from lowerbound.inference.passes import MEMORY
 from lowerbound.models import HasPrior, Model, require
@@ -62,8 +63,11 @@ def units(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Units:
     """Variance of the posterior mean and rate of each unit.
 
     Raises:
-        UnsupportedError: the model has no encoder, or no prior that defines a rate.
+        UnsupportedError: the model has no encoder, or no prior that defines a rate; or there is a
+            single row, over which nothing varies.
     """
+    if len(dataset) < 2:
+        raise UnsupportedError("a unit is active if it varies with the rows: this takes two rows")
     has_prior = require(model, HasPrior, "say which units are active")
     with torch.no_grad():
         prior = has_prior.prior_distribution()

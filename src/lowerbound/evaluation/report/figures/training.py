@@ -130,11 +130,13 @@ def _bound(axes: Axes, curve: TrainingCurve) -> None:
 
 
 def _parts(axes: Axes, curve: TrainingCurve) -> None:
-    style(axes, f"{curve.name}: parts of the bound", "epoch", "distortion (nats)", grid=True)
+    has_rate = np.nanmax(curve.rate, initial=0) > 0
+    title = "parts of the bound" if has_rate else "distortion"
+    style(axes, f"{curve.name}: {title}", "epoch", "distortion (nats)", grid=True)
     (first,) = axes.plot(curve.epoch, curve.distortion, color=color_of(4), linewidth=1.5)
     _zoom(axes, _late(curve.distortion))
     lines, names = [first], ["distortion: −log p(x | z)"]
-    if np.nanmax(curve.rate, initial=0) > 0:
+    if has_rate:
         other = style(axes.twinx(), y="rate (nats)")
         other.spines["right"].set_visible(True)
         (second,) = other.plot(curve.epoch, curve.rate, color=color_of(1), linewidth=1.5)

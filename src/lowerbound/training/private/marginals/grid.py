@@ -73,7 +73,7 @@ class Grid:
             low, high = seconds([low, high], ISO) / DAY
         if low is None or high is None or not is_range(low, high):
             raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
-        whole = bool(said.get("whole", bool(dates)))
+        whole = bool(said.get("whole", bool(dates) or said.get("kind") == "count"))
         edges = bin_edges(float(low), float(high), whole, bool(said.get("log", False)))
         atom = said.get("atom")
         if atom is not None:

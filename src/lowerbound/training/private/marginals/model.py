@@ -28,7 +28,7 @@ from lowerbound.training.private.marginals.grid import Grid
 from lowerbound.training.private.marginals.hub_tree import UNKNOWN, HubTree
 from lowerbound.training.private.marginals.measuring import Measuring
 from lowerbound.training.private.marginals.tree_fit import TreeFit, TreeOptions
-from lowerbound.training.private.marginals.zcdp import epsilon_of
+from lowerbound.training.private.marginals.zcdp import ROUNDING, epsilon_of
 from lowerbound.training.private.noise import SeededRandomness, SystemRandomness
 from lowerbound.training.private.options import warn_of_weak_guarantee
 from lowerbound.training.private.record import GENERATOR, NOT_CLAIMED, ReleaseRecord
@@ -260,7 +260,8 @@ def fit_marginals(
     corrected = None
     if hybrid is not None:
         corrected = CorrectionFit(measuring, tree, spent, hybrid).corrected(len(frame))
-    record = _record(measuring, delta, len(frame), public, secure_noise)
+    assert measuring.rho <= rho * (1 + ROUNDING)
+    record = _record(measuring.made, rho, delta, len(frame), public, secure_noise)
     record = record if hybrid is None else _with_gradients(record, spent, hybrid)
     record = with_schema(record, given.measured, public)
     return MarginalModel(hub, grids, tree, record, tuple(columns), corrected)
@@ -272,15 +273,20 @@ def _codes(frame: Any, hub: Grid, grids: Sequence[Grid]) -> Array:
 
 
 def _record(
-    measuring: Measuring, delta: float, rows: int, public: str, secure_noise: bool
+    tables: int, rho: float, delta: float, rows: int, public: str, secure_noise: bool
 ) -> ReleaseRecord:
+    """The record of rho as it was planned.
+
+    How much of it the choice of pairs needs depends on the rows, so that a guarantee of less would
+    hold for these rows alone.
+    """
     return ReleaseRecord(
-        mechanism=f"{measuring.made} count tables with Gaussian noise, pairs of columns chosen by "
+        mechanism=f"{tables} count tables with Gaussian noise, pairs of columns chosen by "
         "the exponential mechanism",
-        epsilon=epsilon_of(measuring.rho, delta),
+        epsilon=epsilon_of(rho, delta),
         delta=delta,
         rows=rows,
-        rho=measuring.rho,
+        rho=rho,
         accountant=f"lowerbound {__version__}, zero-concentrated differential privacy",
         seeds=SECRETS,
         public=(public,),

@@ -52,7 +52,7 @@ from lowerbound.training.private.marginals.number_range import (
     limit,
     measured_range,
 )
-from lowerbound.training.private.marginals.zcdp import epsilon_of, rho_for
+from lowerbound.training.private.marginals.zcdp import ROUNDING, epsilon_of, rho_for
 from lowerbound.training.private.noise import SecretRandomness, SeededRandomness, SystemRandomness
 from lowerbound.training.private.options import warn_of_large_delta
 from lowerbound.training.private.schema_record import SchemaRecord
@@ -219,10 +219,11 @@ def measure_schema(
         for name, type in types.items()
     }
     _check_found(found, types, budget)
+    assert measuring.rho <= budget.rho * (1 + ROUNDING)
     columns = {name: found[name] if name in found else said[name] for name in frame.columns}
     return Declarations(
         {name: {**(each or {}), **said.get(name, {})} for name, each in columns.items()},
-        _record(measuring, budget, tuple(types), frame),
+        _record(budget, tuple(types), frame),
     )
 
 
@@ -286,13 +287,12 @@ def _check_found(
         )
 
 
-def _record(
-    measuring: SchemaMeasuring, budget: SchemaBudget, measured: Sequence[str], frame: Any
-) -> SchemaRecord:
+def _record(budget: SchemaBudget, measured: Sequence[str], frame: Any) -> SchemaRecord:
+    """The record of the whole budget; how many queries a column needs may depend on its rows."""
     return SchemaRecord(
-        epsilon=epsilon_of(measuring.rho, budget.delta - budget.threshold_delta),
+        epsilon=epsilon_of(budget.rho, budget.delta - budget.threshold_delta),
         delta=budget.delta,
-        rho=measuring.rho,
+        rho=budget.rho,
         threshold_delta=budget.threshold_delta,
         columns=tuple(measured),
         declared=tuple(name for name in frame.columns if name not in measured),
