@@ -186,6 +186,15 @@ def test_a_file_that_ends_early_is_not_read_as_a_shorter_one(tmp_path: Path) -> 
         assert len(read_wav(tmp_path / "a.wav")[0]) == 3_500
 
 
+def test_floats_that_are_too_loud_are_named(tmp_path: Path) -> None:
+    for name, loudest in (("a", 1.0), ("b", 5.0)):
+        wavfile.write(
+            tmp_path / f"{name}.wav", 8_000, loudest * np.sin(np.arange(99.0) * np.pi / 2)
+        )
+    with pytest.warns(UserWarning, match=r"1 of 2 clips have samples outside of -1 to 1.*: b\.wav"):
+        assert read_clips(tmp_path).samples[1].max() == 5
+
+
 def test_broken_files_can_be_left_out(tmp_path: Path) -> None:
     stored(tmp_path / "a.wav", noise())
     broken(tmp_path / "b.wav", b"nothing")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -169,7 +169,20 @@ def _all_read(
             UserWarning,
             stacklevel=4,
         )
+    _warn_loud(found)
     return found, rate
+
+
+def _warn_loud(clips: Mapping[Path, Array]) -> None:
+    """Warn of samples outside of [-1, 1], which floats can be: written sound is clipped."""
+    loud = [name.as_posix() for name, samples in clips.items() if np.abs(samples).max() > 1]
+    if loud:
+        warnings.warn(
+            f"{len(loud)} of {len(clips)} clips have samples outside of -1 to 1, at which written "
+            f"sound is clipped: {listed(loud)}; divide them by their largest",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def read_wav(path: Path) -> tuple[Array, int]:
