@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from lowerbound.data import load
 from lowerbound.inference.likelihood import score
@@ -110,3 +111,13 @@ def test_tighter_bounds_and_the_protocol_are_printed_when_asked(
     assert found["annealed"]["rows"] == 2
     plain = run(*words)
     assert "annealed" not in plain.out
+
+
+def test_rows_of_the_test_part_keep_their_numbers_in_the_table(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0)
+    run(*words, "--part", "test", "-o", tmp_path / "part")
+    numbers = pd.read_csv(tmp_path / "part" / "scores.csv")["id"].tolist()
+    rows = load(table, schema=read(table_model).schema)
+    assert torch.equal(rows.subset(numbers).x, rows.split(0.1, 0)[1].x)

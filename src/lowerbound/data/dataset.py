@@ -203,13 +203,21 @@ class Dataset:
         Raises:
             DataError: fewer than two rows.
         """
+        rows, held_out = self.split_rows(fraction, seed)
+        return self.subset(rows), self.subset(held_out)
+
+    def split_rows(self, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+        """The numbers of the rows of ``split``, increasing.
+
+        Raises:
+            DataError: fewer than two rows.
+        """
         if len(self) < 2:
             raise DataError(f"{len(self)} sample(s) cannot be split in two; give more rows")
         count = min(max(1, round(fraction * len(self))), len(self) - 1)
         chosen = torch.zeros(len(self), dtype=torch.bool)
         chosen[shuffled(len(self), torch.Generator().manual_seed(seed))[:count]] = True
-        held_out = self.subset(torch.nonzero(chosen).flatten())
-        return self.subset(torch.nonzero(~chosen).flatten()), held_out
+        return torch.nonzero(~chosen).flatten(), torch.nonzero(chosen).flatten()
 
     def binarized(self, seed: int = BITS_SEED) -> Dataset:
         """The same rows with their bits fixed by seed and row content, packed as 0 and 1.

@@ -26,6 +26,7 @@ from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 
 USUAL_TEST = 0.1  # share of the rows
+MOST_NUMBERED = 1_000_000  # rows of a test part that keep their numbers in the table
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "space": SPACES}
 
 
@@ -303,9 +304,18 @@ def apart(source: str, dataset: Dataset, test: SetAside, on_error: OnError) -> D
     if test.keeps_labels and not bool((labeled := dataset.labeled).all()):
         unlabeled = torch.nonzero(~labeled).flatten()
         return _without_labels(dataset, unlabeled, size, test.seed)
-    training, held_out = dataset.split(test.share, test.seed)
+    training, held_out = _drawn(dataset, test)
     share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {test.seed} before training"
     return DataParts(training, held_out, share)
+
+
+def _drawn(dataset: Dataset, test: SetAside) -> tuple[Dataset, Dataset]:
+    """A random split; rows of the test part without names have their numbers in the table."""
+    rows, aside = dataset.split_rows(test.share, test.seed)
+    held_out = dataset.subset(aside)
+    if dataset.ids is None and dataset.schema.columns and len(aside) <= MOST_NUMBERED:
+        held_out = replace(held_out, ids=tuple(map(str, aside.tolist())))
+    return dataset.subset(rows), held_out
 
 
 def _without_labels(dataset: Dataset, unlabeled: Tensor, size: int, seed: int) -> DataParts:
