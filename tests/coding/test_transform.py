@@ -310,6 +310,17 @@ def test_steps_of_blocks_come_back(
         torch.testing.assert_close(found, model.pictures(known, size), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("level", [12, LAST - 2])
+def test_a_picture_of_equal_tiles_has_the_plan_of_one(model: TransformCoder, level: int) -> None:
+    tile = cutout(40, 56)
+    (one,) = tile_plans(model, lambda: [tile], "ssim", level)
+    for plan in tile_plans(model, lambda: [tile] * 3, "ssim", level):
+        assert torch.equal(plan.level, one.level)
+        assert one.worth is not None
+        assert plan.worth is not None
+        torch.testing.assert_close(plan.worth, one.worth)
+
+
 def test_a_correction_in_two_digits_changes_no_level_by_more_than_one(
     model: TransformCoder, tmp_path: Path
 ) -> None:

@@ -67,6 +67,14 @@ def test_frequent_value_has_a_narrow_cell_of_its_own() -> None:
     assert not fit_cells(rare, 40, 1e-2).single.any()
 
 
+def test_frequent_means_several_times_the_rows_of_a_usual_value() -> None:
+    """Of values with ten rows each, one with 45 has a cell of its own, and one with 24 has none."""
+    usual = torch.arange(400.0).repeat_interleave(10)
+    x = torch.cat([usual, torch.full((35,), 100.0), torch.full((14,), 200.0)])
+    cells = fit_cells(x, 100, 1e-2)
+    assert cells.values[cells.single].tolist() == [100]
+
+
 def test_frequent_ends_stay_inside_the_cells() -> None:
     x = torch.cat([drawn().abs(), torch.zeros(500), torch.full((500,), 9.0)])
     cells = fit_cells(x, 40, 1e-2)
