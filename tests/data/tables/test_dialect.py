@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lowerbound.cli import main
 from lowerbound.data import load, to_frame
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from tests.data.tables.foreign_tables import (
     COMMAS,
@@ -42,6 +44,19 @@ def test_a_model_writes_as_its_table_was_written(tmp_path: Path) -> None:
         assert 0 < drawn["height"].mean() < 1e4
     assert main(["sample", model, "-n", "5", "-o", str(tmp_path / "out.parquet")]) == 0
     assert pd.read_parquet(tmp_path / "out.parquet")["price"].dtype == float
+
+
+@pytest.mark.parametrize("words", [("TRUE", "FALSE"), ("true", "false"), ("True", "False")])
+def test_truth_is_written_as_in_the_table(tmp_path: Path, words: tuple[str, str]) -> None:
+    path = tmp_path / "rows.csv"
+    cells = [f"{row % 50 / 7:.3f},{words[row % 2] if row % 5 else ''}" for row in range(60)]
+    path.write_text("n,ok\n" + "\n".join(cells) + "\n")
+    schema = Schema.from_mapping(json.loads(json.dumps(load(path).schema.to_mapping())))
+    form = TextForm.of(schema)
+    assert form.usual == (words[0] == "True")
+    columns = {"n": np.ones(3), "ok": pd.array([True, False, None], dtype="boolean")}
+    frame = pd.DataFrame(form.written(columns, True)).to_csv(index=False)
+    assert frame == f"n,ok\n1.0,{words[0]}\n1.0,{words[1]}\n1.0,\n"
 
 
 def test_what_was_given_holds_for_later_files(tmp_path: Path) -> None:

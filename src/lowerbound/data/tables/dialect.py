@@ -34,6 +34,8 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Encodings by the bytes that a file begins with; those of UTF-32 begin as one of UTF-16."""
+TRUTHS = (("true", "false"), ("TRUE", "FALSE"))
+"""Ways to write true and false, which pandas reads and writes as True and False."""
 _MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
 
@@ -50,6 +52,7 @@ class Dialect:
         comment: the character from which on a line is a comment; None: only lines at the top that
             begin with # are.
         sheet: of a workbook; None: the first.
+        truth: how true and false are written, one of ``TRUTHS``; None: True and False.
         given: names of the fields that a user gave, which hold for later files too.
 
     Raises:
@@ -62,6 +65,7 @@ class Dialect:
     encoding: str | None = None
     comment: str | None = None
     sheet: str | None = None
+    truth: tuple[str, str] | None = None
     given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,13 +87,14 @@ class Dialect:
     def asked(cls, **given: str | None) -> Dialect:
         """The dialect of which a user gave some fields; the others are None."""
         names = tuple(name for name, value in given.items() if value is not None)
-        return cls(**given, given=names)
+        fields: dict[str, Any] = dict(given)
+        return cls(**fields, given=names)
 
     @property
     def usual(self) -> bool:
         """Whether nothing was given, and nothing needs to be said or kept."""
         plain = self.encoding == UTF8 and self.decimal == POINT and not self.given
-        return plain and self.delimiter in (COMMA, "\t", SPACES)
+        return plain and self.truth is None and self.delimiter in (COMMA, "\t", SPACES)
 
     @property
     def separator(self) -> str:
@@ -190,7 +195,8 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
             stacklevel=4,
         )
     decimal = dialect.decimal or _decimal(rows[header:], delimiter)
-    found = replace(dialect, encoding=encoding, delimiter=delimiter, decimal=decimal)
+    truth = _truth(rows[header:])
+    found = replace(dialect, encoding=encoding, delimiter=delimiter, decimal=decimal, truth=truth)
     return Layout(found, header, skipped)
 
 
@@ -299,6 +305,11 @@ def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
         name and field.strip().lower() not in _MISSING and is_number(below)
         for name, field, below in zip(names, first, second, strict=False)
     )
+
+
+def _truth(rows: Sequence[Sequence[str]]) -> tuple[str, str] | None:
+    words = {cell.strip() for row in rows for cell in row if cell.strip().lower() in TRUTHS[0]}
+    return next((truth for truth in TRUTHS if words and words <= set(truth)), None)
 
 
 def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:

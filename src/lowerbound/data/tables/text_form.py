@@ -37,7 +37,7 @@ class TextForm:
         return self.dialect is None and not self.notations
 
     def written(self, columns: Mapping[str, Any], rounded: bool) -> dict[str, Any]:
-        """Columns with the numbers of each notation as text; others stay.
+        """Columns with the numbers of each notation and truth values as text; others stay.
 
         Args:
             columns: values by name.
@@ -48,7 +48,20 @@ class TextForm:
             for name, notation in self.notations.items()
             if name in columns
         }
-        return {**columns, **texts}
+        found = {**columns, **texts}
+        if self.dialect is None or self.dialect.truth is None:
+            return found
+        return {name: _truths(values, self.dialect.truth) for name, values in found.items()}
+
+
+def _truths(values: Any, words: tuple[str, str]) -> Any:
+    """Truth values as text; missing ones and other values stay."""
+    import pandas as pd
+
+    series = pd.Series(values)
+    if pd.api.types.infer_dtype(series, skipna=True) != "boolean":
+        return values
+    return series.astype(object).map(dict(zip((True, False), words, strict=True)))
 
 
 def read_numbers(
