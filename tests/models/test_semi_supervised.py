@@ -166,6 +166,25 @@ def test_the_teacher_is_believed_where_it_is_sure() -> None:
             objective(confidence_threshold=wrong)
 
 
+@pytest.mark.parametrize(("progress", "rise"), [(0.0, 0.0), (0.15, 0.5), (0.6, 1.0)])
+def test_the_lesson_is_its_three_terms(progress: float, rise: float) -> None:
+    """C - g (1 - progress) <graph, s> - c rise <teacher, s>, written out."""
+    model, data = built(False)
+    own = objective(noise=0.0, graph=0.7, consistency=3.0, confidence_threshold=0.0)
+    own.prepare(model, data)
+    own.targets = torch.rand(ROWS, CLASSES, dtype=torch.float64)
+    own.progress.fill_(progress)
+    batch, hidden = data.all(), data.label < 0
+    assert batch.x is not None
+    said = torch.log_softmax(model.classifier(batch.x, None), 1)
+    cross_entropy = -said[~hidden].gather(1, data.label[~hidden].unsqueeze(1)).mean()
+    graph = (own.targets * said)[hidden].sum(1).mean()
+    taught = said[hidden].exp().square().detach()
+    teacher = (taught / taught.sum(1, keepdim=True) * said[hidden]).sum(1).mean()
+    expected = cross_entropy - 0.7 * (1 - progress) * graph - 3.0 * rise * teacher
+    torch.testing.assert_close(own.lesson(model, batch), expected)
+
+
 def test_permuted_class_codes_permute_columns_only() -> None:
     model, data = built(False)
     other, _ = built(False)
