@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from lowerbound import VAE
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.own_parts import check_own_parts
+from lowerbound.data import load
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
+from lowerbound.models.given_parts import by_names
+from lowerbound.models.options import ModelOptions
 from lowerbound.priors import Prior
 from lowerbound.trace import Emission
 
@@ -90,6 +95,49 @@ def test_a_likelihood_of_wrong_shapes(wrong: str, message: str) -> None:
 def test_a_prior_of_wrong_shapes(axes: int) -> None:
     with pytest.raises(OptionError, match=r"must have batch shape \(1, 1\) and event shape \(2,\)"):
         fit(prior=OwnPrior, prior_options={"axes": axes})
+
+
+class Mixing(OwnLikelihood):
+    """One with weights in float32, and a scale that is set from rows."""
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__(event_shape)
+        self.mix = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        self.scale: Tensor | None = None
+
+    def initialize(self, x: Tensor) -> None:
+        self.scale = x.std()
+
+    def forward(self, parameters: Tensor) -> Emission:
+        (m,) = self.split(parameters)
+        assert self.scale is not None
+        return OwnEmission(self.scale * self.mix(m.flatten(0, 1)).view_as(m), self.wrong)
+
+
+class NeedsRows(OwnPrior):
+    """One that is nothing without the posterior of rows."""
+
+    def forward(self, encode: Any = None) -> Distribution:
+        if encode is None:
+            raise ValueError("need the posterior")
+        return super().forward()
+
+
+def test_parts_with_weights_and_parts_that_are_set_from_rows() -> None:
+    dataset = load(ROWS)
+    options = by_names({"likelihood": Mixing, "prior": NeedsRows, "latent_dim": 2})
+    model = assemble(dataset.schema, ModelOptions(**options))
+    before = torch.random.get_rng_state()
+    check_own_parts(model, dataset, started=False)
+    model.likelihood.initialize(dataset.all().filled)
+    check_own_parts(model, dataset, started=True)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert int(model.likelihood.mix[1].num_batches_tracked) == 0
+    assert model.likelihood.mix.training
+    model.likelihood.wrong = "terms"
+    check_own_parts(model, dataset, started=False)
+    with pytest.raises(OptionError, match="the terms of Mixing"):
+        check_own_parts(model, dataset, started=True)
 
 
 def test_parts_of_right_shapes() -> None:

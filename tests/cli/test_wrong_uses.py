@@ -160,9 +160,11 @@ def test_a_remedy_that_a_command_does_not_have_is_not_named() -> None:
     assert said == "a.png cannot be read as a picture: it ends early"
     gaps = "fill those rows, or missing='model' (data_options={'missing': 'model'} of an estimator)"
     assert by_flags(gaps, entries(load("fit").request), ()) == "fill those rows, or --missing model"
-    note = "all are stretched (resize='crop' cuts instead, and image_size=64 sets a size)"
+    note = "all are stretched (resize='crop' does otherwise, and image_size=64 sets a size)"
     said = note_by_flags(note, entries(load("fit").request), ())
-    assert said.endswith("stretched (--resize crop cuts instead, and --image-size 64 sets a size)")
+    assert said.endswith(
+        "stretched (--resize crop does otherwise, and --image-size 64 sets a size)"
+    )
     assert note_by_flags(note, entries(load("encode").request), ()).endswith("are stretched")
 
 

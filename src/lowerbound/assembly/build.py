@@ -57,8 +57,9 @@ def initialize(model: Model, dataset: Dataset, updates: int | None = None) -> No
         OptionError: what a likelihood or prior of the caller returns has a wrong shape.
     """
     model.planned_updates = updates
-    check_own_parts(model, dataset)
+    check_own_parts(model, dataset, started=False)
     model.start(dataset)
+    check_own_parts(model, dataset, started=True)
 
 
 def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = None) -> ModelOptions:

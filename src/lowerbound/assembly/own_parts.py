@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.priors import Prior
@@ -19,24 +20,51 @@ ROWS = 2
 
 
 @torch.no_grad()
-def check_own_parts(model: nn.Module, dataset: Dataset) -> None:
+def check_own_parts(model: nn.Module, dataset: Dataset, *, started: bool) -> None:
     """Check the likelihoods and priors of a model that are not of this package.
+
+    They are called in evaluation mode, and the random state stays as it is.
 
     Args:
         model: on any device.
         dataset: the training rows.
+        started: False checks the parts that set nothing from training rows, before the model does;
+            True checks the others.
 
     Raises:
         OptionError: a shape is wrong; the message names it.
     """
-    for part in model.children():
-        if type(part).__module__.partition(".")[0] == PACKAGE:
-            continue
-        if isinstance(part, Likelihood):
-            rows = dataset.subset(range(min(ROWS, len(dataset)))).all().filled
-            _check_likelihood(part, rows.to(next(part.parameters(), rows).device))
-        if isinstance(part, Prior):
-            _check_prior(part)
+    own = [
+        part
+        for part in model.children()
+        if isinstance(part, (Likelihood, Prior))
+        and type(part).__module__.partition(".")[0] != PACKAGE
+        and _sets_itself(part) == started
+    ]
+    modes = [(module, module.training) for part in own for module in part.modules()]
+    try:
+        for part in own:
+            part.eval()
+            with seeded(0):
+                _check(part, model, dataset)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _sets_itself(part: Likelihood | Prior) -> bool:
+    """Whether a part sets something from training rows."""
+    base = Likelihood if isinstance(part, Likelihood) else Prior
+    return type(part).initialize is not base.initialize
+
+
+def _check(part: Likelihood | Prior, model: nn.Module, dataset: Dataset) -> None:
+    if isinstance(part, Prior):
+        _check_prior(part)
+        return
+    rows = dataset.subset(range(min(ROWS, len(dataset)))).all().filled
+    weight = next((each for each in model.parameters() if each.is_floating_point()), rows)
+    _check_likelihood(part, rows.to(weight.device, weight.dtype))
 
 
 def _check_likelihood(likelihood: Likelihood, x: Tensor) -> None:
@@ -66,8 +94,8 @@ def _check_likelihood(likelihood: Likelihood, x: Tensor) -> None:
 def _check_prior(prior: Prior) -> None:
     try:
         found = prior()
-    except (AttributeError, TypeError):  # it needs the posterior of rows
-        return
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return  # it needs the posterior of rows
     batch, event = tuple(found.batch_shape), tuple(found.event_shape)
     dim = prior.latent_dim
     if (batch, event) != ((1, 1), (dim,)):

@@ -80,9 +80,11 @@ def _data(schema: Schema) -> Iterator[str]:
     shape = " x ".join(map(str, schema.event_shape))
     yield f"- kind: {schema.kind}, {shape} values per row"
     if schema.data_kind.named_columns:
-        others = [column.name for column in schema.columns if column not in schema.modeled]
+        modeled = schema.modeled
+        names = {column.name for column in modeled}
+        others = [column.name for column in schema.columns if column.name not in names]
         apart = f"; not modeled: {_listed(others)}" if others else ""
-        yield f"- columns: {_listed([column.name for column in schema.modeled])}{apart}"
+        yield f"- columns: {_listed([column.name for column in modeled])}{apart}"
     if schema.levels is not None:
         yield f"- levels: {schema.levels}"
     if schema.binarize != "none":
@@ -119,7 +121,7 @@ def _quality(fitted: Fitted) -> Iterator[str]:
         bound = "Before this, the lower bound on log p(x) was"
     if history.validation is None:
         reason = "the fit held out no rows"
-        if history.ended in UNFINISHED:
+        if history.last is None and history.ended in UNFINISHED:
             reason = "training did not reach the first measurement"
         yield f"The bound was not measured, because {reason}. Use `lowerbound evaluate`."
         return

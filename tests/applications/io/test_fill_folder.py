@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lowerbound.applications.io.files import fill_folder
+from lowerbound.applications.io.files import check_apart, fill_folder
+from lowerbound.errors import OptionError
 
 
 def written(place: Path, words: str = "new") -> tuple[str, ...]:
@@ -53,3 +54,26 @@ def test_a_failure_leaves_nothing(tmp_path: Path, failure: BaseException, old: b
         fill_folder(folder, fail)
     assert inside(tmp_path) == ({"out/a.txt": "old"} if old else {})
     assert not isinstance(found.value, OSError) or found.value.filename == str(folder)
+
+
+def test_results_do_not_replace_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "cats").mkdir(parents=True)
+    (tmp_path / "data" / "a.csv").write_text("")
+    monkeypatch.chdir(tmp_path)
+    for place in (
+        "data",
+        "data/",
+        "./data/../data",
+        "data/cats",
+        "data/new",
+        str(tmp_path / "data"),
+    ):
+        with pytest.raises(OptionError, match="lies in the folder of the data, data"):
+            check_apart(Path(place), "data")
+    for place, data in (
+        ("out", "data"),
+        (".", "data"),
+        ("data/w.png", "data"),
+        ("x", "data/a.csv"),
+    ):
+        check_apart(Path(place), data)

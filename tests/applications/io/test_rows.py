@@ -80,6 +80,10 @@ def test_pictures_come_back_from_npz_and_folder(tmp_path: Path, pictures: Datase
         (("/tmp/a.png", "b.png"), 1, ["00000.png", "00001.png"]),
         (("sheet.png", "b.png"), 1, ["00000.png", "00001.png"]),
         (("a.png", "A.png"), 1, ["00000.png", "00001.png"]),  # one file where case is ignored
+        (("a.jpg", "a.png/b.jpg"), 1, ["00000.png", "00001.png"]),  # a.png would be a folder
+        (("sheet.png/a.jpg", "b.png"), 1, ["00000.png", "00001.png"]),
+        (("a" * 252, "b.png"), 1, ["00000.png", "00001.png"]),  # too long a name
+        (("a\0.png", "b.png"), 1, ["00000.png", "00001.png"]),
         (None, 1, ["00000.png", "00001.png"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from pathlib import Path
 
@@ -177,13 +178,42 @@ def test_a_file_that_ends_early_is_not_read_as_a_shorter_one(tmp_path: Path) -> 
     whole = (tmp_path / "a.wav").read_bytes()
     for cut in (1_000, 1_001):
         (tmp_path / "a.wav").write_bytes(whole[:-cut])
-        with pytest.raises(DataError, match=f"ends early: it has {8_000 - cut:,} of 8,000 bytes"):
+        words = rf"a\.wav ends early: it has {8_000 - cut:,} of 8,000 bytes of sound \([^(]*\)$"
+        with pytest.raises(DataError, match=words):
             read_wav(tmp_path / "a.wav")
     piped = bytearray(whole[:-1_000])
     for unknown in (0xFFFFFFFF, 0x7FFFF000):
         piped[40:44] = unknown.to_bytes(4, "little")
         (tmp_path / "a.wav").write_bytes(bytes(piped))
         assert len(read_wav(tmp_path / "a.wav")[0]) == 3_500
+
+
+def test_big_endian_and_long_files_that_end_early(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    form = b"fmt " + (16).to_bytes(4, "big") + struct.pack(">HHIIHH", 1, 1, 8_000, 16_000, 2, 16)
+    big = (
+        b"RIFX" + (2_036).to_bytes(4, "big") + b"WAVE" + form + b"data" + (2_000).to_bytes(4, "big")
+    )
+    path.write_bytes(big + bytes(2_000))
+    assert len(read_wav(path)[0]) == 1_000
+    path.write_bytes(big + bytes(1_500))
+    with pytest.raises(DataError, match="it has 1,500 of 2,000 bytes"):
+        read_wav(path)
+    sizes = b"ds64" + struct.pack("<IQQQI", 28, 0, 2_000, 1_000, 0)
+    form = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8_000, 16_000, 2, 16)
+    long = b"RF64" + b"\xff" * 4 + b"WAVE" + sizes + form + b"data" + b"\xff" * 4
+    path.write_bytes(long + bytes(1_500))
+    with pytest.raises(DataError, match="it has 1,500 of 2,000 bytes"):
+        read_wav(path)
+
+
+def test_a_length_that_counts_padding_that_is_not_there(tmp_path: Path) -> None:
+    wavfile.write(tmp_path / "a.wav", 8_000, np.arange(101, dtype=np.uint8))
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = (102).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(bytes(content[: place + 4 + 101]))
+    assert len(read_wav(tmp_path / "a.wav")[0]) == 101
 
 
 def test_floats_that_are_too_loud_are_named(tmp_path: Path) -> None:

@@ -73,3 +73,9 @@ def test_balance_of_many_elements_is_quick() -> None:
         amounts = dict(zip(several, np.random.default_rng(0).random(count).tolist(), strict=False))
         assert not is_balanced(amounts)
     assert time.process_time() - began < 10
+
+
+def test_elements_without_atoms_do_not_count() -> None:
+    amounts = {"Na": 1.0, "Cl": 1.0, **dict.fromkeys(list(CHARGES)[:60], 0.0)}
+    assert is_balanced({**amounts, "Na": 1.0, "Cl": 1.0})
+    assert not is_balanced({"Fe": 0.0})

@@ -360,6 +360,8 @@ def test_pictures_of_12_bits_in_files_of_16_are_named(tmp_path: Path) -> None:
     dark = pytest.warns(UserWarning, match="no value of 4,096 or more of 65,535")
     with pytest.warns(UserWarning, match="keep their upper 8 bits"), dark:
         load(tmp_path)
+    with pytest.warns(UserWarning, match="keep their upper 8 bits"), dark:
+        load(tmp_path, resize="tiles", image_size=4)
     Image.fromarray(np.full((4, 4), 4096, np.uint16)).save(tmp_path / "c.png")
     with pytest.warns(UserWarning, match="keep their upper 8 bits") as noted:
         load(tmp_path)
@@ -483,6 +485,19 @@ def test_masks_have_the_names_of_their_pictures(tmp_path: Path) -> None:
     assert hidden("dog/b.jpg", "cat/a.jpg") == [2, 0]  # of some pictures
     assert hidden("cat/a.jpg", "cat/a-1.png", "dog/b.png") == [0, 1, 2]
     assert hidden("1.png", "2.png", "3.png") == [1, 0, 2]  # in sorted order
+    with pytest.raises(DataError, match=r"there is none of cat/c, dog/d"):
+        hidden("cat/a.png", "dog/d.png", "cat/c.png")
     assert read_mask(tmp_path, schema, 3)[:, 0].any(2).int().argmax(1).tolist() == [1, 0, 2]
     with pytest.raises(DataError, match="fits neither one row"):
         read_mask(tmp_path, schema, 2, ("1.png", "2.png"))
+
+
+def test_masks_of_tiles_have_the_names_of_written_tiles(tmp_path: Path) -> None:
+    schema = load(RANDOM.integers(0, 256, (4, 8, 8), dtype=np.uint8)).schema
+    names = [f"a.png:0,{8 * column}" for column in range(12)]
+    for column in range(12):
+        mask = np.full((8, 8), 255, np.uint8)
+        mask.flat[column] = 0
+        write(tmp_path / f"a-0-{8 * column}.png", mask)
+    found = read_mask(tmp_path, schema, 12, names).flatten(1).int().argmax(1)
+    assert found.tolist() == list(range(12))

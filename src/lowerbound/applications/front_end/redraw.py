@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.masks import read_mask
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import picked_rows
@@ -103,6 +104,7 @@ def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> Redraw
     """
     path, schema = Path(request.output), fitted.schema
     row_files(schema).check(path)
+    check_apart(path, request.data)
     if not schema.data_kind.pictures:
         raise UnsupportedError("redraw is for pictures; to change other rows, use lowerbound edit")
     require_redraws(fitted.model)

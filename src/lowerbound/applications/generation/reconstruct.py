@@ -15,6 +15,7 @@ from lowerbound.applications.engines import EngineRequest, Progress, computed, e
 from lowerbound.applications.finished_parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.generation.rebuilt_rows import RebuiltRows, RebuiltTally
+from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, rows_of_model
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.rows import Reconstructed
@@ -95,6 +96,7 @@ def reconstruct(
     path = Path(request.output)
     writer = row_files(fitted.schema)
     writer.check(path)
+    check_apart(path, request.data)
     if request.uncertainty and request.draws < 2:
         raise OptionError(f"--draws must be at least 2, not {request.draws}")
     if request.uncertainty and fitted.schema.sample_rate and path.suffix.lower() != ".npz":

@@ -67,6 +67,23 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
     return tuple(str(path / name) for name in names)
 
 
+def check_apart(output: Path, data: str) -> None:
+    """Check that files are not written into the folder that they are made of.
+
+    Raises:
+        OptionError: they would be.
+    """
+    source, place = Path(data).expanduser(), output.expanduser()
+    if not source.is_dir() or place.suffix:
+        return
+    source, place = source.resolve(), place.resolve()
+    if source in (place, *place.parents):
+        raise OptionError(
+            f"{output} lies in the folder of the data, {data}, whose files could be replaced: "
+            "name another folder"
+        )
+
+
 def _note_others(folder: Path, names: Sequence[Path]) -> None:
     """Warn that files of an earlier run, of the same kinds and beside the new ones, stay."""
     kinds = {name.suffix for name in names}

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.applications.io.picture_names import stems
 from lowerbound.data import Schema
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.decoding import on_white, open_picture
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
@@ -51,23 +52,29 @@ def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None
 
 
 def masks_in(folder: Path, names: Sequence[str] | None = None) -> list[Path]:
-    """The mask of each picture: of the same name, without the suffix; else all, in sorted order.
+    """The mask of each picture: of the same name, without the suffix; if no mask has the name of a
+    picture, all masks in sorted order.
 
     Args:
         folder: of the masks.
         names: of the pictures, relative to their folder; None: unknown.
 
     Raises:
-        DataError: there are no pictures in the folder.
+        DataError: there are no pictures in the folder, or some of the pictures have no mask.
     """
     files = find_pictures(folder)
     if not files:
         raise DataError(f"the folder {folder} has no pictures; a mask's black pixels are hidden")
-    by_stem = {file.with_suffix(""): file for file in files}
-    stems = [Path(name).with_suffix("") for name in names or ()]
-    if stems and len(by_stem) == len(files) and by_stem.keys() >= set(stems):
-        files = [by_stem[stem] for stem in stems]
-    return [folder / file for file in files]
+    by_stem = {file.with_suffix("").as_posix(): file for file in files}
+    wanted = stems(names or ())
+    if len(by_stem) < len(files) or not by_stem.keys() & set(wanted):
+        return [folder / file for file in files]
+    if lacking := sorted(set(wanted) - by_stem.keys()):
+        raise DataError(
+            f"the masks in {folder} have the names of pictures, but there is none of "
+            f"{listed(lacking)}"
+        )
+    return [folder / by_stem[stem] for stem in wanted]
 
 
 def _booleans(path: Path) -> Array:

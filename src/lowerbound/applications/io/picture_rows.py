@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -21,6 +20,7 @@ from lowerbound.applications.io.drawings.animations import (
 from lowerbound.applications.io.drawings.grids import grid, sheet, write_picture
 from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
 from lowerbound.applications.io.files import fill_folder, replacing
+from lowerbound.applications.io.picture_names import SHEET, file_names
 from lowerbound.applications.io.rows import (
     NPZ,
     ROW_FILES,
@@ -34,15 +34,12 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import eight_bit
-from lowerbound.data.pictures.whole import names_beside
 from lowerbound.errors import OptionError, UnsupportedError
 
 ON_A_SHEET = 100  # most pictures on a sheet
 RECONSTRUCTED = 32  # most pictures on a sheet beside their reconstructions
 RESTORED, DRAWS = 12, 6  # most restored pictures on a sheet, and most draws of each
 EIGHT_BITS = 255
-SHEET = "sheet.png"
-TILE = re.compile(r"(.*?)(?::(\d+),(\d+))?", re.DOTALL)  # a file, and the corner of a tile
 
 
 @ROW_FILES.register("images")
@@ -151,39 +148,13 @@ def _with_sheet(path: Path, sheet: Array, pictures: Array, ids: Files | None = N
 
 def _write_each(folder: Path, stacks: Sequence[Array], ids: Files | None) -> Files:
     """Write each picture of (rows, H, W, C) uint8; later stacks add their number to the name."""
-    names = _file_names(ids, len(stacks[0]), len(stacks))
+    names = file_names(ids, len(stacks[0]), len(stacks))
     written: list[str] = []
     for name, pictures in zip(names, chain.from_iterable(stacks), strict=True):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         written += write_picture(place, pictures)
     return tuple(written)
-
-
-def _file_names(ids: Files | None, rows: int, stacks: int) -> list[str]:
-    """The file of each row, of all stacks: by the row's id, or by its number.
-
-    Numbers are used if ids are unknown, would leave the folder, or give two files one name.
-    """
-    numbers = ["", *(f"-{stack}" for stack in range(1, stacks))]
-    stems = None if ids is None else _stems(ids)
-    if stems is not None:
-        names = [f"{stem}{number}.png" for number in numbers for stem in stems]
-        if len({name.lower() for name in [*names, SHEET]}) == len(names) + 1:
-            return names
-    return [f"{row:05d}{number}.png" for number in numbers for row in range(rows)]
-
-
-def _stems(ids: Files) -> list[str] | None:
-    """The names of pictures without their suffix; a tile's name ends in its corner."""
-    found = [TILE.fullmatch(name) for name in ids]
-    paths = [Path(name[1]) for name in found if name is not None]
-    if any(path.is_absolute() or ".." in path.parts or not path.name for path in paths):
-        return None
-    distinct = list(dict.fromkeys(paths))
-    short = dict(zip(distinct, names_beside(Path(), distinct, ""), strict=True))
-    corners = [f"-{name[2]}-{name[3]}" if name and name[2] else "" for name in found]
-    return [short[path] + corner for path, corner in zip(paths, corners, strict=True)]
 
 
 def _fill_with_strip(path: Path, strip: Strip) -> Files:

@@ -67,7 +67,12 @@ def open_labeled(
     label, names = encode_labels(frame[column])
     kept = {one.name for one in fitted.schema.columns} | {fitted.schema.label_column}
     features = frame if column in kept else frame.drop(columns=[column])
-    dataset = load(features, schema=replace(fitted.schema, condition=None))
+    dataset = load(features, schema=replace(fitted.schema, condition=None), on_error=on_error)
+    if len(dataset) != len(frame):
+        raise DataError(
+            f"{len(frame) - len(dataset):,} rows of {source} cannot be read, so that the classes "
+            f"of {column!r} are not those of the rows that are left: remove these rows"
+        )
     return Labeled(conditioned(replace(dataset, source=source), fitted), label, names)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.config import option, to_mapping
@@ -108,14 +109,14 @@ def _refuse_measured(output: Path) -> None:
         OptionError: the file is one.
     """
     try:
-        measured = Declarations.read(output).measured
-    except DataError:
+        found = untrusted.read_mapping(output, DataError)
+    except (OSError, DataError):  # there is none, or it is something else
         return
-    if measured is not None:
+    if found.get("measured") is not None:
         raise OptionError(
             f"{output} was measured before, and each measurement spends its epsilon: use it as it "
-            f"is, or add --overwrite and count the epsilon of {measured.epsilon:.4g} yourself, "
-            "because the new file will not"
+            "is, or add --overwrite and count the epsilon of the file yourself, because the new "
+            "one will not"
         )
 
 

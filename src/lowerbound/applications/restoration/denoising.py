@@ -14,6 +14,7 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError, unreadable
+from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import conditioned
@@ -115,6 +116,7 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
     path = Path(request.output)
     writer = row_files(fitted.schema)
     writer.check(path)
+    check_apart(path, request.data)
     level = _level(request.noise)
     known_noise(fitted.schema, 1.0 if level is None else level, request.outliers)
     request.check_sizes(fitted.schema)

@@ -25,6 +25,7 @@ from lowerbound.applications.finished_parts import (
     finished_parts,
 )
 from lowerbound.applications.form import OnError, unreadable
+from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
@@ -165,6 +166,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     if request.draws < 0 or request.samples < 1:
         raise OptionError("--draws must be 0 or more, and --samples at least 1")
     request.check_sizes(fitted.schema)
+    check_apart(Path(request.output), request.data)
     asked = request.data, fitted, request.mask, request.on_error
     parts = incomplete_parts(*asked, copies=1 + request.draws)
     first, chunk = next(parts)  # errors of the data are raised before any work

@@ -10,7 +10,7 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import OnError
-from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.files import check_apart, replacing
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.whole import WholePicture, names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError
@@ -38,7 +38,7 @@ def targets_of(data: str, output: str) -> dict[Path, Path]:
 
     Raises:
         DataError: the data does not exist, or has no pictures.
-        OptionError: the output is neither NAME.png nor, for a folder, a folder.
+        OptionError: the output is neither NAME.png nor, for a folder, another folder.
     """
     place, target = Path(data), Path(output)
     paths = picture_paths(data)
@@ -55,6 +55,7 @@ def targets_of(data: str, output: str) -> dict[Path, Path]:
         return {place: target}
     if target.suffix:
         raise OptionError(f"{output}: the pictures of a folder are written into a folder")
+    check_apart(target, data)
     names = names_beside(place, paths, SUFFIX)
     return {path: target / name for path, name in zip(paths, names, strict=True)}
 

@@ -199,6 +199,8 @@ def read_wav(path: Path) -> tuple[Array, int]:
         with warnings.catch_warnings():  # about chunks that are not sound, such as titles
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, values = wavfile.read(io.BytesIO(_whole(path)))
+    except DataError:
+        raise
     except _BROKEN as error:
         raise DataError(
             f"{path} cannot be read as sound: {error} (on_error='skip' leaves it out)"
@@ -223,16 +225,22 @@ def _whole(path: Path) -> bytes:
     untrusted.check_memory(BYTES_OF_SAMPLE * size, str(path), DataError)
     content = bytearray(untrusted.content(path, DataError))
     place = 12  # after "RIFF", a length and "WAVE"
+    order: Literal["big", "little"] = "big" if content[:4] == b"RIFX" else "little"
+    long = 0
     while place + 8 <= len(content):
-        length = int.from_bytes(content[place + 4 : place + 8], "little")
+        name = content[place : place + 4]
+        length = int.from_bytes(content[place + 4 : place + 8], order)
         left = len(content) - place - 8
-        if content[place : place + 4] == b"data":
-            if left < length < UNKNOWN_LENGTH:
+        if name == b"ds64":  # of RF64, whose chunk of sound has an unknown length
+            long = int.from_bytes(content[place + 16 : place + 24], order)
+        if name == b"data":
+            length = long or length
+            if left + 1 < length < (1 << 62 if long else UNKNOWN_LENGTH):  # some count the padding
                 raise DataError(
                     f"{path} ends early: it has {left:,} of {length:,} bytes of sound "
                     "(on_error='skip' leaves it out)"
                 )
-            content[place + 4 : place + 8] = min(length, left).to_bytes(4, "little")
+            content[place + 4 : place + 8] = min(length, left).to_bytes(4, order)
             break
         place += 8 + length + length % 2
     return bytes(content)

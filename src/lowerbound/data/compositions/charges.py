@@ -35,7 +35,8 @@ def is_balanced(fractions: Mapping[str, float]) -> bool:
     Args:
         fractions: element -> fraction of the atoms, or amount.
     """
-    if any(symbol not in CHARGES for symbol in fractions):
+    fractions = {symbol: fraction for symbol, fraction in fractions.items() if fraction}
+    if not fractions or any(symbol not in CHARGES for symbol in fractions):
         return False
     several = [symbol for symbol in fractions if len(CHARGES[symbol]) > 1]
     if len(several) > MOST_SEVERAL:

@@ -221,7 +221,9 @@ def read_pictures(
     mode = "RGB" if colored else "L"
     threads = _threads([math.prod(header.size) for header in headers.values()])
     if resize == "tiles":
-        return _tiled(attempt, mode, target, threads)
+        tiles = _tiled(attempt, mode, target, threads)
+        _warn_dark(tiles.x[[headers[position].deep for position in tiles.files]])
+        return tiles
     pictures = attempt.each(
         lambda path: np.asarray(fit_to(read_pixels(path, mode, target), target, resize)), threads
     )
@@ -319,8 +321,9 @@ def _warn_dark(deep: Array) -> None:
     """Warn if 16-bit pictures, of which these are the upper 8 bits, use few of their values."""
     if deep.size and (brightest := int(deep.max())) < DARK:
         warnings.warn(
-            f"the 16-bit pictures have no value of {(brightest + 1) << 8:,} or more of 65,535, so "
-            "they are nearly black: multiply the values, or save them as .npz, scaled to [0, 1]",
+            f"as they are read, the 16-bit pictures have no value of {(brightest + 1) << 8:,} or "
+            "more of 65,535, so they are nearly black: multiply the values, or save them as .npz, "
+            "scaled to [0, 1]",
             UserWarning,
             stacklevel=4,
         )

@@ -40,10 +40,11 @@ def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, 
         reasons.append(f"pictures come in {len(set(sizes))} sizes")
     if size != common:
         reasons.append(f"{_written(common)} is large")
+    other = "crop" if resize == "pad" else "pad"
     if reasons:
         warnings.warn(
             f"{' and '.join(reasons)}: all are brought to {_written(size)}, {_HOW[resize]} "
-            "(resize='crop' cuts instead, and image_size=64 sets a size)",
+            f"(resize='{other}' does otherwise, and image_size=64 sets a size)",
             UserWarning,
             stacklevel=3,
         )

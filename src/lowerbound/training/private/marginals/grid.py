@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,10 @@ class Grid:
         if low is None or high is None or not is_range(low, high):
             raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
         whole = bool(said.get("whole", bool(dates) or said.get("kind") == "count"))
+        if whole and said.get("kind") == "count":
+            low, high = math.ceil(low), math.floor(high)
+            if low > high:
+                raise DataError(f"no whole number lies in the declared range of {name!r}")
         edges = bin_edges(float(low), float(high), whole, bool(said.get("log", False)))
         atom = said.get("atom")
         if atom is not None:

@@ -246,6 +246,8 @@ def fit_marginals(
         raise OptionError("a hybrid needs a target: give the column that others predict")
     if target is not None and target not in columns:
         raise OptionError(f"the target {target!r} is not among the declared columns")
+    if target is not None and len(columns) == 1:
+        raise OptionError(f"{target!r} is the only column, and not a target of others: name none")
     delta = len(frame) ** -1.5 if delta is None else delta
     rho = rho_left(epsilon, delta, given.measured)
     warn_of_weak_guarantee(epsilon, delta, len(frame))
