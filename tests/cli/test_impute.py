@@ -198,8 +198,8 @@ def test_truth_values_are_written_as_the_model_reads_them(run: Run, tmp_path: Pa
     model = fitted(given, tmp_path / "model", "--updates", "2")
     assert run("sample", model, "-n", "40", "-o", rows).code == 0
     assert {line.split(",")[0] for line in rows.read_text().splitlines()[1:]} == {
-        "True",
-        "False",
+        "TRUE",
+        "FALSE",
         "",
     }
     detected = run("detect", model, rows, "-o", tmp_path / "scores.csv")

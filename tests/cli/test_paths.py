@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -343,3 +344,16 @@ def test_sums_that_make_no_sense(
 ) -> None:
     done = run("arithmetic", wide_model, table, text, "-o", tmp_path / "s.csv")
     refused(done, BAD_SUMS[text])
+
+
+def test_names_that_are_like_numbers_and_sums(
+    run: Run, pictures: Path, deep_model: Path, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("0/r0.png", "0/a+b.png", "1/r1.png")):
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / "above" / f"{2 * number:02d}.png", tmp_path / "own" / name)
+    words = ("arithmetic", deep_model, tmp_path / "own")
+    done = run(*words, "0/r0.png - '0/a+b.png' + 1/r1.png", "-o", tmp_path / "s.png", "--json")
+    assert done.code == 0, done.err
+    done = run("interpolate", deep_model, pictures, "--rows", "48.png,0", "-o", tmp_path / "p.png")
+    refused(done, "did you mean 'above/48.png'")

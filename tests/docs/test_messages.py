@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lowerbound.data import load
+from lowerbound.data.audio.clips import write_wav
 from lowerbound.errors import LowerboundError
 from lowerbound.likelihoods import LIKELIHOODS
 from tests.docs.pages import DOCS, section
@@ -30,6 +31,13 @@ def with_nan() -> Any:
 def bad_csv() -> str:
     Path("bad.csv").write_text("a,b\n1,2\n3,4,5\n", encoding="utf-8")
     return "bad.csv"
+
+
+def cut_sound() -> Path:
+    path = Path("cut.wav")
+    write_wav(path, np.zeros(1_000, np.float32), 8_000)
+    path.write_bytes(path.read_bytes()[:-500])
+    return path
 
 
 def damaged_picture() -> str:
@@ -61,6 +69,7 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "a csv line with too many fields": lambda: load(bad_csv()),
     "another width than the model's": lambda: load(ROWS[:, :2], schema=load(ROWS).schema),
     "a damaged picture": lambda: load(damaged_picture()),
+    "sound that was cut off": lambda: load(cut_sound()),
     "floats that are no greys": lambda: load(np.linspace(0, 300, 640).reshape(10, 8, 8)),
     "grey values, Bernoulli likelihood": greys_under_bernoulli,
     "a name that is nothing": lambda: load("mnits"),

@@ -311,6 +311,21 @@ def test_models_that_diffusers_cannot_hold_are_refused(case: str, tmp_path: Path
     assert not (tmp_path / "folder").exists()
 
 
+def test_a_model_is_replaced_only_if_that_is_said(folder: Path, tmp_path: Path) -> None:
+    output = Path(fitted_folder(tmp_path / "m.lb"))
+    (output / "request.json").write_text("{}")
+    (output / "prior").mkdir()
+    before = model_folder.read(output).options
+    words = {"folder": str(folder), "output": str(output)}
+    with pytest.raises(ModelFolderError, match="holds a model already: --overwrite replaces it"):
+        run("import", **words)
+    assert model_folder.read(output).options == before
+    run("import", **words, overwrite=True)
+    assert model_folder.read(output).options != before
+    assert not (output / "request.json").exists()
+    assert not (output / "prior").exists()
+
+
 def test_a_folder_of_other_files_is_left_alone(folder: Path) -> None:
     imported(folder)
     (folder / "notes.txt").write_text("mine")

@@ -75,5 +75,8 @@ def test_results_do_not_replace_the_data(tmp_path: Path, monkeypatch: pytest.Mon
         (".", "data"),
         ("data/w.png", "data"),
         ("x", "data/a.csv"),
+        ("data/b.csv", "data/a.csv"),
     ):
         check_apart(Path(place), data)
+    with pytest.raises(OptionError, match="is the data itself"):
+        check_apart(Path("./data/a.csv"), "data/a.csv")

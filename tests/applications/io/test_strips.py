@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from lowerbound.applications.io.drawings.animations import write_animation
 from lowerbound.applications.io.drawings.grids import flat_image, grid
 from lowerbound.applications.io.drawings.strips import Strip, animated, heading, sheet_of
+from lowerbound.applications.io.row_files import row_files
+from lowerbound.data import load
 from lowerbound.errors import OptionError
 
 
@@ -84,3 +87,15 @@ def test_headings_are_short() -> None:
 def test_no_frames_per_second_make_no_animation(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="--fps must be positive"):
         write_animation(tmp_path / "a.gif", animated(strip()), 0)
+
+
+def test_lines_with_names_that_become_equal_have_files_of_their_own(tmp_path: Path) -> None:
+    lines = ("a/b_c.png", "a_b/c.png", "a b/c.png")
+    shown = replace(strip(3, 2), lines=lines)
+    schema = load(
+        np.zeros((4, 4, 6), np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None]
+    ).schema
+    files = row_files(schema).write_strip(tmp_path / "out", shown)
+    assert len(set(files)) == len(files) == 1 + 6
+    greys = [int(np.asarray(Image.open(file)).max()) for file in files[1:]]
+    assert greys == np.rint(np.linspace(0, 255, 6)).astype(int).tolist()

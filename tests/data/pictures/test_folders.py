@@ -17,9 +17,11 @@ from PIL import Image
 
 from lowerbound import untrusted
 from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.io.row_files import row_files
 from lowerbound.coding.stored_pictures import as_png, smallest_exact
 from lowerbound.data import load
 from lowerbound.data.pictures import folders
+from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.data.pictures.whole import read_whole_picture
 from lowerbound.errors import DataError, OptionError
 
@@ -501,3 +503,27 @@ def test_masks_of_tiles_have_the_names_of_written_tiles(tmp_path: Path) -> None:
         write(tmp_path / f"a-0-{8 * column}.png", mask)
     found = read_mask(tmp_path, schema, 12, names).flatten(1).int().argmax(1)
     assert found.tolist() == list(range(12))
+
+
+def test_masks_of_pictures_are_cut_as_their_tiles(tmp_path: Path) -> None:
+    pictures = {"a": (12, 20), "b": (8, 9)}
+    hidden = {name: RANDOM.random(size) < 0.3 for name, size in pictures.items()}
+    for name, size in pictures.items():
+        write(tmp_path / "data" / f"{name}.png", RANDOM.integers(0, 256, size, dtype=np.uint8))
+        write(tmp_path / "masks" / f"{name}.png", np.where(hidden[name], 0, 255).astype(np.uint8))
+    rows = load(tmp_path / "data", resize="tiles", image_size=8)
+    assert rows.ids is not None
+    found = read_mask(tmp_path / "masks", rows.schema, len(rows), rows.ids)[:, 0].numpy()
+    expected = [tile for mask in hidden.values() for tile in tiles_of(mask, (8, 8)).x]
+    np.testing.assert_array_equal(found, np.stack(expected))
+    write(tmp_path / "masks" / "b.png", np.zeros((5, 5), np.uint8))
+    with pytest.raises(DataError, match="do not have the sizes of their pictures"):
+        read_mask(tmp_path / "masks", rows.schema, len(rows), rows.ids)
+
+
+def test_an_overview_of_results_is_no_data(tmp_path: Path) -> None:
+    rows = load(RANDOM.integers(0, 256, (3, 8, 8), dtype=np.uint8))
+    row_files(rows.schema).write(tmp_path / "out", rows.all().filled, rounded=True)
+    assert load(tmp_path / "out").ids == ("00000.png", "00001.png", "00002.png")
+    write(tmp_path / "own" / "sheet.png", grey())
+    assert load(tmp_path / "own").ids == ("sheet.png",)

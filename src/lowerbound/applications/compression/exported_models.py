@@ -98,7 +98,10 @@ def exported_for(file: Container, folder: Path) -> ExportedModel:
 
     Raises:
         BitstreamError: the folder does not contain it.
+        ModelFolderError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise ModelFolderError(f"there is no model folder {folder}")
     name = file.header.model_hash.hex()
     path = folder / FOLDER / f"{name}.safetensors"
     if not path.exists():

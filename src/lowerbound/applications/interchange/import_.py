@@ -53,6 +53,7 @@ class ImportRequest:
     scale: float = option(
         0.05, "standard deviation of p(x | z), as a share of white; the folder does not have one"
     )
+    overwrite: bool = option(False, "replace the model in the folder of -o")
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,20 @@ def import_(request: ImportRequest, reporter: Reporter) -> ImportReport:
     """Read the folder, check it, and write a model folder.
 
     Raises:
-        ModelFolderError: the folder is not one of diffusers, of another architecture, or damaged.
+        ModelFolderError: the folder is not one of diffusers, of another architecture, or damaged;
+            or that of the output holds something else, or a model that must not be replaced.
         OptionError: a size or a scale that is not possible.
         MissingExtraError: diffusers is not installed.
     """
+    output = Path(request.output)
+    state = fit_folder.may_write(output, resume=False, overwrite=request.overwrite)
     folder = autoencoder_folder(Path(request.folder))
     config = read_config(folder)
     schema = _schema(config, request.image_size)
     fitted = imported(config, read_weights(folder, config), schema, request.scale)
-    model_folder.write(Path(request.output), fitted)
+    if state != "absent":
+        fit_folder.forget(output)
+    model_folder.write(output, fitted)
     numbers = sum(value.numel() for value in fitted.model.parameters())
     height, width = config.network().map_size(schema.event_shape, config.network().map_stride)
     return ImportReport(

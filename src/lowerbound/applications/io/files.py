@@ -68,16 +68,15 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
 
 
 def check_apart(output: Path, data: str) -> None:
-    """Check that files are not written into the folder that they are made of.
+    """Check that results do not replace the file, or files in the folder, that they are made of.
 
     Raises:
         OptionError: they would be.
     """
-    source, place = Path(data).expanduser(), output.expanduser()
-    if not source.is_dir() or place.suffix:
-        return
-    source, place = source.resolve(), place.resolve()
-    if source in (place, *place.parents):
+    source, place = Path(data).expanduser().resolve(), output.expanduser().resolve()
+    if source == place and not source.is_dir():
+        raise OptionError(f"{output} is the data itself: name another file")
+    if source.is_dir() and not place.suffix and source in (place, *place.parents):
         raise OptionError(
             f"{output} lies in the folder of the data, {data}, whose files could be replaced: "
             "name another folder"

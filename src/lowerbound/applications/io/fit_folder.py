@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # a name for annotations
     from lowerbound.fitting.model import Fitted
 
 REQUEST = "request.json"
+TRAINED_AFTER = ("prior", "refiner")  # folders of trainings of parts of a fitted model
 Run = TypeVar("Run", bound=Callable[..., Any])
 State = Literal["absent", "unfinished", "finished"]
 
@@ -112,6 +114,13 @@ def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> No
     write(folder, made)
     if request is not None:
         remember(folder, request)
+
+
+def forget(folder: Path) -> None:
+    """Remove the request of the fit in ``folder``, and what was trained after it."""
+    (folder / REQUEST).unlink(missing_ok=True)
+    for name in (CHECKPOINT, *TRAINED_AFTER):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def objective_of(folder: Path) -> str | None:

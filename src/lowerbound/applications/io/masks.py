@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.picture_names import stems
+from lowerbound.applications.io.picture_names import TileName, stems, tiles_in
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.npz import read_npz
@@ -40,7 +40,7 @@ def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None
         DataError: the mask cannot be read, or does not fit the rows.
     """
     if path.is_dir():
-        hidden = np.stack([_black(file, schema) for file in masks_in(path, names)])
+        hidden = _of_folder(path, schema, names)
     elif path.suffix.lower() in SUFFIXES:
         hidden = _black(path, schema)
     elif RECTANGLE.fullmatch(str(path)):
@@ -49,6 +49,34 @@ def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None
         hidden = _booleans(path)
     hidden = schema.data_kind.as_event(schema, hidden)
     return torch.from_numpy(_for_rows(hidden, path, schema, rows))
+
+
+def _of_folder(folder: Path, schema: Schema, names: Sequence[str] | None) -> Array:
+    """The masks in a folder, (masks, H, W); of tiles, they may be those of whole pictures."""
+    tiles = tiles_in(names or ())
+    of_tiles = {file.with_suffix("").as_posix() for file in find_pictures(folder)}
+    if tiles and not of_tiles & set(stems(names or ())):
+        return _of_pictures(folder, schema, tiles)
+    masks = [_black(file, schema) for file in masks_in(folder, names)]
+    if len({mask.shape for mask in masks}) > 1:
+        raise DataError(f"the masks in {folder} differ in size")
+    return np.stack(masks)
+
+
+def _of_pictures(folder: Path, schema: Schema, tiles: Sequence[TileName]) -> Array:
+    """The part of its picture's mask that belongs to each tile, (tiles, H, W)."""
+    pictures = list(dict.fromkeys(tile.picture for tile in tiles))
+    masks = masks_in(folder, pictures)
+    if len(masks) != len(pictures):
+        raise DataError(f"{folder} has {len(masks):,} masks for {len(pictures):,} pictures")
+    black = {name: _black(mask, schema) for name, mask in zip(pictures, masks, strict=True)}
+    height, width = schema.event_shape[1:]
+    parts = [
+        black[picture][top : top + height, left : left + width] for picture, top, left in tiles
+    ]
+    if any(part.shape != (height, width) for part in parts):
+        raise DataError(f"the masks in {folder} do not have the sizes of their pictures")
+    return np.stack(parts)
 
 
 def masks_in(folder: Path, names: Sequence[str] | None = None) -> list[Path]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from lowerbound.data.pictures.folders import SHEET
 from lowerbound.data.pictures.whole import names_beside
 
-SHEET = "sheet.png"
 LONGEST = 255  # bytes of a file's name
 _TILE = re.compile(r"(.*?)(?::(\d+),(\d+))?", re.DOTALL)  # a file, and the corner of a tile
 
@@ -41,6 +42,21 @@ def stems(ids: Sequence[str]) -> list[str]:
     short = dict(zip(distinct, names_beside(Path(), distinct, ""), strict=True))
     corners = [f"-{name[2]}-{name[3]}" if name and name[2] else "" for name in found]
     return [short[path] + corner for path, corner in zip(paths, corners, strict=True)]
+
+
+class TileName(NamedTuple):
+    """A tile of a picture."""
+
+    picture: str
+    top: int
+    left: int
+
+
+def tiles_in(ids: Sequence[str]) -> list[TileName] | None:
+    """The tiles with these ids; None if some are whole pictures."""
+    found = [_TILE.fullmatch(name) for name in ids]
+    tiles = [TileName(m[1], int(m[2]), int(m[3])) for m in found if m is not None and m[2]]
+    return tiles if len(tiles) == len(ids) else None
 
 
 def _can_be_written(names: Sequence[str]) -> bool:

@@ -17,10 +17,10 @@ from lowerbound.applications.io.drawings.animations import (
     FRAMES_PER_SECOND,
     write_animation,
 )
-from lowerbound.applications.io.drawings.grids import grid, sheet, write_picture
+from lowerbound.applications.io.drawings.grids import as_image, grid, sheet, write_picture
 from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
 from lowerbound.applications.io.files import fill_folder, replacing
-from lowerbound.applications.io.picture_names import SHEET, file_names
+from lowerbound.applications.io.picture_names import file_names
 from lowerbound.applications.io.rows import (
     NPZ,
     ROW_FILES,
@@ -32,7 +32,7 @@ from lowerbound.applications.io.rows import (
 )
 from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
-from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.pictures.folders import OVERVIEW, SHEET, OnError
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError, UnsupportedError
 
@@ -118,7 +118,7 @@ class PictureFiles(RowFiles):
         return fill_folder(
             path,
             lambda place: (
-                *_save(place / SHEET, sheet),
+                *_overview(place, sheet),
                 *_write_each(place, every, rows.ids),
             ),
         )
@@ -140,7 +140,7 @@ def _with_sheet(path: Path, sheet: Array, pictures: Array, ids: Files | None = N
     return fill_folder(
         path,
         lambda place: (
-            *write_picture(place / SHEET, sheet),
+            *_overview(place, as_image(sheet)),
             *_write_each(place, [pictures], ids),
         ),
     )
@@ -159,13 +159,30 @@ def _write_each(folder: Path, stacks: Sequence[Array], ids: Files | None) -> Fil
 
 def _fill_with_strip(path: Path, strip: Strip) -> Files:
     """Write a sheet, and each picture by line and column."""
-    files = _save(path / SHEET, sheet_of(strip), optimize=True)
-    for line, pictures in enumerate(strip.x):
-        name = f"{strip.lines[line]}_" if strip.line_key and len(strip.x) > 1 else ""
-        name = name.replace("/", "_").replace(" ", "_")
+    files = _overview(path, sheet_of(strip))
+    for name, pictures in zip(_line_names(strip), strip.x, strict=True):
         for column, picture in enumerate(eight_bit(pictures)):
             files += write_picture(path / f"{name}{column:03d}.png", picture)
     return files
+
+
+def _line_names(strip: Strip) -> list[str]:
+    """How the names of files of each line begin."""
+    if not strip.line_key or len(strip.x) < 2:
+        return [""] * len(strip.x)
+    names = [line.replace("/", "_").replace(" ", "_") + "_" for line in strip.lines]
+    if len({name.lower() for name in names}) == len(names):
+        return names
+    return [f"{line:03d}_{name}" for line, name in enumerate(names)]
+
+
+def _overview(folder: Path, sheet: Any) -> Files:
+    """Write a sheet that is no picture of the data if the folder is read."""
+    from PIL.PngImagePlugin import PngInfo
+
+    about = PngInfo()
+    about.add_text("Comment", OVERVIEW)
+    return _save(folder / SHEET, sheet, optimize=True, pnginfo=about)
 
 
 def _save(path: Path, picture: Any, **how: Any) -> Files:

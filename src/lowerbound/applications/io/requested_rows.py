@@ -20,6 +20,8 @@ from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import Fitted
 
+SHOWN = 20  # names of rows in an error
+
 
 @dataclass(frozen=True, eq=False)
 class RequestedRows:
@@ -199,5 +201,6 @@ def picked_row(word: str, dataset: Dataset, flag: str = "--rows") -> int:
             f"{flag}: there is no row {word}; the data has rows 0 to {len(dataset) - 1:,}"
         )
     if names:
-        raise unknown("row", word, names[:20])
+        close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+        raise unknown("row", word, {*close, *names[:SHOWN]})
     raise OptionError(f"{flag} takes row numbers from 0 to {len(dataset) - 1:,}, not {word!r}")

@@ -36,7 +36,7 @@ from lowerbound.inference.latent_space.attributes import known_classes
 from lowerbound.models import Decodes, Encodes, require
 
 FORM = "as in '12 - 40 + 7' or '12 - mean(3) + mean(8)'"
-TERM = re.compile(r"\s*([+\-−])\s*(mean\(([^)]*)\)|\d+(?![\w.])|[^\s+−]+)\s*")
+TERM = re.compile(r"\s*([+\-−])\s*(mean\(([^)]*)\)|\d+(?![\w./])|'[^']+'|\"[^\"]+\"|[^\s+−]+)\s*")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_sum(text: str, data: Labeled) -> list[Term]:
 
 def _term(sign: int, word: str, name: str | None, data: Labeled) -> Term:
     if name is None:
-        row = picked_row(word, data.dataset, "SUM")
+        row = picked_row(word.strip("'\""), data.dataset, "SUM")
         return Term(sign, row_name(data.dataset, row), torch.tensor([row]))
     known = known_classes(data.label, data.names)
     if name.strip() not in known:

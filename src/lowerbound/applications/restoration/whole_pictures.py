@@ -49,13 +49,13 @@ def targets_of(data: str, output: str) -> dict[Path, Path]:
             f"{data} is neither a picture nor a folder of pictures; for other data, name a model "
             "folder before it"
         )
+    check_apart(target, data)
     if not place.is_dir():
         if target.suffix.lower() != SUFFIX:
             raise OptionError(f"{output}: a picture is written as NAME{SUFFIX}")
         return {place: target}
     if target.suffix:
         raise OptionError(f"{output}: the pictures of a folder are written into a folder")
-    check_apart(target, data)
     names = names_beside(place, paths, SUFFIX)
     return {path: target / name for path, name in zip(paths, names, strict=True)}
 

@@ -40,6 +40,7 @@ SEVERAL = "{path} holds {frames:,} pictures, as animations and pages do: give th
 SPLITS = ("train", "validation", "val", "valid", "test")
 LARGE = 2**18  # mean pixels from which threads are faster: small files hold Python's lock
 DARK = 16  # upper 8 bits of a 16-bit value below which pictures of 12 bits lie
+SHEET, OVERVIEW = "sheet.png", "lowerbound: pictures side by side"  # a file, and its comment
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
@@ -154,15 +155,17 @@ def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
 def find_pictures(folder: Path) -> list[Path]:
     """Sorted paths of the picture files below ``folder``, relative to it, without hidden files.
 
-    Links to folders are followed, but no folder is read twice. A warning names pictures of formats
-    that are not read.
+    An overview that lowerbound wrote beside its results is left out. Links to folders are followed,
+    but no folder is read twice. A warning names pictures of formats that are not read.
     """
     found, unread = [], []
     for place, files in _places(folder):
         found += [
             Path(place, name).relative_to(folder)
             for name in files
-            if Path(name).suffix.lower() in SUFFIXES and name[0] != "."
+            if Path(name).suffix.lower() in SUFFIXES
+            and name[0] != "."
+            and not (name == SHEET and _is_overview(Path(place, name)))
         ]
         unread += [name for name in files if _unread(name)]
     if unread and found:
@@ -173,6 +176,17 @@ def find_pictures(folder: Path) -> list[Path]:
             stacklevel=4,
         )
     return sorted(found)
+
+
+def _is_overview(path: Path) -> bool:
+    """Whether a file is an overview of the pictures beside it."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Comment") == OVERVIEW
+    except OSError:  # reading it as a picture raises the error
+        return False
 
 
 def _places(folder: Path) -> Iterator[tuple[str, list[str]]]:
