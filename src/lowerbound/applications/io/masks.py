@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.picture_names import TileName, stems, tiles_in
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.decoding import on_white, open_picture
+from lowerbound.data.pictures.file_names import TileName, stems, tiles_in
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.data.pictures.resizing import fit_to
 from lowerbound.errors import DataError

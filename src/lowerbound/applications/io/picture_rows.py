@@ -20,7 +20,6 @@ from lowerbound.applications.io.drawings.animations import (
 from lowerbound.applications.io.drawings.grids import as_image, grid, sheet, write_picture
 from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
 from lowerbound.applications.io.files import fill_folder, replacing
-from lowerbound.applications.io.picture_names import file_names
 from lowerbound.applications.io.rows import (
     NPZ,
     ROW_FILES,
@@ -32,6 +31,7 @@ from lowerbound.applications.io.rows import (
 )
 from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.pictures.file_names import file_names
 from lowerbound.data.pictures.folders import OVERVIEW, SHEET, OnError
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError, UnsupportedError
