@@ -205,7 +205,7 @@ def test_columns_are_given_by_name() -> None:
     model = VAE(epochs=2, random_state=0).fit(rows)
     with pytest.raises(OptionError, match=r"values by name, .* not ndarray"):
         model.sample(3, given=rows[:3])  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="fit a frame, whose columns have names"):
+    with pytest.raises(OptionError, match=r"columns of an array have no names .* or fit a frame"):
         model.sample(3, given={"x0": 1})
 
 

@@ -351,7 +351,11 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         schema = self.fitted_.schema
         named = schema.data_kind.named_columns or not schema.columns
         if values and not named and not self.fitted_.options.model.prompts:
-            raise OptionError("columns are given by name: fit a frame, whose columns have names")
+            raise OptionError(
+                "the columns of an array have no names to give, and this model's prior takes no "
+                "attributes: train it again with lowerbound prior --label or --attributes, or fit "
+                "a frame"
+            )
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
             made = sample_prior(
