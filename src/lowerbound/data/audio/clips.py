@@ -226,6 +226,7 @@ def _whole(path: Path) -> bytes:
     content = bytearray(untrusted.content(path, DataError))
     place = 12  # after "RIFF", a length and "WAVE"
     order: Literal["big", "little"] = "big" if content[:4] == b"RIFX" else "little"
+    piped = int.from_bytes(content[4:8], order) >= UNKNOWN_LENGTH
     long = 0
     while place + 8 <= len(content):
         name = content[place : place + 4]
@@ -235,7 +236,8 @@ def _whole(path: Path) -> bytes:
             long = int.from_bytes(content[place + 16 : place + 24], order)
         if name == b"data":
             length = long or length
-            if left + 1 < length < (1 << 62 if long else UNKNOWN_LENGTH):  # some count the padding
+            known = long or not (piped or length >= UNKNOWN_LENGTH)
+            if known and left + 1 < length:  # some count the padding
                 raise DataError(
                     f"{path} ends early: it has {left:,} of {length:,} bytes of sound "
                     "(on_error='skip' leaves it out)"
