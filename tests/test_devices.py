@@ -133,6 +133,7 @@ def test_an_absent_device_is_refused_in_one_sentence(
 # answers of models --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "folder",
     [

@@ -150,6 +150,7 @@ def test_compressed_pictures(
     resumed(monkeypatch, capsys, words, outputs, (photographs, "write_smaller"), "2 pictures")
 
 
+@pytest.mark.slow
 def test_a_changed_picture_in_a_folder_below_is_noticed(
     photographs_folder: Path,
     tmp_path: Path,

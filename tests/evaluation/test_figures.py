@@ -104,6 +104,7 @@ def test_every_public_figure_is_drawn_here() -> None:
     assert made <= used
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported() -> None:
     code = (
         "import sys, numpy as np\n"

@@ -153,6 +153,7 @@ def test_drawing_pixel_by_pixel_computes_what_scoring_does(
         reading.put(left, seen[:, :, top, left])
 
 
+@pytest.mark.slow
 def test_draws_do_not_depend_on_how_many_are_drawn_side_by_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

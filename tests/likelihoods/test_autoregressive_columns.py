@@ -168,6 +168,7 @@ def test_completed_rows_have_the_exact_conditional() -> None:
             assert share == pytest.approx(float(first[a] * second[b]), abs=4 * 0.5 / draws**0.5)
 
 
+@pytest.mark.slow
 def test_given_columns_change_the_others_as_bayes_demands_after_training() -> None:
     """A network that learns a joint table of dependent columns learns every conditional."""
     torch.manual_seed(0)

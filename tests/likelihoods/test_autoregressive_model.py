@@ -78,6 +78,7 @@ def test_it_beats_independent_pixels_and_keeps_its_code(
     assert dependent["rate"] > 0.5
 
 
+@pytest.mark.slow
 def test_commands_take_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, rows = str(folder / "autoregressive.lb"), str(folder / "new.npz")
     assert main(["sample", model, "-n", "32", "-o", str(folder / "new_ones.npz")]) == 0

@@ -67,6 +67,7 @@ def test_densities_and_means_are_integrals_over_x(name: str, outliers: float) ->
     torch.testing.assert_close(found.restored(Y), mean, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outliers", [0.0, 0.2])
 @pytest.mark.parametrize("name", ["gaussian", "bernoulli", "levels"])
 def test_draws_have_that_mean(name: str, outliers: float) -> None:

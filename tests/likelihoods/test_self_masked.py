@@ -93,6 +93,7 @@ def by_quadrature(
     return np.array(bounds), np.array(means)
 
 
+@pytest.mark.slow
 def test_the_bound_and_the_means_are_those_of_quadrature(
     masked: tuple[FactorAnalysis, SelfMasking, Dataset, Tensor],
 ) -> None:
@@ -169,6 +170,7 @@ def test_complete_rows_say_that_nothing_was_missing(
     assert Batch(data.x).missing is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missingness", [name for name in MISSINGNESS if name != "at_random"])
 def test_a_fitted_model_is_saved_with_its_curves(missingness: str, tmp_path: Path) -> None:
     sign = -1 if missingness.endswith("low") else 1
@@ -221,6 +223,7 @@ def table() -> Dataset:
     return load(frame, kinds=kinds, normal_scores=False, standardize=False)
 
 
+@pytest.mark.slow
 def test_columns_of_a_table_are_explained_where_they_are_real() -> None:
     data = table()
     model = assemble(data.schema, ModelOptions(latent_dim=2, missingness=HIGH)).double()
@@ -238,6 +241,7 @@ def test_columns_of_a_table_are_explained_where_they_are_real() -> None:
         assert error < 0.5 * before, name
 
 
+@pytest.mark.slow
 def test_the_expectation_of_a_bent_column_is_the_mean_of_its_draws() -> None:
     data = table()
     model = assemble(data.schema, ModelOptions(latent_dim=2, missingness=HIGH)).double()

@@ -53,6 +53,7 @@ def pooled(rows: ClassifiedRows) -> ClassifierPool:
     return pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "few"), [(exclusive_or(), 200), (a_line(), FEW)])
 def test_the_pool_is_as_good_as_its_better_member(rows: Rows, few: int) -> None:
     pool, (x, y) = pooled(labeled(rows, few)), (part[few:] for part in rows)
@@ -63,12 +64,14 @@ def test_the_pool_is_as_good_as_its_better_member(rows: Rows, few: int) -> None:
     assert float((found == y).mean()) > max(accuracies) - 0.02
 
 
+@pytest.mark.slow
 def test_the_better_member_has_the_larger_weight() -> None:
     trees, line = pooled(labeled(exclusive_or(), 200)), pooled(labeled(a_line(), FEW))
     assert trees.weights[2] > trees.weights[1]
     assert line.weights[1] > line.weights[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_members_are_those_of_scikit_learn(classes: int) -> None:
     x, _ = a_line()
@@ -146,6 +149,7 @@ def test_altered_members_are_refused(
         model_folder._load_weights(fitted.model, content, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_graph_of_the_pool_takes_any_number_of_rows() -> None:
     pool, (x, _) = pooled(labeled(exclusive_or(), FEW)), exclusive_or()
     logits, x = torch.randn(len(x), 2), torch.from_numpy(x)

@@ -240,6 +240,7 @@ def test_a_known_chain_is_recovered() -> None:
     assert np.abs(found - TRANSITION).max() < 0.06
 
 
+@pytest.mark.slow
 def test_the_bound_is_near_the_exact_likelihood_of_the_chain() -> None:
     fitted, _ = learned()
     frame = chains(400, seed=1)

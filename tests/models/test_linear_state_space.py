@@ -32,6 +32,7 @@ def fitted(data: Dataset, posterior: str = "exact") -> Fitted:
     return fit(data, FitOptions(model=options, training=FEW))
 
 
+@pytest.mark.slow
 def test_a_fit_reaches_the_source_of_the_rows_in_their_own_units() -> None:
     data = load(Sequences(VALUES))
     scores = score(fitted(data).model, data, samples=2)
@@ -41,6 +42,7 @@ def test_a_fit_reaches_the_source_of_the_rows_in_their_own_units() -> None:
     assert float(scores.log_marginal.mean()) > float(source.mean()) - 0.2
 
 
+@pytest.mark.slow
 def test_the_mean_field_posterior_is_learned_and_stays_below() -> None:
     data = load(Sequences(VALUES))
     scores = score(fitted(data, "mean_field").model, data, samples=4)
@@ -92,6 +94,7 @@ def test_options_are_checked(options: dict[str, object], said: str) -> None:
         LinearStateSpace.own_options(options)
 
 
+@pytest.mark.slow
 def test_every_command_of_its_page(tmp_path: Path) -> None:
     np.savez(tmp_path / "train.npz", sequences=VALUES[:200])
     np.savez(tmp_path / "test.npz", sequences=VALUES[200:])
@@ -110,6 +113,7 @@ def test_every_command_of_its_page(tmp_path: Path) -> None:
     assert np.load(tmp_path / "s.npz")["x"].shape == (5, oracle.TIME, oracle.FEATURES)
 
 
+@pytest.mark.slow
 def test_holes_of_a_file_are_filled(tmp_path: Path) -> None:
     holes = VALUES.copy()
     holes[::3, 2, 1] = np.nan

@@ -364,6 +364,7 @@ def test_every_quantizer_on_each_map(chosen: dict[str, Any]) -> None:
     torch.testing.assert_close(model.decode(model.code(found)).mean, found.likelihood.mean)
 
 
+@pytest.mark.slow
 def test_an_update_compiles_into_one_graph() -> None:
     model, data = small(torch.float32)
     batch = data.batch(torch.arange(6), None).to(torch.float32)
@@ -414,6 +415,7 @@ def test_a_folder_gives_the_same_model_back(tmp_path: Path) -> None:
     assert torch.equal(score(again.model, data).elbo, score(fitted.model, data).elbo)
 
 
+@pytest.mark.slow
 def test_training_raises_the_bound_with_both_maps_in_use() -> None:
     model, data = small(torch.float32, prior="marginal")
     before = float(score(model.eval(), data).elbo.mean())

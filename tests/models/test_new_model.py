@@ -133,6 +133,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     return shown.out + shown.err
 
 
+@pytest.mark.slow
 def test_it_goes_through_every_command(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,6 +129,7 @@ def minimize(model: torch.nn.Module, loss: object, steps: int = 60) -> None:
         optimizer.step(closure)
 
 
+@pytest.mark.slow
 def test_linear_vae_reaches_the_optimum_of_probabilistic_pca() -> None:
     x = standardized(load_iris)
     exact = float(ProbabilisticPrincipalComponents((4,), 2).fit(x).log_marginal(x).mean())

@@ -73,6 +73,7 @@ def fitted_on(dataset: Dataset, folder: Path | None = None) -> Fitted:
     return fitted
 
 
+@pytest.mark.slow
 def test_a_code_learns_what_it_has_to_predict(tmp_path: Path) -> None:
     dataset, values = rows(predict=True)
     training, test = dataset.subset(range(1000)), dataset.subset(range(1000, 1500))
@@ -97,6 +98,7 @@ def test_a_code_learns_what_it_has_to_predict(tmp_path: Path) -> None:
     assert stored.equal(mean)
 
 
+@pytest.mark.slow
 def test_unknown_values_change_nothing(tmp_path: Path) -> None:
     dataset, _ = rows(predict=True)
     assert dataset.quantities is not None

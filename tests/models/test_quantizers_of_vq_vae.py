@@ -75,6 +75,7 @@ def test_the_bound_is_honest(name: str, network: str, prior: str) -> None:
     )
 
 
+@pytest.mark.slow
 @EVERY
 @BOTH
 def test_an_update_compiles_into_one_graph_and_is_learned_from(name: str, network: str) -> None:
@@ -110,6 +111,7 @@ def test_every_suite_answers(name: str) -> None:
     torch.testing.assert_close(vectors_of(model, rows.float()), code)
 
 
+@pytest.mark.slow
 @EVERY
 def test_a_short_fit_raises_the_bound_and_uses_the_codes(name: str) -> None:
     training, held_out = load("digits").split(0.2, 0)

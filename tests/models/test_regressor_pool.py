@@ -83,6 +83,7 @@ def test_the_process_has_the_weight_where_it_alone_succeeds() -> None:
     torch.testing.assert_close(weights.sum(), torch.tensor(1.0, dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_a_line_of_many_columns_is_left_to_ridge_regression() -> None:
     x = np.random.default_rng(1).normal(size=(300, 20))
     y = x.sum(1)
@@ -91,6 +92,7 @@ def test_a_line_of_many_columns_is_left_to_ridge_regression() -> None:
     assert weights[0] > weights[2]
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_mixture_of_the_members() -> None:
     rows = labeled(STRAIGHT)
     pool, x = pooled(rows), X[FEW:]
@@ -137,6 +139,7 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
     np.testing.assert_allclose(given[0][0], density)
 
 
+@pytest.mark.slow
 def test_trees_are_those_of_scikit_learn() -> None:
     rows = labeled(BENT, 100)
     pool, x = pooled(rows), torch.from_numpy(X)
@@ -153,6 +156,7 @@ def test_trees_are_those_of_scikit_learn() -> None:
     assert min(np.abs(found - each).max() for each in boosted) < 1e-9
 
 
+@pytest.mark.slow
 def test_the_band_covers() -> None:
     random, shares, labels = np.random.default_rng(0), [], 30
     for _ in range(8):
@@ -218,6 +222,7 @@ def test_altered_members_are_refused(
         model_folder._load_weights(fitted.model, save(state), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_graph_of_the_pool_takes_any_number_of_rows() -> None:
     rows = labeled(BENT)
     pool, x = pooled(rows), torch.from_numpy(X)

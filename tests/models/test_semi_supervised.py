@@ -334,6 +334,7 @@ def test_rates_of_classes_are_those_of_their_indices() -> None:
     torch.testing.assert_close(one_hot, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stacked", [False, True])
 def test_drawn_bounds_agree_with_the_marginalized_one(stacked: bool) -> None:
     """Both are bounds of one number; with many draws of everything they meet on average."""

@@ -92,6 +92,7 @@ def objective(choose: Any = None, **options: Any) -> MeanTeacherRegression:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stacked", [False, True])
 def test_the_bound_is_the_integral_over_the_label(stacked: bool) -> None:
     model, data = built(stacked)

@@ -235,6 +235,7 @@ def test_a_folder_gives_the_same_model_back(tmp_path: Path) -> None:
     assert torch.equal(score(again.model, data).elbo, score(fitted.model, data).elbo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["vq", "residual"])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, quantizer: str) -> None:
     """Averages of the codebook, counts of use, draws of revived codes and of dropout included."""
@@ -273,6 +274,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, quantizer: str) 
     assert without_time(history) == without_time(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "convolutional"])
 def test_compiles_into_one_graph(network: str) -> None:
     model, data = small(network, torch.float32)
@@ -296,6 +298,7 @@ def test_half_precision_networks_quantize_in_full() -> None:
     torch.testing.assert_close(bound.value, ELBO()(model, batch).value, rtol=0.02, atol=0)
 
 
+@pytest.mark.slow
 def test_a_short_fit_uses_its_codes() -> None:
     data = load("digits")
     training, held_out = data.split(0.2, 0)

@@ -53,6 +53,7 @@ def test_no_defect_in_messages_types_checks_and_defaults(text: str) -> None:
     assert not list(defects_of(text.encode(), "f.py"))
 
 
+@pytest.mark.slow
 def test_a_seed_chooses_defects_of_different_lines() -> None:
     found = [one for one in defects(ROOT) if one.room in ("trace.py", "distributions")]
     few = chosen(found, 40, 0)

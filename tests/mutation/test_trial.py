@@ -44,6 +44,7 @@ def test_test_files_are_ordered_by_their_way_to_the_module(checkout: Path) -> No
     assert names == ["test_shares.py", "test_far.py", "test_unrelated.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "caught_by"),
     [("half", "tests/test_shares.py::test_half"), ("third", "")],

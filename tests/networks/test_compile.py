@@ -42,6 +42,7 @@ def compare(name: str, shape: tuple[int, ...], backend: str, condition_dim: int)
         assert (got - want).norm() <= 0.1 * want.norm() + 1e-6
 
 
+@pytest.mark.slow
 @every_network
 def test_one_graph(name: str) -> None:
     compare(name, (3, 7, 5), "eager", 2)

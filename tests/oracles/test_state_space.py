@@ -113,6 +113,7 @@ def test_a_mean_field_bound_falls_short_by_its_divergence(hidden: bool) -> None:
     assert ((weights.mean(0) - short) / error).abs().max() < 4.5
 
 
+@pytest.mark.slow
 def test_importance_samples_tighten_the_mean_field_bound() -> None:
     """After some training of the proposal alone, so that weights are not too uneven."""
     proposal = mean_field()
@@ -271,6 +272,7 @@ def maximum_likelihood(x: Tensor) -> float:
     return best
 
 
+@pytest.mark.slow
 def test_training_by_the_elbo_reaches_the_maximum_likelihood() -> None:
     """Within 0.01 nats per row of an optimizer that never heard of a posterior."""
     x = EXACT.draws(120, seed=9)

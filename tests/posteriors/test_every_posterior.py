@@ -150,6 +150,7 @@ def test_half_precision_encoders(name: str, options: dict[str, object]) -> None:
     torch.testing.assert_close(log_prob, exact, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_case
 def test_compiles_into_one_graph(name: str, options: dict[str, object]) -> None:
     """What an update does with it: draw, score, and score with the parameters held fixed."""

@@ -213,6 +213,7 @@ def test_where_compilation_fails_training_goes_on_as_if_never_tried(
     assert_same_weights(*map(weights, updates))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_every_engine_is_compiled_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     traced: list[int] = []

@@ -144,6 +144,7 @@ def test_without_held_out_rows_there_is_no_reading() -> None:
     assert [dict(record.readings) for record in history] == [{}] * len(history)
 
 
+@pytest.mark.slow
 def test_a_collapse_is_reported_with_its_numbers_and_remedies() -> None:
     reporter = Recorder()
     data, validation = real_rows(450).split(0.1, 0)

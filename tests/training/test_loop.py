@@ -132,6 +132,7 @@ FEW = grey_rows(6)
 """So few rows that a model soon knows them by heart, and others get worse."""
 
 
+@pytest.mark.slow
 def test_the_weights_kept_are_those_of_the_best_validation() -> None:
     model, validation = vae(), grey_rows(40, seed=1)
     chosen = options(updates=600, learning_rate=0.03, schedule="constant")
@@ -244,6 +245,7 @@ def test_fewer_rows_than_a_batch_are_enough() -> None:
     assert history.last.epoch == 10.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "end"), [(ELBO(warm_up=0.6), 0.6), (ELBO(cycles=4, warm_up=0.4), 0.85)]
 )

@@ -30,6 +30,7 @@ def checked(script: Path, cache: Path) -> str:
     return run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_a_strict_checker_accepts_the_script_and_finds_mistakes(tmp_path: Path) -> None:
     script = Path(user_script.__file__)
     assert checked(script, tmp_path / "cache").startswith("Success")
@@ -51,6 +52,7 @@ def test_a_strict_checker_accepts_the_script_and_finds_mistakes(tmp_path: Path) 
         assert f"wrong.py:{line}: error" in found, found
 
 
+@pytest.mark.slow
 def test_the_script_runs(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(80, 2)) @ np.ones((2, 4))
     X += 0.1 * np.random.default_rng(1).normal(size=X.shape)

@@ -85,6 +85,7 @@ def test_tenth_of_a_bit_per_pixel(tmp_path: Path) -> None:
         assert one.bytes <= 192 * 256 // 80
 
 
+@pytest.mark.slow
 def test_neutral_greys_stay_neutral(tmp_path: Path) -> None:
     """A grey wedge inside a picture with colors shows no color that an eye would see."""
     picture = textured()

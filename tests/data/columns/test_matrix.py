@@ -52,6 +52,7 @@ def test_nothing_but_constants_is_refused() -> None:
         load(np.array([[1.0, 2.0]]))
 
 
+@pytest.mark.slow
 @given(
     st.integers(2, 30),
     st.integers(1, 6),

@@ -148,6 +148,7 @@ def test_several_levels_against_the_exact_marginal() -> None:
     assert abs(float((both.upper - exact).mean())) < 0.15
 
 
+@pytest.mark.slow
 def test_two_latents_of_a_binary_decoder_against_quadrature() -> None:
     model = binary_vae().double()
     rows = bits((torch.rand(6, 12, generator=torch.Generator().manual_seed(5)) < 0.4).float())

@@ -285,6 +285,7 @@ def test_every_method_keeps_its_promises(designer: Designer, method: str) -> Non
     assert list(result.best(3)["score"]) == sorted(distinct)[:-4:-1]
 
 
+@pytest.mark.slow
 def test_the_gradient_beats_random_search_at_equal_calls(designer: Designer) -> None:
     found = {
         method: designer.search(SearchOptions(method=method, calls=60, seed=1))
@@ -295,6 +296,7 @@ def test_the_gradient_beats_random_search_at_equal_calls(designer: Designer) -> 
     assert float(found["gradient"].best(1)["score"][0]) > 0.9 * designer.space.radius
 
 
+@pytest.mark.slow
 def test_limits_hold_and_novel_rows_are_new() -> None:
     limit = Limit("x1", column("x1"), -0.5, 0.5)
     limited = Designer.of(coder(DIM, 0.3), rows(), DesignTask(FIRST.goals, (limit,)))
@@ -305,6 +307,7 @@ def test_limits_hold_and_novel_rows_are_new() -> None:
     assert set(known.table["rejected"]) == {"it is one of the known rows"}
 
 
+@pytest.mark.slow
 def test_a_search_may_have_limits_of_its_own(designer: Designer) -> None:
     limit = Limit("x1", column("x1"), -0.5, 0.5)
     start = int(designer.space.codes[:, 1].abs().argmin())
@@ -378,6 +381,7 @@ def test_rows_that_the_model_reproduces_are_proposed_first() -> None:
     assert screen(z[4:5], 3).flatten().tolist() == [8.0]
 
 
+@pytest.mark.slow
 def test_unreachable_limits_are_refused() -> None:
     limit = Limit("x1", column("x1"), 50, 60)
     limited = Designer.of(coder(DIM, 0.3), rows(), DesignTask(FIRST.goals, (limit,)))
@@ -385,6 +389,7 @@ def test_unreachable_limits_are_refused() -> None:
         limited.search(SearchOptions(calls=30))
 
 
+@pytest.mark.slow
 def test_a_target_is_reached() -> None:
     goal = Goal("x0", column("x0"), target=2.0, tolerance=0.1)
     designer = Designer.of(coder(DIM, 0.3), rows(), DesignTask((goal,)))
@@ -400,6 +405,7 @@ def test_a_constant_objective_is_refused() -> None:
         Designer.of(coder(DIM, 0.3), rows(), task)
 
 
+@pytest.mark.slow
 def test_given_values_are_not_computed() -> None:
     def function(frame: Any) -> Any:
         assert len(frame) == 1, "known rows have values"

@@ -43,6 +43,7 @@ def test_weights_by_rank() -> None:
     assert torch.allclose(weights, expected / expected.sum())
 
 
+@pytest.mark.slow
 def test_a_retrained_model_draws_more_of_the_best_rows(fitted: Fitted, data: Dataset) -> None:
     scores = data.schema.units(data.x)[:, 0].double()
     before = {name: value.clone() for name, value in fitted.model.state_dict().items()}
@@ -74,6 +75,7 @@ def test_a_search_goes_on_after_each_retraining(fitted: Fitted, data: Dataset) -
     assert table.equals(again.table)
 
 
+@pytest.mark.slow
 def test_no_retraining_is_one_search(fitted: Fitted, data: Dataset) -> None:
     options = SearchOptions(method="random", calls=10, batch=5)
     whole = search_and_retrain(fitted, data, TASK, options, 0)

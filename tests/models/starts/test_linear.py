@@ -65,6 +65,7 @@ def test_a_table_of_every_kind_starts_above_independent_columns() -> None:
     assert elbo > independent + float(data.log_jacobian(mass=False).mean()) + 0.5
 
 
+@pytest.mark.slow
 def test_many_columns_of_levels_are_not_taken_for_more_than_they_tell() -> None:
     """A dozen columns that hang together with nothing: the code must not pay for them."""
     random = np.random.default_rng(1)

@@ -74,6 +74,7 @@ def test_the_bound_of_the_start_is_not_below_that_of_principal_components(networ
     assert bound(started(rows, network=network), rows) > bound_of_components(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["bernoulli", "discretized_logistic_mixture", "gaussian"])
 def test_the_start_is_far_above_the_marginals_whatever_the_likelihood(likelihood: str) -> None:
     pictures = load_digits().images[:1_200, None]
@@ -102,6 +103,7 @@ def test_the_networks_add_nothing_at_the_start() -> None:
     )
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_the_path_and_keeps_or_raises_the_bound(tmp_path: Path) -> None:
     rows = digits()
     options = FitOptions(
@@ -117,6 +119,7 @@ def test_training_goes_on_with_the_path_and_keeps_or_raises_the_bound(tmp_path: 
     assert learned == {"log_variance", "synthesis.weight"}
 
 
+@pytest.mark.slow
 def test_a_long_run_starts_with_the_strong_components_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_long_run_starts_with_the_strong_components_alone(
     assert bound(whole, rows) > bound(long, rows) > bound(bare_start(rows), rows) + 3
 
 
+@pytest.mark.slow
 def test_a_strong_component_beside_weak_ones_stays() -> None:
     noise = torch.Generator().manual_seed(0)
     codes = torch.randn(2_000, 16, generator=noise)

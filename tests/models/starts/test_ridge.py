@@ -48,6 +48,7 @@ def test_errors_of_rows_left_out_of_a_line_are_those_of_fits_without_them() -> N
     assert line.alpha_ in PENALTIES
 
 
+@pytest.mark.slow
 def test_what_is_straight_is_answered_by_ridge_regression() -> None:
     assert not is_nonlinear(X[:LABELED], STRAIGHT[:LABELED])
     model = fitted(few(STRAIGHT))
@@ -61,6 +62,7 @@ def test_what_is_straight_is_answered_by_ridge_regression() -> None:
     assert 0.15 < deviation[0] < 0.3  # the noise is 0.2
 
 
+@pytest.mark.slow
 def test_what_is_bent_is_left_to_the_network() -> None:
     assert is_nonlinear(X[:LABELED], BENT[:LABELED])
     model = fitted(few(BENT))
@@ -69,12 +71,14 @@ def test_what_is_bent_is_left_to_the_network() -> None:
     assert model.score(X[LABELED:], BENT[LABELED:]) > line.score(X[LABELED:], BENT[LABELED:]) + 0.2
 
 
+@pytest.mark.slow
 def test_next_to_no_labels_are_asked_nothing() -> None:
     model = fitted(few(STRAIGHT, LEAST - 1))
     assert not path(model).weight.any()
     assert path(model).gate.requires_grad
 
 
+@pytest.mark.slow
 def test_the_line_can_be_left_out() -> None:
     model = fitted(few(STRAIGHT), model_options={"line": False})
     assert isinstance(model.model_, SemiSupervisedRegression)

@@ -71,6 +71,7 @@ def test_epsilon_grows_with_updates_and_rate_and_falls_with_noise() -> None:
     assert all(a < b < c for a, b, c in zip(at(sigma=2.0), middle, at(sigma=0.7), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.5, 8.0])
 def test_calibrated_noise_spends_the_epsilon_and_no_more(epsilon: float) -> None:
     sigma = noise_multiplier_for(epsilon, 1e-6, 0.02, 500)
