@@ -185,6 +185,25 @@ def test_the_lesson_is_its_three_terms(progress: float, rise: float) -> None:
     torch.testing.assert_close(own.lesson(model, batch), expected)
 
 
+def test_the_teacher_follows_the_student_over_a_fifteenth_of_the_run() -> None:
+    model, data = built(False)
+    own = objective()
+    own.prepare(model, data)
+    assert own.teacher is not None
+    before = [weight.clone() for weight in own.teacher.parameters()]
+    with torch.no_grad():
+        for weight in model.labeler.parameters():
+            weight.add_(torch.randn_like(weight))
+    bound = own.train()(model, data.all())
+    for progress, share in ((0.02, 0.3), (0.5, 1.0)):
+        own.progress.fill_(progress)
+        own.after_update(bound)
+        student = [weight.detach() for weight in model.labeler.parameters()]
+        before = [old + share * (new - old) for old, new in zip(before, student, strict=True)]
+        for found, expected in zip(own.teacher.parameters(), before, strict=True):
+            torch.testing.assert_close(found, expected)
+
+
 def test_permuted_class_codes_permute_columns_only() -> None:
     model, data = built(False)
     other, _ = built(False)
