@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lowerbound.applications.io.columnar_files import columnar
-from lowerbound.applications.io.formulas import is_formula
+from lowerbound.applications.io.formulas import is_formula, keep_formulas
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.fitting import FitOptions, fit
@@ -68,6 +68,7 @@ def test_formulas_are_kept_if_asked(tmp_path: Path, capsys: pytest.CaptureFixtur
         with out.open(newline="") as found:
             assert list(csv.reader(found))[1][0] == expected
         assert ("texts of 'a'" in capsys.readouterr().err) == (not flags)
+    assert not keep_formulas.get()  # of the command alone
 
 
 def test_cards_are_no_html(tmp_path: Path) -> None:

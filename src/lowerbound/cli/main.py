@@ -96,10 +96,9 @@ def run(words: Sequence[str], console: Console) -> int:
         request = answer(application.request, typed.answers)
         if launcher := several(request):
             return launcher(given)
-        from lowerbound.applications.io.formulas import keep_formulas
+        from lowerbound.applications.io.formulas import formulas_kept
 
-        keep_formulas.set(typed.keep_formulas)
-        with untrusted.memory(typed.memory):
+        with untrusted.memory(typed.memory), formulas_kept(typed.keep_formulas):
             report = application(request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED

@@ -7,6 +7,8 @@ whoever opens the file. A ' before it makes it text.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +18,16 @@ NUMBER = re.compile(rf"[+-]{SYMBOLS}(\d[\d .,'\u00a0\u202f]*([eE][+-]?\d+)?{SYMB
 
 keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
 """Whether such texts are written as they are."""
+
+
+@contextmanager
+def formulas_kept(kept: bool) -> Iterator[None]:
+    """Context in which such texts are written as they are, or not."""
+    before = keep_formulas.set(kept)
+    try:
+        yield
+    finally:
+        keep_formulas.reset(before)
 
 
 def quoted_formulas(values: Any) -> tuple[Any, int]:

@@ -12,6 +12,7 @@ import pytest
 from dp_accounting import pld, rdp
 
 from lowerbound.errors import DataError, OptionError
+from lowerbound.training.private.marginals import model as model_module
 from lowerbound.training.private.marginals.estimates import (
     merged,
     on_simplex,
@@ -206,8 +207,11 @@ def test_the_record_and_the_file(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(again.sample(50, 3), model.sample(50, 3))
 
 
-def test_the_guarantee_does_not_depend_on_how_many_pairs_the_rows_need() -> None:
+def test_the_guarantee_does_not_depend_on_how_many_pairs_the_rows_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Independent columns need no pair, and leave a part of the budget unused."""
+    monkeypatch.setattr(model_module, "SeededRandomness", lambda: SeededRandomness(1))
     columns = {name: {"levels": [0, 1]} for name in "abcdef"}
     bits = np.repeat(np.arange(64)[:, None] >> np.arange(6) & 1, 30, axis=0)  # all combinations
     rows = [bits, np.repeat(bits[:, :1], 6, axis=1)]
