@@ -104,9 +104,9 @@ def import_(request: ImportRequest, reporter: Reporter) -> ImportReport:
     config = read_config(folder)
     schema = _schema(config, request.image_size)
     fitted = imported(config, read_weights(folder, config), schema, request.scale)
+    model_folder.write(output, fitted)
     if state != "absent":
         fit_folder.forget(output)
-    model_folder.write(output, fitted)
     numbers = sum(value.numel() for value in fitted.model.parameters())
     height, width = config.network().map_size(schema.event_shape, config.network().map_stride)
     return ImportReport(

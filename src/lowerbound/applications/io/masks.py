@@ -53,10 +53,10 @@ def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None
 
 def _of_folder(folder: Path, schema: Schema, names: Sequence[str] | None) -> Array:
     """The masks in a folder, (masks, H, W); of tiles, they may be those of whole pictures."""
-    tiles = tiles_in(names or ())
-    of_tiles = {file.with_suffix("").as_posix() for file in find_pictures(folder)}
-    if tiles and not of_tiles & set(stems(names or ())):
-        return _of_pictures(folder, schema, tiles)
+    if names and (tiles := tiles_in(names)):
+        written = {file.with_suffix("").as_posix() for file in find_pictures(folder)}
+        if not written & set(stems(names)):
+            return _of_pictures(folder, schema, tiles)
     masks = [_black(file, schema) for file in masks_in(folder, names)]
     if len({mask.shape for mask in masks}) > 1:
         raise DataError(f"the masks in {folder} differ in size")
