@@ -16,6 +16,7 @@ from tests.mutation.defects import PACKAGE, Defect
 from tests.smoke import Item, Outcome, run
 
 STAGES = (4, 12, 24)  # test files, from the nearest on; the next are run if no test failed
+ALL, QUICK = "not long", "not slow and not long"  # tests of the first stage, and of the others
 PROCESSOR = 900  # seconds of processor time of a stage, which a busy machine does not change
 WAITING = 4 * 3600.0  # seconds of a stage in all, if a defect makes it wait for ever
 MEMORY = 12 << 20  # KB of address space, because a defect may ask for any amount
@@ -64,11 +65,11 @@ class Copy:
         while stages and waiting and not failed:
             count, *stages = stages
             names = [path.relative_to(self.root).as_posix() for path in waiting[:count]]
-            failed, ended = self._notices(defect, names)
+            failed, ended = self._notices(defect, names, QUICK if done else ALL)
             done, stopped, waiting = done + len(names), stopped or not ended, waiting[count:]
         return Verdict(failed, done, stopped, time.monotonic() - start)
 
-    def _notices(self, defect: Defect, names: Sequence[str]) -> tuple[str, bool]:
+    def _notices(self, defect: Defect, names: Sequence[str], marks: str) -> tuple[str, bool]:
         """The first test that fails with the defect alone, and whether the tests had an end."""
         file = self.folder / PACKAGE / defect.file
         content = file.read_bytes()
@@ -76,7 +77,7 @@ class Copy:
             before = set(self.broken)
             file.write_bytes(defect.planted(content))
             try:
-                outcome = self._pytest(waiting)
+                outcome = self._pytest(waiting, marks)
             finally:
                 file.write_bytes(content)
             found = FAILURE.search(outcome.output) if outcome.failure else None
@@ -93,9 +94,9 @@ class Copy:
             known.add(test)
         return test in self.sound
 
-    def _pytest(self, names: Sequence[str]) -> Outcome:
+    def _pytest(self, names: Sequence[str], marks: str = ALL) -> Outcome:
         """Run some tests in the copy, up to the first failure."""
-        options = ["-x", "-q", "-m", "not long", "-p", "no:xdist", "-p", "no:cacheprovider"]
+        options = ["-x", "-q", "-m", marks, "-p", "no:xdist", "-p", "no:cacheprovider"]
         options += [f"--deselect={test}" for test in sorted(self.broken) if test not in names]
         paths = os.pathsep.join(str(self.folder / part) for part in ("src", "."))
         # bytecode of before could pass for that of a file of the same size and second
