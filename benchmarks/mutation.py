@@ -3,8 +3,9 @@
 Defects are changes of an expression: another operator, constant, sign, function, axis or order of
 operands, or a term left out. A seed chooses lines of the modules that compute, and one defect of
 each. It is planted in a copy of the checkout, and the test files that are nearest to its module run
-until a test fails: four with their slow tests, then more without. A test counts only if it passes without the defect. Defects that no test can or
-should notice are argued one by one in ``tests/mutation/harmless.json``.
+until a test fails: four with their slow tests, then more without. A test counts only if it passes
+without the defect. Defects that no test can or should notice are argued one by one in
+``tests/mutation/harmless.json``.
 
     python benchmarks/mutation.py                all defects not tried yet, then the result
     python benchmarks/mutation.py --again        also those that no test noticed

@@ -209,6 +209,18 @@ def test_more_ways_that_make_no_sense(
     refused(done, "expected pictures of 1 channel(s), 6 high and 5 wide")
 
 
+def test_rows_whose_names_have_commas(
+    run: Run, pictures: Path, deep_model: Path, tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))[:3]):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "p" / f"left, {number}.png")
+    words = ("interpolate", deep_model, tmp_path / "p", "-o", tmp_path / "s.png", "--rows")
+    done = run(*words, '"left, 2.png", "left, 0.png"', "--json")
+    assert done.object["rows"] == ["left, 2.png", "left, 0.png"]
+    refused(run(*words, "left, 2.png,left, 0.png"), "unknown row 'left'")
+
+
 # attributes ---------------------------------------------------------------------------------------
 
 
@@ -226,6 +238,28 @@ def test_a_class_is_added_and_another_subtracted(
     with Image.open(tmp_path / "s.gif") as animation:
         assert animation.n_frames == 4
     assert (tmp_path / "s.png").exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_folders_are_classes_that_the_model_does_not_know(
+    run: Run, pictures: Path, deep_model: Path, tmp_path: Path, known: bool
+) -> None:
+    """A model of other classes, or of none, and pictures that someone has sorted since."""
+    if not known:
+        for path in pictures.rglob("*.png"):
+            shutil.copy(path, tmp_path / path.name)
+        deep_model = fitted(tmp_path, tmp_path / "m.lb", "--latent-dim", "3")
+    for old, new in (("above", "hat"), ("below", "boots")):
+        shutil.copytree(pictures / old, tmp_path / "sorted" / new)
+    words = ("attributes", deep_model, tmp_path / "sorted", "--add", "hat", "--frames", "3")
+    done = run(*words, "-o", tmp_path / "s.png", "--json")
+    (found,) = done.object["attributes"]
+    assert found["name"] == "more hat"
+    assert 20 <= found["having"] <= 28
+    words = ("arithmetic", deep_model, tmp_path / "sorted", "0 - mean(hat) + mean(boots)")
+    done = run(*words, "-o", tmp_path / "a.png", "--json")
+    assert done.object["nearest_class"] in ("hat", "boots")
+    refused(run(*words[:-1], "mean(above)", "-o", tmp_path / "a.png"), "unknown class 'above'")
 
 
 def test_every_class_of_a_column_that_the_model_was_not_told(

@@ -81,7 +81,7 @@ def test_a_model_that_is_there_is_kept(folder: Path, capsys: pytest.CaptureFixtu
         (("--given", "land=Z"), "unknown level of column 'land'"),
         (("--given", "land=A", "--like", "people.csv"), "not both"),
         (("--like", "nowhere.csv"), "there is no file"),
-        (("-n", "-3"), "at least 0"),
+        (("-n", "0"), "at least 1"),
     ],
 )
 def test_bad_input_writes_nothing(

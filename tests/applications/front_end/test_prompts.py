@@ -188,6 +188,8 @@ def test_a_model_without_a_conditional_prior_refuses_prompts():
     [
         (("--kind", "flow", "--label"), "FlowPrior takes no prompts: choose --kind diffusion"),
         (("--attributes", "data"), "holds no attributes: give a csv or parquet file"),
+        (("--attributes", "nowhere.csv"), "there is no file nowhere.csv"),
+        (("--captions", "nowhere.txt"), "there is no file nowhere.txt"),
         (("--only", "side"), "--only chooses among --attributes: give both"),
     ],
 )

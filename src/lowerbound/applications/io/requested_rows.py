@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -174,12 +175,15 @@ def _apart(frame: Any, column: str, source: str) -> tuple[Any, Any]:
 
 
 def picked_rows(text: str, dataset: Dataset, flag: str = "--rows") -> list[int]:
-    """Row numbers from "3,17" or from "a.png,b.png".
+    """Row numbers from "3,17" or from "a.png,b.png"; a name with a comma in quotes, as in csv.
 
     Raises:
         OptionError: a word is neither a row number of the data nor a row's name.
     """
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    if text in (dataset.ids or ()):
+        return [picked_row(text, dataset, flag)]
+    cells = next(csv.reader([text], skipinitialspace=True), [])
+    words = [word.strip() for word in cells if word.strip()]
     if not words:
         raise OptionError(f"{flag} takes row numbers such as 3,17, not {text!r}")
     return [picked_row(word, dataset, flag) for word in words]

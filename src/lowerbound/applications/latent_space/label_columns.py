@@ -13,6 +13,7 @@ from lowerbound.applications.io.sources import conditioned, open_data
 from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
+from lowerbound.data.pictures.folders import classes_of
 from lowerbound.data.tables.files import CSV_SUFFIXES, is_table, read_frame, table_suffix
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
 from lowerbound.errors import DataError, unknown
@@ -44,7 +45,8 @@ def open_labeled(
 ) -> Labeled:
     """Open data of the model's kind, labeled by ``column`` if it is given.
 
-    The column may be unknown to the model, one that it models, or its label.
+    The column may be unknown to the model, one that it models, or its label. Folders of pictures
+    whose classes are all unknown to the model keep these classes.
 
     Raises:
         DataError: as ``open_data``; or the data is no table; or the column has fractions.
@@ -52,7 +54,11 @@ def open_labeled(
     """
     if not column or column == fitted.schema.label_column:
         dataset = open_data(source, fitted, on_error=on_error)
-        return Labeled(dataset, dataset.label, fitted.schema.class_names)
+        label, names = dataset.label, fitted.schema.class_names
+        if (label is None or bool((label < 0).all())) and Path(source).expanduser().is_dir():
+            folders = classes_of([Path(name) for name in dataset.ids or ()])
+            label, names = (label, names) if folders is None else encode_labels(folders)
+        return Labeled(dataset, label, names)
     if not is_table(source):
         if table_suffix(Path(source)) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
             raise DataError(f"there is no file {source!r}")

@@ -92,8 +92,8 @@ def _draws(
     if request.given and request.like is not None:
         raise OptionError("give --given or --like, not both: write the values into the table")
     count = 1000 if request.number is None else request.number
-    if count < 0:
-        raise OptionError(f"-n must be at least 0, not {count}")
+    if count < 1:
+        raise OptionError(f"-n must be at least 1, not {count}")
     if request.like is not None:
         frame = read_cells(request.like, "--like", source.fitted.schema.text_dialect)[0]
         count = len(frame) if request.number is None else count

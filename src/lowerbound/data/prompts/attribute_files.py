@@ -48,9 +48,11 @@ def captions_in_file(path: Path, names: Sequence[str] | None, rows: int) -> list
     """The caption of each row: the lines of a .txt file, or the column "caption" of a table.
 
     Raises:
-        DataError: the file cannot be read, or has other rows than the data.
+        DataError: the file is missing, cannot be read, or has other rows than the data.
     """
     if path.suffix.lower() == ".txt":
+        if not path.exists():
+            raise DataError(f"there is no file {path}")
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:

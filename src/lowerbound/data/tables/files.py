@@ -42,7 +42,8 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
         A pandas frame, and the dialect of a text; None for a usual one, and for other files.
 
     Raises:
-        DataError: the file is empty, ragged (the message names the line), or of another type.
+        DataError: the file is missing, empty, ragged (the message names the line), or of another
+            type.
         MissingExtraError: the library that reads workbooks is not installed.
     """
     import pandas as pd
@@ -50,6 +51,8 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     if isinstance(source, str) and is_address(source):
         return read_address(source), None
     path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"there is no file {path}")
     if is_parquet(path):
         return frame_of(ParquetTable.open(path).read(), str(path)), None
     if path.suffix.lower() in WORKBOOKS:
