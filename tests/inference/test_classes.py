@@ -11,7 +11,12 @@ from scipy.optimize import minimize_scalar
 from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
-from lowerbound.inference.classes import calibration, class_probabilities, information
+from lowerbound.inference.classes import (
+    CalibrationTally,
+    calibration,
+    class_probabilities,
+    information,
+)
 from lowerbound.models.labels.calibration import best_temperature
 from lowerbound.models.options import ModelOptions
 
@@ -37,6 +42,19 @@ def test_the_error_is_the_gap_by_hand() -> None:
     probability = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]], dtype=torch.float64)
     found = calibration(probability, torch.tensor([0, 1, 0]))
     assert math.isclose(found.error, (abs(1 - 1.8) + 0.4) / 3)
+    assert math.isclose(found.accuracy, 2 / 3)
+    assert math.isclose(found.nats, -math.log(0.9 * 0.1 * 0.6) / 3)
+
+
+def test_parts_of_the_rows_add_up() -> None:
+    logits, label = drawn(1_000)
+    probability, tally = torch.softmax(logits, 1), CalibrationTally()
+    for part in (slice(0, 300), slice(300, 1_000)):
+        tally.add(probability[part], label[part])
+    parts, whole = tally.result(), calibration(probability, label)
+    assert math.isclose(parts.error, whole.error)
+    assert math.isclose(parts.accuracy, whole.accuracy)
+    assert math.isclose(parts.nats, whole.nats)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,13 @@ def test_samples_have_the_models_mean_and_covariance() -> None:
     assert torch.allclose(samples.mean, samples.z @ weight.T + offset)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_a_temperature_scales_the_codes(temperature: float) -> None:
+    z = sample_prior(oracle.model("exact"), 20_000, temperature=temperature).z
+    expected = temperature**2 * torch.eye(oracle.LATENT, dtype=z.dtype)
+    assert torch.allclose(torch.cov(z.flatten(1).T), expected, atol=0.05 * temperature**2)
+
+
 def test_the_mean_is_no_draw() -> None:
     samples = sample_prior(binary_vae(), 50)
     assert set(samples.x.unique().tolist()) == {0.0, 1.0}
