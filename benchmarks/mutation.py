@@ -73,17 +73,19 @@ def sentence(trial: Mapping[str, Any]) -> str:
     return f"{place}: {trial['before']} -> {trial['after']}: {state}"
 
 
-def trials() -> dict[str, Trial]:
-    """The last trial of each defect, by its change."""
+def trials(first: bool = False) -> dict[str, Trial]:
+    """The last trial of each defect, or the first, by its change."""
     if not TRIALS.exists():
         return {}
     lines = TRIALS.read_text(encoding="utf-8").splitlines()
-    return {trial["change"]: trial for trial in map(json.loads, lines)}
+    return {
+        trial["change"]: trial for trial in map(json.loads, reversed(lines) if first else lines)
+    }
 
 
 def summarize(planned: Sequence[Defect], seed: int) -> None:
     """Print the survivors, and write the result if all defects were tried and are enough."""
-    done = trials()
+    done, before = trials(), trials(first=True)
     tried = [done[defect.change] for defect in planned if defect.change in done]
     harmless = json.loads(HARMLESS.read_text(encoding="utf-8"))
     counted = [t for t in tried if t["caught_by"] or t["change"] not in harmless]
@@ -102,6 +104,12 @@ def summarize(planned: Sequence[Defect], seed: int) -> None:
         Metric("harmless", len(tried) - len(counted), "defects", "lower"),
         Metric("caught", share, "%", "higher", spread, TARGET, by_room),
         Metric("caught, of all planted", caught(tried), "%", "higher"),
+        Metric(
+            "caught before tests were added for survivors",
+            caught([before[trial["change"]] for trial in counted]),
+            "%",
+            "higher",
+        ),
     ]
     write(
         NAME,

@@ -193,8 +193,7 @@ def _drawn(weights: Array, gone: Array) -> tuple[Array, Array]:
     level = torch.rand(len(weights), dtype=torch.float64).numpy()
     missing = level < gone
     again = torch.rand(len(weights), dtype=torch.float64).numpy() * cumulative[:, -1]
-    code = (cumulative <= again[:, None]).sum(1)
-    return np.minimum(code, weights.shape[1] - 1), missing
+    return (cumulative <= again[:, None]).sum(1), missing  # again < the last, also after rounding
 
 
 def _cell_of(column: Column, options: Array, cells: Tensor) -> Array:
