@@ -34,6 +34,12 @@ def test_values_come_back_and_missing_cells_stay_missing(kind: str) -> None:
     check_round_trip(values(kind), HINTS.get(kind, kind))
 
 
+@pytest.mark.parametrize("kind", COLUMN_KINDS)
+def test_the_values_of_the_fit_are_not_unseen(kind: str) -> None:
+    given = values(kind).mask(np.arange(ROWS) % 5 == 1)
+    assert not column_of(values(kind), HINTS.get(kind, kind)).rules.unseen(given).any()
+
+
 @pytest.mark.parametrize("kind", MODELED)
 def test_the_slope_is_the_derivative_of_the_map(kind: str) -> None:
     check_slope(column_of(values(kind), HINTS.get(kind, kind)))
