@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from lowerbound.evaluation.release.privacy.membership import membership
+from lowerbound.evaluation.release.privacy.membership import Membership, membership
 from lowerbound.evaluation.release.privacy.shadow_models import (
     likelihood_ratios,
     shadow_membership,
 )
+from lowerbound.evaluation.release.ranking import area, area_interval
 from tests.evaluation.release.people import coordinates, fresh, noisy, parts
 
 
@@ -73,3 +74,42 @@ def test_likelihood_ratios_are_those_of_two_normal_distributions() -> None:
     scores = rng.normal(size=(400, 30)) + 2.0 * inside
     found = likelihood_ratios(scores, inside)
     assert np.abs(found - (2 * scores - 2)).mean() < 0.25  # log N(s; 2, 1) - log N(s; 0, 1)
+
+
+@pytest.mark.parametrize(("models", "effect"), [(4, 0.0), (5, 0.0), (10, 0.0), (10, 1.0)])
+def test_ratios_of_scores_that_know_nothing_rank_members_at_random(
+    models: int, effect: float
+) -> None:
+    """Also with few models, and with intervals that hold 0.5 as often as they say."""
+    areas = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        order = np.arange(models)[:, None].repeat(300, 1)
+        inside = rng.permuted(order < models // 2, axis=0)
+        scores = rng.normal(size=inside.shape) + 3 * rng.normal(size=300) + effect * inside
+        found, row = likelihood_ratios(scores, inside, seed), order * 0 + np.arange(300)
+        rows = (row[inside], row[~inside])
+        areas.append(Membership.of("lira", found[inside], found[~inside], rows).area)
+    if effect:
+        assert min(area.low for area in areas) > 0.6
+    else:
+        assert np.mean([area.value for area in areas]) == pytest.approx(0.5, abs=0.01)
+        assert np.mean([area.low <= 0.5 <= area.high for area in areas]) >= 0.88
+
+
+def test_clusters_of_one_score_have_nearly_the_error_of_single_scores() -> None:
+    rng = np.random.default_rng(0)
+    positive, negative = rng.normal(1, 1, 300), rng.normal(0, 1, 300)
+    alone = area(positive, negative)
+    each = area(positive, negative, (np.arange(300), 300 + np.arange(300)))
+    assert each == pytest.approx(alone, rel=5e-3)
+    twice = [np.repeat(group, 2) for group in (positive, negative)]
+    rows = (np.repeat(np.arange(300), 2), np.repeat(300 + np.arange(300), 2))
+    assert area(*twice, rows) == pytest.approx(each, rel=1e-12)
+
+
+@pytest.mark.parametrize(("members", "controls"), [(3, 3), (5, 9), (40, 41)])
+def test_equal_scores_have_an_area_of_a_half(members: int, controls: int) -> None:
+    found = area_interval(np.zeros(members), np.zeros(controls))
+    assert found.value == 0.5
+    assert found.low < 0.5 < found.high

@@ -27,25 +27,42 @@ class AtFalsePositives:
     true_positives: Interval
 
 
-def area(positive: Array, negative: Array) -> tuple[float, float]:
+Clusters = tuple[Array, Array]
+"""The person, or row, that each score of the two groups belongs to: whole numbers from 0."""
+
+
+def area(positive: Array, negative: Array, clusters: Clusters | None = None) -> tuple[float, float]:
     """(AUROC, its standard error by DeLong et al. 1988); equal scores count half.
 
     Args:
         positive: scores of the group that should have higher ones, (rows,).
         negative: scores of the other group, (rows,).
+        clusters: if scores of the same row may be alike, the row of each score of both groups; the
+            error is then that of Obuchowski 1997.
     """
     above, below = _placements(positive, negative)
     value = float(above.mean())
-    parts = [p.var(ddof=1) / len(p) if len(p) > 1 else 0.25 for p in (above, below)]
-    return value, math.sqrt(sum(parts))
+    if clusters is None:
+        parts = [p.var(ddof=1) / len(p) if len(p) > 1 else 0.25 for p in (above, below)]
+        return value, math.sqrt(sum(parts))
+    count = 1 + max(int(rows.max()) for rows in clusters)
+    sums = sum(
+        np.bincount(rows, (placed - value) / len(placed), count)
+        for rows, placed in zip(clusters, (above, below), strict=True)
+    )
+    return value, math.sqrt(count / max(count - 1, 1) * float(np.square(sums).sum()))
 
 
-def area_interval(positive: Array, negative: Array) -> Interval:
-    """AUROC with its 95 % interval; if the groups do not overlap, that of as many exact pairs."""
-    value, error = area(positive, negative)
+def area_interval(positive: Array, negative: Array, clusters: Clusters | None = None) -> Interval:
+    """AUROC with its 95 % interval; without any spread, the ends are those of exact pairs.
+
+    There is no spread if the groups do not overlap, or all scores are equal.
+    """
+    value, error = area(positive, negative, clusters)
     if not error:
         pairs = min(len(positive), len(negative))
-        return clopper_pearson(round(value * pairs), pairs)
+        exact = clopper_pearson(round(value * pairs), pairs)
+        return Interval(value, exact.low, exact.high)
     half = 1.959964 * error
     return Interval(value, max(value - half, 0.0), min(value + half, 1.0))
 

@@ -49,11 +49,17 @@ class Membership:
     tails: tuple[AtFalsePositives, ...]
 
     @classmethod
-    def of(cls, attack: str, members: Array, controls: Array) -> Membership:
-        """The figures of the scores of both groups, (rows,)."""
+    def of(
+        cls,
+        attack: str,
+        members: Array,
+        controls: Array,
+        clusters: tuple[Array, Array] | None = None,
+    ) -> Membership:
+        """The figures of the scores of both groups, (rows,); clusters as for ``area``."""
         tails = [at_false_positives(members, controls, allowed) for allowed in ALLOWED]
         found = tuple(tail for tail in tails if tail is not None)
-        area = area_interval(members, controls)
+        area = area_interval(members, controls, clusters)
         return cls(attack, area, len(members), len(controls), found)
 
 

@@ -53,30 +53,41 @@ def shadow_membership(
         released = fit_and_sample(training, len(training), seed + model)
         others = codes.coordinates(codes.encode(released))[0]
         scores[model] = -np.log(nearest_distances(targets, others)[:, 0] + TINY)
-    found = likelihood_ratios(scores, inside)
-    return Membership.of("shadow models", found[inside], found[~inside])
+    found = likelihood_ratios(scores, inside, seed)
+    row = np.broadcast_to(np.arange(len(rows)), scores.shape)
+    clusters = (row[inside], row[~inside])
+    return Membership.of("shadow models", found[inside], found[~inside], clusters)
 
 
-def likelihood_ratios(scores: Array, inside: Array) -> Array:
+def likelihood_ratios(scores: Array, inside: Array, seed: int = 0) -> Array:
     """log of p(score | in) / p(score | out), (models, rows), from the other models.
 
     Both are normal distributions, with the means of a row and one standard deviation for all rows.
+    Of the other models as many are used with the row as without it. If all were, the attacked model
+    would always leave one fewer on its own side, whose mean would be the less certain one: the
+    ratios would then be wrong for members and others in opposite directions.
 
     Args:
         scores: score of each row in each training, (models, rows).
         inside: whether the row was in this training, (models, rows).
+        seed: of the choice among the other models.
     """
+    random = np.random.default_rng(seed)
+    each = min(int(side.sum(0).min()) for side in (inside, ~inside)) - 1
     found = np.empty_like(scores)
     for model in range(len(scores)):
-        others = np.arange(len(scores)) != model
-        own = [_normal(scores[others], side[others], scores[model]) for side in (inside, ~inside)]
+        order = random.random(scores.shape)
+        order[model] = np.inf
+        own = []
+        for side in (inside, ~inside):
+            used = np.where(side, order, np.inf).argsort(0)[:each]
+            own.append(_normal(np.take_along_axis(scores, used, 0), scores[model]))
         found[model] = own[0] - own[1]
     return found
 
 
-def _normal(scores: Array, chosen: Array, at: Array) -> Array:
-    """log density of each score, from the chosen ones of its row."""
-    mean = np.where(chosen, scores, 0.0).sum(0) / np.maximum(chosen.sum(0), 1)
-    residuals = (scores - mean)[chosen]
-    spread = max(float(residuals.std()), LEAST_SPREAD)
+def _normal(scores: Array, at: Array) -> Array:
+    """log density of each row's number, from its scores, (models, rows)."""
+    mean = scores.mean(0)
+    spread = max(float((scores - mean).std()), LEAST_SPREAD)
     return np.asarray(-0.5 * ((at - mean) / spread) ** 2 - np.log(spread))
