@@ -82,6 +82,12 @@ class Batch:
         if self.count is not None:
             self._check_count(self.count)
 
+    @classmethod
+    def drawn(cls, x: Tensor, condition: Tensor | None = None) -> Batch:
+        """Rows that a model has drawn, whose missing cells are NaN."""
+        gone = x.isnan()
+        return cls(x=x.nan_to_num(), observed=~gone if gone.any() else None, condition=condition)
+
     @property
     def filled(self) -> Tensor:
         """x with zeros in hidden cells, so that NaN there reaches neither value nor gradient."""

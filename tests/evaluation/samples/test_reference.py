@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.samples.feature_network import load_feature_network, save_feature_network
+from lowerbound.evaluation.samples.neighborhoods import Neighborhoods
 from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality
 from lowerbound.evaluation.samples.reference import (
     ReferenceSamples,
@@ -129,6 +132,32 @@ def test_a_table_is_compared_column_by_column() -> None:
     assert found.floor[DRAWN].frechet.mean < 0.5 < found.ceiling[DRAWN].frechet.mean
     mapping = json.loads(json.dumps(found.to_mapping(), allow_nan=False))
     assert "FD[columns]" in mapping["floor"][DRAWN]
+
+
+def test_complete_samples_are_compared_in_the_cells_that_real_rows_have() -> None:
+    """Samples of the true distribution are as near as other real rows, which have gaps too."""
+    rng = np.random.default_rng(0)
+
+    def rows() -> pd.DataFrame:
+        x = rng.normal(size=(600, 3))
+        return pd.DataFrame({"a": x[:, 0], "b": x[:, 0] + x[:, 1] / 3, "c": x[:, 2]})
+
+    def with_gaps(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.mask(pd.DataFrame(rng.random(frame.shape) < 0.3, columns=frame.columns))
+
+    real = load(with_gaps(rows()))
+    others = load(with_gaps(rows()), schema=real.schema)
+    reference = ReferenceSamples("columns", None, real, others, 0)
+    found = reference.measure(load(rows(), schema=real.schema).x, DRAWN)
+    given = real_as(others, DRAWN).masked_fill(~others.mask, torch.nan)
+    floor = reference.measure(given, DRAWN)
+    assert isinstance(found.frechet, Estimate)
+    assert isinstance(floor.frechet, Estimate)
+    assert found.frechet.mean == pytest.approx(floor.frechet.mean, abs=0.03)
+    assert isinstance(found.near, Neighborhoods)
+    assert isinstance(floor.near, Neighborhoods)
+    assert found.near.recall == pytest.approx(floor.near.recall, abs=0.05)
+    assert found.near.coverage == pytest.approx(floor.near.coverage, abs=0.05)
 
 
 def test_an_autoencoder_has_means_only(digits: ReferenceSamples) -> None:

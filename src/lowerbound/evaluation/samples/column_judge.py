@@ -25,14 +25,17 @@ def judged_columns(schema: Schema, real: Tensor, samples: Tensor, seed: int = 0)
         seed: of the folds and the classifiers.
     """
     unordered = np.array([bool(c.levels) and not c.rules.ordered for c in schema.columns])
-    gone = [rows.isnan() for rows in (real, samples)]
-    if not gone[1].any():
-        gone[1] = gone[0]
-    tables = [
-        _values(schema, rows, unordered, hidden)
-        for rows, hidden in zip((real, samples), gone, strict=True)
-    ]
+    samples = in_cells_of(real, samples)
+    tables = [_values(schema, rows, unordered, rows.isnan()) for rows in (real, samples)]
     return boosted_area(tables[0], tables[1], unordered, seed)
+
+
+def in_cells_of(real: Tensor, samples: Tensor) -> Tensor:
+    """Samples in the cells that the real rows have, (rows, columns); NaN elsewhere.
+
+    Samples with missing cells of their own are unchanged: the model draws which are missing.
+    """
+    return samples if samples.isnan().any() else samples.masked_fill(real.isnan(), float("nan"))
 
 
 def _values(schema: Schema, rows: Tensor, unordered: Array, hidden: Tensor) -> Array:

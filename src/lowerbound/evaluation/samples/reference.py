@@ -17,7 +17,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.samples.acceptance import real_rows
-from lowerbound.evaluation.samples.column_judge import judged_columns
+from lowerbound.evaluation.samples.column_judge import in_cells_of, judged_columns
 from lowerbound.evaluation.samples.distances import (
     frechet_distance,
     kernel_distance,
@@ -107,11 +107,15 @@ class ReferenceSamples:
     def measure(self, rows: Tensor, form: str) -> Quality:
         """Measure rows in model units against the same number of real rows.
 
+        Complete rows of a table are compared in the cells that the real rows have.
+
         Raises:
             DataError: too few rows; the message gives the required number.
         """
         rows = rows[: len(self.real)]
         theirs = self._given(self.real, form)
+        if self.tabular:
+            rows = in_cells_of(theirs, rows.detach().cpu())
         real, ours = self.features(theirs), self.features(rows)
         return Quality(
             frechet=frechet_distance(real, ours, seed=self.seed),

@@ -92,7 +92,7 @@ def bracket(
             acceptance.append(torch.cat([forward.acceptance, backward.acceptance]).mean(0))
             if progress is not None:
                 progress(rows.stop, len(made))
-    units = dataset.log_jacobian(mass=model.mass)
+    units = dataset.schema.log_jacobian(made.filled.cpu(), model.mass, _on_cpu(made.observed))
     return Bracket(torch.cat(lower) + units, torch.cat(upper) + units, torch.cat(acceptance))
 
 
@@ -112,6 +112,5 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
             rows.append(trace.likelihood.sample()[0].expand(len(real), *real.filled.shape[1:]))
             latents.append(trace.latents())
             conditions += [] if real.condition is None else [real.condition]
-    return Batch(
-        x=torch.cat(rows), condition=torch.cat(conditions) if conditions else None
-    ), torch.cat(latents, 1)
+    condition = torch.cat(conditions) if conditions else None
+    return Batch.drawn(torch.cat(rows), condition), torch.cat(latents, 1)

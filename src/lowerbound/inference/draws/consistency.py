@@ -47,9 +47,7 @@ def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Cons
     for start in range(0, len(samples), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
         condition = None if samples.condition is None else samples.condition[part]
-        x = pictures[part]
-        observed = ~x.isnan() if x.isnan().any() else None  # a drawn cell may be missing
-        batch = placed(Batch(x=x.nan_to_num(), observed=observed, condition=condition), model)
+        batch = placed(Batch.drawn(pictures[part], condition), model)
         with evaluation_mode(model, gradients=True), torch.no_grad():
             answers.append(codes_of(encodes.encode(batch), batch).mean)
     return _consistency(samples.z.double(), torch.cat(answers))
