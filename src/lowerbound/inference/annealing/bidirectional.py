@@ -92,7 +92,7 @@ def bracket(
             acceptance.append(torch.cat([forward.acceptance, backward.acceptance]).mean(0))
             if progress is not None:
                 progress(rows.stop, len(made))
-    units = dataset.schema.log_jacobian(made.filled.cpu(), model.mass, _on_cpu(made.observed))
+    units = dataset.schema.log_jacobian(made.filled.cpu(), model.mass, made.observed)
     return Bracket(torch.cat(lower) + units, torch.cat(upper) + units, torch.cat(acceptance))
 
 
