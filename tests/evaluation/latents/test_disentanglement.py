@@ -37,6 +37,8 @@ def measured(codes: Tensor, factors: Tensor) -> Disentanglement:
 
 
 def scores(found: Disentanglement) -> list[float]:
+    assert found.disentanglement is not None
+    assert found.completeness is not None
     return [found.mig, found.disentanglement, found.completeness, found.informativeness, found.sap]
 
 
@@ -65,9 +67,10 @@ def test_a_rotation_that_mixes_all_alike_is_worth_nothing() -> None:
     mixed = corners @ torch.as_tensor(hadamard(4)).double()
     found = measured(mixed + 0.01 * noise(*mixed.shape), bits)
     assert found.mig < 0.1
-    assert found.disentanglement < 0.1
-    assert found.completeness < 0.1
-    assert found.informativeness > 0.99
+    _, disentangled, complete, informative, _ = scores(found)
+    assert disentangled < 0.1
+    assert complete < 0.1
+    assert informative > 0.99
 
 
 @pytest.mark.slow
@@ -77,7 +80,7 @@ def test_random_rotations_are_worth_little() -> None:
         generator = torch.Generator().manual_seed(seed)
         turn = torch.linalg.qr(torch.randn(5, 5, generator=generator, dtype=torch.float64))[0]
         found = measured(codes @ turn, factors)
-        assert max(found.mig, found.disentanglement, found.completeness, found.sap) < 0.4
+        assert max([*scores(found)[:3], found.sap]) < 0.4
 
 
 def test_a_duplicated_code_closes_the_gap() -> None:
@@ -85,15 +88,16 @@ def test_a_duplicated_code_closes_the_gap() -> None:
     found = measured(torch.cat([codes, codes], 1), factors)
     assert found.mig == pytest.approx(0, abs=1e-12)
     assert found.sap == pytest.approx(0, abs=1e-12)
-    assert found.disentanglement > 0.99  # each unit still says one thing
-    assert found.completeness < 0.8
+    _, disentangled, complete, _, _ = scores(found)
+    assert disentangled > 0.99  # each unit still says one thing
+    assert complete < 0.8
 
 
 def test_permuted_factors_are_not_found() -> None:
     codes, factors = grid()
     permuted = factors[torch.randperm(len(factors), generator=torch.Generator().manual_seed(0))]
     found = measured(codes, permuted)
-    assert max(found.mig, found.disentanglement, found.completeness, found.sap) < 0.05
+    assert max([*scores(found)[:3], found.sap]) < 0.05
     assert found.informativeness == pytest.approx(found.chance, abs=0.05)
 
 
@@ -148,6 +152,21 @@ def test_one_unit_alone_leads_by_all_it_knows() -> None:
     codes, factors = grid()
     found = measured(codes[:, :1], factors[:, :1])
     assert (found.mig, found.sap) == (1.0, 1.0)
+    assert (found.disentanglement, found.completeness) == (None, None)
+
+
+def test_collapsed_codes_are_not_disentangled() -> None:
+    _, factors = grid()
+    assert scores(measured(torch.zeros(len(factors), 4), factors))[:3] == [0, 0, 0]
+    alone = measured(noise(len(factors), 3), factors[:, :1])  # noise, and one factor
+    assert alone.disentanglement is None
+
+
+def test_factors_without_names_have_numbers() -> None:
+    codes, factors = grid()
+    found = disentanglement_quality(codes[:, :2], factors[:, :2])
+    assert isinstance(found, Disentanglement)
+    assert found.names == ("0", "1")
 
 
 def test_what_does_not_vary_is_left_out_and_named() -> None:

@@ -89,7 +89,7 @@ def test_ratios_of_scores_that_know_nothing_rank_members_at_random(
         scores = rng.normal(size=inside.shape) + 3 * rng.normal(size=300) + effect * inside
         found, row = likelihood_ratios(scores, inside, seed), order * 0 + np.arange(300)
         rows = (row[inside], row[~inside])
-        areas.append(Membership.of("lira", found[inside], found[~inside], rows).area)
+        areas.append(Membership.of("lira", found[inside], found[~inside], clusters=rows).area)
     if effect:
         assert min(area.low for area in areas) > 0.6
     else:

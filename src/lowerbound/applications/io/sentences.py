@@ -191,10 +191,11 @@ def _about_factors(found: LatentFindings) -> list[str]:
     if isinstance(known, Skipped):
         return [f"no disentanglement: {known.reason}"]
     gaps = ", ".join(f"{n} {gap:.2f}" for n, gap in zip(known.names, known.gaps, strict=True))
+    of_units = (("disentanglement", known.disentanglement), ("completeness", known.completeness))
+    scores = "".join(f"{name} {value:.3f}, " for name, value in of_units if value is not None)
     return [
         f"known factors: MIG {known.mig:.3f} ({gaps}); SAP {known.sap:.3f}",
-        f"DCI by random forests: disentanglement {known.disentanglement:.3f}, completeness "
-        f"{known.completeness:.3f}, informativeness {known.informativeness:.1%} (chance: "
+        f"DCI by random forests: {scores}informativeness {known.informativeness:.1%} (chance: "
         f"{known.chance:.1%})",
     ]
 

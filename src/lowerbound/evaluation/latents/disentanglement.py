@@ -43,8 +43,9 @@ class Disentanglement:
         names: names of the factors that vary.
         mig: mutual information gap, the mean over factors.
         gaps: gap of each factor.
-        disentanglement: first score of DCI, the mean over units weighted by importance.
-        completeness: second score of DCI, the mean over factors.
+        disentanglement: first score of DCI, the mean over units weighted by importance; None for
+            one factor, of which it says nothing.
+        completeness: second score of DCI, the mean over factors; None for one unit.
         informativeness: third score of DCI, held-out accuracy of the forest, the mean over factors.
         chance: accuracy of always predicting a factor's most frequent value.
         sap: separated attribute predictability, the mean over factors; accuracies are rescaled so
@@ -57,8 +58,8 @@ class Disentanglement:
     names: tuple[str, ...]
     mig: float
     gaps: tuple[float, ...]
-    disentanglement: float
-    completeness: float
+    disentanglement: float | None
+    completeness: float | None
     informativeness: float
     chance: float
     sap: float
@@ -102,14 +103,14 @@ def disentanglement_quality(
 
 
 def disentanglement(
-    codes: Tensor, factors: Tensor, names: tuple[str, ...], seed: int = 0
+    codes: Tensor, factors: Tensor, names: tuple[str, ...] = (), seed: int = 0
 ) -> Disentanglement:
     """All three measures; at most 4,000 rows are used, drawn by ``seed``.
 
     Args:
         codes: posterior means, (rows, latent_dim).
         factors: whole numbers, (rows, factors).
-        names: names of the factors; constant ones are left out.
+        names: names of the factors, by default their numbers; constant ones are left out.
         seed: seed of the rows, the halves for training and for testing, and the forests.
 
     Raises:
@@ -198,7 +199,7 @@ def _used(
     varying = [k for k in range(v.shape[1]) if len(np.unique(v[:, k])) > 1]
     if not varying:
         raise DataError("none of the known factors varies, so there is nothing to disentangle")
-    return z, v[:, varying], tuple(names[k] for k in varying)
+    return z, v[:, varying], tuple(names[k] if names else str(k) for k in varying)
 
 
 def _binned(column: Array, bins: int) -> Array:
@@ -233,14 +234,17 @@ def _lead(scores: Array) -> Array:
     return lead
 
 
-def _concentration(importance: Array) -> float:
+def _concentration(importance: Array) -> float | None:
     """1 minus the normalized entropy of each row, weighted by the rows' shares.
 
-    1: every row has one entry; 0: all entries of a row are equal.
+    1: every row has one entry; 0: all entries of a row are equal, or all are 0. None: rows of one
+    entry cannot be spread.
     """
     total = importance.sum(1)
-    if importance.shape[1] < 2 or not total.sum() > 0:
-        return 1.0
+    if importance.shape[1] < 2:
+        return None
+    if not total.sum() > 0:
+        return 0.0
     rows = importance[total > 0]
     entropies = np.array([_entropy(row) for row in rows]) / np.log(importance.shape[1])
     return float(((1 - entropies) * rows.sum(1)).sum() / total.sum())

@@ -94,9 +94,9 @@ def share(value: float) -> Cell:
     return Cell(f"{100 * value:.1f} %", value)
 
 
-def number(value: float, digits: int = 3) -> Cell:
-    """A plain number."""
-    return Cell(minus(value, digits), value)
+def number(value: float | None, digits: int = 3) -> Cell:
+    """A plain number; empty if there is none."""
+    return Cell() if value is None else Cell(minus(value, digits), value)
 
 
 def minus(value: float, digits: int) -> str:

@@ -54,6 +54,7 @@ class Membership:
         attack: str,
         members: Array,
         controls: Array,
+        *,
         clusters: tuple[Array, Array] | None = None,
     ) -> Membership:
         """The figures of the scores of both groups, (rows,); clusters as for ``area``."""

@@ -56,7 +56,7 @@ def shadow_membership(
     found = likelihood_ratios(scores, inside, seed)
     row = np.broadcast_to(np.arange(len(rows)), scores.shape)
     clusters = (row[inside], row[~inside])
-    return Membership.of("shadow models", found[inside], found[~inside], clusters)
+    return Membership.of("shadow models", found[inside], found[~inside], clusters=clusters)
 
 
 def likelihood_ratios(scores: Array, inside: Array, seed: int = 0) -> Array:
@@ -76,7 +76,7 @@ def likelihood_ratios(scores: Array, inside: Array, seed: int = 0) -> Array:
     each = min(int(side.sum(0).min()) for side in (inside, ~inside)) - 1
     found = np.empty_like(scores)
     for model in range(len(scores)):
-        order = random.random(scores.shape)
+        order: Array = np.asarray(random.random(scores.shape))
         order[model] = np.inf
         own = []
         for side in (inside, ~inside):
