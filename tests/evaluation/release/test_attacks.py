@@ -76,6 +76,40 @@ def test_overlap_is_compared_with_twins_in_the_training_rows() -> None:
     assert overlap(distinct[:500], distinct[480:980]).refused
 
 
+@pytest.mark.parametrize(("kinds", "rows"), [(300, 200), (2_000, 400)])
+def test_fresh_holdouts_are_not_taken_for_training_rows(kinds: int, rows: int) -> None:
+    """Equal rows come in groups, so they are fewer independent cases than rows."""
+    found = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        tables = (rng.integers(0, kinds, (rows, 1)).astype(float) for _ in range(2))
+        found.append(overlap(*tables).p_value)
+    assert np.mean(np.array(found) < 0.05) < 0.07
+    assert min(found) > 1e-3
+
+
+def test_the_chance_of_twins_is_that_of_all_assignments() -> None:
+    """Two equal rows, three equal rows and one alone; three of the six go to the holdout."""
+    training, holdout = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [2.0]])
+    each = [{0: 0.5, 1: 0.5}, {0: 0.25, 1: 0.375, 2: 0.375}]  # binomial, all in one is none
+    exact = sum(p * q for a, p in each[0].items() for b, q in each[1].items() if a + b >= 3)
+    found = overlap(training, holdout)
+    assert found.rows == 3
+    assert found.p_value == pytest.approx(exact)
+
+
+@pytest.mark.parametrize(("rows", "released"), [(50, 1_000), (200, 400), (100, 20)])
+def test_the_interval_of_nearer_rows_holds_the_half(rows: int, released: int) -> None:
+    """Rows of the two tables vary too, and one may be the nearest of many released rows."""
+    held = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        training, holdout = rng.normal(size=(2, rows, 3))
+        found = nearest_records(training, rng.normal(size=(released, 3)), holdout, seed).nearer
+        held.append(found.low <= 0.5 <= found.high)
+    assert np.mean(held) > 0.87
+
+
 def test_the_smoke_test_passes_what_it_cannot_see() -> None:
     real, holdout, other = parts()
     codes = CodedColumns.learn(real)

@@ -7,11 +7,15 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal, OneHotCategorical
 
+from lowerbound.assembly.build import assemble
+from lowerbound.data import load
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.annealing.annealing import (
@@ -27,6 +31,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import dry_run, first_row
 from lowerbound.models import Model, VariationalAutoencoder
 from lowerbound.models.base import DRAW
+from lowerbound.models.options import ModelOptions
 from lowerbound.priors import PRIORS
 from lowerbound.trace import Batch, Choose, Given, Step, Trace
 from tests.evaluation.small_models import binary_vae, bits, linear_autoencoder, vectors
@@ -225,6 +230,32 @@ def test_simulated_rows_are_the_models() -> None:
     assert torch.allclose(made.filled.T.cov(), covariance, atol=0.35)
     rest = made.filled - z[0] @ weight.T - offset
     assert float(rest.std()) == pytest.approx(sigma, rel=0.03)
+
+
+def test_bounds_of_simulated_rows_have_their_own_units() -> None:
+    """Rows of the data lack cells; simulated ones lack none, and each cell has a unit of 1 / 10."""
+    x, hidden = ROWS.x, torch.arange(240).reshape(40, 6) % 3 == 0
+    plain = bracket(POOR, replace(vectors(x), observed=~hidden), FEW)
+    scaled = bracket(POOR, replace(vectors(x, scale=0.1), observed=~hidden), FEW)
+    torch.testing.assert_close(scaled.lower, plain.lower + 6 * math.log(10))
+    torch.testing.assert_close(scaled.upper, plain.upper + 6 * math.log(10))
+
+
+def test_simulated_rows_may_lack_cells() -> None:
+    """A model that draws which cells are missing."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=list("abc"))
+    rows = load(frame.mask(rng.random(frame.shape) < 0.3))
+    options = ModelOptions(
+        latent_dim=2, likelihood="autoregressive_columns", likelihood_options={"gaps": True}
+    )
+    model = assemble(rows.schema, options)
+    made, _ = simulate(model, rows, 0)
+    assert made.observed is not None
+    assert 0.1 < float((~made.observed).double().mean()) < 0.6
+    found = bracket(model, rows.subset(list(range(10))), FEW)
+    assert torch.isfinite(found.lower).all()
+    assert torch.isfinite(found.upper).all()
 
 
 POOR = poor_model()

@@ -15,6 +15,16 @@ def test_p_values_by_hand() -> None:
     np.testing.assert_allclose(calibration.p_values([5.0, 4.0, 2.5, 0.0]), [0.2, 0.4, 0.6, 1.0])
 
 
+def test_infinite_scores_are_equal() -> None:
+    """A row that the model holds impossible is no rarer than calibration rows that it does too."""
+    calibration = ConformalCalibration.of([1.0, 2.0, np.inf, np.inf])
+    np.testing.assert_allclose(calibration.p_values([np.inf, 3.0, -np.inf]), [0.6, 0.6, 1.0])
+    assert calibration.threshold(0.2) == np.inf
+    assert ConformalCalibration.of([-np.inf] * 4).threshold(0.5) == -np.inf
+    with pytest.raises(DataError, match="a score is not a number"):
+        calibration.p_values([1.0, np.nan])
+
+
 def test_p_values_of_exchangeable_rows_are_uniform() -> None:
     rng = np.random.default_rng(0)
     # one new row for each calibration set: with one set for all, its own luck would show

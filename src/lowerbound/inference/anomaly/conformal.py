@@ -55,9 +55,15 @@ class ConformalCalibration:
         return len(self.scores)
 
     def p_values(self, scores: Any) -> Array:
-        """The p-value of each score: the probability that a normal row scores as high, (rows,)."""
+        """The p-value of each score: the probability that a normal row scores as high, (rows,).
+
+        Raises:
+            DataError: a score is not a number.
+        """
         values = np.asarray(scores, dtype=np.float64)
-        below = np.searchsorted(self.scores, values - SAME * np.abs(values), side="left")
+        if np.isnan(values).any():
+            raise DataError("a score is not a number (NaN), so it has no p-value")
+        below = np.searchsorted(self.scores, values - _rounding(values), side="left")
         return np.asarray((1 + len(self) - below) / (len(self) + 1))
 
     def threshold(self, rate: float) -> float:
@@ -109,7 +115,12 @@ class ConformalCalibration:
 
 def raised(score: float) -> float:
     """A threshold that this score does not exceed on any machine."""
-    return score + SAME * abs(score)
+    return score + float(_rounding(np.float64(score)))
+
+
+def _rounding(scores: Array) -> Array:
+    """What rounding can change; infinite scores are equal as they are."""
+    return np.where(np.isfinite(scores), SAME * np.abs(scores), 0.0)
 
 
 def rows_needed(rate: float) -> int:

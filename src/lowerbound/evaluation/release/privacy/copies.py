@@ -7,7 +7,6 @@ among the other training rows shows how often a fresh row of the source has one 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,8 @@ class Overlap:
     Attributes:
         rows: how many there are.
         expected: how many fresh rows of the source would have, from twins among training rows.
-        p_value: probability of at least this many if the holdout is fresh (Fisher's exact test).
+        p_value: probability of at least this many if the holdout is fresh: if all rows that are
+            equal are assigned to the two tables at random.
     """
 
     rows: int
@@ -90,13 +90,36 @@ def copies(training: Array, synthetic: Array, holdout: Array | None) -> Copies:
 
 def overlap(training: Array, holdout: Array) -> Overlap:
     """Compare the twins of holdout rows with the twins among training rows."""
-    from scipy.stats import fisher_exact
-
     known, fresh = row_keys(training), row_keys(holdout)
     found, usual = int(np.isin(fresh, known).sum()), int(_with_twin(known).sum())
-    table: Any = [[found, len(fresh) - found], [usual, len(known) - usual]]
-    p_value = float(fisher_exact(table, alternative="greater")[1])
+    sizes = np.unique(np.concatenate([known, fresh]), return_counts=True)[1]
+    chance = _chance_of_twins(sizes[sizes > 1], len(fresh) / (len(known) + len(fresh)))
+    p_value = min(max(float(chance[found:].sum()), 0.0), 1.0)
     return Overlap(found, len(fresh) * usual / len(known), p_value)
+
+
+def _chance_of_twins(sizes: Array, share: float) -> Array:
+    """Probability of 0, 1, ... holdout rows that equal a training row.
+
+    Of a group of c equal rows, a binomial number h goes to the holdout. All h have a twin among the
+    training rows, unless h is c. The distribution of the sum over groups is a product of
+    characteristic functions.
+
+    Args:
+        sizes: of the groups of equal rows, (groups,).
+        share: probability that a row goes to the holdout.
+    """
+    from scipy.fft import irfft, next_fast_len, rfft
+    from scipy.stats import binom
+
+    total = int(sizes.sum()) + 1
+    length = next_fast_len(total, real=True)
+    product = np.ones(length // 2 + 1, dtype=np.complex128)
+    for size, groups in zip(*np.unique(sizes, return_counts=True), strict=True):
+        each = binom.pmf(np.arange(size), size, share)
+        each[0] += share**size
+        product *= rfft(each, length) ** groups
+    return np.asarray(irfft(product, length)[:total])
 
 
 def row_keys(values: Array) -> Array:

@@ -6,13 +6,14 @@ plain copies only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.intervals import Interval, wilson
-from lowerbound.evaluation.release.privacy.neighbors import nearest_distances
+from lowerbound.evaluation.intervals import LEVEL, Interval, normal_quantile
+from lowerbound.evaluation.release.privacy.neighbors import nearest, nearest_distances
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class NearestRecords:
         released_ratio: median of nearest over second nearest distance, of released rows.
         holdout_ratio: the same of holdout rows.
         nearer: share of released rows that are nearer to a training row than to a holdout row, of
-            as many of each; 0.5 without memorization.
+            as many of each, ties by halves; 0.5 without memorization. Its interval has the
+            standard deviation that the share has if these rows are exchanged at random: they vary
+            too, and one of them may be the nearest of many released rows.
     """
 
     released: tuple[float, float]
@@ -43,16 +46,26 @@ def nearest_records(
     count = min(len(training), len(holdout))
     half = training[random.permutation(len(training))[:count]]
     other = holdout[random.permutation(len(holdout))[:count]]
-    a, b = (nearest_distances(synthetic, rows)[:, 0] for rows in (half, other))
-    near = (a < b) | ((a == b) & (random.random(len(a)) < 0.5))
     drawn, fresh = (nearest_distances(rows, half, 2) for rows in (synthetic, holdout))
     return NearestRecords(
         _quantiles(drawn[:, 0]),
         _quantiles(fresh[:, 0]),
         _ratio(drawn),
         _ratio(fresh),
-        wilson(int(near.sum()), len(near)),
+        _nearer(synthetic, half, other),
     )
+
+
+def _nearer(synthetic: Array, first: Array, second: Array) -> Interval:
+    """The share of released rows that are nearer to the first rows than to the second."""
+    (a, own), (b, theirs) = (nearest(synthetic, rows) for rows in (first, second))
+    near = np.where(a == b, 0.5, a < b)
+    count = len(first)
+    owned = [np.bincount(own, near, count), np.bincount(theirs, 1 - near, count)]
+    # of the sum over a random half of the rows, drawn without replacement
+    deviation = math.sqrt(count / 2 * np.concatenate(owned).var(ddof=1)) / len(synthetic)
+    value, spread = float(near.mean()), normal_quantile(LEVEL) * deviation
+    return Interval(value, max(value - spread, 0.0), min(value + spread, 1.0))
 
 
 def _quantiles(distances: Array) -> tuple[float, float]:

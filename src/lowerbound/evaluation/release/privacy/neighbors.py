@@ -28,6 +28,15 @@ def nearest_distances(rows: Array, others: Array, count: int = 1, *, itself: boo
     return np.asarray(np.sqrt(found))
 
 
+def nearest(rows: Array, others: Array) -> tuple[Array, Array]:
+    """(distance of each row to the nearest other row, number of that row), (rows,) each."""
+    distance, place = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
+    for part, squared in squared_distances(rows, others):
+        place[part] = squared.argmin(1)
+        distance[part] = squared.min(1)
+    return np.asarray(np.sqrt(distance)), place
+
+
 def _least(squared: Array, count: int) -> Array:
     """The smallest numbers of each row, increasing, (rows, count)."""
     if count == 1:
