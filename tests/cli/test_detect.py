@@ -207,13 +207,30 @@ def test_a_series_is_scored_by_windows(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_the_share_of_flagged_points_of_a_normal_series_is_alpha(
+    run: Run, series_model: tuple[Path, Path], tmp_path: Path, reduce: str
+) -> None:
+    """The highest score of all windows of a point is not that of a window."""
+    rng = np.random.default_rng(1)
+    for name in ("calibrate", "new"):
+        load = np.sin(np.arange(2_000) / 4) + 0.1 * rng.normal(size=2_000)
+        pd.DataFrame({"load": load}).to_csv(tmp_path / f"{name}.csv", index=False)
+    words = ("--calibrate", tmp_path / "calibrate.csv", "--alpha", "0.1", "--reduce", reduce)
+    done = run("detect", series_model[0], tmp_path / "new.csv", *words, "--json").object
+    assert done["found"] / done["rows"] == pytest.approx(0.1, abs=0.05)
+    assert done["verdict"]["rows"] == 2_000
+
+
+@pytest.mark.slow
 def test_a_model_of_windows_remembers_them(
     run: Run, series_model: tuple[Path, Path], tmp_path: Path
 ) -> None:
     model, series = series_model
     verdict = run("detect", model, series, "--json").object["verdict"]
     windows = len(Windows(12, 2).starts(400))
-    assert verdict["rows"] == round(0.1 * windows)  # the end of the series, set aside by the fit
+    aside = round(0.1 * windows)  # the end of the series, set aside by the fit
+    assert verdict["rows"] == Windows(12, 2).covered(aside)  # its points
     done = run("detect", model, series, "--window", 13)
     assert done.code == 2
     assert "fitted on windows of 12 points, not 13: leave --window out" in done.err

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.applications.anomaly.labels import KnownAnomalies
-from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
+from lowerbound.applications.anomaly.normal_rows import Normal, Series, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
@@ -115,23 +115,31 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
     in_parts = windows is None and in_chunks(request.data, fitted)
     with finished_parts("detect", request, reporter, in_parts=in_parts) as finished:
+        reporter.say("scoring normal rows to compare with")
+        normal = _normal(request, fitted, windows, first.windows)
         parts = chain([first], chunks)
-        return _detected(request, reporter, fitted, windows, parts, finished, in_parts)
+        return _detected(request, reporter, fitted, normal, parts, finished, in_parts)
+
+
+def _normal(
+    request: DetectRequest, fitted: Fitted, windows: Windows | None, cut: Windows | None
+) -> Normal:
+    """The scores of normal rows; of the points of a series, if its rows are cut into windows."""
+    given = _calibrating(request, fitted, windows)
+    series = None if cut is None else Series(cut, request.reduce)
+    return normal_of(fitted, request.model, given, request.score, request.seed, series)
 
 
 def _detected(
     request: DetectRequest,
     reporter: Reporter,
     fitted: Fitted,
-    windows: Windows | None,
+    normal: Normal,
     parts: Iterable[RequestedRows],
     finished: FinishedParts,
     in_parts: bool,
 ) -> DetectReport:
     """Score the parts against normal rows, and write them."""
-    reporter.say("scoring normal rows to compare with")
-    given = _calibrating(request, fitted, windows)
-    normal = normal_of(fitted, request.model, given, request.score, request.seed)
     path = Path(request.output)
     scorer = RowScorer(
         fitted,
@@ -233,7 +241,8 @@ def _cutoff(request: DetectRequest, normal: Normal) -> Cutoff | None:
     Raises:
         DataError: the calibration rows are too few for the requested rate.
     """
-    if normal.calibration is None:
+    calibration = normal.deciding
+    if calibration is None:
         if request.alpha is not None:
             raise DataError(
                 f"--alpha {request.alpha:g} takes at least {rows_needed(request.alpha):,} "
@@ -241,7 +250,7 @@ def _cutoff(request: DetectRequest, normal: Normal) -> Cutoff | None:
                 "with --calibrate"
             )
         return None
-    least = 1 / (len(normal.calibration) + 1)
+    least = 1 / (len(calibration) + 1)
     alpha = max(ALPHA, least) if request.alpha is None else request.alpha
-    threshold = normal.calibration.threshold(alpha)
-    return Cutoff(alpha, threshold, len(normal.calibration), normal.calibration.band(alpha))
+    threshold = calibration.threshold(alpha)
+    return Cutoff(alpha, threshold, len(calibration), calibration.band(alpha))

@@ -15,7 +15,9 @@ import numpy as np
 from lowerbound.applications.anomaly.detector_file import NAME, read_state
 from lowerbound.applications.io.fit_rows import FitRows, rows_of_fit
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import joined
+from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
@@ -37,6 +39,8 @@ class Normal:
     Attributes:
         reference: their scores and decoded positions.
         calibration: scores of rows that nothing was fitted on; None if there are none.
+        points: the same of the points of a series, which differ from those of windows in their
+            spread; None for other rows, and for windows without an order.
         usual: the average shares of a row.
         origin: the source of the rows, in words.
         planted: by score, how well it finds normal rows of a table with cells of other rows: the
@@ -48,10 +52,39 @@ class Normal:
     usual: Shares
     origin: str
     planted: Mapping[str, float] = field(default_factory=dict)
+    points: ConformalCalibration | None = None
+
+    @property
+    def deciding(self) -> ConformalCalibration | None:
+        """The calibration of what is reported: points or rows."""
+        return self.points or self.calibration
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows are windows, in order.
+
+    Attributes:
+        windows: of the rows that are scored, and of those of --calibrate.
+        reduce: combines the scores of windows to those of their points.
+    """
+
+    windows: Windows
+    reduce: Reduction
+
+    def calibration(self, scores: Array, windows: Windows) -> ConformalCalibration:
+        """The calibration of points, from the scores of consecutive windows."""
+        points = windows.covered(len(scores))
+        return ConformalCalibration.of(windows.points(scores, points, self.reduce))
 
 
 def normal_of(
-    fitted: Fitted, folder: str, given: Dataset | None, kind: str, seed: int = 0
+    fitted: Fitted,
+    folder: str,
+    given: Dataset | None,
+    kind: str,
+    seed: int = 0,
+    series: Series | None = None,
 ) -> Normal:
     """The scores of normal rows by a fitted model.
 
@@ -61,6 +94,7 @@ def normal_of(
         given: normal rows of --calibrate, which the model was not fitted on.
         kind: the score that is calibrated.
         seed: of the draws.
+        series: how the rows of a series are cut; None for other rows.
 
     Raises:
         DataError: no normal rows are known; the message says how to give some.
@@ -70,21 +104,24 @@ def normal_of(
         same = parameters["criterion"] == kind
         calibration = state.calibration if same else None
         return Normal(state.reference, calibration, state.usual, "the detector's own rows")
-    rows = _rows(fitted, folder, given, seed)
+    rows = _rows(fitted, folder, given, seed, series)
     seen = raw_scores(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
     fresh = None if rows.fresh is None else raw_scores(fitted.model, rows.fresh, seed=seed)
     reference = Reference.of(
         seen, fresh, votes=votes_for(rows.seen), unseen=unseen_costs(rows.seen)
     )
     reference.check(kind)
-    calibration, planted = None, {}
+    calibration, points, planted = None, None, {}
     if rows.apart is not None:
         scores = reference.components(raw_scores(fitted.model, rows.apart, seed=seed))
         calibration = ConformalCalibration.of(scores[kind])
+        if series is not None:
+            ordered = fitted.schema.windows if given is None else series.windows
+            points = None if ordered is None else series.calibration(scores[kind], ordered)
         if reference.inputs is not None:
             planted = _finding_planted(fitted.model, reference, rows.apart, seed)
     usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
-    return Normal(reference, calibration, usual, rows.origin, planted)
+    return Normal(reference, calibration, usual, rows.origin, planted, points)
 
 
 def _finding_planted(
@@ -105,7 +142,9 @@ def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Sha
     return shares(model, rows.thinned(USUAL_ROWS), samples=samples, seed=seed).mean()
 
 
-def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> FitRows:
+def _rows(
+    fitted: Fitted, folder: str, given: Dataset | None, seed: int, series: Series | None
+) -> FitRows:
     known = rows_of_fit(fitted, folder)
     if given is None:
         if known is None:
@@ -117,7 +156,16 @@ def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> FitR
     if known is None:
         if len(given) < 4:
             raise DataError(f"--calibrate has {len(given)} rows, and it takes at least 4")
-        seen, calibrating = given.split(0.5, seed)
+        seen, calibrating = _halves(given, seed, series)
         where = f"{len(given):,} rows of --calibrate, half to compare with"
         return FitRows(seen, None, calibrating, where)
     return FitRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
+
+
+def _halves(given: Dataset, seed: int, series: Series | None) -> tuple[Dataset, Dataset]:
+    """Two halves; those of a series follow each other and share no point, if it is long enough."""
+    if series is None:
+        return given.split(0.5, seed)
+    middle = len(given) // 2
+    before = series.windows.before(middle) or middle
+    return given.subset(list(range(before))), given.subset(list(range(middle, len(given))))

@@ -22,6 +22,7 @@ from lowerbound.data.columns.values import free_name
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
+from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.scores import raw_scores
@@ -79,7 +80,8 @@ class RowScorer:
         """Rows with their scores, compared with normal rows."""
         scores = part.of_points(components[self.score], self.reduce)
         threshold = np.inf if self.cutoff is None else self.cutoff.threshold
-        return ScoredRows(components, scores, self._p_values(scores), scores > threshold)
+        p_values = self._p_values(scores, self.normal.deciding)
+        return ScoredRows(components, scores, p_values, scores > threshold)
 
     def columns(self, part: RequestedRows, scored: ScoredRows) -> dict[str, Array]:
         """Columns of the file of scores: one value per row or point, in the order of the data."""
@@ -104,7 +106,7 @@ class RowScorer:
         unseen = self._unseen(chosen)
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
-        p_values = self._p_values(scores[index])
+        p_values = self._p_values(scores[index], self.normal.calibration)
         odd = [
             Odd(
                 row=part.name(int(row)),
@@ -135,8 +137,7 @@ class RowScorer:
             for cells in rows.unseen.cpu().numpy()
         ]
 
-    def _p_values(self, scores: Array) -> Array | None:
-        calibration = self.normal.calibration
+    def _p_values(self, scores: Array, calibration: ConformalCalibration | None) -> Array | None:
         return None if calibration is None else calibration.p_values(scores)
 
     def _pictures(

@@ -61,6 +61,10 @@ class Windows:
         starts = np.arange(0, last + 1, self.stride)
         return starts if starts[-1] == last else np.append(starts, last)
 
+    def covered(self, windows: int) -> int:
+        """The number of points of so many windows, each a stride after the one before."""
+        return (windows - 1) * self.stride + self.length
+
     def cut(self, series: Array) -> Array:
         """Cut a series (time, columns) or (time,) into windows, (windows, length, columns)."""
         values = series if series.ndim > 1 else series[:, None]

@@ -115,7 +115,7 @@ class ConformalCalibration:
 
 def raised(score: float) -> float:
     """A threshold that this score does not exceed on any machine."""
-    return score + float(_rounding(np.float64(score)))
+    return score + float(_rounding(np.asarray(score)))
 
 
 def _rounding(scores: Array) -> Array:
