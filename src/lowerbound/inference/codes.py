@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MultivariateNormal
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
@@ -26,10 +26,12 @@ class EncodedRows:
     Attributes:
         mean: E_q[z], (rows, latent_dim), float64.
         deviation: standard deviation of q(z_j | x), (rows, latent_dim); zero for an autoencoder.
+        normal: whether each q(z_j | x) is a normal distribution, so that the moments say all of it.
     """
 
     mean: Tensor
     deviation: Tensor
+    normal: bool = True
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -41,15 +43,17 @@ def encode_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Enco
     Raises:
         UnsupportedError: the model has no encoder over one latent.
     """
-    encodes = require(model, Encodes, "encode")
+    encodes, normal = require(model, Encodes, "encode"), list[bool]()
 
     @torch.no_grad()
     def measure(_: slice, batch: Batch) -> list[Tensor]:
         codes = codes_of(encodes.encode(batch), batch)
+        normal.append(codes.normal)
         return [codes.mean, codes.deviation]
 
     rows = ChunkPlan.of(model, dataset, memory=memory).rows
-    return EncodedRows(*collected(model, dataset, rows, measure, gradients=True))
+    mean, deviation = collected(model, dataset, rows, measure, gradients=True)
+    return EncodedRows(mean, deviation, all(normal))
 
 
 def posteriors(
@@ -67,7 +71,8 @@ def codes_of(posterior: Distribution, batch: Batch) -> EncodedRows:
     """The codes of one batch."""
     with torch.no_grad():
         mean, deviation = moments(posterior, batch)
-    return EncodedRows(mean.double().cpu(), deviation.double().cpu())
+    normal = base_normal(posterior) is not None or isinstance(posterior, MultivariateNormal)
+    return EncodedRows(mean.double().cpu(), deviation.double().cpu(), normal)
 
 
 def moments(posterior: Distribution, batch: Batch) -> tuple[Tensor, Tensor]:

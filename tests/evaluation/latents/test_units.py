@@ -11,8 +11,10 @@ from lowerbound.evaluation.latents.units import units
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import dry_run, first_row
 from lowerbound.models import ProbabilisticPrincipalComponents
+from lowerbound.posteriors.flow import FlowPosterior
 from tests.evaluation.small_models import binary_vae, bits, coder, linear_autoencoder, vectors
 from tests.oracles import linear_gaussian as oracle
+from tests.oracles.linear_gaussian import Affine
 
 EIGENVALUES = torch.tensor([2.1516393, 1.0, 0.5, 0.2, 0.1, 0.05], dtype=torch.float64)
 
@@ -55,6 +57,14 @@ def test_rates_of_units_are_the_closed_form() -> None:
     # a unit whose mean stands still is off, however narrow its cloud
     assert found.active.tolist() == [True, False]
     assert found.order.tolist() == [0, 1]
+
+
+def test_rates_of_a_posterior_that_is_not_normal_are_not_exact() -> None:
+    model = coder(2, 0.5)
+    assert units(model, vectors(torch.eye(2).double())).exact
+    model.posterior = FlowPosterior(2).double()
+    model.encoder = Affine(2, model.posterior.numbers).double()
+    assert not units(model, vectors(torch.eye(2).double())).exact
 
 
 def test_a_model_without_a_prior_has_no_active_units() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sklearn.neural_network  # noqa: F401 - its first import moves the state of random
@@ -62,6 +64,18 @@ def test_what_is_accepted_and_which_classes_it_is() -> None:
     assert verdict.rate.standard_error == pytest.approx((0.6 * 0.4 / 5) ** 0.5)
     assert verdict.shares == pytest.approx((2 / 3, 1 / 3))
     assert verdict.least_share == pytest.approx(1 / 3)
+
+
+def test_shares_are_of_the_classes_of_the_data() -> None:
+    """The classifier has seen classes 1 and 3 of four."""
+    x, label = blobs(60, 0)
+    training = vectors(x, label=torch.where(label == 0, 1, 3))
+    schema = replace(training.schema, class_names=("a", "b", "c", "d"))
+    training = replace(training, schema=schema)
+    judge = fit_realism_classifier(training, training)
+    assert isinstance(judge, RealismClassifier)
+    shares = judge.accept(training.x).shares
+    assert shares == pytest.approx((0, 1 / 3, 0, 2 / 3), abs=0.06)
 
 
 def test_nothing_accepted_is_no_error() -> None:

@@ -80,7 +80,8 @@ def units_of(codes: EncodedRows, prior: Distribution) -> Units:
     ratio = (codes.deviation / scale).square()
     distance = ((codes.mean - loc) / scale).square()
     rate = (0.5 * (ratio + distance - 1 - ratio.log())).mean(0)
-    return Units(codes.mean.var(0, correction=0), rate, base_normal(prior) is not None)
+    exact = codes.normal and base_normal(prior) is not None
+    return Units(codes.mean.var(0, correction=0), rate, exact)
 
 
 def _marginal_moments(prior: Distribution) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,8 @@ class Acceptance:
     Attributes:
         count: samples classified.
         rate: share accepted, with its binomial standard error.
-        shares: share of each class among the accepted, in the order of the class indices.
+        shares: share of each class among the accepted, in the order of the class indices; 0 for a
+            class that the classifier has not seen.
         threshold: confidence required of a sample.
         judge_accuracy: accuracy of the classifier on unseen real rows.
     """
@@ -56,11 +57,14 @@ class RealismClassifier:
         classifier: with ``predict_proba``, fitted.
         threshold: 5th percentile of its confidence on unseen real rows.
         accuracy: accuracy on these rows.
+        classes: number of classes of the data, some of which the classifier may not have seen; 0:
+            as many as it has seen.
     """
 
     classifier: Any
     threshold: float
     accuracy: float
+    classes: int = 0
 
     def accept(self, x: Tensor) -> Acceptance:
         """The acceptance of samples in model units, (count, *event)."""
@@ -68,6 +72,8 @@ class RealismClassifier:
         accepted = probabilities.max(1) >= self.threshold
         chosen = probabilities.argmax(1)[accepted]
         counts = np.bincount(chosen, minlength=probabilities.shape[1])
+        if self.classes:
+            counts = np.bincount(self.classifier.classes_, counts, self.classes)
         rate = float(accepted.mean())
         return Acceptance(
             count=len(x),
@@ -103,7 +109,8 @@ def fit_realism_classifier(
     probabilities = classifier.predict_proba(new_x)
     found = np.asarray(classifier.classes_)[probabilities.argmax(1)]
     threshold = float(np.percentile(probabilities.max(1), PERCENTILE))
-    return RealismClassifier(classifier, threshold, float((found == new_y).mean()))
+    accuracy = float((found == new_y).mean())
+    return RealismClassifier(classifier, threshold, accuracy, len(training.schema.class_names))
 
 
 def real_rows(dataset: Dataset) -> Tensor:

@@ -4,11 +4,12 @@ r"""The rarity of a score among normal rows, in nats, which makes scores of any 
 
 with linear interpolation between the n reference scores, and beyond the highest of them
 
-.. math:: \log(n + 1) + \log\left(1 + \frac{s - s_{\max}}{\beta}\right)
+.. math:: -\log p(s_{\max}) + \log\left(1 + \frac{s - s_{\max}}{\beta}\right)
 
 beta is the mean excess of the highest tenth over its least score. Rows beyond all reference rows
-are therefore still ranked. The function is continuous and increasing, so rounding, which differs
-from batch to batch, changes it little.
+are therefore still ranked; if most reference rows have the highest score, a higher one counts
+little. The function is continuous and increasing, so rounding, which differs from batch to batch,
+changes it little.
 """
 
 from __future__ import annotations
