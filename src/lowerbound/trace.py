@@ -296,15 +296,26 @@ class Step:
             balance: the prior's gradient is multiplied by this share, and the posterior's by the
                 rest, which does not change the value (Hafner et al. 2021); None: by one.
         """
-        if balance is not None and self.posterior is not None:
-            fixed = replace(self, posterior=frozen(self.posterior))
-            free = replace(self, prior=frozen(self.prior))
-            return balance * fixed.rate(analytic) + (1 - balance) * free.rate(analytic)
+        if balance is not None:
+            shares = [share * part.rate(analytic) for share, part in self.balanced(balance)]
+            return torch.stack(shares).sum(0)
         if analytic and self.closed and self.posterior is not None:
             exact = closed_form_kl(self.posterior, self.prior)
             if exact is not None:
                 return exact
         return self.log_ratio()
+
+    def balanced(self, balance: float | None) -> tuple[tuple[float, Step], ...]:
+        """Shares of the rate, which add up to one, each with the step whose rate it is of.
+
+        The first has no gradient for the posterior, nor for its draw, and the other none for the
+        prior; see ``rate``.
+        """
+        if balance is None or self.posterior is None:
+            return ((1.0, self),)
+        fixed = replace(self, z=self.z.detach(), posterior=frozen(self.posterior))
+        free = replace(self, prior=frozen(self.prior))
+        return (balance, fixed), (1 - balance, free)
 
 
 @dataclass(frozen=True)

@@ -416,3 +416,18 @@ def test_a_model_without_classes_has_the_elbo() -> None:
     found = SemiSupervised().double()(model, data.all()).value
     torch.manual_seed(3)
     torch.testing.assert_close(found, ELBO().double()(model, data.all()).value)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_more_draws_of_rows_of_unknown_class_vary_less(stacked: bool) -> None:
+    """The mean of 16 draws has a quarter of the standard deviation of one."""
+    model, data = built(stacked)
+    batch, spread = data.all().to(torch.float64), []
+    for samples in (1, 16):
+        objective = SemiSupervised(samples=samples, classifier=0.0).double()
+        torch.manual_seed(0)
+        with torch.no_grad():
+            values = torch.stack([objective(model, batch).value for _ in range(40)])
+        assert batch.label is not None
+        spread.append(float(values.std(0)[batch.label < 0].mean()))
+    assert spread[1] == pytest.approx(spread[0] / 4, rel=0.2)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, OneHotCategorical
 
+from lowerbound.assembly.build import assemble
+from lowerbound.data import load
 from lowerbound.distributions.reparameterization import diagonal_normal, seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.models.base import DRAW
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, OBJECTIVES, Bound, ImportanceWeighted, TargetRate
 from lowerbound.trace import Batch, Choose, Step, Trace
 from tests.oracles import linear_gaussian as oracle
@@ -67,6 +73,46 @@ def test_free_bits_stop_the_gradient_of_a_latent_that_is_free() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prior", "posterior", "options"),
+    [
+        ("standard_normal", "gaussian", {}),
+        ("standard_normal", "gaussian", {"analytic": False}),
+        ("standard_normal", "gaussian", {"free_bits": 1e-6, "free_bits_per": "unit"}),
+        ("flow", "gaussian", {}),
+        ("standard_normal", "flow", {}),
+    ],
+)
+def test_the_encoder_gets_its_share_of_a_balanced_rate(
+    prior: str, posterior: str, options: dict[str, Any]
+) -> None:
+    """And the prior, if it learns, the rest; with and without a closed form."""
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    data, found = load(x), []
+    for balance in (None, 0.8):
+        torch.manual_seed(0)
+        chosen = ModelOptions(
+            latent_dim=2,
+            network="mlp",
+            network_options={"hidden": [8]},
+            prior=prior,
+            posterior=posterior,
+        )
+        model = assemble(data.schema, chosen).double()
+        objective, batch = ELBO(kl_balance=balance, **options), data.all().to(torch.float64)
+        trace = model(batch, objective.choose)
+        rates = objective.split(trace, batch)[1]
+        parts = [list(model.encoder.parameters()), list(model.prior.parameters())]
+        gradients = torch.autograd.grad(
+            objective.penalized_rate(rates, trace), [*parts[0], *parts[1]], allow_unused=True
+        )
+        found.append((gradients[: len(parts[0])], gradients[len(parts[0]) :]))
+    for part, share in ((0, 0.2), (1, 0.8)):
+        for plain, balanced in zip(found[0][part], found[1][part], strict=True):
+            assert plain is not None
+            torch.testing.assert_close(balanced, share * plain, rtol=1e-6, atol=1e-12)
+
+
 def test_target_rate_is_found() -> None:
     """The dual variable settles where the trained model's rate is the target."""
     model, objective = oracle.model("mean_field"), TargetRate(target=1.0, speed=0.05).double()

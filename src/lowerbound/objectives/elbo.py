@@ -158,7 +158,7 @@ class ELBO(Objective):
             return rates.mean(1).sum()
         if self.free_bits_per == "latent":
             return rates.mean(1).clamp_min(self.free_bits).sum()
-        units = torch.cat([_unit_rates(step) for step in trace.steps])
+        units = torch.cat([_unit_rates(step, self.kl_balance) for step in trace.steps])
         return units.clamp_min(self.free_bits).sum()
 
     def weight(self) -> Tensor | float:
@@ -189,12 +189,21 @@ def _check_free_bits(nats: float, per: FreeBitsPer, analytic: bool) -> None:
         )
 
 
-def _unit_rates(step: Step) -> Tensor:
+def _unit_rates(step: Step, balance: float | None) -> Tensor:
     """The rate of each number of a latent, averaged over the batch, (units,), nats.
+
+    Args:
+        step: of the latent.
+        balance: as for ``Step.rate``.
 
     Raises:
         UnsupportedError: these rates have no closed form.
     """
+    shares = [share * _closed_unit_rates(part) for share, part in step.balanced(balance)]
+    return torch.stack(shares).sum(0)
+
+
+def _closed_unit_rates(step: Step) -> Tensor:
     each = None
     if step.closed and step.posterior is not None:
         each = unit_kl(step.posterior, step.prior)

@@ -21,7 +21,7 @@ from lowerbound.objectives.labels.mean_teacher import (
     nothing,
     surprise,
 )
-from lowerbound.trace import Batch, Every, Trace
+from lowerbound.trace import Batch, Draw, Every, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
@@ -125,7 +125,12 @@ class SemiSupervised(MeanTeacher):
             assert batch.x is not None
             one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
             return self.supervised(model(batch, KnownLabels(one_hot, self.choose)), batch)
-        every = Every(0, self.choose)
+        return _mean([self._of_every_class(model, batch) for _ in range(self.samples)])
+
+    def _of_every_class(self, model: Model, batch: Batch) -> Bound:
+        """The bound of one pass through every class, with one draw of the other latents."""
+        rest = replace(self.choose, samples=1) if isinstance(self.choose, Draw) else self.choose
+        every = Every(0, rest)
         trace = model(batch, every)
         return self.marginalized(trace, every.log_weights(trace), batch)
 
@@ -180,6 +185,12 @@ class SemiSupervised(MeanTeacher):
     def _seen_perturbed(self, model: Classifies, rows: Batch) -> Tensor:
         """Logits of the rows after a perturbation, (rows, classes)."""
         return model.class_logits(self.perturbed(rows))
+
+
+def _mean(bounds: list[Bound]) -> Bound:
+    """The mean of the bounds of several passes."""
+    fields = [(bound.value, bound.distortion, bound.rates, bound.loss) for bound in bounds]
+    return Bound(*(torch.stack(each).mean(0) for each in zip(*fields, strict=True)))
 
 
 def known_or(log_q: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
