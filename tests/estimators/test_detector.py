@@ -16,6 +16,7 @@ from lowerbound.data import Dataset, to_frame
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.anomaly.reference import OF_PICTURES
+from lowerbound.model_folder.manifest import DETECTOR
 from tests.estimators.conftest import rows
 
 Array = np.ndarray[Any, Any]
@@ -145,6 +146,20 @@ def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetecto
     assert again.get_params()["criterion"] == "combined"
     assert pickle.loads(pickle.dumps(detector)).offset_ == detector.offset_
     VAE.load(tmp_path / "model").score_samples(X)
+
+
+def test_a_detector_goes_with_its_model(tmp_path: Path, detector: VAEDetector) -> None:
+    """Another model in its folder has another threshold; a kill may leave the old file there."""
+    folder = tmp_path / "model"
+    detector.save(folder)
+    kept = (folder / DETECTOR).read_bytes()
+    VAE(epochs=1, random_state=7).fit(rows(60)).save(folder)
+    assert not (folder / DETECTOR).exists()
+    (folder / DETECTOR).write_bytes(kept)
+    with pytest.raises(ModelFolderError, match="belongs to another model, which the one in this"):
+        VAEDetector.load(folder)
+    detector.save(folder)
+    assert VAEDetector.load(folder).offset_ == detector.offset_
 
 
 @pytest.mark.slow

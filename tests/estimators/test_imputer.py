@@ -17,9 +17,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, VAEImputer
 from lowerbound.data import load
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.estimators import imputer as imputer_module, imputer_first_fit
 from lowerbound.estimators.imputer_fit import updates
+from lowerbound.model_folder.manifest import IMPUTER, INTERVALS
 from tests.estimators.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 
@@ -357,6 +358,21 @@ def test_a_saved_imputer_is_the_same(
     median = clone_fitted(imputer, strategy="median").transform(X)
     np.testing.assert_array_equal(again.interval(X), imputer.interval(X))
     np.testing.assert_array_equal(again.transform(X), median)
+
+
+@pytest.mark.parametrize("name", [INTERVALS, IMPUTER])
+def test_what_is_beside_a_model_goes_with_it(
+    imputer: VAEImputer, X: np.ndarray[Any, Any], tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "imputer.lb"
+    imputer.save(folder)
+    kept = (folder / name).read_bytes()
+    other = VAE(epochs=1, random_state=3, data_options={"missing": "model"}).fit(X)
+    other.save(folder)
+    assert not (folder / name).exists()
+    (folder / name).write_bytes(kept)
+    with pytest.raises(ModelFolderError, match=f"{name} belongs to another model"):
+        VAEImputer.load(folder)
 
 
 def test_a_model_of_complete_rows_is_refused(complete: Any, tmp_path: Path) -> None:

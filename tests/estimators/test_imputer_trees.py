@@ -14,9 +14,9 @@ from sklearn.base import clone
 from lowerbound import VAEImputer
 from lowerbound.applications.base import Silent
 from lowerbound.applications.restoration.imputation import ImputeRequest, impute
-from lowerbound.applications.restoration.trees_file import NAME
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.model_folder.manifest import TREES
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 40
@@ -162,23 +162,23 @@ def test_trees_of_another_model_are_refused_and_saving_removes_them(
 ) -> None:
     folder = tmp_path / "imputer.lb"
     frame_imputer.save(folder)
-    kept = (folder / NAME).read_bytes()
+    kept = (folder / TREES).read_bytes()
     other = VAEImputer(epochs=1, calibration=0, random_state=1).fit(frame)
     other.save(folder)
-    assert not (folder / NAME).exists()
+    assert not (folder / TREES).exists()
     assert VAEImputer.load(folder).trees_ is None
-    (folder / NAME).write_bytes(kept)
-    with pytest.raises(ModelFolderError, match=r"trees.safetensors belongs to another model: del"):
+    (folder / TREES).write_bytes(kept)
+    with pytest.raises(ModelFolderError, match="trees.safetensors belongs to another model, which the one"):
         VAEImputer.load(folder)
 
 
 def test_a_damaged_file_is_refused(frame_imputer: VAEImputer, tmp_path: Path) -> None:
     folder = tmp_path / "imputer.lb"
     frame_imputer.save(folder)
-    whole = (folder / NAME).read_bytes()
+    whole = (folder / TREES).read_bytes()
     for damaged in (whole[:-9], b"", b"\x00" * 40, _renamed(whole)):
-        (folder / NAME).write_bytes(damaged)
-        with pytest.raises(ModelFolderError, match=NAME):
+        (folder / TREES).write_bytes(damaged)
+        with pytest.raises(ModelFolderError, match=TREES):
             VAEImputer.load(folder)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from lowerbound import durable, untrusted
 from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.model_folder.manifest import IMPUTER, WEIGHTS, check_belongs, hashes
 
-NAME = "imputer_columns.json"
+MODEL = "model"  # SHA-256 of the model's weights
 INFINITE = ("-Infinity", "Infinity")  # as text, since JSON has no such numbers
 KEPT = ("strategy", "n_importance", "add_indicator", "keep_empty_features", "missing_values")
 
@@ -25,12 +26,13 @@ def write_columns(folder: Path, imputer: Any) -> None:
     """Write the file into a model folder atomically."""
     names = getattr(imputer, "feature_names_in_", None)
     said = {
+        MODEL: hashes(folder)[WEIGHTS],
         "names": None if names is None else [str(name) for name in names],
         "empty": imputer.empty_.tolist(),
         "indicator": imputer.indicator_.tolist(),
         "parameters": {name: _plain(getattr(imputer, name)) for name in KEPT},
     }
-    durable.write_text(folder / NAME, json.dumps(said))
+    durable.write_text(folder / IMPUTER, json.dumps(said))
 
 
 def read_columns(folder: Path, imputer: Any) -> dict[str, Any]:
@@ -40,12 +42,13 @@ def read_columns(folder: Path, imputer: Any) -> dict[str, Any]:
         The parameters by which the imputer fills rows; none of an older folder.
 
     Raises:
-        ModelFolderError: the file is damaged.
+        ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / NAME
+    path = folder / IMPUTER
     if not path.exists():
         return {}
     said = untrusted.read_mapping(path, ModelFolderError)
+    check_belongs(path, said.get(MODEL))
     with untrusted.guarded(str(path), ModelFolderError):
         empty = np.array(said["empty"], dtype=bool)
         indicator = np.array(said["indicator"], dtype=np.int64)

@@ -40,6 +40,7 @@ from lowerbound.errors import ModelFolderError, OptionError, unknown
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.model_folder.card import model_card
 from lowerbound.model_folder.manifest import (
+    BESIDE,
     CHECKPOINT,
     CONFIG,
     FILES,
@@ -181,6 +182,7 @@ def _create(folder: Path, fitted: Fitted) -> None:
 
 def _replace(folder: Path, fitted: Fitted) -> None:
     """Write beside the old files; the rename of the manifest makes the new files valid."""
+    before = hashes(folder)[WEIGHTS] if (folder / MANIFEST).exists() else ""
     try:
         _write_files(folder, fitted, NEW)
         _write_manifest(folder, fitted, NEW)
@@ -189,6 +191,9 @@ def _replace(folder: Path, fitted: Fitted) -> None:
             _remove(folder, NEW)
         raise
     _settle(folder)
+    if hashes(folder)[WEIGHTS] != before:
+        for name in BESIDE:
+            (folder / name).unlink(missing_ok=True)
     _write_unhashed(folder, folder.name, fitted)
 
 

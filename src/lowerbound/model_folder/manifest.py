@@ -21,6 +21,10 @@ FILES = (CONFIG, SCHEMA, WEIGHTS)
 METRICS = "metrics.jsonl"
 AGENT = "agent.jsonl"  # of a world model in which an agent learned: a record per evaluation
 CHECKPOINT = "checkpoint"
+DETECTOR, TREES = "detector.safetensors", "trees.safetensors"
+INTERVALS, IMPUTER = "intervals.json", "imputer_columns.json"
+BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER)
+"""What estimators learn with a model, and write beside it: it holds for these weights alone."""
 PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")
 NEW = ".new"
@@ -56,6 +60,23 @@ def hashes(folder: Path) -> Mapping[str, str]:
     if missing:
         raise _broken(folder / MANIFEST, f"damaged: it does not list {', '.join(missing)}")
     return files
+
+
+def check_belongs(path: Path, weights: object) -> None:
+    """Check that a file in a model folder was written for the model that the folder has now.
+
+    Args:
+        path: of the file.
+        weights: the SHA-256 of the weights that the file names; None: an older version wrote it.
+
+    Raises:
+        ModelFolderError: it belongs to another model.
+    """
+    if weights is not None and weights != hashes(path.parent)[WEIGHTS]:
+        raise ModelFolderError(
+            f"{path} belongs to another model, which the one in this folder has replaced: delete "
+            "the file, or fit and save again"
+        )
 
 
 def parts(folder: Path) -> tuple[str, ...] | None:

@@ -28,8 +28,9 @@ from lowerbound.inference.anomaly.reference import (
 )
 from lowerbound.inference.anomaly.surfaces import KINDS, Surface
 from lowerbound.inference.anomaly.tails import UpperTail
+from lowerbound.model_folder.manifest import DETECTOR, WEIGHTS, check_belongs, hashes
 
-NAME = "detector.safetensors"
+MODEL = "model"  # a fact: SHA-256 of the model's weights
 FORMAT = 1
 
 _OF_TAIL = ("values", "surprise")
@@ -90,8 +91,9 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         surface_arrays, said["surface"] = _of_surface(reference.surface)
         arrays |= surface_arrays
     whole = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
-    with durable.replacing(folder / NAME) as place:
-        place.write_bytes(save(whole, metadata={"detector": json.dumps(said)}))
+    with durable.replacing(folder / DETECTOR) as place:
+        facts = {"detector": json.dumps(said), MODEL: hashes(folder)[WEIGHTS]}
+        place.write_bytes(save(whole, metadata=facts))
 
 
 def _of_surface(surface: Surface) -> tuple[dict[str, Array], list[dict[str, Any]]]:
@@ -142,9 +144,9 @@ def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
     """Read the state and the parameters of a detector from a model folder.
 
     Raises:
-        ModelFolderError: there is no such file, or it cannot be read.
+        ModelFolderError: there is no such file, it cannot be read, or it belongs to another model.
     """
-    path = folder / NAME
+    path = folder / DETECTOR
     if not path.exists():
         raise ModelFolderError(
             f"{folder} holds a model and no detector: use VAE.load, or lowerbound detect, which "
@@ -157,11 +159,13 @@ def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
             said = untrusted.parsed_mapping(facts["detector"], str(path), ModelFolderError)
             tensors = untrusted.tensors(found, str(path), ModelFolderError)
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-            return _state(said, arrays), dict(said["parameters"])
+            state, parameters = _state(said, arrays), dict(said["parameters"])
     except ModelFolderError as error:
         raise ModelFolderError(
             f"{path} is damaged, or was written by another version: {error}; fit the detector again"
         ) from error
+    check_belongs(path, facts.get(MODEL))
+    return state, parameters
 
 
 def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorState:

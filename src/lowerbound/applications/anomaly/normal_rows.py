@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.applications.anomaly.detector_file import NAME, read_state
+from lowerbound.applications.anomaly.detector_file import read_state
 from lowerbound.applications.io.fit_rows import FitRows, rows_of_fit
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
@@ -26,6 +26,7 @@ from lowerbound.inference.anomaly.planted import with_planted_cells
 from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
 from lowerbound.inference.anomaly.scores import SAMPLES, raw_scores
 from lowerbound.inference.anomaly.unseen import unseen_costs
+from lowerbound.model_folder.manifest import DETECTOR
 from lowerbound.models import Model
 
 USUAL_ROWS = 1_000  # rows for the average share of a feature
@@ -99,7 +100,7 @@ def normal_of(
     Raises:
         DataError: no normal rows are known; the message says how to give some.
     """
-    if given is None and (Path(folder) / NAME).exists():
+    if given is None and (Path(folder) / DETECTOR).exists():
         state, parameters = read_state(Path(folder))
         same = parameters["criterion"] == kind
         calibration = state.calibration if same else None

@@ -10,21 +10,23 @@ import numpy as np
 from lowerbound import durable, untrusted
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
+from lowerbound.model_folder.manifest import INTERVALS, WEIGHTS, check_belongs, hashes
 
-NAME = "intervals.json"
+MODEL = "model"  # SHA-256 of the model's weights
 
 
 def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> None:
     """Write the file into a model folder atomically; without a calibration, none stays."""
     if calibration is None:
-        (folder / NAME).unlink(missing_ok=True)
+        (folder / INTERVALS).unlink(missing_ok=True)
         return
     said = {
+        MODEL: hashes(folder)[WEIGHTS],
         "factors": calibration.factors.tolist(),
         "covered": calibration.covered.tolist(),
         "cells": calibration.cells,
     }
-    with durable.replacing(folder / NAME) as place:
+    with durable.replacing(folder / INTERVALS) as place:
         place.write_text(json.dumps(said))
 
 
@@ -32,12 +34,13 @@ def read_calibration(folder: Path, columns: int) -> IntervalCalibration | None:
     """Read the file of a model of that many columns; None if there is none.
 
     Raises:
-        ModelFolderError: the file is damaged.
+        ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / NAME
+    path = folder / INTERVALS
     if not path.exists():
         return None
     said = untrusted.read_mapping(path, ModelFolderError)
+    check_belongs(path, said.get(MODEL))
     with untrusted.guarded(str(path), ModelFolderError):
         factors = np.array(said["factors"], dtype=np.float64)
         covered = np.array(said["covered"], dtype=np.float64)

@@ -14,9 +14,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.column_trees import ColumnTrees
-from lowerbound.model_folder.manifest import WEIGHTS, hashes
+from lowerbound.model_folder.manifest import TREES, WEIGHTS, check_belongs, hashes
 
-NAME = "trees.safetensors"
 MODEL = "model"  # a fact: SHA-256 of the model's weights
 SHARES, LEAVES = "weights", "leaves"
 
@@ -24,14 +23,14 @@ SHARES, LEAVES = "weights", "leaves"
 def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
     """Write the file into the model folder of their model atomically; without trees, none stays."""
     if trees is None:
-        (folder / NAME).unlink(missing_ok=True)
+        (folder / TREES).unlink(missing_ok=True)
         return
     arrays = {SHARES: trees.weights, LEAVES: trees.leaves}
     for place, own in trees.trees.items():
         arrays |= {f"{place}.{name}": array for name, array in own.arrays().items()}
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     facts = {MODEL: hashes(folder)[WEIGHTS]}
-    durable.write_tensors(folder / NAME, tensors, facts)
+    durable.write_tensors(folder / TREES, tensors, facts)
 
 
 def read_trees(folder: Path, columns: Sequence[Column]) -> ColumnTrees | None:
@@ -40,15 +39,12 @@ def read_trees(folder: Path, columns: Sequence[Column]) -> ColumnTrees | None:
     Raises:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / NAME
+    path = folder / TREES
     if not path.exists():
         return None
     content = untrusted.content(path, ModelFolderError)
     facts = untrusted.metadata(content, str(path), ModelFolderError)
-    if facts.get(MODEL) != hashes(folder)[WEIGHTS]:
-        raise ModelFolderError(
-            f"{path} belongs to another model: delete it, and the model imputes alone"
-        )
+    check_belongs(path, facts.get(MODEL, ""))
     found = untrusted.tensors(content, str(path), ModelFolderError)
     with untrusted.guarded(str(path), ModelFolderError):
         arrays = {name: tensor.numpy() for name, tensor in found.items()}
