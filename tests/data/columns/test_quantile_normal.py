@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, interpolate, stats
 
 from lowerbound.data.columns.quantile_normal import GENTLEST, STEEPEST, QuantileNormal
 
@@ -41,6 +41,16 @@ def test_scores_are_standard_normal(name: str) -> None:
     levels = [0.05, 0.25, 0.5, 0.75, 0.95]
     # between two knots the map is smooth, so levels hold to the width of a piece
     np.testing.assert_allclose(np.quantile(scores, levels), stats.norm.ppf(levels), atol=0.12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slopes_at_the_knots_are_those_of_scipy(name: str) -> None:
+    """PCHIP takes the same weighted harmonic means (Fritsch & Butland)."""
+    spline = fitted(standardized(name))
+    knots = np.array(spline.values)
+    theirs = interpolate.PchipInterpolator(knots, spline.scores).derivative()(knots[1:-1])
+    found = np.exp(spline.log_slope(knots[1:-1]))
+    np.testing.assert_allclose(found, theirs.clip(GENTLEST, STEEPEST), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
