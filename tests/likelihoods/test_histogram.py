@@ -89,28 +89,114 @@ def test_whole_numbers_have_boundaries_between_them() -> None:
     assert (cells.edges % 1 == 0.5).all()
 
 
-@pytest.mark.parametrize("kind", ["real", "mixed", "count"])
-def test_density_and_tails_sum_to_one(kind: str) -> None:
-    x = torch.round(40 * drawn()).abs() if kind == "count" else drawn()
+def density(emission: HistogramEmission, values: Tensor) -> Tensor:
+    return emission.terms(values.view(-1, 1, 1))[:, 0, 0].double().exp()
+
+
+def random_emission(group: HistogramColumns) -> HistogramEmission:
+    generator = torch.Generator().manual_seed(1)
+    shape = (1, 1, *group.parameter_shape)
+    emission = group(torch.randn(shape, dtype=torch.float64, generator=generator))
+    assert isinstance(emission, HistogramEmission)
+    return emission
+
+
+@pytest.mark.parametrize("kind", ["real", "mixed", "constant"])
+def test_density_and_tails_integrate_to_one(kind: str) -> None:
+    x = torch.full((50,), 0.5) if kind == "constant" else drawn()
     if kind == "mixed":
         x = torch.cat([x, torch.full((1_000,), ATOM)])
-    group = fitted(x, kind, atom=0.0) if kind == "mixed" else fitted(x, kind)
-    generator = torch.Generator().manual_seed(1)
-    parameters = torch.randn(1, 1, *group.parameter_shape, dtype=torch.float64, generator=generator)
-    emission = group(parameters)
-    table = emission.table
-    used = table.used[0]
-    middle = 0.5 * (table.edges[0, :-1] + table.edges[0, 1:])[used]
-    inside = emission.terms(middle.view(-1, 1, 1))[:, 0, 0].exp() * table.width[0, used]
+    group = fitted(x, "mixed", atom=0.0) if kind == "mixed" else fitted(x)
+    emission = random_emission(group)
+    edges = emission.table.edges[0][emission.table.edges[0].isfinite()]
+    inner = density(emission, edges[:-1] + 0.5 * edges.diff())
+    widths = edges.diff()
+    if kind == "mixed":
+        widths[0] = 1.0  # the atom has mass
+    far = torch.linspace(0, 40, 400_001, dtype=torch.float64)  # the tails' scale is one
+    above = torch.trapezoid(density(emission, edges[-1] + 1e-6 + far), far)
+    total = (inner * widths).sum() + above
+    if kind != "mixed":  # nothing lies below an atom
+        total += torch.trapezoid(density(emission, edges[0] - 1e-6 - far), far)
+    assert float(total) == pytest.approx(1, abs=1e-7)
     shares = emission.probabilities(0)[0, 0]
-    torch.testing.assert_close(inside, shares * (1 - TAIL))
-    # the tail beyond the highest cell integrates to a share of that cell
-    beyond = table.high + torch.tensor([[0.3], [2.0]])
-    tail = emission.terms(beyond.unsqueeze(1))[:, 0, 0].exp()
-    scale = max(1.0, float(x.max() - x.min() + 1) / 8) if kind == "count" else 1.0
-    distance = torch.tensor([0.3, 2.0], dtype=torch.float64)
-    expected = TAIL * shares[-1] * torch.exp(-distance / scale) / scale
-    torch.testing.assert_close(tail, expected)
+    assert float(above) == pytest.approx(TAIL * float(shares[-1]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1, 3], [0, 5], [7], [3, 4, 90], list(range(0, 300, 3)), list(range(2, 4_000, 7))],
+)
+def test_probabilities_of_counts_sum_to_one(values: list[int]) -> None:
+    x = torch.tensor(values).repeat_interleave(10).double()
+    emission = random_emission(fitted(x, "count"))
+    reach = 50 * int(max(values) + 8)
+    every = density(emission, torch.arange(reach, dtype=torch.float64))
+    assert float(every.sum()) == pytest.approx(1, abs=1e-9)
+
+
+def test_counts_of_an_older_model_have_probabilities_that_sum_to_one() -> None:
+    """Its boundaries were halfway between values, and so not halfway between whole numbers."""
+    group = fitted(torch.tensor([0.0, 1.0, 3.0]).repeat(9).double(), "count")
+    group.edges[0, :4] = torch.tensor([-0.5, 0.5, 2.0, 3.5])
+    group.edges[0, 4:] = math.inf
+    emission = random_emission(group)
+    every = density(emission, torch.arange(500, dtype=torch.float64))
+    assert float(every.sum()) == pytest.approx(1, abs=1e-9)
+
+
+def test_signed_whole_numbers_have_probabilities_that_sum_to_one() -> None:
+    group = HistogramColumns([Column("c", "count")], 32, 1e-2, signed=True).double()
+    group.initialize(torch.tensor([-4.0, 0.0, 3.0]).repeat(9).double().unsqueeze(1))
+    every = density(random_emission(group), torch.arange(-500, 500, dtype=torch.float64))
+    assert float(every.sum()) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("values", [[0, 1, 3], [0, 5]])
+def test_probability_of_a_count_is_its_share_of_draws(values: list[int]) -> None:
+    """The cell of a value that is always drawn from it contains no other whole number."""
+    x = torch.tensor(values).repeat_interleave(torch.arange(len(values)) * 40 + 20).double()
+    emission = marginal(fitted(x, "count"), x)
+    torch.manual_seed(0)
+    draws = emission.sample((40_000,)).flatten()
+    assert draws.min() >= 0
+    assert draws.max() == max(values)
+    for value in range(max(values) + 1):
+        expected = float(density(emission, torch.tensor([float(value)])))
+        assert float((draws == value).double().mean()) == pytest.approx(expected, abs=0.01)
+
+
+def test_neighbors_in_float32_have_a_finite_density() -> None:
+    first = torch.tensor(1.0)
+    values = [first, *(first := torch.nextafter(first, torch.tensor(2.0)) for _ in range(2))]
+    x = torch.stack(values).repeat(40)
+    cells = fit_cells(x, 32, 1e-2)
+    assert (cells.edges.diff() >= 2.0**-22).all()
+    group = HistogramColumns([Column("c")], 32, 1e-2)
+    group.initialize(x.unsqueeze(1).double())
+    emission = group(group.initial_bias(x.unsqueeze(1))[None, None])
+    assert emission.terms(x.unsqueeze(1)).isfinite().all()
+
+
+@pytest.mark.parametrize("middle", [16_777_216, 1_600_000_000])
+def test_large_counts_have_the_same_probability_in_float32(middle: int) -> None:
+    spread = torch.round(4_000 * drawn()) if middle > 2**24 else torch.arange(64.0) - 32
+    x = middle + spread.double()
+    group = fitted(x, "count", cells=128)
+    wide = marginal(group, x)
+    narrow = group(wide.logits.float().flatten(2))
+    assert narrow.mean.dtype == narrow.variance.dtype == torch.float32
+    terms = [emission.terms(x.unsqueeze(1))[0, :, 0].double() for emission in (wide, narrow)]
+    assert terms[0].isfinite().all()
+    torch.testing.assert_close(terms[1], terms[0], rtol=0, atol=1e-5)
+
+
+def test_the_largest_value_rounded_to_float32_is_in_the_range() -> None:
+    x = drawn()
+    emission = marginal(fitted(x), x)
+    for end in (x.min(), x.max()):
+        exact, rounded = emission.terms(torch.stack([end, end.float().double()]).view(-1, 1, 1))
+        torch.testing.assert_close(rounded, exact)
 
 
 def test_start_has_the_frequencies_of_the_rows() -> None:

@@ -13,6 +13,7 @@ from lowerbound.data.events.layout import EventLayout
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.base import Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes
+from lowerbound.likelihoods.columns.histogram import HistogramColumns
 from lowerbound.networks.events import Described, HistoryDecoder, Places
 from lowerbound.trace import Emission
 
@@ -294,7 +295,7 @@ class _Drawing:
 def _cell(column: Column, grid: bool, cells: int) -> ColumnsOfCodes:
     """The distribution of one feature; numbers in whole steps are counted."""
     if grid:
-        column = replace(column, kind="count")
+        return HistogramColumns([replace(column, kind="count")], cells, FLOOR, signed=True)
     family = COLUMN_FAMILIES[column.rules.table_family]
     group = family.of([column], FLOOR, EMBEDDING if column.levels else cells)
     assert isinstance(group, ColumnsOfCodes)

@@ -15,6 +15,7 @@ ROWS_PER_CELL = 20  # fewest training rows per cell of values that hardly repeat
 ROWS_PER_VALUE = 4  # fewest training rows per value, on average, if each value has its own cell
 FREQUENT, FEWEST = 0.004, 5  # share and number of rows of a value with a cell of its own
 LEAD = 3.0  # its rows over the average rows of a value
+FINEST = 2.0**-22  # smallest width over the largest value: two steps of float32
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,20 @@ def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> Histog
         x: training values, (rows,), model units.
         most: largest number of cells.
         width: largest width of a cell of a frequent value, unless the values are few.
-        whole: whether the values are whole numbers, so that boundaries are halfway between two.
+        whole: whether the values are whole numbers. Boundaries are then halfway between two, and a
+            value with a cell of its own shares it with no other whole number.
     """
-    x = x.double()
+    cells = _fitted(x.double(), most, width, whole)
+    return cells if whole else _resolved(cells)
+
+
+def _fitted(x: Tensor, most: int, width: float, whole: bool) -> HistogramCells:
+    """As ``fit_cells``, but real values may be too close for float32."""
     distinct, counts = torch.unique(x, return_counts=True)
-    if len(distinct) <= min(most, max(2, len(x) // ROWS_PER_VALUE)):
-        return _one_each(distinct)
+    if len(distinct) <= max(2, len(x) // ROWS_PER_VALUE):
+        each = _each_whole(distinct) if whole else _one_each(distinct)
+        if len(each) <= most:
+            return each
     most = max(2, min(most, len(x) // ROWS_PER_CELL))
     order = counts.argsort(descending=True)[: 3 * most // 8]
     frequent = torch.zeros_like(counts, dtype=torch.bool)
@@ -66,6 +75,29 @@ def _one_each(distinct: Tensor) -> HistogramCells:
     end = 0.5 * (gaps.min() if len(gaps) else distinct.new_tensor(1.0))
     edges = torch.cat([distinct[:1] - end, distinct[:-1] + 0.5 * gaps, distinct[-1:] + end])
     return HistogramCells(edges, distinct, torch.ones_like(distinct, dtype=torch.bool))
+
+
+def _each_whole(distinct: Tensor) -> HistogramCells:
+    """A cell of width one for each whole number, and one for each gap between them."""
+    every = torch.ones_like(distinct, dtype=torch.bool)
+    return _with_frequent(distinct, every, distinct[:0], 1.0, 0.5)
+
+
+def _resolved(cells: HistogramCells) -> HistogramCells:
+    """The cells, after those that float32 can hardly tell from a neighbor are merged with it."""
+    edges = cells.edges.tolist()
+    finest = FINEST * max(abs(edges[0]), abs(edges[-1]))
+    kept = [0]
+    for place in range(1, len(cells)):
+        if min(edges[place] - edges[kept[-1]], edges[-1] - edges[place]) >= finest:
+            kept.append(place)
+    if len(kept) == len(cells):
+        return cells
+    merged = cells.edges[[*kept, len(cells)]]
+    alone = torch.tensor([*kept, len(cells)]).diff() == 1
+    middle = merged[:-1] + 0.5 * merged.diff()
+    values = torch.where(alone, cells.values[kept], middle)
+    return HistogramCells(merged, values, cells.single[kept] & alone)
 
 
 def _quantiles(values: Tensor, cells: int) -> Tensor:

@@ -18,34 +18,57 @@ from lowerbound.likelihoods.columns.group import (
     Averages,
     ColumnsOfCodes,
     DiscreteEmission,
-    whole_numbers,
 )
 from lowerbound.trace import Emission
 
 TAIL = 1e-3  # share of an outermost cell's probability that lies outside the training range
+ROUNDED = 2.0**-24  # relative error of a number in float32
 POINTS = 8  # in each cell, for its mean in the data's units
 ATOM_CELL = (2 * ATOM - 0.5 * (ATOM + LOWEST), 0.5 * (ATOM + LOWEST))
 
 
 class Table:
-    """The cells of several columns, padded to K cells.
+    """The cells of several columns, padded to K cells, in float64: cells may be narrow.
 
     Args:
         edges: (columns, K + 1); infinite after a column's last cell.
         values: that draws from a cell equal, or its middle, (columns, K).
         single: whether draws from a cell equal its value, (columns, K).
         whole: whether the columns contain whole numbers only.
+        least: the smallest value that is possible.
     """
 
-    def __init__(self, edges: Tensor, values: Tensor, single: Tensor, whole: bool) -> None:
+    def __init__(
+        self, edges: Tensor, values: Tensor, single: Tensor, whole: bool, least: float = -math.inf
+    ) -> None:
+        edges, values = edges.double(), values.double()
+        if whole:  # in older models, a boundary may be a whole number, which is in the upper cell
+            edges = edges.ceil().clamp_min(least) - 0.5
         self.edges, self.values, self.single, self.whole = edges, values, single, whole
         self.used = edges[:, 1:].isfinite()
         self.low, self.high = edges[:, 0], torch.where(edges.isfinite(), edges, -math.inf).amax(1)
-        # an eighth of the range of whole numbers, whose unit may be far smaller than their spread
-        self.tail = ((self.high - self.low) / 8).clamp_min(1.0) if whole else self.low.new_ones(1)
         width = torch.where(self.used, edges.diff(dim=1), 1.0)
-        width = torch.where(self.is_atom(values), 1.0, width)  # the atom has mass
-        self.width, self.log_width = width, width.log()
+        self.width = torch.where(self.is_atom(values), 1.0, width)  # the atom has mass
+        self._place_tails(least)
+
+    def _place_tails(self, least: float) -> None:
+        """Exponential tails, whose share the outermost cells give up."""
+        # an eighth of the range of whole numbers, whose unit may be far smaller than their spread
+        scale = ((self.high - self.low) / 8).clamp_min(1.0) if self.whole else self.low.new_ones(1)
+        room = torch.where(self.is_atom(self.values[:, 0]), 0.0, self.low + 0.5 - least)
+        last = self.used.sum(1) - 1
+        place = torch.arange(self.used.shape[1], device=last.device)
+        tails = (place == last.unsqueeze(1)).double()
+        tails[:, 0] += room > 0
+        self.log_inside = torch.log1p(-TAIL * tails) - self.width.log()
+        log_rate = (2 * torch.sinh(0.5 / scale)).log() if self.whole else -scale.log()
+        below = torch.where(room > 0, torch.log(-torch.expm1(-room / scale)), math.inf)
+        self.tail, self.log_above = scale, math.log(TAIL) + log_rate
+        self.log_below = self.log_above - below
+        # float32 may round the smallest and the largest training value to outside the range
+        slack = 0.0 if self.whole else ROUNDED
+        self.lowest = self.low - slack * self.low.abs()
+        self.highest = self.high + slack * self.high.abs()
 
     def is_atom(self, x: Tensor) -> Tensor:
         """Whether a value is the atom of a mixed column; whole numbers have none."""
@@ -58,6 +81,19 @@ class Table:
         found = torch.searchsorted(inner, flat.to(inner.dtype), right=True)
         last = self.used.sum(1, keepdim=True) - 1
         return torch.minimum(found, last).mT.reshape(x.shape)
+
+    def log_within(self, x: Tensor, codes: Tensor) -> Tensor:
+        """log of the density of values given their cells ``codes``, (..., columns), float64.
+
+        It is that of the probability for whole numbers and the atom. A tail belongs to the cell
+        beside it.
+        """
+        x = x.double()
+        inside = self.log_inside[torch.arange(codes.shape[-1], device=codes.device), codes]
+        below, above = self.low - x, x - self.high
+        tail = torch.where(below > 0, self.log_below, self.log_above)
+        beyond = ((x < self.lowest) | (x > self.highest)) & ~self.is_atom(x)
+        return torch.where(beyond, tail - torch.maximum(below, above) / self.tail, inside)
 
     def draw(self, codes: Tensor) -> Tensor:
         """A value of each cell, (..., columns)."""
@@ -86,24 +122,17 @@ class HistogramEmission(DiscreteEmission):
 
     def _terms(self, x: Tensor) -> Tensor:
         shape = torch.broadcast_shapes(x.shape, self.logits.shape[:3])
-        code = self.table.codes(x).expand(shape).unsqueeze(-1)
+        code = self.table.codes(x).expand(shape)
         shares = torch.log_softmax(self.logits, -1).expand(*shape, self.logits.shape[3])
-        width = self.table.log_width.expand(*shape, -1).gather(-1, code)
-        inside = (shares.gather(-1, code) - width).squeeze(-1)
-        return inside + self._tails(x, width.squeeze(-1))
-
-    def _tails(self, x: Tensor, log_width: Tensor) -> Tensor:
-        """What the density of an outermost cell owes to its tail."""
-        outside = torch.maximum(self.table.low - x, x - self.table.high)
-        tail = math.log(TAIL) + log_width - outside / self.table.tail - self.table.tail.log()
-        return torch.where((outside > 0) & ~self.table.is_atom(x), tail, math.log1p(-TAIL))
+        share = shares.gather(-1, code.unsqueeze(-1)).squeeze(-1)
+        return (share + self.table.log_within(x, code)).to(self.logits.dtype)
 
     @property
     def mean(self) -> Tensor:
         shares, rest = self._shares()
         mean = (rest * self.table.values).sum(-1)
         at_atom = (shares * self.table.is_atom(self.table.values)).sum(-1) > 0.5
-        return torch.where(at_atom, ATOM, mean)
+        return torch.where(at_atom, ATOM, mean).to(self.logits.dtype)
 
     @property
     def variance(self) -> Tensor:
@@ -112,7 +141,7 @@ class HistogramEmission(DiscreteEmission):
         mean = (rest * values).sum(-1, keepdim=True)
         inside = (self.table.width.square() - float(self.table.whole)) / 12
         inside = torch.where(self.table.single, 0.0, inside)
-        return (rest * ((values - mean).square() + inside)).sum(-1)
+        return (rest * ((values - mean).square() + inside)).sum(-1).to(self.logits.dtype)
 
     def probabilities(self, column: int) -> Tensor:
         """Of each cell, (samples, batch, cells)."""
@@ -147,17 +176,21 @@ class HistogramColumns(ColumnsOfCodes):
         columns: of numbers.
         cells: K.
         width: largest width of a cell of a frequent value.
+        signed: whether columns of whole numbers may be negative.
     """
 
     edges: Tensor
     values: Tensor
     single: Tensor
 
-    def __init__(self, columns: Sequence[Column], cells: int, width: float) -> None:
+    def __init__(
+        self, columns: Sequence[Column], cells: int, width: float, *, signed: bool = False
+    ) -> None:
         super().__init__(columns)
         self.cells, self.width = cells, width
         self.code_counts = (cells,) * len(columns)
         self.mass = all(COLUMN_FAMILIES[column.rules.family].mass for column in columns)
+        self.least = 0.0 if self.mass and not signed else -math.inf
         self.support = "whole numbers" if self.mass else "finite numbers"
         self.atoms = [column.atom is not None for column in columns]
         count = len(columns)
@@ -199,17 +232,17 @@ class HistogramColumns(ColumnsOfCodes):
         ends = torch.stack([self.edges[0, :-1], self.edges[0, 1:]])
         return torch.where(self.single[0], self.values[0], ends)[:, used]
 
-    def table(self, dtype: torch.dtype = torch.float64) -> Table:
+    def table(self) -> Table:
         """The fitted cells."""
-        return Table(self.edges.to(dtype), self.values.to(dtype), self.single, self.mass)
+        return Table(self.edges, self.values, self.single, self.mass, self.least)
 
     def forward(self, parameters: Tensor) -> HistogramEmission:
-        table = self.table(parameters.dtype)
+        table = self.table()
         logits = self.by_column(parameters).masked_fill(~table.used, -math.inf)
         return HistogramEmission(logits, table)
 
     def inside(self, x: Tensor) -> Tensor:
-        return whole_numbers(x, math.inf) if self.mass else x.isfinite()
+        return (x == torch.round(x)) & (x >= self.least) if self.mass else x.isfinite()
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
@@ -251,10 +284,10 @@ class HistogramColumns(ColumnsOfCodes):
 def _means(column: Column, table: Table, place: int) -> Tensor:
     """The mean of each cell in the data's units, (K,), float64."""
     share = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
-    low, width = table.edges[place, :-1].cpu().double(), table.width[place].cpu().double()
+    low, width = table.edges[place, :-1].cpu(), table.width[place].cpu()
     units = low.unsqueeze(1) + width.unsqueeze(1) * share
     single = table.single[place].cpu().unsqueeze(1)
-    units = torch.where(single, table.values[place].cpu().double().unsqueeze(1), units)
+    units = torch.where(single, table.values[place].cpu().unsqueeze(1), units)
     units = torch.where(table.used[place].cpu().unsqueeze(1), units, 0.0)
     values = np.asarray(column.decode(units.numpy()), dtype=np.float64)
     return torch.from_numpy(values).mean(1)
