@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -30,6 +31,20 @@ def test_log_prob_is_that_of_scipy_and_sums_to_one() -> None:
     expected = stats.multinomial.logpmf(EVERY.numpy(), WHOLE, LOGITS.softmax(0).numpy())
     torch.testing.assert_close(found, torch.from_numpy(expected))
     assert found.exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+def test_many_atoms_have_the_same_log_prob_in_float32() -> None:
+    """float32 has seven digits, and log N! of 65,535 atoms is 661,279 nats."""
+    whole = 65_535
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(8, generator=generator)
+    counts = np.random.default_rng(0).multinomial(whole, logits.double().softmax(0).numpy(), 50)
+    x = torch.from_numpy(counts) / whole
+    assert x.dtype == torch.float32
+    found = MultinomialEmission(logits.expand(1, 1, 8), whole).log_prob(x)[0]
+    assert found.dtype == torch.float32
+    expected = stats.multinomial.logpmf(counts, whole, logits.double().softmax(0).numpy())
+    torch.testing.assert_close(found.double(), torch.from_numpy(expected), rtol=0, atol=1e-4)
 
 
 def test_it_is_the_cross_entropy_of_the_fractions_up_to_a_constant() -> None:

@@ -28,18 +28,28 @@ class MultinomialEmission(Emission):
     """
 
     def __init__(self, logits: Tensor, whole: int, left: Tensor | None = None) -> None:
-        self.log_probabilities = torch.log_softmax(logits, -1)
-        self.whole = whole
+        # float64, because log N! and the sum over the N atoms nearly cancel
+        self.log_probabilities = torch.log_softmax(logits.double(), -1)
+        self.whole, self.dtype = whole, logits.dtype
         self.left = logits.new_full((1, 1, 1), whole) if left is None else left
         super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
 
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return self._exact(x, observed).to(self.dtype)
+
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return self._exact(x, observed).sum(-1).to(self.dtype)
+
+    def _exact(self, x: Tensor, observed: Tensor | None) -> Tensor:
+        """The terms, float64."""
         seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
-        counts = torch.where(seen, to_code(torch.where(seen, x, 0.0), self.whole + 1), 0.0)
+        counts = to_code(torch.where(seen, x, 0.0).double(), self.whole + 1)
+        counts = torch.where(seen, counts, 0.0)
         own = counts * self.log_probabilities - torch.lgamma(counts + 1)
-        rest = self.left - counts.sum(-1, keepdim=True)
+        left = self.left.double()
+        rest = left - counts.sum(-1, keepdim=True)
         hidden = torch.where(seen, 0.0, self.log_probabilities.exp()).sum(-1, keepdim=True)
-        other = torch.lgamma(self.left + 1) - torch.lgamma(rest + 1)
+        other = torch.lgamma(left + 1) - torch.lgamma(rest + 1)
         other = other + rest * hidden.clamp_min(TINY).log()
         each = own + other / seen.sum(-1, keepdim=True).clamp_min(1)
         return torch.where(seen, each, 0.0)
@@ -48,23 +58,23 @@ class MultinomialEmission(Emission):
         """The hidden features, which share the atoms that the observed ones leave."""
         counts = to_code(torch.where(observed, x, 0.0), self.whole + 1)
         left = (self.left - torch.where(observed, counts, 0.0).sum(-1, keepdim=True)).clamp_min(0)
-        lowest = torch.finfo(self.log_probabilities.dtype).min / 2
-        logits = self.log_probabilities.masked_fill(observed, lowest)
+        logits = self.log_probabilities.to(self.dtype)
+        logits = logits.masked_fill(observed, torch.finfo(self.dtype).min / 2)
         return MultinomialEmission(logits, self.whole, left)
 
     @property
     def mean(self) -> Tensor:
-        return self.log_probabilities.exp() * (self.left / self.whole)
+        return self.log_probabilities.exp().to(self.dtype) * (self.left / self.whole)
 
     @property
     def variance(self) -> Tensor:
-        probabilities = self.log_probabilities.exp()
+        probabilities = self.log_probabilities.exp().to(self.dtype)
         return probabilities * (1 - probabilities) * (self.left / self.whole**2)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         """One feature after another, each binomial in the atoms that are left."""
         shape = sample_shape + self.log_probabilities.shape
-        probabilities = self.log_probabilities.exp().expand(shape)
+        probabilities = self.log_probabilities.exp().to(self.dtype).expand(shape)
         above = probabilities.flip(-1).cumsum(-1).flip(-1).clamp_min(TINY)
         shares = (probabilities / above).clamp(0, 1)
         left = self.left[..., 0].expand(shape[:-1]).contiguous()
