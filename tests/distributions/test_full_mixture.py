@@ -66,6 +66,25 @@ def test_draws_have_the_moments_of_the_mixture() -> None:
     assert abs(float(volume) - 4) < 0.3
 
 
+def test_draws_in_float32_are_those_in_float64() -> None:
+    """Also from noise at the very edge of a component, of 64."""
+    with seeded(0):
+        logits = torch.randn(1, 64)
+    loc = torch.arange(64.0).view(1, 64, 1)
+    upper = torch.softmax(logits[0].double(), -1).cumsum(-1)[:-1]
+    edge = torch.special.ndtri(upper).float()
+    far = torch.tensor(9.0)
+    noise = torch.cat([edge, torch.nextafter(edge, far), torch.nextafter(edge, -far)])
+    found = [
+        FullMixture(logits.to(dtype), loc.to(dtype), torch.ones(1, 64, 1, 1, dtype=dtype)).push(
+            noise.to(dtype).view(-1, 1, 1)
+        )
+        for dtype in (torch.float32, torch.float64)
+    ]
+    assert found[0].dtype == torch.float32
+    torch.testing.assert_close(found[0].double(), found[1], rtol=0, atol=1e-4)
+
+
 def test_the_log_density_has_a_gradient() -> None:
     ours, theirs = mixture()
     z = points().requires_grad_()

@@ -59,13 +59,15 @@ class FullMixture(Pushed):
         of that coordinate within the component (as in ``GaussianMixture``).
         """
         wide = noise.shape[:2]
-        weights = torch.softmax(self.logits, -1).expand(wide[1], -1)
+        # in float32, the share of a rare component has few digits, and may be zero or one
+        weights = torch.softmax(self.logits.double(), -1).expand(wide[1], -1)
         upper = weights.cumsum(-1)
-        uniform = torch.special.ndtr(noise[..., :1])
+        uniform = torch.special.ndtr(noise[..., :1].double())
         index = (upper < uniform).sum(-1, keepdim=True).clamp_max(weights.shape[-1] - 1)
         chosen, top = (part.expand(*wide, -1).gather(-1, index) for part in (weights, upper))
         rest = ((uniform - top) / chosen + 1).clamp(1e-15, 1 - 1e-15)
-        within = torch.cat([torch.special.ndtri(rest), noise[..., 1:]], -1)
+        first = torch.special.ndtri(rest).to(noise.dtype)
+        within = torch.cat([first, noise[..., 1:]], -1)
         return self._placed(within, index.squeeze(-1))
 
     @property
