@@ -59,6 +59,9 @@ class NoiseModel:
 class NoisyEmission(Emission, abstract=True):
     """p(y | z), the distribution of a noisy row; hidden cells have no effect.
 
+    With outliers, ``mean``, ``variance`` and ``sample`` raise an ``UnsupportedError``, because the
+    noise model has the width of their range but not its place.
+
     Args:
         clean: p(x | z).
         noise: added to x.
@@ -91,15 +94,25 @@ class NoisyEmission(Emission, abstract=True):
 
     @property
     def mean(self) -> Tensor:
+        self._refuse_outliers()
         return self.clean.mean
 
     @property
     def variance(self) -> Tensor:
+        self._refuse_outliers()
         return self.clean.variance + self.noise.scale.square()
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
+        self._refuse_outliers()
         x = self.clean.sample(sample_shape)
         return x + self.noise.scale * torch.randn_like(x)
+
+    def _refuse_outliers(self) -> None:
+        if self.noise.outliers:
+            raise UnsupportedError(
+                "noisy rows with outliers have no mean, variance or draws, because only the width "
+                "of the range of outliers is known; use noise with outliers=0"
+            )
 
     @property
     def _shape(self) -> torch.Size:
