@@ -11,6 +11,7 @@ from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.one_hot import OneHotCodes
 from lowerbound.distributions.reparameterization import draw, seeded
+from lowerbound.trace import Tempered
 
 
 def codes(seed: int = 0, uniform: float = 0.01, *shape: int) -> OneHotCodes:
@@ -31,6 +32,26 @@ def test_draws_are_one_hot_with_the_gradient_of_a_softmax() -> None:
     logits = found.logits.detach().requires_grad_()
     (jacobian,) = torch.autograd.grad((0.99 * torch.softmax(logits, -1) * weight).sum(), logits)
     torch.testing.assert_close(straight, jacobian, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
+def test_a_temperature_divides_the_logits(temperature: float) -> None:
+    """As of the codes of other models: p ** (1 / T), and the likeliest code for T = 0."""
+    p = torch.tensor([0.8, 0.2])
+    found = OneHotCodes(p.log().expand(1, 20_000, 1, 2), 0.0)
+    with seeded(0):
+        z = Tempered(2, (temperature,))(0, None, found)
+    assert z.shape == (2, 20_000, 1, 2)
+    powers = p ** (1 / temperature) if temperature else torch.tensor([1.0, 0.0])
+    share = float(z[..., 0].mean())
+    # three standard errors
+    assert share == pytest.approx(float(powers[0] / powers.sum()), abs=3 * 0.5 / 200)
+
+
+def test_the_uniform_part_is_tempered_too() -> None:
+    found = codes(3, 0.3)
+    expected = torch.softmax(found.probs.log() / 0.5, -1)
+    torch.testing.assert_close(found.tempered(0.5).probs, expected)
 
 
 @pytest.mark.parametrize("keyed", [False, True])

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.distributions.reparameterization import Reparameterized, Size
+from lowerbound.distributions.reparameterization import PushedCodes, Reparameterized, Size
 
 UNIFORM = 0.01  # of Hafner et al. 2023
 _LEAST = 1e-6  # keeps log(-log(u)) finite in float32
 
 
-class OneHotCodes(Reparameterized):
+class OneHotCodes(Reparameterized, PushedCodes):
     """Independent groups of classes, each one-hot, of event shape (groups, classes).
 
     Args:
@@ -48,6 +48,16 @@ class OneHotCodes(Reparameterized):
 
     def frozen(self) -> OneHotCodes:
         return OneHotCodes(self.logits.detach(), self.uniform)
+
+    def tempered(self, temperature: float) -> OneHotCodes:
+        logits = self.log_probs
+        if temperature == 0:
+            colder = F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits).log()
+        else:
+            colder = logits / temperature
+        tempered = OneHotCodes(colder, 0.0)
+        tempered._batch_shape = self._batch_shape
+        return tempered
 
     def kl(self, prior: OneHotCodes) -> Tensor:
         """KL(self || prior), (samples | 1, batch), nats."""
