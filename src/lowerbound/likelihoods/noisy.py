@@ -59,8 +59,9 @@ class NoiseModel:
 class NoisyEmission(Emission, abstract=True):
     """p(y | z), the distribution of a noisy row; hidden cells have no effect.
 
-    With outliers, ``mean``, ``variance`` and ``sample`` raise an ``UnsupportedError``, because the
-    noise model has the width of their range but not its place.
+    ``mean`` is that of cells that are not outliers. With outliers, ``variance`` and ``sample``
+    raise an ``UnsupportedError``, because the noise model has the width of their range but not its
+    place.
 
     Args:
         clean: p(x | z).
@@ -94,7 +95,6 @@ class NoisyEmission(Emission, abstract=True):
 
     @property
     def mean(self) -> Tensor:
-        self._refuse_outliers()
         return self.clean.mean
 
     @property
@@ -110,8 +110,8 @@ class NoisyEmission(Emission, abstract=True):
     def _refuse_outliers(self) -> None:
         if self.noise.outliers:
             raise UnsupportedError(
-                "noisy rows with outliers have no mean, variance or draws, because only the width "
-                "of the range of outliers is known; use noise with outliers=0"
+                "noisy rows with outliers have no variance and no draws, because only the width of "
+                "the range of outliers is known; use noise with outliers=0"
             )
 
     @property
