@@ -55,6 +55,16 @@ def test_dates_of_rows_with_another_index_are_filled_in_place() -> None:
     assert pd.Timestamp(whole.loc[104, "day"]) == pd.Timestamp(days[4])
 
 
+@pytest.mark.slow
+def test_the_place_of_a_single_date_changes_no_score() -> None:
+    """The density of a column does not depend on where on the axis of time its values are."""
+    scores = []
+    for date in ("1970-01-01 00:00:00", "2020-05-01 12:34:57"):
+        frame = numbers(day=pd.to_datetime([date] * ROWS).where(np.arange(ROWS) % 3 > 0))
+        scores.append(VAE(epochs=5, random_state=0).fit(frame).score_samples(frame))
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-6)
+
+
 def test_bands_are_filled_by_bands() -> None:
     bands = pd.cut(np.linspace(0.1, 29.9, ROWS), [0, 10, 20, 30])
     frame = numbers(band=bands)

@@ -52,6 +52,33 @@ def test_nothing_but_constants_is_refused() -> None:
         load(np.array([[1.0, 2.0]]))
 
 
+ONE_DATE = pd.Timestamp("2020-05-01 12:34:57")
+OF_ONE_VALUE: dict[str, tuple[list[Any], str]] = {
+    "date": ([ONE_DATE] * 6, "datetime"),
+    "date or gap": ([ONE_DATE, pd.NaT] * 3, "datetime"),
+    "one date": ([ONE_DATE, *[pd.NaT] * 5], "datetime"),
+    "real": ([1.6e9 + 37] * 6, "real"),
+    "one real": ([1.6e9 + 37, *[np.nan] * 5], "real"),
+    "positive": ([1.6e9 + 37] * 6, "positive"),
+    "mixed": ([0.0, 0.0, 1.6e9 + 37] * 2, "mixed"),
+}
+
+
+@pytest.mark.parametrize("case", OF_ONE_VALUE)
+def test_a_modeled_column_of_one_value_is_0_in_model_units(case: str) -> None:
+    """Raw, its square would be all that a model of float32 sees."""
+    cells, kind = OF_ONE_VALUE[case]
+    frame = pd.DataFrame({"a": np.arange(6) / 7, "c": cells})
+    dataset = load(frame, missing="model", kinds={"a": "real", "c": kind})
+    column = dataset.schema.columns[1]
+    assert (column.kind, column.scale) == (kind, 1.0)
+    present = frame["c"].notna() & (frame["c"] != column.atom)
+    assert not dataset.x[:, 1].numpy()[present].any()
+    back = to_frame(dataset.schema, dataset.x)["c"]
+    given = frame["c"][present]
+    pd.testing.assert_series_equal(back[present], given, rtol=1e-12, check_dtype=False)
+
+
 @pytest.mark.slow
 @given(
     st.integers(2, 30),

@@ -70,8 +70,10 @@ class Continuous(ColumnKind):
     def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
         """The column with shift, scale, spline and resolution fitted to the observed values."""
         units = self.unscaled(values)
-        if not standardize or len(units) < 2 or np.ptp(units) == 0:
+        if not standardize or not len(units):
             return self.column
+        if np.ptp(units) == 0:  # a date of today, in seconds, is far from what networks expect
+            return replace(self.column, shift=float(units[0]))
         shift, scale = moments(units)
         standardized = (units - shift) / scale
         spline = QuantileNormal.fit(standardized) if normal_scores else None
