@@ -15,10 +15,11 @@ from torch import Tensor
 from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, Events, history_frame, load
 from lowerbound.data.events.layout import EventLayout
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.histories import BLOCK, sample_histories
 from lowerbound.inference.likelihood import score
+from lowerbound.inference.restoration.imputation import impute
 from lowerbound.likelihoods.histories import HistoryEmission
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.sequences.event_history import EventHistory
@@ -184,6 +185,17 @@ def test_draws_follow_the_model_by_enumeration() -> None:
     error = (p * (1 - p) / len(drawn)).sqrt()
     assert ((shares - p).abs() < 5 * error + 2e-3).all()
     assert float(p.max()) < 0.6
+
+
+def test_hidden_cells_are_not_drawn_as_if_the_observed_ones_said_nothing() -> None:
+    dataset = data()
+    built, batch = model(dataset), dataset.all().to(torch.float64)
+    likelihood = emission(built, torch.randn(1, len(dataset), 3, dtype=torch.float64))
+    assert batch.observed is not None
+    with pytest.raises(UnsupportedError, match="cells of a history also depend on each other"):
+        likelihood.complete(batch.filled, batch.observed)
+    with pytest.raises(UnsupportedError, match="cells of a history also depend on each other"):
+        impute(built, dataset, samples=2)
 
 
 def test_the_mean_and_draws_have_cells_where_events_have_them() -> None:

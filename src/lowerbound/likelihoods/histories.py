@@ -53,6 +53,17 @@ class HistoryEmission(Emission):
         each, places = self._each(x, observed)
         return each.new_zeros(len(each), len(x)).index_add(1, places.row, each.sum(-1))
 
+    def given(self, x: Tensor, observed: Tensor) -> Emission:
+        """Refused: a cell given later cells has no formula.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            "hidden cells are drawn from p(x | z), and the cells of a history also depend on each "
+            "other: load the events as a table of rows, without an entity, and fit that"
+        )
+
     def _each(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Places]:
         """log p of the cells of all events, (samples, events, features), and where they are."""
         seen = ~x.isnan() if observed is None else observed
