@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.priors import RecurrentPrior
 
 A = torch.tensor([[0.8, -0.5, 0.0], [0.4, 0.7, 0.1], [0.0, 0.2, 0.5]], dtype=torch.float64)
@@ -79,6 +79,13 @@ def test_the_start_predicts_a_linear_process_as_its_formulas_do() -> None:
     for step in range(STEPS):
         assert torch.allclose(torch.cov(draws[:, step].mT), covariance[step], atol=0.02)
         assert torch.allclose(draws[:, step].mean(0), mean[step], atol=0.05)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_clips_of_one_frame_are_refused(frames: int) -> None:
+    prior = RecurrentPrior(3, hidden=4)
+    with pytest.raises(DataError, match="no clip to train on has two frames"):
+        prior.start_from_clips(torch.randn(frames, 3), None, torch.ones(frames, dtype=torch.bool))
 
 
 def test_a_linear_process_given_exactly_has_its_exact_density() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 from torch.nn import functional as F
 
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.priors.base import PRIORS, Encode, PriorTerms
 from lowerbound.priors.temporal import Memory, Steps, TemporalPrior
 
@@ -139,13 +139,18 @@ class RecurrentPrior(TemporalPrior):
 
     @torch.no_grad()
     def start_from_clips(self, z: Tensor, actions: Tensor | None, resets: Tensor) -> None:
+        goes_on = ~resets[1:]
+        if not bool(goes_on.any()):
+            raise DataError(
+                "no clip to train on has two frames, so nothing follows: give more or longer "
+                "clips, or hold out a smaller share for validation"
+            )
         self._standardize(z, actions)
         inputs = self._inputs(z, actions).double()
-        goes_on = ~resets[1:]
         constant = inputs.new_ones(int(goes_on.sum()), 1)
         given = torch.cat([inputs[:-1][goes_on], constant], 1)
         next_u = inputs[1:, : self.latent_dim][goes_on]
-        ridge = RIDGE * max(len(given), 1) * torch.eye(given.shape[1], device=z.device).double()
+        ridge = RIDGE * len(given) * torch.eye(given.shape[1], device=z.device).double()
         weight = torch.linalg.solve(given.mT @ given + ridge, given.mT @ next_u)
         self.linear.weight.copy_(weight[:-1].mT)
         self.linear.bias.copy_(weight[-1])

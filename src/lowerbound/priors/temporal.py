@@ -90,6 +90,9 @@ class TemporalPrior(Prior):
             z: latents, (frames, latent_dim).
             actions: after each frame, (frames, actions).
             resets: True where a clip starts, (frames,).
+
+        Raises:
+            DataError: no clip has two frames.
         """
 
     @abstractmethod
