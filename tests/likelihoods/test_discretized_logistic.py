@@ -10,13 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import (
     DiscretizedLogistic,
     DiscretizedLogisticEmission,
     DiscretizedLogisticMixture,
 )
 from lowerbound.likelihoods.discretized_logistic import fit_logistic, log_mass
+from lowerbound.likelihoods.discretized_logistic_mixture import (
+    DiscretizedLogisticMixtureEmission,
+    PixelMixture,
+)
 from lowerbound.likelihoods.logistic_moments import logistic_moments
 
 EVERY_LEVEL = torch.arange(256.0).reshape(-1, 1)
@@ -122,6 +126,71 @@ def test_a_channel_behind_a_hidden_one_is_left_out() -> None:
     row = torch.tensor([red, math.nan, grid[3]], dtype=torch.float64).reshape(1, 3, 1, 1)
     observed = torch.tensor([True, False, True]).reshape(1, 3, 1, 1)
     torch.testing.assert_close(likelihood(parameters).log_prob(row, observed)[:, 0], marginal)
+
+
+def hidden_channels(levels: int = 4) -> tuple[Tensor, Tensor, DiscretizedLogisticMixtureEmission]:
+    """Two pixels, (3, 1, 2): one with red observed, one with red and green; and their emission."""
+    likelihood = DiscretizedLogisticMixture((3, 1, 2), levels=levels, components=3).double()
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 1, *likelihood.parameter_shape)
+    emission = likelihood(2 * torch.randn(shape, generator=generator, dtype=torch.float64))
+    assert isinstance(emission, DiscretizedLogisticMixtureEmission)
+    x = torch.tensor([[2.0, 1.0], [torch.nan, 3.0], [torch.nan, torch.nan]]).double() / (levels - 1)
+    x = x.reshape(1, 3, 1, 2)
+    return x, ~x.isnan(), emission
+
+
+def exact_channels(pixel: int, levels: int = 4) -> tuple[Tensor, Tensor]:
+    """All values of a pixel's hidden channels, and their probability given the observed ones."""
+    x, observed, emission = hidden_channels(levels)
+    seen = int(observed[0, :, 0, pixel].sum())
+    every = torch.tensor(list(itertools.product(range(levels), repeat=3 - seen))).double()
+    rows = x.nan_to_num().repeat(len(every), 1, 1, 1)
+    rows[:, seen:, 0, pixel] = every / (levels - 1)
+    log_prob = torch.stack([emission.terms(row[None])[0, 0, 0, 0, pixel] for row in rows])
+    return every / (levels - 1), log_prob.softmax(0)
+
+
+@pytest.mark.parametrize("pixel", [0, 1])
+def test_hidden_channels_are_drawn_given_the_observed_ones(pixel: int) -> None:
+    x, observed, emission = hidden_channels()
+    values, shares = exact_channels(pixel)
+    torch.manual_seed(0)
+    count = 20_000
+    drawn = emission.complete(x, observed, (count,))[:, 0, 0]
+    assert torch.equal(drawn[:, observed[0]], x[0][observed[0]].expand(count, -1))
+    hidden = drawn[:, 3 - values.shape[1] :, 0, pixel]
+    found = (hidden.unsqueeze(1) - values).abs().amax(2).lt(1e-9).double().mean(0)
+    torch.testing.assert_close(found, shares, rtol=0, atol=4 * 0.5 / math.sqrt(count))
+    mean = emission.given(x, observed).mean[0, 0, -1, 0, pixel]
+    torch.testing.assert_close(mean, (shares @ values)[-1], rtol=0, atol=0.05 * (1 - pixel) + 1e-9)
+
+
+def test_a_bright_channel_makes_the_others_bright() -> None:
+    """Two components, dark and bright: a bright red pixel is of the bright one."""
+    mixture = PixelMixture(
+        torch.zeros(1, 1, 2, 1, 1),
+        torch.tensor([0.1, 0.9]).view(1, 1, 2, 1, 1, 1).expand(1, 1, 2, 3, 1, 1),
+        torch.full((1, 1, 2, 3, 1, 1), 0.01),
+        torch.zeros(1, 1, 2, 3, 1, 1),
+    )
+    emission = DiscretizedLogisticMixtureEmission(mixture, 256, (3, 1, 1))
+    x = torch.tensor([0.9, 0.0, 0.0]).view(1, 3, 1, 1)
+    observed = torch.tensor([True, False, False]).view(1, 3, 1, 1)
+    assert emission.complete(x, observed, (200,)).min() > 0.8
+    assert emission.given(x, observed).mean.min() > 0.8
+
+
+def test_masks_of_whole_pixels_change_no_distribution() -> None:
+    x, _, emission = hidden_channels()
+    whole = torch.tensor([True, False]).expand(1, 3, 1, 2)
+    assert emission.given(x.nan_to_num(), whole) is emission
+
+
+def test_a_channel_observed_after_a_hidden_one_is_refused() -> None:
+    x, observed, emission = hidden_channels()
+    with pytest.raises(UnsupportedError, match="an observed channel after a hidden one"):
+        emission.complete(x, ~observed)
 
 
 @pytest.mark.parametrize("scale", [0.002, 0.05, 0.4, 3.0])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS, at_least_float32, positive_scale, raw_scale
 from lowerbound.likelihoods.discretized_logistic import (
     fit_logistic,
@@ -56,6 +56,28 @@ class DiscretizedLogisticMixtureEmission(Emission):
         mass = self._component_mass(torch.where(observed, x, 0.0))
         terms = self._per_pixel(torch.where(counted, mass, 0.0).sum(3))
         return torch.where(self._to_terms(counted.any(3).squeeze(2)), terms, 0.0)
+
+    def given(self, x: Tensor, observed: Tensor) -> DiscretizedLogisticMixtureEmission:
+        """p(hidden channels | z, observed channels) of each pixel, exact.
+
+        Raises:
+            UnsupportedError: in some pixel, a channel is observed and one before it is hidden.
+        """
+        seen = self._by_channel(observed)
+        if bool((seen == seen[:, :, :, :1]).all()):
+            return self  # whole pixels, which are independent
+        if bool((seen != seen.cumprod(3).bool()).any()):
+            raise UnsupportedError(
+                "some pixels have an observed channel after a hidden one, and the likelihood "
+                "discretized_logistic_mixture has no formula for these: hide whole pixels, or fit "
+                "the model again with --likelihood discretized_logistic"
+            )
+        filled = torch.where(observed, x, 0.0)
+        mass = torch.where(seen, self._component_mass(filled), 0.0).sum(3)
+        mixture = self.mixture.given(self._by_channel(filled), seen, mass)
+        return DiscretizedLogisticMixtureEmission(
+            mixture, self.levels, self.event_shape, self.moment_points
+        )
 
     def _component_mass(self, x: Tensor) -> Tensor:
         """log P_k(x_c | x_{<c}), (samples, batch, K, channels, *pixels)."""
@@ -298,6 +320,20 @@ class PixelMixture(NamedTuple):
         for earlier in range(channel):
             loc = loc + self.slopes[:, :, :, first + earlier] * before[:, :, :, earlier]
         return loc
+
+    def given(self, values: Tensor, seen: Tensor, mass: Tensor) -> PixelMixture:
+        """The mixture of the channels after the seen ones.
+
+        Args:
+            values: of the seen channels, others 0, (1, batch, 1, channels, *pixels), model units.
+            seen: whether a channel is seen, like values.
+            mass: log of each component's mass of the seen channels, (samples, batch, K, *pixels).
+        """
+        channels = range(self.loc.shape[3])
+        loc = torch.stack([self.conditional_loc(channel, values) for channel in channels], 3)
+        earlier = [before for channel in channels for before in range(channel)]
+        slopes = torch.where(seen[:, :, :, earlier], 0.0, self.slopes)
+        return PixelMixture(self.logits + mass, loc, self.scale.expand_as(loc), slopes)
 
     def repeated(self, count: int) -> PixelMixture:
         """The mixture repeated ``count`` times along the samples."""
