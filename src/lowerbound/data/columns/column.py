@@ -37,6 +37,8 @@ class Column:
             lengths and for dates that are not text; None: an older schema without a format, whose
             text is parsed cell by cell.
         round_to: every date is a multiple of these seconds, 86,400 for days; 0: unknown.
+        level_type: pandas' name of the type of levels that are kept as text, such as
+            "interval[int64, right]"; "": they are what ``levels`` has.
         notation: how numbers are written as text; None: they are plain, or no text.
         lattice: the numbers or dates that drawn values are rounded to; None: unknown.
         observed: smallest and largest fitted value, in original units, dates in seconds; None:
@@ -62,6 +64,7 @@ class Column:
     round_to: int = 0
     notation: Notation | None = None
     frame_dtype: str = ""
+    level_type: str = ""
     lattice: Lattice | None = None
     observed: tuple[float, float] | None = None
     missing_share: float = 0.0

@@ -32,16 +32,19 @@ from lowerbound.data.columns.text.dates import (
 from lowerbound.data.columns.text.moments import (
     as_dates,
     in_zone,
+    is_date_type,
     of_cells,
     rounding,
     without_zone,
 )
 from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
 
+OF_DATES = ("datetime64", "datetime", "date", "period")  # of pandas, for what a column holds
+
 
 @COLUMN_KINDS.register("datetime")
 class DatetimeKind(Continuous):
-    """Dates of pandas' type, or text with a format that fits every cell."""
+    """Dates or periods of pandas' types, or text with a format that fits every cell."""
 
     rank = 0
     straight = True
@@ -49,10 +52,8 @@ class DatetimeKind(Continuous):
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
-        import pandas as pd
-
-        if pd.api.types.is_datetime64_any_dtype(sample.series.dtype):
-            return replace(sample.column, kind="datetime", format=ISO)
+        if is_date_type(sample.series.dtype):
+            return replace(sample.column, kind="datetime", format=ISO, dtype="datetime64[ns]")
         if sample.numeric and not sample.whole:
             return None
         if sample.numeric:
@@ -78,7 +79,7 @@ class DatetimeKind(Continuous):
         import pandas as pd
 
         gone, format = missing(series), self.column.format
-        if format is None or pd.api.types.is_datetime64_any_dtype(series.dtype):
+        if format is None or is_date_type(series.dtype):
             values = of_cells(series.mask(gone))
         else:
             codes, distinct = factorized(series)
@@ -146,10 +147,8 @@ class DatetimeKind(Continuous):
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""
-        import pandas as pd
-
         dtype = like.dtype
-        if pd.api.types.is_datetime64_any_dtype(dtype):
+        if is_date_type(dtype):
             dates, zone = as_dates(answers, self.column.round_to), getattr(dtype, "tz", None)
             if zone is not None:
                 dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
@@ -176,7 +175,7 @@ def _format(series: Any) -> str | None:
     """
     import pandas as pd
 
-    if pd.api.types.infer_dtype(series, skipna=True) in ("datetime64", "datetime", "date"):
+    if pd.api.types.infer_dtype(series, skipna=True) in OF_DATES:
         return ISO
     cells = _cells(series)
     found = formats(cells)

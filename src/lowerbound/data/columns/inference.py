@@ -14,6 +14,7 @@ from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.text.moments import is_date_type
 from lowerbound.data.columns.values import (
     MARKERS,
     Level,
@@ -77,7 +78,7 @@ class Sample:
         if types.is_integer_dtype(dtype) and _beyond_floats(series):
             return cls(series, column, numeric=False, written=True)
         if (
-            types.is_datetime64_any_dtype(dtype)
+            is_date_type(dtype)
             or isinstance(dtype, pd.CategoricalDtype)
             or types.is_bool_dtype(dtype)
         ):
@@ -200,7 +201,10 @@ def check_hints(hints: Mapping[str, Hint], columns: Iterable[Any]) -> None:
 
 
 def numpy_name(dtype: Any) -> str:
-    """numpy's name of a pandas type, nullable types included; "str" for text and categories."""
+    """numpy's name of a pandas type, nullable types included; "str" for text and categories, and
+    for types whose values become text."""
+    import pandas as pd
+
     kind = str(dtype).lower().removesuffix("[pyarrow]")
     if kind.startswith("datetime64"):
         return "datetime64[ns]"
@@ -209,8 +213,8 @@ def numpy_name(dtype: Any) -> str:
     kind = {"boolean": "bool", "double": "float64", "float": "float32"}.get(kind, kind)
     try:
         return str(np.dtype(kind))
-    except TypeError:  # decimals, for example, were converted to floats
-        return "float64"
+    except (TypeError, ValueError):  # numpy has none: half floats of Arrow, or intervals as text
+        return "float64" if pd.api.types.is_numeric_dtype(dtype) else "str"
 
 
 def has_leading_zeros(series: Any) -> bool:

@@ -15,6 +15,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import STEEPEST, Feature, Indicator
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.text.level_types import levels_of_type
 from lowerbound.data.columns.values import (
     distinct_levels,
     factorized,
@@ -103,8 +104,7 @@ class Leveled(ColumnKind):
             place = {name(scalar(each)): code for code, each in enumerate(like.dtype.categories)}
             own = np.array([place.get(name(level), -1) for level in self.column.levels])
             return pd.Categorical.from_codes(own[self._codes(answers)], dtype=like.dtype)
-        levels = np.empty(len(self.column.levels), dtype=object)
-        levels[:] = self.column.levels
+        levels = levels_of_type(self.column.levels, self.column.level_type)
         return pd.Series(levels[self._codes(answers)]).astype(like.dtype).array
 
     def _codes(self, values: Array) -> Array:

@@ -17,13 +17,13 @@ from lowerbound.data.columns.lattice import EXACT, Lattice
 from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.date_formats import ISO
 from lowerbound.data.columns.text.dates import compact_format
+from lowerbound.data.columns.text.level_types import DATE, in_level_type
 from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
 DETAIL = "form"  # key in the details of a schema
-DATE = "date"  # of cells that are dates of Python
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,13 @@ class ColumnForm:
 
         if self.identifiers is not None:
             cells = pd.Series(self.identifiers.fresh(first, len(values)), name=self.name)
-            return cells.astype(self.dtype)
+            return _or_wide(cells, self.dtype)
         if column is None or self.blank:
             return pd.Series([None] * len(values), name=self.name, dtype=object).astype(self.dtype)
         gone = np.isnan(values)
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
-        typed = self._in_type(cells, gone)
+        typed = self._in_type(cells, gone, column.level_type)
         if column.notation is not None:
             typed = column.notation.in_frame(typed)
         return typed if self.marker is None else typed.mask(gone, self.marker)
@@ -126,7 +126,7 @@ class ColumnForm:
         present = values[~gone]
         return float(present[0]) if len(present) else (self.low or 0.0)
 
-    def _in_type(self, cells: Any, gone: Array) -> Any:
+    def _in_type(self, cells: Any, gone: Array, level_type: str) -> Any:
         import pandas as pd
 
         if self.text:
@@ -140,7 +140,9 @@ class ColumnForm:
             cells = pd.to_datetime(cells).dt.tz_localize("UTC").dt.tz_convert(zone)
         if self.categories is not None:
             kind = pd.CategoricalDtype(list(self.categories), self.ordered)
-            return cells.astype(object).mask(gone).astype(kind)
+            return in_level_type(cells.astype(object).mask(gone).astype(kind), level_type)
+        if level_type:
+            return in_level_type(cells.mask(gone), level_type)
         if gone.any() and cells.dtype.kind in "iub":
             cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
             return _or_wide(cells.mask(gone), self.dtype)
@@ -148,7 +150,7 @@ class ColumnForm:
 
 
 def _or_wide(cells: Any, dtype: str) -> Any:
-    """The cells in their type if it can represent missing cells."""
+    """The cells in their type if it can represent them."""
     try:
         return cells.astype(dtype)
     except (TypeError, ValueError):
@@ -284,9 +286,10 @@ def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -
 
 def _are_dates(present: Any) -> bool:
     """Whether numbers are dates such as 20240531."""
-    if present.dtype.kind not in "iuf" or bool((present % 1 != 0).any()):
+    if present.dtype.kind not in "iuf":
         return False
-    return compact_format(np.unique(present.to_numpy(dtype=np.float64))) is not None
+    values = np.unique(present.to_numpy(dtype=np.float64))
+    return not (values % 1).any() and compact_format(values) is not None
 
 
 def _present(series: Any) -> tuple[Any, int]:

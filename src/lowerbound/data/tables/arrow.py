@@ -41,6 +41,38 @@ def other_frame(source: Any) -> Any:
     return convert()
 
 
+def plain_frame(frame: Any) -> Any:
+    """A pandas frame whose cells can be read and filled one by one: sparse columns are dense, and
+    Arrow's dictionaries, decimals, durations and times of day are in types of pandas."""
+    packed = [place for place, dtype in enumerate(frame.dtypes) if _is_packed(dtype)]
+    if not packed:
+        return frame
+    made = frame.copy(deep=False)
+    for place in packed:
+        made.isetitem(place, _unpacked(frame.iloc[:, place]))
+    return made
+
+
+def _is_packed(dtype: Any) -> bool:
+    import pandas as pd
+    import pyarrow as pa
+
+    if not isinstance(dtype, pd.ArrowDtype):
+        return isinstance(dtype, pd.SparseDtype)
+    tests = (pa.types.is_dictionary, pa.types.is_decimal, pa.types.is_duration, pa.types.is_time)
+    return any(test(dtype.pyarrow_dtype) for test in tests)
+
+
+def _unpacked(series: Any) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    if isinstance(series.dtype, pd.SparseDtype):
+        return series.sparse.to_dense()
+    cells = pa.array(series).to_pandas().set_axis(series.index)
+    return cells.astype("float64") if pa.types.is_decimal(series.dtype.pyarrow_dtype) else cells
+
+
 def _conversion(source: Any) -> Callable[[], Any] | None:
     """What makes a pandas frame of a frame of another library; None: it is none."""
     if hasattr(source, "set_axis"):  # of pandas

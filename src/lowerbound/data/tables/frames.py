@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.columns.text.level_types import in_level_type
 from lowerbound.data.columns.values import check_numbers, parsed_numbers
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
@@ -172,14 +173,14 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = 
 
 
 def frame_dtype(series: Any) -> str:
-    """pandas' name of a type that numpy has not, or of dates that are not in nanoseconds; "" for
-    others."""
+    """pandas' name of a type that numpy has not, or of dates that are not in nanoseconds, or of
+    periods; "" for others."""
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
         return ORDERED if series.dtype.ordered else "category"
     name = str(series.dtype)
-    dates = name.startswith("datetime64[") and name != "datetime64[ns]"
+    dates = name.startswith(("datetime64[", "period[")) and name != "datetime64[ns]"
     return name if dates or name in OF_PANDAS else ""
 
 
@@ -202,6 +203,7 @@ def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
             frame[column.name] = dates if keep else dates.astype(name)
         elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
             frame[column.name] = series.astype(name)
+        frame[column.name] = in_level_type(frame[column.name], column.level_type)
     return frame
 
 

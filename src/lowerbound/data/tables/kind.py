@@ -34,6 +34,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
+from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.text.notation import COMMA
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values, parsed_numbers
@@ -43,7 +44,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
-from lowerbound.data.tables.arrow import is_other_frame, other_frame
+from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table
@@ -195,6 +196,7 @@ class TableKind(ColumnarKind):
                 column if schema.levels is not None else column.rules.settled(raw.x[column.name]),
                 notation=notations.get(column.name),
                 frame_dtype=frame_dtype(raw.x[column.name]),
+                level_type=level_type(raw.x[column.name].dtype) if column.levels else "",
             )
             for column in schema.columns
         )
@@ -217,8 +219,10 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     if isinstance(source, (str, Path)):
         return read_table(source, how.text_dialect)
     if is_other_frame(source):
-        return other_frame(source), how.dialect
-    return (relation_frame(source) if is_relation(source) else source), how.dialect
+        source = other_frame(source)
+    elif is_relation(source):
+        source = relation_frame(source)
+    return plain_frame(source), how.dialect
 
 
 def _as_fitted(frame: Any, schema: Schema) -> Any:

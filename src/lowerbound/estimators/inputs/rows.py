@@ -24,7 +24,7 @@ from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array, without_mask
 from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.kinds import newest_kinds
-from lowerbound.data.tables.arrow import is_other_frame, other_frame
+from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.errors import DataError
 
@@ -162,12 +162,14 @@ def is_matrix(X: Any) -> bool:
 
 def as_frame(X: Any) -> Any:
     """A relation of DuckDB or a frame of another library as a pandas frame, and batches as an
-    array of all rows; else unchanged."""
+    array of all rows; a frame of pandas with plain columns (``plain_frame``); else unchanged."""
     if is_batched(X):
-        return collected(X)[0]
-    if is_other_frame(X):
-        return other_frame(X)
-    return relation_frame(X) if is_relation(X) else X
+        X = collected(X)[0]
+    elif is_other_frame(X):
+        X = other_frame(X)
+    elif is_relation(X):
+        X = relation_frame(X)
+    return plain_frame(X) if is_frame(X) else X
 
 
 def as_numbers(X: Any) -> Any:

@@ -26,10 +26,23 @@ def moment(found: date) -> float:
     return (zoned - _EPOCH).total_seconds()
 
 
-def of_cells(series: Any) -> Array:
-    """Seconds since 1970 of a pandas series of dates of any type, float64; NaN if missing."""
+def is_date_type(dtype: Any) -> bool:
+    """Whether a pandas type is one of dates, or of periods such as months."""
     import pandas as pd
 
+    dates = pd.api.types.is_datetime64_any_dtype(dtype)
+    return bool(dates or isinstance(dtype, pd.PeriodDtype))
+
+
+def of_cells(series: Any) -> Array:
+    """Seconds since 1970 of a pandas series of dates of any type, float64; NaN if missing.
+
+    A period counts as the moment at which it begins.
+    """
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.PeriodDtype):
+        series = series.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         return since_1970(pd.to_datetime(series, utc=True))
     found = pd.to_datetime(series, errors="coerce", utc=True, format="mixed")
