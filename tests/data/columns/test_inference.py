@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from scipy import stats
@@ -17,6 +18,8 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST
 from lowerbound.data.columns.inference import Sample, recognized, understood
 from lowerbound.data.columns.mixed import ATOM
+from lowerbound.data.columns.values import missing
+from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import DataError, OptionError
 from tests.data.columns.every_kind import VALUES, table
 
@@ -239,3 +242,30 @@ def test_truth_values_with_missing_cells_stay_truth_values() -> None:
     column = recognized(series)
     assert (column.kind, column.dtype, column.levels) == ("binary", "bool", (False, True))
     assert list(column.rules.typed(np.array([1.0, 0.0]))) == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["Float64", "double[pyarrow]", "halffloat[pyarrow]"])
+def test_not_a_number_beside_a_missing_cell_is_missing_too(kind: str) -> None:
+    values = np.linspace(0.0, 1.0, 40)
+    if kind == "Float64":
+        gone = np.arange(40) == 3
+        cells: Any = pd.arrays.FloatingArray(np.where(np.arange(40) == 7, np.nan, values), gone)
+    else:
+        wide = pd.api.types.pandas_dtype(kind)
+        held = [None if row == 3 else np.float16(value) for row, value in enumerate(values)]
+        held[7] = np.float16("nan")
+        cells = pd.array(pa.array(held, pa.float16()).cast(wide.pyarrow_dtype), dtype=wide)
+    series = pd.Series(cells, name="c")
+    assert series.isna().sum() < 2  # pandas does not count it
+    assert np.flatnonzero(missing(series)).tolist() == [3, 7]
+    frame = pd.DataFrame({"c": series, "d": values})
+    dataset = load(frame)
+    assert dataset.observed is not None
+    assert np.flatnonzero(~dataset.observed[:, 0]).tolist() == [3, 7]
+    low, high = dataset.schema.columns[0].observed or (np.nan, np.nan)
+    assert (low, high) == (0.0, 1.0)
+    drawn = TableForm.learn(frame, dataset.schema).frame(
+        dataset.schema, {"c": np.where(np.arange(40) < 3, np.nan, values), "d": values}, 40
+    )
+    assert drawn.dtypes.to_dict() == frame.dtypes.to_dict()
+    assert drawn["c"].isna().sum() == 3

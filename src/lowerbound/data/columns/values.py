@@ -56,12 +56,22 @@ def parsed_numbers(series: Any) -> tuple[Array, Array]:
 
 def missing(series: Any) -> Array:
     """Mask of the missing cells, (rows,)."""
-    gone: Array = series.isna().to_numpy(dtype=bool, copy=True)
+    gone = empty(series)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
         codes, distinct = factorized(series)
         marks = np.array([name(value).lower() in MARKERS for value in distinct], dtype=bool)
         if marks.any():
             gone |= (codes >= 0) & np.append(marks, False)[codes]
+    return gone
+
+
+def empty(series: Any) -> Array:
+    """Mask of the cells that are NaN, None, NA or NaT, (rows,); text has none."""
+    import pandas as pd
+
+    gone: Array = series.isna().to_numpy(dtype=bool, copy=True)
+    if pd.api.types.is_extension_array_dtype(series.dtype) and series.dtype.kind == "f":
+        gone |= np.isnan(_float64(series))  # NaN beside NA
     return gone
 
 

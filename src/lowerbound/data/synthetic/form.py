@@ -18,7 +18,7 @@ from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.date_formats import ISO
 from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.text.level_types import DATE, in_level_type
-from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
+from lowerbound.data.columns.values import Level, empty, missing, name as level_name, scalar
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -300,9 +300,9 @@ def _present(series: Any) -> tuple[Any, int]:
 
 def _marker(series: Any, gone: Array) -> str | None:
     """The text of most missing cells; None: most are empty."""
-    empty = series.isna()
-    marked = series[gone & ~empty.to_numpy()]
-    if len(marked) <= empty.sum():
+    blank = empty(series)
+    marked = series[gone & ~blank]
+    if len(marked) <= blank.sum():
         return None
     return str(marked.mode().iloc[0])
 
