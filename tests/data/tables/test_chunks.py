@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from lowerbound.data import load
-from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.chunks import read_chunks, text_frames
+from lowerbound.data.tables.dialect import Dialect, sniffed, widths
+from lowerbound.data.tables.files import read_table
 from lowerbound.errors import DataError
 
 
@@ -121,3 +123,44 @@ def test_what_was_read_of_parquet_is_let_go(tmp_path: Path) -> None:
     before = pa.total_allocated_bytes()
     held = [pa.total_allocated_bytes() for _ in read_chunks(tmp_path / "t.parquet", schema, 500)]
     assert max(held) - before < 0.25 * (tmp_path / "t.parquet").stat().st_size
+
+
+COMMENTED = """name,size
+"x # not, one",1
+# a note, with, commas, and an "open quote
+y,2 # behind, a row
+"two
+# lines, of ""text"" ",3
+
+5" pipe,4 # a, quote inside a cell opens none
+z,
+"""
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+def test_comments_with_delimiters_are_no_cells(tmp_path: Path, delimiter: str) -> None:
+    """The oracle is the parser of pandas."""
+    path = tmp_path / "t.csv"
+    path.write_text(COMMENTED.replace(",", delimiter))
+    expected = pd.read_csv(path, sep=delimiter, comment="#", skipinitialspace=True)
+    asked = Dialect.asked(comment="#")
+    pd.testing.assert_frame_equal(read_table(path, asked)[0], expected)
+    chunks = [part for part, _ in text_frames(path, 2, (), asked)]
+    found = pd.concat(chunks, ignore_index=True).astype(expected.dtypes)
+    pd.testing.assert_frame_equal(found, expected)
+    counts = [count for _, count in widths(path, sniffed(path, asked)) if count]
+    assert counts == [2] * (1 + len(expected))
+
+
+def test_comments_between_cells_apart_by_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("a b\n1 2\n# some more words\n3 4 # and more\n5 6\n")
+    (only,) = [part for part, _ in text_frames(path, 9, (), Dialect.asked(comment="#"))]
+    assert only.to_numpy().tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_a_row_that_is_too_long_before_its_comment_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n# one, two, three\n3,4,5 # six\n")
+    with pytest.raises(DataError, match="line 4 has 3 fields, the first line has 2"):
+        list(text_frames(path, 9, (), Dialect.asked(comment="#")))

@@ -10,7 +10,7 @@ import lzma
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -181,11 +181,12 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
     except (UnicodeError, *BROKEN) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
     skipped, named = _preamble(lines, dialect.comment)
-    rest = [line for line in lines[skipped:] if line.strip()]
+    marks = dialect.delimiter or named or DELIMITERS
+    rest = [line for line in _uncommented(lines[skipped:], dialect.comment, marks) if line.strip()]
     if not rest:
         raise DataError(f"{path} is empty")
     delimiter = dialect.delimiter or named or _delimiter(rest)
-    rows = _cells(rest, delimiter, dialect.comment)
+    rows = _cells(rest, delimiter)
     header = _has_header(rows[0], rows[min(1, len(rows) - 1)])
     if not header and not all(is_number(field) for field in rows[0]):
         warnings.warn(
@@ -239,15 +240,42 @@ def widths(path: Path, layout: Layout) -> Generator[tuple[int, int]]:
             skipped = layout.skipped
             for _ in range(skipped):
                 next(file, None)
+            lines = _uncommented(file, layout.dialect.comment, layout.delimiter)
             if layout.delimiter == SPACES:
-                yield from ((skipped + i, len(line.split())) for i, line in enumerate(file, 1))
+                yield from ((skipped + i, len(line.split())) for i, line in enumerate(lines, 1))
                 return
-            reader = csv.reader(file, delimiter=layout.delimiter, skipinitialspace=True)
+            reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=True)
             for row in reader:
-                blank = row == [""]  # a line of spaces, which pandas skips
+                blank = row == [""]  # a line of spaces or with a comment alone, which pandas skips
                 yield skipped + reader.line_num, 0 if blank else len(row)
     except (csv.Error, *BROKEN):
         return
+
+
+def _uncommented(lines: Iterable[str], comment: str | None, delimiters: str) -> Iterator[str]:
+    """The lines up to the comment character; inside quotes it is text, as for pandas."""
+    quoted = False
+    for line in lines:
+        if comment is None or (comment not in line and '"' not in line):
+            yield line
+        else:
+            end, quoted = _comment_start(line, comment, delimiters, quoted)
+            yield line[:end]
+
+
+def _comment_start(line: str, comment: str, delimiters: str, quoted: bool) -> tuple[int, bool]:
+    """(where the comment of a line begins, or else its length; whether a quote stays open)."""
+    opens = True  # whether a quote here would open: a cell begins, or a quote has just closed
+    for place, sign in enumerate(line):
+        if quoted:
+            quoted = sign != '"'
+        elif sign == comment:
+            return place, False
+        elif sign == '"' and opens:
+            quoted = True
+        else:
+            opens = sign in delimiters or (opens and sign.isspace())
+    return len(line), quoted
 
 
 def _undefined(content: bytes) -> bool:
@@ -273,7 +301,7 @@ def _preamble(lines: Sequence[str], comment: str | None) -> tuple[int, str | Non
 
 def _delimiter(lines: Sequence[str]) -> str:
     """The delimiter by which all lines have as many cells, or else the most frequent one."""
-    counts = {one: Counter(map(len, _cells(lines, one, None))) for one in DELIMITERS}
+    counts = {one: Counter(map(len, _cells(lines, one))) for one in DELIMITERS}
     even = {one: max(found) for one, found in counts.items() if len(found) == 1}
     if even and max(even.values()) > 1:
         return max(even, key=lambda one: even[one])
@@ -286,10 +314,8 @@ def _delimiter(lines: Sequence[str]) -> str:
     return "\t" if any(COMMA in line for line in lines) else COMMA  # there is one column
 
 
-def _cells(lines: Sequence[str], delimiter: str, comment: str | None) -> list[list[str]]:
+def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     """The cells of each line."""
-    if comment:
-        lines = [line.partition(comment)[0] for line in lines]
     if delimiter == SPACES:
         return [line.split() for line in lines]
     try:
