@@ -30,6 +30,7 @@ from lowerbound.data.columns.text.dates import (
     other_readings,
 )
 from lowerbound.data.columns.text.moments import (
+    DAY,
     as_dates,
     in_zone,
     is_date_type,
@@ -141,13 +142,17 @@ class DatetimeKind(Continuous):
 
         if isinstance(series.dtype, pd.CategoricalDtype):
             return series.astype(object)
-        if pd.api.types.infer_dtype(series, skipna=True) not in ("datetime", "date"):
+        if pd.api.types.infer_dtype(series, skipna=True) != "datetime":
             return series.copy()
         return as_dates(of_cells(series.mask(missing(series))), 0).set_axis(series.index)
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""
+        import pandas as pd
+
         dtype = like.dtype
+        if pd.api.types.infer_dtype(like, skipna=True) == "date":  # of Python
+            return as_dates(answers, DAY).dt.date.astype(dtype).array
         if is_date_type(dtype):
             dates, zone = as_dates(answers, self.column.round_to), getattr(dtype, "tz", None)
             if zone is not None:
