@@ -334,3 +334,17 @@ def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> No
     assert drawn["a"].dtype == float
     whole = synthesizer.complete(other.select("a"))
     np.testing.assert_allclose(whole["a"], frame["a"])
+
+
+def test_a_name_that_two_columns_have_is_named() -> None:
+    frame, words = numbers(), "columns b appear more than once; rename them"
+    twice = frame.iloc[:, [0, 1, 1]]
+    options: dict[str, Any] = {"epochs": 1, "random_state": 0}
+    model = VAE(latent_dim=1, **options).fit(frame)
+    imputer = VAEImputer(calibration=0, **options).fit(frame.mask(np.eye(ROWS, 2, dtype=bool)))
+    detector = VAEDetector(network="mlp", **options).fit(frame)
+    synthesizer = TableSynthesizer(minutes=0.001, random_state=0).fit(frame)
+    calls = (model.score_samples, model.transform, imputer.transform, detector.score_samples)
+    for call in (*calls, synthesizer.complete, imputer.fit, model.fit):
+        with pytest.raises(DataError, match=words):
+            call(twice)

@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lowerbound.data.arrays import listed
 from lowerbound.data.columns.inference import Hint
 from lowerbound.errors import DataError
 from lowerbound.estimators.base import FittedEstimator
@@ -236,9 +235,6 @@ class TableSynthesizer(FittedEstimator):
     def _checked(self, X: Any, reset: bool) -> Any:
         """X validated by scikit-learn's rules."""
         if is_frame(X):
-            names = [str(name) for name in X.columns]
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise DataError(f"columns {listed(twice)} appear more than once; rename them")
             X = with_text_names(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,7 @@ def from_frame(
     if not len(frame) or not names:
         where = f" in {source}" if source else ""
         raise DataError(f"the table{where} is empty: {len(frame)} rows, {len(names)} columns")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"columns {listed(twice)} appear more than once; rename them")
+    check_unique(names)
     label = _label_column(names, label, schema)
     labels = None if label is None else frame[label]
     features = frame.drop(columns=[label] if label is not None else [])
@@ -70,6 +69,12 @@ def from_frame(
         kind = "of numbers" if numbers_only else "to model"
         raise DataError(f"the table has no column {kind}; it has {listed(names)}")
     return RawData(features, labels=labels, label_column=label, left_out=tuple(text), source=source)
+
+
+def check_unique(names: Sequence[str]) -> None:
+    """Raise DataError if two columns have the same name."""
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(f"columns {listed(twice)} appear more than once; rename them")
 
 
 def _label_column(names: list[str], label: str | None, schema: Schema | None) -> str | None:

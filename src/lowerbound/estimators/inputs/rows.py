@@ -26,6 +26,7 @@ from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
+from lowerbound.data.tables.frames import check_unique
 from lowerbound.errors import DataError
 
 
@@ -179,8 +180,14 @@ def as_numbers(X: Any) -> Any:
 
 
 def with_text_names(X: Any) -> Any:
-    """A pandas frame whose column names are text."""
-    return X.set_axis([str(name) for name in X.columns], axis=1)
+    """A pandas frame whose column names are text.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
+    names = [str(name) for name in X.columns]
+    check_unique(names)
+    return X.set_axis(names, axis=1)
 
 
 def precision(dataset: Dataset) -> torch.dtype:
