@@ -231,9 +231,15 @@ class ColumnKind:
 
         if not pd.api.types.is_numeric_dtype(series.dtype):
             return pd.Series(numbers(series), index=series.index, name=series.name)
-        if pd.api.types.is_integer_dtype(series.dtype) and not exact:
-            return series.astype("Float64")
-        return series.copy()
+        if not pd.api.types.is_integer_dtype(series.dtype):
+            return series.copy()
+        own = getattr(series.dtype, "numpy_dtype", series.dtype)
+        fractions = not exact or self.column.dtype == "str"
+        wide = np.promote_types(own, "float64" if fractions else self.column.dtype)
+        if wide == own:
+            return series.copy()
+        name = "Float64" if wide.kind == "f" else wide.name.replace("i", "I").replace("u", "U")
+        return series.astype(name)
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Values or codes in the type of the cells ``like``, which they fill."""

@@ -75,6 +75,13 @@ def empty(series: Any) -> Array:
     return gone
 
 
+def with_room_for_gaps(series: Any) -> Any:
+    """Whole numbers and truth values in the types of pandas that can be missing, such as Int64;
+    others unchanged."""
+    ours = isinstance(series.dtype, np.dtype) and series.dtype.kind in "iub"
+    return series.convert_dtypes() if ours else series
+
+
 def distinct_values(series: Any) -> list[Any]:
     """The distinct values that are not missing, in the order of their appearance."""
     _, distinct = factorized(series)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.values import with_room_for_gaps
 from lowerbound.errors import DataError
 
 
@@ -26,7 +27,7 @@ def frame_of(table: Any, source: str) -> Any:
             f"{source} has columns of unsupported types: {listed(odd)}; leave them out, or convert "
             "them to numbers or text"
         )
-    return table.to_pandas()
+    return _exact_frame(table, table)
 
 
 def is_other_frame(source: Any) -> bool:
@@ -79,15 +80,47 @@ def _conversion(source: Any) -> Callable[[], Any] | None:
         return None
     # polars' LazyFrame, which warns if asked for its columns
     if hasattr(source, "collect") and hasattr(source, "collect_schema"):
-        return lambda: source.collect().to_pandas()
+        return lambda: _of_polars(source.collect())
     named = any(hasattr(source, name) for name in ("columns", "column_names", "schema"))
-    if named and hasattr(source, "to_pandas"):  # of polars or pyarrow, or a batch of rows of it
-        return typing.cast(Callable[[], Any], source.to_pandas)
+    if named and hasattr(source, "to_pandas"):
+        return lambda: _of_any(source)
     if hasattr(source, "read_pandas"):  # pyarrow's reader of batches
-        return typing.cast(Callable[[], Any], source.read_pandas)
+        return lambda: _of_any(source.read_all())
     if hasattr(source, "npartitions") and hasattr(source, "columns"):  # of Dask
         return typing.cast(Callable[[], Any], source.compute)
     return getattr(source, "toPandas", None)  # of Spark
+
+
+def _of_any(source: Any) -> Any:
+    """A frame of polars or pyarrow, a batch of rows of it, or what else converts itself."""
+    import pyarrow as pa
+
+    if isinstance(source, pa.Table | pa.RecordBatch):
+        return _exact_frame(source, source)
+    is_polars = hasattr(source, "to_arrow") and hasattr(source, "schema")
+    return _of_polars(source) if is_polars else source.to_pandas()
+
+
+def _of_polars(source: Any) -> Any:
+    whole = [name for name, kind in source.schema.items() if kind.is_integer()]
+    return _exact_frame(source, source.select(whole).to_arrow())
+
+
+def _exact_frame(source: Any, table: Any) -> Any:
+    """What ``source`` makes of itself for pandas, with the whole numbers of an Arrow table.
+
+    pandas has whole numbers with gaps as floats, which have too few digits above 2**53.
+    """
+    import pyarrow as pa
+
+    frame = source.to_pandas()
+    places = {str(name): place for place, name in enumerate(frame.columns)}
+    for field, cells in zip(table.schema, table.columns, strict=True):
+        if pa.types.is_integer(field.type) and cells.null_count and field.name in places:
+            numbers = with_room_for_gaps(cells.fill_null(0).to_pandas())
+            gone = cells.is_null().to_numpy(zero_copy_only=False)
+            frame.isetitem(places[field.name], numbers.mask(gone).array)
+    return frame
 
 
 def _beyond_us(kind: Any) -> bool:

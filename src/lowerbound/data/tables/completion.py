@@ -98,8 +98,9 @@ def completed_frame(
     """Fill the hidden cells of a frame; index, order and other columns do not change.
 
     A column keeps its type if it has no hidden cell, or if its type can represent the answers.
-    Integers become floats only if ``exact`` is False. Numbers written as text become numbers. Dates
-    written as text stay text, and the new dates have the same format.
+    Integers become floats only if ``exact`` is False, or if those of the fit were floats. Numbers
+    written as text become numbers. Dates written as text stay text, and the new dates have the same
+    format.
 
     Args:
         frame: as given.

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.text.level_types import in_level_type
-from lowerbound.data.columns.values import check_numbers, parsed_numbers
+from lowerbound.data.columns.values import check_numbers, parsed_numbers, with_room_for_gaps
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
@@ -218,8 +218,5 @@ def _with_gaps(frame: Any, gaps: Array) -> Any:
     for place, name in enumerate(frame.columns):
         if not gaps[:, place].any():
             continue
-        cells = frame[name]
-        if cells.dtype.kind in "iub":
-            cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
-        frame[name] = cells.mask(gaps[:, place])
+        frame[name] = with_room_for_gaps(frame[name]).mask(gaps[:, place])
     return frame

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, as_array
-from lowerbound.data.columns.values import missing
+from lowerbound.data.columns.values import missing, with_room_for_gaps
 from lowerbound.estimators.inputs.rows import is_frame
 
 
@@ -29,7 +29,12 @@ def with_gaps(X: Any, marker: Any) -> Any:
     if pd.isna(marker):
         return X
     if is_frame(X):
-        return X.mask(marker == X)
+        marked = marker == X
+        made = X.copy(deep=False)
+        for place in np.flatnonzero(marked.any()):
+            # floats have too few digits for whole numbers above 2**53
+            made.isetitem(place, with_room_for_gaps(X.iloc[:, place]))
+        return made.mask(marked)
     marked = marker == X
     return np.where(marked, np.nan, X) if marked.any() else X
 

@@ -1,0 +1,125 @@
+"""Whole numbers keep all their digits, also beside missing cells and above what floats hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lowerbound import VAEImputer
+from lowerbound.data import load
+from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.completion import completed_frame
+from lowerbound.data.tables.files import read_frame
+from lowerbound.estimators.inputs.incomplete import with_gaps
+from lowerbound.estimators.inputs.rows import as_frame
+
+ROWS = 60
+IDS = [None if row == 3 else 2**60 + 1 + row * 7919 % 1000 for row in range(ROWS)]
+BEYOND = [None if row == 2 else 2**63 + 1 + row * 11 % 17 for row in range(ROWS)]
+SMALL = [None if row % 7 == 0 else row % 11 for row in range(ROWS)]
+NUMBERS = np.random.default_rng(0).normal(size=ROWS)
+TABLE = pa.table(
+    {
+        "id": pa.array(IDS, pa.int64()),
+        "beyond": pa.array(BEYOND, pa.uint64()),
+        "small": pa.array(SMALL, pa.int8()),
+        "whole": pa.array(range(ROWS), pa.int64()),
+        "number": pa.array(NUMBERS, mask=np.arange(ROWS) % 5 == 1),
+    }
+)
+TYPES = {"id": "Int64", "beyond": "UInt64", "small": "Int8", "whole": "int64", "number": "float64"}
+
+
+def polars(table: pa.Table) -> Any:
+    return pytest.importorskip("polars").from_arrow(table)
+
+
+FORMS: dict[str, Any] = {
+    "table": lambda table: table,
+    "batch": lambda table: table.to_batches()[0],
+    "reader": lambda table: table.to_reader(),
+    "polars": polars,
+    "lazy polars": lambda table: polars(table).lazy(),
+}
+
+
+def cells(series: pd.Series) -> list[int | None]:
+    return [None if cell is pd.NA else int(cell) for cell in series]
+
+
+def check(frame: pd.DataFrame) -> None:
+    assert [cells(frame[name]) for name in ("id", "beyond", "small")] == [IDS, BEYOND, SMALL]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_columns_of_arrow_with_gaps(form: str) -> None:
+    frame = as_frame(FORMS[form](TABLE))
+    check(frame)
+    assert frame.dtypes.astype(str).to_dict() == TYPES
+
+
+def test_files_with_gaps_at_once_and_in_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(TABLE, path)
+    check(read_frame(path))
+    schema = load(NUMBERS[:, None]).schema
+    for rows in (1, 7, ROWS):
+        check(pd.concat([chunk.frame.astype(object) for chunk in read_chunks(path, schema, rows)]))
+
+
+def test_names_that_pandas_keeps_in_a_table_are_found() -> None:
+    """Names that are numbers, and an index that is no row number."""
+    frame = pd.DataFrame({0: IDS, 1: SMALL}, dtype="Int64").set_axis(range(9, 9 + ROWS))
+    found = as_frame(pa.Table.from_pandas(frame).replace_schema_metadata(None))
+    assert cells(found["0"]) == IDS
+    metadata = pa.Table.from_pandas(frame.astype(object)).schema.metadata
+    plain = pa.Table.from_pandas(frame).replace_schema_metadata(metadata)
+    found = as_frame(plain)
+    assert found.index.tolist() == frame.index.tolist()
+    assert cells(found[0]) == IDS
+
+
+def test_cells_with_a_marker_of_their_own_are_taken_out_of_whole_numbers() -> None:
+    ids, small = ([-1 if cell is None else cell for cell in each] for each in (IDS, SMALL))
+    frame = pd.DataFrame({"id": ids, "small": small, "number": NUMBERS})
+    found = with_gaps(frame, -1)
+    assert cells(found["id"]) == IDS
+    assert cells(found["small"]) == SMALL
+    pd.testing.assert_series_equal(found["number"], frame["number"])
+    assert frame["id"].tolist() == ids
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:column 'id'", "ignore:columns 'id'")
+@pytest.mark.parametrize("strategy", ["mean", "sample"])
+def test_completed_rows_have_the_digits_of_the_given_ones(strategy: str) -> None:
+    imputer = VAEImputer(epochs=1, calibration=0, random_state=0, strategy=strategy)
+    found = imputer.fit(TABLE).transform(TABLE)
+    for name, given in {"id": IDS, "beyond": BEYOND, "small": SMALL}.items():
+        for before, after in zip(given, found[name], strict=True):
+            assert before is None or int(after) == before
+    assert not found[["small", "number"]].isna().any(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "answer", "dtype"),
+    [("int8", 9.0, "Int8"), ("int64", 300.0, "Int64"), ("float64", 0.5, "Float64")],
+)
+def test_a_column_gets_room_for_answers_that_its_type_cannot_hold(
+    fitted: str, answer: float, dtype: str
+) -> None:
+    values = np.arange(ROWS) * 5 % 101 / (2 if fitted == "float64" else 1)
+    fit = pd.DataFrame({"small": values.astype(fitted), "number": NUMBERS})
+    schema = load(fit, kinds={"small": "real", "number": "real"}).schema
+    later = as_frame(TABLE.select(["small", "number"]))
+    hidden = np.stack([later["small"].isna(), np.zeros(ROWS, bool)], axis=1)
+    answers = np.full((ROWS, 2), answer)
+    filled = completed_frame(later, schema, answers, hidden, exact=True)["small"]
+    assert filled.dtype == dtype
+    assert filled.tolist() == [answer if cell is None else cell for cell in SMALL]
