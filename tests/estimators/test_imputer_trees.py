@@ -169,7 +169,7 @@ def test_trees_of_another_model_are_refused_and_saving_removes_them(
     assert VAEImputer.load(folder).trees_ is None
     (folder / TREES).write_bytes(kept)
     with pytest.raises(
-        ModelFolderError, match="trees.safetensors belongs to another model, which the one"
+        ModelFolderError, match=r"trees\.safetensors belongs to another model, which the one"
     ):
         VAEImputer.load(folder)
 
