@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.applications.anomaly.labels import KnownAnomalies
-from lowerbound.applications.anomaly.normal_rows import Normal, Series, normal_of
+from lowerbound.applications.anomaly.normal_rows import Normal, WindowedSeries, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
@@ -126,7 +126,7 @@ def _normal(
 ) -> Normal:
     """The scores of normal rows; of the points of a series, if its rows are cut into windows."""
     given = _calibrating(request, fitted, windows)
-    series = None if cut is None else Series(cut, request.reduce)
+    series = None if cut is None else WindowedSeries(cut, request.reduce)
     return normal_of(fitted, request.model, given, request.score, request.seed, series)
 
 

@@ -62,7 +62,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class Series:
+class WindowedSeries:
     """Rows are windows, in order.
 
     Attributes:
@@ -85,7 +85,7 @@ def normal_of(
     given: Dataset | None,
     kind: str,
     seed: int = 0,
-    series: Series | None = None,
+    series: WindowedSeries | None = None,
 ) -> Normal:
     """The scores of normal rows by a fitted model.
 
@@ -144,7 +144,7 @@ def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Sha
 
 
 def _rows(
-    fitted: Fitted, folder: str, given: Dataset | None, seed: int, series: Series | None
+    fitted: Fitted, folder: str, given: Dataset | None, seed: int, series: WindowedSeries | None
 ) -> FitRows:
     known = rows_of_fit(fitted, folder)
     if given is None:
@@ -163,7 +163,7 @@ def _rows(
     return FitRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
 
 
-def _halves(given: Dataset, seed: int, series: Series | None) -> tuple[Dataset, Dataset]:
+def _halves(given: Dataset, seed: int, series: WindowedSeries | None) -> tuple[Dataset, Dataset]:
     """Two halves; those of a series follow each other and share no point, if it is long enough."""
     if series is None:
         return given.split(0.5, seed)
