@@ -289,7 +289,8 @@ def _are_dates(present: Any) -> bool:
     if present.dtype.kind not in "iuf":
         return False
     values = np.unique(present.to_numpy(dtype=np.float64))
-    return not (values % 1).any() and compact_format(values) is not None
+    whole = np.isfinite(values).all() and not (values % 1).any()
+    return bool(whole) and compact_format(values) is not None
 
 
 def _present(series: Any) -> tuple[Any, int]:
