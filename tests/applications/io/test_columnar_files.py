@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from lowerbound.applications.io import columnar_files
 from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.data.columns.text.level_types import level_type
+from tests.data.tables.test_unusual_types import HELD
 
 
 def write(path: Path, chunks: list[dict[str, Any]]) -> None:
@@ -70,3 +73,16 @@ def test_no_rows_keep_the_columns(frame: pd.DataFrame, tmp_path: Path) -> None:
     write(path, [{name: frame[name].array[:0] for name in frame.columns}])
     assert list(pd.read_parquet(path).columns) == ["x", "place"]
     assert pq.read_metadata(path).num_rows == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+def test_levels_of_other_types_are_text(suffix: str, tmp_path: Path) -> None:
+    levels = {name: cells for name, cells in HELD.items() if level_type(cells.dtype)}
+    assert len(levels) == 8
+    path = tmp_path / f"t{suffix}"
+    write(path, [levels])
+    readers: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    read = readers.get(suffix, lambda path: pd.DataFrame(json.loads(path.read_text())))
+    found = read(path)
+    for name, cells in levels.items():
+        assert found[name].tolist() == cells.map(str).tolist()

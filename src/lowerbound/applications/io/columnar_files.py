@@ -16,6 +16,7 @@ from lowerbound.applications.base import jsonable
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
+from lowerbound.data.columns.text.level_types import levels_as_text
 from lowerbound.data.columns.text.notation import COMMA, POINT
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
@@ -32,9 +33,13 @@ class Columnar(ABC):
     def __init__(self, place: Path, form: TextForm, rounded: bool) -> None:
         self.place, self.form, self.rounded = place, form, rounded
 
-    @abstractmethod
     def add(self, columns: Columns) -> None:
         """Append rows: for each column, one value per row."""
+        self._append({name: levels_as_text(values) for name, values in columns.items()})
+
+    @abstractmethod
+    def _append(self, columns: Columns) -> None:
+        """Write the rows, whose levels are text, numbers or truth values."""
 
     @abstractmethod
     def close(self) -> None:
@@ -48,7 +53,7 @@ class _Csv(Columnar):
         self._bare = True
         self._formulas: dict[str, int] = {}
 
-    def add(self, columns: Columns) -> None:
+    def _append(self, columns: Columns) -> None:
         import pandas as pd
 
         texts = self.form.written(columns, self.rounded)
@@ -99,7 +104,7 @@ class _Json(Columnar):
         self._file: IO[str] = place.open("w", encoding="utf-8")
         self._before = "["
 
-    def add(self, columns: Columns) -> None:
+    def _append(self, columns: Columns) -> None:
         lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
         for line in zip(*lists.values(), strict=True):
             record = jsonable(dict(zip(lists, line, strict=True)))
@@ -125,7 +130,7 @@ class _Parquet(Columnar):
         self._waiting: list[Any] = []
         self._rows = self._bytes = 0  # of the chunks that wait
 
-    def add(self, columns: Columns) -> None:
+    def _append(self, columns: Columns) -> None:
         import pandas as pd
         import pyarrow as pa
 
@@ -218,7 +223,7 @@ class _Npz(Columnar):
         super().__init__(place, form, rounded)
         self._parts: list[Columns] = []
 
-    def add(self, columns: Columns) -> None:
+    def _append(self, columns: Columns) -> None:
         self._parts.append(columns)
 
     def close(self) -> None:

@@ -67,3 +67,15 @@ def in_level_type(series: Any, kind: str) -> Any:
     codes, texts = pd.factorize(series)
     cells = pd.api.extensions.take(levels_of_type(list(texts), kind), codes, allow_fill=True)
     return pd.Series(cells, index=series.index, name=series.name)
+
+
+def levels_as_text(cells: Any) -> Any:
+    """A column whose levels have a type of ``level_type`` with text instead; others stay."""
+    import pandas as pd
+
+    if not level_type(getattr(cells, "dtype", None)):
+        return cells
+    series = pd.Series(cells)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.cat.rename_categories([str(level) for level in series.cat.categories])
+    return series.astype(object).map(str, na_action="ignore")
