@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lowerbound import VAEImputer
-from lowerbound.data import load
+from lowerbound.data import load, to_frame
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.completion import completed_frame
 from lowerbound.data.tables.files import read_frame
@@ -123,3 +125,36 @@ def test_a_column_gets_room_for_answers_that_its_type_cannot_hold(
     filled = completed_frame(later, schema, answers, hidden, exact=True)["small"]
     assert filled.dtype == dtype
     assert filled.tolist() == [answer if cell is None else cell for cell in SMALL]
+
+
+AMOUNTS = [int(cell) for cell in 1e22 * np.exp(1 + NUMBERS)]  # of the smallest unit of a currency
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_numbers_above_64_bits_are_floats(kind: type) -> None:
+    """As int64, all of them would be -2**63."""
+    given = pd.Series(map(kind, AMOUNTS), dtype=object)
+    frame = pd.DataFrame({"amount": given, "number": NUMBERS})
+    dataset = load(frame, missing="model")
+    back = to_frame(dataset.schema, dataset.x)["amount"]
+    np.testing.assert_allclose(back, np.array(AMOUNTS, dtype=float), rtol=1e-12)
+    hidden = np.zeros((ROWS, 2), bool)
+    hidden[4, 0] = True
+    frame.loc[4, "amount"] = None
+    filled = completed_frame(frame, dataset.schema, np.full((ROWS, 2), 3e22), hidden, exact=True)
+    assert filled["amount"][4] == 3e22
+
+
+@pytest.mark.parametrize(("last", "dtype"), [(2**63 - 2**10, "int64"), (2**63, "float64")])
+def test_texts_are_whole_numbers_as_far_as_64_bits_go(last: int, dtype: str) -> None:
+    assert Sample.of(pd.Series(["1", "20", str(last)], name="n")).column.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
+def test_values_beyond_a_type_are_the_last_that_it_holds(dtype: str) -> None:
+    rules = Column("n", dtype=dtype).rules
+    low, high = (int(cell) for cell in rules.typed(rules.rounded(np.array([-1e30, 1e30]))))
+    limits = np.iinfo(dtype)
+    assert low == limits.min
+    assert high <= limits.max
+    assert limits.max - high < max(limits.max / 2**52, 1)

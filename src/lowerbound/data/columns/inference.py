@@ -89,9 +89,7 @@ class Sample:
         if not text.any() and has_leading_zeros(series):
             return cls(series, column, numeric=False, written=True, padded=True)
         if not text.any():
-            present = values[~missing(series)]
-            whole = bool((present == np.rint(present)).all())
-            typed = replace(column, dtype="int64" if whole else "float64")
+            typed = replace(column, dtype=dtype_of_numbers(values[~missing(series)]))
             return cls(series, typed, numeric=True)
         if not _are_codes(series, text):
             check_numbers(series, text)
@@ -215,6 +213,12 @@ def numpy_name(dtype: Any) -> str:
         return str(np.dtype(kind))
     except (TypeError, ValueError):  # numpy has none: half floats of Arrow, or intervals as text
         return "float64" if pd.api.types.is_numeric_dtype(dtype) else "str"
+
+
+def dtype_of_numbers(values: Array) -> str:
+    """numpy's type of numbers that are written as text: "int64" if it can represent all of them."""
+    whole = (values == np.rint(values)).all() and np.abs(values).max(initial=0.0) < 2**63
+    return "int64" if whole else "float64"
 
 
 def has_leading_zeros(series: Any) -> bool:

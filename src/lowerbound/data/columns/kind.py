@@ -210,7 +210,10 @@ class ColumnKind:
             return nearest
         dtype = np.dtype(self.column.dtype if self.column.dtype != "str" else "float64")
         if dtype.kind in "iu":
-            return np.asarray(nearest.clip(np.iinfo(dtype).min, np.iinfo(dtype).max))
+            lowest, highest = np.iinfo(dtype).min, float(np.iinfo(dtype).max)
+            if highest > np.iinfo(dtype).max:  # 2**63, which is the nearest float, is too large
+                highest = np.nextafter(highest, 0)
+            return np.asarray(nearest.clip(lowest, highest))
         return np.asarray(nearest.clip(0, 1) if dtype.kind == "b" else nearest)
 
     # Frames

@@ -10,7 +10,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.inference import Hint, understood
+from lowerbound.data.columns.inference import Hint, dtype_of_numbers, understood
 from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.values import factorized, missing
 from lowerbound.errors import DataError
@@ -50,8 +50,7 @@ def _dtype(series: Any, column: Column) -> str:
     if column.dtype != "str":
         return column.dtype
     values = column.rules.read(series)
-    present = values[~np.isnan(values)]
-    return "int64" if bool((present == np.rint(present)).all()) else "float64"
+    return dtype_of_numbers(values[~np.isnan(values)])
 
 
 def step_of(values: Array, column: Column) -> float:
