@@ -336,6 +336,7 @@ def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> No
     np.testing.assert_allclose(whole["a"], frame["a"])
 
 
+@pytest.mark.slow
 def test_a_name_that_two_columns_have_is_named() -> None:
     frame, words = numbers(), "columns b appear more than once; rename them"
     twice = frame.iloc[:, [0, 1, 1]]
