@@ -375,3 +375,20 @@ def test_the_stored_schema_is_exact(tmp_path: Path) -> None:
     found = load_on_disk(path, tmp_path / "cache").schema
     assert found == Schema.from_mapping(load(path).schema.to_mapping())
     shutil.rmtree(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("label", [None, "1"])
+def test_names_that_were_numbers_are_text(
+    tmp_path: Path, label: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pandas notes in the file that the names are no text."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({0: rng.normal(size=300), 1: rng.integers(0, 3, 300), 2: rng.random(300)})
+    table.to_parquet(tmp_path / "t.parquet")
+    assert list(pd.read_parquet(tmp_path / "t.parquet").columns) == [0, 1, 2]
+    monkeypatch.setattr(tables, "SAMPLED_CELLS", 150 * 3)
+    found = load_on_disk(tmp_path / "t.parquet", tmp_path / "cache", label=label)
+    table.rename(columns=str).to_parquet(tmp_path / "named.parquet")
+    expected = load_on_disk(tmp_path / "named.parquet", tmp_path / "cache", label=label)
+    assert found.schema == expected.schema
+    assert torch.equal(found.x, expected.x)

@@ -218,6 +218,28 @@ def test_columns_of_one_name_are_refused() -> None:
         load(table)
 
 
+def test_columns_whose_names_are_numbers_are_read_as_those_with_text_names() -> None:
+    random = np.random.default_rng(0)
+    cents = random.integers(100_000, 999_999, 40)
+    amounts = [f"{each // 100_000}.{each // 100 % 1000:03d},{each % 100:02d}" for each in cents]
+    numbered = pd.DataFrame({0: amounts, 1: random.normal(size=40)})
+    expected = load(numbered.rename(columns=str))
+    assert expected.schema.columns[0].notation is not None
+    found = load(numbered)
+    assert found.schema == expected.schema
+    assert torch.equal(found.x, expected.x)
+    again = load(numbered, schema=expected.schema)
+    assert torch.equal(again.x, expected.x)
+
+
+def test_numbers_with_zeros_in_front_are_found_under_names_that_are_numbers() -> None:
+    values = np.arange(40) * 7 % 12 + 1
+    schema = load(pd.DataFrame({0: values / 2, 1: np.sin(values)})).schema
+    padded = pd.DataFrame({0: [f"{value:02d}" for value in values], 1: np.sin(values)})
+    found = load(padded, schema=schema)
+    assert torch.equal(found.x, load(padded.rename(columns=str), schema=schema).x)
+
+
 def test_the_real_breast_cancer_table(shared_data: Path) -> None:
     """No header, and '?' for missing values."""
     path = shared_data / "uci_breast-cancer-wisconsin.csv.xz"

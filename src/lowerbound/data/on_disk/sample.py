@@ -106,12 +106,17 @@ def whole_frame(rows: Any, incomplete: frozenset[str], source: str) -> Any:
         if each.name in incomplete and any(kind(each.type) for kind in kinds)
     ]
     if not lacking or not len(table):
-        return frame_of(table, source)
+        return _with_text_names(frame_of(table, source))
     further = table.slice(0, 1)
     for place in lacking:
         each = table.schema.field(place)
         further = further.set_column(place, each, pa.nulls(1, each.type))
-    return frame_of(pa.concat_tables([table, further]), source).iloc[:-1]
+    return _with_text_names(frame_of(pa.concat_tables([table, further]), source).iloc[:-1])
+
+
+def _with_text_names(frame: Any) -> Any:
+    """pandas notes in a file which names were numbers, and reads them so."""
+    return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
 
 @dataclass
@@ -136,7 +141,7 @@ class _WholeTable:
         self.incomplete.update(gaps)
         self._count(batch)
         if self.label is not None:
-            labels = frame_of(batch.select([self.label]), "")[self.label]
+            labels = frame_of(batch.select([self.label]), "").iloc[:, 0]
             self.names.update(label_names(labels.unique()))
 
     def _count(self, batch: Any) -> None:

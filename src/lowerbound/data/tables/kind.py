@@ -161,6 +161,7 @@ class TableKind(ColumnarKind):
         reading.refuse(source, "spectrograms", "image_size", "resize", "split")
         schema, label = reading.schema, reading.label
         frame, dialect = _frame(source, reading)
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         notations = _notations(frame, reading, dialect)
         frame = with_numbers(frame, notations)
         if schema is not None:
@@ -237,13 +238,13 @@ def _as_fitted(frame: Any, schema: Schema) -> Any:
         numeric.add(schema.label_column)
     made = {}
     for name in frame.columns:
-        series = frame[name] if str(name) in numeric else None
+        series = frame[name] if name in numeric else None
         if series is None or getattr(series, "ndim", 1) != 1 or series.dtype.kind in "iufbMm":
             continue
         if has_leading_zeros(series):
             values, text = parsed_numbers(series)
             if not text.any():
-                made[str(name)] = pd.Series(values, index=series.index)
+                made[name] = pd.Series(values, index=series.index)
     return frame.assign(**made) if made else frame
 
 
@@ -257,7 +258,7 @@ def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:
         if dialect is None or dialect.decimal != COMMA:
             return notations_of(how.schema)
         whole = {one.name for one in how.schema.columns if one.dtype.startswith("int")}
-        others = {str(name) for name in frame.columns} - whole
+        others = set(frame.columns) - whole
         return {**found_notations(frame, dialect, others), **notations_of(how.schema)}
     hints = how.kinds if isinstance(how.kinds, Mapping) else {}
     known = {name for name, hint in hints.items() if _kind_of(hint) in NO_NUMBERS}
