@@ -418,6 +418,7 @@ def test_a_model_without_classes_has_the_elbo() -> None:
     torch.testing.assert_close(found, ELBO().double()(model, data.all()).value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stacked", [False, True])
 def test_more_draws_of_rows_of_unknown_class_vary_less(stacked: bool) -> None:
     """The mean of 16 draws has a quarter of the standard deviation of one."""

@@ -133,6 +133,7 @@ def test_a_table_is_compared_column_by_column() -> None:
     assert "FD[columns]" in mapping["floor"][DRAWN]
 
 
+@pytest.mark.slow
 def test_complete_samples_are_compared_in_the_cells_that_real_rows_have() -> None:
     """Samples of the true distribution are as near as other real rows, which have gaps too."""
     rng = np.random.default_rng(0)

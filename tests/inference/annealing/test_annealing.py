@@ -232,6 +232,7 @@ def test_simulated_rows_are_the_models() -> None:
     assert float(rest.std()) == pytest.approx(sigma, rel=0.03)
 
 
+@pytest.mark.slow
 def test_bounds_of_simulated_rows_have_their_own_units() -> None:
     """Rows of the data lack cells; simulated ones lack none, and each cell has a unit of 1 / 10."""
     x, hidden = ROWS.x, torch.arange(240).reshape(40, 6) % 3 == 0
@@ -241,15 +242,17 @@ def test_bounds_of_simulated_rows_have_their_own_units() -> None:
     torch.testing.assert_close(scaled.upper, plain.upper + 6 * math.log(10))
 
 
+@pytest.mark.slow
 def test_simulated_rows_may_lack_cells() -> None:
     """A model that draws which cells are missing."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=list("abc"))
-    rows = load(frame.mask(rng.random(frame.shape) < 0.3))
+    rows = load(frame.mask(rng.random(frame.shape) < 0.3), missing="model")
     options = ModelOptions(
         latent_dim=2, likelihood="autoregressive_columns", likelihood_options={"gaps": True}
     )
     model = assemble(rows.schema, options)
+    model.start(rows)
     made, _ = simulate(model, rows, 0)
     assert made.observed is not None
     assert 0.1 < float((~made.observed).double().mean()) < 0.6
