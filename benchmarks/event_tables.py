@@ -364,7 +364,7 @@ def _markov(
             found.append((codes[..., feature][there], before[there], values))
         (own, given, _), (judged, judged_given, values) = found
         p = _shares(own, given, count, strength)
-        log_p = p[judged_given, judged].log() - _log_width(likelihood, feature, values)
+        log_p = p[judged_given, judged].log() + _log_within(likelihood, feature, values)
         total += float(log_p.sum())
     return total / len(real)
 
@@ -387,13 +387,14 @@ def _shares(own: Tensor, given: Tensor, count: int, strength: float | None) -> T
     return table / table.sum(1, keepdim=True)
 
 
-def _log_width(likelihood: Histories, feature: int, values: Tensor) -> Tensor:
-    """log of the width of the cell of each value; zero for levels."""
+def _log_within(likelihood: Histories, feature: int, values: Tensor) -> Tensor:
+    """log of the density of each value within its cell; zero for levels."""
     group: Any = likelihood.group(feature)
     if not hasattr(group, "table") or not callable(group.table):
         return torch.zeros(len(values), dtype=torch.float64)
     table = group.table()
-    return table.log_width[0][table.codes(values.unsqueeze(1))[:, 0]].double()
+    found: Tensor = table.log_within(values.unsqueeze(1), table.codes(values.unsqueeze(1)))
+    return found[:, 0]
 
 
 # cells --------------------------------------------------------------------------------------------
