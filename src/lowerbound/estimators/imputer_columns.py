@@ -15,9 +15,8 @@ import numpy as np
 
 from lowerbound import durable, untrusted
 from lowerbound.errors import DataError, ModelFolderError
-from lowerbound.model_folder.manifest import IMPUTER, WEIGHTS, check_belongs, hashes
+from lowerbound.model_folder.manifest import IMPUTER, MODEL, WEIGHTS, check_belongs, hashes
 
-MODEL = "model"  # SHA-256 of the model's weights
 INFINITE = ("-Infinity", "Infinity")  # as text, since JSON has no such numbers
 KEPT = ("strategy", "n_importance", "add_indicator", "keep_empty_features", "missing_values")
 

@@ -25,6 +25,7 @@ DETECTOR, TREES = "detector.safetensors", "trees.safetensors"
 INTERVALS, IMPUTER = "intervals.json", "imputer_columns.json"
 BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER)
 """What estimators learn with a model, and write beside it: it holds for these weights alone."""
+MODEL = "model"  # in such a file: SHA-256 of the weights
 PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")
 NEW = ".new"

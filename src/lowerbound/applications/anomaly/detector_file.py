@@ -28,9 +28,8 @@ from lowerbound.inference.anomaly.reference import (
 )
 from lowerbound.inference.anomaly.surfaces import KINDS, Surface
 from lowerbound.inference.anomaly.tails import UpperTail
-from lowerbound.model_folder.manifest import DETECTOR, WEIGHTS, check_belongs, hashes
+from lowerbound.model_folder.manifest import DETECTOR, MODEL, WEIGHTS, check_belongs, hashes
 
-MODEL = "model"  # a fact: SHA-256 of the model's weights
 FORMAT = 1
 
 _OF_TAIL = ("values", "surprise")

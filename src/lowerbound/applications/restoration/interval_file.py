@@ -10,9 +10,7 @@ import numpy as np
 from lowerbound import durable, untrusted
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
-from lowerbound.model_folder.manifest import INTERVALS, WEIGHTS, check_belongs, hashes
-
-MODEL = "model"  # SHA-256 of the model's weights
+from lowerbound.model_folder.manifest import INTERVALS, MODEL, WEIGHTS, check_belongs, hashes
 
 
 def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> None:

@@ -14,9 +14,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.column_trees import ColumnTrees
-from lowerbound.model_folder.manifest import TREES, WEIGHTS, check_belongs, hashes
+from lowerbound.model_folder.manifest import MODEL, TREES, WEIGHTS, check_belongs, hashes
 
-MODEL = "model"  # a fact: SHA-256 of the model's weights
 SHARES, LEAVES = "weights", "leaves"
 
 

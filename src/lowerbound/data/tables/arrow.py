@@ -56,10 +56,11 @@ def plain_frame(frame: Any) -> Any:
 
 def _is_packed(dtype: Any) -> bool:
     import pandas as pd
-    import pyarrow as pa
 
     if not isinstance(dtype, pd.ArrowDtype):
         return isinstance(dtype, pd.SparseDtype)
+    import pyarrow as pa
+
     tests = (pa.types.is_dictionary, pa.types.is_decimal, pa.types.is_duration, pa.types.is_time)
     return any(test(dtype.pyarrow_dtype) for test in tests)
 
