@@ -8,8 +8,8 @@ in three parts after its first updates, which compile.
     python benchmarks/device_speed.py
     python benchmarks/device_speed.py --models ladder --batches 512 --device cuda:1
 
-The result is written after each cell. ``--quick`` takes the first cell, on any device, also
-the processor.
+The result is written after each cell. Settings that could not be compiled are left out.
+``--quick`` takes the first cell, on any device, also the processor.
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ class Enough(Exception):
 
 
 class Speed(NamedTuple):
-    """Updates per second of each part, and the seconds before the first part."""
+    """Updates per second of each part, the seconds before the first part, and what was said."""
 
     rates: list[float]
     before: float
+    said: list[str]
 
 
 @dataclass
@@ -74,12 +75,13 @@ class Timed:
     parts: int
     started: float = field(default_factory=time.perf_counter)
     marks: list[tuple[int, float]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         """Nothing to show."""
 
     def message(self, text: str) -> None:
-        """Nothing to show."""
+        self.said.append(text)
 
     def stop(self) -> None:
         """Nothing was shown."""
@@ -96,7 +98,7 @@ class Timed:
     def speed(self) -> Speed:
         pairs = zip(self.marks, self.marks[1:], strict=False)
         rates = [(last - first) / (end - begin) for (first, begin), (last, end) in pairs]
-        return Speed(rates, self.marks[0][1] - self.started)
+        return Speed(rates, self.marks[0][1] - self.started, self.said)
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,13 @@ class Cell:
         return timed.speed()
 
     def metrics(self) -> list[Metric]:
+        """Speed and share; nothing if it could not be compiled, since the setting is not that."""
         dtype = torch.bfloat16 if self.setting.startswith("bf16") else torch.float32
         bare = matrix_rate(dtype, self.device, SIZES.get(self.device.type, SIZE))
         speed, flops = self.speed(), self.flops()
+        if failures := [text for text in speed.said if "compile failed" in text]:
+            print(f"{self.name}: not measured. {failures[0]}", flush=True)
+            return []
         rates = [self.batch * rate for rate in speed.rates]
         shares = [100 * rate * flops / bare for rate in speed.rates]
         print(f"{self.name}: {statistics.median(rates):,.0f} pictures per second", flush=True)
