@@ -260,7 +260,8 @@ def write_cells(
         data=data,
         seeds=sorted({cell["seed"] for cell in cells}) if seeds is None else seeds,
         minutes=sum(cell["minutes"] for cell in cells),
-        notes=f"Minutes are processor time over two. {spread} " + "; ".join(costs),
+        notes=f"Minutes are processor time over two, or those of a GPU. {spread} "
+        + "; ".join(costs),
         extra={"cells": list(cells)},
     )
 
