@@ -164,8 +164,9 @@ def headline(cell: Mapping[str, Any], target: float) -> Metric:
     beside = {"-ELBO": cell["negative_elbo"], **BESIDE[cell["cell"]]}
     if tight:
         beside["L_5000 - L_100, paired, 500 digits"] = tight["difference"]["mean"]
+    minutes = f"{cell['minutes']:.1f}" if "gpu" in cell else f"{cell['minutes']:.0f}"
     return Metric(
-        f"{cell['title']}, {cell['minutes']:{'.1f' if 'gpu' in cell else '.0f'}} minutes{on(cell)}: -L_{cell['samples']} on "
+        f"{cell['title']}, {minutes} minutes{on(cell)}: -L_{cell['samples']} on "
         f"{cell['rows']:,} test digits",
         cell["nats"],
         "nats",
