@@ -69,6 +69,13 @@ def test_a_folder_comes_back(run: Run, model: Path, photos: Path, tmp_path: Path
     for number, name in enumerate(SIZES):
         found = pixels(back / f"{number:05d}.png")
         np.testing.assert_array_equal(found, pixels(photos / name))
+    assert run("decompress", model, file, "-o", back).code == 0  # the same content is no loss
+    kept = back / "00001.png"
+    kept.write_bytes((photos / list(SIZES)[0]).read_bytes())
+    before = kept.read_bytes()
+    refused = run("decompress", model, file, "-o", back)
+    assert refused.code == 2 and "00001.png exists with other content" in refused.err
+    assert kept.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.drawings.grids import write_picture
-from lowerbound.applications.io.files import fill_folder
+from lowerbound.applications.io.files import check_same, fill_folder
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import OnError, read_whole
 from lowerbound.errors import DataError, OptionError
@@ -56,15 +56,24 @@ def write_decoded(
 ) -> tuple[str, ...]:
     """Write one picture, or a folder of pictures; the names of the files.
 
+    The originals may lie in that folder under the same names, so its files are not replaced by
+    others.
+
     Args:
         output: the picture, or the folder.
         alone: whether it is one picture; see ``check_pictures_output``.
         names: of the files in a folder.
         pictures: each (height, width, channels) uint8.
+
+    Raises:
+        OptionError: the folder holds a file of the same name with other content.
     """
 
     def write(place: Path) -> tuple[str, ...]:
-        named = zip(names, pictures, strict=True)
-        return tuple(file for name, one in named for file in write_picture(place / name, one))
+        files: list[str] = []
+        for name, picture in zip(names, pictures, strict=True):
+            files += write_picture(place / name, picture)
+            check_same(place / name, output / name)
+        return tuple(files)
 
     return write_picture(output, next(iter(pictures))) if alone else fill_folder(output, write)

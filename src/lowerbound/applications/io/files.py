@@ -67,6 +67,20 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
     return tuple(str(path / name) for name in names)
 
 
+def check_same(made: Path, there: Path) -> None:
+    """Check that a file that is moved to ``there`` replaces no other content.
+
+    A decoded file has the name of its original, which may lie there.
+
+    Raises:
+        OptionError: there is another file.
+    """
+    if there.exists() and there.read_bytes() != made.read_bytes():
+        raise OptionError(
+            f"{there} exists with other content, so it is not replaced: name another folder with -o"
+        )
+
+
 def check_apart(output: Path, data: str) -> None:
     """Check that results do not replace the file, or files in the folder, that they are made of.
 
