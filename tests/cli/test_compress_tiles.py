@@ -71,10 +71,11 @@ def test_a_folder_comes_back(run: Run, model: Path, photos: Path, tmp_path: Path
         np.testing.assert_array_equal(found, pixels(photos / name))
     assert run("decompress", model, file, "-o", back).code == 0  # the same content is no loss
     kept = back / "00001.png"
-    kept.write_bytes((photos / list(SIZES)[0]).read_bytes())
+    kept.write_bytes((photos / next(iter(SIZES))).read_bytes())
     before = kept.read_bytes()
     refused = run("decompress", model, file, "-o", back)
-    assert refused.code == 2 and "00001.png exists with other content" in refused.err
+    assert refused.code == 2
+    assert "00001.png exists with other content" in refused.err
     assert kept.read_bytes() == before
 
 

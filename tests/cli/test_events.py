@@ -47,6 +47,10 @@ def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> Non
     codes = pd.read_csv(tmp_path / "z.csv")
     assert len(codes) == 40
     assert codes["id"].iloc[3] == "P-003"
+    assert run("reconstruct", model, table, "-o", tmp_path / "again.csv").code == 0
+    again = pd.read_csv(tmp_path / "again.csv")
+    assert list(again.columns) == list(given.columns)
+    assert set(again["patient"]) == set(given["patient"])
     done = run("detect", model, table, "-o", tmp_path / "d.csv")
     assert done.code == 0, done.err
     assert len(pd.read_csv(tmp_path / "d.csv")) == 40

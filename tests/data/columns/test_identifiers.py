@@ -48,3 +48,10 @@ def test_short_codes_are_fresh_and_distinct_until_the_format_is_used_up() -> Non
     assert not set(fresh) & set(given)
     assert re.fullmatch(r"[A-Z]{3}", fresh[0])
     assert re.fullmatch(r"[A-Z]{3}\d+", fresh[-1])
+
+
+def test_given_ones_have_the_type_of_fresh_ones() -> None:
+    whole = IdentifierFormat.of(np.array([3, 7]))
+    assert whole.typed(np.array(["12", "-5"])).tolist() == [12, -5]
+    assert whole.typed(np.array(["12", "b"])).tolist() == ["12", "b"]
+    assert IdentifierFormat.of(np.array(["7"], dtype=object)).typed(np.array(["12"])) == ["12"]

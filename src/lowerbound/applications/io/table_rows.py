@@ -207,7 +207,7 @@ class ColumnFilesWithinRange(ColumnFiles):
 
 @ROW_FILES.register("events")
 class EventFiles(RowFiles):
-    """Long tables with the columns of the fitted one, and fresh names of the entities."""
+    """Long tables with the columns of the fitted one; drawn entities have fresh names."""
 
     suffixes = (".csv", ".parquet")
     written = "events are written as .csv or .parquet"
@@ -227,6 +227,11 @@ class EventFiles(RowFiles):
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         return self.write_parts(path, [Drawn(x)], rounded=rounded)
+
+    def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
+        frame = history_frame(self.schema, part.mean, names=part.ids)
+        named = {name: frame[name] for name in frame.columns}
+        return write_columns(path, named, TextForm.of(self.schema))
 
 
 @ROW_FILES.register("compositions")

@@ -71,6 +71,14 @@ class IdentifierFormat:
         words = self._spread(numbers) if self.places else map(self._numbered, numbers)
         return np.array(list(words), dtype=object)
 
+    def typed(self, names: Array) -> Array:
+        """Given identifiers in the type of the fresh ones: whole numbers if all of them are."""
+        if self.dtype == "str":
+            return names
+        words = [str(name) for name in names]
+        whole = all(word.removeprefix("-").isdecimal() for word in words)
+        return np.array([int(word) for word in words]) if whole else names
+
     def _numbered(self, number: int) -> str:
         return f"{self.prefix}{number:0{self.width}d}"
 

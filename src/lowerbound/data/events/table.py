@@ -159,7 +159,10 @@ def history_frame(
     there = ~np.isnan(units) if seen is None else np.asarray(seen)
     layout = EventLayout.of(schema)
     row, place = np.nonzero(_events(there))
-    entities = layout.identifiers.fresh(first, len(units)) if names is None else np.asarray(names)
+    if names is None:
+        entities = layout.identifiers.fresh(first, len(units))
+    else:
+        entities = layout.identifiers.typed(np.asarray(names))
     columns: dict[str, Any] = {
         layout.entity: entities[row],
         layout.time.name: _times(schema, layout, units, there, row, place),
