@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
 import pytest
 import torch
 
+from lowerbound.distributions.actions import ClassPolicy
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.one_hot import OneHotCodes
@@ -83,3 +86,18 @@ def test_without_a_uniform_part_impossible_classes_add_nothing() -> None:
 
 def test_frozen_codes_have_no_gradient() -> None:
     assert not codes().frozen().probs.requires_grad
+
+
+def test_a_policy_of_classes_has_the_shape_of_its_logits() -> None:
+    logits = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(0))
+    policy = ClassPolicy(logits)
+    likeliest = torch.nn.functional.one_hot(logits.argmax(-1), 4).float()
+    assert torch.equal(policy.mode, likeliest)
+    assert policy.rsample().shape == logits.shape
+    assert policy.entropy.shape == policy.log_prob(likeliest).shape == (6, 5)
+
+
+def test_a_mean_over_tempered_draws_weighs_each_the_same() -> None:
+    trace: Any = None  # the weights are those of any trace
+    choose = Tempered(5, (0.7,))
+    assert 5 * math.exp(choose.log_weights(trace)) == pytest.approx(1.0)

@@ -84,3 +84,15 @@ def test_start_has_the_shares_of_missing_cells() -> None:
     bias = built.initial_bias(x)
     share = torch.sigmoid(bias[: built.owned][built.places[2].stop - 1]).item()
     assert share == pytest.approx(0.2, abs=0.01)
+
+
+def test_shares_of_a_column_are_those_of_its_draws() -> None:
+    built = likelihood(gaps=True)
+    built.initialize_missing(torch.ones(10, 3, dtype=torch.bool))
+    parameters = torch.randn(1, built.places[1].stop - built.places[1].start).double()
+    (shares,) = built._shares(1, parameters, True)
+    assert shares.shape == (4,)
+    torch.manual_seed(0)
+    drawn = built._drawn(1, parameters.expand(50_000, -1), True).nan_to_num(nan=3.0)
+    found = torch.bincount(drawn.long(), minlength=4) / len(drawn)
+    assert (found - shares).abs().max() < 0.01

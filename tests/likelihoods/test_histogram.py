@@ -40,6 +40,12 @@ def test_few_values_have_a_cell_each() -> None:
     assert cells.single.all()
 
 
+def test_few_rows_have_two_cells() -> None:
+    """Three values need more rows for a cell each, as their shares would be noise."""
+    assert fit_cells(torch.tensor([0.0, 4.0, 4.0]), 32, 1e-2).values.tolist() == [0, 4]
+    assert len(fit_cells(torch.tensor([0.0, 1.0, 4.0, 4.0, 4.0]), 32, 1e-2)) <= 2
+
+
 def test_values_of_many_have_cells_of_equally_many_rows() -> None:
     x = drawn()
     cells = fit_cells(x, 40, 1e-2)

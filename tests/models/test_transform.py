@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import logistic
+from scipy.stats import chisquare, logistic
 
 from lowerbound.assembly.build import assemble
 from lowerbound.coding.whole_numbers.logistic_tables import counts_of, reach_of
@@ -45,6 +45,18 @@ def test_probabilities_of_whole_numbers_are_scipys(log_scale: float) -> None:
     np.testing.assert_allclose(found[near], wanted[near], rtol=1e-6)
     assert float(found.sum()) == pytest.approx(1.0, abs=1e-9)
     assert torch.isfinite(expected.terms(1e6 * torch.sign(q))).all()
+
+
+def test_draws_have_the_probabilities_of_the_density() -> None:
+    chosen = some([2.3], [0.0])
+    noise = torch.randn(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = chosen.push(noise[:, None, None]).flatten()
+    values = torch.arange(-2.0, 8.0, dtype=torch.float64)
+    counts = torch.stack([(drawn == value).sum() for value in values])
+    masses = some([2.3] * len(values), [0.0] * len(values)).terms(values).exp().flatten()
+    others = len(noise) - counts.sum(), len(noise) * (1 - masses.sum())
+    found, wanted = [*counts, others[0]], [*(len(noise) * masses), others[1]]
+    assert chisquare(found, wanted).pvalue > 1e-3
 
 
 def test_snapping_is_near_and_does_not_move_what_lies_on_the_grid() -> None:

@@ -57,3 +57,12 @@ def test_a_defect_is_caught_by_a_test_that_passes_without_it(
     assert (verdict.caught_by, verdict.files, verdict.stopped) == (caught_by, 3, False)
     assert (tmp_path / "copy" / "src" / "lowerbound" / "shares.py").read_bytes() == MODULE
     assert copy.broken <= {"tests/test_far.py::test_broken"}
+
+
+@pytest.mark.slow
+def test_a_defect_with_which_no_test_starts_is_caught(checkout: Path, tmp_path: Path) -> None:
+    conftest = "from lowerbound.shares import half\n\nassert half(4) == 2\n"
+    (checkout / "tests" / "conftest.py").write_text(conftest, encoding="utf-8")
+    copy = Copy(checkout, tmp_path / "copy")
+    verdict = copy.trial(defect("half"), Imports(checkout).nearest("shares.py"), stages=(3,))
+    assert (verdict.caught_by, verdict.stopped) == ("tests/conftest.py", False)

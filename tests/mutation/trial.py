@@ -21,6 +21,7 @@ PROCESSOR = 900  # seconds of processor time of a stage, which a busy machine do
 WAITING = 4 * 3600.0  # seconds of a stage in all, if a defect makes it wait for ever
 MEMORY = 12 << 20  # KB of address space, because a defect may ask for any amount
 FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py(?:::.*?)?)(?: - .*)?$", re.MULTILINE)
+NO_START = "ImportError while loading conftest"  # the package itself fails
 NOT_COPIED = (".git", ".venv", "runs", "site", "dist", "*.lb", "__pycache__", ".*_cache")
 
 
@@ -81,6 +82,8 @@ class Copy:
             finally:
                 file.write_bytes(content)
             found = FAILURE.search(outcome.output) if outcome.failure else None
+            if outcome.failure and NO_START in outcome.output:
+                return "tests/conftest.py", True
             if found is None or found[1] in before:
                 return "", outcome.failure is None
             if self._is_sound(found[1]):

@@ -177,3 +177,12 @@ def test_refusals(digits: Dataset) -> None:
         FeatureMatching(weight=-1.0)
     with pytest.raises(OptionError):
         Adversarial(width=0)
+
+
+def test_one_row_is_sampled_for_each_row_with_a_condition() -> None:
+    data = load("digits", binarize="threshold").thinned(50).conditioned_on_label()
+    with seeded(0):
+        model = assemble(data.schema, ModelOptions("vae", 4, network="mlp", conditional=True))
+    batch = batch_of(data, 6)
+    assert batch.condition is not None
+    assert Adversarial()._sampled(model, batch).shape == batch.filled.shape

@@ -144,3 +144,10 @@ def test_actions_that_lead_to_reward_become_likelier() -> None:
 def test_options_are_checked(options: dict[str, float], said: str) -> None:
     with pytest.raises(OptionError, match=said):
         ImaginationOptions(**options)  # type: ignore[arg-type]
+
+
+def test_readings_are_means_over_states() -> None:
+    model, start, on = states()
+    model.behavior.slow_value = lambda seen: SimpleNamespace(mean=torch.full(seen.shape[:-1], 3.0))
+    losses = ImaginedReturns(ImaginationOptions(horizon=3), 3)(model, start, on)
+    assert losses.readings["value"] == pytest.approx(3.0)

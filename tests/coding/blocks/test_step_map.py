@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding.blocks.step_map import ENTRIES, MIDDLE, levels_of, put_map, take_map
+from lowerbound.coding.blocks.step_map import (
+    CONTEXTS,
+    ENTRIES,
+    MIDDLE,
+    _walk,
+    levels_of,
+    put_map,
+    take_map,
+)
 from lowerbound.coding.stack import constriction
 from lowerbound.errors import BitstreamError
 
@@ -50,3 +58,19 @@ def test_levels_stay_within_their_range() -> None:
     assert levels_of(entries, 56, 12).tolist() == [[8, 56, 104]]
     assert levels_of(entries, 10, 12).tolist() == [[0, 10, 58]]
     assert levels_of(entries, 100, 12).tolist() == [[52, 100, 112]]
+
+
+def test_a_block_is_predicted_by_its_neighbors_to_the_left_and_above() -> None:
+    entries = np.random.default_rng(1).integers(0, ENTRIES, (5, 7))
+    seen = {}
+
+    def code(context: int, predicted: int, row: int, column: int) -> int:
+        seen[row, column] = context, predicted
+        return int(entries[row, column])
+
+    assert np.array_equal(_walk(entries.shape, code), entries)
+    for (row, column), (context, predicted) in seen.items():
+        left = [int(entries[row, column - 1])] * (column > 0)
+        known = left + [int(entries[row - 1, column])] * (row > 0) or [MIDDLE]
+        assert predicted == sum(known) // len(known)
+        assert context == min(max(known) - min(known), CONTEXTS - 1)

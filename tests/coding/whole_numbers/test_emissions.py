@@ -56,6 +56,14 @@ def test_mixtures_are_near_theirs_and_are_popped_as_pushed(
     round_trip(coded, rows)
 
 
+def test_the_mean_is_that_of_the_likelihood() -> None:
+    likelihood, owed, _ = logistic(17, "decoder")
+    owed[..., :40].clamp_(-1, 1)
+    owed[..., 40:] = -6.0
+    found, wanted = CodedLogistics(likelihood)(owed).mean, likelihood(owed).mean
+    torch.testing.assert_close(found.float(), wanted.float(), atol=0.5 / 16, rtol=0)
+
+
 def test_a_mixture_of_colors_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="over colors has no exact form"):
         CodedLogistics(mixture((3, 4, 4), 256)[0])

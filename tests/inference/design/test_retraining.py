@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,12 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.design.engine import SearchOptions
 from lowerbound.inference.design.goals import DesignTask, Goal
-from lowerbound.inference.design.retraining import rank_weights, retrained, search_and_retrain
+from lowerbound.inference.design.retraining import (
+    _with_found,
+    rank_weights,
+    retrained,
+    search_and_retrain,
+)
 from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
@@ -90,3 +97,16 @@ def test_impossible_retrainings_are_refused(fitted: Fitted, data: Dataset) -> No
     private = replace(fitted, options=replace(fitted.options, privacy=PrivacyOptions(epsilon=1.0)))
     with pytest.raises(OptionError, match="a private model cannot be retrained"):
         search_and_retrain(private, data, TASK, options, 1)
+
+
+def test_rows_of_a_search_join_the_data_unless_they_were_known(data: Dataset) -> None:
+    candidates = [
+        SimpleNamespace(row=n, known=n == 1, outcome=SimpleNamespace(values=(float(n),)))
+        for n in range(3)
+    ]
+    form = SimpleNamespace(dataset=lambda rows: (data.subset(rows), range(len(rows))))
+    designer: Any = SimpleNamespace(form=form, values=torch.zeros(len(data), 1).double())
+    result: Any = SimpleNamespace(ranked=lambda: candidates)
+    both, values = _with_found(designer, data, result)
+    assert torch.equal(both.x, torch.cat([data.x, data.x[[0, 2]]]))
+    assert values[len(data) :].flatten().tolist() == [0.0, 2.0]

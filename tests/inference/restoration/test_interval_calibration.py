@@ -12,9 +12,11 @@ from lowerbound.data import Dataset
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.inference.restoration.interval_calibration import (
+    BORROWED,
     LEVELS,
     SHARES,
     IntervalCalibration,
+    _conformal,
 )
 from lowerbound.inference.restoration.observed_range import within_observed
 
@@ -87,3 +89,18 @@ def test_means_stay_inside_the_observed_range() -> None:
     with pytest.warns(UserWarning, match=r"1 imputed means .* \('real'\)"):
         inside = within_observed(mean, rows)
     np.testing.assert_array_equal(inside, [[9.0, 50.0, 1, 1], [10.5, 200.0, 1, 1]])
+
+
+@pytest.mark.parametrize("level", [0.503, 0.8013, 0.9017])
+def test_the_factor_is_the_smallest_that_covers_the_level_with_one_cell_more(level: float) -> None:
+    rng = np.random.default_rng(0)
+    for count in range(1, 60):
+        own, every = rng.random(count), rng.random(2 * count)
+        wanted = level * (count + BORROWED + 1)
+        covering = [
+            value
+            for value in np.concatenate([own, every])
+            if (own <= value).sum() + BORROWED * (every <= value).mean() >= wanted - 1e-9
+        ]
+        largest = max(own.max(), every.max())
+        assert _conformal(own, every, level) == min(covering, default=largest)

@@ -121,6 +121,10 @@ def test_blocks_are_drawn_one_by_one(source: TableSource) -> None:
     assert len(next(iter(source.blocks(10**9)))) == BLOCK
 
 
+def test_the_last_block_ends_with_the_last_row(source: TableSource) -> None:
+    assert [len(block) for block in source.blocks(BLOCK + 10, seed=1)] == [BLOCK, 10]
+
+
 def test_given_values_are_in_every_row(source: TableSource) -> None:
     rows = whole(source.completed(source.given({"city": "z", "end": 40}), 300))
     assert rows["city"].eq("z").all()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import UnsupportedError
-from lowerbound.inference.redrawing import touched
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.inference.redrawing import redraw_rows, touched
 from lowerbound.priors.diffusion import DiffusionPrior
 from lowerbound.priors.diffusion.inversion import Inversion
 from tests.priors.diffusion.gaussian import covariance_of, draws, exact_prior
@@ -89,3 +91,10 @@ def test_a_vector_has_no_places() -> None:
     hidden = torch.zeros(2, 3, 8, 8, dtype=torch.bool)
     with pytest.raises(UnsupportedError, match=r"is a vector, .* --set model.stride=4"):
         touched(hidden, (5,))
+
+
+def test_a_strength_above_one_is_refused() -> None:
+    nothing: Any = None
+    for strength in (0.0, 1.5, 2.0):
+        with pytest.raises(OptionError, match="strength is above 0 and at most 1"):
+            redraw_rows(nothing, nothing, nothing, strength=strength, rounds=1)

@@ -49,7 +49,6 @@ def bell() -> Array:
     counts = np.maximum(np.rint(np.diff(edges) / 2 * total), 1).astype(np.int64)
     counts = np.append(counts, 16)
     counts[BINS // 2 - 1 : BINS // 2 + 1] += (total - counts.sum()) // 2
-    counts[BINS // 2] += total - counts.sum()
     return counts
 
 

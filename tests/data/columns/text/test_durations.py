@@ -11,7 +11,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
-from lowerbound.data.columns.text.durations import FEWEST, TEXTS, clock_of, in_type, seconds, texts
+from lowerbound.data.columns.text.durations import (
+    FEWEST,
+    TEXTS,
+    _seconds,
+    clock_of,
+    in_type,
+    seconds,
+    texts,
+)
 
 SPANS = st.lists(st.integers(-(10**10), 10**10), min_size=1, max_size=9)  # microseconds
 
@@ -80,6 +88,14 @@ def test_types_come_back_and_missing_cells_stay() -> None:
     assert in_type(pd.Series(seconds(times)), "time").tolist() == times.tolist()
     late = in_type(pd.Series([90_000.0, -1.0]), "time").tolist()
     assert late == [datetime.time(23, 59, 59, 999_999), datetime.time(0, 0)]
+
+
+def test_cells_of_numpy_and_of_python_are_seconds() -> None:
+    cells = pd.Series([None, None, None], dtype=object)
+    cells[:] = [np.timedelta64(90, "s"), datetime.timedelta(minutes=2), datetime.time(1, 0, 5)]
+    assert isinstance(cells[0], np.timedelta64 | datetime.timedelta)
+    np.testing.assert_array_equal(seconds(cells), [90.0, 120.0, 3605.0])
+    assert _seconds(np.timedelta64(90, "s")) == 90.0
 
 
 def test_other_cells_are_no_durations() -> None:
