@@ -34,7 +34,8 @@ def small(
     """An untrained model of digits, started from them, and some of them."""
     data = load("digits").thinned(64)
     torch.manual_seed(0)
-    model_options = {"codes": CODES, **chosen}
+    books = {} if chosen.get("quantizer") == "fsq" else {"codes": CODES}
+    model_options = {**books, **chosen}
     model = assemble(
         data.schema,
         ModelOptions(model="vq_vae", network=network, latent_dim=3, model_options=model_options),
@@ -412,3 +413,16 @@ def test_free_updates_quantize_nothing_and_then_start_the_codes() -> None:
     assert int(model.state_dict()["freed"]) == 2
     with pytest.raises(OptionError, match="a number of updates"):
         small(free=-1)
+
+
+def test_free_updates_leave_a_grid_as_the_untrained_encoder_started_it() -> None:
+    model, data = small(free=1, quantizer="fsq", levels=(4, 4, 4))
+    batch = batch_of(data, 40)
+    (grid,) = model.quantizers
+    scale = grid.scale.clone()  # type: ignore[operator]
+    assert not torch.equal(scale, torch.ones(3).to(scale))
+    model.train()
+    model(batch, Mean())
+    model.after_update(batch)
+    assert int(model.state_dict()["freed"]) == 1
+    assert torch.equal(grid.scale, scale)

@@ -143,7 +143,7 @@ def test_the_first_number_counts_least() -> None:
 def test_a_grid_starts_with_all_its_levels_in_use() -> None:
     grid, vectors = FiniteScalar((5, 5)), 7 + 0.01 * said(2, rows=800).flatten(0, 1)
     assert len(grid.nearest(grid.within(vectors)).unique()) == 1
-    grid.initialize(vectors)
+    grid.standardize(vectors)
     assert len(grid.nearest(grid.within(vectors)).unique()) == 25
 
 

@@ -190,13 +190,12 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def start(self, dataset: Dataset) -> None:
         """Start from marginals, patches from their principal components, and codebooks from the
-        untrained encoder's vectors unless ``free`` updates come first."""
+        untrained encoder's vectors."""
         batch = starting_rows(dataset)
         x, decoder = self.start_at_marginals(batch), self.decoder
         if isinstance(self.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
             decoder.start_from_patches(self.encoder, x)
-        if not self.free:
-            self._start_codes(batch)
+        self._start_codes(batch)
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -367,7 +366,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @torch.no_grad()
     def _start_codes(self, batch: Batch) -> None:
-        """Start the codebooks from the untrained encoder's vectors."""
+        """Start the codebooks from the untrained encoder's vectors; if ``free`` updates come first,
+        only what these need of them."""
         batch = batch.to(next(self.encoder.parameters()).dtype)
         maps = self._maps()
         most = max(1, MOST_CLUSTERED // math.prod(maps[-1].shape))
@@ -376,7 +376,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         own = [torch.cat(found, 1) for found in zip(*parts, strict=True)]
         totals: list[Tensor] = []
         for index, each in enumerate(maps):
-            totals.append(each.start(self._in_context(index, own, totals)))
+            vectors = each.standardized(self._in_context(index, own, totals))
+            totals.append(vectors if self.free else each.start(vectors))
 
     @property
     def _is_free(self) -> bool:

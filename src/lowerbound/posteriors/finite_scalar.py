@@ -59,9 +59,9 @@ class FiniteScalar(Quantizer):
         return 2.0 * digits.to(self.scale) / (self.counts - 1) - 1.0
 
     @torch.no_grad()
-    def initialize(self, vectors: Tensor) -> None:
-        self.shift.copy_(vectors.mean(0))
-        self.scale.copy_(vectors.std(0, correction=0).clamp_min(1e-3))
+    def standardize(self, encoded: Tensor) -> None:
+        self.shift.copy_(encoded.mean(0))
+        self.scale.copy_(encoded.std(0, correction=0).clamp_min(1e-3))
 
 
 @QUANTIZERS.register("fsq")

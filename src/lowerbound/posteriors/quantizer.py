@@ -47,8 +47,13 @@ class Quantizer(nn.Module, ABC):
         return None
 
     @torch.no_grad()
+    def standardize(self, encoded: Tensor) -> None:
+        """Set what ``within`` needs from the untrained encoder's output, (rows, dim)."""
+
+    @torch.no_grad()
     def initialize(self, vectors: Tensor) -> None:
-        """Start from the untrained encoder's vectors of training rows, (rows, dim)."""
+        """Start from vectors of training rows, (rows, dim): what ``within`` gives, or the rest that
+        the codebooks before leave."""
 
     @torch.no_grad()
     def learn(self, vectors: Tensor, codes: Tensor) -> None:

@@ -83,3 +83,13 @@ def test_the_line_can_be_left_out() -> None:
     model = fitted(few(STRAIGHT), model_options={"line": False})
     assert isinstance(model.model_, SemiSupervisedRegression)
     assert not isinstance(model.model_.regressor, GatedResidual)
+
+
+def test_the_deviation_is_that_of_rows_left_out_however_small() -> None:
+    y = X @ [1.0, -2.0, 0.5] + 0.5 * NOISE
+    model = fitted(few(y))
+    known = few(y)[:LABELED]
+    center, scale = X.mean(0), X.std(0)
+    errors = ridge((X[:LABELED] - center) / scale, (known - known.mean()) / known.std())[1]
+    _, deviation = model.predict(X, return_std=True)
+    np.testing.assert_allclose(deviation, errors.mean() ** 0.5 * known.std(), rtol=0.05)

@@ -91,15 +91,21 @@ class CodeMap:
         return torch.stack([quantizer.vectors(z) for quantizer, z in pairs]).sum(0)
 
     @torch.no_grad()
-    def start(self, numbers: Tensor) -> Tensor:
-        """Start the codebooks from the encoder's vectors, (..., dim), each from its residual.
+    def standardized(self, encoded: Tensor) -> Tensor:
+        """The vectors to be quantized, after the first codebook has seen the encoder's output,
+        (..., dim) each."""
+        self.quantizers[0].standardize(encoded.flatten(0, -2))
+        return self.quantizers[0].within(encoded)
+
+    @torch.no_grad()
+    def start(self, vectors: Tensor) -> Tensor:
+        """Start the codebooks from the vectors to be quantized, (..., dim), each from its residual.
 
         Returns the quantized vectors, of the same shape.
         """
-        rest, codes = numbers, []
-        for index, quantizer in enumerate(self.quantizers):
+        rest, codes = vectors, []
+        for quantizer in self.quantizers:
             quantizer.initialize(rest.flatten(0, -2))
-            rest = rest if index else quantizer.within(rest)
             codes.append(quantizer.nearest(rest))
             rest = rest - quantizer.vectors(codes[-1])
         return self.vectors(codes)

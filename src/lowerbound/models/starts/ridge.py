@@ -18,6 +18,7 @@ from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.networks.gated_residual import GatedResidual
+from lowerbound.posteriors.gaussian import raw_log_variance
 
 if TYPE_CHECKING:  # a name for annotations: the model starts by this module
     from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
@@ -47,10 +48,10 @@ def start_from_ridge(model: SemiSupervisedRegression, dataset: Dataset) -> None:
     seen = model.seen(dataset.batch(known).to(next(model.parameters()).dtype))
     x, y = path.features(seen).double().cpu().numpy(), target[known].double().cpu().numpy()
     line, errors = ridge(x, y)
-    variance = max(float(errors.mean()), LEAST_VARIANCE)
+    variance = torch.tensor(max(float(errors.mean()), LEAST_VARIANCE), dtype=torch.float64)
     path.start(
         torch.from_numpy(line.coef_),
-        torch.tensor([line.intercept_, np.log(variance)]),
+        torch.stack([torch.tensor(line.intercept_), raw_log_variance(variance.log())]),
         alone=not is_nonlinear(x, y),
     )
 
