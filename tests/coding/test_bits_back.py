@@ -20,6 +20,7 @@ from lowerbound.coding.bits_back import (
 from lowerbound.coding.plan import StackPlan
 from lowerbound.coding.stack import Stack, from_bytes, seed_words, to_bytes
 from lowerbound.coding.whole_numbers.export import export_integer
+from lowerbound.coding.whole_numbers.grid_normal import Ambiguous, GridNormal, Order
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
 from lowerbound.trace import Batch
@@ -101,6 +102,25 @@ def test_a_plan_that_asks_too_much_is_followed_by_one_that_serves() -> None:
     assert stream.plan.divisor > 1
     assert sum(stream.plan.ramp) > 0
     assert torch.equal(decode_rows(model, stream.payload, 60, stream.plan), x[:60])
+
+
+def test_ambiguous_latents_are_followed_by_a_longer_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = exported("mlp")
+    plan = StackPlan(50, 1)
+    usual, decode = encode_rows(model, x[:5], plan), GridNormal.decode
+    calls = []
+
+    def once(self: GridNormal, stack: Stack, order: Order) -> torch.Tensor:
+        calls.append(order)
+        if len(calls) == 1:
+            raise Ambiguous
+        return decode(self, stack, order)
+
+    monkeypatch.setattr(GridNormal, "decode", once)
+    stream = encode_rows(model, x[:5], plan)
+    assert stream.plan.seed > plan.seed
+    assert stream.payload[: len(usual.payload)] != usual.payload
+    assert torch.equal(decode_rows(model, stream.payload, 5, stream.plan), x[:5])
 
 
 @pytest.mark.parametrize("rows", [1, 30])

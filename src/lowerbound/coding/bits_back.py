@@ -28,7 +28,7 @@ from torch.distributions import Distribution
 from lowerbound.coding.plan import ALL, MOST_DIVISOR, StackPlan
 from lowerbound.coding.stack import WORD, Stack, from_bytes, seed_words, to_bytes
 from lowerbound.coding.whole_numbers.emissions import CodedEmission
-from lowerbound.coding.whole_numbers.grid_normal import GridNormal, Order
+from lowerbound.coding.whole_numbers.grid_normal import Ambiguous, GridNormal, Order
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError, UnsupportedError
 from lowerbound.models import Chains, Model
@@ -42,7 +42,7 @@ MARGIN = 1.25  # bits reserved for the next row, relative to the first row
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
 CodingProgress = Callable[[int, int], None]
-Planner = Callable[[Model, Tensor, float], StackPlan]
+Planner = Callable[[Model, Tensor, float, int], StackPlan]
 
 
 class Underflow(Exception):
@@ -217,30 +217,37 @@ def _encoded(
     plan: StackPlan | None,
     progress: CodingProgress | None,
 ) -> Stream:
-    """Encode by ``plan``, or by the first plan that works, each using less of the stack."""
+    """Encode by ``plan``, or by the first plan that works, each using less of the stack.
+
+    Ambiguous latents become others with a longer start.
+    """
+    more = 0  # words at the start
     for tries in range(1, MOST_DIVISOR):
         try:
             if plan is None or tries > 1:
-                found = planned(model, x, MARGIN**tries)
+                found = planned(model, x, MARGIN**tries, more)
                 plan = found if plan is None else plan.beyond(found)
             payload = _pushed(model, x, plan, progress)
             return Stream(payload, zlib.crc32(symbols(model, x)), plan)
         except Underflow:
             continue
+        except Ambiguous:
+            more += 1
     raise UnsupportedError(
         "this model's latents take far more bits than its rows, so they cannot be coded"
     )
 
 
-def first_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
-    """Plan in which first rows use fewer levels, so that the stack always has enough bits.
+def first_plan(model: Model, x: Tensor, margin: float, more: int = 0) -> StackPlan:
+    """Plan in which first rows use fewer levels, so that the stack always has enough bits, and
+    ``more`` words than needed are at the start.
 
     A chain's rows always have all levels.
     """
     if isinstance(model, Chains):
-        return paying_plan(model, x, margin)
-    lent = [bits * margin for bits in lent_bits(model, x[:1])]
-    stack = Stack(seed_words(LEAST_SEED))
+        return paying_plan(model, x, margin, more)
+    lent = [bits * margin for bits in lent_bits(model, x[:1], more)]
+    stack = Stack(seed_words(LEAST_SEED + more))
     ramp = [0] * len(lent)
     levels, row = 0, 0
     while row < len(x):
@@ -253,19 +260,20 @@ def first_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
         row += 1
     while ramp and not ramp[-1]:
         ramp.pop()
-    return StackPlan(LEAST_SEED, 1, tuple(ramp))
+    return StackPlan(LEAST_SEED + more, 1, tuple(ramp))
 
 
-def paying_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
+def paying_plan(model: Model, x: Tensor, margin: float, more: int = 0) -> StackPlan:
     """Plan with all levels for all rows; a seed supplies the bits of the first row's latents."""
-    return StackPlan(LEAST_SEED + 1 + int(max(lent_bits(model, x[:1])) * margin) // WORD, 1)
+    needed = int(max(lent_bits(model, x[:1], more)) * margin) // WORD
+    return StackPlan(LEAST_SEED + 1 + needed + more, 1)
 
 
 @torch.no_grad()
-def lent_bits(model: Model, x: Tensor) -> list[int]:
+def lent_bits(model: Model, x: Tensor, more: int = 0) -> list[int]:
     """Bits that the latents of rows pop: of the uppermost level, the two uppermost, ..."""
     latents: int = model.latent_dim  # type: ignore[assignment]
-    stack = Stack(seed_words(-(-len(x) * latents * SEED_BITS // 32) + 4))
+    stack = Stack(seed_words(-(-len(x) * latents * SEED_BITS // 32) + 4 + more))
     before, found = stack.bits, []
 
     def pop(level: int, posterior: Distribution | None, prior: Distribution | None) -> Tensor:
@@ -297,7 +305,10 @@ def decode_rows(
     stack = Stack(from_bytes(payload))
     parts: list[Tensor] = []
     for group in plan.groups_back(rows):
-        parts.append(pop_rows(model, group.size, stack, group.levels))
+        try:
+            parts.append(pop_rows(model, group.size, stack, group.levels))
+        except Ambiguous:  # no latent is written so
+            raise _another_stream() from None
         if stack.bits < WORD * (plan.seed - 1):
             raise _another_stream()
         if progress is not None:

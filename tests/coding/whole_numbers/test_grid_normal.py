@@ -11,14 +11,17 @@ import torch
 
 from lowerbound.coding.stack import PRECISION, Stack, seed_words
 from lowerbound.coding.whole_numbers.grid_normal import (
+    ANYWHERE,
     BINS,
     PER_DEVIATION,
     POINTS,
     REACH,
     UNIT_WIDTH,
+    Ambiguous,
     GridNormal,
     Order,
     bell,
+    table,
 )
 from lowerbound.distributions.reparameterization import seeded
 
@@ -97,3 +100,21 @@ def test_pushing_back_restores_the_stack() -> None:
     z = found.decode(stack, "coarse first")
     found.encode(stack, z, "coarse first")
     np.testing.assert_array_equal(stack.words(), seed_words(200))
+
+
+def test_a_point_of_a_bin_that_is_popped_as_one_beyond_is_refused() -> None:
+    """``encode`` would push other bits than were popped."""
+    found = GridNormal(torch.zeros(1, 1, 1).long(), torch.full((1, 1, 1), UNIT_WIDTH))
+    for unit, ambiguous in ((3, True), (-8, True), (8, False), (-9, False)):
+        stack = Stack(seed_words(40))
+        block = REACH // UNIT_WIDTH + unit * PER_DEVIATION
+        stack.push_uniform(np.array([7]), np.array([UNIT_WIDTH]))
+        stack.push_uniform(np.array([block]), np.array([2 * REACH // UNIT_WIDTH + 1]))
+        stack.push_table(np.array([ANYWHERE]), table())
+        before = stack.words()
+        if ambiguous:
+            with pytest.raises(Ambiguous):
+                found.decode(stack, "coarse first")
+        else:
+            found.encode(stack, found.decode(stack, "coarse first"), "coarse first")
+            np.testing.assert_array_equal(stack.words(), before)

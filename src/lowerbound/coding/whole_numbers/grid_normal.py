@@ -68,6 +68,12 @@ posteriors pop their bins from it.
 Parts = tuple[Tensor, Tensor, Tensor]
 
 
+class Ambiguous(Exception):
+    """Bits name a point of the grid that other bits name too, so they cannot be restored from it:
+    they name it as "anywhere", and it lies in a bin. Of a latent of deviation 1, about one in 70
+    million is such a point."""
+
+
 class GridNormal(Pushed):
     """A Gaussian on the grid for every latent of (samples | 1, batch | 1, *event).
 
@@ -129,7 +135,11 @@ class GridNormal(Pushed):
             self._push_fine(stack, parts)
 
     def decode(self, stack: Stack, order: Order) -> Tensor:
-        """Pop z, (1, batch, *event)."""
+        """Pop z, (1, batch, *event).
+
+        Raises:
+            Ambiguous: ``encode`` would not push the bits that were popped.
+        """
         width = self._chosen(self.width)
         if order == "coarse first":
             c, block = self._pop_coarse(stack)
@@ -139,7 +149,15 @@ class GridNormal(Pushed):
             c, block = self._pop_coarse(stack)
         near = self._chosen(self.m) + (c - BINS // 2) * width + r
         k = np.where(c == ANYWHERE, block * width + r - REACH, near)
+        if np.any((c == ANYWHERE) & self._in_a_bin(k)):
+            raise Ambiguous
         return self._settled(self._whole(k))
+
+    def _in_a_bin(self, k: Array) -> Array:
+        """Whether coded points lie in a bin and not beyond them all."""
+        place = (k - self._chosen(self.m)) // self._chosen(self.width) + BINS // 2
+        inside: Array = (place >= 0) & (place < BINS)
+        return inside
 
     def _push_coarse(self, stack: Stack, parts: Parts) -> None:
         c, block, _ = (self._chosen(part) for part in parts)
