@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from lowerbound.coding import context_codes
+from lowerbound.coding.code_ranges import SPARE
 from lowerbound.coding.code_tables import export_codes
 from lowerbound.coding.context_models import WholeCodes, in_whole_numbers, least_bits
 from lowerbound.coding.files import varint
 from lowerbound.coding.files.container import open_container, pack, unpack
+from lowerbound.coding.frame_coders import ContextFrames
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.vector_quantized import KIND, bits_of, quantized, read_codes, write_rows
 from lowerbound.coding.whole_numbers.fixed_point import FixedAttention, FixedLinear, FixedNorm
@@ -287,3 +289,19 @@ def test_another_process_writes_the_same_bytes(written: bytes, tmp_path: Path) -
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == written
+
+
+def test_many_codes_of_one_kind_are_readable() -> None:
+    """Their interval begins at 0, so all their bytes are zeros."""
+    whole = in_whole_numbers(MarkovCodes((64,), 1024))
+    assert whole is not None
+    frames, codes = ContextFrames([whole]), torch.zeros(20_000, 1, dtype=torch.long)
+    payload = frames.encode(codes)
+    assert torch.equal(frames.decode(payload, len(codes)), codes)
+    prior = in_whole_numbers(MarkovCodes((4, 4), 64))
+    assert prior is not None
+    rows = torch.zeros(2_000, 16, dtype=torch.long)
+    payload = context_codes.encode([rows], [prior])
+    needed = len(rows) * 16 * least_bits(prior.codes)
+    assert 8 * (len(payload) + SPARE) >= needed
+    assert torch.equal(context_codes.decode(payload, len(rows), [prior])[0], rows)

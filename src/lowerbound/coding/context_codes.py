@@ -45,7 +45,9 @@ def encode(
                     column = codes[group][:end, place].numpy().astype(np.int32)
                     coder.encode(column, model, _shares(weights[:end, place]))
     whole: bytes = coder.get_compressed().astype(">u4").tobytes()
-    return whole.rstrip(b"\0")
+    # zeros that the decoder adds are left off, but not those that many likely codes consist of:
+    # a reader refuses more codes than the bytes can hold
+    return whole.rstrip(b"\0").ljust(len(whole) - SPARE, b"\0")
 
 
 @torch.no_grad()
