@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.applications.fit.settings import with_settings
+from lowerbound.applications.fit.settings import check_parts, with_settings
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions
+from lowerbound.models.options import ModelOptions
 
 
 def test_settings_reach_their_part() -> None:
@@ -26,3 +27,18 @@ def test_what_is_no_setting_is_refused(setting: str) -> None:
 def test_an_unknown_part_suggests_the_nearest() -> None:
     with pytest.raises(OptionError, match="did you mean 'network'"):
         with_settings(FitOptions(), ["netwrk.width=3"])
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "chosen"),
+    [
+        ("pca", "likelihood", "student_t"),
+        ("linear_state_space", "network", "mlp"),
+        ("autoencoder", "prior", "flow"),
+        ("vq_vae", "posterior", "full"),
+    ],
+)
+def test_a_part_that_the_model_does_not_have_is_refused(model: str, part: str, chosen: str) -> None:
+    check_parts(ModelOptions(model))
+    with pytest.raises(OptionError, match=f"--model {model} has no choice of {part}"):
+        check_parts(ModelOptions(model, **{part: chosen}))  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from lowerbound.applications.fit.measuring import (
 )
 from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
 from lowerbound.applications.fit.rows_on_disk import rows_folder
-from lowerbound.applications.fit.settings import part_options, with_settings
+from lowerbound.applications.fit.settings import check_parts, part_options, with_settings
 from lowerbound.applications.fit.together import ProcessOptions, check_processes
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
@@ -151,6 +151,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     if request.resume:
         request = resumed(folder, request)
     options = with_settings(request.fitting, request.set)
+    check_parts(options.model)
     chosen_device(options.training.device)  # one that is absent is refused before data is read
     request = without_rows_of_the_report(request, reporter)
     with rows_folder(request, options.privacy.private, reporter) as cache:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from lowerbound.applications.io.part_settings import option_names, split_setting
+from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models import MODELS
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import POSTERIORS
@@ -48,3 +50,19 @@ def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:
         else:
             options = replace(options, objective_options={**options.objective_options, name: value})
     return options
+
+
+def check_parts(options: ModelOptions) -> None:
+    """Check that the model is built from every part that is chosen.
+
+    Raises:
+        OptionError: it has a part of its own instead, which the message names.
+    """
+    usual, uses = ModelOptions(), MODELS[options.model].uses
+    for part in OF_MODEL[1:]:
+        chosen = getattr(options, part)
+        if part not in uses and chosen != getattr(usual, part):
+            raise OptionError(
+                f"--model {options.model} has no choice of {part}: leave out --{part} {chosen}, or "
+                "choose another --model"
+            )
