@@ -37,7 +37,7 @@ class HierarchicalOptions:
     (200, 200) is the two-layer network of Burda et al. 2016.
     """
 
-    levels: int = option(2, "T, latents in the chain")
+    levels: int = option(2, "T, latents in the chain, unless latent_dims names them")
     latent_dims: tuple[int, ...] | None = option(
         None, "numbers of z_1, ..., z_T; each half of the one below unless given"
     )
