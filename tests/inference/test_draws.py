@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,7 +14,7 @@ from lowerbound.inference.draws import prior_draws
 from lowerbound.inference.draws.consistency import reencode
 from lowerbound.inference.draws.decoding import decode_codes, sample_mixture, sample_white_codes
 from lowerbound.inference.draws.prior_draws import PriorDraws, sample_prior
-from lowerbound.inference.passes import evaluation_mode
+from lowerbound.inference.passes import Footprint, evaluation_mode
 from lowerbound.models import ProbabilisticPrincipalComponents
 from lowerbound.trace import Batch, Draw, Given
 from lowerbound.training.checkpoints.randomness import stream_seed
@@ -201,3 +204,14 @@ def test_parts_of_a_block_go_on_with_the_random_numbers_of_the_last_one(
         for part in found:
             trace = model.imagine(Batch(), Given([part.z.unsqueeze(1)]))
             assert torch.equal(part.x, trace.likelihood.sample().flatten(0, 1))
+
+
+def test_memory_of_a_pass_is_that_of_its_numbers() -> None:
+    """Double precision takes twice as much as single precision, which half precision does not
+    halve: sums are in single precision."""
+    found = {}
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        likelihood = SimpleNamespace(mean=torch.zeros(1, 1, 3, dtype=dtype))
+        trace: Any = SimpleNamespace(steps=(), likelihood=likelihood)
+        found[dtype] = Footprint(trace, width=1_000).bytes
+    assert found[torch.float64] == 2 * found[torch.float32] == 2 * found[torch.bfloat16]

@@ -19,7 +19,7 @@ from lowerbound.models import SemiSupervisedRegression
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
-from lowerbound.objectives.labels.mean_teacher import MEMORY
+from lowerbound.objectives.labels.mean_teacher import MEMORY, _deviation
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
 
@@ -278,3 +278,8 @@ def test_what_is_no_measurement() -> None:
     ):
         with pytest.raises(DataError, match=message):
             plain.with_targets(values)
+
+
+def test_noise_is_in_standard_deviations_of_the_rows() -> None:
+    data = load(torch.rand(50, 1, 6, 6, generator=torch.Generator().manual_seed(0)).numpy())
+    assert _deviation(data) == pytest.approx(float(data.x.double().std(correction=0)))
