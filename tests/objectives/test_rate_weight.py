@@ -145,3 +145,10 @@ def test_free_bits_keep_latents_that_collapse_otherwise() -> None:
         assert history.last is not None
         # less than 1 nat: a batch of 16 rows above the floor is penalized, one below is not
         assert math.fsum(history.last.rates) > 0.5
+
+
+def test_the_weight_of_a_target_rate_is_one_until_it_learns() -> None:
+    objective = TargetRate(target=3.0, speed=0.1)
+    assert float(objective.weight()) == 1.0
+    objective.log_weight.fill_(math.log(3.0))
+    assert float(objective.weight()) == pytest.approx(3.0)

@@ -129,6 +129,12 @@ def test_the_filter_of_a_linear_model_is_nearly_exact() -> None:
     observed = torch.ones_like(y, dtype=torch.bool)
     same = filter_(replace(vectors(y), observed=observed).all())
     torch.testing.assert_close(same, found)
+    hidden = observed.clone()
+    hidden[:, 1] = False
+    silent = torch.full((oracle.FEATURES,), TAU**2, dtype=torch.float64)
+    silent[1] = 1e12  # noise that leaves nothing of a cell, which is then like a hidden one
+    without = WienerFilter(oracle.model(), vectors(y), silent)(vectors(y).all())
+    torch.testing.assert_close(filter_(replace(vectors(y), observed=hidden).all()), without)
 
 
 def test_bad_input_is_refused() -> None:
