@@ -54,6 +54,21 @@ def test_pictures_come_back(
     np.testing.assert_array_equal(single, expected[7])
 
 
+def test_a_folder_of_files(run: Run, model: Path, file: Path, tmp_path: Path) -> None:
+    """Each into a folder of its own name, which may have a dot."""
+    files = tmp_path / "files"
+    (files / "2024.05").mkdir(parents=True)
+    for name in ("a.b.lbz", "2024.05/c.lbz"):
+        (files / name).write_bytes(file.read_bytes())
+    refused = run("decompress", model, files, "-o", tmp_path / "x.npz")
+    assert refused.code == 2
+    assert "has 2 .lbz files" in refused.err
+    back = tmp_path / "back"
+    assert run("decompress", model, files, "-o", back, "--json").object["rows"] == 120
+    for folder in (back / "a.b", back / "2024.05" / "c"):
+        assert (folder / "00059.png").exists()
+
+
 @pytest.mark.slow
 def test_grey_pictures_as_bits(run: Run, bits_model: Path, pictures: Path, tmp_path: Path) -> None:
     first, again, other = (tmp_path / f"{name}.lbz" for name in "abc")

@@ -201,6 +201,62 @@ def test_a_picture_that_is_smaller_exactly_is_stored(run: Run, tmp_path: Path) -
     assert "lossy" not in said
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures that are stored exactly, two of them in subfolders with dots in the name."""
+    folder = tmp_path_factory.mktemp("tree")
+    for name, color in (("a", "red"), ("2024.05/b", "green"), ("more.png/c", "blue")):
+        path = folder / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), color).save(path)
+    return folder
+
+
+@pytest.mark.slow
+def test_subfolders_may_have_dots(run: Run, tree: Path, tmp_path: Path) -> None:
+    files, back = tmp_path / "files", tmp_path / "back"
+    assert run("compress", tree, "-o", files, "--bytes", 2000, "--json").object["stored"] == 3
+    assert run("decompress", files, "-o", back, "--json").object["files_written"] == 3
+    names = {path.relative_to(tree) for path in tree.rglob("*.png") if path.is_file()}
+    assert names == {path.relative_to(back) for path in back.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_pictures_of_several_files_are_not_one_picture(
+    run: Run, tree: Path, tmp_path: Path
+) -> None:
+    files, back = tmp_path / "files", tmp_path / "one.png"
+    assert run("compress", tree, "-o", files).code == 0
+    refused = run("decompress", files, "-o", back)
+    assert refused.code == 2
+    assert "has 3 .lbz files" in refused.err
+    assert "name a folder with -o" in refused.err
+    assert not back.exists()
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_folder_keeps_another_picture_of_the_same_name(
+    run: Run, photos: Path, tmp_path: Path, stored: bool
+) -> None:
+    source, file = tmp_path / "a.png", tmp_path / "a.lbz"
+    Image.new("RGB", (16, 16), "red").save(source)
+    words = ("--bytes", 2000) if stored else ("--quality", 30)
+    picture = source if stored else photos / "a.png"
+    report = run("compress", picture, "-o", file, *words, "--json").object
+    assert report["stored"] == stored
+    folder = tmp_path / "folder"
+    for _ in range(2):  # the same content is no loss
+        assert run("decompress", file, "-o", folder).code == 0
+    other = folder / "a.png"
+    other.write_bytes(b"another picture")
+    refused = run("decompress", file, "-o", folder)
+    assert refused.code == 2
+    assert "a.png exists with other content" in refused.err
+    assert other.read_bytes() == b"another picture"
+    assert run("decompress", file, "-o", other).code == 0  # it is named
+    assert other.read_bytes() != b"another picture"
+
+
 def test_a_size_that_the_exact_picture_meets(run: Run, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
     file = tmp_path / "x.lbz"

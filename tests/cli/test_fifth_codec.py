@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec
+from lowerbound.applications.compression.codec import CODECS, Codec, Output
 from lowerbound.applications.compression.reports import CodecRate, CompareReport, CompressReport
 from lowerbound.applications.compression.requests import (
     CodecRequest,
@@ -50,11 +50,11 @@ class DeflatedRows(Codec):
         return np.frombuffer(content, np.float32).reshape(file.header.shape)
 
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         x = self.decode(file, folder, progress)
-        np.save(output, x)
-        return len(x), [str(output)]
+        np.save(output.path, x)
+        return len(x), [str(output.path)]
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         size = len(zlib.compress(rows(request, fitted).tobytes()))

@@ -57,6 +57,10 @@ def test_files_and_back(run: Run, model: Path, sounds: Path, tmp_path: Path) -> 
     assert report["codebooks"] == 4
     assert run("verify", file, "--model", model, "--json").object["decoded"] is True
     assert run("decompress", model, file, "-o", tmp_path / "back").code == 0
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.b.lbz").write_bytes(file.read_bytes())
+    assert run("decompress", model, tmp_path / "files", "-o", tmp_path / "all").code == 0
+    assert len(list((tmp_path / "all" / "a.b").glob("*.wav"))) == 4
     assert run("reconstruct", model, sounds, "-o", tmp_path / "made").code == 0
     back, made = read_clips(tmp_path / "back"), read_clips(tmp_path / "made")
     assert back.lengths == made.lengths == (330, 90, 1200, 700)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,20 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.models import name_of
 from lowerbound.registry import Registry
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where decompressed data goes.
+
+    Attributes:
+        path: a file or a folder.
+        is_folder: whether it is a folder. Its suffix does not tell, because folders are also named
+            after subfolders and compressed files, whose names may have dots.
+    """
+
+    path: Path
+    is_folder: bool
 
 
 class Codec(ABC):
@@ -79,7 +94,7 @@ class Codec(ABC):
 
     @abstractmethod
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         """Decode a file and write the result: (number of rows, pictures or clips; file names).
 

@@ -11,7 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec, advancing, beside, serving
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    Codec,
+    Output,
+    advancing,
+    beside,
+    serving,
+)
 from lowerbound.applications.compression.reports import (
     SHOWN,
     CompareReport,
@@ -54,13 +61,18 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
 
     Raises:
         BitstreamError: a file is damaged, or was compressed with another model.
-        OptionError: the output's name is invalid.
+        OptionError: the output's name is invalid, or is that of one file for several.
     """
     began = time.perf_counter()
     source = request.source
     paths = sorted(source.rglob(f"*{SUFFIX}")) if source.is_dir() else [source]
     if not paths:
         raise DataError(f"{source} has no {SUFFIX} files")
+    if len(paths) > 1 and Path(request.output).suffix:
+        raise OptionError(
+            f"{source} has {len(paths):,} {SUFFIX} files, and {request.output} would be one file: "
+            "name a folder with -o (a name without suffix)"
+        )
     rows = 0
     names: list[str] = []
     units: set[str] = set()
@@ -121,15 +133,15 @@ def opened(path: Path) -> tuple[Container, Codec]:
     return file, CODECS[file.header.kind]()
 
 
-def _output(request: DecompressRequest, path: Path, codec: Codec) -> Path:
+def _output(request: DecompressRequest, path: Path, codec: Codec) -> Output:
     """Where to write the data of the file at ``path``."""
     source = request.source
     if not request.output:
         if not codec.alone:
             raise OptionError("name the output with -o")
-        return beside(source, codec.alone)
+        return Output(beside(source, codec.alone), is_folder=False)
     output = Path(request.output)
     if not source.is_dir() or output.suffix:
-        return output
+        return Output(output, is_folder=not output.suffix)
     place = output / path.parent.relative_to(source)
-    return place if codec.alone else place / path.stem
+    return Output(place if codec.alone else place / path.stem, is_folder=True)

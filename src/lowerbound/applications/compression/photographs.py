@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, PARTS, Codec, beside
+from lowerbound.applications.compression.codec import CODECS, PARTS, Codec, Output, beside
 from lowerbound.applications.compression.comparison.pictures import compare_pictures
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_for
 from lowerbound.applications.compression.picture_files import (
@@ -43,7 +43,7 @@ from lowerbound.applications.compression.requests import (
 from lowerbound.applications.engines import computed, engine_of
 from lowerbound.applications.finished_parts import Arrays, finished_parts, stamp
 from lowerbound.applications.io.compressed_files import SUFFIX
-from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.files import check_same, replacing
 from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
@@ -105,14 +105,14 @@ class Photographs(Codec):
         return read_eight_bit(file, model, progress)
 
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         count, stem = file.header.shape[0], Path(file.name).stem
         alone = check_pictures_output(output, count, file.name)
         names = [f"{stem}_{number:05d}.png" for number in range(count)]
         pictures = self.decode(file, folder, progress)
         return count, write_decoded(
-            output, alone, names if count > 1 else [f"{stem}.png"], pictures
+            output.path, alone, names if count > 1 else [f"{stem}.png"], pictures
         )
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
@@ -156,16 +156,19 @@ class StoredPictures(Photographs):
         return read_stored(file)[0]
 
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         payload, form = read_stored(file)
-        if FORMATS.get(output.suffix.lower()) != form:  # the file itself has another name
+        target = output.path
+        if output.is_folder or FORMATS.get(target.suffix.lower()) != form:  # not the file itself
             if not check_pictures_output(output, 1, file.name):
-                output /= f"{Path(file.name).stem}.png"
+                target /= f"{Path(file.name).stem}.png"
             payload = payload if form == "PNG" else as_png(payload)
-        with replacing(output) as place:
+        with replacing(target) as place:
             place.write_bytes(payload)
-        return 1, (str(output),)
+            if output.is_folder:  # which may hold the original, or another picture of this name
+                check_same(place, target)
+        return 1, (str(target),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lowerbound.applications.base import Reporter
+from lowerbound.applications.compression.codec import Output
 from lowerbound.applications.io.drawings.grids import write_picture
 from lowerbound.applications.io.files import check_same, fill_folder
 from lowerbound.data.arrays import Array
@@ -37,17 +38,17 @@ def readable(
         raise DataError("none of the pictures can be read")
 
 
-def check_pictures_output(output: Path, pictures: int, file: str) -> bool:
+def check_pictures_output(output: Output, pictures: int, file: str) -> bool:
     """Whether the output is one picture, NAME.png; otherwise it is a folder.
 
     Raises:
         OptionError: it is neither, or it is one picture for several.
     """
-    alone = output.suffix.lower() == ".png"
+    alone = not output.is_folder and output.path.suffix.lower() == ".png"
     if alone and pictures > 1:
         raise OptionError(f"{file} holds {pictures:,} pictures: name a folder for them")
-    if output.suffix and not alone:
-        raise OptionError(f"{output}: pictures are written as NAME.png or into a folder")
+    if not output.is_folder and not alone:
+        raise OptionError(f"{output.path}: pictures are written as NAME.png or into a folder")
     return alone
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec, advancing
+from lowerbound.applications.compression.codec import CODECS, Codec, Output, advancing
 from lowerbound.applications.compression.comparison.lossless_rivals import rivals
 from lowerbound.applications.compression.comparison.lossy_rivals import lossy_rivals
 from lowerbound.applications.compression.exported_models import (
@@ -90,13 +90,14 @@ class RowsCodec(Codec):
         return x
 
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         exported = exported_for(file, folder)
         files = row_files(exported.schema.for_other_rows)
-        files.check(output)
+        files.check(output.path, output.is_folder)
         x = self.stream.read_rows(file, exported.model, progress)
-        return len(x), files.write(output, x, rounded=True)
+        write = files.write_folder if output.is_folder else files.write
+        return len(x), write(output.path, x, rounded=True)
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         x, exported = self.coded(request, fitted, reporter)

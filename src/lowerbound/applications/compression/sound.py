@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lowerbound.applications.base import PROCESSOR, Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec
+from lowerbound.applications.compression.codec import CODECS, Codec, Output
 from lowerbound.applications.compression.comparison.sound import BITS, compare_sound
 from lowerbound.applications.compression.reports import CompareReport, CompressReport
 from lowerbound.applications.compression.requests import (
@@ -18,7 +18,11 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
     output_file,
 )
-from lowerbound.applications.io.audio_files import check_clips_output, write_sounds
+from lowerbound.applications.io.audio_files import (
+    check_clips_output,
+    write_sound_folder,
+    write_sounds,
+)
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress, model_hash
 from lowerbound.coding.sound import KIND, Decoded, read_clips, write_clips
@@ -65,11 +69,13 @@ class SoundClips(Codec):
         return read_clips(file, model_folder.read(folder, PROCESSOR).model)
 
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
-        check_clips_output(output)
+        if not output.is_folder:
+            check_clips_output(output.path)
         found = self.decode(file, folder, progress)
-        return len(found.clips), write_sounds(output, found.clips, found.rate)
+        write = write_sound_folder if output.is_folder else write_sounds
+        return len(found.clips), write(output.path, found.clips, found.rate)
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         return compare_sound(request, fitted, *_requested(request, fitted), reporter)

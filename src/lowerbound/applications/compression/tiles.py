@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, advancing
+from lowerbound.applications.compression.codec import CODECS, Output, advancing
 from lowerbound.applications.compression.exported_models import exported_for, exported_model
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
@@ -88,7 +88,7 @@ class PictureTiles(ExactRows):
         )
 
     def decompress(
-        self, file: Container, folder: Path, output: Path, progress: Progress | None
+        self, file: Container, folder: Path, output: Output, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         sizes = read_sizes(file)
         alone = check_pictures_output(output, len(sizes), file.name)
@@ -97,7 +97,7 @@ class PictureTiles(ExactRows):
         levels = channels_first(exported.schema.decode(x), exported.schema.layout)
         tiles = np.moveaxis(levels, 1, -1).astype(np.uint8)
         names = [f"{number:05d}.png" for number in range(len(sizes))]
-        return len(sizes), write_decoded(output, alone, names, _untiled(tiles, sizes))
+        return len(sizes), write_decoded(output.path, alone, names, _untiled(tiles, sizes))
 
 
 def _own_sizes(schema: Schema, source: str) -> bool:

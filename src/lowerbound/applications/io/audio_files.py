@@ -32,6 +32,9 @@ class SoundFiles(RowFiles):
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         return write_sounds(path, list(self.schema.decode(x)), self.schema.sample_rate or 1)
 
+    def write_folder(self, path: Path, x: Tensor, *, rounded: bool) -> Files:
+        return write_sound_folder(path, list(self.schema.decode(x)), self.schema.sample_rate or 1)
+
     def rebuild(
         self, model: Model, source: str, path: Path, on_error: OnError
     ) -> RebuiltItems | None:
@@ -74,6 +77,13 @@ def write_sounds(
     if path.suffix.lower() == SUFFIX:
         write_wav(path, np.concatenate(clips), rate)
         return (str(path),)
+    return write_sound_folder(path, clips, rate, names)
+
+
+def write_sound_folder(
+    path: Path, clips: Sequence[Array], rate: int, names: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Write clips as files in a folder, whatever its name; see ``write_sounds``."""
     files = list(names) or [f"{index:05d}{SUFFIX}" for index in range(len(clips))]
 
     def write(place: Path) -> Files:

@@ -53,7 +53,11 @@ class PictureFiles(RowFiles):
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         pictures = eight_bit(x)
-        return _with_sheet(path, sheet(list(pictures[:ON_A_SHEET])), pictures)
+        return _with_sheet(path, _sheet_of_first(pictures), pictures)
+
+    def write_folder(self, path: Path, x: Tensor, *, rounded: bool) -> Files:
+        pictures = eight_bit(x)
+        return _folder_with_sheet(path, _sheet_of_first(pictures), pictures)
 
     def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
         """One sheet: input, reconstruction, and uncertainty with its largest value white."""
@@ -133,10 +137,22 @@ class PictureFiles(RowFiles):
         return pictures
 
 
+def _sheet_of_first(pictures: Array) -> Array:
+    """A sheet of the first pictures."""
+    return sheet(list(pictures[:ON_A_SHEET]))
+
+
 def _with_sheet(path: Path, sheet: Array, pictures: Array, ids: Files | None = None) -> Files:
     """Write one sheet; in a folder also every picture, by its name if it has one."""
     if path.suffix:
         return write_picture(path, sheet)
+    return _folder_with_sheet(path, sheet, pictures, ids)
+
+
+def _folder_with_sheet(
+    path: Path, sheet: Array, pictures: Array, ids: Files | None = None
+) -> Files:
+    """Write a folder, whatever its name, with one sheet and every picture."""
     return fill_folder(
         path,
         lambda place: (

@@ -128,13 +128,17 @@ class RowFiles:
         """
         raise OptionError("--within-range is for rows of a table: leave it out")
 
-    def check(self, path: Path) -> None:
+    def check(self, path: Path, folder: bool = False) -> None:
         """Check the suffix of an output file, before any work is done.
+
+        Args:
+            path: output; one without suffix is a folder.
+            folder: whether it is a folder even if its name has a suffix.
 
         Raises:
             OptionError: the suffix is unknown; the message names the formats of this kind of data.
         """
-        if path.suffix.lower() not in self.suffixes:
+        if ("" if folder else path.suffix.lower()) not in self.suffixes:
             raise OptionError(f"{path}: {self.written}")
 
     def write(
@@ -154,6 +158,10 @@ class RowFiles:
         if path.suffix.lower() != NPZ:
             return self._write(path, x, rounded, extra or {})
         return write_columns(path, {"x": self.schema.decode(x, rounded), **(extra or {})})
+
+    def write_folder(self, path: Path, x: Tensor, *, rounded: bool) -> Files:
+        """As ``write``, into a folder whose name may have a suffix."""
+        raise OptionError(f"{path}: {self.written}")
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         """Write rows for suffixes other than .npz."""

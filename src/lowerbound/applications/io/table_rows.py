@@ -266,9 +266,10 @@ class TokenFiles(RowFiles):
     suffixes = (*LINES, ".csv", ".parquet")
     written = "texts are written as .txt, .smi, .csv or .parquet"
 
-    def check(self, path: Path) -> None:
-        if path.suffix.lower() != PNG or not self.schema.data_kind.molecular(self.schema):
-            super().check(path)
+    def check(self, path: Path, folder: bool = False) -> None:
+        drawn = path.suffix.lower() == PNG and not folder
+        if not drawn or not self.schema.data_kind.molecular(self.schema):
+            super().check(path, folder)
 
     @property
     def column(self) -> str:
