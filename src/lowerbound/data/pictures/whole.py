@@ -101,11 +101,15 @@ def _split(picture: Image, profile: bytes | None) -> WholePicture:
 def names_beside(folder: Path, paths: Sequence[Path], suffix: str) -> list[str]:
     """Names of files that are made of the pictures below a folder, with another suffix.
 
-    Pictures whose names differ only in the suffix keep it.
+    Pictures whose names differ only in the suffix keep it, and so does one whose shorter name is
+    then taken: all names are different.
     """
     inside = [path.relative_to(folder) for path in paths]
-    counts = Counter(path.with_suffix("") for path in inside)
-    return [
-        f"{path.with_suffix('') if counts[path.with_suffix('')] == 1 else path}{suffix}"
-        for path in inside
-    ]
+    kept: set[Path] = set()
+    while True:
+        names = [path if path in kept else path.with_suffix("") for path in inside]
+        counts = Counter(names)
+        more = {path for path, name in zip(inside, names, strict=True) if counts[name] > 1} - kept
+        if not more:
+            return [f"{name}{suffix}" for name in names]
+        kept |= more
