@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from pathlib import Path
 
@@ -59,6 +60,48 @@ def test_every_pixel_comes_back(name: str, suffix: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
         if name == "grey":
             assert found.mode == "L"
+
+
+CLEAR = {  # the value that is transparent
+    "bits": 0,
+    "grey": 20,
+    "deep grey": 999 * 20,
+    "palette": int(np.asarray(PICTURES["palette"])[0, 0]),
+    "color": tuple(np.asarray(PICTURES["color"])[0, 0].tolist()),
+}
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_a_transparent_color_comes_back(name: str) -> None:
+    stream = io.BytesIO()
+    PICTURES[name].save(stream, "PNG", transparency=CLEAR[name])
+    payload = smallest_exact(stream.getvalue() + bytes(1000), 1e6)  # a smaller form is found
+    assert payload is not None
+    assert len(payload) < len(stream.getvalue()) + 1000
+    with Image.open(stream) as given, Image.open(io.BytesIO(payload)) as found:
+        if name == "deep grey":  # which has no mode with opacity
+            assert found.info["transparency"] == given.info["transparency"]
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(given))
+        else:
+            theirs, ours = (np.asarray(one.convert("RGBA")) for one in (given, found))
+            assert 0 < (theirs[..., 3] == 0).sum() < theirs[..., 3].size
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_transparent_color_of_few_greys_is_kept() -> None:
+    """Pillow does not find it in a PNG of 2 or 4 bits, so the file is kept byte for byte."""
+    kinds = {
+        b"IHDR": struct.pack(">IIBBBBB", 4, 64, 4, 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", 5),
+        b"IDAT": zlib.compress(b"\x00\x55\x7f" * 64),
+        b"IEND": b"",
+    }
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in kinds.items()
+    )
+    content += bytes(1000)
+    assert smallest_exact(content, 1e6) == content
 
 
 def test_a_small_jpeg_is_kept_byte_for_byte(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from lowerbound.coding.files import container
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import HASH_BYTES
-from lowerbound.data.pictures.decoding import bits_of, open_picture
+from lowerbound.data.pictures.decoding import bits_of, is_transparent, open_picture
 from lowerbound.errors import BitstreamError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ FORMATS = {  # kept as they are
 }
 BY_WEBP = ("1", "L", "LA", "P", "RGB", "RGBA")
 BY_PNG = ("1", "P", "I;16", "I;16B")
+FEW_GREYS = {"L;2", "L;4"}  # which Pillow spreads to 8 bits, but not the transparent one
 INKS = ("CMYK", "YCbCr", "LAB")  # which PNG does not have
 WEBP_SIDE = 16_383  # pixels
 PIECES, PIECE = 3, 256  # pieces down and across, and their side in pixels
@@ -95,8 +96,13 @@ def as_png(payload: bytes) -> bytes:
 
 def _exact(picture: Image) -> Image | None:
     """The picture upright with all its bits; None: Pillow reads only 8 bits of its deep colors, or
-    no PNG has so many."""
+    no PNG has so many, or Pillow misses its transparent grey."""
+    raw = {str(tile[-1]) for tile in getattr(picture, "tile", ())}
+    if is_transparent(picture) and raw & FEW_GREYS:
+        return None
     bits, upright = bits_of(picture), _upright(picture)
+    if upright.mode == "RGB" and is_transparent(upright):  # a color, which no WebP marks
+        upright = upright.convert("RGBA")
     if upright.mode != "I":
         return None if bits > 8 and upright.mode[:4] != "I;16" else upright
     values = np.asarray(upright)
