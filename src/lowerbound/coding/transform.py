@@ -45,6 +45,7 @@ from lowerbound.coding.blocks.tunes import (
 )
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
+from lowerbound.coding.files.header import HASH_BYTES
 from lowerbound.coding.lossless import Progress, model_hash
 from lowerbound.coding.stack import constriction
 from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
@@ -148,11 +149,14 @@ def write_pictures(
     """
     level = model.level if level is None else level
     chunks = encoded(model, x, level, tune) if chunks is None else chunks
-    settings = varint.encode(min(level, COARSEST)) + varint.encode(side_of(x.shape))
-    kind = KIND
-    if tune == "ssim":
-        kind, settings = WITH_STEPS, settings + varint.encode(UNIT)
+    kind, settings = _kind_and_settings(x, level, tune)
     container.write(path, kind, model_hash(model), tuple(x.shape), settings, chunks)
+
+
+def file_size(x: Tensor, level: int, chunks: Sequence[tuple[bytes, int]], tune: str) -> int:
+    """Bytes of the file that ``write_pictures`` writes, whose header grows with the chunks."""
+    kind, settings = _kind_and_settings(x, level, tune)
+    return len(container.pack(kind, bytes(HASH_BYTES), tuple(x.shape), settings, chunks))
 
 
 @torch.no_grad()
@@ -333,6 +337,14 @@ def _decode_tile(
     except (AssertionError, ValueError) as error:  # constriction's error for invalid data
         raise BitstreamError("the stream holds no valid numbers of this model") from error
     return known, np.concatenate([part.ravel() for part in numbers]).tobytes()
+
+
+def _kind_and_settings(x: Tensor, level: int, tune: str) -> tuple[str, bytes]:
+    """The kind and the settings of a file of pictures."""
+    settings = varint.encode(min(level, COARSEST)) + varint.encode(side_of(x.shape))
+    if tune == "ssim":
+        return WITH_STEPS, settings + varint.encode(UNIT)
+    return KIND, settings
 
 
 def _settings(

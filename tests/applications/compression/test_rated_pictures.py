@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowerbound.applications.compression.rated_pictures import HEADER, level_for, write_one
+from lowerbound.applications.compression.rated_pictures import level_for, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.coding.blocks.tiles import tiles_of_pictures
@@ -65,7 +65,7 @@ def test_few_files_are_tried_for_a_size() -> None:
                 def estimate(level: int, factor: float = factor, slope: float = slope) -> float:
                     return math.log(1e5 * factor) - 0.033 * slope * level
 
-                level = level_for(CompressRequest("", bytes=size + HEADER), 1, real, estimate)
+                level = level_for(CompressRequest("", bytes=size), 1, real, estimate)
                 assert size >= round(1e5 * math.exp(-0.033 * level)) > 0.85 * size
                 assert len(set(tried)) <= 3
 
@@ -83,6 +83,16 @@ def test_tenth_of_a_bit_per_pixel(tmp_path: Path) -> None:
         request = CompressRequest("", bytes=192 * 256 // 80, tune=tune)  # type: ignore[arg-type]
         one = write_one(shipped().model, picture, tmp_path / "x.lbz", request)
         assert one.bytes <= 192 * 256 // 80
+
+
+@pytest.mark.slow
+def test_the_header_of_many_tiles_counts(tmp_path: Path) -> None:
+    picture, file = np.tile(textured()[:16], (1, 8, 1)), tmp_path / "x.lbz"
+    coarse = write_one(shipped().model, picture, file, CompressRequest("", quality=10))
+    assert open_container(file).overhead > 60
+    size = coarse.bytes - 1
+    write_one(shipped().model, picture, file, CompressRequest("", bytes=size))
+    assert 0.8 * size < file.stat().st_size <= size
 
 
 @pytest.mark.slow

@@ -24,7 +24,13 @@ from lowerbound.coding.blocks.tiles import tiles_of_pictures
 from lowerbound.coding.blocks.tunes import LAST
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import encoded, level_of, read_eight_bit, write_pictures
+from lowerbound.coding.transform import (
+    encoded,
+    file_size,
+    level_of,
+    read_eight_bit,
+    write_pictures,
+)
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import in_units
@@ -37,7 +43,7 @@ INVENTS = (
     "this decoder adds texture that looks likely: it may invent detail, so do not read anything "
     "from it"
 )
-HEADER = 48  # largest size of a picture's header, bytes
+STORED_HEADER = 48  # bytes, at most, of the header of a picture that is stored exactly
 MOST_TRIED = 3  # files of different levels
 MEASURED = 8  # tiles of a picture whose loss ``compress`` measures: the others are not decoded
 CLOSE = 0.985  # share of the requested size that is not improved
@@ -80,7 +86,7 @@ def level_for(
     Args:
         rate: the requested rate.
         numbers: bytes of the uncompressed picture.
-        size: payload at a level, bytes.
+        size: of the file at a level, bytes.
         estimate: about the logarithm of ``size``, falling with the level.
 
     Raises:
@@ -89,18 +95,17 @@ def level_for(
     most = most_bytes(rate, numbers)
     if most is None:
         return level_of(USUAL_QUALITY if rate.quality is None else rate.quality)
-    payload = most - HEADER
     sizes: dict[int, int] = {}
-    level = _guess(math.log(max(payload, 1)), estimate, 0, LAST)
+    level = _guess(math.log(max(most, 1)), estimate, 0, LAST)
     while level not in sizes:
         sizes[level] = size(level)
-        fitting = [at for at in sizes if sizes[at] <= payload]
-        if fitting and (len(sizes) >= MOST_TRIED or sizes[min(fitting)] > CLOSE * payload):
+        fitting = [at for at in sizes if sizes[at] <= most]
+        if fitting and (len(sizes) >= MOST_TRIED or sizes[min(fitting)] > CLOSE * most):
             break
-        level = _next_level(payload, sizes, estimate)
+        level = _next_level(most, sizes, estimate)
     if not fitting:
         raise OptionError(
-            f"at its coarsest this picture takes {size(LAST) + HEADER:,} bytes, more than the "
+            f"at its coarsest this picture takes {size(LAST):,} bytes, more than the "
             f"{math.floor(most):,} requested"
         )
     return min(fitting)
@@ -183,7 +188,7 @@ def write_smaller(
     if most is None:
         coded = write_one(model, picture, target, rate, MEASURED)
         most = coded.bytes
-    exact = smallest_exact(content, most - HEADER)
+    exact = smallest_exact(content, most - STORED_HEADER)
     if exact is None:
         return coded or write_one(model, picture, target, rate, MEASURED)
     write_stored(target, exact)
@@ -205,7 +210,7 @@ def write_one(
         return encoded(model, x, level, rate.tune, None if searches else back[None], shown)
 
     def size(level: int) -> int:
-        return sum(len(data) for data, _ in chunks(level))
+        return file_size(x, level, chunks(level), rate.tune)
 
     level = level_for(rate, picture.size, size, estimated_size(model, x))
     write_pictures(target, model, x, level, chunks(level), rate.tune)
