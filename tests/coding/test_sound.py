@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import random
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from lowerbound import untrusted
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import open_container, pack, unpack
-from lowerbound.coding.frame_coders import code_tables, decoded, encoded
-from lowerbound.coding.sound import KIND, Decoded, read_clips, write_clips
+from lowerbound.coding.frame_coders import code_tables, decoded, encoded, frame_coder
+from lowerbound.coding.lossless import model_hash
+from lowerbound.coding.sound import KIND, Decoded, read_clips, symbols, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.coding.stack import whole_shares
 from lowerbound.errors import BitstreamError
@@ -149,8 +152,6 @@ def test_settings_that_no_encoder_writes(
 def test_lengths_that_do_not_fill_the_sound(
     model: VectorQuantizedVariationalAutoencoder, written: bytes
 ) -> None:
-    import zlib
-
     header, payloads = unpack(written)
     sums = [entry.symbols_crc for entry in header.chunks]
     for lengths in ((130, 5, 260), (130, 0, 265, 77), (472 + 1,)):
@@ -158,6 +159,36 @@ def test_lengths_that_do_not_fill_the_sound(
         chunks = [(first, zlib.crc32(first)), *zip(payloads[1:], sums[1:], strict=True)]
         with pytest.raises(BitstreamError, match="do not add up"):
             read(pack(KIND, header.model_hash, header.shape, header.settings, chunks), model)
+
+
+def silent(model: VectorQuantizedVariationalAutoencoder, samples: int, chunk: int) -> bytes:
+    """A file of one clip, all of whose codes are 0: they take no bytes."""
+    length = varint.encode(samples)
+    empty = symbols(torch.zeros(chunk, 3, dtype=torch.int64))
+    settings = b"".join(map(varint.encode, (RATE, 3, chunk)))
+    chunks = [(length, zlib.crc32(length)), (b"", zlib.crc32(empty))]
+    return pack(KIND, model_hash(model), (samples, 1), settings, chunks)
+
+
+def test_a_short_file_asks_for_no_more_memory_than_the_limit(
+    model: VectorQuantizedVariationalAutoencoder,
+) -> None:
+    with pytest.raises(BitstreamError, match="GB of memory, and the limit is 4 GB"):
+        read(silent(model, 2**30, 1), model)
+    few = silent(model, 1000, SoundCoder.of(model).frames(1000))
+    with untrusted.memory(1e-5), pytest.raises(BitstreamError, match="raise it with --memory"):
+        read(few, model)
+    assert len(read(few, model).joined) == 1000
+
+
+@pytest.mark.parametrize("code", [0, 1, 15, "likeliest"])
+def test_the_same_code_again_and_again(
+    model: VectorQuantizedVariationalAutoencoder, code: int | str
+) -> None:
+    coder = frame_coder(model, 3)
+    likeliest = [int(prior.tally().argmax()) for prior in model.priors]  # type: ignore[operator]
+    codes = torch.tensor(likeliest if code == "likeliest" else [int(code)] * 3).expand(5000, -1)
+    assert torch.equal(coder.decode(coder.encode(codes), 5000), codes)
 
 
 def test_another_model_and_another_kind_are_refused(

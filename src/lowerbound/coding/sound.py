@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.frame_coders import FrameCoder, frame_coder
@@ -101,13 +102,16 @@ def read_clips(file: Container, model: Model) -> Decoded:
     """Decode a file's codes to clips; all numbers are checked.
 
     Raises:
-        BitstreamError: the file is damaged, of another kind, or of another model.
+        BitstreamError: the file is damaged, of another kind, or of another model, or its sound
+            needs more memory than the limit.
     """
     coder = SoundCoder.of(model)
     file.expect(KIND, model_hash(model))
     lengths = _read_lengths(file)
     rate, codebooks, chunk_frames = _read_settings(file, len(coder.quantizers))
     samples = file.header.shape[0]
+    # a stack of no words holds any number of first codes, so the payload bounds no length
+    untrusted.check_memory(coder.memory(samples, codebooks), file.name, BitstreamError)
     frames = frame_coder(coder.model, codebooks)
     codes = _read_codes(file, frames, coder.frames(samples), chunk_frames)
     signal = coder.signal(codes, samples).numpy()

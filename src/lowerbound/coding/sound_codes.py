@@ -24,6 +24,7 @@ from lowerbound.networks.signals.frame_maps import FrameMapDecoder, FrameMapEnco
 from lowerbound.posteriors.quantizer import Quantizer
 
 PART = 4096  # frames at once
+REAL_BYTES, CODE_BYTES = 4, 8  # of a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,11 @@ class SoundCoder:
     def frames(self, samples: int) -> int:
         """Number of frames of a signal of ``samples`` samples."""
         return self.encoder.analysis.transform.places(samples)
+
+    def memory(self, samples: int, codebooks: int) -> int:
+        """Bytes that ``signal`` takes: codes, their vectors and samples are each there twice."""
+        codes = self.frames(samples) * codebooks
+        return 2 * (REAL_BYTES * samples + codes * (CODE_BYTES + REAL_BYTES * self.model.dim))
 
     def levels(self, codebooks: int | None) -> int:
         """The number of codebooks to use, the coarsest first; None: all.
