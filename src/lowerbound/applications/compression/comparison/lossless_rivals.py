@@ -41,8 +41,11 @@ def picture_codecs(levels: int) -> dict[str, Callable[[Array], int]]:
     from PIL import Image
 
     def image(picture: Array) -> Image.Image:
-        flat = picture[..., 0] if picture.shape[-1] == 1 else picture
-        return Image.fromarray(flat * 255).convert("1") if levels == 2 else Image.fromarray(flat)
+        shown = picture * 255 if levels == 2 else picture
+        if picture.shape[-1] > 1:
+            return Image.fromarray(shown)
+        grey = Image.fromarray(shown[..., 0])
+        return grey.convert("1") if levels == 2 else grey
 
     def by_pillow(form: str, **options: Any) -> Callable[[Array], int]:
         def size(picture: Array) -> int:
