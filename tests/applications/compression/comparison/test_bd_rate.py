@@ -47,5 +47,8 @@ def test_a_range_of_rates_leaves_out_what_is_beyond_it() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(OptionError, match="at least 4"):
         bd_rate(CURVE[:3], CURVE)
+    for curves in ((CURVE[:1] * 5, CURVE), (CURVE, [*CURVE[:3], *CURVE[:2]])):
+        with pytest.raises(OptionError, match="at least 4 points of different rates"):
+            bd_rate(*curves)
     with pytest.raises(OptionError, match="in common"):
         bd_rate([(rate, quality - 40) for rate, quality in CURVE], CURVE)

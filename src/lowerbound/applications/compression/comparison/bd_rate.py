@@ -24,8 +24,8 @@ def bd_rate(codec: Curve, anchor: Curve, rates: tuple[float, float] | None = Non
     """Mean difference in rate between ``codec`` and ``anchor``, as a share; negative if it saves.
 
     Args:
-        codec: at least four points.
-        anchor: reference curve, at least four points.
+        codec: at least four points of different rates.
+        anchor: reference curve, also of at least four different rates.
         rates: range of the anchor's rates for the mean; None: all qualities that both reach.
 
     Raises:
@@ -33,8 +33,8 @@ def bd_rate(codec: Curve, anchor: Curve, rates: tuple[float, float] | None = Non
     """
     from scipy.interpolate import PchipInterpolator
 
-    if min(len(codec), len(anchor)) < FEWEST:
-        raise OptionError(f"a curve has at least {FEWEST} points")
+    if min(map(rates_of, (codec, anchor))) < FEWEST:
+        raise OptionError(f"a curve has at least {FEWEST} points of different rates")
     (rate, quality), (their_rate, their_quality) = map(_sorted, (codec, anchor))
     low, high = max(quality[0], their_quality[0]), min(quality[-1], their_quality[-1])
     if rates is not None:
@@ -45,6 +45,11 @@ def bd_rate(codec: Curve, anchor: Curve, rates: tuple[float, float] | None = Non
     ours = PchipInterpolator(quality, np.log(rate)).integrate(low, high)
     theirs = PchipInterpolator(their_quality, np.log(their_rate)).integrate(low, high)
     return float(np.expm1((ours - theirs) / (high - low)))
+
+
+def rates_of(curve: Curve) -> int:
+    """The number of different rates: a codec at its smallest file repeats a point."""
+    return len({rate for rate, _ in curve})
 
 
 def _sorted(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

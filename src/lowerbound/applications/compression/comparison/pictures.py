@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.comparison.bd_rate import FEWEST, bd_rate
+from lowerbound.applications.compression.comparison.bd_rate import FEWEST, bd_rate, rates_of
 from lowerbound.applications.compression.comparison.lossy_rivals import (
     available,
     decode,
@@ -214,7 +214,7 @@ def _saved(rates: Sequence[CodecRate], measure: str) -> dict[str, float]:
         curves.setdefault(rate.codec, []).append(point)
     found = {}
     for name, curve in curves.items():
-        if name != ANCHOR and min(len(curve), len(curves[ANCHOR])) >= FEWEST:
+        if name != ANCHOR and min(map(rates_of, (curve, curves[ANCHOR]))) >= FEWEST:
             with suppress(OptionError):  # no quality in common
                 found[name] = bd_rate(curve, curves[ANCHOR])
     return found
