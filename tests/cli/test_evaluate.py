@@ -66,6 +66,16 @@ def test_two_models_are_compared_on_the_same_rows(
     assert f"above {pca}" in "".join(done.object["lines"])
 
 
+def test_models_of_other_columns_are_not_compared(
+    run: Run, table: Path, pca: Path, tmp_path: Path
+) -> None:
+    words = ("--model", "pca", "--label", "age", "--no-report")
+    assert run("fit", table, "-o", tmp_path / "one", *words).code == 0
+    done = run("evaluate", pca, table, "--gap-rows", 0, "--compare", tmp_path / "one")
+    assert done.code == 2
+    assert f"{pca} cannot be compared with {tmp_path / 'one'}: the two scores are of" in done.err
+
+
 def test_masses_and_densities_are_not_compared(
     run: Run, table: Path, table_model: Path, picture_model: Path
 ) -> None:

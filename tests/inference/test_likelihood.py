@@ -408,6 +408,14 @@ def test_a_mass_and_a_density_cannot_be_compared() -> None:
         marginal_difference(a, b)
 
 
+def test_only_one_model_that_is_told_the_class_cannot_be_compared() -> None:
+    a = score(blind_coin(), BITS)
+    b = replace(a, protocol=replace(a.protocol, conditional=True))
+    with pytest.raises(DataError, match="only one of the models is told y"):
+        marginal_difference(a, b)
+    assert marginal_difference(b, b).mean == 0.0
+
+
 def test_an_autoencoder_has_no_bound() -> None:
     with pytest.raises(UnsupportedError, match=r"no prior.*reconstruction error"):
         score(linear_autoencoder(oracle.FEATURES, 2), ROWS)

@@ -227,7 +227,8 @@ def marginal_difference(a: Scores, b: Scores) -> Estimate:
     the small K on all rows.
 
     Raises:
-        DataError: the rows or their units differ, or one is a mass and the other a density.
+        DataError: the rows or their units differ, one is a mass and the other a density, or only
+            one is conditional.
     """
     if not _same_rows(a, b):
         raise DataError(
@@ -236,6 +237,11 @@ def marginal_difference(a: Scores, b: Scores) -> Estimate:
         )
     if a.mass != b.mass:
         raise DataError("a probability mass and a density cannot be compared: their units differ")
+    if a.protocol.conditional != b.protocol.conditional:
+        raise DataError(
+            "one bound is on log p(x | y) and the other on log p(x): only one of the models is "
+            "told y"
+        )
     return Estimate.of(a.bound - b.bound)
 
 

@@ -24,7 +24,7 @@ from lowerbound.applications.io.sentences import (
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
 from lowerbound.evaluation.report.evidence import NO_TRAINING_ROWS, PRIVATE, verdict_of
 from lowerbound.evaluation.report.subjects import Subject
@@ -40,7 +40,7 @@ from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.inference.scores import Scores
+from lowerbound.inference.scores import Scores, marginal_difference
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import title_of
 
@@ -235,7 +235,12 @@ def _likelihood(
 def _difference(
     request: EvaluateRequest, reporter: Reporter, found: LikelihoodFindings, other: str
 ) -> Estimate:
-    """This model's bound minus another's, paired over the same rows."""
+    """This model's bound minus another's, paired over the same rows.
+
+    Raises:
+        UnsupportedError: a model has no bound, or one gives a mass and the other a density.
+        DataError: the models see different data in the same rows.
+    """
     rival = model_folder.read(Path(other), request.device)
     rows = conditioned(requested(requested_parts(request, rival)), rival)
     mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
@@ -244,7 +249,10 @@ def _difference(
             f"{request.model} and {other} cannot be compared: one gives a probability mass, the "
             "other a density, and their nats are of different kinds"
         )
-    return Estimate.of(mine.bound - its.bound)
+    try:
+        return marginal_difference(mine, its)
+    except DataError as error:
+        raise DataError(f"{request.model} cannot be compared with {other}: {error}") from error
 
 
 def _scores(found: LikelihoodFindings) -> Scores:
