@@ -36,6 +36,15 @@ def test_the_test_part_is_the_one_that_was_set_aside(
     assert "--part test uses only the rows that were set aside" in run(*words).err
 
 
+def test_the_data_of_the_fit_is_known_by_another_path(
+    run: Run, table: Path, table_model: Path
+) -> None:
+    same = table.parent / ".." / table.parent.name / table.name
+    done = run("evaluate", table_model, same, "--samples", 3, "--gap-rows", 0)
+    assert "--part test uses only the rows that were set aside" in done.err
+    assert "the model was fitted to these rows" in done.out
+
+
 def test_the_verdict_comes_first(run: Run, table: Path, table_model: Path) -> None:
     words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0)
     found = run(*words, "--part", "test", "--json").object

@@ -21,7 +21,7 @@ from lowerbound.applications.io.sentences import (
     about_likelihood,
     about_samples,
 )
-from lowerbound.applications.io.sources import DataParts, conditioned
+from lowerbound.applications.io.sources import DataParts, conditioned, same_source
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, OptionError, UnsupportedError
@@ -166,7 +166,8 @@ class _Sight:
 
 def _fitted_to(request: EvaluateRequest) -> bool:
     past_request = fit_folder.remembered(Path(request.model))
-    return past_request is not None and past_request.get("data") == request.data
+    data = None if past_request is None else past_request.get("data")
+    return isinstance(data, str) and same_source(data, request.data)
 
 
 def _see_likelihood(

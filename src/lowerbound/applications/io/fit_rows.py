@@ -17,6 +17,7 @@ from lowerbound.applications.io.sources import (
     is_there,
     open_data,
     open_unconditioned,
+    same_source,
 )
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
@@ -169,7 +170,7 @@ def training_and_test_rows(
         DataError: the data cannot be read or is of another kind than the model's.
     """
     fit = fit_folder.recorded(Path(request.model))
-    if fit is None or Path(fit["data"]).resolve() != Path(request.data).resolve():
+    if fit is None or not same_source(fit["data"], request.data):
         return prompted(open_data(request.data, fitted, on_error=request.on_error)), None
     dataset = prompted(open_unconditioned(request.data, fitted, request.on_error))
     aside = _test_part(fit, fitted.options.training.seed, fitted)

@@ -374,6 +374,24 @@ def is_there(source: str) -> bool:
     return not file or Path(file).expanduser().exists()
 
 
+def same_source(one: str, other: str) -> bool:
+    """Whether two sources are the same data, however the paths to it are written."""
+    return _resolved(one) == _resolved(other)
+
+
+def _resolved(source: str) -> object:
+    if source in CATALOG:
+        return source
+    if is_address(source):
+        address = Address.read(source)
+        return replace(address, file=address.file and str(_absolute(address.file)))
+    return _absolute(source)
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().resolve()
+
+
 def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:
     """Read data for a fitted model; a conditional model also receives the classes.
 
