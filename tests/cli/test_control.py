@@ -137,6 +137,29 @@ def test_policies_are_compared_with_it(
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        ("CartPole-v9",),
+        (CATCH, "--network", "convolutional", "--pixels", "-1"),
+        (CATCH, "--network", "mlp", "--set", "network.hidden=2.5"),
+        ("CartPole-v9", "--agent", "ppo"),
+    ],
+)
+def test_an_agent_is_replaced_only_by_one_that_can_be_made(
+    folder: Path, wrong: tuple[str, ...]
+) -> None:
+    before = {path: path.read_bytes() for path in (folder / "a.lb").rglob("*") if path.is_file()}
+    assert run("train", *wrong, "-o", folder / "a.lb", "--overwrite", *SHORT) == 2
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    assert run("train", CATCH, "-o", tmp_path, "--resume", *SHORT) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (("train", CATCH, "-o", "{}/a.lb"), "holds files already"),
@@ -147,6 +170,11 @@ def test_policies_are_compared_with_it(
         (
             ("train", CATCH, "-o", "{}/c.lb", "--agent", "ppo", "--resume"),
             "only agents with a world",
+        ),
+        (("train", CATCH, "-o", "{}/b.lb", "--resume"), "holds no interrupted training"),
+        (
+            ("train", CATCH, "-o", "{}/a.lb", "--resume", "--steps", "90", *NETWORK, *SETTINGS),
+            "has done 160 steps already",
         ),
         (("collect", CATCH, "-o", "{}/c.csv"), "written as .npz"),
         (("collect", CATCH, "-o", "{}/d.npz", "--steps", "0"), "at least 1"),

@@ -104,6 +104,18 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stop: int) -> No
 
 
 @pytest.mark.slow
+def test_a_run_that_ends_where_it_was_interrupted_is_evaluated(tmp_path: Path) -> None:
+    def stop(record: AgentRecord, total: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    silent = replace(SMALL, evaluation=EvaluationOptions(evaluate_every=0, episodes=2))
+    with pytest.raises(Interrupted, match="at step 1 and saved"):
+        train_agent(silent, folder=tmp_path, shown=stop)
+    short = replace(silent, agent=replace(SMALL.agent, steps=1))
+    assert [one.steps for one in train_agent(short, folder=tmp_path, resume=True).records] == [1]
+
+
+@pytest.mark.slow
 def test_evaluation_changes_no_weights() -> None:
     silent = replace(SMALL, evaluation=EvaluationOptions(evaluate_every=0, episodes=0))
     for name, value in weights(train_agent(silent)).items():

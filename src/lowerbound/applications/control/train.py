@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.objectives.imagined_returns import ImaginationOptions
+from lowerbound.training.checkpoints import checkpoint
 from lowerbound.training.settings.device import PROCESSOR
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
@@ -121,19 +123,23 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
     def shown(record: AgentRecord, total: int) -> None:
         reporter.advance(f"acting and learning ({_said(record)})", record.steps, total)
 
+    clear = partial(_clear, folder, request)
     if request.agent == "world_model":
         settings = _settings(request, options, evaluation)
-        _clear(folder, request)
         trained = train_agent(
-            settings, folder=folder, resume=request.resume, shown=shown, say=reporter.say
+            settings,
+            folder=folder,
+            resume=request.resume,
+            ready=clear,
+            shown=shown,
+            say=reporter.say,
         )
         model_folder.write(folder, trained.fitted)
         records = trained.records
     else:
         own = {"sees": SEES[request.agent], "steps": request.steps, "seed": request.seed}
         policy = from_mapping(PolicyGradientOptions, {**options["policy"], **own})
-        _clear(folder, request)
-        found = train_policy(request.seen, policy, evaluation, shown)
+        found = train_policy(request.seen, policy, evaluation, shown, clear)
         if found.fitted is not None:
             model_folder.write(folder, found.fitted)
         records = found.records
@@ -202,26 +208,33 @@ def _check_free(folder: Path, request: TrainAgentRequest) -> None:
     """Check that the folder is free, or that it may be continued or replaced.
 
     Raises:
-        ModelFolderError: it is not.
+        ModelFolderError: it is not, or there is nothing to resume.
         OptionError: only agents with a world model can be resumed.
     """
     if request.resume and request.agent != "world_model":
         raise OptionError("only agents with a world model are resumed: train this one again")
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; choose another name for the agent's folder")
-    if request.resume or not folder.exists() or not any(folder.iterdir()):
+    if request.resume:
+        if not checkpoint.is_there(folder):
+            raise ModelFolderError(
+                f"{folder} holds no interrupted training of an agent: start without --resume"
+            )
+        return
+    if not folder.exists() or not any(folder.iterdir()):
         return
     if not request.overwrite:
+        resumed = "continue that run with --resume, " if checkpoint.is_there(folder) else ""
         raise ModelFolderError(
-            f"{folder} holds files already: continue that run with --resume, replace it with "
-            "--overwrite, or choose another name"
+            f"{folder} holds files already: {resumed}replace it with --overwrite, or choose "
+            "another name"
         )
     if not (folder / "agent.jsonl").exists() and not (folder / "manifest.json").exists():
         raise ModelFolderError(f"{folder} holds no agent, and is not replaced: choose another name")
 
 
 def _clear(folder: Path, request: TrainAgentRequest) -> None:
-    """Remove the former agent, once all options are known to make sense."""
+    """Remove the former agent."""
     if request.overwrite and not request.resume and folder.exists():
         shutil.rmtree(folder)
 

@@ -70,6 +70,7 @@ def train_policy(
     options: PolicyGradientOptions,
     evaluation: EvaluationOptions,
     shown: Callable[[AgentRecord, int], None] | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> TrainedPolicy:
     """Train a policy by PPO.
 
@@ -78,6 +79,7 @@ def train_policy(
         options: of the training.
         evaluation: how often it is evaluated.
         shown: called with the state of the run and its number of steps, after each rollout.
+        ready: called once the environment and all options are known to make sense.
 
     Raises:
         MissingExtraError: stable-baselines3 is not installed.
@@ -111,6 +113,7 @@ def train_policy(
             device="cpu",
             policy_kwargs=_features(environment, options, fitted),
         )
+        ready()
         # its own logger would leave an empty folder among the temporary files
         loggers = library("stable_baselines3.common.logger", "rl")
         policy.set_logger(loggers.Logger(folder=None, output_formats=[]))

@@ -79,6 +79,7 @@ def train_agent(
     *,
     folder: Path | None = None,
     resume: bool = False,
+    ready: Callable[[], None] = lambda: None,
     shown: Shown | None = None,
     say: Callable[[str], None] | None = None,
     checkpoint_seconds: float = 120.0,
@@ -89,24 +90,29 @@ def train_agent(
         settings: all options.
         folder: checkpoints, replay and records go there; None: nowhere.
         resume: continue from the checkpoint in ``folder``, exactly as if never stopped.
+        ready: called once the environment and all options are known to make sense, before anything
+            is written.
         shown: called with the state of the run and its number of steps, about once a second.
         say: called with messages for the log.
         checkpoint_seconds: least time between two checkpoints.
 
     Raises:
-        OptionError: an option or the environment is not supported.
+        OptionError: an option or the environment is not supported, or the run that is resumed has
+            done more steps.
         MissingExtraError: a library is not installed.
         Interrupted: Ctrl-C; a checkpoint was saved.
     """
     say = say or (lambda sentence: None)
     with seeded(stream_seed(settings.agent.seed, "agent")):
         run = AgentRun(settings.environment, settings.model, settings.imagination, settings.agent)
+        ready()
         watch = _Watch(run, settings, folder, shown)
         checkpoint = files.load(folder) if folder is not None and resume else None
         if checkpoint is not None:
             with checkpoint.used():
                 watch.restore(checkpoint)
             say(f"resumed at step {run.steps:,}")
+            watch.catch_up()
         with listening() as interruption, processor_threads(settings.agent.threads):
             due = time.monotonic() + checkpoint_seconds
             while not run.ended:
@@ -184,7 +190,8 @@ class _Watch:
         """Continue from a checkpoint.
 
         Raises:
-            OptionError: it belongs to another run; the message names the differences.
+            OptionError: it belongs to another run, and the message names the differences; or it
+                has done more steps than this run has.
             ModelFolderError: it is damaged.
         """
         assert self.folder is not None
@@ -192,10 +199,21 @@ class _Watch:
         if "replay files" not in values:
             raise OptionError(f"the checkpoint in {self.folder} is not one of an agent")
         refuse_another_run(values["identity"], self.settings.identity(), self.folder)
+        done, steps = values["run"]["steps"], self.settings.agent.steps
+        if done > steps:
+            raise OptionError(
+                f"the run in {self.folder} has done {done:,} steps already, more than {steps:,}: "
+                "give more steps to go on"
+            )
         self.run.replay.read(self.folder, values["replay files"])
         self.run.restore(checkpoint, values["run"])
         self.records = [AgentRecord(**record) for record in values["records"]]
         self._seconds = values["seconds"]
+
+    def catch_up(self) -> None:
+        """Evaluate a run that was interrupted at the step where it ends now."""
+        if self.run.ended and (not self.records or self.records[-1].steps < self.run.steps):
+            self.after_step()
 
     def interrupted(self) -> str:
         """What the exception of Ctrl-C says."""

@@ -79,6 +79,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         _tidy(directory)
 
 
+def is_there(folder: Path) -> bool:
+    """Whether a folder has a checkpoint."""
+    return (folder / FOLDER / STATE).exists()
+
+
 def load(folder: Path) -> Checkpoint | None:
     """Read the checkpoint in ``folder/checkpoint``; None if there is none.
 
@@ -86,7 +91,7 @@ def load(folder: Path) -> Checkpoint | None:
         ModelFolderError: it is damaged, or a newer version wrote it.
     """
     directory = folder / FOLDER
-    if not (directory / STATE).exists():
+    if not is_there(folder):
         return None
     values = _read_state(directory)
     name = str(values.pop("tensors", ""))
