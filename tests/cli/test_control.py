@@ -83,6 +83,16 @@ def test_collected_clips_are_read_by_other_commands(
     assert "no environment and no actor" in capsys.readouterr().err
 
 
+def test_clips_with_other_actions_are_not_encoded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(folder / "c.npz") as arrays:
+        np.savez(tmp_path / "c.npz", frames=arrays["frames"], episode=arrays["episode"])
+    words = ("encode", folder / "a.lb", tmp_path / "c.npz", "-o", tmp_path / "z.npz")
+    assert run(*words) == 2
+    assert "actions of 3 numbers, and the clips have no actions" in capsys.readouterr().err
+
+
 def test_numbers_are_collected_in_their_own_units(tmp_path: Path) -> None:
     assert run("collect", "CartPole-v1", "-o", tmp_path / "x.npz", "--steps", 30) == 0
     with np.load(tmp_path / "x.npz") as clips:

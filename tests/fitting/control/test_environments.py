@@ -54,6 +54,56 @@ def test_the_best_policy_catches_and_standing_still_misses() -> None:
     assert env.render().shape == (SIDE, SIDE, 3)
 
 
+def _space_env(monkeypatch: pytest.MonkeyPatch, space: Any, seen: Any) -> tuple[Any, list[int]]:
+    """An environment that always shows the same, and the actions that it is given."""
+    given: list[int] = []
+
+    class Same(gymnasium.Env):  # type: ignore[misc]
+        observation_space = space
+        action_space = gymnasium.spaces.Discrete(3, start=-1)
+
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            return seen, {}
+
+        def step(self, action: Any) -> Any:
+            given.append(action)
+            return seen, 0.0, False, False, {}
+
+    monkeypatch.setattr(environments, "make", lambda options, rendered=False: Same())
+    return Environment(EnvironmentOptions("any")), given
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "picture"),
+    [
+        (0, 255, np.uint8, True),
+        (0, 1, np.bool_, True),
+        (0, 9, np.int64, True),
+        (0, 256, np.int32, False),
+        (-1, 1, np.int8, False),
+        (0.0, 1.0, np.float64, False),
+        (-5.0, 5.0, np.float32, False),
+    ],
+)
+def test_pictures_are_of_bytes_or_bits(
+    monkeypatch: pytest.MonkeyPatch, low: float, high: float, dtype: Any, picture: bool
+) -> None:
+    space = gymnasium.spaces.Box(low, high, (4, 3), dtype)
+    seen = np.full((4, 3), high).astype(dtype)
+    env, _ = _space_env(monkeypatch, space, seen)
+    assert (env.frame.kind == "images") == picture
+    assert env.reset().shape == ((1, 4, 3) if picture else (12,))
+    assert float(env.reset().max()) == high
+
+
+def test_actions_are_counted_from_the_start_of_their_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    env, given = _space_env(monkeypatch, gymnasium.spaces.Discrete(2), 0)
+    env.reset()
+    for row in torch.eye(3):
+        env.step(row)
+    assert given == [-1, 0, 1]
+
+
 def test_frames_are_packed_channels_first() -> None:
     env = Environment(CATCH)
     frame = env.reset()

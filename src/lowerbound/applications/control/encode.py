@@ -20,6 +20,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.frames import check_actions
 from lowerbound.models import WorldModel
 from lowerbound.trace import Batch
 
@@ -56,7 +57,8 @@ def control_encode(
     """Encode clips: E[z | frame] by a model of single frames, states (h, z) by a world model.
 
     Raises:
-        DataError: the clips cannot be read, or have other frames.
+        DataError: the clips cannot be read, or have other frames, or other actions than a world
+            model's.
         UnsupportedError: the model has no encoder.
     """
     path = Path(request.output)
@@ -89,7 +91,13 @@ def _codes(fitted: Fitted, clips: FrameClips) -> Array:
 
 @torch.no_grad()
 def _states(fitted: Fitted, clips: FrameClips, reporter: Reporter) -> Array:
-    """States of all frames, episode by episode, (frames, numbers)."""
+    """States of all frames, episode by episode, (frames, numbers).
+
+    Raises:
+        DataError: the clips have other actions than the model.
+    """
+    assert isinstance(fitted.model, WorldModel)
+    check_actions(fitted.model.actions, clips.classes or clips.action_numbers)
     actions = actions_before(clips) if clips.actions is not None else None
     found = []
     for number, span in enumerate(clips.spans.values()):

@@ -29,6 +29,7 @@ EXAMPLES = (
     "lowerbound/GridCatch-v0, MinAtar/Breakout-v1, CartPole-v1, ALE/Pong-v5, dmc/cartpole-swingup"
 )
 SEEDS = 2**31
+WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -261,9 +262,9 @@ class Environment:
         return self._env
 
     def _given(self, action: Tensor) -> Any:
-        if self.classes:
-            return int(action.argmax())
         space = self._env.action_space
+        if self.classes:
+            return int(space.start) + int(action.argmax())
         share = (action.clamp(-1, 1).numpy() + 1) / 2
         return (space.low + share.reshape(space.shape) * (space.high - space.low)).astype(
             space.dtype
@@ -271,7 +272,11 @@ class Environment:
 
     @property
     def _is_picture(self) -> bool:
-        return len(getattr(self._space, "shape", ())) in (2, 3) and self._space.dtype != np.float32
+        """Whether observations have the form of a picture, and are bytes or bits."""
+        space = self._space
+        if len(getattr(space, "shape", ())) not in (2, 3) or space.dtype.kind not in "iub":
+            return False
+        return bool(np.min(space.low) >= 0 and np.max(space.high) <= WHITE)
 
     @property
     def _binary(self) -> bool:
