@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,28 @@ def test_latents_are_drawn_once_for_the_same_weights_and_rows(fitted, tmp_path):
     fewer = draw_latents(model.model, other, cache=cache)
     assert len(fewer.z) == 300
     assert fewer.sha256 != first.sha256
+
+
+def test_latents_of_a_conditional_model_are_of_one_condition_only(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = load(rng.normal(size=(60, 3)).astype(np.float32))
+    rows = replace(rows, schema=replace(rows.schema, class_names=("a", "b")))
+    told = [replace(rows, label=torch.arange(60) % 2).conditioned_on_label() for _ in range(2)]
+    told[1] = replace(told[1], label=1 - told[1].label)
+    options = FitOptions(
+        ModelOptions(latent_dim=2, conditional=True), training=TrainingOptions(updates=5)
+    )
+    model, cache = fit(told[0], options).model, tmp_path / "latents.safetensors"
+    first, other = (draw_latents(model, each, cache=cache) for each in told)
+    assert other.origin == "encoded"
+    assert not torch.equal(first.z, other.z)
+    assert draw_latents(model, told[1], cache=cache).origin == "kept"
+
+
+def test_latents_of_a_model_that_is_told_no_class_ignore_it(fitted):
+    model, rows = fitted
+    labeled = replace(rows, label=torch.arange(len(rows)) % 2)
+    assert draw_latents(model.model, labeled).sha256 == draw_latents(model.model, rows).sha256
 
 
 def test_latents_are_draws_of_the_posterior(fitted):

@@ -131,7 +131,11 @@ def _sha256(model: Model, dataset: Dataset, seed: int) -> str:
     """Of all that decides the latents."""
     digest = hashlib.sha256(str(seed).encode())
     rest = list(all_but_the_prior(unrefined(model)).items())
-    for name, value in [*rest, ("x", dataset.x), ("observed", dataset.observed)]:
+    # the class is part of what is encoded only by a conditional model
+    label = dataset.label if dataset.schema.condition is not None else None
+    seen = {"x": dataset.x, "observed": dataset.observed}
+    seen |= {"condition": dataset.condition, "label": label}
+    for name, value in [*rest, *seen.items()]:
         if value is not None:
             digest.update(name.encode() + str(tuple(value.shape)).encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
