@@ -106,6 +106,18 @@ def test_no_noise_changes_nothing(run: Run, picture_model: Path, tmp_path: Path)
         np.testing.assert_array_equal(arrays["x"], given)
 
 
+def test_outliers_without_other_noise_are_removed(
+    run: Run, picture_model: Path, tmp_path: Path
+) -> None:
+    noisy = np.full((5, 6, 5), 60.0)
+    noisy[:, 1, 1] = 255.0
+    np.savez(tmp_path / "noisy.npz", x=noisy)
+    words = ("-o", tmp_path / "clean.npz", "--noise", 0, "--outliers", 0.1, *FEW)
+    assert run("denoise", picture_model, tmp_path / "noisy.npz", *words).code == 0
+    with np.load(tmp_path / "clean.npz") as arrays:
+        assert (arrays["x"][:, 1, 1] < 254).all()
+
+
 def test_a_conditional_model_is_told_the_class(
     run: Run, conditional_model: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -192,8 +192,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
         Missing cells (NaN) are filled, if the fit had ``data_options={"missing": "model"}``. Chains
         of latents are annealed from the encoder's posterior to p(z | y), which takes longer than
-        encoding; a linear model has a closed form instead. If the noise is zero, observed cells are
-        returned unchanged.
+        encoding; a linear model has a closed form instead. If the noise is zero and
+        there are no outliers, observed cells are returned unchanged.
 
         Args:
             X: noisy rows: a matrix, a frame or pictures; values may lie outside of the clean range.
@@ -216,7 +216,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         level, known = found_noise(self.fitted_, dataset, noise, outliers, seed=seed)
         found = denoise(self.model_, dataset, known, chains=chains, draws=n_draws, seed=seed)
         x = found.mean if found.draws is None else found.draws
-        return without_noise(schema, x, np.asarray(X, np.float64), level)
+        return without_noise(schema, x, np.asarray(X, np.float64), level, outliers)
 
     def noise_level(self, X: Any, *, outliers: float = 0.0) -> float:
         """The maximum-likelihood standard deviation of the noise on X, in the units of X.

@@ -141,9 +141,10 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
         progress=lambda done, total: reporter.advance("denoising", done, total),
     )
     schema = fitted.schema
-    clean = without_noise(schema, found.mean, given, level)
-    drawn = None if found.draws is None else without_noise(schema, found.draws, given, level)
-    draws = () if drawn is None else list(drawn)
+    outliers = request.outliers
+    clean = without_noise(schema, found.mean, given, level, outliers)
+    drawn = () if found.draws is None else found.draws
+    draws = [without_noise(schema, draw, given, level, outliers) for draw in drawn]
     files = writer.write_clean(path, given, clean, draws, dataset.ids)
     return DenoiseReport(
         rows=len(dataset),

@@ -62,10 +62,12 @@ def found_noise(
     return found, replace(one, scale=one.scale * found)
 
 
-def without_noise(schema: Schema, x: torch.Tensor, given: Array, level: float) -> Array:
+def without_noise(
+    schema: Schema, x: torch.Tensor, given: Array, level: float, outliers: float = 0.0
+) -> Array:
     """Rows in model units, (..., rows, *event), in the user's units and layout.
 
-    If the level is zero, observed cells equal the given ones bit for bit.
+    If the level is zero and there are no outliers, observed cells equal the given ones bit for bit.
     """
     values: Array = schema.decode(x, rounded=False)
-    return values if level else np.where(np.isnan(given), values, given)
+    return values if level or outliers else np.where(np.isnan(given), values, given)
