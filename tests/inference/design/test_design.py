@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, MissingExtraError, OptionError, UnsupportedError
+from lowerbound.inference.design import engine
 from lowerbound.inference.design.engine import Designer, SearchOptions, _Screen
 from lowerbound.inference.design.goals import DesignTask, Goal, Limit
 from lowerbound.inference.design.head import fit_head
@@ -415,6 +416,17 @@ def test_given_values_are_not_computed() -> None:
     values: Tensor = data.x[:, :1]
     designer = Designer.of(coder(DIM, 0.3), data, DesignTask((Goal("f", function),)), values=values)
     assert designer.search(SearchOptions(calls=5)).called == 5
+
+
+def test_rows_without_values_are_known_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_KNOWN", 100)
+    every, further = rows(400), rows(50, seed=1)
+    designer = Designer.of(coder(DIM, 0.3), every, FIRST, known=further)
+    assert len(designer.values) == 100
+    oracle = designer.oracle(SearchOptions(calls=5, novel=True))
+    for dataset in (every, further):
+        assert not any(map(oracle.new, designer.form.known(dataset)))
+    assert all(map(oracle.new, designer.form.known(rows(50, seed=2))))
 
 
 def test_molecules_only_for_mutation_and_unknown_methods(designer: Designer) -> None:

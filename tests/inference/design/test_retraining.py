@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from lowerbound.data import Dataset, load
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.design import retraining
 from lowerbound.inference.design.engine import SearchOptions
 from lowerbound.inference.design.goals import DesignTask, Goal
 from lowerbound.inference.design.retraining import (
@@ -87,6 +88,50 @@ def test_no_retraining_is_one_search(fitted: Fitted, data: Dataset) -> None:
     options = SearchOptions(method="random", calls=10, batch=5)
     whole = search_and_retrain(fitted, data, TASK, options, 0)
     assert whole.called == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), DataError("none"), TrainingError("NaN")])
+def test_a_retraining_that_ends_early_loses_no_call(
+    fitted: Fitted, data: Dataset, end: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*args: Any, **kwargs: Any) -> Any:
+        raise end
+
+    options, few = SearchOptions(method="random", calls=8, batch=4), data.subset(range(60))
+    monkeypatch.setattr(retraining, "retrained", ends)
+    result = search_and_retrain(fitted, few, TASK, options, 1)
+    assert result.stopped is end
+    assert result.called == 4
+    monkeypatch.setattr(retraining.Designer, "search", ends)
+    with pytest.raises(type(end)):
+        search_and_retrain(fitted, few, TASK, options, 1)
+
+
+@pytest.mark.slow
+def test_a_later_part_that_ends_at_once_loses_no_call(
+    fitted: Fitted, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    options, few = SearchOptions(method="random", calls=8, batch=4), data.subset(range(60))
+    monkeypatch.setattr(retraining, "retrained", lambda fitted, *args, **kwargs: fitted)
+    monkeypatch.setattr(retraining.Designer, "search", _second_search(ends))
+    result = search_and_retrain(fitted, few, TASK, options, 1)
+    assert isinstance(result.stopped, KeyboardInterrupt)
+    assert result.called == 4
+
+
+def _second_search(ends: Any) -> Any:
+    """A search of which the second call ends."""
+    calls, search = [0], retraining.Designer.search
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        return (search if calls[0] == 1 else ends)(*args, **kwargs)
+
+    return counted
 
 
 def test_impossible_retrainings_are_refused(fitted: Fitted, data: Dataset) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.design.figures import write_figures
@@ -16,6 +19,7 @@ from lowerbound.applications.io.columnar_files import check_suffix, columnar
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data import Dataset, load
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import joined
 from lowerbound.data.molecules.similarity import KnownMolecules
 from lowerbound.data.tables.text_form import TextForm
@@ -188,10 +192,10 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
     )
     form = row_form(fitted.schema)
     task = _task(request, form)
-    data = open_data(request.data, fitted, on_error=request.on_error).thinned(MOST_KNOWN)
-    starts = None
+    known = open_data(request.data, fitted, on_error=request.on_error)
+    data, starts = known.thinned(MOST_KNOWN), None
     if request.similar_to:
-        data, starts = _with_seed(data, request.similar_to, fitted)
+        data, starts = _with_seed(known.thinned(MOST_KNOWN - 1), request.similar_to, fitted)
     reporter.say(f"computing {_names(task)} of {len(data):,} rows, and fitting predictions")
     result = search_and_retrain(
         fitted,
@@ -199,13 +203,14 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
         task,
         options,
         request.retrain,
+        known=known if len(known) > len(data) else None,
         starts=starts,
         progress=reporter.advance,
         found=_warn_of_targets,
         say=reporter.say,
     )
     files = (
-        _write(result, output, data),
+        _write(result, output, known, data),
         *write_figures(result, output, request.number, _title(request)),
     )
     _raise_stop(result, files)
@@ -216,7 +221,7 @@ def _raise_stop(result: DesignResult, files: tuple[str, ...]) -> None:
     """Raise what ended the search early, after its proposals were written.
 
     Raises:
-        DataError: the objective failed 20 times in a row.
+        DataError: the objective failed 20 times in a row, or a retraining failed.
         KeyboardInterrupt: Ctrl-C.
     """
     if result.stopped is None:
@@ -271,15 +276,23 @@ def _warn_of_targets(designer: Designer) -> None:
             )
 
 
-def _write(result: DesignResult, output: Path, data: Dataset) -> str:
-    """Write all proposals; molecules with their similarity to the nearest one of DATA."""
+def _write(result: DesignResult, output: Path, *known: Dataset) -> str:
+    """Write all proposals; molecules with their similarity to the nearest known one."""
     frame = result.table
     if isinstance(result.form, MoleculeRows):
-        known = KnownMolecules(result.form.known(data))
-        frame.insert(1, "nearest", known.nearest(list(frame["text"]))[1])
-    with columnar(output, TextForm.of(data.schema)) as file:
+        frame.insert(1, "nearest", _nearest(result.form, list(frame["text"]), known))
+    with columnar(output, TextForm.of(known[0].schema)) as file:
         file.add({name: frame[name] for name in frame.columns})
     return str(output)
+
+
+def _nearest(form: RowForm, texts: Sequence[str], known: Sequence[Dataset]) -> Array:
+    """Similarity of each molecule to the nearest known one, (texts,); NaN if a text is none."""
+    best = np.full(len(texts), np.nan)
+    for dataset in known:
+        for rows in form.known_parts(dataset):
+            best = np.fmax(best, KnownMolecules(rows).nearest(texts)[1])
+    return best
 
 
 def _report(request: DesignRequest, result: DesignResult, files: tuple[str, ...]) -> DesignReport:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ from lowerbound.inference.design.head import FittedHead, fit_head
 from lowerbound.inference.design.methods import METHODS
 from lowerbound.inference.design.methods.base import Proposals, Search, SearchMethod
 from lowerbound.inference.design.oracle import Oracle, Outcome, values_of
-from lowerbound.inference.design.result import Candidate, DesignResult
-from lowerbound.inference.design.rows import MoleculeRows, RowForm, row_form
+from lowerbound.inference.design.result import Candidate, DesignResult, Stop
+from lowerbound.inference.design.rows import KnownKeys, MoleculeRows, RowForm, row_form
 from lowerbound.inference.design.space import LatentSpace
 from lowerbound.inference.passes import Progress
 from lowerbound.models import Model
@@ -73,6 +74,7 @@ class Designer:
         values: of all quantities of known rows, (rows, quantities).
         task: scaled by the known values.
         fitted: the head.
+        known: keys of all known rows, also of those without values.
     """
 
     space: LatentSpace
@@ -81,6 +83,7 @@ class Designer:
     values: Tensor
     task: DesignTask
     fitted: FittedHead
+    known: Container[Hashable]
 
     @classmethod
     def of(
@@ -90,6 +93,7 @@ class Designer:
         task: DesignTask,
         *,
         values: Tensor | None = None,
+        known: Dataset | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Designer:
@@ -97,10 +101,11 @@ class Designer:
 
         Args:
             model: one with encoder and decoder over one vector.
-            dataset: known rows; at most 10,000 of them are used, evenly spread.
+            dataset: known rows; the head learns from at most 10,000 of them, evenly spread.
             task: goals and limits.
             values: of all quantities, (rows, quantities), NaN where unknown; None: the task's
                 functions compute them, without counting calls.
+            known: further rows that are known, without values.
             seed: of the head.
             progress: called with (values computed, values).
 
@@ -110,7 +115,9 @@ class Designer:
             OptionError: a function does not return numbers.
         """
         form = row_form(dataset.schema)
-        if values is None:
+        further = [] if known is None else [known]
+        if values is None and len(dataset) > MOST_KNOWN:
+            further.append(dataset)
             dataset = dataset.thinned(MOST_KNOWN)
         space = LatentSpace.of(model, dataset, seed=seed)
         rows = form.known(dataset)
@@ -118,7 +125,8 @@ class Designer:
         scaled = task.scaled(_deviations(task, found))
         names = tuple(quantity.name for quantity in task.quantities)
         fitted = fit_head(space.codes, found, names, seed=seed)
-        return cls(space, form, rows, found, scaled, fitted)
+        more = chain.from_iterable(map(form.known_parts, further))
+        return cls(space, form, rows, found, scaled, fitted, KnownKeys(form, chain([rows], more)))
 
     def known_scores(self) -> Tensor:
         """Scores of the known rows, -inf where a value is missing or outside a limit."""
@@ -166,7 +174,7 @@ class Designer:
             batch=options.round,
         )
         run = _Run(self, METHODS[options.method](search), oracle, learner)
-        stopped: DataError | KeyboardInterrupt | None = None
+        stopped: Stop | None = None
         try:
             while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
                 if not run.advance():
@@ -186,8 +194,7 @@ class Designer:
     def oracle(self, options: SearchOptions, limits: Sequence[Limit] = ()) -> Oracle:
         """A judge of rows that has seen none."""
         task = replace(self.task, limits=(*self.task.limits, *limits))
-        known = frozenset(map(self.form.key, self.rows))
-        return Oracle(task, self.form, options.calls, known, novel=options.novel)
+        return Oracle(task, self.form, options.calls, self.known, novel=options.novel)
 
     def _starts(self, given: Sequence[int] | None) -> Tensor:
         scores = self.known_scores()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ class Oracle:
         task: DesignTask,
         form: RowForm,
         calls: int,
-        known: Collection[Hashable] = (),
+        known: Container[Hashable] = (),
         *,
         novel: bool = False,
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, TrainingError
 from lowerbound.inference.design.goals import DesignTask
 from lowerbound.inference.design.head import HeadQuality
 from lowerbound.inference.design.oracle import Outcome
@@ -18,6 +18,7 @@ from lowerbound.inference.design.rows import RowForm
 
 TOP = 10  # of the area under the curve
 GAP_ROWS = 20  # proposals with the highest predictions, for the gap
+Stop = DataError | TrainingError | KeyboardInterrupt
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +69,8 @@ class DesignResult:
         calls: largest number of calls.
         best_known: highest score among the known rows; -inf if none meets the limits.
         quality: of the head, for each quantity.
-        stopped: what ended the search early: Ctrl-C, or an objective that failed 20 times in a
-            row; None: nothing did.
+        stopped: what ended the search early: Ctrl-C, an objective that failed 20 times in a row,
+            or a retraining that failed; None: nothing did.
     """
 
     form: RowForm
@@ -78,7 +79,7 @@ class DesignResult:
     calls: int
     best_known: float
     quality: tuple[HeadQuality, ...]
-    stopped: DataError | KeyboardInterrupt | None = None
+    stopped: Stop | None = None
 
     @property
     def called(self) -> int:

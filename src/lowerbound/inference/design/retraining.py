@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset, joined
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.design.engine import MOST_KNOWN, Designer, SearchOptions
 from lowerbound.inference.design.goals import DesignTask
-from lowerbound.inference.design.result import Candidate, DesignResult
+from lowerbound.inference.design.result import Candidate, DesignResult, Stop
 from lowerbound.models import Model
 
 UPDATES = 200  # of each retraining
@@ -38,6 +38,7 @@ def search_and_retrain(
     options: SearchOptions,
     times: int,
     *,
+    known: Dataset | None = None,
     starts: Sequence[int] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     found: Callable[[Designer], None] | None = None,
@@ -47,10 +48,11 @@ def search_and_retrain(
 
     Args:
         fitted: the model that the search starts with; it does not change.
-        dataset: known rows; at most 10,000 of them are used, evenly spread.
+        dataset: known rows; the search learns from at most 10,000 of them, evenly spread.
         task: goals and limits.
         options: how to search.
         times: number of retrainings; 0: one search with the model as it is.
+        known: further rows that are known, without values.
         starts: known rows that the search starts from, beside those that it finds; None: the best
             of all.
         progress: called with (what, done, all of them).
@@ -61,43 +63,55 @@ def search_and_retrain(
         UnsupportedError: the model or its rows cannot be used for a design.
         OptionError: the number of retrainings is negative, or leaves a part without calls; the
             model is that of a private fit, which would see its rows again.
-        DataError: see ``Designer``.
+        DataError: see ``Designer``. An error or Ctrl-C after the first proposals is in the result.
     """
     _check(fitted, options, times)
-    dataset = dataset.thinned(MOST_KNOWN)
     show = progress or (lambda what, done, all_: None)
     first = designer = Designer.of(
-        fitted.model, dataset, task, seed=options.seed, progress=partial(show, "rows of DATA")
+        fitted.model,
+        dataset,
+        task,
+        known=known,
+        seed=options.seed,
+        progress=partial(show, "rows of DATA"),
     )
+    dataset = dataset.thinned(MOST_KNOWN)
     if found is not None:
         found(first)
     oracle = first.oracle(options)
     candidates: list[Candidate] = []
     results: list[DesignResult] = []
-    for part in range(times + 1):
-        oracle.calls = round(options.calls * (part + 1) / (times + 1))
-        result = designer.search(
-            options, starts=starts, oracle=oracle, progress=partial(show, "calls")
-        )
-        results.append(result)
-        candidates += result.candidates
-        if part == times or result.stopped is not None:
-            break
-        dataset, values = _with_found(designer, dataset, result)
-        if starts is not None:
-            starts = [*starts, *range(len(designer.values), len(values))]
-        if say is not None:
-            say(f"retraining {part + 1} of {times} on {len(dataset):,} rows, best ones most often")
-        seed = options.seed + part + 1
-        scores = replace(first, values=values).known_scores()
-        fitted = retrained(fitted, dataset, scores, seed=seed)
-        designer = Designer.of(fitted.model, dataset, task, values=values, seed=seed)
-        designer = replace(designer, task=first.task)
+    stopped: Stop | None = None
+    try:
+        for part in range(times + 1):
+            oracle.calls = round(options.calls * (part + 1) / (times + 1))
+            result = designer.search(
+                options, starts=starts, oracle=oracle, progress=partial(show, "calls")
+            )
+            results.append(result)
+            candidates += result.candidates
+            if part == times or result.stopped is not None:
+                break
+            dataset, values = _with_found(designer, dataset, result)
+            if starts is not None:
+                starts = [*starts, *range(len(designer.values), len(values))]
+            if say is not None:
+                number = f"{part + 1} of {times}"
+                say(f"retraining {number} on {len(dataset):,} rows, best ones most often")
+            seed = options.seed + part + 1
+            scores = replace(first, values=values).known_scores()
+            fitted = retrained(fitted, dataset, scores, seed=seed)
+            designer = Designer.of(fitted.model, dataset, task, values=values, seed=seed)
+            designer = replace(designer, task=first.task)
+    except (DataError, TrainingError, KeyboardInterrupt) as error:
+        if not candidates:
+            raise
+        stopped = error  # the calls that were made may have been expensive
     return replace(
         results[0],
         candidates=tuple(candidates),
         calls=options.calls,
-        stopped=results[-1].stopped,
+        stopped=stopped or results[-1].stopped,
     )
 
 

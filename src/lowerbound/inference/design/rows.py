@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from lowerbound.data.molecules.smiles import canonical_smiles
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.errors import DataError, UnsupportedError
+
+AT_ONCE = 10_000  # rows of a data set that are in their original form together
 
 
 class RowForm(ABC):
@@ -64,6 +67,29 @@ class RowForm(ABC):
         if dataset.observed is not None:
             x = x.masked_fill(~dataset.observed, float("nan"))
         return self.rows(x)
+
+    def known_parts(self, dataset: Dataset) -> Iterator[list[Any]]:
+        """``known`` of a large data set, some rows at a time."""
+        for start in range(0, len(dataset), AT_ONCE):
+            stop = min(start + AT_ONCE, len(dataset))
+            yield self.known(dataset.subset(range(start, stop)))
+
+
+class KnownKeys:
+    """The keys of many rows, in eight bytes each: they are kept as hashes.
+
+    Args:
+        form: of the rows.
+        parts: the rows, some at a time.
+    """
+
+    def __init__(self, form: RowForm, parts: Iterable[Sequence[Any]]) -> None:
+        hashes = [np.array([hash(form.key(row)) for row in rows], np.int64) for rows in parts]
+        self._hashes = np.unique(np.concatenate(hashes))
+
+    def __contains__(self, key: object) -> bool:
+        place = int(np.searchsorted(self._hashes, hash(key)))
+        return place < len(self._hashes) and bool(self._hashes[place] == hash(key))
 
 
 class TextRows(RowForm):
