@@ -241,3 +241,14 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         separate[name] = value.clone() if shared or not whole else value
         seen.add(separate[name].untyped_storage().data_ptr())
     return separate
+
+
+def check_not_data(output: Path, data: str) -> None:
+    """Check that results do not replace the file that they are made of.
+
+    Raises:
+        OptionError: they would.
+    """
+    source = Path(data).expanduser().resolve()
+    if source.is_file() and source == output.expanduser().resolve():
+        raise OptionError(f"{output} is the data itself: name another file")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lowerbound.applications import APPLICATIONS, Report, Reporter, load
-from lowerbound.applications.base import Silent, jsonable
+from lowerbound.applications.base import READ, Silent, check_data_stays, jsonable
 from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.form import answer, entries, typed
 from lowerbound.config import from_mapping, to_mapping
@@ -110,3 +110,13 @@ def test_a_request_says_what_to_type_for_it() -> None:
         "lowerbound fit 'my data.csv' -o m --latent-dim 3 --conditional --set a.b=1 --set c.d=2 "
         "--no-report"
     )
+
+
+@pytest.mark.parametrize("name", READ)
+def test_no_result_replaces_the_file_that_it_is_made_of(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("a\n1\n", encoding="utf-8")
+    check_data_stays({name: str(source), "output": str(tmp_path / "other.csv")})
+    check_data_stays({name: "digits", "output": "digits"})  # a name, not a file
+    with pytest.raises(OptionError, match="is the data itself: name another file"):
+        check_data_stays({name: str(source), "output": str(tmp_path / "." / "rows.csv")})

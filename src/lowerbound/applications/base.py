@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
 
+READ = ("data", "other", "with_", "without", "codes")
+"""The fields of a request with a fitted model that name the data it reads."""
+
 
 PROCESSOR, ANY_DEVICE = "cpu", "auto"
 """Where the model of a request without the option ``device`` computes, such as that of a codec; and
@@ -157,12 +160,14 @@ class Application:
         Raises:
             OSError: what the request writes cannot be written there, which is checked before
                 anything is read.
+            OptionError: it would replace the file of data that it reads.
         """
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
             durable.check_place(path)
         if not self.needs_model:
             return self.function(request, reporter)
+        check_data_stays(vars(request))
         folder = getattr(request, "named_model", request.model)
         if fitted is None and folder is not None:
             from lowerbound.model_folder.folder import read
@@ -177,6 +182,18 @@ def written_by(answers: Mapping[str, Any]) -> list[Path]:
     named = [answers.get(name) or () for name in WRITTEN]
     paths = [(value,) if isinstance(value, str) else value for value in named]
     return [Path(path) for several in paths for path in several]
+
+
+def check_data_stays(answers: Mapping[str, Any]) -> None:
+    """Check that results of a fitted model do not replace a file of data that they are made of.
+
+    Raises:
+        OptionError: they would.
+    """
+    for path in written_by(answers):
+        for source in map(answers.get, READ):
+            if source and isinstance(source, str | Path):
+                durable.check_not_data(path, str(source))
 
 
 @dataclass(frozen=True)

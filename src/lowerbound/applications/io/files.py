@@ -87,9 +87,8 @@ def check_apart(output: Path, data: str) -> None:
     Raises:
         OptionError: they would be.
     """
+    durable.check_not_data(output, data)
     source, place = Path(data).expanduser().resolve(), output.expanduser().resolve()
-    if source == place and not source.is_dir():
-        raise OptionError(f"{output} is the data itself: name another file")
     if source.is_dir() and not place.suffix and source in (place, *place.parents):
         raise OptionError(
             f"{output} lies in the folder of the data, {data}, whose files could be replaced: "
