@@ -11,7 +11,7 @@ Source: Tripp et al. 2020.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -23,7 +23,7 @@ from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.design.engine import MOST_KNOWN, Designer, SearchOptions
 from lowerbound.inference.design.goals import DesignTask
-from lowerbound.inference.design.result import Candidate, DesignResult, Stop
+from lowerbound.inference.design.result import DesignResult, Stop
 from lowerbound.models import Model
 
 UPDATES = 200  # of each retraining
@@ -67,7 +67,7 @@ def search_and_retrain(
     """
     _check(fitted, options, times)
     show = progress or (lambda what, done, all_: None)
-    first = designer = Designer.of(
+    first = Designer.of(
         fitted.model,
         dataset,
         task,
@@ -75,44 +75,56 @@ def search_and_retrain(
         seed=options.seed,
         progress=partial(show, "rows of DATA"),
     )
-    dataset = dataset.thinned(MOST_KNOWN)
     if found is not None:
         found(first)
-    oracle = first.oracle(options)
-    candidates: list[Candidate] = []
     results: list[DesignResult] = []
     stopped: Stop | None = None
     try:
-        for part in range(times + 1):
-            oracle.calls = round(options.calls * (part + 1) / (times + 1))
-            result = designer.search(
-                options, starts=starts, oracle=oracle, progress=partial(show, "calls")
-            )
+        few, say = dataset.thinned(MOST_KNOWN), say or (lambda line: None)
+        for result in _parts(first, fitted, few, task, options, times, starts, show, say):
             results.append(result)
-            candidates += result.candidates
-            if part == times or result.stopped is not None:
-                break
-            dataset, values = _with_found(designer, dataset, result)
-            if starts is not None:
-                starts = [*starts, *range(len(designer.values), len(values))]
-            if say is not None:
-                number = f"{part + 1} of {times}"
-                say(f"retraining {number} on {len(dataset):,} rows, best ones most often")
-            seed = options.seed + part + 1
-            scores = replace(first, values=values).known_scores()
-            fitted = retrained(fitted, dataset, scores, seed=seed)
-            designer = Designer.of(fitted.model, dataset, task, values=values, seed=seed)
-            designer = replace(designer, task=first.task)
     except (DataError, TrainingError, KeyboardInterrupt) as error:
-        if not candidates:
+        if not any(result.candidates for result in results):
             raise
         stopped = error  # the calls that were made may have been expensive
     return replace(
         results[0],
-        candidates=tuple(candidates),
+        candidates=tuple(each for result in results for each in result.candidates),
         calls=options.calls,
         stopped=stopped or results[-1].stopped,
     )
+
+
+def _parts(
+    first: Designer,
+    fitted: Fitted,
+    dataset: Dataset,
+    task: DesignTask,
+    options: SearchOptions,
+    times: int,
+    starts: Sequence[int] | None,
+    show: Callable[[str, int, int], None],
+    say: Callable[[str], None],
+) -> Iterator[DesignResult]:
+    """The result of each part of a search."""
+    designer, oracle = first, first.oracle(options)
+    for part in range(times + 1):
+        oracle.calls = round(options.calls * (part + 1) / (times + 1))
+        result = designer.search(
+            options, starts=starts, oracle=oracle, progress=partial(show, "calls")
+        )
+        yield result
+        if part == times or result.stopped is not None:
+            return
+        dataset, values = _with_found(designer, dataset, result)
+        say(f"retraining {part + 1} of {times} on {len(dataset):,} rows, best ones most often")
+        if starts is not None:
+            starts = [*starts, *range(len(designer.values), len(values))]
+        seed = options.seed + part + 1
+        scores = replace(first, values=values).known_scores()
+        fitted = retrained(fitted, dataset, scores, seed=seed)
+        designer = Designer.of(fitted.model, dataset, task, values=values, seed=seed)
+        designer = replace(designer, task=first.task)
 
 
 def _check(fitted: Fitted, options: SearchOptions, times: int) -> None:
