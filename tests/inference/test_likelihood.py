@@ -411,7 +411,7 @@ def test_a_mass_and_a_density_cannot_be_compared() -> None:
 def test_only_one_model_that_is_told_the_class_cannot_be_compared() -> None:
     a = score(blind_coin(), BITS)
     b = replace(a, protocol=replace(a.protocol, conditional=True))
-    with pytest.raises(DataError, match="only one of the models is told y"):
+    with pytest.raises(DataError, match="only one of the models is conditional"):
         marginal_difference(a, b)
     assert marginal_difference(b, b).mean == 0.0
 

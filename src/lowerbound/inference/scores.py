@@ -240,7 +240,7 @@ def marginal_difference(a: Scores, b: Scores) -> Estimate:
     if a.protocol.conditional != b.protocol.conditional:
         raise DataError(
             "one bound is on log p(x | y) and the other on log p(x): only one of the models is "
-            "told y"
+            "conditional"
         )
     return Estimate.of(a.bound - b.bound)
 
