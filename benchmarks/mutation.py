@@ -8,7 +8,7 @@ without the defect. Defects that no test can or should notice are argued one by 
 ``tests/mutation/harmless.json``.
 
     python benchmarks/mutation.py                all defects not tried yet, then the result
-    python benchmarks/mutation.py --again        also those that no test noticed
+    python benchmarks/mutation.py --again        also those that no test noticed, but should
     python benchmarks/mutation.py --summarize    the result of what is done
 """
 
@@ -22,6 +22,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -83,12 +84,18 @@ def trials(first: bool = False) -> dict[str, Trial]:
     }
 
 
+@cache
+def harmless() -> Mapping[str, str]:
+    """Why no test can or should notice a defect, by its change."""
+    found: Mapping[str, str] = json.loads(HARMLESS.read_text(encoding="utf-8"))
+    return found
+
+
 def summarize(planned: Sequence[Defect], seed: int) -> None:
     """Print the survivors, and write the result if all defects were tried and are enough."""
     done, before = trials(), trials(first=True)
     tried = [done[defect.change] for defect in planned if defect.change in done]
-    harmless = json.loads(HARMLESS.read_text(encoding="utf-8"))
-    counted = [t for t in tried if t["caught_by"] or t["change"] not in harmless]
+    counted = [t for t in tried if t["caught_by"] or t["change"] not in harmless()]
     survivors = [t for t in counted if not t["caught_by"]]
     for trial in survivors:
         print(sentence(trial))
@@ -151,7 +158,11 @@ def main() -> None:
     planned = chosen(defects(ROOT), given.count, given.seed)
     if not given.summarize:
         done = trials()
-        settled = {name for name, trial in done.items() if trial["caught_by"] or not given.again}
+        settled = {
+            name
+            for name, trial in done.items()
+            if trial["caught_by"] or not given.again or name in harmless()
+        }
         try_all([defect for defect in planned if defect.change not in settled], given.processes)
     summarize(planned, given.seed)
 
