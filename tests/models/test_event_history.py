@@ -227,6 +227,8 @@ def test_a_history_depends_on_the_seed_and_its_number_alone() -> None:
     torch.testing.assert_close(few, many[:5], equal_nan=True)
     again = torch.cat(list(sample_histories(built, BLOCK + 3, seed=3)))
     torch.testing.assert_close(again, many, equal_nan=True)
+    wide = torch.cat(list(sample_histories(built, 5, seed=3, temperature=2.0)))
+    assert not torch.equal(few.nan_to_num(), wide.nan_to_num())
     other = torch.cat(list(sample_histories(built, 5, seed=4)))
     assert not torch.equal(few.nan_to_num(-1), other.nan_to_num(-1))
     with pytest.raises(OptionError, match="at least one history"):
