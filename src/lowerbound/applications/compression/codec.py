@@ -39,7 +39,7 @@ class Output:
 
     Attributes:
         path: a file or a folder.
-        is_folder: whether it is a folder. Its suffix does not tell, because folders are also named
+        is_folder: whether it is a folder. Its suffix does not show it, because folders are also named
             after subfolders and compressed files, whose names may have dots.
     """
 
