@@ -39,8 +39,8 @@ class Output:
 
     Attributes:
         path: a file or a folder.
-        is_folder: whether it is a folder. Its suffix does not show it, because folders are also named
-            after subfolders and compressed files, whose names may have dots.
+        is_folder: whether it is a folder. Its suffix does not show it, because folders are also
+            named after subfolders and compressed files, whose names may have dots.
     """
 
     path: Path
