@@ -29,7 +29,7 @@ from lowerbound.inference.passes import (
 from lowerbound.inference.scores import Scores, marginal_difference
 from lowerbound.models import ProbabilisticPrincipalComponents, VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.processor.short_factors import has_short_factors
+from lowerbound.networks.processor.short_factors import native_bf16
 from lowerbound.trace import Batch
 from tests.evaluation.small_models import (
     binary_vae,
@@ -216,7 +216,7 @@ def test_modes_are_restored_after_an_error() -> None:
     assert model.training
 
 
-@pytest.mark.skipif(not has_short_factors(), reason="no bf16 products in hardware (AMX)")
+@pytest.mark.skipif(not native_bf16(), reason="no bf16 products in hardware")
 def test_bf16_products_give_nearly_the_same_bound_and_are_stamped() -> None:
     model, rows = binary_vae(features=64, latent=8), bits((torch.rand(40, 64) < 0.4).float())
     exact, rounded = (score(model, rows, samples=200, precision=p) for p in ("float32", "bf16"))
@@ -228,7 +228,7 @@ def test_bf16_products_give_nearly_the_same_bound_and_are_stamped() -> None:
 
 
 def test_bf16_without_products_in_hardware_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowerbound.inference.likelihood.has_short_factors", lambda: False)
+    monkeypatch.setattr("lowerbound.inference.likelihood.native_bf16", lambda: False)
     found = score(binary_vae(), BITS, samples=5, precision="bf16")
     assert torch.equal(found.bound, score(binary_vae(), BITS, samples=5).bound)
     assert found.protocol.precision == "float32"

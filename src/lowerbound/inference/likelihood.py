@@ -35,7 +35,7 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.scores import Precision, Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
-from lowerbound.networks.processor.short_factors import has_short_factors, short_factors
+from lowerbound.networks.processor.short_factors import native_bf16, short_products
 from lowerbound.objectives.densities import (
     allowed_samples,
     require_bounded_densities,
@@ -43,6 +43,8 @@ from lowerbound.objectives.densities import (
 )
 from lowerbound.trace import Batch, Trace
 
+MANY_SAMPLES = 20
+MEMORY_OF_MANY = 4 * MEMORY  # else the steps on single draws, which are small, are mostly overhead
 IRRATIONAL = ((math.sqrt(5) - 1) / 2, math.sqrt(2) - 1)  # whose multiples are unlike, modulo 1
 
 
@@ -52,7 +54,7 @@ def score(
     *,
     samples: int = 1,
     seed: int = 0,
-    memory: int = MEMORY,
+    memory: int | None = None,
     split: str = "",
     precision: Precision = "float32",
     progress: Progress | None = None,
@@ -68,11 +70,13 @@ def score(
         dataset: the rows to score.
         samples: K; it becomes 1 if the posterior is deterministic.
         seed: of the draws.
-        memory: working memory in bytes; it limits the chunks for every K.
+        memory: working memory in bytes; it limits the chunks for every K. None: 64 MB, or 256 MB
+            for many samples.
         split: name of the rows, such as "test", for the protocol stamp.
         precision: "bf16" rounds the factors of matrix products to 8 binary digits where the
-            processor has such products in hardware; sums, densities and weights stay as they are.
-            It is faster for many samples; see "Products in bf16" in docs/evaluation.md.
+            processor has such products in hardware, and the products as well if it has no AMX;
+            densities and weights stay as they are. It is faster for many samples; see "Products
+            in bf16" in docs/evaluation.md.
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
@@ -88,18 +92,23 @@ def score(
     refuse_no_latents(model, footprint.trace)
     if _certain(footprint.trace):
         samples = 1
+    check_samples(samples)
+    if memory is None:
+        memory = MEMORY if samples < MANY_SAMPLES else MEMORY_OF_MANY
     plan = ChunkPlan.within(memory, footprint, samples)
     _require_densities(footprint.trace, samples)
 
+    on_processor = footprint.device.type == "cpu"
+    rounded = precision == "bf16" and on_processor and native_bf16()
+
     def measure(_: slice, batch: Batch) -> list[Tensor]:
         tally, tail = WeightTally.empty(len(batch), len(footprint.trace.steps)), Tail(samples)
-        for count, trace in plan.traces(model, batch, samples, seed):
-            tail.add(tally.add(trace, batch, count))
+        with short_products() if rounded else nullcontext():
+            for count, trace in plan.traces(model, batch, samples, seed):
+                tail.add(tally.add(trace, batch, count))
         return tally.columns(tail.shape())
 
-    rounded = precision == "bf16" and has_short_factors()
-    with short_factors() if rounded else nullcontext():
-        found = collected(model, dataset, plan.rows, measure, progress=progress)
+    found = collected(model, dataset, plan.rows, measure, progress=progress)
     tally = WeightTally(*found)
     scores = Scores(
         elbo=tally.elbo(samples),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -27,9 +27,10 @@ def short_layers() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=native_bf16())
 
 
-def has_short_factors() -> bool:
-    """Whether ``short_factors`` has an effect here."""
-    return _able("amx_bf16")
+def short_products() -> AbstractContextManager[object]:
+    """Context in which the processor rounds the factors of matrix products to bf16, if it has
+    products of them in hardware; without AMX, the products of layers are rounded as well."""
+    return short_factors() if _able("amx_bf16") else short_layers()
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def short_factors() -> Iterator[None]:
     This holds for matrix products and convolutions of all threads of the process. It does nothing
     without oneDNN's products in hardware, which sum whole numbers exactly.
     """
-    if not has_short_factors():
+    if not _able("amx_bf16"):
         yield
         return
     _INSIDE.enter()
