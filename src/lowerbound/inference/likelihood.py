@@ -85,21 +85,14 @@ def score(
         OptionError: there is no such precision.
         DataError: the bound of a row is not a number.
     """
-    if precision not in get_args(Precision):
-        raise unknown("precision", precision, get_args(Precision))
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
+    rounded = _rounded(precision, footprint.device)
     refuse_no_latents(model, footprint.trace)
     if _certain(footprint.trace):
         samples = 1
-    check_samples(samples)
-    if memory is None:
-        memory = MEMORY if samples < MANY_SAMPLES else MEMORY_OF_MANY
-    plan = ChunkPlan.within(memory, footprint, samples)
+    plan = ChunkPlan.within(_memory(samples) if memory is None else memory, footprint, samples)
     _require_densities(footprint.trace, samples)
-
-    on_processor = footprint.device.type == "cpu"
-    rounded = precision == "bf16" and on_processor and native_bf16()
 
     def measure(_: slice, batch: Batch) -> list[Tensor]:
         tally, tail = WeightTally.empty(len(batch), len(footprint.trace.steps)), Tail(samples)
@@ -127,6 +120,27 @@ def score(
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
     return scores
+
+
+def _rounded(precision: Precision, device: torch.device) -> bool:
+    """Whether factors of products are rounded to bf16.
+
+    Raises:
+        OptionError: there is no such precision.
+    """
+    if precision not in get_args(Precision):
+        raise unknown("precision", precision, get_args(Precision))
+    return precision == "bf16" and device.type == "cpu" and native_bf16()
+
+
+def _memory(samples: int) -> int:
+    """Default working memory in bytes of a chunk.
+
+    Raises:
+        OptionError: the number of samples is no whole number from 1.
+    """
+    check_samples(samples)
+    return MEMORY if samples < MANY_SAMPLES else MEMORY_OF_MANY
 
 
 def _require_densities(trace: Trace, samples: int) -> None:
