@@ -118,7 +118,7 @@ def _row(metric: Mapping[str, Any]) -> str:
 
 def _rival(rival: Mapping[str, Any]) -> str:
     interval = f"{rival['gain']:+.3g} [{rival['low']:.3g}, {rival['high']:.3g}]"
-    units = f"{rival['units']} {rival['per']}s"
+    units = f"{rival['units']} {rival['per'].removesuffix('s')}s"
     return f"{rival['name']} {rival['value']:.4g}: **{rival['verdict']}** {interval}, {units}"
 
 
