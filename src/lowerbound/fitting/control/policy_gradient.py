@@ -36,7 +36,7 @@ JOINT_ROWS = 128
 class PolicyGradientOptions:
     """How a policy is trained by PPO."""
 
-    steps: int = option(40_000, "steps of the environment, random ones included")
+    steps: int = option(40_000, "most steps of the environment, random ones included")
     sees: str = option("frames", "what the policy sees: " + ", ".join(SEES))
     learning_rate: float = option(5e-4, "of the policy")
     epochs: int = option(4, "passes over the steps of a rollout")
@@ -54,6 +54,31 @@ class PolicyGradientOptions:
     def __post_init__(self) -> None:
         if self.sees not in SEES:
             raise OptionError(f"sees is {', '.join(SEES)}, not {self.sees!r}")
+        if self.learning_steps < self.rollout_steps:
+            first = (
+                f", of which {self.random_steps:,} are random (collect),"
+                if self.random_steps
+                else ""
+            )
+            raise OptionError(
+                f"{self.steps:,} steps{first} hold no rollout of {self.environments} environments "
+                f"of {self.rollout:,} steps: raise steps, or lower rollout or collect"
+            )
+
+    @property
+    def random_steps(self) -> int:
+        """Steps before the policy acts."""
+        return 0 if self.sees == "frames" else self.collect
+
+    @property
+    def rollout_steps(self) -> int:
+        """Steps of a rollout, in all environments."""
+        return self.rollout * self.environments
+
+    @property
+    def learning_steps(self) -> int:
+        """Steps of whole rollouts."""
+        return (self.steps - self.random_steps) // self.rollout_steps * self.rollout_steps
 
 
 @dataclass(frozen=True)
@@ -91,7 +116,7 @@ def train_policy(
     began = time.process_time()
     with seeded(stream_seed(options.seed, "policy")):
         fitted = None if options.sees == "frames" else vae_of(environment, options)
-        spent = 0 if fitted is None else options.collect
+        spent = options.random_steps
         envs = vectors.DummyVecEnv(
             [
                 lambda number=number: FrameEnv(
@@ -118,7 +143,7 @@ def train_policy(
         loggers = library("stable_baselines3.common.logger", "rl")
         policy.set_logger(loggers.Logger(folder=None, output_formats=[]))
         watch = Watch(environment, options, evaluation, shown, spent, began, fitted)
-        policy.learn(options.steps - spent, callback=watch)
+        policy.learn(options.learning_steps, callback=watch)
         envs.close()
     return TrainedPolicy(policy, tuple(watch.records), fitted)
 

@@ -77,7 +77,7 @@ class Watch(BaseCallback):
         self._after_updates(last=True)
 
     def _after_updates(self, last: bool = False) -> None:
-        steps = min(self.spent + self.num_timesteps, self.options.steps)
+        steps = self.spent + self.num_timesteps
         record = AgentRecord(
             steps,
             int(self.model._n_updates),
