@@ -55,6 +55,18 @@ def test_far_dates_come_back_in_their_unit(unit: str, zone: str | None) -> None:
     assert (back["far"] == frame["far"]).all()
 
 
+@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+def test_dates_without_a_time_come_back_as_such(library: str) -> None:
+    days = pd.Series(pd.date_range("2020-01-01", periods=ROWS)).dt.date
+    days.iloc[3] = None
+    frame = pd.DataFrame({"day": days, "x": RNG.random(ROWS)})
+    found: Any = frame if library == "pandas" else pa.table({"day": pa.array(days), "x": frame.x})
+    dataset = load(found)
+    back = to_frame(dataset.schema, dataset.schema.units(dataset.x))["day"]
+    assert back.drop(3).tolist() == days.drop(3).tolist()
+    assert pa.array(back).type == pa.date32()
+
+
 @pytest.mark.slow
 def test_samples_and_filled_frames_have_the_types() -> None:
     kinds = FRAME.dtypes.astype(str).to_dict()

@@ -17,6 +17,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
+DATE = "date"  # of pandas' infer_dtype
 ORDERED = "ordered category"
 OF_PANDAS = (
     *("boolean", "string", "Float32", "Float64"),
@@ -179,12 +180,14 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = 
 
 def frame_dtype(series: Any) -> str:
     """pandas' name of a type that numpy has not, or of dates that are not in nanoseconds, or of
-    periods; "" for others."""
+    periods; ``DATE`` for Python's dates; "" for others."""
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
         return ORDERED if series.dtype.ordered else "category"
     name = str(series.dtype)
+    if name == "object" and pd.api.types.infer_dtype(series, skipna=True) == DATE:
+        return DATE
     dates = name.startswith(("datetime64[", "period[")) and name != "datetime64[ns]"
     return name if dates or name in OF_PANDAS else ""
 
@@ -200,6 +203,8 @@ def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
         if name in ("category", ORDERED):
             kind = pd.CategoricalDtype(list(column.levels) or None, ordered=name == ORDERED)
             frame[column.name] = series.astype(kind)
+        elif name == DATE and series.dtype.kind == "M":
+            frame[column.name] = series.dt.date
         elif name.startswith("datetime64[") and series.dtype.kind == "M":
             zone = getattr(pd.api.types.pandas_dtype(name), "tz", None)
             dates = series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series
