@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from lowerbound.distributions.keyed_noise import KeyedNoise, _mix, _shift, row_keys
+from lowerbound.distributions.keyed_noise import KeyedNoise, Occurrences, _mix, _shift, row_keys
 
 LIKE = torch.zeros((), dtype=torch.float64)
 
@@ -134,3 +134,13 @@ def test_normals_are_finite_and_symmetric() -> None:
 @pytest.mark.usefixtures("untouched_random_state")
 def test_global_random_state_is_left_alone() -> None:
     noise(row_keys(torch.ones(3, 2)), 4, 5)
+
+
+def test_keys_of_equal_rows_are_apart_whatever_the_parts() -> None:
+    keys = torch.tensor([5, 7, 5, 5, 7])
+    whole = Occurrences().apart(keys)
+    assert len(set(whole.tolist())) == 5
+    assert whole[:2].tolist() == [5, 7]  # rows without a double keep their key
+    parts = Occurrences()
+    torch.testing.assert_close(torch.cat([parts.apart(keys[:2]), parts.apart(keys[2:])]), whole)
+    assert not set(Occurrences(first=5).apart(keys).tolist()) & set(whole.tolist())

@@ -30,6 +30,30 @@ def row_keys(x: Tensor, seed: int = 0) -> Tensor:
     return _mix(_mix(bits + coordinate).sum(1))
 
 
+class Occurrences:
+    """Keys that equal rows do not share, for draws that should be independent.
+
+    A row's key is mixed with the number of earlier rows of the same key; 0 keeps it.
+
+    Args:
+        first: number of the first row in a table that is read part by part, added to each number.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
+        self._seen: dict[int, int] = {}
+
+    def apart(self, keys: Tensor) -> Tensor:
+        """The keys of the next rows, (batch,)."""
+        numbers = []
+        for key in keys.tolist():
+            earlier = self._seen.get(key, 0)
+            self._seen[key] = earlier + 1
+            numbers.append(self.first + earlier)
+        number = torch.tensor(numbers, dtype=keys.dtype, device=keys.device)
+        return torch.where(number == 0, keys, _mix(keys + number * _GOLDEN))
+
+
 @dataclass(frozen=True)
 class KeyedNoise:
     """Standard normal noise keyed by row.

@@ -148,6 +148,33 @@ def test_draws_in_chunks_follow_the_same_distribution() -> None:
     np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.2)
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_equal_rows_have_draws_of_their_own_and_one_mean(exact: bool) -> None:
+    """Else a table's column of draws would be one value, and its mean as uncertain as a cell."""
+    fa, rows = factors(), 200
+    x, observed = drawn(fa, 1).expand(rows, -1), seen(1).expand(rows, -1)
+    model = model_of(fa) if exact else off(model_of(fa))
+    found = impute(model, dataset_of(x, observed), samples=400, draws=20)
+    assert found.draws is not None
+    hidden = ~observed[0].numpy()
+    np.testing.assert_allclose(found.mean, np.broadcast_to(found.mean[0], found.mean.shape))
+    draws = found.draws[:, :, hidden]
+    _, covariance = conditional(fa, x[0], observed[0])
+    np.testing.assert_allclose(draws.var(1).mean(0), np.diag(covariance), rtol=0.25)
+    of_a_mean = draws.mean(1).var(0)  # 1 / rows of it, and draws from 400 latents
+    assert (of_a_mean < 0.05 * np.diag(covariance)).all()
+
+
+def test_parts_of_a_table_have_draws_of_their_own() -> None:
+    fa = factors()
+    data = dataset_of(drawn(fa, 1), seen(1))
+    draws = [impute(model_of(fa), data, draws=3, first=part).draws for part in (0, 1, 2)]
+    assert all(d is not None for d in draws)
+    hidden = ~data.observed[0].numpy()  # type: ignore[index]
+    one, two, three = (d[:, 0, hidden] for d in draws if d is not None)
+    assert not (np.isclose(one, two) | np.isclose(two, three) | np.isclose(one, three)).any()
+
+
 def test_permuting_columns_permutes_the_answer() -> None:
     fa = factors()
     x, observed = drawn(fa, 8), seen(8)

@@ -195,7 +195,7 @@ class TreeAnswers:
 
         Args:
             draws: of the model, (draws, rows, columns).
-            keys: of the rows, for the noise, (rows,).
+            keys: of the rows, for the noise, (rows,); equal rows have unlike ones.
             seed: of the draws.
             first: number of the first of these draws.
         """

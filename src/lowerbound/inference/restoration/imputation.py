@@ -25,7 +25,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.keyed_noise import KeyedNoise, Occurrences, row_keys
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.passes import (
@@ -92,7 +92,8 @@ def impute(
     """Fill the missing cells of every row.
 
     The noise of a row's latents is keyed by its content, in pairs eps and -eps, so its mean depends
-    neither on the other rows nor on the chunks. float64 data uses a float64 copy of the model.
+    neither on the other rows nor on the chunks. Draws of equal rows have noise of their own.
+    float64 data uses a float64 copy of the model.
 
     Args:
         model: preferably trained with missing cells.
@@ -105,7 +106,7 @@ def impute(
         parts: whether to return the model's numbers by column.
         progress: called with (rows done, rows to impute) after each chunk.
         first: number of the first row in a table that is imputed part by part, so that each part
-            has its own noise of p(x | z).
+            has its own noise of the draws.
 
     Raises:
         OptionError: samples or memory are not positive, or draws are negative.
@@ -125,18 +126,21 @@ def impute(
         samples = 1
     expected = expectation(dataset.schema, likelihood)
     plan = ChunkPlan.within(memory, _widened(footprint, expected, dataset.schema), samples)
-    found = _Found.of(dataset, samples, draws, parts)
+    found, equal_rows = _Found.of(dataset, samples, draws, parts), Occurrences(first)
     waiting = dataset.subset(found.incomplete)
     with evaluation_mode(model), seeded(_seed_of(seed, first)):
         for part, batch in batches(waiting, model, plan.rows):
+            keys = row_keys(batch.filled, seed)
+            own = equal_rows.apart(keys) if draws else keys
             if isinstance(model, HasNoisyPosterior):
-                resampled = _exact(model, batch, expected, samples, draws, seed)
+                resampled = _exact(model, batch, expected, samples, draws, own, seed)
             else:
-                resampled = _weighted(model, batch, expected, plan, samples, draws, seed)
+                resampled = Resampled(own, draws, seed)
+                _weigh(resampled, model, batch, expected, plan, samples, keys)
             rows = found.incomplete[part]
             answers = found.put_means(rows, expected, resampled, trees)
-            for first in range(0, draws, plan.samples):
-                some = slice(first, min(first + plan.samples, draws))
+            for start in range(0, draws, plan.samples):
+                some = slice(start, min(start + plan.samples, draws))
                 drawn = _drawn(model, batch, resampled, some)
                 found.put_draws(rows, some, drawn, resampled, answers)
             if progress is not None:
@@ -149,35 +153,37 @@ def _seed_of(seed: int, first: int) -> int:
     return stream_seed(seed, f"imputation from row {first}") if first else seed
 
 
-def _weighted(
+def _weigh(
+    resampled: Resampled,
     model: Model,
     batch: Batch,
     expected: Expectation,
     plan: ChunkPlan,
     samples: int,
-    draws: int,
-    seed: int,
-) -> Resampled:
+    keys: Tensor,
+) -> None:
     """K draws of some rows' latents, weighted, averaged and resampled chunk by chunk."""
     assert batch.x is not None
     assert batch.observed is not None
-    keys = row_keys(batch.filled, seed)
-    resampled = Resampled(keys, draws, seed)
     for first, count in plan.parts(samples):
-        trace = model(batch, Draw(count, Antithetic(keys, seed, first)))
+        trace = model(batch, Draw(count, Antithetic(keys, resampled.seed, first)))
         values = expected.given(trace.likelihood.given(batch.filled, batch.observed))
         log_weights = trace.log_weights(batch.x, batch.observed)
         latents = [step.z.expand(count, *step.z.shape[1:]) for step in trace.steps]
         resampled.add(log_weights, values, latents)
-    return resampled
 
 
 def _exact(
-    model: Model, batch: Batch, expected: Expectation, samples: int, draws: int, seed: int
+    model: Model,
+    batch: Batch,
+    expected: Expectation,
+    samples: int,
+    draws: int,
+    keys: Tensor,
+    seed: int,
 ) -> Resampled:
     """The mean of a linear model, and draws of some rows' latents from their exact posterior."""
     assert batch.observed is not None
-    keys = row_keys(batch.filled, seed)
     likelihood = model(batch, Mean()).likelihood.given(batch.filled, batch.observed)
     drawn = model(batch, Draw(draws, KeyedNoise(keys, seed))).steps if draws else ()
     latents = [step.z for step in drawn]

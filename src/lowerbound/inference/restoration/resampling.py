@@ -49,7 +49,7 @@ class Resampled:
     """Weighted averages over chunks of samples, and latents resampled by their weights.
 
     Args:
-        keys: one per row, (batch,), so the choices of a row do not depend on the others.
+        keys: one per row, (batch,), that equal rows do not share, or their draws would be equal.
         draws: number of latents to draw for each row.
         seed: of the choices.
     """
