@@ -119,12 +119,32 @@ def test_pooled_draws_have_the_pooled_mean_and_are_values_of_the_column(
     np.testing.assert_array_equal(pooled[:, ~hidden], drawn[:, ~hidden])
 
 
-def test_draws_in_parts_are_the_same_draws(answers: TreeAnswers, values: Array) -> None:
+def test_joint_draws_of_hidden_cells_belong_together() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(800, 1))
+    values = base + 0.1 * rng.normal(size=(800, 2))
+    columns = load(pd.DataFrame(values, columns=list("ab"))).schema.columns
+    hidden = np.broadcast_to(np.arange(800)[:, None] < 400, (800, 2))
+    trees = ColumnTrees.fit(columns, values, ~hidden, np.full(2, 3), np.full(2, 1.0), 0)
+    drawn = rng.normal(size=(1, 800, 1)) + 0.1 * rng.normal(size=(1, 800, 2))
+    drawn[0, 400:] = values[400:]  # a model whose draws belong together
+    filled = np.where(hidden, 0.0, drawn[0])
+    answers, keys = trees.answers(filled, hidden), torch.arange(800)
+    apart, joint = (answers.pooled_draws(drawn, keys, 0, 0, how)[0, :400] for how in (False, True))
+    assert abs(np.corrcoef(apart.T)[0, 1]) < 0.2
+    assert np.corrcoef(joint.T)[0, 1] > 0.5  # few large leaves hold unlike rows
+    assert set(joint[:, 0]) <= set(values[400:, 0])  # observed values
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_draws_in_parts_are_the_same_draws(
+    answers: TreeAnswers, values: Array, joint: bool
+) -> None:
     keys, drawn = torch.arange(ROWS), np.repeat(values[None], 6, 0)
-    whole = answers.pooled_draws(drawn, keys, 0, 0)
+    whole = answers.pooled_draws(drawn, keys, 0, 0, joint)
     parts = [
-        answers.pooled_draws(drawn[:2], keys, 0, 0),
-        answers.pooled_draws(drawn[2:], keys, 0, 2),
+        answers.pooled_draws(drawn[:2], keys, 0, 0, joint),
+        answers.pooled_draws(drawn[2:], keys, 0, 2, joint),
     ]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 

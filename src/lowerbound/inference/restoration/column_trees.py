@@ -188,7 +188,9 @@ class TreeAnswers:
             pooled[cells, place] = self.of.columns[place].rules.decided(part)
         return pooled
 
-    def pooled_draws(self, draws: Array, keys: Tensor, seed: int, first: int) -> Array:
+    def pooled_draws(
+        self, draws: Array, keys: Tensor, seed: int, first: int, joint: bool = False
+    ) -> Array:
         """The model's draws, with those of the trees in their place with the weights as chances.
 
         One number decides for all cells of a row, so that the cells from the model belong together.
@@ -198,11 +200,17 @@ class TreeAnswers:
             keys: of the rows, for the noise, (rows,); equal rows have unlike ones.
             seed: of the draws.
             first: number of the first of these draws.
+            joint: the trees of a column see this draw of the row's other hidden cells, one column
+                after the other, so that the cells of a draw belong together; else the filled row,
+                which is quicker for many draws.
         """
         shape = (len(draws), len(keys), 1 + draws.shape[2])
         like = torch.zeros(0, dtype=torch.float64)
         noise = KeyedNoise(keys.cpu(), seed, first).normal(shape, like, NOISE_LEVEL)
         uniform = torch.special.ndtr(noise).numpy()
+        if joint:
+            each = zip(draws, uniform, strict=True)
+            return np.stack([self._joint_draw(one, chances) for one, chances in each])
         pooled = draws.copy()
         for place, cells in self.cells.items():
             trees = self.of.trees[place]
@@ -210,6 +218,22 @@ class TreeAnswers:
             chosen = uniform[:, cells, 0] < self.of.weights[place]
             pooled[:, cells, place] = np.where(chosen, drawn, draws[:, cells, place])
         return pooled
+
+    def _joint_draw(self, draw: Array, uniform: Array) -> Array:
+        """One draw of all rows, (rows, columns), by one step of Gibbs sampling in each column.
+
+        Args:
+            draw: of the model, (rows, columns).
+            uniform: numbers in (0, 1): whether trees decide, and their draws, (rows, 1 + columns).
+        """
+        values, columns = draw.copy(), self.of.columns
+        x, own = features(columns, values), {p: i for i, p in enumerate(_modeled(columns))}
+        for place, cells in self.cells.items():
+            rows, trees = cells[uniform[cells, 0] < self.of.weights[place]], self.of.trees[place]
+            leaves = trees.leaves(np.delete(x[rows], own[place], 1))
+            values[rows, place] = trees.drawn(leaves, uniform[None, rows, 1 + place])[0]
+            x[rows, own[place]] = np.nan_to_num(columns[place].encode(values[rows, place]))
+        return values
 
 
 def features(columns: Sequence[Column], values: Array) -> Array:

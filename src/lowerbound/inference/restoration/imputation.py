@@ -88,6 +88,7 @@ def impute(
     parts: bool = False,
     progress: Progress | None = None,
     first: int = 0,
+    joint: bool = True,
 ) -> Imputation:
     """Fill the missing cells of every row.
 
@@ -107,6 +108,7 @@ def impute(
         progress: called with (rows done, rows to impute) after each chunk.
         first: number of the first row in a table that is imputed part by part, so that each part
             has its own noise of the draws.
+        joint: whether the trees' cells of a draw belong together; see ``TreeAnswers.pooled_draws``.
 
     Raises:
         OptionError: samples or memory are not positive, or draws are negative.
@@ -142,7 +144,7 @@ def impute(
             for start in range(0, draws, plan.samples):
                 some = slice(start, min(start + plan.samples, draws))
                 drawn = _drawn(model, batch, resampled, some)
-                found.put_draws(rows, some, drawn, resampled, answers)
+                found.put_draws(rows, some, drawn, resampled, answers, joint)
             if progress is not None:
                 progress(part.stop, len(waiting))
     return found.imputation()
@@ -253,12 +255,14 @@ class _Found:
         x: Tensor,
         resampled: Resampled,
         answers: TreeAnswers | None,
+        joint: bool,
     ) -> None:
         assert self.draws is not None
         place = rows.cpu().numpy()
         drawn = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
         if answers is not None:
-            drawn = answers.pooled_draws(drawn, resampled.keys, resampled.seed, some.start)
+            keys, seed = resampled.keys, resampled.seed
+            drawn = answers.pooled_draws(drawn, keys, seed, some.start, joint)
         self.draws[some, place] = np.where(self._hidden(rows), drawn, self.draws[some, place])
 
     def _hidden(self, rows: Tensor) -> Array:
@@ -334,4 +338,6 @@ def _blocks(
     rows = max(1, CELLS // (draws * dataset.schema.dimension))
     for start in range(0, len(dataset), rows):
         block = dataset.subset(torch.arange(start, min(start + rows, len(dataset))))
-        yield impute(model, block, samples=samples, draws=draws, seed=seed, trees=trees)
+        yield impute(
+            model, block, samples=samples, draws=draws, seed=seed, trees=trees, joint=False
+        )
