@@ -188,3 +188,14 @@ def test_more_factors_than_features() -> None:
 def test_what_cannot_be_fitted_is_said(count: int, dim: int) -> None:
     with pytest.raises(DataError, match=f"cannot fit {dim} factors to {count} rows"):
         fit_factor_analysis(torch.zeros(count, 3), torch.ones(count, 3), dim)
+
+
+def test_principal_components_of_a_wide_table_are_those_of_the_covariance() -> None:
+    values = torch.randn(8, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = Cells.of(values, torch.ones(8, 20)).start(12, 1e-3).weight
+    centered = values - values.mean(0)
+    lengths, directions = torch.linalg.eigh(centered.T @ centered / 8)
+    expected = directions[:, -8:] * lengths[-8:].clamp_min(0).sqrt()  # up to the signs
+    torch.testing.assert_close(found @ found.T, expected @ expected.T)
+    torch.testing.assert_close(found[:, :8].square().sum(0), lengths[-8:].flip(0).clamp_min(0))
+    assert not found[:, 8:].any()

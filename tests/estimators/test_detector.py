@@ -148,6 +148,12 @@ def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetecto
     VAE.load(tmp_path / "model").score_samples(X)
 
 
+def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:
+    parameters: Any = {"n_importance": np.int64(4), "false_alarm_rate": np.float32(0.25)}
+    VAEDetector(epochs=1, **parameters).fit(rows(60)).save(tmp_path / "model")
+    assert VAEDetector.load(tmp_path / "model").n_importance == 4
+
+
 def test_a_detector_goes_with_its_model(tmp_path: Path, detector: VAEDetector) -> None:
     """Another model in its folder has another threshold; a kill may leave the old file there."""
     folder = tmp_path / "model"

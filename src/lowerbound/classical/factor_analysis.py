@@ -221,11 +221,15 @@ class Cells:
     def start(self, dim: int, floor: float | Tensor) -> FactorAnalysis:
         """Initial values: principal components, with hidden cells at their column's mean."""
         centered = torch.where(self.mask & self.varies, self.filled - self.mean, 0.0)
-        eigenvalues, directions = torch.linalg.eigh(centered.T @ centered / len(centered))
-        weight = centered.new_zeros(centered.shape[1], dim)
-        kept = min(dim, centered.shape[1])
-        lengths = eigenvalues.clamp_min(0).sqrt()
-        weight[:, :kept] = (directions * lengths)[:, -kept:].flip(1)
+        rows, features = centered.shape
+        if features <= rows:
+            eigenvalues, directions = torch.linalg.eigh(centered.T @ centered / rows)
+            scaled = directions * eigenvalues.clamp_min(0).sqrt()
+        else:  # the same by the smaller matrix
+            scaled = centered.T @ torch.linalg.eigh(centered @ centered.T)[1] / math.sqrt(rows)
+        weight = centered.new_zeros(features, dim)
+        kept = min(dim, scaled.shape[1])
+        weight[:, :kept] = scaled[:, -kept:].flip(1)
         return FactorAnalysis(weight, self.mean, (0.5 * self.variance).clamp_min(floor))
 
     def expect(self, fitted: FactorAnalysis, alike: Sequence[Alike]) -> Moments:

@@ -80,6 +80,7 @@ def test_heat_maps_show_where(tmp_path: Path) -> None:
     nats = torch.zeros(2, 4, 4)
     nats[0, 1, 2] = 5.0
     colors = heat(nats)
+    assert heat(torch.zeros(1, 1, 1).expand(1, 4_100, 4_100)).shape[1:] == (4_100, 4_100, 3)
     assert colors.shape == (2, 4, 4, 3)
     assert colors[0].sum(-1).argmax() == 4 + 2
     pictures = torch.rand(2, 1, 4, 4)

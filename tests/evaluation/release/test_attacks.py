@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.errors import OptionError
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.privacy.attack_rates import AttackRate
 from lowerbound.evaluation.release.privacy.attribute_inference import attribute_inference
 from lowerbound.evaluation.release.privacy.copies import copies, overlap
 from lowerbound.evaluation.release.privacy.linkability import linkability
 from lowerbound.evaluation.release.privacy.nearest_records import nearest_records
-from lowerbound.evaluation.release.privacy.singling_out import singling_out
+from lowerbound.evaluation.release.privacy.singling_out import _spread, singling_out
+from lowerbound.evaluation.release.release_audit import AuditOptions, audit_tables
+from lowerbound.evaluation.release.tables import AuditedTables
 from tests.evaluation.release.people import parts, people
 
 
@@ -38,6 +41,27 @@ def test_copies_are_attacked_with_success() -> None:
     assert single.significant
     assert single.risk > 0.5
     assert {found.target for found in inferred if found.significant} >= {"size", "weight"}
+
+
+def test_the_spread_is_that_of_random_exchanges() -> None:
+    rows, random = 40, np.random.default_rng(0)
+    matches = [np.flatnonzero(random.random(rows) < share) for share in (0.02, 0.05, 0.1) * 20]
+    half, excesses = np.arange(rows) < rows // 2, []
+    for _ in range(2_000):
+        own = random.permutation(half)
+        one, other = ([int(of[found].sum()) == 1 for found in matches] for of in (own, ~own))
+        excesses.append(np.mean(one) - np.mean(other))
+    assert _spread(matches, rows, random) == pytest.approx(np.std(excesses), rel=0.2)
+
+
+def test_all_or_some_rows_are_attacked() -> None:
+    real, holdout, other = parts(120)
+    tables = AuditedTables.of(real, other, holdout)
+    every, as_many = (audit_tables(tables, AuditOptions(attacked=most)) for most in (0, 120))
+    assert every.attacks == as_many.attacks
+    assert every.nearest == as_many.nearest
+    with pytest.raises(OptionError, match="attacked is a number of rows, or 0 for all, not -1"):
+        AuditOptions(attacked=-1)
 
 
 def test_fresh_rows_are_not() -> None:

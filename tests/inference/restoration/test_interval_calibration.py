@@ -70,6 +70,16 @@ def test_a_column_with_few_hidden_cells_borrows_from_the_others() -> None:
     assert calibration.cells == 3 + 2 * 400
 
 
+def test_a_constant_is_known() -> None:
+    truth, found = quantiles(300, SHARES, 1.0, 0)
+    calibration = IntervalCalibration.of(truth, found, np.ones_like(truth, bool), COLUMNS)
+    constant = (Column("same", kind="constant", observed=(7.0, 7.0)), *COLUMNS[1:])
+    found[:, :, 0] = 7.0
+    low, high = calibration.interval(found[:3], 0.9, constant)
+    assert (low[:, 0] == 7.0).all()
+    assert (high[:, 0] == 7.0).all()
+
+
 def test_the_models_own_coverage_is_reported() -> None:
     truth, found = quantiles(2_000, SHARES, 1.0, seed=0)
     hidden = np.zeros_like(truth, dtype=bool)

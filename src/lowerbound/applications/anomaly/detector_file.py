@@ -84,7 +84,10 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         "inputs": reference.votes.inputs,
         "shape": list(reference.votes.shape),
         "tails": numbers,
-        "parameters": dict(parameters),
+        "parameters": {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in parameters.items()
+        },
     }
     if reference.surface is not None:
         surface_arrays, said["surface"] = _of_surface(reference.surface)

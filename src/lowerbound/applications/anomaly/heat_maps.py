@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lowerbound.applications.io.drawings.grids import grid
@@ -42,8 +41,10 @@ def heat(nats: Tensor) -> Array:
     """(rows, H, W) as colors, (rows, H, W, 3) uint8: dark is usual, bright is most anomalous."""
     from matplotlib import colormaps
 
-    highest = float(torch.quantile(nats.flatten().double(), 0.999).clamp_min(1e-12))
-    share = (nats.double() / highest).clamp(0, 1).numpy()
+    values = nats.double().numpy()
+    # torch's quantile takes at most 16 million values
+    highest = max(float(np.quantile(values, 0.999)), 1e-12)
+    share = np.clip(values / highest, 0, 1)
     colors: Array = np.rint(colormaps[COLORS](share)[..., :3] * 255).astype(np.uint8)
     return colors
 

@@ -118,6 +118,7 @@ def _read_frame(path: Path) -> Parts:
             f"writes, but {listed(list(frame.columns))}"
         )
     numbers = frame[named] if named else frame.select_dtypes("number")
+    numbers = numbers.apply(pd.to_numeric, errors="coerce")  # what is no number is refused later
     label, ids = (_column(frame, name) for name in ("label", "id"))
     return numbers.to_numpy(dtype=np.float64), label, ids
 

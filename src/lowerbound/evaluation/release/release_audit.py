@@ -9,6 +9,7 @@ import numpy as np
 
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
+from lowerbound.errors import OptionError
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.privacy.attack_rates import AttackRate
 from lowerbound.evaluation.release.privacy.attribute_inference import attribute_inference
@@ -42,8 +43,15 @@ class AuditOptions:
     """Sizes of an audit."""
 
     rows: int = option(20_000, "most rows of a table that learners and distances use; 0: all")
-    attacked: int = option(5_000, "most training rows, and rows of the holdout, that are attacked")
+    attacked: int = option(
+        5_000, "most training rows, and rows of the holdout, that are attacked; 0: all"
+    )
     seed: int = option(0, "of all random draws")
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "attacked"):
+            if (count := getattr(self, name)) < 0:
+                raise OptionError(f"{name} is a number of rows, or 0 for all, not {count}")
 
 
 @dataclass(frozen=True)
@@ -230,5 +238,5 @@ def _attacked(
     linked = linkability(members, controls, drawn, owner, seed)
     inferred = attribute_inference(codes, rows[0], rows[1], synthetic)
     attacks = tuple(attack for attack in (single, linked, *inferred) if attack is not None)
-    nearest = nearest_records(members, drawn[: options.attacked], controls, seed)
+    nearest = nearest_records(members, drawn[: options.attacked or None], controls, seed)
     return membership(members, controls, drawn, seed), attacks, nearest

@@ -80,7 +80,8 @@ class IntervalCalibration:
         """
         median, low, high = quantiles
         factor = np.array([np.interp(level, LEVELS, each) for each in self.factors.T])
-        ordered = np.array([column.rules.ordered for column in columns])
+        # a column that is not modeled, such as a constant, is known
+        ordered = np.array([column.rules.ordered and column.modeled for column in columns])
         units = _units(columns)
         down = median - factor * np.maximum(median - low, units)
         up = median + factor * np.maximum(high - median, units)

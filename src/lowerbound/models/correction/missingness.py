@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -73,20 +74,21 @@ class MissingnessModel(nn.Module):
         if most < FEWEST_ROWS:
             return
         few = spread_rows(len(x), most)
-        features, missing = self._features(x[few]), ~observed[few]
+        missing = ~observed[few]
+        seen = self._nothing_seen(x[few])
         for index, place in enumerate(self.order):
-            seen = self._seen(features, missing, index).numpy()
-            weights, bias = fit_logistic(seen, missing[:, place].numpy())
+            weights, bias = fit_logistic(seen.values.numpy(), missing[:, place].numpy())
             self.weight[index], self.bias[index] = torch.from_numpy(weights), bias
+            seen.add(place, missing[:, place])
 
     @torch.no_grad()
     def match(self, x: Tensor) -> None:
         """Choose the intercepts by which draws of the model, (rows, columns), have the shares."""
-        features, missing = self._features(x), torch.zeros_like(x, dtype=torch.bool)
+        seen = self._nothing_seen(x) if self.weight.any() else _Unseen(len(x))
         for index, place in enumerate(self.order):
-            slope = self._seen(features, missing, index) @ self.weight[index]
+            slope = seen.slope(self.weight[index])
             self.bias[index] = _intercept(slope, float(self.share[index]))
-            missing[:, place] = self._cells(features, missing, index)
+            seen.add(place, self._gone(slope, index))
 
     @torch.no_grad()
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
@@ -96,36 +98,69 @@ class MissingnessModel(nn.Module):
             x: the rows.
             kept: cells that are not missing, of the shape of x; None: every cell may be.
         """
-        features, missing = self._features(x), torch.zeros_like(x, dtype=torch.bool)
+        seen = self._nothing_seen(x) if self.weight.any() else _Unseen(len(x))
+        missing = torch.zeros_like(x, dtype=torch.bool)
         for index, place in enumerate(self.order):
-            gone = self._cells(features, missing, index)
+            gone = self._gone(seen.slope(self.weight[index]), index)
             missing[:, place] = gone if kept is None else gone & ~kept[:, place]
+            seen.add(place, missing[:, place])
         return missing
 
-    def _cells(self, features: Tensor, missing: Tensor, index: int) -> Tensor:
-        """Draw the cells of one column, (rows,)."""
-        slope = self._seen(features, missing, index) @ self.weight[index]
+    def _gone(self, slope: Tensor, index: int) -> Tensor:
+        """Draw which cells of one column are missing, (rows,)."""
         chance = torch.sigmoid(slope + self.bias[index])
         return torch.rand_like(chance) < chance
 
-    def _features(self, x: Tensor) -> Tensor:
-        """The features of all cells, (rows, features), float64."""
+    def _nothing_seen(self, x: Tensor) -> _Seen:
+        """What the first column in ``order`` depends on: features of the complete columns."""
         x = x.double().nan_to_num()
         found = []
         for place, each in self.features:
             values = each.values(x[:, place], x.new_tensor(each.parameter))
             values = torch.where(each.present(x[:, place]), values, 0.0)
             found.append(values.clamp(-FARTHEST, FARTHEST))
-        return torch.stack(found, 1) if found else x[:, :0]
+        features = torch.stack(found, 1) if found else x[:, :0]
+        later = torch.isin(self.owner, torch.tensor(self.order, dtype=torch.long))
+        values = torch.cat([features.masked_fill(later, 0.0), torch.zeros_like(x)], 1)
+        return _Seen(values, features, self.owner)
 
-    def _seen(self, features: Tensor, missing: Tensor, index: int) -> Tensor:
-        """What column ``order[index]`` depends on: features, and which cells are missing."""
-        later = self.order[index:]
-        known = ~missing
-        known[:, later] = False
-        flags = missing.double()
-        flags[:, later] = 0.0
-        return torch.cat([features * known[:, self.owner], flags], 1)
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a column depends on; one more column after each draw.
+
+    Attributes:
+        values: features, and which cells are missing; 0 for columns that are not drawn yet.
+        features: of all cells, (rows, features).
+        owner: the place of each feature's column.
+    """
+
+    values: Tensor
+    features: Tensor
+    owner: Tensor
+
+    def slope(self, weight: Tensor) -> Tensor:
+        """w f of each row."""
+        return self.values @ weight
+
+    def add(self, place: int, missing: Tensor) -> None:
+        """Show the cells of one more column, of which some are missing, (rows,)."""
+        own = (self.owner == place).nonzero()[:, 0]
+        self.values[:, own] = self.features[:, own].masked_fill(missing[:, None], 0.0)
+        self.values[:, len(self.owner) + place] = missing.double()
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """What columns depend on if all weights are 0: nothing, whatever the number of columns."""
+
+    rows: int
+
+    def slope(self, weight: Tensor) -> Tensor:
+        return weight.new_zeros(self.rows)
+
+    def add(self, place: int, missing: Tensor) -> None:
+        pass
 
 
 def _intercept(slope: Tensor, share: float) -> float:

@@ -44,15 +44,18 @@ def singling_out(
     tried = len(matches)
     if not tried:
         return None
-    hits = [sum(int(found[part].sum()) == 1 for found in matches) for part in _halves(count)]
+    own = np.array([(found < count).sum() for found in matches])
+    other = np.array([len(found) for found in matches]) - own
+    hits = [int((each == 1).sum()) for each in (own, other)]
     rate = AttackRate.of("singling out", "one person", (hits[0], tried), (hits[1], tried))
-    return rate.with_spread(_spread(matches, random))
+    return rate.with_spread(_spread(matches, 2 * count, random))
 
 
 def _matches(
     codes: CodedColumns, rows: Array, synthetic: Array, random: np.random.Generator
 ) -> list[Array]:
-    """For each condition that holds for one released row only, the mask of rows that fulfill it."""
+    """For each condition that holds for one released row only, the numbers of the rows that fulfill
+    it."""
     middles = np.nan_to_num(np.nanmedian(_filled(synthetic), axis=0))
     size = min(COLUMNS, len(codes.columns))
     found: list[Array] = []
@@ -60,26 +63,26 @@ def _matches(
         like = synthetic[random.integers(len(synthetic))]
         columns = random.choice(len(codes.columns), size, replace=False)
         if _fulfilled(codes, synthetic, like, columns, middles).sum() == 1:
-            found.append(_fulfilled(codes, rows, like, columns, middles))
+            found.append(np.flatnonzero(_fulfilled(codes, rows, like, columns, middles)))
         if len(found) == ATTEMPTS:
             break
     return found
 
 
-def _spread(matches: list[Array], random: np.random.Generator) -> float:
+def _spread(matches: list[Array], rows: int, random: np.random.Generator) -> float:
     """Standard deviation of the excess if training and holdout rows are exchanged at random."""
     from scipy.sparse import csr_array
 
-    fulfilled = csr_array(np.array(matches)).astype(np.float64)
-    total = fulfilled.shape[1]
-    half = np.arange(total)[:, None].repeat(SPLITS, axis=1) < total // 2
-    first = random.permuted(half, axis=0).astype(np.float64)
-    own, other = fulfilled @ first, fulfilled @ (1 - first)
-    return float(((own == 1).mean(0) - (other == 1).mean(0)).std())
-
-
-def _halves(count: int) -> tuple[slice, slice]:
-    return slice(0, count), slice(count, None)
+    lengths = np.array([len(found) for found in matches])
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.concatenate(matches)
+    fulfilled = csr_array((np.ones(len(places)), places, starts), shape=(len(matches), rows))
+    half = np.arange(rows) < rows // 2
+    excesses = []
+    for _ in range(SPLITS):  # one at a time, because each is as long as the table
+        own = fulfilled @ random.permutation(half).astype(np.float64)
+        excesses.append((own == 1).mean() - (lengths - own == 1).mean())
+    return float(np.std(excesses))
 
 
 def _fulfilled(
