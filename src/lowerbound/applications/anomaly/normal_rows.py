@@ -74,12 +74,7 @@ class WindowedSeries:
     reduce: Reduction
 
     def calibration(self, scores: Array, windows: Windows) -> ConformalCalibration:
-        """The calibration of points, from the scores of consecutive windows.
-
-        With a stride the last window is left out: it ends with the series, so it may begin less
-        than a stride after the one before.
-        """
-        scores = scores[: len(scores) - 1 or None] if windows.stride > 1 else scores
+        """The calibration of points, from the scores of consecutive windows."""
         points = windows.covered(len(scores))
         return ConformalCalibration.of(windows.points(scores, points, self.reduce))
 

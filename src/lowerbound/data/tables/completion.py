@@ -10,6 +10,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.text.notation import COMMA, POINT
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
@@ -57,7 +58,7 @@ class IncompleteColumns(Incomplete):
 def hidden_cells(rows: Any, dataset: Dataset) -> Array:
     """Mask of the missing cells, (rows, columns of the schema).
 
-    A level that the fit did not see counts as missing.
+    A level that the fit did not see is hidden from the model, but not missing.
 
     Args:
         rows: a frame or a matrix, as given.
@@ -73,7 +74,7 @@ def hidden_cells(rows: Any, dataset: Dataset) -> Array:
         if not (modeled[i] or schema.columns[i].blank):  # which is filled with its constant
             column = rows.iloc[:, place] if frame else rows[:, place]
             hidden[:, i] = missing(column) if frame else column != column
-    return hidden
+    return np.asarray(hidden & ~dataset.unseen_cells.cpu().numpy())
 
 
 def completed_array(values: Array, schema: Schema, answers: Array, hidden: Array) -> Array:
@@ -153,6 +154,7 @@ class GivenText:
     def __init__(self) -> None:
         self._texts: dict[int, dict[Any, str]] = {}  # of levels; other values may be too many
         self._fractions: set[int] = set()  # columns with a decimal point
+        self._marks: dict[int, str] = {}  # of decimals, as the file writes them
 
     def kept(self, completed: Any, rows: Incomplete) -> Any:
         """The completed rows as text; unchanged, if the file of the given rows is no text.
@@ -174,9 +176,23 @@ class GivenText:
             lasting = bool(rows.schema.columns[i].levels)
             known = self._seen(i, values[~gone], given[~gone], lasting)
             if gone.any():
-                given[gone] = _spelled(values[gone], known, i not in self._fractions)
+                whole = i not in self._fractions
+                given[gone] = _spelled(values[gone], known, whole, self._mark(i, known))
                 out[place] = pd.Series(given)
         return _frame(out, completed)
+
+    def _mark(self, column: int, known: dict[Any, str]) -> str:
+        """The decimal mark of the observed numbers of a column, which may not be the model's."""
+        if not self._marks.get(column):
+            numbers = [(value, text) for value, text in known.items() if isinstance(value, float)]
+            marks = (
+                mark
+                for value, text in numbers
+                for mark in (POINT, COMMA)
+                if _is_written(value, text, mark)
+            )
+            self._marks[column] = next(marks, "")
+        return self._marks[column]
 
     def _seen(self, column: int, values: Array, texts: Array, lasting: bool) -> dict[Any, str]:
         """The text of each observed value of a column; if ``lasting``, also of earlier chunks."""
@@ -188,12 +204,32 @@ class GivenText:
         return known
 
 
-def _spelled(values: Array, known: dict[Any, str], whole: bool) -> list[Any]:
-    """Values in the notation of the observed ones; ``whole``: integers have no decimal point."""
-    return [
-        known.get(v, int(v) if whole and isinstance(v, float) and v.is_integer() else v)
-        for v in values
-    ]
+def _spelled(values: Array, known: dict[Any, str], whole: bool, mark: str) -> list[Any]:
+    """Values in the notation of the observed ones; ``whole``: integers have no decimal point.
+
+    Args:
+        values: of one column.
+        known: texts of observed values.
+        whole: whether the column has no decimals so far.
+        mark: of the decimals of the file; "": not known, so that numbers stay numbers.
+    """
+    spelled: list[Any] = []
+    for value in values:
+        if value in known or not isinstance(value, float):
+            spelled.append(known.get(value, value))
+        elif whole and value.is_integer():
+            spelled.append(int(value))
+        else:
+            spelled.append(str(value).replace(POINT, mark) if mark and value == value else value)
+    return spelled
+
+
+def _is_written(value: Any, text: str, mark: str) -> bool:
+    """Whether the text is this number with this decimal mark."""
+    try:
+        return mark in text and float(text.replace(mark, POINT)) == value
+    except ValueError:
+        return False
 
 
 def _frame(columns: dict[int, Any], like: Any) -> Any:
