@@ -74,6 +74,16 @@ def test_rows_that_are_given_calibrate(run: Run, table: Path, pca: Path, tmp_pat
     assert verdict["alpha"] == 0.01
 
 
+def test_one_row_calibrates_without_planted_anomalies(
+    run: Run, table: Path, pca: Path, tmp_path: Path
+) -> None:
+    pd.read_csv(table).head(1).to_csv(tmp_path / "one.csv", index=False)
+    done = run("detect", pca, table, "--calibrate", tmp_path / "one.csv", "--json")
+    assert done.code == 0
+    assert done.object["verdict"]["rows"] == 1
+    assert done.object["planted"] == {}
+
+
 def test_too_few_rows_for_a_rate_say_how_many_it_takes(
     run: Run, table: Path, table_model: Path
 ) -> None:

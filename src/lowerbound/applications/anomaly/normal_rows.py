@@ -119,7 +119,7 @@ def normal_of(
         if series is not None:
             ordered = fitted.schema.windows if given is None else series.windows
             points = None if ordered is None else series.calibration(scores[kind], ordered)
-        if reference.inputs is not None:
+        if reference.inputs is not None and len(rows.apart) > 1:
             planted = _finding_planted(fitted.model, reference, rows.apart, seed)
     usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
     return Normal(reference, calibration, usual, rows.origin, planted, points)
