@@ -266,6 +266,9 @@ def test_a_detector_is_used_as_it_was_fitted(run: Run, table: Path, tmp_path: Pa
     run("detect", tmp_path / "model", tmp_path / "people.csv", "-o", tmp_path / "s.csv")
     found = pd.read_csv(tmp_path / "s.csv")["score"]
     np.testing.assert_allclose(found, detector.anomaly_score(people), rtol=1e-5)
+    done = run("detect", tmp_path / "model", table, "--score", "surroundings")
+    assert done.code == 2
+    assert "the score 'surroundings' is for pictures" in done.err
 
 
 @pytest.mark.parametrize(

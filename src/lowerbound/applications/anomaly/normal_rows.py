@@ -99,9 +99,11 @@ def normal_of(
 
     Raises:
         DataError: no normal rows are known; the message says how to give some.
+        UnsupportedError: the model or the data does not have the score.
     """
     if given is None and (Path(folder) / DETECTOR).exists():
         state, parameters = read_state(Path(folder))
+        state.reference.check(kind)
         same = parameters["criterion"] == kind
         calibration = state.calibration if same else None
         return Normal(state.reference, calibration, state.usual, "the detector's own rows")
