@@ -166,10 +166,11 @@ class VAEDetector(OutlierMixin, VAE):
         Args:
             X: rows.
             excess: subtract the average share among the training rows; False: the shares of a row
-                sum to -L_K.
+                sum to its "bound" among ``components``.
 
         Returns:
-            A pandas frame, (rows, columns + 1); for pictures an array, (rows, H, W), which is the
+            A pandas frame, (rows, columns + 1), in which a constant column appears only if some of
+            the rows have another value there; for pictures an array, (rows, H, W), which is the
             rarity of each pixel among those around it if the score is "surroundings".
         """
         dataset = self._read(X)
@@ -182,10 +183,10 @@ class VAEDetector(OutlierMixin, VAE):
             return found.pixels(dataset.schema.event_shape).numpy()
         import pandas as pd
 
-        names = [column.name for column in dataset.schema.modeled]
         index = X.index if inputs.is_frame(X) else None
-        frame = pd.DataFrame(found.features.flatten(1).numpy(), columns=names, index=index)
-        return frame.assign(**{free_name("rate", names): found.rate.numpy()})
+        nats = _nats_of_columns(dataset, found, self.reference_.costs)
+        rate = {free_name("rate", list(nats)): found.rate.numpy()}
+        return pd.DataFrame({**nats, **rate}, index=index)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder with the detector's reference beside it; no pickle."""
@@ -330,6 +331,20 @@ class VAEDetector(OutlierMixin, VAE):
     def _read(self, X: Any, y: Any = None) -> Dataset:
         check_is_fitted(self)
         return super()._read(X, y)
+
+
+def _nats_of_columns(dataset: Dataset, found: Shares, costs: Array | None) -> dict[str, Array]:
+    """Nats of each modeled column, and of each other with a value that the fit did not see."""
+    features = found.features.flatten(1).numpy()
+    nats = {c.name: features[:, place] for place, c in enumerate(dataset.schema.modeled)}
+    if costs is None or dataset.unseen is None:
+        return nats
+    new = dataset.unseen.cpu().numpy()
+    for place in np.flatnonzero(new.any(0)):
+        name = dataset.schema.columns[place].name
+        # the model treats the cell as missing, so it has no share there
+        nats[name] = nats.get(name, np.zeros(len(dataset))) + new[:, place] * costs[place]
+    return nats
 
 
 def _are_pairs(schema: Schema) -> bool:

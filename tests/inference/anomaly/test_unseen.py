@@ -98,6 +98,16 @@ def test_a_saved_detector_knows_new_values(tmp_path: Path, detector: VAEDetector
     assert (detector.components(new)["unseen"] == detector.reference_.costs[2]).all()
 
 
+def test_a_new_value_is_among_the_shares_of_its_column(detector: VAEDetector) -> None:
+    new = people(3, seed=4)
+    new.loc[0, "city"], new.loc[1, "country"] = "Graz", "AT"
+    whole = detector.explain(new, excess=False)
+    np.testing.assert_allclose(whole.sum(axis=1), detector.components(new)["bound"], atol=1e-6)
+    assert list(whole) == ["size", "weight", "city", "rooms", "country", "rate"]
+    assert detector.explain(new).idxmax(axis=1).tolist()[:2] == ["city", "country"]
+    assert list(detector.explain(new.tail(1))) == ["size", "weight", "city", "rooms", "rate"]
+
+
 def test_planted_rows_have_usual_cells() -> None:
     frame = people(300).assign(city=None)
     frame.loc[::2, "city"] = "Ulm"
