@@ -104,6 +104,9 @@ def test_pictures_have_heat_maps(
     assert len(json.loads((tmp_path / "s.json").read_text())) == 60
     assert done.object["ranking"]["anomalies"] == 30
     assert done.object["oddest"][0]["row"].endswith(".png")
+    done = run("detect", picture_model, pictures, "--score", "unseen")
+    assert done.code == 2
+    assert "the score 'unseen' is for tables" in done.err
 
 
 def test_an_autoencoder_has_every_score_but_the_bound(

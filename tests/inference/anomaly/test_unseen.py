@@ -68,6 +68,7 @@ def test_costs_are_those_of_good_and_turing() -> None:
     frame.loc[0, "a"] = None
     costs = unseen_costs(load(frame, kinds={"a": "categorical", "b": "real"}))
     # x, u, v and w occur once among 8 cells
+    assert costs is not None
     np.testing.assert_allclose(costs, [np.log(9 / 5), np.log(10), np.log(10)])
 
 

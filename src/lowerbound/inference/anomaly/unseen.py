@@ -15,9 +15,12 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 
 
-def unseen_costs(dataset: Dataset) -> Array:
-    """Nats of a new value in each column of the schema, (columns,), by normal rows of a table."""
+def unseen_costs(dataset: Dataset) -> Array | None:
+    """Nats of a new value in each column of the schema, (columns,), by normal rows of a table;
+    None for other data."""
     columns = dataset.schema.columns
+    if not columns:
+        return None
     costs = np.full(len(columns), np.log(len(dataset) + 1.0))
     values, observed = dataset.x.cpu().numpy(), dataset.mask.cpu().numpy()
     modeled = [place for place, column in enumerate(columns) if column.modeled]
