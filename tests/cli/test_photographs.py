@@ -98,6 +98,18 @@ def test_hidden_pixels_are_filled(run: Run, folder: Path, tmp_path: Path) -> Non
     assert run(*words, "10,20,5,6").object["filled"] == 30
 
 
+def test_the_seed_of_filled_pixels_is_that_of_the_request(run: Run, tmp_path: Path) -> None:
+    light = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
+    Image.fromarray(light).save(tmp_path / "given.png")
+    out = tmp_path / "whole.png"
+    found = []
+    for seed in (0, 0, 1):
+        run("impute", tmp_path / "given.png", "-o", out, "--mask", "8,8,6,6", "--seed", seed)
+        found.append(pixels(out))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).any()
+
+
 @pytest.mark.slow
 def test_a_mask_that_hides_most_is_perhaps_inverted(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("impute", folder / "L.png", "-o", tmp_path / "whole.png", "--mask")

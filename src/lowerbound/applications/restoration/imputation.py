@@ -153,7 +153,7 @@ def impute(
     if fitted is None:
         request.check_photographs(OF_MODELS)
         places = request.source, request.output, request.mask
-        return inpaint_pictures(*places, request.on_error, reporter)
+        return inpaint_pictures(*places, request.on_error, reporter, request.seed)
     return _impute_rows(request, reporter, fitted)
 
 

@@ -64,7 +64,7 @@ class InpaintReport(WrittenReport):
 
 
 def inpaint_pictures(
-    data: str, output: str, mask: str | None, on_error: OnError, reporter: Reporter
+    data: str, output: str, mask: str | None, on_error: OnError, reporter: Reporter, seed: int = 0
 ) -> InpaintReport:
     """Fill the hidden pixels of each picture; the others are written unchanged.
 
@@ -74,6 +74,7 @@ def inpaint_pictures(
         mask: of all pictures; or a folder with one for each picture, as ``masks_in`` finds them.
         on_error: "skip" leaves out what cannot be read.
         reporter: receives the progress.
+        seed: of the noise.
 
     Raises:
         DataError: a picture or the mask cannot be read, or they do not fit.
@@ -88,7 +89,8 @@ def inpaint_pictures(
     def filled(path: Path, target: Path) -> tuple[int, int]:
         picture = read_whole_picture(path)
         hidden = _hidden(masks[path], picture)
-        write_whole(target, picture, inpainted(shipped_denoiser(), light(picture), hidden))
+        whole = inpainted(shipped_denoiser(), light(picture), hidden, seed)
+        write_whole(target, picture, whole)
         return int(hidden.sum()), hidden.size
 
     made = dict(each_made(targets, on_error, reporter, "filling", filled))
