@@ -79,8 +79,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
     Args:
         strategy: "mean" (least squared error; for levels the most probable one), "median" or
-            "sample", one draw from p(x_m | x_o). The last two give valid values of the column, such
-            as whole numbers.
+            "sample", one draw from p(x_m | x_o). The last two give valid values of a frame's
+            column, such as whole numbers; columns of an array are real numbers.
         latent_dim: size of the latent; None: one fewer than columns, 16 at most.
         n_importance: K, latents drawn per row.
         add_indicator: append a column of missing marks for each column with missing cells in the
