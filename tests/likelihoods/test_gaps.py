@@ -95,4 +95,15 @@ def test_shares_of_a_column_are_those_of_its_draws() -> None:
     torch.manual_seed(0)
     drawn = built._drawn(1, parameters.expand(50_000, -1), True).nan_to_num(nan=3.0)
     found = torch.bincount(drawn.long(), minlength=4) / len(drawn)
-    assert (found - shares).abs().max() < 0.01
+    assert (found - torch.cat([shares[:3] * (1 - shares[3]), shares[3:]])).abs().max() < 0.01
+
+
+def test_shares_of_values_stay_when_a_column_is_nearly_always_missing() -> None:
+    built = likelihood(gaps=True)
+    built.initialize_missing(torch.ones(10, 3, dtype=torch.bool))
+    parameters = torch.randn(1, built.places[1].stop - built.places[1].start).double()
+    usual = built._shares(1, parameters, True)[0, :-1]
+    parameters[0, -1] = 50.0
+    shares = built._shares(1, parameters, True)[0]
+    assert shares[-1] == 1
+    torch.testing.assert_close(shares[:-1], usual)

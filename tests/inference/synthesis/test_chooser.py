@@ -19,12 +19,15 @@ ROWS = 20_000
 
 
 def restrictions(
-    frame: pd.DataFrame, sentences: list[str], combinations: list[tuple[str, ...]]
+    frame: pd.DataFrame,
+    sentences: list[str],
+    combinations: list[tuple[str, ...]],
+    complete: bool = False,
 ) -> Restrictions:
     compared = [name for name in frame.columns if any(name in each for each in sentences)]
     schema = read_for_synthesis(frame, compared=compared).schema
     form = TableForm.learn(frame, schema, sentences, combinations)
-    return Restrictions.of(form, schema.modeled)
+    return Restrictions.of(form, schema.modeled, complete)
 
 
 def ages(rows: int = 500) -> pd.DataFrame:
@@ -158,6 +161,21 @@ def test_missing_cells_have_their_probability(gone: float) -> None:
     chooser = given(found, [10.0, np.nan])
     values = drawn(chooser, 1, [1 - gone, gone], [(-0.5, 99.5)])
     assert abs(np.isnan(values).mean() - gone) < 0.02
+
+
+@pytest.mark.parametrize("name", ["levels", "numbers"])
+def test_complete_rows_of_a_column_that_is_always_missing_are_its_values(name: str) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"levels": draw.choice(["a", "b", None], 600), "numbers": draw.integers(0, 100, 600)}
+    )
+    found = restrictions(frame, [], [], complete=True)
+    place = list(frame).index(name)
+    cells = [[(0.0, 0.0), (1.0, 1.0)], [(-0.5, 49.5), (49.5, 99.5)]][place]
+    values = drawn(given(found, [np.nan, np.nan]), place, [0.3, 0.7, 1.0], cells)
+    assert abs((values > [0.5, 49.5][place]).mean() - 0.7) < 0.02
+    nothing = drawn(given(found, [np.nan, np.nan]), place, [0.0, 0.0, 1.0], cells)
+    assert np.isfinite(nothing).all()
 
 
 def test_complete_rows_have_complete_combinations() -> None:

@@ -23,7 +23,7 @@ class RowChooser:
     A value that may not occur has no probability, and the others share it: the draw is from the
     model given the restriction, without rejection. Values are kept in original units, float64, with
     the resolution of their column. If the model gives a restriction no probability, the value is
-    the end of its window.
+    the end of its window, and where that has none, any value of the column.
 
     Args:
         restrictions: of the table.
@@ -98,7 +98,8 @@ class RowChooser:
         units = start + (end - start) * torch.rand(len(rows), dtype=torch.float64).numpy()
         values = self._values(place, units, low, high)
         impossible = weights.sum(1) <= NOTHING
-        values = np.where(impossible, np.where(np.isfinite(low), low, high), values)
+        end = np.where(np.isfinite(low), low, high)
+        values = np.where(impossible & np.isfinite(end), end, values)
         return np.where(missing, np.nan, values)
 
     def _inside(
@@ -148,8 +149,9 @@ class RowChooser:
         code = _cell_of(self.restrictions.columns[place], options[present], cells)
         alike = np.bincount(code, minlength=weights.shape[1])
         likely = np.zeros((len(rows), len(options)))
-        likely[:, present] = weights[:, code] / alike[code]
-        likely[:, ~present] = gone[:, None] if not present.all() else 0.0
+        gone = gone * allowed[:, ~present].any(1)
+        likely[:, present] = weights[:, code] / alike[code] * (1 - gone[:, None])
+        likely[:, ~present] = gone[:, None]
         low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
         with np.errstate(invalid="ignore"):
             outside = (options < low[:, None]) | (options > high[:, None])

@@ -405,14 +405,16 @@ class AutoregressiveColumns(Likelihood):
         return values
 
     def _shares(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
-        """Probabilities of the cells of a column, (rows, cells), and last that it is missing."""
+        """Probabilities of the cells of a column that is not missing, (rows, cells), and last that it
+        is missing."""
         emission = self._group(place)(parameters[None, :, self._own(slice(0, None))])
         assert isinstance(emission, DiscreteEmission)
         shares = emission.probabilities(0)[0]
         if not may_miss:
             return shares
         missing = torch.sigmoid(parameters[:, -1:])
-        return torch.cat([shares * (1 - missing), missing], 1)
+        # apart, since 1 - missing is 0 in float32 where a column is nearly always missing
+        return torch.cat([shares, missing], 1)
 
     def _own(self, place: slice) -> slice:
         """The parameters of a column's values, without the logit that it is missing."""

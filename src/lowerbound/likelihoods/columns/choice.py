@@ -16,7 +16,7 @@ class ChoosesValues(Protocol):
         Args:
             place: of the column.
             rows: numbers of the rows, (rows,).
-            shares: probability of each cell, (rows, cells), and last that the value is missing, if
-                it may be.
+            shares: probability of each cell of a value that is not missing, (rows, cells), and
+                last that the value is missing, if it may be.
             cells: smallest and largest value of each cell, (2, cells), model units.
         """
