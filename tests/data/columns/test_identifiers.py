@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowerbound.config import from_mapping, to_mapping
-from lowerbound.data.columns.identifiers import IdentifierFormat
+from lowerbound.data.columns.identifiers import ApartIdentifiers, IdentifierFormat
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,29 @@ def test_short_codes_are_fresh_and_distinct_until_the_format_is_used_up() -> Non
     assert not set(fresh) & set(given)
     assert re.fullmatch(r"[A-Z]{3}", fresh[0])
     assert re.fullmatch(r"[A-Z]{3}\d+", fresh[-1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_longer_ones_are_no_given_ones_of_another_length(seed: int) -> None:
+    """Three characters are used up; a fresh A12 and the number 7 must not make a given A127."""
+    pool = [f"{letter}{digit}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for digit in range(130)]
+    given = np.random.default_rng(seed).choice(pool, 298, replace=False)
+    fresh = IdentifierFormat.of(given).fresh(0, 20_000).tolist()
+    assert len(set(fresh)) == 20_000
+    assert not set(fresh) & set(given)
+
+
+@pytest.mark.parametrize("given", [[3, 17], ["C-07", "C-12"], ["ab9f", "07cc", "e1d2"]])
+def test_apart_ones_leave_out_others_and_continue_from_any_number(given: list[object]) -> None:
+    form = IdentifierFormat.of(np.array(given))
+    fresh = form.fresh(0, 40).tolist()
+    others = [str(fresh[number]) for number in (0, 1, 5, 20)]
+    left = [word for word in fresh if str(word) not in others]
+    apart = ApartIdentifiers(form, others)
+    assert apart.fresh(0, 30).tolist() == left[:30]
+    assert apart.fresh(3, 4).tolist() == left[3:7]
+    assert ApartIdentifiers(form, others).fresh(10, 20).tolist() == left[10:30]
+    assert apart.fresh(2, 0).tolist() == []
 
 
 def test_given_ones_have_the_type_of_fresh_ones() -> None:

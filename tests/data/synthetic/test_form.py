@@ -61,6 +61,16 @@ def test_identifiers_are_fresh(frame: pd.DataFrame, dataset: Dataset) -> None:
     assert not set(made["code"]) & set(frame["code"])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "UInt8"])
+def test_identifiers_beyond_the_type_of_the_column_have_a_wider_one(dtype: str) -> None:
+    frame = pd.DataFrame({"id": np.arange(200), "x": np.linspace(0, 1, 200)})
+    frame["id"] = frame["id"].astype(dtype)
+    schema = read_for_synthesis(frame).schema
+    form = TableForm.learn(frame, schema)
+    assert form.frame(schema, {}, 100)["id"].tolist() == list(range(200, 300))
+    assert form.frame(schema, {}, 50)["id"].dtype == dtype
+
+
 def test_the_form_is_kept_in_the_schema(frame: pd.DataFrame, dataset: Dataset) -> None:
     form = TableForm.learn(frame, dataset.schema, CONSTRAINTS, [("city", "land")])
     schema = form.on(dataset.schema)

@@ -177,6 +177,22 @@ def test_bad_requests(source: TableSource, frame: pd.DataFrame) -> None:
     assert not len(empty)
 
 
+def test_fresh_identifiers_differ_from_given_ones(source: TableSource) -> None:
+    number = next(iter(source.blocks(1)))["number"].iloc[0]
+    cells = pd.DataFrame({"number": [number, None, str(number + 1), None, number + 3.0]})
+    made = whole(source.completed(cells))["number"]
+    assert made.tolist() == [number, number + 4, number + 1, number + 6, number + 3]
+    assert made.dtype == "int64"
+
+
+@pytest.mark.parametrize("cell", ["abc", 1.5, "1e30"])
+def test_given_identifiers_are_whole_numbers_if_the_fitted_ones_are(
+    source: TableSource, cell: object
+) -> None:
+    with pytest.raises(DataError, match="'number' holds whole numbers, but not in rows 1"):
+        source.with_cells(pd.DataFrame({"number": [7, cell]}))
+
+
 @pytest.mark.slow
 def test_dependent_columns_stay_dependent() -> None:
     draw = np.random.default_rng(0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.values import name as level_name
 
 _NUMBERED = re.compile(r"(\D*)(\d{1,17})")
 _CLASSES = ("0123456789", "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -32,6 +34,8 @@ class IdentifierFormat:
         dtype: "str", or numpy's name of whole numbers.
         places: of identifiers that are not numbered, the characters that each place may have.
         step, remainder: fresh ones are ``remainder`` modulo ``step`` in the mixed radix.
+        separator: between the places and the number that longer ones end with; no given one has it,
+            unless all have the same length, when it is empty.
     """
 
     prefix: str = ""
@@ -41,6 +45,7 @@ class IdentifierFormat:
     places: tuple[str, ...] = ()
     step: int = 1
     remainder: int = 0
+    separator: str = ""
 
     @classmethod
     def of(cls, values: Array) -> IdentifierFormat:
@@ -57,7 +62,8 @@ class IdentifierFormat:
             return cls(numbered[0][1], width, 1 + max(map(int, digits)))
         common = _most_frequent_length(words)
         places = _places(common)
-        return cls("", 0, 0, "str", places, *_free_remainder(common, places))
+        separator = "" if len(common) == len(words) else _unused_character(words)
+        return cls("", 0, 0, "str", places, *_free_remainder(common, places), separator)
 
     def fresh(self, first: int, count: int) -> Array:
         """``count`` identifiers from number ``first`` on, (count,); the same for the same number.
@@ -90,7 +96,7 @@ class IdentifierFormat:
         for number in numbers:
             again, place = divmod(number, count)
             rank = self.remainder + self.step * (factor * (place + 1) % count)
-            yield self._word(rank) + (str(again) if again else "")
+            yield self._word(rank) + (f"{self.separator}{again}" if again else "")
 
     def _word(self, rank: int) -> str:
         """The word of a number in the mixed radix of the places."""
@@ -101,11 +107,48 @@ class IdentifierFormat:
         return "".join(reversed(digits))
 
 
+@dataclass(eq=False)
+class ApartIdentifiers:
+    """Fresh identifiers that differ from others, which rows have besides them.
+
+    Args:
+        form: of the identifiers.
+        others: names of the others.
+    """
+
+    form: IdentifierFormat
+    others: Collection[str]
+    _skipped: list[int] = field(default_factory=list)
+    _checked: int = 0
+
+    def fresh(self, first: int, count: int) -> Array:
+        """As ``IdentifierFormat.fresh``; numbers of the others are left out."""
+        while self._checked < (stop := first + count + len(self._skipped)):
+            made = self.form.fresh(self._checked, stop - self._checked)
+            taken = [number for number, one in enumerate(made) if level_name(one) in self.others]
+            self._skipped += [self._checked + number for number in taken]
+            self._checked = stop
+        skipped = np.array(self._skipped, dtype=np.int64)
+        places = np.arange(first, first + count)
+        # before the number that is skipped i-th there are that number - i others
+        numbers = places + np.searchsorted(skipped - np.arange(len(skipped)), places, side="right")
+        if not count:
+            return self.form.fresh(first, 0)
+        made = self.form.fresh(int(numbers[0]), int(np.ptp(numbers)) + 1)
+        return np.asarray(made[numbers - numbers[0]])
+
+
 def _most_frequent_length(words: Sequence[str]) -> list[str]:
     """The words of the most frequent length."""
     lengths = [len(word) for word in words]
     common = max(sorted(set(lengths)), key=lengths.count)
     return [word for word in words if len(word) == common]
+
+
+def _unused_character(words: Sequence[str]) -> str:
+    """A character that no word has."""
+    used = set("".join(words))
+    return next(each for each in chain("-_.:/", map(chr, range(33, 2**16))) if each not in used)
 
 
 def _places(words: Sequence[str]) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ class ColumnForm:
 
         if self.identifiers is not None:
             cells = pd.Series(self.identifiers.fresh(first, len(values)), name=self.name)
-            return _or_wide(cells, self.dtype)
+            return in_type_or_wide(cells, self.dtype)
         if column is None or self.blank:
             return pd.Series([None] * len(values), name=self.name, dtype=object).astype(self.dtype)
         gone = np.isnan(values)
@@ -145,16 +145,19 @@ class ColumnForm:
             return in_level_type(cells.mask(gone), level_type)
         if gone.any() and cells.dtype.kind in "iub":
             cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
-            return _or_wide(cells.mask(gone), self.dtype)
+            return in_type_or_wide(cells.mask(gone), self.dtype)
         return cells.mask(gone).astype(self.dtype) if gone.any() else cells.astype(self.dtype)
 
 
-def _or_wide(cells: Any, dtype: str) -> Any:
-    """The cells in their type if it can represent them."""
+def in_type_or_wide(cells: Any, dtype: str) -> Any:
+    """The cells in a type if it can represent them."""
     try:
-        return cells.astype(dtype)
-    except (TypeError, ValueError):
+        typed = cells.astype(dtype)
+    except (TypeError, ValueError, OverflowError):
         return cells
+    # numpy has no error for whole numbers beyond a type: 256 becomes 0 as uint8
+    wraps = typed.dtype.kind in "iu" and not (typed == cells)[cells.notna()].all()
+    return cells if wraps else typed
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import numpy as np
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.values import distinct_values, missing, name as level_name
-from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.columns.identifiers import ApartIdentifiers
+from lowerbound.data.columns.values import distinct_values, missing, name as level_name, refuse
+from lowerbound.data.synthetic.form import TableForm, in_type_or_wide
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
 from lowerbound.fitting import Fitted
@@ -105,7 +106,7 @@ class TableSource:
         frame = with_numbers(frame.reset_index(drop=True), notations_of(self.fitted.schema))
         if not len(frame):
             raise DataError("the table of given cells has no rows")
-        return TableDraws(self, seed, frame, self._given(frame))
+        return TableDraws(self, seed, self._with_names(frame), self._given(frame))
 
     def given(self, conditions: Mapping[str, Any]) -> Any:
         """A frame of one row with the conditions.
@@ -163,6 +164,15 @@ class TableSource:
                 if level_name(value) not in known:
                     raise unknown(f"level of column {column.name!r}:", level_name(value), known)
         return column.rules.read(series)
+
+    def _with_names(self, frame: Any) -> Any:
+        """The given rows with identifiers that are whole numbers or text, as the fitted ones."""
+        read = {
+            form.name: _names(frame[form.name], form.identifiers.dtype != "str")
+            for form in self.form.columns
+            if form.identifiers is not None and form.name in frame.columns
+        }
+        return frame.assign(**read)
 
     def _check_rows(self, values: Array, known: Array) -> None:
         """Raise OptionError for the first row whose given cells cannot occur."""
@@ -246,14 +256,47 @@ class TableDraws:
             yield self.frame(self.values(first, min(BLOCK, count - first)), first)
 
     def _with_identifiers(self, made: Any, first: int) -> Any:
-        """The rows with the identifiers that are given."""
+        """The rows with the identifiers that are given, and fresh ones that differ from them."""
+        import pandas as pd
+
         numbers = np.arange(first, first + len(made)) % len(self.cells)
         for form in self.source.form.columns:
-            if form.identifiers is None or form.name not in self.cells.columns:
+            if form.name not in self._identifiers:
                 continue
             cells = self.cells[form.name].iloc[numbers].reset_index(drop=True)
             kept = ~missing(cells)
-            if kept.any():
-                made[form.name] = made[form.name].astype(object).mask(kept, cells)
-                made[form.name] = made[form.name].astype(form.dtype)
+            if not kept.all():
+                fresh = pd.Series(self._identifiers[form.name].fresh(first, len(made)))
+                cells = cells.astype(object).mask(~kept, fresh).infer_objects()
+            made[form.name] = in_type_or_wide(cells, form.dtype)
         return made
+
+    @cached_property
+    def _identifiers(self) -> Mapping[str, ApartIdentifiers]:
+        """Fresh identifiers of the columns that are given, by their names."""
+        return {
+            form.name: ApartIdentifiers(
+                form.identifiers, set(map(level_name, distinct_values(self.cells[form.name])))
+            )
+            for form in self.source.form.columns
+            if form.identifiers is not None and form.name in self.cells.columns
+        }
+
+
+def _names(series: Any, whole: bool) -> Any:
+    """Given identifiers as whole numbers or as text; empty where missing.
+
+    Raises:
+        DataError: one of whole numbers is none.
+    """
+    import pandas as pd
+
+    there = ~missing(series)
+    if not whole:
+        return series.astype(object).where(there).map(level_name, na_action="ignore")
+    found = pd.to_numeric(series[there].astype(object), errors="coerce")
+    wrong = np.zeros(len(series), dtype=bool)
+    size = found.to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong[there] = ~((size % 1 == 0) & (np.abs(size) < 2.0**63))
+    refuse(wrong, series, f"column {series.name!r} holds whole numbers, but not")
+    return found.astype("int64").astype("Int64").reindex(series.index)

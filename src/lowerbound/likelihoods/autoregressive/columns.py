@@ -405,8 +405,8 @@ class AutoregressiveColumns(Likelihood):
         return values
 
     def _shares(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
-        """Probabilities of the cells of a column that is not missing, (rows, cells), and last that it
-        is missing."""
+        """Probabilities of the cells of a value that is not missing, (rows, cells), and last that
+        it is missing."""
         emission = self._group(place)(parameters[None, :, self._own(slice(0, None))])
         assert isinstance(emission, DiscreteEmission)
         shares = emission.probabilities(0)[0]
