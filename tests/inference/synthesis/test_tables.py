@@ -193,6 +193,12 @@ def test_given_identifiers_are_whole_numbers_if_the_fitted_ones_are(
         source.with_cells(pd.DataFrame({"number": [7, cell]}))
 
 
+@pytest.mark.parametrize("cell", [40.5, "40.5"])
+def test_given_values_of_whole_numbers_are_whole(source: TableSource, cell: object) -> None:
+    with pytest.raises(DataError, match=r"'age' holds whole numbers.*40\.5"):
+        source.with_cells(source.given({"age": cell}))
+
+
 @pytest.mark.slow
 def test_dependent_columns_stay_dependent() -> None:
     draw = np.random.default_rng(0)

@@ -143,7 +143,7 @@ class TableSource:
         values = np.full((len(frame), len(columns)), np.nan)
         for place, column in enumerate(columns):
             if column.name in frame.columns:
-                values[:, place] = self._read(column, frame[column.name])
+                values[:, place] = self._read(place, frame[column.name])
         known = ~np.isnan(values)
         self._check_rows(values, known)
         return GivenCells(self._dataset(frame), values, known)
@@ -157,13 +157,17 @@ class TableSource:
         if twice:
             raise DataError(f"column {twice[0]!r} is given twice")
 
-    def _read(self, column: Column, series: Any) -> Array:
+    def _read(self, place: int, series: Any) -> Array:
+        column, form = self.restrictions.columns[place], self.restrictions.forms[place]
         if column.levels:
             known = {level_name(level) for level in column.levels}
             for value in distinct_values(series):
                 if level_name(value) not in known:
                     raise unknown(f"level of column {column.name!r}:", level_name(value), known)
-        return column.rules.read(series)
+        values = column.rules.read(series)
+        if form.dtype.lower().startswith(("int", "uint")) and not column.rules.has_format:
+            refuse(values % 1 > 0, series, f"column {column.name!r} holds whole numbers, but not")
+        return values
 
     def _with_names(self, frame: Any) -> Any:
         """The given rows with identifiers that are whole numbers or text, as the fitted ones."""
