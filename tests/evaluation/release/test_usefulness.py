@@ -105,6 +105,28 @@ def test_one_class_only_is_named_and_learns_nothing() -> None:
     assert figures(found, "neural network")["F1"][1] == 0.0
 
 
+@pytest.mark.parametrize("label", ["target", "malic_acid"])
+def test_an_empty_column_of_a_table_teaches_nothing(label: str) -> None:
+    train, test = halves(load_wine)
+    train["hue"] = np.where(train["hue"] > 1, "much", "little")
+    test["hue"] = np.where(test["hue"] > 1, "much", "little")
+    learners = (LINEAR, BOOSTING)
+    codes = CodedColumns.learn(train)
+    a, b = codes.encode(train), codes.encode(test)
+    gappy = a.copy()
+    for name in ("hue", "alcohol"):
+        gappy[:, codes.position(name)] = np.nan
+    found = usefulness(codes, label, a, gappy, b, learners=learners)
+    fewer = CodedColumns.learn(train.drop(columns=["hue", "alcohol"]))
+    c, d = fewer.encode(train), fewer.encode(test)
+    expected = usefulness(fewer, label, c, c, d, learners=learners)
+    for learner in ("linear model", "gradient boosting"):
+        synthetic = [pair[1] for pair in figures(found, learner).values()]
+        assert synthetic == pytest.approx(
+            [pair[1] for pair in figures(expected, learner).values()], rel=0.02
+        )
+
+
 def test_a_label_that_cannot_be_learned_is_refused() -> None:
     train, test = halves(load_breast_cancer)
     train["target"] = 1

@@ -145,10 +145,13 @@ class Task:
     def predicted(self, learner: Learner, training: tuple[Array, Array]) -> Array:
         """Probabilities (rows, classes), or numbers (rows,), of the test rows."""
         x, y = training
+        # boosting refuses a column without a value, and nothing can be learned from it
+        seen = ~np.isnan(x).all(0)
+        x, tested = (np.where(seen, rows, 0.0) for rows in (x, self._x))
         make = learner.classifier if self.classes else learner.regressor
         model = make(self._inputs.for_trees(x)[1], self.seed)
-        tested = learner.input(self._inputs, self._x)
-        return _predicted(model, learner.input(self._inputs, x), y, tested, len(self.classes))
+        x, tested = (learner.input(self._inputs, rows) for rows in (x, tested))
+        return _predicted(model, x, y, tested, len(self.classes))
 
     def score(self, learner: Learner, training: Array) -> tuple[str, float]:
         """(AUROC or R², its value) of a learner trained on encoded rows."""
