@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.engines import Compute, EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
@@ -89,7 +91,7 @@ def drawing(
 def write_table(
     command: str, request: Any, reporter: Reporter, draws: TableDraws, total: int
 ) -> bool:
-    """Write drawn rows of a table; whether a cell is missing.
+    """Write drawn rows of a table; whether a cell of a modeled column is missing.
 
     Args:
         command: its name.
@@ -104,22 +106,25 @@ def write_table(
         drawing(command, request, reporter, rows, total, partial(_values, draws)) as made,
         columnar(path, TextForm.of(draws.source.fitted.schema)) as file,
     ):
-        for frame in _frames(draws, made, total):
+        for frame, gaps in _frames(draws, made, total):
             cells = draws.source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})
-            missing |= bool(frame.isna().any(axis=None))
+            missing |= gaps
     return missing
 
 
 def _frames(
     draws: TableDraws, made: Iterable[tuple[NumberedRows, Arrays]], total: int
-) -> Iterator[Any]:
-    """The rows in the form of the table, block by block; of none, one frame without rows."""
+) -> Iterator[tuple[Any, bool]]:
+    """(rows in the form of the table, whether one lacks a value), block by block; of none, one
+    frame without rows."""
     if not total:
-        yield from draws.frames(0)
+        yield from ((frame, False) for frame in draws.frames(0))
     for part, found in made:
         for start in range(0, len(part), BLOCK):
-            yield draws.frame(found["values"][start : start + BLOCK], part.first + start)
+            # text may write a missing value as a marker, such as "?"
+            values = found["values"][start : start + BLOCK]
+            yield draws.frame(values, part.first + start), bool(np.isnan(values).any())
 
 
 def _values(draws: TableDraws, part: NumberedRows, progress: Progress) -> Arrays:

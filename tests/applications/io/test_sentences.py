@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from lowerbound.applications.io.sentences import about_difference, about_explained
+from lowerbound.applications.io.sentences import (
+    about_complete_rows,
+    about_difference,
+    about_explained,
+)
 from lowerbound.inference.estimate import Estimate
 
 
@@ -29,3 +35,11 @@ def test_reconstructions_worse_than_the_mean_are_called_so() -> None:
     assert about_explained(-1.5) == worse
     assert about_explained(-math.inf) == worse
     assert about_explained(math.nan).startswith("the rows have no variance")
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_complete_rows_of_a_model_that_draws_missing_cells_need_no_note(gaps: bool) -> None:
+    column = SimpleNamespace(name="pay", missing_share=0.2)
+    model = SimpleNamespace(correction=None, likelihood=SimpleNamespace(gaps=gaps))
+    fitted: Any = SimpleNamespace(model=model, schema=SimpleNamespace(modeled=[column]))
+    assert ("20% of the fitted cells of column 'pay'" in about_complete_rows(fitted)) != gaps

@@ -69,7 +69,8 @@ def about_complete_rows(fitted: Fitted) -> str:
     model draws them."""
     schema = fitted.schema
     gaps = {column.name: column.missing_share for column in schema.modeled if column.missing_share}
-    if not gaps or fitted.model.correction is not None:
+    draws_gaps = getattr(getattr(fitted.model, "likelihood", None), "gaps", False)
+    if not gaps or draws_gaps or fitted.model.correction is not None:
         return ""
     name = max(gaps, key=lambda each: gaps[each])
     return (
