@@ -16,6 +16,7 @@ from lowerbound.applications import APPLICATIONS, Report, Reporter, load
 from lowerbound.applications.base import READ, Silent, check_data_stays, jsonable
 from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.form import answer, entries, typed
+from lowerbound.cli import main
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions
@@ -120,3 +121,27 @@ def test_no_result_replaces_the_file_that_it_is_made_of(name: str, tmp_path: Pat
     check_data_stays({name: "digits", "output": "digits"})  # a name, not a file
     with pytest.raises(OptionError, match="is the data itself: name another file"):
         check_data_stays({name: str(source), "output": str(tmp_path / "." / "rows.csv")})
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("private-table", ("-o", "rows.csv", "--epsilon", "1", "--public-schema", "data")),
+        ("private-table", ("-o", "x.csv", "--save", "rows.csv")),
+        ("canaries", ("-o", "rows.csv", "--key", "key.csv")),
+        ("canaries", ("-o", "train.csv", "--key", "rows.csv")),
+    ],
+)
+def test_commands_without_a_model_keep_their_data_too(
+    command: str,
+    options: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = Path("rows.csv")
+    rows.write_text("a,b\n1,2\n2,3\n", encoding="utf-8")
+    assert main([command, "rows.csv", *options]) == 2
+    assert "is the data itself" in capsys.readouterr().err
+    assert rows.read_text(encoding="utf-8") == "a,b\n1,2\n2,3\n"

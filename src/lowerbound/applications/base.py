@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
 
-READ = ("data", "other", "with_", "without", "codes")
-"""The fields of a request with a fitted model that name the data it reads."""
+READ = (
+    *("data", "other", "with_", "without", "codes", "like", "mask", "calibrate", "compare", "file"),
+    *("real", "synthetic", "holdout", "canaries"),
+)
+"""The fields of a request that name the data it reads."""
 
 
 PROCESSOR, ANY_DEVICE = "cpu", "auto"
@@ -165,9 +168,9 @@ class Application:
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
             durable.check_place(path)
+        check_data_stays(vars(request))
         if not self.needs_model:
             return self.function(request, reporter)
-        check_data_stays(vars(request))
         folder = getattr(request, "named_model", request.model)
         if fitted is None and folder is not None:
             from lowerbound.model_folder.folder import read
@@ -185,7 +188,7 @@ def written_by(answers: Mapping[str, Any]) -> list[Path]:
 
 
 def check_data_stays(answers: Mapping[str, Any]) -> None:
-    """Check that results of a fitted model do not replace a file of data that they are made of.
+    """Check that results do not replace a file of data that they are made of.
 
     Raises:
         OptionError: they would.
