@@ -89,6 +89,22 @@ def test_rows_of_a_saved_model_are_written_as_the_table_was(
         assert made.read_text(encoding="utf-8") == first
 
 
+def test_names_and_empty_columns_are_left_out_of_what_the_data_declare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, made = tmp_path / "x.csv", tmp_path / "made.csv"
+    rows = "".join(f"Ann Lee {row},{row},{'AB'[row % 2]},\n" for row in range(2_000))
+    source.write_text(f"name,id,town,empty\n{rows}", encoding="utf-8")
+    fit = ("--epsilon", 3, "--public-schema", "data")
+    assert run("private-table", source, "-o", made, *fit) == 0
+    said = capsys.readouterr()
+    assert "identify rows or are empty: name, id, empty" in said.out + said.err
+    assert list(pd.read_csv(made).columns) == ["town"]
+    pd.read_csv(source)[["name", "id", "empty"]].to_csv(source, index=False)
+    assert run("private-table", source, "-o", made, *fit) == 2
+    assert "none is left" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_hybrid_and_a_comparison(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -18,6 +18,7 @@ from lowerbound.applications.release.private_comparison import (
 )
 from lowerbound.applications.release.tables import check_table
 from lowerbound.config import option, to_mapping
+from lowerbound.data.arrays import listed
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
@@ -139,7 +140,7 @@ def _fitted(
     skipped = () if given is None else given.other_than_numbers
     frame, form = read_numbers(request.data, skipped=skipped)
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
-    declared = given or Declarations(declarations_of(frame))
+    declared = given or _declared(frame, reporter)
     public = _public(request.public_schema, form)
     if declared.measured is not None:
         public = request.public_schema
@@ -175,6 +176,15 @@ def _given(public_schema: str) -> Declarations | None:
             "declare public what the data says of its columns"
         )
     return None if public_schema == OF_THE_DATA else Declarations.read(public_schema)
+
+
+def _declared(frame: Any, reporter: Reporter) -> Declarations:
+    """The declarations that the rows say; a message names the columns that are left out."""
+    columns = declarations_of(frame)
+    left_out = [name for name in map(str, frame.columns) if name not in columns]
+    if left_out:
+        reporter.say(f"left out, because they identify rows or are empty: {listed(left_out)}")
+    return Declarations(columns)
 
 
 def _public(given: str, form: TextForm) -> str:

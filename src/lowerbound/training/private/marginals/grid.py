@@ -11,6 +11,7 @@ import numpy as np
 
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.inference import recognized
 from lowerbound.data.columns.text.date_formats import ISO, check_format, seconds
 from lowerbound.data.columns.text.moments import DAY
 from lowerbound.data.columns.values import (
@@ -207,8 +208,22 @@ def bin_edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:
 
 
 def declarations_of(frame: Any) -> dict[str, dict[str, Any]]:
-    """Ranges and categories of the columns of a frame, which its owner declares public."""
-    return {str(name): _declaration_of(frame[name]) for name in frame.columns}
+    """Ranges and categories of the columns of a frame, which its owner declares public.
+
+    Columns without a value are left out, and those that identify rows, whose levels would be the
+    names of real people.
+
+    Raises:
+        DataError: a column mixes numbers and text, or no column is left.
+    """
+    kept = [name for name in frame.columns if _is_declared(frame[name])]
+    if not kept:
+        raise DataError("every column identifies rows or is empty: none is left to declare")
+    return {str(name): _declaration_of(frame[name]) for name in kept}
+
+
+def _is_declared(series: Any) -> bool:
+    return not missing(series).all() and recognized(series).rules.kept
 
 
 def _declaration_of(series: Any) -> dict[str, Any]:
