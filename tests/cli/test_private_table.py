@@ -152,6 +152,16 @@ def test_bad_input_is_one_sentence(
     assert not output.exists()
 
 
+def test_a_table_to_compare_on_needs_every_column(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holdout = tmp_path / "holdout.csv"
+    pd.read_csv(people / "people.csv").drop(columns="town").to_csv(holdout, index=False)
+    given = ("--epsilon", 4, "--public-schema", "data", "--target", "rich", "--compare", holdout)
+    assert run("private-table", people / "people.csv", "-o", tmp_path / "x.csv", *given) == 2
+    assert "holdout.csv has no column 'town'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_private_fit_says_what_it_guarantees(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -22,7 +22,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.declarations import Declarations
@@ -163,8 +163,8 @@ def _fitted(
         return fit(Method(request.pairs, request.hybrid)), ()
     if request.target is None:
         raise OptionError("a comparison judges how well a column is predicted: give --target")
-    holdout = with_numbers(read_frame(request.compare), form.notations)
-    return best_of(fit, frame, holdout[[*declared.columns]], request.target, request.seed)
+    holdout = _holdout(request.compare, form, declared)
+    return best_of(fit, frame, holdout, request.target, request.seed)
 
 
 def _given(public_schema: str) -> Declarations | None:
@@ -185,6 +185,21 @@ def _declared(frame: Any, reporter: Reporter) -> Declarations:
     if left_out:
         reporter.say(f"left out, because they identify rows or are empty: {listed(left_out)}")
     return Declarations(columns)
+
+
+def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:
+    """The declared columns of the rows to compare on.
+
+    Raises:
+        DataError: it cannot be read, or lacks a column.
+    """
+    found = with_numbers(read_frame(path), form.notations)
+    lacking = [name for name in declared.columns if name not in found.columns]
+    if lacking:
+        raise DataError(
+            f"{path} has no column {lacking[0]!r}: the table to compare on needs each declared one"
+        )
+    return found[[*declared.columns]]
 
 
 def _public(given: str, form: TextForm) -> str:
