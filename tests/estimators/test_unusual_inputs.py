@@ -18,6 +18,7 @@ from lowerbound import (
     VAE,
     ConditionalVAE,
     ProbabilisticPCA,
+    SemiSupervisedRegressor,
     SemiSupervisedVAE,
     TableSynthesizer,
     VAEDetector,
@@ -217,6 +218,19 @@ def test_columns_are_given_by_name() -> None:
         model.sample(3, given=rows[:3])  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"columns of an array have no names .* or fit a frame"):
         model.sample(3, given={"x0": 1})
+
+
+@pytest.mark.parametrize("estimator", [SemiSupervisedVAE, SemiSupervisedRegressor])
+def test_columns_are_given_without_a_label(estimator: type[Any]) -> None:
+    y = np.tile([1, 2, 3, 4], ROWS // 4)
+    options = {"latent_dim": 1, "epochs": 1, "folds": 0, "random_state": 0}
+    frame = numbers()
+    frame.iloc[0, 0] = np.nan  # which a model of complete rows would refuse
+    model = estimator(data_options={"missing": "model"}, **options).fit(frame, y)
+    name = numbers().columns[0]
+    assert model.sample(2, given={name: 0.5})[name].tolist() == [0.5, 0.5]
+    with pytest.raises(OptionError, match="columns are given without y"):
+        model.sample(2, y=1, given={name: 0.5})
 
 
 def test_given_dates_without_a_zone_are_in_that_of_their_column() -> None:

@@ -347,6 +347,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             import pandas as pd
 
             draws = draws_with_columns(self.fitted_, values, seed, complete=complete)
+            if condition is not None:  # of a latent label; a conditional model has been refused
+                raise OptionError("columns are given without y: leave one of them out")
             return pd.concat(list(draws.frames(count)), ignore_index=True)
         schema = self.fitted_.schema
         named = schema.data_kind.named_columns or not schema.columns

@@ -68,7 +68,8 @@ class LabeledEstimator(TrainedEstimator):
             random_state, given, guidance, steps, complete: as in ``VAE.sample``.
 
         Raises:
-            OptionError: an unknown class; the message names the nearest one.
+            OptionError: an unknown class; the message names the nearest one. Or columns of a table
+                are given with y.
             DataError: the lengths differ, or a number is not finite.
         """
         check_is_fitted(self)
