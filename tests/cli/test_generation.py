@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, fitted
 
 NAMES = ["size", "weight", "age"]
 
@@ -90,6 +90,17 @@ def test_uncertainty_comes_as_columns(
     found = pd.read_csv(path)
     assert list(found.columns) == [*NAMES, *(f"{name}_std" for name in NAMES)]
     assert (found.filter(like="_std") > 0).all(axis=None)
+
+
+def test_a_column_named_like_a_deviation_is_kept(run: Run, table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(table).rename(columns={"weight": "size_std"})[["size", "size_std"]]
+    data, path = tmp_path / "people.csv", tmp_path / "r.csv"
+    frame.to_csv(data, index=False)
+    fitted(data, tmp_path / "m")
+    run("reconstruct", tmp_path / "m", data, "-o", path, "--uncertainty")
+    found = pd.read_csv(path)
+    assert list(found) == ["size", "size_std", "size_std_", "size_std_std"]
+    assert found["size_std"].mean() == pytest.approx(frame["size_std"].mean(), rel=0.1)
 
 
 def test_reconstructed_pictures_stand_beside_their_inputs(

@@ -27,6 +27,7 @@ from lowerbound.applications.io.rows import (
 )
 from lowerbound.data import history_frame, load, to_frame
 from lowerbound.data.columns.matrix import table_values
+from lowerbound.data.columns.values import free_name
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.molecules.drawing import molecule_grid
 from lowerbound.data.npz import read_npz
@@ -114,7 +115,7 @@ class ColumnFiles(RowFiles):
         named |= self.columns(part.mean, rounded=False)
         for deviation in self._deviation(part.mean, part.std).values():
             named |= {
-                f"{column.name}_std": deviation[:, i]
+                free_name(f"{column.name}_std", named): deviation[:, i]
                 for i, column in enumerate(self.schema.columns)
                 if column.rules.has_deviation
             }
