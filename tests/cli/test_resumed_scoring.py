@@ -154,6 +154,37 @@ def test_other_options_or_data_are_refused(
     assert not work.calls
 
 
+def test_a_changed_database_is_refused(
+    table_model: Path,
+    people: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(tmp_path / "people.db")) as database:
+        database.execute(f"CREATE TABLE people AS SELECT * FROM '{people}'")
+    address = f"duckdb:{tmp_path / 'people.db'}?table=people"
+    words = ["detect", str(table_model), address, "-o", str(tmp_path / "scores.csv")]
+    counted(monkeypatch, "detect", fails=3)
+    assert main(words) == 130
+    with duckdb.connect(str(tmp_path / "people.db")) as database:
+        database.execute("UPDATE people SET size = size + 100")
+    assert main([*words, "--resume"]) == 2
+    assert "was begun with another file for data: leave" in capsys.readouterr().err
+
+
+def test_a_query_without_a_database_is_not_resumed(
+    table_model: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb")
+    address = f"duckdb:?query=SELECT * FROM '{people}'"
+    words = ["detect", str(table_model), address, "-o", str(tmp_path / "scores.csv")]
+    assert main([*words, "--resume"]) == 2
+    assert "the files of a query without a database have changed" in capsys.readouterr().err
+    assert main(words) == 0
+
+
 @pytest.mark.slow
 def test_a_damaged_part_is_computed_again(
     interrupted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import typed
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
+from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.errors import DataError, OptionError
 
 IDENTITY = "identity.json"
@@ -26,6 +27,11 @@ PART = ".safetensors"
 NOT_IN_PARTS = (
     "--resume is for work that is done part by part, such as a table; this data is read as a "
     "whole: leave --resume out"
+)
+NO_OUTPUT = "--resume needs an output: name it with -o"
+NO_DATABASE = (
+    "--resume cannot see whether the files of a query without a database have changed: leave it "
+    "out, or name one file of rows"
 )
 ANYHOW = ("resume", "engine", "workers", "address")  # options that no result depends on
 
@@ -134,11 +140,10 @@ def finished_parts(
         OptionError: there is nothing that can be resumed, or the interrupted run was another one.
         KeyboardInterrupt: with the command that goes on.
     """
-    if not (request.output and in_parts):
+    obstacle = _obstacle(request, in_parts)
+    if obstacle:
         if request.resume:
-            raise OptionError(
-                "--resume needs an output: name it with -o" if in_parts else NOT_IN_PARTS
-            )
+            raise OptionError(obstacle)
         yield FinishedParts(None)
         return
     folder = Path(f"{request.output}{UNFINISHED}")
@@ -159,6 +164,16 @@ def finished_parts(
         reporter.say(kept)
         raise
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _obstacle(request: Any, in_parts: bool) -> str:
+    """Why the parts of a command are not kept; "": they are."""
+    if not in_parts:
+        return NOT_IN_PARTS
+    if not request.output:
+        return NO_OUTPUT
+    addresses = [value for value in asdict(request).values() if is_address(value)]
+    return "" if all(Address.read(each).file for each in addresses) else NO_DATABASE
 
 
 def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> bool:
@@ -212,13 +227,21 @@ def _identity(command: str, request: Any) -> dict[str, Any]:
     """What the results depend on: the options, the files they name, and the version."""
     given = {name: value for name, value in asdict(request).items() if name not in ANYHOW}
     files = {
-        f"file for {name}": stamp(Path(value).expanduser())
+        f"file for {name}": _stamps(value)
         for name, value in given.items()
         if isinstance(value, str) and name != "output" and value
     }
     facts = {"command": command, "version": lowerbound.__version__, **given, **files}
     plain: dict[str, Any] = json.loads(json.dumps(facts))
     return plain
+
+
+def _stamps(value: str) -> list[Any]:
+    """``stamp`` of the file or folder that an option names; of a database, also of its log."""
+    if not is_address(value):
+        return stamp(Path(value).expanduser())
+    file = Path(Address.read(value).file).expanduser()
+    return [*stamp(file), *stamp(file.with_name(f"{file.name}.wal"))]
 
 
 def stamp(path: Path) -> list[Any]:
