@@ -13,8 +13,10 @@ from PIL import Image
 
 from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
+from lowerbound.applications.anomaly.normal_rows import WindowedSeries
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd
 from lowerbound.data import load
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
 
@@ -74,6 +76,15 @@ def test_a_report_in_words() -> None:
     assert "row 17: score 9.30, p = 0.001: income = 1.2e+06 (+12.3 nats), rate (+1.0 nats)" in text
     assert "curve: combined 0.910, neighbors 0.850, mahalanobis 0.800" in text
     assert report.to_mapping()["verdict"]["band"] == [0.004, 0.02]
+
+
+def test_the_points_that_calibrate_are_those_of_the_series() -> None:
+    windows = Windows(24, 4)
+    scores = np.arange(3.0)
+    series = WindowedSeries(windows, "mean", given=30)  # the last window begins at 6, not at 8
+    assert len(series.calibration(scores, windows)) == 30
+    assert len(series.calibration(scores[1:], windows)) == 26
+    assert len(WindowedSeries(windows, "mean").calibration(scores, windows)) == 32
 
 
 def test_heat_maps_show_where(tmp_path: Path) -> None:

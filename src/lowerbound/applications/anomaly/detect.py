@@ -35,7 +35,6 @@ from lowerbound.applications.io.columnar_files import check_suffix, columnar
 from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
-from lowerbound.data import Dataset
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
@@ -126,8 +125,10 @@ def _normal(
 ) -> Normal:
     """The scores of normal rows; of the points of a series, if its rows are cut into windows."""
     given = _calibrating(request, fitted, windows)
-    series = None if cut is None else WindowedSeries(cut, request.reduce)
-    return normal_of(fitted, request.model, given, request.score, request.seed, series)
+    rows = None if given is None else given.rows
+    points = None if given is None or given.windows is None else given.points
+    series = None if cut is None else WindowedSeries(cut, request.reduce, points)
+    return normal_of(fitted, request.model, rows, request.score, request.seed, series)
 
 
 def _detected(
@@ -225,14 +226,17 @@ def _check_known(
     known.anomalies()  # raises the error
 
 
-def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None) -> Dataset | None:
+def _calibrating(
+    request: DetectRequest, fitted: Fitted, windows: Windows | None
+) -> RequestedRows | None:
     """All rows of --calibrate; None without them."""
     if not request.calibrate:
         return None
     if windows is None and fitted.schema.windows is None:
-        return open_data(request.calibrate, fitted, on_error=request.on_error)
-    (rows,) = requested_rows(request.calibrate, fitted, windows=windows)
-    return rows.rows
+        rows = open_data(request.calibrate, fitted, on_error=request.on_error)
+        return RequestedRows(rows, len(rows), total=len(rows))
+    (windowed,) = requested_rows(request.calibrate, fitted, windows=windows)
+    return windowed
 
 
 def _cutoff(request: DetectRequest, normal: Normal) -> Cutoff | None:

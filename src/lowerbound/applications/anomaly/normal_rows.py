@@ -68,14 +68,18 @@ class WindowedSeries:
     Attributes:
         windows: of the rows that are scored, and of those of --calibrate.
         reduce: combines the scores of windows to those of their points.
+        given: number of points of --calibrate; None if it is not a series.
     """
 
     windows: Windows
     reduce: Reduction
+    given: int | None = None
 
     def calibration(self, scores: Array, windows: Windows) -> ConformalCalibration:
-        """The calibration of points, from the scores of consecutive windows."""
+        """The calibration of points, from the scores of consecutive windows, the last ones."""
         points = windows.covered(len(scores))
+        if self.given is not None:  # the last window may begin early, to end with the series
+            points = self.given - int(windows.starts(self.given)[-len(scores)])
         return ConformalCalibration.of(windows.points(scores, points, self.reduce))
 
 
