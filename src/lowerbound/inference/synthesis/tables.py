@@ -12,7 +12,6 @@ import numpy as np
 
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import ApartIdentifiers
 from lowerbound.data.columns.values import distinct_values, missing, name as level_name, refuse
 from lowerbound.data.synthetic.form import TableForm, in_type_or_wide
