@@ -64,6 +64,13 @@ def test_folds_of_a_model_without_classes_are_refused(labeled: Dataset, name: st
         fit(labeled, options)
 
 
+@pytest.mark.parametrize("folds", [1, -2])
+def test_a_single_fold_is_refused(labeled: Dataset, folds: int) -> None:
+    chosen = FitOptions(CLASSES.model, training=TRAINING, folds=folds)
+    with pytest.raises(OptionError, match=rf"folds must be at least 2, or 0 for none, not {folds}"):
+        fit(labeled, chosen)
+
+
 def test_options_that_a_model_does_not_have_are_refused(labeled: Dataset) -> None:
     options = FitOptions(ModelOptions(model_options={"levels": 3}), training=TRAINING)
     with pytest.raises(OptionError, match="levels"):

@@ -324,10 +324,16 @@ def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold] | 
     """The folds whose fits calibrate the model; None: it is not calibrated.
 
     Raises:
-        OptionError: folds are requested, and the model has nothing to calibrate.
+        OptionError: folds are requested, and the model has nothing to calibrate; or there is one
+            fold only, which would hide every label, or a negative number.
     """
     if options.privacy.private:  # each further fit would cost as much privacy again
         return None
+    if options.folds is not None and (options.folds < 0 or options.folds == 1):
+        raise OptionError(
+            f"folds must be at least 2, or 0 for none, not {options.folds}: each fit hides one "
+            "part of the labels and needs the others"
+        )
     if isinstance(model, Calibrates):
         return model.folds(dataset, options.folds)
     if options.folds:
