@@ -21,6 +21,7 @@ from lowerbound.evaluation.release.privacy.empirical_epsilon import (
     epsilon_of_rates,
     one_run_p_value,
 )
+from lowerbound.evaluation.release.privacy.shadow_models import shadow_membership
 from tests.evaluation.release.people import fresh, noisy, parts, people
 
 
@@ -71,6 +72,16 @@ def test_fewer_guesses_help_if_most_canaries_show_nothing() -> None:
     scores[:60] += np.where(included[:60], 10.0, -10.0)
     few = epsilon_of_one_run(scores, included, guesses=60)
     assert few > 2.0 > epsilon_of_one_run(scores, included)
+
+
+def test_names_of_columns_may_be_numbers() -> None:
+    rows = people(60, 0)[["size", "city"]].set_axis([0, 1], axis=1)
+    found = canary_audit(lambda frame, count, seed: frame.head(count), rows, canaries=20)
+    assert found.canaries == 20
+    found_by_shadows = shadow_membership(
+        lambda frame, count, seed: frame.head(count), rows, models=4
+    )
+    assert found_by_shadows.area.value > 0.9
 
 
 def test_guessing_proves_nothing() -> None:

@@ -208,6 +208,7 @@ class CodedColumns:
 
     def encode(self, frame: Any) -> Array:
         """The numbers of a frame's cells, (rows, columns) float64; NaN if missing."""
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         return np.stack([column.encode(frame[column.name]) for column in self.columns], axis=1)
 
     def bins(self, values: Array, most: int) -> tuple[Array, Array]:

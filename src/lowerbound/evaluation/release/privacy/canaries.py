@@ -115,7 +115,8 @@ def find_canaries(
     included = canaries.included
     if included.all() or not included.any():
         raise DataError("all canaries were planted, or none: there is no control; make more")
-    lacking = [name for name in codes.names if name not in canaries.rows.columns]
+    there = set(map(str, canaries.rows.columns))
+    lacking = [name for name in codes.names if name not in there]
     if lacking:
         raise DataError(f"the canaries have no column {lacking[0]!r}: they are of another table")
     own = codes.coordinates(codes.encode(canaries.rows))[0]
