@@ -31,19 +31,20 @@ def _useful(audit: ReleaseAudit) -> list[str]:
     found = audit.usefulness
     if isinstance(found, Skipped):
         return [f"not measured: {found.reason}"]
-    measures = list(dict.fromkeys(c.measure for c in found.comparisons))
-    head = f"{'':18}" + "".join(f"{measure:>20}" for measure in measures)
     words = "predicting " + found.label + ": trained on real rows -> on synthetic rows"
-    return [words, head, *_learner_lines(found)]
+    return [words, *_learner_lines(found)]
 
 
 def _learner_lines(found: Usefulness) -> list[str]:
-    lines = []
+    """The measures, and the figures of each learner, in columns."""
+    rows = {"": list(dict.fromkeys(c.measure for c in found.comparisons))}
     for name in dict.fromkeys(c.learner for c in found.comparisons):
         own = [c for c in found.comparisons if c.learner == name]
-        cells = [f"{c.real:.4g} -> {c.synthetic:.4g}" for c in own]
-        lines.append(f"{name:18}" + "".join(f"{cell:>20}" for cell in cells))
-    return lines
+        rows[name] = [f"{c.real:.4g} -> {c.synthetic:.4g}" for c in own]
+    width = max(20, 2 + max(len(cell) for cells in rows.values() for cell in cells))
+    return [
+        f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()
+    ]
 
 
 def _distributions(audit: ReleaseAudit) -> list[str]:
