@@ -51,9 +51,15 @@ def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:
     """Class indices of class names, (rows,).
 
     Raises:
-        OptionError: a name is not a class; the message suggests the nearest one.
+        OptionError: a name is not a class; the message suggests the nearest one. Or the label of
+            the model is a number.
     """
     names = fitted.schema.class_names
+    if labels and fitted.schema.target is not None:
+        raise OptionError(
+            "the label of this model is a number, and --label takes a class: leave it out; in "
+            "Python, sample(y=...) takes numbers"
+        )
     for label in labels:
         if label not in names:
             raise unknown("class", label, names)
