@@ -40,7 +40,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """Sizes of an audit."""
+    """Sizes of an audit.
+
+    Raises:
+        OptionError: a number of rows is negative.
+    """
 
     rows: int = option(20_000, "most rows of a table that learners and distances use; 0: all")
     attacked: int = option(
@@ -50,8 +54,8 @@ class AuditOptions:
 
     def __post_init__(self) -> None:
         for name in ("rows", "attacked"):
-            if (count := getattr(self, name)) < 0:
-                raise OptionError(f"{name} is a number of rows, or 0 for all, not {count}")
+            if (value := getattr(self, name)) < 0:
+                raise OptionError(f"--{name} must be at least 0 (0: all rows), not {value}")
 
 
 @dataclass(frozen=True)
