@@ -83,6 +83,21 @@ def test_tables_keep_their_columns(run: Run, model: Path, numbers: Path, tmp_pat
     assert (tmp_path / "clean-1.csv").exists()
 
 
+def test_columns_that_the_model_does_not_take_are_written_as_given(
+    run: Run, model: Path, numbers: Path, tmp_path: Path
+) -> None:
+    given = pd.read_csv(numbers).assign(when="2020-01-01")[["b", "when", "a", "c"]]
+    given.insert(0, "id", [f"r{row}" for row in range(len(given))])
+    given.to_csv(tmp_path / "given.csv", index=False)
+    words = ("-o", tmp_path / "clean.csv", "--noise", 3, "--draws", 1, *FEW)
+    assert run("denoise", model, tmp_path / "given.csv", *words).code == 0
+    for name in ("clean.csv", "clean-1.csv"):
+        found = pd.read_csv(tmp_path / name)
+        assert list(found) == list(given)
+        pd.testing.assert_frame_equal(found[["id", "when"]], given[["id", "when"]])
+        assert (found["a"] != given["a"]).all()
+
+
 def test_databases_are_tables_too(run: Run, model: Path, numbers: Path, tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="pip install 'lowerbound[duckdb]'")
     path = tmp_path / "x.duckdb"

@@ -102,6 +102,7 @@ class NoisyRows(NamedTuple):
     values: Array  # in the data's own units, NaN where missing
     labels: Any = None
     ids: Files | None = None  # a name of each row
+    cells: Any = None  # a table as a pandas frame, also columns outside the schema
 
 
 class RowFiles:
@@ -320,6 +321,7 @@ class RowFiles:
         clean: Array,
         drawn: Sequence[Array],
         ids: Files | None = None,
+        cells: Any = None,
     ) -> Files:
         """Write denoised rows and draws of them, all (rows, ...) in the data's own units.
 
@@ -328,6 +330,7 @@ class RowFiles:
             given: noisy rows.
             clean, drawn: denoised rows, and draws of them.
             ids: a name of each row.
+            cells: of ``NoisyRows``; a table keeps its other columns.
         """
         return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean"), ids))
 

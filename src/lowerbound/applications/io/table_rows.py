@@ -26,6 +26,7 @@ from lowerbound.applications.io.rows import (
     write_columns,
 )
 from lowerbound.data import history_frame, load, to_frame
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
 from lowerbound.data.columns.values import free_name
 from lowerbound.data.incomplete import Incomplete
@@ -177,7 +178,27 @@ class ColumnFiles(RowFiles):
         by_name = self.schema.data_kind.named_columns
         dialect = self.schema.text_dialect
         frame = with_numbers(read_frame(source, dialect), notations_of(self.schema))
-        return NoisyRows(table_values(frame, self.schema.columns, by_name=by_name))
+        values = table_values(frame, self.schema.columns, by_name=by_name)
+        return NoisyRows(values, cells=frame if by_name else None)
+
+    def write_clean(
+        self,
+        path: Path,
+        given: Array,
+        clean: Array,
+        drawn: Sequence[Array],
+        ids: Files | None = None,
+        cells: Any = None,
+    ) -> Files:
+        if cells is None or not self.in_parts(path):
+            return super().write_clean(path, given, clean, drawn, ids)
+        names = [column.name for column in self.schema.columns]
+        answers = [
+            cells.assign(**dict(zip(names, rows.T, strict=True))) for rows in (clean, *drawn)
+        ]
+        return self._write_restored(
+            path, Restored(given, answers[0], answers[1:], ("noisy", "mean"), ids)
+        )
 
     def _write_restored(self, path: Path, rows: Restored) -> Files:
         files: Files = ()

@@ -16,13 +16,14 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.rows import NoisyRows
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import conditioned
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
 from lowerbound.applications.restoration.photographs import CleanPicturesReport, denoise_pictures
 from lowerbound.applications.restoration.requests import RestorationRequest
 from lowerbound.config import option
-from lowerbound.data.arrays import Array, listed
+from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
@@ -120,7 +121,7 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
     level = _level(request.noise)
     known_noise(fitted.schema, 1.0 if level is None else level, request.outliers)
     request.check_sizes(fitted.schema)
-    given, dataset = open_noisy(request.data, fitted, request.on_error)
+    noisy, dataset = open_noisy(request.data, fitted, request.on_error)
     check_rows(fitted, request.draws * len(dataset), f"--draws {request.draws}")
     level, noise = found_noise(
         fitted,
@@ -142,10 +143,11 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
     )
     schema = fitted.schema
     outliers = request.outliers
+    given = noisy.values
     clean = without_noise(schema, found.mean, given, level, outliers)
     drawn = () if found.draws is None else found.draws
     draws = [without_noise(schema, draw, given, level, outliers) for draw in drawn]
-    files = writer.write_clean(path, given, clean, draws, dataset.ids)
+    files = writer.write_clean(path, given, clean, draws, dataset.ids, noisy.cells)
     return DenoiseReport(
         rows=len(dataset),
         noise=level,
@@ -159,8 +161,10 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
     )
 
 
-def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tuple[Array, Dataset]:
-    """(the rows as given, NaN if missing; the same rows in model units).
+def open_noisy(
+    source: str, fitted: Fitted, on_error: OnError = "raise"
+) -> tuple[NoisyRows, Dataset]:
+    """(the rows as given; the same rows in model units).
 
     Picture files hold whole numbers in their range; use an array for noise beyond that range.
 
@@ -168,13 +172,13 @@ def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tupl
         DataError: the data cannot be read, or does not fit the model.
     """
     schema = replace(fitted.schema, condition=None)
-    values, labels, ids = row_files(schema).read_noisy(source, on_error)
-    dataset = replace(noisy_rows(values, schema, source), ids=ids)
-    if labels is not None:
-        dataset = dataset.with_labels(labels)
+    noisy = row_files(schema).read_noisy(source, on_error)
+    dataset = replace(noisy_rows(noisy.values, schema, source), ids=noisy.ids)
+    if noisy.labels is not None:
+        dataset = dataset.with_labels(noisy.labels)
     names = fitted.schema.class_names or dataset.schema.class_names
     named = replace(dataset, schema=replace(dataset.schema, class_names=names))
-    return values, conditioned(named, fitted)
+    return noisy, conditioned(named, fitted)
 
 
 def _level(text: str) -> float | None:
