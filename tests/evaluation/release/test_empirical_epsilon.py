@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lowerbound.errors import DataError, OptionError
@@ -110,6 +112,27 @@ def test_canaries_are_valid_and_planted_by_coins() -> None:
     planted = plant(real, made)
     assert len(planted) == 300 + made.included.sum()
     assert planted.dtypes.equals(real.dtypes)
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted"),
+    [
+        ([f"{row:05d}" for row in range(100)], ["00100", "00101"]),
+        (np.arange(100, dtype=np.uint64) + np.uint64(2**63), [2**63 + 100, 2**63 + 101]),
+        (np.where(np.arange(100) < 3, np.nan, np.arange(100)), [100, 101]),
+        (pd.array([None, *range(99)], dtype="Int64"), [99, 100]),
+    ],
+)
+def test_canaries_have_identifiers_of_the_same_format(column: Any, wanted: list[Any]) -> None:
+    real = people(100, 0).assign(id=column)
+    made = make_canaries(real, 2)
+    assert made.rows["id"].tolist() == wanted
+
+
+def test_numbers_with_decimal_commas_are_no_identifiers() -> None:
+    size = [f"{1000 + row},{row:02d}" for row in range(100)]
+    real = people(100, 0).assign(size=size)
+    assert set(make_canaries(real, 30).rows["size"]) <= set(size)
 
 
 def test_canaries_without_a_control_are_refused() -> None:

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.identifiers import IdentifierFormat
+from lowerbound.data.columns.inference import numpy_name
+from lowerbound.data.columns.values import missing
+from lowerbound.data.tables.numbers import found_notations, with_numbers
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.coded_columns import CodedColumns
@@ -59,10 +63,10 @@ def make_canaries(rows: Any, count: int, seed: int = 0) -> Canaries:
     """Make odd but valid rows: each cell is drawn from the distinct values of its column.
 
     Columns are independent, and rare values are as frequent as others, so a canary is unlike any
-    person. Columns that identify rows receive new values.
+    person. Columns that identify rows receive new values in the format of theirs.
 
     Args:
-        rows: frame of training rows.
+        rows: frame of training rows; numbers may be text, such as "1.234,50".
         count: number of canaries; about half of them will be planted.
         seed: of values and coins.
 
@@ -74,10 +78,10 @@ def make_canaries(rows: Any, count: int, seed: int = 0) -> Canaries:
     if count < 2:
         raise OptionError(f"at least 2 canaries are needed, not {count}")
     random = np.random.default_rng(seed)
-    identifiers = CodedColumns.learn(rows).left_out
+    identifiers = CodedColumns.learn(with_numbers(rows, found_notations(rows, None, ()))).left_out
     columns = {
         name: _fresh(rows[name], count)
-        if name in identifiers
+        if str(name) in identifiers
         else _cells(rows[name], count, random)
         for name in rows.columns
     }
@@ -171,6 +175,10 @@ def _fresh(series: Any, count: int) -> Any:
     """New values of a column that identifies rows."""
     import pandas as pd
 
+    present = series[~missing(series)]
     if pd.api.types.is_numeric_dtype(series.dtype):
-        return pd.Series(np.arange(count) + int(series.max()) + 1)
-    return pd.Series([f"canary-{place}" for place in range(count)])
+        whole = "uint64" if numpy_name(series.dtype) == "uint64" else "int64"
+        values = present.astype(whole).to_numpy()
+    else:
+        values = present.astype(str).to_numpy(dtype=str)
+    return pd.Series(IdentifierFormat.of(values).fresh(0, count))
