@@ -57,6 +57,10 @@ def test_rows_a_record_and_more_rows_from_the_saved_model(
     assert run("private-table", saved, "-o", tmp_path / "more.csv", "-n", 40, "--seed", 1) == 0
     assert len(pd.read_csv(tmp_path / "more.csv")) == 40
     assert "differential privacy" in capsys.readouterr().out
+    again = ("--epsilon", 0.1, "--hybrid", "--no-pairs", "--public-schema", "absent.json")
+    assert run("private-table", saved, "-o", tmp_path / "no.csv", *again) == 2
+    said = capsys.readouterr().err
+    assert "leave out --epsilon, --public-schema, --hybrid, --no-pairs" in said
 
 
 @pytest.mark.filterwarnings("ignore:.*decimal commas", "ignore:200 rows are few")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import REQUIRED, entries
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.release.private_comparison import (
     Judged,
@@ -32,6 +32,8 @@ from lowerbound.training.private.marginals.tree_fit import TreeOptions
 from lowerbound.training.private.record import ReleaseRecord
 
 SUFFIX = ".json"
+OF_A_MODEL = ("data", "output", "number", "save", "seed")
+"""The options that a fitted model takes; all others are of a fit."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,15 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
 
     Raises:
         DataError: the table or the declarations cannot be read, or do not fit each other.
-        OptionError: epsilon or the public schema is missing, or a value is out of range.
+        OptionError: epsilon or the public schema is missing, a value is out of range, or options of
+            a fit are given with a model.
         ModelFolderError: the model cannot be read.
     """
     check_table(Path(request.output))
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
     if source.suffix.lower() == SUFFIX:
+        _refuse_fitting(request)
         model = MarginalModel.load(source)
     else:
         model, compared = _fitted(request, reporter)
@@ -165,6 +169,21 @@ def _fitted(
         raise OptionError("a comparison judges how well a column is predicted: give --target")
     holdout = _holdout(request.compare, form, declared)
     return best_of(fit, frame, holdout, request.target, request.seed)
+
+
+def _refuse_fitting(request: PrivateTableRequest) -> None:
+    """Check that no option of a fit is given with a model that is already fitted.
+
+    Raises:
+        OptionError: one is; the message names all.
+    """
+    own = [entry for entry in entries(PrivateTableRequest) if entry.name not in OF_A_MODEL]
+    given = [entry.flag for entry in own if entry.of(request) != entry.default]
+    if given:
+        raise OptionError(
+            f"{request.data} is a fitted model, which takes no options of a fit: leave out "
+            f"{listed(given)}"
+        )
 
 
 def _given(public_schema: str) -> Declarations | None:
