@@ -60,7 +60,7 @@ def test_all_or_some_rows_are_attacked() -> None:
     every, as_many = (audit_tables(tables, AuditOptions(attacked=most)) for most in (0, 120))
     assert every.attacks == as_many.attacks
     assert every.nearest == as_many.nearest
-    with pytest.raises(OptionError, match="attacked is a number of rows, or 0 for all, not -1"):
+    with pytest.raises(OptionError, match="--attacked must be at least 0"):
         AuditOptions(attacked=-1)
 
 
