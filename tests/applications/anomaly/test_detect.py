@@ -54,6 +54,17 @@ def test_a_ranking_that_is_perfect() -> None:
     assert "1 known anomalies: AUROC 1.0000" in ranking.text()
 
 
+def test_rows_without_a_label_are_left_out_of_the_ranking() -> None:
+    known = KnownAnomalies("kind", "")
+    rows = load(np.arange(4.0)[:, None])
+    known.add(pd.Series([None] * 4), rows)
+    assert not known.decided
+    known.add(pd.Series([0, 1, None, 0]), rows)
+    ranking = known.ranking(np.array([9.0, 9, 9, 9, 0.1, 3, 5, 0.2]))
+    assert (ranking.anomalies, ranking.auroc, ranking.unlabeled) == (1, 1.0, 5)
+    assert "without 5 rows that have no label" in ranking.text()
+
+
 def test_a_report_in_words() -> None:
     odd = Odd("17", 9.3, 0.001, {"income": 12.3, "rate": 1.0}, {"income": "1.2e+06"})
     verdict = Cutoff(0.01, 5.0, 500, (0.004, 0.02))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError, unknown
+
+UNLABELED = -1  # code of a row whose label is missing
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,20 @@ class Ranking:
         anomalies: their number.
         auroc: probability that an anomaly scores above a normal row; 0.5 is chance.
         average_precision: precision averaged over the anomalies; their share is chance.
+        unlabeled: number of rows without a label, which are left out.
     """
 
     anomalies: int
     auroc: float
     average_precision: float
+    unlabeled: int = 0
 
     def text(self) -> str:
         """A line of the report."""
+        left_out = f", without {self.unlabeled:,} rows that have no label" if self.unlabeled else ""
         return (
             f"{self.anomalies:,} known anomalies: AUROC {self.auroc:.4f}, average precision "
-            f"{self.average_precision:.4f}"
+            f"{self.average_precision:.4f}{left_out}"
         )
 
 
@@ -64,16 +69,29 @@ class KnownAnomalies:
             DataError: the rows have no classes.
             OptionError: no class has the name of the normal one.
         """
+        missing = np.zeros(len(rows) if values is None else len(values), dtype=bool)
         if self.column:
-            said = values.map(_name).to_numpy().astype(str)
+            said, missing = values.map(_name).to_numpy().astype(str), values.isna().to_numpy()
         else:
             said = np.where(truth_of_classes(rows, self.normal), "", self.normal)
-        names, places = np.unique(said, return_inverse=True)
+        names, places = np.unique(said[~missing], return_inverse=True)
         codes = [self._index.setdefault(str(name), len(self._index)) for name in names]
-        self._codes.append(np.array(codes, dtype=np.int32)[places])
+        found = np.full(len(missing), UNLABELED, dtype=np.int32)
+        found[~missing] = np.array(codes, dtype=np.int32)[places]
+        self._codes.append(found)
+
+    def ranking(self, scores: Array) -> Ranking:
+        """How well ``scores``, (rows,), rank the rows that have a label.
+
+        Raises:
+            DataError, OptionError: as for ``anomalies``.
+        """
+        labeled = np.concatenate(self._codes) != UNLABELED
+        ranking = ranking_of(self.anomalies()[labeled], scores[labeled])
+        return replace(ranking, unlabeled=int((~labeled).sum()))
 
     def anomalies(self) -> Array:
-        """The mask of anomalies among all rows, (rows,).
+        """The mask of anomalies among all rows, (rows,); False without a label.
 
         Raises:
             DataError: the column has only one value, or all rows are normal, or none is.
@@ -92,10 +110,10 @@ class KnownAnomalies:
             )
         if self.column and self.normal and self.normal not in names:
             raise unknown(f"value of column {self.column!r}:", self.normal, names)
-        counts = np.bincount(codes, minlength=len(names))
+        counts = np.bincount(codes[codes != UNLABELED], minlength=len(names))
         common = min(names, key=lambda name: (-counts[self._index[name]], name))
         usual = self.normal or ("0" if "0" in names else common)
-        return np.asarray(codes != self._index[usual])
+        return np.asarray((codes != self._index[usual]) & (codes != UNLABELED))
 
 
 def truth_of_classes(rows: Dataset, normal: str) -> Array:

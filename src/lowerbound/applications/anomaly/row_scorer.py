@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.anomaly.heat_maps import write_heat_maps
-from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
+from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking
 from lowerbound.applications.anomaly.normal_rows import Normal
 from lowerbound.applications.anomaly.report import Cutoff, Odd
 from lowerbound.applications.engines import Progress
@@ -186,7 +186,7 @@ class Tally:
         """How well the scores rank the known anomalies."""
         if not self._known.wanted:
             return None
-        return ranking_of(self._known.anomalies(), np.concatenate(self._scores))
+        return self._known.ranking(np.concatenate(self._scores))
 
 
 def _most_surprising(
