@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ import pytest
 from lowerbound.cli import main
 from lowerbound.data import load, to_frame
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.files import read_frame
+from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from tests.data.tables.foreign_tables import (
@@ -92,6 +96,30 @@ def test_a_cell_of_another_notation_is_named(tmp_path: Path) -> None:
         pytest.raises(DataError, match=r"'height' holds numbers .* as 1234,50, but not in rows 0"),
     ):
         load(_file(tmp_path, bad), schema=schema)
+
+
+def test_thousands_without_fractions_are_read_as_the_model_knows_them(tmp_path: Path) -> None:
+    """No cell has a comma, so the file alone does not say that 2.651 is a thousand."""
+    cells = [f"{german(price)};{'ab'[row % 2]}" for row, price in enumerate(PRICES)]
+    with pytest.warns(UserWarning, match=COMMAS):
+        schema = load(_file(tmp_path, "\n".join(["price;kind", *cells, ""]))).schema
+    german_file = _file(tmp_path, "price;kind\n2.651;b\n;a\n3.374;a\n850;b\n")
+    np.testing.assert_array_equal(_prices(german_file, schema), [2651, np.nan, 3374, 850])
+    english_file = _file(tmp_path, "price;kind\n2.651;b\n;a\n0.374;a\n850;b\n")
+    np.testing.assert_allclose(_prices(english_file, schema), [2.651, np.nan, 0.374, 850])
+
+
+def _prices(path: Path, schema: Schema) -> Any:
+    """The prices of a file that is read at once, which are the same in chunks of a row."""
+    known = notations_of(schema)
+    whole = with_numbers(read_frame(path, None, known), known)["price"].to_numpy()
+    parts = [with_numbers(chunk.frame, known)["price"] for chunk in read_chunks(path, schema, 1)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    free = schema.for_other_rows
+    decoded = free.decode(free.units(load(path, schema=free, missing="model").x))[:, 0]
+    present = ~np.isnan(whole)
+    np.testing.assert_allclose(decoded[present], whole[present], rtol=1e-5)
+    return whole
 
 
 def test_frames_with_text_that_is_numbers() -> None:

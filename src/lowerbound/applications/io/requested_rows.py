@@ -18,6 +18,7 @@ from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.data.tables.chunks import placed, read_chunks
 from lowerbound.data.tables.files import is_table, read_frame
+from lowerbound.data.tables.numbers import notations_of
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import Fitted
 
@@ -114,7 +115,9 @@ def requested_rows(
         return
     remembered = fitted.schema.windows
     if windows is not None or remembered is not None:
-        frame, apart = _apart(read_frame(source, fitted.schema.text_dialect), column, source)
+        known = notations_of(fitted.schema)
+        frame = read_frame(source, fitted.schema.text_dialect, known)
+        frame, apart = _apart(frame, column, source)
         if windows is None and has_windows(frame, fitted.schema):
             yield RequestedRows(_opened(frame, fitted), len(frame), 0, len(frame), apart)
             return

@@ -137,7 +137,7 @@ class ColumnFiles(RowFiles):
                     "--mask is for pictures and arrays; in a table, leave missing cells empty"
                 )
             dialect = self.schema.text_dialect
-            frame = read_frame(source, dialect)
+            frame = read_frame(source, dialect, notations_of(self.schema))
             cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
             kind = IncompleteSeries if cuts else IncompleteColumns
             return kind(frame, load(frame, schema=self.schema), read_text(source, dialect))
@@ -177,7 +177,8 @@ class ColumnFiles(RowFiles):
             return super().read_noisy(source, on_error)
         by_name = self.schema.data_kind.named_columns
         dialect = self.schema.text_dialect
-        frame = with_numbers(read_frame(source, dialect), notations_of(self.schema))
+        known = notations_of(self.schema)
+        frame = with_numbers(read_frame(source, dialect, known), known)
         values = table_values(frame, self.schema.columns, by_name=by_name)
         return NoisyRows(values, cells=frame if by_name else None)
 

@@ -212,7 +212,7 @@ def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:
     Raises:
         DataError: it cannot be read, or lacks a column.
     """
-    found = with_numbers(read_frame(path), form.notations)
+    found = with_numbers(read_frame(path, None, form.notations), form.notations)
     lacking = [name for name in declared.columns if name not in found.columns]
     if lacking:
         raise DataError(

@@ -13,7 +13,7 @@ from typing import Any
 
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
-from lowerbound.data.tables.dialect import OPENERS, Dialect, Layout, sniffed
+from lowerbound.data.tables.dialect import OPENERS, Dialect, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
@@ -23,7 +23,9 @@ from lowerbound.data.tables.files import (
     read_workbook,
     table_suffix,
     unreadable,
+    written_as_known,
 )
+from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import DataError
 
@@ -66,7 +68,8 @@ def read_chunks(
 ) -> Iterator[Chunk]:
     """Read the rows of a table in order; a table without rows gives one empty chunk.
 
-    A column of text in the schema is read as text, so that "007" does not become a number.
+    A column of text in the schema is read as text, so that "007" does not become a number. So are
+    numbers in a notation of the schema.
 
     Args:
         source: a csv or parquet file, or the address of a database's table.
@@ -81,9 +84,13 @@ def read_chunks(
     """
     rows = rows or rows_at_once(max(len(schema.columns), 1) * copies)
     text = {column.name for column in schema.columns if column.dtype == "str"}
-    if texts and _is_csv(source):
-        known = {column.name for column in schema.columns}
-        text |= _other_text(Path(source).expanduser(), rows, known, schema.text_dialect)
+    if _is_csv(source):
+        path = Path(source).expanduser()
+        layout = sniffed(path, schema.text_dialect)
+        text |= written_as_known(path, layout, notations_of(schema))
+        if texts:
+            known = {column.name for column in schema.columns}
+            text |= _other_text(path, rows, known, schema.text_dialect)
     frames = _frames(source, rows, text, schema.text_dialect)
     written = _texts(source, rows, schema.text_dialect) if texts else None
     first = 0
@@ -161,7 +168,7 @@ def text_frames(
     with path.open("rb") as raw:
         opener = OPENERS.get(path.suffix.lower())
         opened = raw if opener is None else opener(raw, "rb")
-        keywords = {"dtype": _types(layout, text), **layout.keywords, "chunksize": rows}
+        keywords = {"dtype": layout.text_types(text), **layout.keywords, "chunksize": rows}
         try:
             with pd.read_csv(opened, low_memory=False, **keywords) as frames:
                 for frame in frames:
@@ -169,13 +176,6 @@ def text_frames(
                     yield layout.named(frame.reset_index(drop=True)), share
         except BROKEN_CSV as error:
             raise unreadable(path, layout, error) from error
-
-
-def _types(layout: Layout, text: Collection[str]) -> dict[str | int, type]:
-    """pandas' types of the text columns; without a header pandas names columns 0, 1, ..."""
-    if layout.header:
-        return dict.fromkeys(text, str)
-    return {int(name[1:]): str for name in text if name[1:].isdecimal()}
 
 
 def _is_csv(source: str | Path) -> bool:

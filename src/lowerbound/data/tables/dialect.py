@@ -10,7 +10,7 @@ import lzma
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -139,6 +139,12 @@ class Layout:
         }
         # pandas would take 1.234 for a fraction
         return {**words, "dtype": str} if self.dialect.decimal == COMMA else words
+
+    def text_types(self, text: Collection[str]) -> dict[str | int, type]:
+        """pandas' types of columns of text; without a header, pandas names columns 0, 1, ..."""
+        if self.header:
+            return dict.fromkeys(text, str)
+        return {int(name[1:]): str for name in text if name[1:].isdecimal()}
 
     def named(self, frame: Any) -> Any:
         """The frame, with generated column names if the file has no header."""

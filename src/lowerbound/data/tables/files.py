@@ -10,11 +10,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.text.notation import COMMA, Notation
+from lowerbound.data.columns.values import missing, parsed_numbers
 from lowerbound.data.tables.arrow import frame_of
-from lowerbound.data.tables.dialect import BROKEN, OPENERS, Dialect, Layout, sniffed, widths
+from lowerbound.data.tables.dialect import BROKEN, OPENERS, SAMPLE, Dialect, Layout, sniffed, widths
 from lowerbound.data.tables.duckdb import is_address, read_address
+from lowerbound.data.tables.numbers import Notations
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
 from lowerbound.errors import DataError, MissingExtraError
 
@@ -32,11 +37,19 @@ def table_suffix(path: Path) -> str:
     return (Path(path.stem) if path.suffix.lower() in OPENERS else path).suffix.lower()
 
 
-def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, Dialect | None]:
+def read_table(
+    source: str | Path, asked: Dialect | None = None, known: Notations | None = None
+) -> tuple[Any, Dialect | None]:
     """Read a file of text, a parquet table, a sheet of a workbook, or a table of a database.
 
     The dialect of a text is inferred, except for what is asked. If its first line contains data and
     not names, the columns are named x0, x1, ... A column with codes such as 02139 stays text.
+
+    Args:
+        source: a path, or the address of a database's table.
+        asked: how a text is written, as far as a user said.
+        known: the notations of a model's columns. In a text that is written so, these columns stay
+            text, so that 1.234 may be a thousand.
 
     Returns:
         A pandas frame, and the dialect of a text; None for a usual one, and for other files.
@@ -59,7 +72,8 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
         return read_workbook(path, None if asked is None else asked.sheet), None
     layout = sniffed(path, asked)
     try:
-        frame = pd.read_csv(path, low_memory=False, **layout.keywords)
+        types = layout.text_types(written_as_known(path, layout, known or {}))
+        frame = pd.read_csv(path, low_memory=False, **{"dtype": types, **layout.keywords})
     except BROKEN_CSV as error:
         raise unreadable(path, layout, error) from error
     if _may_be_ragged(frame):
@@ -69,9 +83,34 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     return frame, None if layout.dialect.usual else layout.dialect
 
 
-def read_frame(source: str | Path, asked: Dialect | None = None) -> Any:
+def read_frame(
+    source: str | Path, asked: Dialect | None = None, known: Notations | None = None
+) -> Any:
     """The frame of ``read_table``."""
-    return read_table(source, asked)[0]
+    return read_table(source, asked, known)[0]
+
+
+def written_as_known(path: Path, layout: Layout, known: Notations) -> set[str]:
+    """The columns with a known notation, if the first rows of a text are all written so.
+
+    Otherwise the file has plain numbers, of which some cannot be in these notations, such as 0.5.
+    """
+    import pandas as pd
+
+    if not known or layout.dialect.decimal == COMMA:  # whose columns are all read as text
+        return set()
+    words = {**layout.keywords, "dtype": str, "nrows": SAMPLE}
+    rows = layout.named(pd.read_csv(path, **words))
+    found = {name: rows[name] for name in rows.columns if name in known}
+    return (
+        set() if any(_is_other(rows, known[name]) for name, rows in found.items()) else set(found)
+    )
+
+
+def _is_other(cells: Any, notation: Notation) -> bool:
+    """Whether some cells are plain numbers that are not in a notation."""
+    _, words = parsed_numbers(cells)
+    return bool((np.isnan(notation.numbers(cells)) & ~missing(cells) & ~words).any())
 
 
 def read_text(source: str | Path, asked: Dialect | None = None) -> Any:

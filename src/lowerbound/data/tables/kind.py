@@ -218,7 +218,8 @@ class TableKind(ColumnarKind):
 def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     """A path, an address, a relation or a frame as a pandas frame; the dialect of a text."""
     if isinstance(source, (str, Path)):
-        return read_table(source, how.text_dialect)
+        known = None if how.schema is None else notations_of(how.schema)
+        return read_table(source, how.text_dialect, known)
     if is_other_frame(source):
         source = other_frame(source)
     elif is_relation(source):
