@@ -107,6 +107,8 @@ def test_thousands_without_fractions_are_read_as_the_model_knows_them(tmp_path: 
     np.testing.assert_array_equal(_prices(german_file, schema), [2651, np.nan, 3374, 850])
     english_file = _file(tmp_path, "price;kind\n2.651;b\n;a\n0.374;a\n850;b\n")
     np.testing.assert_allclose(_prices(english_file, schema), [2.651, np.nan, 0.374, 850])
+    with pytest.raises(DataError, match="line 3 has 3 fields, the first line has 2"):
+        list(read_chunks(_file(tmp_path, "price;kind\n2.651;b\n2;a;b\n"), schema))
 
 
 def _prices(path: Path, schema: Schema) -> Any:

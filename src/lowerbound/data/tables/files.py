@@ -71,8 +71,8 @@ def read_table(
     if path.suffix.lower() in WORKBOOKS:
         return read_workbook(path, None if asked is None else asked.sheet), None
     layout = sniffed(path, asked)
+    types = layout.text_types(written_as_known(path, layout, known or {}))
     try:
-        types = layout.text_types(written_as_known(path, layout, known or {}))
         frame = pd.read_csv(path, low_memory=False, **{"dtype": types, **layout.keywords})
     except BROKEN_CSV as error:
         raise unreadable(path, layout, error) from error
@@ -94,17 +94,22 @@ def written_as_known(path: Path, layout: Layout, known: Notations) -> set[str]:
     """The columns with a known notation, if the first rows of a text are all written so.
 
     Otherwise the file has plain numbers, of which some cannot be in these notations, such as 0.5.
+
+    Raises:
+        DataError: the file is ragged or damaged.
     """
     import pandas as pd
 
     if not known or layout.dialect.decimal == COMMA:  # whose columns are all read as text
         return set()
     words = {**layout.keywords, "dtype": str, "nrows": SAMPLE}
-    rows = layout.named(pd.read_csv(path, **words))
+    try:
+        rows = layout.named(pd.read_csv(path, **words))
+    except BROKEN_CSV as error:
+        raise unreadable(path, layout, error) from error
     found = {name: rows[name] for name in rows.columns if name in known}
-    return (
-        set() if any(_is_other(rows, known[name]) for name, rows in found.items()) else set(found)
-    )
+    others = (_is_other(cells, known[name]) for name, cells in found.items())
+    return set() if any(others) else set(found)
 
 
 def _is_other(cells: Any, notation: Notation) -> bool:
