@@ -17,7 +17,12 @@ from lowerbound.data.schema import Schema
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_frame
-from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.data.tables.numbers import (
+    notations_of,
+    other_notations,
+    with_numbers,
+    with_points,
+)
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from tests.data.tables.foreign_tables import (
@@ -122,6 +127,27 @@ def _prices(path: Path, schema: Schema) -> Any:
     present = ~np.isnan(whole)
     np.testing.assert_allclose(decoded[present], whole[present], rtol=1e-5)
     return whole
+
+
+@pytest.mark.filterwarnings("ignore:.*decimal commas")
+def test_a_model_of_points_reads_a_table_with_commas(tmp_path: Path) -> None:
+    """At once and by chunks, of which the last, 1.234, alone might be a fraction."""
+    numbers = {"height": HEIGHTS, "price": [*PRICES[:-1], 1234.0]}
+    schema = load(_file(tmp_path, text(numbers))).schema
+    expected = load(tmp_path / "table.csv", schema=schema).x
+    path = _file(
+        tmp_path, text({name: [german(v) for v in numbers[name]] for name in numbers}, ";")
+    )
+    path.write_text(path.read_text().replace("1234,00", "1.234").replace("1.234,00", "1.234"))
+    np.testing.assert_array_equal(load(path, schema=schema).x, expected)
+    for chunk in read_chunks(path, schema, 3, texts=True):
+        others = other_notations(chunk.frame, chunk.dialect, schema)
+        rows = slice(chunk.first, chunk.first + len(chunk.frame))
+        np.testing.assert_allclose(
+            with_numbers(chunk.frame, others)["price"], numbers["price"][rows]
+        )
+        plain = with_points(chunk.text, others)["price"].astype(float)
+        np.testing.assert_allclose(plain, numbers["price"][rows])
 
 
 def test_frames_with_text_that_is_numbers() -> None:

@@ -17,8 +17,8 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.data.tables.chunks import placed, read_chunks
-from lowerbound.data.tables.files import is_table, read_frame
-from lowerbound.data.tables.numbers import notations_of
+from lowerbound.data.tables.files import is_table, read_table
+from lowerbound.data.tables.numbers import notations_of, other_notations, with_numbers, with_points
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import Fitted
 
@@ -116,7 +116,8 @@ def requested_rows(
     remembered = fitted.schema.windows
     if windows is not None or remembered is not None:
         known = notations_of(fitted.schema)
-        frame = read_frame(source, fitted.schema.text_dialect, known)
+        frame, dialect = read_table(source, fitted.schema.text_dialect, known)
+        frame = with_numbers(frame, other_notations(frame, dialect, fitted.schema))
         frame, apart = _apart(frame, column, source)
         if windows is None and has_windows(frame, fitted.schema):
             yield RequestedRows(_opened(frame, fitted), len(frame), 0, len(frame), apart)
@@ -129,9 +130,11 @@ def requested_rows(
     notes: set[str] = set()
     for chunk in read_chunks(source, fitted.schema, copies=copies, texts=cells):
         with placed(source, chunk.first, notes):
-            frame, apart = _apart(chunk.frame, column, source)
+            others = other_notations(chunk.frame, chunk.dialect, fitted.schema)
+            frame, apart = _apart(with_numbers(chunk.frame, others), column, source)
             rows = _opened(frame, fitted)
-        given = (frame, chunk.text) if cells else (None, None)
+        text = None if chunk.text is None else with_points(chunk.text, others)
+        given = (frame, text) if cells else (None, None)
         yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart, None, *given)
 
 

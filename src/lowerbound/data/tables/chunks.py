@@ -45,12 +45,14 @@ class Chunk:
         share: fraction of the table that is read, including this chunk.
         text: the cells as the file writes them, a frame of text; None if they are not asked for, or
             the table is not a file of text.
+        dialect: how the file is written; None: it is not a file of text.
     """
 
     frame: Any
     first: int
     share: float
     text: Any = None
+    dialect: Dialect | None = None
 
     @property
     def total(self) -> int:
@@ -84,9 +86,11 @@ def read_chunks(
     """
     rows = rows or rows_at_once(max(len(schema.columns), 1) * copies)
     text = {column.name for column in schema.columns if column.dtype == "str"}
+    dialect = None
     if _is_csv(source):
         path = Path(source).expanduser()
         layout = sniffed(path, schema.text_dialect)
+        dialect = layout.dialect
         text |= written_as_known(path, layout, notations_of(schema))
         if texts:
             known = {column.name for column in schema.columns}
@@ -95,7 +99,7 @@ def read_chunks(
     written = _texts(source, rows, schema.text_dialect) if texts else None
     first = 0
     for frame, share in frames:
-        yield Chunk(frame, first, share, None if written is None else next(written))
+        yield Chunk(frame, first, share, None if written is None else next(written), dialect)
         first += len(frame)
 
 

@@ -35,7 +35,6 @@ from lowerbound.data.columns.matrix import (
     table_values,
 )
 from lowerbound.data.columns.text.level_types import level_type
-from lowerbound.data.columns.text.notation import COMMA
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values, parsed_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
@@ -49,7 +48,13 @@ from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table
 from lowerbound.data.tables.frames import frame_dtype, from_frame
-from lowerbound.data.tables.numbers import Notations, found_notations, notations_of, with_numbers
+from lowerbound.data.tables.numbers import (
+    Notations,
+    found_notations,
+    notations_of,
+    other_notations,
+    with_numbers,
+)
 from lowerbound.errors import DataError
 
 MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3+-"))  # that numbers may have
@@ -250,17 +255,10 @@ def _as_fitted(frame: Any, schema: Schema) -> Any:
 
 
 def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:
-    """The notations of the schema, or else those that are found in the frame.
-
-    In a file with decimal commas, whole numbers of the schema may have fractions: those of answers.
-    """
+    """The notations of the schema, or else those that are found in the frame."""
     if how.schema is not None:
-        dialect = dialect or how.schema.dialect
-        if dialect is None or dialect.decimal != COMMA:
-            return notations_of(how.schema)
-        whole = {one.name for one in how.schema.columns if one.dtype.startswith("int")}
-        others = set(frame.columns) - whole
-        return {**found_notations(frame, dialect, others), **notations_of(how.schema)}
+        others = other_notations(frame, dialect or how.schema.dialect, how.schema)
+        return {**others, **notations_of(how.schema)}
     hints = how.kinds if isinstance(how.kinds, Mapping) else {}
     known = {name for name, hint in hints.items() if _kind_of(hint) in NO_NUMBERS}
     label = {how.label} if isinstance(how.label, str) and not how.regression else set()

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.columns.text.durations import clock_of
-from lowerbound.data.columns.text.notation import Notation, decimal_mark, likeliest, recognized
+from lowerbound.data.columns.text.notation import (
+    COMMA,
+    Notation,
+    decimal_mark,
+    likeliest,
+    recognized,
+)
 from lowerbound.data.columns.values import distinct_values, missing, parsed_numbers, refuse
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
@@ -86,6 +92,36 @@ def notations_of(schema: Schema) -> Notations:
     found = {one.name: one.notation for one in columns if one.notation is not None}
     series = {} if schema.windows is None else found
     return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}}
+
+
+def other_notations(frame: Any, dialect: Dialect | None, schema: Schema) -> Notations:
+    """The notations, in a file with decimal commas, of the plain numbers of a schema.
+
+    Its whole numbers may have fractions there: those of answers.
+
+    Args:
+        frame: the cells of the file, or of some of its rows.
+        dialect: of the file; None: as usual.
+        schema: of the model.
+    """
+    if dialect is None or dialect.decimal != COMMA:
+        return {}
+    columns = (*schema.columns, *schema.features)
+    plain = {one.name for one in columns if one.dtype != "str" and not one.rules.has_format}
+    if schema.windows is not None:
+        plain |= {name.rpartition("@")[0] for name in plain}
+    plain -= notations_of(schema).keys()
+    return found_notations(frame, dialect, {str(name) for name in frame.columns} - plain)
+
+
+def with_points(text: Any, notations: Notations) -> Any:
+    """Unparsed cells, of which numbers in these notations are written as plain ones."""
+    made = {}
+    for name in notations.keys() & set(text.columns):
+        values = notations[name].numbers(text[name])
+        plain = Notation(decimals=notations[name].decimals).texts(values, rounded=False)
+        made[name] = text[name].where(np.isnan(values), plain)
+    return text.assign(**made) if made else text
 
 
 def _written(series: Any) -> bool:
