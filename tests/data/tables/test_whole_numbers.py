@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ def cells(series: pd.Series) -> list[int | None]:
     return [None if cell is pd.NA else int(cell) for cell in series]
 
 
+def decimals(numbers: list[int | None]) -> list[Decimal | None]:
+    return [None if number is None else Decimal(number) for number in numbers]
+
+
 def check(frame: pd.DataFrame) -> None:
     assert [cells(frame[name]) for name in ("id", "beyond", "small")] == [IDS, BEYOND, SMALL]
 
@@ -64,6 +69,39 @@ def test_columns_of_arrow_with_gaps(form: str) -> None:
     frame = as_frame(FORMS[form](TABLE))
     check(frame)
     assert frame.dtypes.astype(str).to_dict() == TYPES
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_decimals_of_arrow_are_whole_numbers_or_floats(form: str) -> None:
+    cents = [None if row == 2 else Decimal(row) / 100 for row in range(ROWS)]
+    large = [Decimal(10**30 + row) for row in range(ROWS)]
+    table = pa.table(
+        {
+            "id": pa.array(decimals(IDS), pa.decimal128(38, 0)),
+            "small": pa.array(decimals(SMALL), pa.decimal128(10, 0)),
+            "cents": pa.array(cents, pa.decimal128(5, 2)),
+            "large": pa.array(large, pa.decimal128(38, 0)),
+        }
+    )
+    frame = as_frame(FORMS[form](table))
+    types = {"id": "Int64", "small": "Int64", "cents": "float64", "large": "object"}
+    assert frame.dtypes.astype(str).to_dict() == types
+    assert [cells(frame[name]) for name in ("id", "small")] == [IDS, SMALL]
+    assert frame["cents"].dropna().tolist() == [float(cell) for cell in cents if cell is not None]
+    assert frame["large"].tolist() == large  # digits that no number of 64 bits holds
+
+
+def test_levels_of_decimals_are_filled(tmp_path: Path) -> None:
+    level = [None if row % 5 == 0 else Decimal(row % 4) for row in range(ROWS)]
+    kinds = {"whole": pa.decimal128(10, 0), "tenths": pa.decimal128(5, 1)}
+    table = pa.table({name: pa.array(level, kind) for name, kind in kinds.items()})
+    pq.write_table(table, tmp_path / "t.parquet")
+    frame = read_frame(tmp_path / "t.parquet")
+    schema, hidden = load(frame, missing="model").schema, frame.isna().to_numpy()
+    assert all(column.levels for column in schema.columns)
+    filled = completed_frame(frame, schema, np.full((ROWS, 2), 2), hidden, exact=True)
+    wanted = [2 if cell is None else int(cell) for cell in level]
+    assert pa.Table.from_pandas(filled).to_pydict() == {"whole": wanted, "tenths": wanted}
 
 
 def test_files_with_gaps_at_once_and_in_chunks(tmp_path: Path) -> None:

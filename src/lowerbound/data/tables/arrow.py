@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from lowerbound.data.arrays import listed
@@ -103,25 +104,45 @@ def _of_any(source: Any) -> Any:
 
 
 def _of_polars(source: Any) -> Any:
-    whole = [name for name, kind in source.schema.items() if kind.is_integer()]
-    return _exact_frame(source, source.select(whole).to_arrow())
+    exact = [name for name, kind in source.schema.items() if kind.is_integer() or kind.is_decimal()]
+    return _exact_frame(source, source.select(exact).to_arrow())
 
 
 def _exact_frame(source: Any, table: Any) -> Any:
-    """What ``source`` makes of itself for pandas, with the whole numbers of an Arrow table.
+    """What ``source`` makes of itself for pandas, with the whole numbers and the decimals of an
+    Arrow table.
 
-    pandas has whole numbers with gaps as floats, which have too few digits above 2**53.
+    pandas has whole numbers with gaps as floats, which have too few digits above 2**53, and
+    decimals as objects of Python.
     """
     import pyarrow as pa
 
     frame = source.to_pandas()
     places = {str(name): place for place, name in enumerate(frame.columns)}
-    for field, cells in zip(table.schema, table.columns, strict=True):
-        if pa.types.is_integer(field.type) and cells.null_count and field.name in places:
+    for field, given in zip(table.schema, table.columns, strict=True):
+        cells = _numbers_of(given) if pa.types.is_decimal(field.type) else given
+        if field.name not in places:
+            continue
+        if pa.types.is_integer(cells.type) and cells.null_count:
             numbers = with_room_for_gaps(cells.fill_null(0).to_pandas())
             gone = cells.is_null().to_numpy(zero_copy_only=False)
             frame.isetitem(places[field.name], numbers.mask(gone).array)
+        elif cells is not given:
+            frame.isetitem(places[field.name], cells.to_pandas().array)
     return frame
+
+
+def _numbers_of(decimals: Any) -> Any:
+    """Arrow's decimals as whole numbers or floats; unchanged if these have too few digits."""
+    import pyarrow as pa
+
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if decimals.type.scale <= 0:
+            return decimals.cast(pa.int64())  # an error if one is larger
+        numbers = decimals.cast(pa.string()).cast(pa.float64())  # directly, 0.35 is inexact
+        if numbers.cast(decimals.type).equals(decimals):
+            return numbers
+    return decimals
 
 
 def _beyond_us(kind: Any) -> bool:
