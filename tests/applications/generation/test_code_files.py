@@ -59,8 +59,8 @@ def test_codes_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
     path.write_text("z1,z2\n1,2\n3,nan\n")
     with pytest.raises(DataError, match="row 1, counted from 0, is not finite"):
         read_codes(path, 2)
-    path.write_text("z1,z2\n1,2\nabc,3\n")
-    with pytest.raises(DataError, match="row 1, counted from 0, is not finite"):
+    path.write_text("z1,z2\n1,2\n3,abc\n")
+    with pytest.raises(DataError, match="column 'z2' .* holds 'abc' in row 1, counted from 0"):
         read_codes(path, 2)
     path.write_text("z1,z2\n")
     with pytest.raises(DataError, match="holds no codes"):

@@ -117,10 +117,28 @@ def _read_frame(path: Path) -> Parts:
             f"{path} holds no codes: it has no columns z1, z2, ..., which lowerbound encode "
             f"writes, but {listed(list(frame.columns))}"
         )
-    numbers = frame[named] if named else frame.select_dtypes("number")
-    numbers = numbers.apply(pd.to_numeric, errors="coerce")  # what is no number is refused later
+    wide = pd.DataFrame({name: _numbers(frame[name], path) for name in named})
+    numbers = wide if named else frame.select_dtypes("number")
     label, ids = (_column(frame, name) for name in ("label", "id"))
     return numbers.to_numpy(dtype=np.float64), label, ids
+
+
+def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
+    """A column of a code as numbers.
+
+    Raises:
+        DataError: a cell is text that is no number.
+    """
+    import pandas as pd
+
+    found = pd.to_numeric(column, errors="coerce")
+    wrong = np.flatnonzero(found.isna() & column.notna())
+    if len(wrong):
+        raise DataError(
+            f"{path}: column {column.name!r} is a number of a code, but holds "
+            f"{column.iloc[wrong[0]]!r} in row {wrong[0]}, counted from 0"
+        )
+    return found
 
 
 def _column(frame: pd.DataFrame, name: str) -> tuple[str, ...] | None:
