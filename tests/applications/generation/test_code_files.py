@@ -60,7 +60,7 @@ def test_codes_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 1, counted from 0, is not finite"):
         read_codes(path, 2)
     path.write_text("z1,z2\n1,2\n3,abc\n")
-    with pytest.raises(DataError, match="column 'z2' .* holds 'abc' in row 1, counted from 0"):
+    with pytest.raises(DataError, match=r"column 'z2' .* holds 'abc' in row 1, counted from 0"):
         read_codes(path, 2)
     path.write_text("z1,z2\n")
     with pytest.raises(DataError, match="holds no codes"):
