@@ -130,6 +130,24 @@ def test_whole_numbers_beyond_64_bits_with_a_sign(tmp_path: Path) -> None:
     assert found.x.shape == (rows, 2)
 
 
+def test_whole_numbers_of_more_than_64_bits(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    amounts = [int(amount) for amount in 1e22 * np.exp(rng.normal(size=150))]
+    frame = pd.DataFrame(
+        {
+            "amount": amounts,
+            "gaps": [None if row % 7 == 0 else -amount for row, amount in enumerate(amounts)],
+            "late": [2**70 if row > 140 else row % 50 for row in range(150)],
+            "x": rng.normal(size=150),
+        },
+        dtype=object,
+    )
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, index=False)
+    options: dict[str, Any] = {"missing": "model"}
+    assert_same(load_on_disk(path, tmp_path / "cache", **options), load(path, **options))
+
+
 def test_a_damaged_csv_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     mixed_frame().to_csv(path, index=False)

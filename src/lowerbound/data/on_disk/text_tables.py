@@ -125,6 +125,8 @@ def _type_of(cells: Any) -> Any:
     named = pd.api.types.infer_dtype(cells, skipna=True)
     kinds = {"integer": pa.int64(), "floating": pa.float64(), "boolean": pa.bool_()}
     kind = kinds.get(named, pa.string())
+    if pa.types.is_integer(kind) and cells.dtype.kind == "O":  # Python's: beyond 64 bits
+        return pa.string()
     return pa.float64() if pa.types.is_integer(kind) and cells.dtype.kind == "u" else kind
 
 
