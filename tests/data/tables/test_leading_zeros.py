@@ -13,6 +13,7 @@ from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables import files
+from lowerbound.data.tables.chunks import read_chunks
 
 ROWS = 120
 SHORT = ["--updates", "3", "--no-report", "--test", "0", "--gap-rows", "0", "--threads", "1"]
@@ -80,6 +81,15 @@ def test_rows_on_disk_keep_the_zeros(tmp_path: Path) -> None:
     assert [(c.name, c.kind, c.levels) for c in found.columns] == [
         (c.name, c.kind, c.levels) for c in expected.columns
     ]
+
+
+def test_classes_with_zeros_are_the_same_in_chunks(tmp_path: Path) -> None:
+    table()[["month", "size", "count"]].to_csv(path := tmp_path / "t.csv", index=False)
+    whole = load(path, label="month")
+    assert whole.label is not None
+    parts = [load(c.frame, schema=whole.schema).label for c in read_chunks(path, whole.schema, 50)]
+    found = [one for part in parts if part is not None for one in part.tolist()]
+    assert found == whole.label.tolist()
 
 
 def test_a_model_of_numbers_reads_numbers_with_zeros(tmp_path: Path) -> None:

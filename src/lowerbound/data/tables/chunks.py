@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowerbound.data.columns.inference import is_code
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.dialect import OPENERS, Dialect, sniffed
@@ -71,7 +72,7 @@ def read_chunks(
     """Read the rows of a table in order; a table without rows gives one empty chunk.
 
     A column of text in the schema is read as text, so that "007" does not become a number. So are
-    numbers in a notation of the schema.
+    numbers in a notation of the schema, and labels if some class is a code such as "007".
 
     Args:
         source: a csv or parquet file, or the address of a database's table.
@@ -86,6 +87,8 @@ def read_chunks(
     """
     rows = rows or rows_at_once(max(len(schema.columns), 1) * copies)
     text = {column.name for column in schema.columns if column.dtype == "str"}
+    if schema.label_column is not None and any(map(is_code, schema.class_names)):
+        text.add(schema.label_column)
     dialect = None
     if _is_csv(source):
         path = Path(source).expanduser()
