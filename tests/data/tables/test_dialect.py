@@ -15,7 +15,7 @@ from lowerbound.cli import main
 from lowerbound.data import load, to_frame
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.chunks import read_chunks
-from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.dialect import LOOKED_AT, Dialect, encoding_of
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import (
     notations_of,
@@ -183,6 +183,20 @@ def test_a_wrong_encoding_and_a_file_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"a,b\n1,\x01\x02\xff\n")
     with pytest.raises(DataError, match="characters that no text has"):
         load(path)
+
+
+def test_the_encoding_is_found_wherever_its_first_letter_is(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    start = b"n,town\n" + b"1,Linz\n" * (LOOKED_AT // 7)
+    path.write_bytes(start + "2,Köln\n".encode("cp1252"))
+    assert encoding_of(path) == "cp1252"
+    path.write_bytes(start + b"2,\x81\n")
+    assert encoding_of(path) == "latin-1"
+    path.write_bytes(start + "2,Köln\n".encode())
+    assert encoding_of(path) == "utf-8-sig"
+    path.write_bytes("n,Köln\n".encode() + start[7:] + b"2,\xf6\n")
+    with pytest.raises(DataError, match=r"--encoding, such as cp1252, if it is not UTF-8"):
+        read_frame(path)
 
 
 def test_workbooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

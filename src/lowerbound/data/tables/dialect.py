@@ -12,7 +12,8 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a 
 DELIMITERS = ",;\t|"
 SPACES = r"\s+"
 SAMPLE = 1_000  # lines from which the dialect is inferred
-LOOKED_AT = 1 << 20  # bytes from which the encoding is inferred
+LOOKED_AT = 1 << 20  # bytes at once, of which the encoding is inferred
 UTF8, WINDOWS = "utf-8-sig", "cp1252"
 MARKS = {
     codecs.BOM_UTF8: UTF8,
@@ -214,7 +215,7 @@ def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
 
 
 def encoding_of(path: Path) -> str:
-    """The encoding by the first bytes of a file: UTF-8, UTF-16 or 32, or else Windows-1252.
+    """The encoding by the bytes of a file: UTF-8, UTF-16 or 32, or else Windows-1252.
 
     Raises:
         DataError: the file cannot be read.
@@ -223,19 +224,42 @@ def encoding_of(path: Path) -> str:
     try:
         with opener(path, "rb") as file:
             start = file.read(LOOKED_AT)
+            marked = _marked_encoding(start)
+            if marked is None and len(start.translate(None, _NO_TEXT)) < len(start):
+                raise DataError(
+                    f"{path} cannot be read as text: it has characters that no text has"
+                )
+            return marked or _unmarked_encoding(
+                chain([start], iter(partial(file.read, LOOKED_AT), b""))
+            )
     except BROKEN as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
+
+
+def _marked_encoding(start: bytes) -> str | None:
+    """The encoding of which a file begins with the mark, or whose letters have two bytes."""
     for mark, encoding in MARKS.items():
         if start.startswith(mark):
             return encoding
     if start[1:2] == b"\0" or start[:1] == b"\0":
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
-    if len(start.translate(None, _NO_TEXT)) < len(start):
-        raise DataError(f"{path} cannot be read as text: it has characters that no text has")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(start)
-    except UnicodeDecodeError:
-        return "latin-1" if _undefined(start) else WINDOWS
+    return None
+
+
+def _unmarked_encoding(blocks: Iterator[bytes]) -> str:
+    """UTF-8, or else that in which all bytes have a meaning.
+
+    After blocks with other letters in UTF-8, bytes that are not UTF-8 are damage.
+    """
+    decoder, ascii_only = codecs.getincrementaldecoder("utf-8")(), True
+    for block in blocks:
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError:
+            if not ascii_only:
+                return UTF8
+            return "latin-1" if any(map(_undefined, chain([block], blocks))) else WINDOWS
+        ascii_only = ascii_only and block.isascii()
     return UTF8
 
 

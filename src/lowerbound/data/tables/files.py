@@ -239,7 +239,10 @@ def unreadable(path: Path, layout: Layout, error: Exception) -> DataError:
         DataError: its lines differ in width; the message names the first such line.
     """
     check_widths(path, layout)
-    return DataError(f"{path} cannot be read as csv: {error}")
+    hint = " (--encoding, such as cp1252, if it is not UTF-8)"
+    return DataError(
+        f"{path} cannot be read as csv: {error}{hint * isinstance(error, UnicodeDecodeError)}"
+    )
 
 
 def check_widths(path: Path, layout: Layout) -> None:
