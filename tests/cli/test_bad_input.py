@@ -31,7 +31,7 @@ TABLES = {
     "header only": ("a,b\n", "empty"),
     "ragged": ("a,b\n1,2\n3,4,5\n", "line 3 has 3 fields"),
     "not a number": ("a,b\n1,2\n3,x\n5,6\n7,1\n", "'b' holds numbers, but not in rows 1"),
-    "infinite": ("a,b\n1,2\n3,inf\n5,6\n", "'b' has inf in rows 1"),
+    "infinite": ("a,b\n1,2\n3,inf\n5,6\n", "'b' has inf in rows 1, counted from 0 (row 1: inf)"),
     "constant": ("a,b\n1,2\n1,2\n1,2\n", "no column varies"),
     "names": ("a\n" + "".join(f"n{i}x\n" for i in range(30)), "'a' identifies rows, and no column"),
 }

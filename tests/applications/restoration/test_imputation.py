@@ -231,6 +231,9 @@ def test_what_cannot_be_written_is_refused(
         run(fitted, path, tmp_path / "out.csv", draws=-1)
     with pytest.raises(DataError, match="is not a file of rows"):
         open_incomplete(str(tmp_path), fitted, None)
+    for name in ("gone.csv", "gone.npy"):
+        with pytest.raises(DataError, match=rf"there is no file .*{name}: give a \.csv"):
+            open_incomplete(str(tmp_path / name), fitted, None)
 
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])

@@ -143,9 +143,10 @@ class ColumnFiles(RowFiles):
             return kind(frame, load(frame, schema=self.schema), read_text(source, dialect))
         path = Path(source).expanduser()
         if path.suffix.lower() not in (NPZ, ".npy") or not path.is_file():
-            raise DataError(
-                f"{source} is not a file of rows: give a .csv, .parquet, .npz or .npy file"
+            wrong = (
+                f"{source} is not a file of rows" if path.exists() else f"there is no file {path}"
             )
+            raise DataError(f"{wrong}: give a .csv, .parquet, .npz or .npy file")
         raw = read_npz(path)
         dataset = self._masked(load(raw.x, label=raw.labels, schema=self.schema), mask)
         return IncompleteColumns(raw.x, dataset)

@@ -170,8 +170,8 @@ def check_numbers(series: Any, text: Array) -> None:
     if len(rows) and 2 * len(rows) <= (~missing(series)).sum():
         raise DataError(
             f"column {series.name!r} holds numbers, but not in rows {listed(rows.tolist())}, "
-            f"counted from 0 (row {rows[0]}: {series.iloc[rows[0]]!r}); fill or drop those rows, "
-            "or say what kind of column it is"
+            f"counted from 0 (row {rows[0]}: {scalar(series.iloc[rows[0]])!r}); fill or drop those "
+            "rows, or say what kind of column it is"
         )
 
 
@@ -186,8 +186,8 @@ def refuse(wrong: Array, series: Any, words: str) -> None:
         cell = series.iloc[rows[0]]
         cell = cell.item() if isinstance(cell, np.generic) else cell
         raise DataError(
-            f"{words} in rows {listed(rows.tolist())}, counted from 0 (row {rows[0]}: {cell!r}); "
-            "correct those rows, or empty those cells"
+            f"{words} in rows {listed(rows.tolist())}, counted from 0 (row {rows[0]}: "
+            f"{scalar(series.iloc[rows[0]])!r}); correct those rows, or empty those cells"
         )
 
 
