@@ -183,8 +183,6 @@ def refuse(wrong: Array, series: Any, words: str) -> None:
     """
     rows = np.flatnonzero(wrong)
     if len(rows):
-        cell = series.iloc[rows[0]]
-        cell = cell.item() if isinstance(cell, np.generic) else cell
         raise DataError(
             f"{words} in rows {listed(rows.tolist())}, counted from 0 (row {rows[0]}: "
             f"{scalar(series.iloc[rows[0]])!r}); correct those rows, or empty those cells"
