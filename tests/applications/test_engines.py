@@ -205,6 +205,20 @@ def test_an_error_of_a_worker_has_its_own_message() -> None:
         workers._finished(None, silent)
 
 
+@pytest.mark.filterwarnings("error")
+def test_arrays_of_workers_can_be_kept_and_written(tmp_path: Path) -> None:
+    stored = np.arange(3.0)
+    stored.flags.writeable = False
+    workers = object.__new__(RayWorkers)
+    workers._ray = SimpleNamespace(
+        get=lambda held: {"sum": stored}, exceptions=SimpleNamespace(RayTaskError=OSError)
+    )
+    part = next(parts())
+    found = FinishedParts(tmp_path).kept(part, lambda: workers._finished(None, silent))
+    assert found["sum"].flags.writeable
+    assert found["sum"].tolist() == [0.0, 1.0, 2.0]
+
+
 def test_workers_take_no_device() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Request(EngineRequest):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+import numpy as np
+
 from lowerbound.applications.base import ANY_DEVICE, LOCAL, PROCESSOR
 from lowerbound.applications.finished_parts import Arrays, FinishedParts, Part
 from lowerbound.config import option
@@ -116,7 +118,8 @@ class RayWorkers(Generic[PartT]):
                 raise error.cause from None  # its message, without the worker's traceback
             raise
         progress(1, 1)
-        return found
+        # those in Ray's store are read-only, which torch warns of
+        return {name: np.require(values, requirements="W") for name, values in found.items()}
 
 
 class _Worker:
