@@ -249,6 +249,10 @@ def check_not_data(output: Path, data: str) -> None:
     Raises:
         OptionError: they would.
     """
-    source = Path(data).expanduser().resolve()
-    if source.is_file() and source == output.expanduser().resolve():
+    try:
+        source = Path(data).expanduser().resolve()
+        same = source.is_file() and source == output.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # no path: whoever reads it says why
+        return
+    if same:
         raise OptionError(f"{output} is the data itself: name another file")
