@@ -92,6 +92,16 @@ def test_classes_with_zeros_are_the_same_in_chunks(tmp_path: Path) -> None:
     assert found == whole.label.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:column 'customer'")
+def test_identifiers_keep_their_zeros_in_chunks(tmp_path: Path) -> None:
+    """Of which the last rows have none, and which are no columns of the model."""
+    frame = table().sort_values("customer")
+    frame.to_csv(path := tmp_path / "t.csv", index=False)
+    chunks = read_chunks(path, load(path, missing="model").schema, 50, texts=True)
+    found = [cell for chunk in chunks for cell in chunk.frame["customer"]]
+    assert found == frame["customer"].tolist()
+
+
 def test_a_model_of_numbers_reads_numbers_with_zeros(tmp_path: Path) -> None:
     """As do models of tables that were read without their zeros."""
     plain, padded = tmp_path / "plain.csv", tmp_path / "padded.csv"

@@ -21,6 +21,8 @@ from lowerbound.data.tables.files import (
     CSV_SUFFIXES,
     WORKBOOKS,
     check_widths,
+    is_padded,
+    may_have_leading_zeros,
     read_workbook,
     table_suffix,
     unreadable,
@@ -190,7 +192,7 @@ def _is_csv(source: str | Path) -> bool:
 
 
 def _other_text(path: Path, rows: int, known: Collection[str], asked: Dialect | None) -> set[str]:
-    """The columns of a csv file, other than ``known``, that hold text in some rows."""
+    """The columns of a csv file, other than ``known``, that hold text or codes such as 02139."""
     import pandas as pd
 
     layout = sniffed(path, asked)
@@ -204,10 +206,15 @@ def _other_text(path: Path, rows: int, known: Collection[str], asked: Dialect | 
             return set()
         with pd.read_csv(path, usecols=others, chunksize=rows, low_memory=False, **words) as parts:
             found = [pd.api.types.infer_dtype(f[n], skipna=True) for f in parts for n in others]
+        codes: set[str] = set()
+        if may_have_leading_zeros(path, layout):
+            written = {**words, "dtype": str, "na_filter": False}
+            with pd.read_csv(path, usecols=others, chunksize=rows, **written) as parts:
+                codes = {name for part in parts for name in others if is_padded(part[name])}
     except BROKEN_CSV as error:
         raise unreadable(path, layout, error) from error
     columns = zip(itertools.cycle(others), found, strict=False)
-    return {name for name, values in columns if values in TEXTS}
+    return codes | {name for name, values in columns if values in TEXTS}
 
 
 def _texts(source: str | Path, rows: int, asked: Dialect | None) -> Iterator[Any] | None:
