@@ -13,9 +13,10 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data import load, to_frame
+from lowerbound.data.on_disk.text_tables import estimated_bytes
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.chunks import read_chunks
-from lowerbound.data.tables.dialect import LOOKED_AT, Dialect, encoding_of
+from lowerbound.data.tables.dialect import LOOKED_AT, Dialect, encoding_of, sniffed
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import (
     notations_of,
@@ -197,6 +198,31 @@ def test_the_encoding_is_found_wherever_its_first_letter_is(tmp_path: Path) -> N
     path.write_bytes("n,Köln\n".encode() + start[7:] + b"2,\xf6\n")
     with pytest.raises(DataError, match=r"--encoding, such as cp1252, if it is not UTF-8"):
         read_frame(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "header"),
+    [
+        (["country,1990,1991", "C0,172.8,", "C1,180.1,1990"], True),
+        ([",2020,2010,2000", "C0,1,2,3"], True),
+        (["C0,1990,1991", "C1,1500,1700"], False),  # another line has such numbers
+        (["C0,1500,2400", "C1,3200,150"], False),  # too far apart for years
+        (["C0,1990", "C1,172.8"], False),
+        (["1990,1991", "172.8,3"], False),  # there is no name
+    ],
+)
+def test_years_are_names(tmp_path: Path, lines: list[str], header: bool) -> None:
+    path = _file(tmp_path, "\n".join([*lines, ""]))
+    assert sniffed(path).header == header
+
+
+def test_a_doubtful_first_line_is_said_once(tmp_path: Path) -> None:
+    path = _file(tmp_path, "C0,1500\nC1,3200\nC0,172\nC1,17\n")
+    with pytest.warns(UserWarning, match="contains numbers and is read as data") as said:
+        schema = load(path).schema
+    assert len([one for one in said if "first line" in str(one.message)]) == 1
+    estimated_bytes(path)  # a warning would be an error
+    list(read_chunks(path, schema, texts=True))
 
 
 def test_workbooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

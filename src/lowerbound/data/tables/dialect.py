@@ -7,13 +7,14 @@ import codecs
 import csv
 import gzip
 import lzma
+import re
 import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,8 @@ MARKS = {
 TRUTHS = (("true", "false"), ("TRUE", "FALSE"))
 """Ways to write true and false, which pandas reads and writes as True and False."""
 _MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
+_YEAR = re.compile("[12][0-9]{3}")
+LONGEST_STEP = 10  # between years in a line of names
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
 
 
@@ -116,11 +119,13 @@ class Layout:
         dialect: of the file, without None in the fields that a text has.
         header: whether the first line names the columns.
         skipped: lines before it.
+        doubtful: whether the first line, which is read as data, may be a header.
     """
 
     dialect: Dialect
     header: bool
     skipped: int = 0
+    doubtful: bool = False
 
     @property
     def delimiter(self) -> str:
@@ -155,6 +160,13 @@ class Layout:
 
     def note(self, path: Path) -> None:
         """Warn of what was inferred and is not usual."""
+        if self.doubtful:
+            warnings.warn(
+                f"the first line of {path} contains numbers and is read as data; the columns are "
+                "named x0, x1, ... (if it is a line of names, add one without numbers)",
+                UserWarning,
+                stacklevel=4,
+            )
         found, given = self.dialect, self.dialect.given
         notes = {
             "encoding": f"as {found.encoding}" if found.encoding != UTF8 else "",
@@ -194,18 +206,12 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
         raise DataError(f"{path} is empty")
     delimiter = dialect.delimiter or named or _delimiter(rest)
     rows = _cells(rest, delimiter)
-    header = _has_header(rows[0], rows[min(1, len(rows) - 1)])
-    if not header and not all(is_number(field) for field in rows[0]):
-        warnings.warn(
-            f"the first line of {path} contains numbers and is read as data; the columns are named "
-            "x0, x1, ... (if it is a line of names, add one without numbers)",
-            UserWarning,
-            stacklevel=4,
-        )
+    header = _has_header(rows[0], rows[min(1, len(rows) - 1)]) or _has_years(rows)
+    doubtful = not header and not all(is_number(field) for field in rows[0])
     decimal = dialect.decimal or _decimal(rows[header:], delimiter)
     truth = _truth(rows[header:])
     found = replace(dialect, encoding=encoding, delimiter=delimiter, decimal=decimal, truth=truth)
-    return Layout(found, header, skipped)
+    return Layout(found, header, skipped, doubtful)
 
 
 def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
@@ -361,6 +367,22 @@ def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
         name and field.strip().lower() not in _MISSING and is_number(below)
         for name, field, below in zip(names, first, second, strict=False)
     )
+
+
+def _has_years(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line names columns and evenly spaced years, as no other line has them."""
+    numbers = [place for place, cell in enumerate(rows[0]) if is_number(cell)]
+    if not 2 <= len(numbers) < len(rows[0]) or not _are_years(rows[0], numbers):
+        return False
+    years = [int(rows[0][place]) for place in numbers]
+    steps = {later - year for year, later in pairwise(years)}
+    even = len(steps) == 1 and 1 <= abs(min(steps)) <= LONGEST_STEP
+    return even and not any(_are_years(row, numbers) for row in rows[1:])
+
+
+def _are_years(row: Sequence[str], places: Sequence[int]) -> bool:
+    """Whether these cells are whole numbers from 1000 to 2999."""
+    return len(row) > places[-1] and all(_YEAR.fullmatch(row[place].strip()) for place in places)
 
 
 def _truth(rows: Sequence[Sequence[str]]) -> tuple[str, str] | None:
