@@ -26,7 +26,7 @@ BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a 
 DELIMITERS = ",;\t|"
 SPACES = r"\s+"
 SAMPLE = 1_000  # lines from which the dialect is inferred
-LOOKED_AT = 1 << 20  # bytes at once, of which the encoding is inferred
+LOOKED_AT, MOST_BLOCKS = 1 << 20, 64  # bytes at once, of which the encoding is inferred
 UTF8, WINDOWS = "utf-8-sig", "cp1252"
 MARKS = {
     codecs.BOM_UTF8: UTF8,
@@ -221,7 +221,7 @@ def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
 
 
 def encoding_of(path: Path) -> str:
-    """The encoding by the bytes of a file: UTF-8, UTF-16 or 32, or else Windows-1252.
+    """The encoding by the first 64 MB of a file: UTF-8, UTF-16 or 32, or else Windows-1252.
 
     Raises:
         DataError: the file cannot be read.
@@ -235,9 +235,8 @@ def encoding_of(path: Path) -> str:
                 raise DataError(
                     f"{path} cannot be read as text: it has characters that no text has"
                 )
-            return marked or _unmarked_encoding(
-                chain([start], iter(partial(file.read, LOOKED_AT), b""))
-            )
+            blocks = chain([start], iter(partial(file.read, LOOKED_AT), b""))
+            return marked or _unmarked_encoding(islice(blocks, MOST_BLOCKS))
     except BROKEN as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
 
