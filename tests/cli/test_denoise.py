@@ -83,6 +83,18 @@ def test_tables_keep_their_columns(run: Run, model: Path, numbers: Path, tmp_pat
     assert (tmp_path / "clean-1.csv").exists()
 
 
+def test_a_file_with_decimal_commas_is_read_by_a_model_of_points(
+    run: Run, model: Path, numbers: Path, tmp_path: Path
+) -> None:
+    german = tmp_path / "german.csv"
+    pd.read_csv(numbers).to_csv(german, index=False, sep=";", decimal=",")
+    for source, name in ((numbers, "a"), (german, "b")):
+        words = ("-o", tmp_path / f"{name}.csv", "--noise", 1, *FEW)
+        assert run("denoise", model, source, *words).code == 0
+    same, other = (pd.read_csv(tmp_path / f"{name}.csv") for name in "ab")
+    np.testing.assert_allclose(other, same)
+
+
 def test_columns_that_the_model_does_not_take_are_written_as_given(
     run: Run, model: Path, numbers: Path, tmp_path: Path
 ) -> None:

@@ -147,7 +147,7 @@ def test_a_model_of_points_reads_a_table_with_commas(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             with_numbers(chunk.frame, others)["price"], numbers["price"][rows]
         )
-        plain = with_points(chunk.text, others)["price"].astype(float)
+        plain = with_points(chunk.text, others, schema)["price"].astype(float)
         np.testing.assert_allclose(plain, numbers["price"][rows])
 
 

@@ -133,7 +133,7 @@ def requested_rows(
             others = other_notations(chunk.frame, chunk.dialect, fitted.schema)
             frame, apart = _apart(with_numbers(chunk.frame, others), column, source)
             rows = _opened(frame, fitted)
-        text = None if chunk.text is None else with_points(chunk.text, others)
+        text = None if chunk.text is None else with_points(chunk.text, others, fitted.schema)
         given = (frame, text) if cells else (None, None)
         yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart, None, *given)
 

@@ -37,8 +37,14 @@ from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.completion import GivenText, IncompleteColumns
-from lowerbound.data.tables.files import is_table, read_frame, read_text
-from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.data.tables.files import is_table, read_table, read_text
+from lowerbound.data.tables.numbers import (
+    Notations,
+    notations_of,
+    other_notations,
+    with_numbers,
+    with_points,
+)
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.data.tokens.kind import TokenForm
 from lowerbound.durable import write_text
@@ -136,11 +142,12 @@ class ColumnFiles(RowFiles):
                 raise OptionError(
                     "--mask is for pictures and arrays; in a table, leave missing cells empty"
                 )
-            dialect = self.schema.text_dialect
-            frame = read_frame(source, dialect, notations_of(self.schema))
+            frame, others = self._plain(source)
+            text = read_text(source, self.schema.text_dialect)
+            text = None if text is None else with_points(text, others, self.schema)
             cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
             kind = IncompleteSeries if cuts else IncompleteColumns
-            return kind(frame, load(frame, schema=self.schema), read_text(source, dialect))
+            return kind(frame, load(frame, schema=self.schema), text)
         path = Path(source).expanduser()
         if path.suffix.lower() not in (NPZ, ".npy") or not path.is_file():
             wrong = (
@@ -177,11 +184,15 @@ class ColumnFiles(RowFiles):
         if not is_table(source):
             return super().read_noisy(source, on_error)
         by_name = self.schema.data_kind.named_columns
-        dialect = self.schema.text_dialect
-        known = notations_of(self.schema)
-        frame = with_numbers(read_frame(source, dialect, known), known)
+        frame = with_numbers(self._plain(source)[0], notations_of(self.schema))
         values = table_values(frame, self.schema.columns, by_name=by_name)
         return NoisyRows(values, cells=frame if by_name else None)
+
+    def _plain(self, source: str) -> tuple[Any, Notations]:
+        """A table, plain numbers of the schema also if its decimals are commas; their notations."""
+        frame, dialect = read_table(source, self.schema.text_dialect, notations_of(self.schema))
+        others = other_notations(frame, dialect, self.schema)
+        return with_numbers(frame, others), others
 
     def write_clean(
         self,

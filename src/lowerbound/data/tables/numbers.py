@@ -114,8 +114,11 @@ def other_notations(frame: Any, dialect: Dialect | None, schema: Schema) -> Nota
     return found_notations(frame, dialect, {str(name) for name in frame.columns} - plain)
 
 
-def with_points(text: Any, notations: Notations) -> Any:
-    """Unparsed cells, of which numbers in these notations are written as plain ones."""
+def with_points(text: Any, notations: Notations, schema: Schema) -> Any:
+    """Unparsed cells, of which numbers in these notations are written as plain ones; unchanged if
+    the schema's table has decimal commas too."""
+    if schema.dialect is not None and schema.dialect.decimal == COMMA:
+        return text
     made = {}
     for name in notations.keys() & set(text.columns):
         values = notations[name].numbers(text[name])
