@@ -17,8 +17,8 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.data.tables.chunks import placed, read_chunks
-from lowerbound.data.tables.files import is_table, read_table
-from lowerbound.data.tables.numbers import notations_of, other_notations, with_numbers, with_points
+from lowerbound.data.tables.files import is_table, read_for
+from lowerbound.data.tables.numbers import other_notations, with_numbers, with_points
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import Fitted
 
@@ -115,10 +115,7 @@ def requested_rows(
         return
     remembered = fitted.schema.windows
     if windows is not None or remembered is not None:
-        known = notations_of(fitted.schema)
-        frame, dialect = read_table(source, fitted.schema.text_dialect, known)
-        frame = with_numbers(frame, other_notations(frame, dialect, fitted.schema))
-        frame, apart = _apart(frame, column, source)
+        frame, apart = _apart(read_for(fitted.schema, source)[0], column, source)
         if windows is None and has_windows(frame, fitted.schema):
             yield RequestedRows(_opened(frame, fitted), len(frame), 0, len(frame), apart)
             return

@@ -37,14 +37,8 @@ from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.completion import GivenText, IncompleteColumns
-from lowerbound.data.tables.files import is_table, read_table, read_text
-from lowerbound.data.tables.numbers import (
-    Notations,
-    notations_of,
-    other_notations,
-    with_numbers,
-    with_points,
-)
+from lowerbound.data.tables.files import is_table, read_for, read_text
+from lowerbound.data.tables.numbers import notations_of, with_numbers, with_points
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.data.tokens.kind import TokenForm
 from lowerbound.durable import write_text
@@ -142,7 +136,7 @@ class ColumnFiles(RowFiles):
                 raise OptionError(
                     "--mask is for pictures and arrays; in a table, leave missing cells empty"
                 )
-            frame, others = self._plain(source)
+            frame, others = read_for(self.schema, source)
             text = read_text(source, self.schema.text_dialect)
             text = None if text is None else with_points(text, others, self.schema)
             cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
@@ -184,15 +178,9 @@ class ColumnFiles(RowFiles):
         if not is_table(source):
             return super().read_noisy(source, on_error)
         by_name = self.schema.data_kind.named_columns
-        frame = with_numbers(self._plain(source)[0], notations_of(self.schema))
+        frame = with_numbers(read_for(self.schema, source)[0], notations_of(self.schema))
         values = table_values(frame, self.schema.columns, by_name=by_name)
         return NoisyRows(values, cells=frame if by_name else None)
-
-    def _plain(self, source: str) -> tuple[Any, Notations]:
-        """A table, plain numbers of the schema also if its decimals are commas; their notations."""
-        frame, dialect = read_table(source, self.schema.text_dialect, notations_of(self.schema))
-        others = other_notations(frame, dialect, self.schema)
-        return with_numbers(frame, others), others
 
     def write_clean(
         self,

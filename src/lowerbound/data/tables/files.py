@@ -16,10 +16,11 @@ from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, Notation
 from lowerbound.data.columns.values import missing, parsed_numbers
+from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.dialect import BROKEN, OPENERS, SAMPLE, Dialect, Layout, sniffed, widths
 from lowerbound.data.tables.duckdb import is_address, read_address
-from lowerbound.data.tables.numbers import Notations
+from lowerbound.data.tables.numbers import Notations, notations_of, other_notations, with_numbers
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
 from lowerbound.errors import DataError, MissingExtraError
 
@@ -88,6 +89,21 @@ def read_frame(
 ) -> Any:
     """The frame of ``read_table``."""
     return read_table(source, asked, known)[0]
+
+
+def read_for(schema: Schema, source: str | Path) -> tuple[Any, Notations]:
+    """A table in the notation of a schema, whose plain numbers may have decimal commas in a file of
+    text.
+
+    Returns:
+        The frame of ``read_table``, in which such numbers are read, and their notations.
+
+    Raises:
+        DataError, MissingExtraError: as for ``read_table``.
+    """
+    frame, dialect = read_table(source, schema.text_dialect, notations_of(schema))
+    others = other_notations(frame, dialect, schema)
+    return with_numbers(frame, others), others
 
 
 def written_as_known(path: Path, layout: Layout, known: Notations) -> set[str]:

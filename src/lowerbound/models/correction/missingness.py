@@ -120,7 +120,7 @@ class MissingnessModel(nn.Module):
             values = torch.where(each.present(x[:, place]), values, 0.0)
             found.append(values.clamp(-FARTHEST, FARTHEST))
         features = torch.stack(found, 1) if found else x[:, :0]
-        later = torch.isin(self.owner, torch.tensor(self.order, dtype=torch.long))
+        later = torch.isin(self.owner, self.owner.new_tensor(self.order))
         values = torch.cat([features.masked_fill(later, 0.0), torch.zeros_like(x)], 1)
         return _Seen(values, features, self.owner)
 
