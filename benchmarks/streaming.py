@@ -43,12 +43,12 @@ import sys
 from pathlib import Path
 from lowerbound.applications.anomaly.normal_rows import normal_of
 from lowerbound.data import load
-from lowerbound.inference.anomaly.scores import raw_scores
+from lowerbound.inference.anomaly.comparison import compared
 from lowerbound.model_folder.folder import read
 
 fitted = read(sys.argv[1])
 normal = normal_of(fitted, sys.argv[1], None, "combined")
-normal.reference.components(raw_scores(fitted.model, load(sys.argv[2], schema=fitted.schema)))
+compared(fitted.model, normal.reference, load(sys.argv[2], schema=fitted.schema))
 """
 
 

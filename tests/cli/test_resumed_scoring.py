@@ -30,7 +30,7 @@ COMMANDS = {
     "classes": ("classify", ()),
 }
 PLACES = {
-    "detect": (row_scorer, "raw_scores"),
+    "detect": (row_scorer, "compared"),
     "impute": (imputation, "fill"),
     "encode": (encode, "encode_rows"),
     "reconstruct": (reconstruct, "collected"),

@@ -23,6 +23,7 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import learn_columns, new_seed
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
+from lowerbound.inference.anomaly.comparison import compared, learn_reference
 from lowerbound.inference.anomaly.conformal import (
     ConformalCalibration,
     check_rate,
@@ -31,9 +32,7 @@ from lowerbound.inference.anomaly.conformal import (
 )
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
-from lowerbound.inference.anomaly.reference import Reference, Votes, check_score, votes_for
-from lowerbound.inference.anomaly.scores import RawScores, raw_scores
-from lowerbound.inference.anomaly.unseen import unseen_costs
+from lowerbound.inference.anomaly.reference import check_score
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
@@ -157,8 +156,7 @@ class VAEDetector(OutlierMixin, VAE):
         import pandas as pd
 
         index = X.index if inputs.is_frame(X) else None
-        raw = self._raw_scores(self._read(X))
-        return pd.DataFrame(self.reference_.components(raw), index=index)
+        return pd.DataFrame(self._compared(self._read(X)), index=index)
 
     def explain(self, X: Any, *, excess: bool = True) -> Any:
         """Which features make the bound low: nats of each, and "rate" for the code.
@@ -233,10 +231,6 @@ class VAEDetector(OutlierMixin, VAE):
         """The share of anomalies among the training rows, if it is given."""
         return None if isinstance(self.contamination, str) else float(self.contamination)
 
-    def _votes(self, dataset: Dataset) -> Votes:
-        """How the combined score is made."""
-        return votes_for(dataset, self.contamination == "clean")
-
     def _apart(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
         """The rows to fit on, and the calibration rows or None."""
         if self._share is not None or self.calibration == 0:
@@ -266,8 +260,10 @@ class VAEDetector(OutlierMixin, VAE):
 
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
         """The rows without the share that counts as anomalies, in their order."""
-        raw = raw_scores(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
-        odd = Reference.of(raw, votes=self._votes(training)).scores(raw, self.criterion)
+        model, samples, seed = fitted.model, self.n_importance, self._new_seed
+        reference = learn_reference(model, training, clean=False, samples=samples, seed=seed)
+        reference.check(self.criterion)
+        odd = compared(model, reference, training, samples=samples, seed=seed)[self.criterion]
         dropped = TRIMMED if self._share is None else self._share
         count = max(2, round((1 - dropped) * len(training)))
         kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
@@ -276,15 +272,12 @@ class VAEDetector(OutlierMixin, VAE):
     def _refer(self, normal: Dataset) -> None:
         """Set the reference from normal rows, by held-out ones if training held some out."""
         seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
-        held_out = None if fresh is None else self._raw_scores(fresh)
-        self.reference_ = Reference.of(
-            self._raw_scores(seen),
-            held_out,
-            votes=self._votes(normal),
-            unseen=unseen_costs(normal),
+        model, samples, seed = self.model_, self.n_importance, self._seed
+        clean = self.contamination == "clean"
+        self.reference_ = learn_reference(
+            model, seen, fresh, clean=clean, samples=samples, seed=seed
         )
-        samples, seed = self.n_importance, self._seed
-        self.usual_ = usual_shares(self.model_, seen, samples=samples, seed=seed)
+        self.usual_ = usual_shares(model, seen, samples=samples, seed=seed)
 
     def _options(self, seed: int) -> Any:
         options = super()._options(seed)
@@ -319,14 +312,16 @@ class VAEDetector(OutlierMixin, VAE):
             return dataset
         return learn_columns(self, X, self._data_options())
 
-    def _raw_scores(self, dataset: Dataset) -> RawScores:
-        return raw_scores(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+    def _compared(self, dataset: Dataset) -> dict[str, Array]:
+        samples, seed = self.n_importance, self._seed
+        return compared(self.model_, self.reference_, dataset, samples=samples, seed=seed)
 
     def _shares(self, dataset: Dataset) -> Shares:
         return shares(self.model_, dataset, samples=self.n_importance, seed=self._seed)
 
     def _anomalies(self, dataset: Dataset) -> Array:
-        return self.reference_.scores(self._raw_scores(dataset), self.criterion)
+        self.reference_.check(self.criterion)
+        return self._compared(dataset)[self.criterion]
 
     def _read(self, X: Any, y: Any = None) -> Dataset:
         check_is_fitted(self)

@@ -114,9 +114,9 @@ def test_a_model_without_a_prior_has_no_bound() -> None:
     assert looks.bound is None
     assert set(reference.components(looks)) == {"combined", "reconstruction", "latent"}
     with pytest.raises(UnsupportedError, match="no prior and so no bound"):
-        reference.scores(looks, "bound")
+        reference.check("bound")
     with pytest.raises(OptionError, match="did you mean 'latent'"):
-        reference.scores(looks, "latnt")
+        reference.check("latnt")
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_rows_that_repeat_are_looked_at_once() -> None:
 def test_rows_that_repeat_ask_for_their_neighbors_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = raw_scores(oracle.model("exact"), ROWS)
     reference = Reference.of(looks, neighbors=3)
-    once = reference.scores(looks, "latent")
+    once = reference.components(looks)["latent"]
     asked: list[int] = []
 
     def counting(known: Any, rows: Any, k: int) -> Any:
@@ -224,5 +224,5 @@ def test_rows_that_repeat_ask_for_their_neighbors_once(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(anomaly, "kth_distance", counting)
     place = np.arange(900) % 300
-    np.testing.assert_allclose(reference.scores(looks.rows(place), "latent"), once[place])
+    np.testing.assert_allclose(reference.components(looks.rows(place))["latent"], once[place])
     assert max(asked) <= 310  # equal rows may differ in the last bit of their codes

@@ -20,12 +20,12 @@ from lowerbound.data.dataset import joined
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted
+from lowerbound.inference.anomaly.comparison import compared, learn_reference
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.planted import with_planted_cells
-from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
-from lowerbound.inference.anomaly.scores import SAMPLES, raw_scores
-from lowerbound.inference.anomaly.unseen import unseen_costs
+from lowerbound.inference.anomaly.reference import Reference
+from lowerbound.inference.anomaly.scores import SAMPLES
 from lowerbound.model_folder.manifest import DETECTOR
 from lowerbound.models import Model
 
@@ -112,15 +112,11 @@ def normal_of(
         calibration = state.calibration if same else None
         return Normal(state.reference, calibration, state.usual, "the detector's own rows")
     rows = _rows(fitted, folder, given, seed, series)
-    seen = raw_scores(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
-    fresh = None if rows.fresh is None else raw_scores(fitted.model, rows.fresh, seed=seed)
-    reference = Reference.of(
-        seen, fresh, votes=votes_for(rows.seen), unseen=unseen_costs(rows.seen)
-    )
+    reference = learn_reference(fitted.model, rows.seen, rows.fresh, seed=seed)
     reference.check(kind)
     calibration, points, planted = None, None, {}
     if rows.apart is not None:
-        scores = reference.components(raw_scores(fitted.model, rows.apart, seed=seed))
+        scores = compared(fitted.model, reference, rows.apart, seed=seed)
         calibration = ConformalCalibration.of(scores[kind])
         if series is not None:
             ordered = fitted.schema.windows if given is None else series.windows
@@ -139,7 +135,7 @@ def _finding_planted(
 
     rows = apart.thinned(PLANTED_ROWS)
     both = joined([rows, with_planted_cells(rows, seed)])
-    found = reference.components(raw_scores(model, both, seed=seed))
+    found = compared(model, reference, both, seed=seed)
     truth = np.arange(len(both)) >= len(rows)
     return {name: float(roc_auc_score(truth, scores)) for name, scores in found.items()}
 

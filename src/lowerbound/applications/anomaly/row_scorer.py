@@ -22,10 +22,10 @@ from lowerbound.data.columns.values import free_name
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
+from lowerbound.inference.anomaly.comparison import compared
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
-from lowerbound.inference.anomaly.scores import raw_scores
 
 RATE = "rate"
 NAMED = 3  # features in an explanation
@@ -73,8 +73,8 @@ class RowScorer:
 
     def components(self, part: RequestedRows, progress: Progress) -> Mapping[str, Array]:
         """The scores of some rows."""
-        raw = raw_scores(self.fitted.model, part.rows, seed=self.seed, progress=progress)
-        return self.normal.reference.components(raw)
+        model, reference = self.fitted.model, self.normal.reference
+        return compared(model, reference, part.rows, seed=self.seed, progress=progress)
 
     def scored(self, part: RequestedRows, components: Mapping[str, Array]) -> ScoredRows:
         """Rows with their scores, compared with normal rows."""

@@ -165,15 +165,6 @@ class Reference:
         combined = [w * np.maximum(vote, least) for w, vote in votes if vote is not None]
         return {"combined": np.sum(combined, axis=0), **found}
 
-    def scores(self, raw: RawScores, kind: str = "combined") -> Array:
-        """One of the scores, (rows,).
-
-        Raises:
-            OptionError, UnsupportedError: as for ``check``.
-        """
-        self.check(kind)
-        return self.components(raw)[kind]
-
     def by_surroundings(self, kind: str) -> bool:
         """Whether a score comes from the pixels around each pixel, and not from the model."""
         of_combined = set(self.votes.weights) == {SURROUNDINGS}
