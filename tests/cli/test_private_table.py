@@ -184,3 +184,32 @@ def test_a_private_fit_says_what_it_guarantees(
     assert "## Privacy" in (folder / "MODEL_CARD.md").read_text()
     assert run("fit", people / "people.csv", "-o", tmp_path / "x", "--epsilon", 5) == 2
     assert "--public-schema" in capsys.readouterr().err
+
+
+def test_of_dates_only_the_first_and_the_last_day_are_declared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, made, saved = tmp_path / "x.csv", tmp_path / "made.csv", tmp_path / "m.json"
+    days = pd.date_range("1931-02-03", periods=800, freq="29D").strftime("%d.%m.%Y")
+    towns = ["A", "B"] * 400
+    pd.DataFrame({"born": days, "town": towns}).to_csv(source, index=False)
+    fit = ("--epsilon", 5, "--public-schema", "data", "--save", saved)
+    assert run("private-table", source, "-o", made, *fit) == 0
+    grid = json.loads(saved.read_text(encoding="utf-8"))["grids"][0]
+    assert grid["name"] == "born"
+    assert not grid["levels"]
+    drawn = pd.to_datetime(pd.read_csv(made)["born"], format="%d.%m.%Y")
+    assert pd.to_datetime(days[0], format="%d.%m.%Y") <= drawn.min()
+    assert drawn.max() <= pd.to_datetime(days[-1], format="%d.%m.%Y")
+    assert not set(drawn.dt.strftime("%d.%m.%Y")) <= set(days)
+
+
+def test_the_model_does_not_replace_the_public_schema(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = people / "columns.json"
+    before = schema.read_bytes()
+    fit = ("--epsilon", 4, "--public-schema", schema, "--save", schema)
+    assert run("private-table", people / "people.csv", "-o", tmp_path / "made.csv", *fit) == 2
+    assert schema.read_bytes() == before
+    assert "columns.json" in capsys.readouterr().err

@@ -36,7 +36,7 @@ WRITTEN = ("output", "save", "key", "onnx", "torch")
 
 READ = (
     *("data", "other", "with_", "without", "codes", "like", "mask", "calibrate", "compare", "file"),
-    *("real", "synthetic", "holdout", "canaries"),
+    *("real", "synthetic", "holdout", "canaries", "public_schema"),
 )
 """The fields of a request that name the data it reads."""
 

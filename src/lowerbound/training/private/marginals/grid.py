@@ -12,7 +12,7 @@ import numpy as np
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.inference import recognized
-from lowerbound.data.columns.text.date_formats import ISO, check_format, seconds
+from lowerbound.data.columns.text.date_formats import ISO, as_text, check_format, seconds
 from lowerbound.data.columns.text.moments import DAY
 from lowerbound.data.columns.values import (
     distinct_levels,
@@ -23,7 +23,12 @@ from lowerbound.data.columns.values import (
     name as level_name,
 )
 from lowerbound.errors import DataError
-from lowerbound.training.private.marginals.cells import cell_days, written_dates
+from lowerbound.training.private.marginals.cells import (
+    cell_days,
+    cell_type,
+    date_format,
+    written_dates,
+)
 
 MOST_WHOLE = 128  # whole numbers in a range up to which each has its own bin
 BINS = 64
@@ -231,6 +236,8 @@ def _declaration_of(series: Any) -> dict[str, Any]:
 
     types, present = pd.api.types, series[~missing(series)]
     said: dict[str, Any] = {"missing": True} if len(present) < len(series) else {}
+    if cell_type(series) == "dates" and present.nunique() >= FEWEST_NUMBERS:
+        return _declaration_of_dates(series)
     if not types.is_numeric_dtype(series.dtype) or types.is_bool_dtype(series.dtype):
         return {"levels": list(distinct_levels(series)), **said}
     values = finite_numbers(present)
@@ -243,3 +250,15 @@ def _declaration_of(series: Any) -> dict[str, Any]:
     atom = float(common[counts.argmax()]) if counts.max() > len(values) / 10 else None
     said |= {"low": low, "high": high, "whole": whole, "log": skewed}
     return said if atom is None else {**said, "atom": atom}
+
+
+def _declaration_of_dates(series: Any) -> dict[str, Any]:
+    """The range of dates: each of them would be public as a level, and many have one row only."""
+    form = date_format(series)
+    days = cell_days(series, form)
+    read = days[~np.isnan(days)]
+    whole = bool((read == np.floor(read)).all())
+    ends = np.array([np.floor(read.min()), np.ceil(read.max())])
+    low, high = as_text(ends * DAY, ISO, DAY)
+    said = {"low": str(low), "high": str(high), "format": form, "whole": whole}
+    return {**said, "missing": True} if len(read) < len(days) else said
