@@ -28,6 +28,7 @@ from lowerbound.coding.whole_numbers.fixed_point import (
     whole_softmax,
 )
 from lowerbound.networks.causal_transformer import CausalSoftmax
+from lowerbound.networks.processor.matrix_products import AffineMap
 from lowerbound.priors.autoregressive_codes import AutoregressiveCodes, NetworkConditionals
 from lowerbound.priors.code_network import NUMBERS, SLOW, CodeEmbedding, CodeHead, CodeLookup
 from lowerbound.priors.codes import CodePrior
@@ -159,7 +160,7 @@ def fixed_table(codes: CodeEmbedding) -> Tensor:
 
 
 FIXED: dict[type, Callable[..., nn.Module]] = {
-    nn.Linear: lambda layer: FixedLinear(layer.weight, layer.bias),
+    AffineMap: lambda layer: FixedLinear(layer.weight, layer.bias),
     nn.LayerNorm: FixedNorm,
     CausalSoftmax: lambda layer: FixedAttention(),
     CodeEmbedding: FixedCodes,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from lowerbound.networks.processor.matrix_products import AffineMap, affine
 
 QUIET = 0.3
 """Gain of the maps next to the latent or the data, so that their outputs start small.
@@ -22,7 +23,7 @@ nats with this gain, and of -113.1 nats at full scale.
 
 def linear(inputs: int, outputs: int, gain: float = 1.0, bias: bool = True) -> nn.Linear:
     """An affine map at unit scale."""
-    layer = nn.Linear(inputs, outputs, bias=bias)
+    layer = AffineMap(inputs, outputs, bias=bias)
     _scale(layer, gain, inputs)
     return layer
 
@@ -49,7 +50,7 @@ class Convolution(nn.Conv2d):
     def forward(self, pictures: Tensor) -> Tensor:
         if self.kernel_size != (1, 1) or pictures.shape[2:] != (1, 1):
             return super().forward(pictures)
-        pixels = F.linear(pictures.flatten(1), self.weight.flatten(1), self.bias)
+        pixels = affine(pictures.flatten(1), self.weight.flatten(1), self.bias)
         return pixels[:, :, None, None]
 
 

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError
+from lowerbound.networks.processor.matrix_products import AffineMap
 
 UNKNOWN = -1
 WORD_NUMBERS = 64
@@ -129,7 +130,7 @@ class CaptionEmbedding(PromptEmbedding):
         super().__init__()
         self.table = nn.Embedding(words, numbers)
         self.reader = nn.GRU(numbers, numbers, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(2 * numbers, width)
+        self.head = AffineMap(2 * numbers, width)
 
     def _embedded(self, prompt: Tensor) -> Tensor:
         known = prompt != UNKNOWN

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.networks.initialization import linear
+from lowerbound.networks.processor.matrix_products import affine
 
 SPREAD = 0.3  # of the initial vectors; rare codes, which training hardly reaches, stay alike
 
@@ -109,7 +110,7 @@ class ColumnNetworks(nn.Module):
         return torch.cat((vectors, beside, torch.ones_like(beside)), -1)
 
     def _last(self, hidden: Tensor, part: slice) -> Tensor:
-        return F.linear(hidden, self.last.weight[part], self.last.bias[part])
+        return affine(hidden, self.last.weight[part], self.last.bias[part])
 
 
 class ColumnNetworksBlock(nn.Module):

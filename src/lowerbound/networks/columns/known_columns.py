@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.networks.initialization import linear
+from lowerbound.networks.processor.matrix_products import AffineMap, affine
 
 
 class KnownColumns(nn.Module):
@@ -46,7 +47,7 @@ class KnownColumns(nn.Module):
         offset = torch.tensor([0, *counts]).cumsum(0)[:-1]
         self.register_buffer("offset", offset, persistent=False)
         self.vectors = nn.Embedding(sum(counts), vectors)
-        self.first = nn.Linear(len(counts) * (vectors + 2) + features, width)
+        self.first = AffineMap(len(counts) * (vectors + 2) + features, width)
         self.blocks = nn.ModuleList(KnownColumnsBlock(width) for _ in range(layers))
         self.last = linear(width, outputs, gain=0.0)
 
@@ -74,7 +75,7 @@ class KnownColumns(nn.Module):
 
     def some(self, hidden: Tensor, outputs: slice) -> Tensor:
         """Some of the outputs, from ``hidden``."""
-        return F.linear(hidden, self.last.weight[outputs], self.last.bias[outputs])
+        return affine(hidden, self.last.weight[outputs], self.last.bias[outputs])
 
 
 class KnownColumnsBlock(nn.Module):
@@ -87,7 +88,7 @@ class KnownColumnsBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.wide = nn.Linear(width, 2 * width)
+        self.wide = AffineMap(width, 2 * width)
         self.narrow = linear(2 * width, width, gain=0.0)
 
     def forward(self, h: Tensor) -> Tensor:

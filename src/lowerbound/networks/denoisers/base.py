@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.networks.processor.matrix_products import AffineMap
 from lowerbound.networks.prompts import PromptEmbedding, prompt_embedding
 from lowerbound.registry import Registry
 
@@ -88,7 +89,7 @@ class TimeAndPrompt(nn.Module):
         frequencies = unit * torch.exp(-math.log(LONGEST_PERIOD) * powers)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.time = nn.Sequential(
-            nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width)
+            AffineMap(2 * FREQUENCIES, width), nn.SiLU(), AffineMap(width, width)
         )
         self.prompts = prompt_embedding(sizes.vocabulary, width)
 
@@ -107,7 +108,7 @@ class Modulation(nn.Module):
     def __init__(self, embedding: int, width: int, parts: int) -> None:
         super().__init__()
         self.parts = parts
-        self.to_parts = nn.Linear(embedding, parts * width)
+        self.to_parts = AffineMap(embedding, parts * width)
         nn.init.zeros_(self.to_parts.weight)
         nn.init.zeros_(self.to_parts.bias)
 

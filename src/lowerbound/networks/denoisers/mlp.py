@@ -14,6 +14,7 @@ from lowerbound.networks.denoisers.base import (
     Modulation,
     TimeAndPrompt,
 )
+from lowerbound.networks.processor.matrix_products import AffineMap
 
 EMBEDDING = 128
 DEPTH = 4
@@ -26,7 +27,7 @@ class ModulatedLayers(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.layers = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+            AffineMap(width, 2 * width), nn.SiLU(), AffineMap(2 * width, width)
         )
         self.modulation = Modulation(EMBEDDING, width, 3)
 
@@ -49,10 +50,10 @@ class MLPDenoiser(Denoiser):
         width = sizes.width or _width(numbers)
         self.embedding = TimeAndPrompt(sizes, EMBEDDING)
         self.prompts = self.embedding.prompts
-        self.first = nn.Linear(numbers, width)
+        self.first = AffineMap(numbers, width)
         self.blocks = nn.ModuleList(ModulatedLayers(width) for _ in range(sizes.depth or DEPTH))
         self.norm = nn.LayerNorm(width)
-        self.last = nn.Linear(width, numbers)
+        self.last = AffineMap(width, numbers)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         self.activations = 8 * width + 4 * numbers

@@ -14,6 +14,7 @@ from lowerbound.networks.denoisers.base import (
     Modulation,
     TimeAndPrompt,
 )
+from lowerbound.networks.processor.matrix_products import AffineMap
 from lowerbound.networks.sizes import attention_heads
 
 WIDTH = 192
@@ -29,7 +30,7 @@ class ModulatedBlock(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.attend = Attention(width, attention_heads(width), 1.0)
         self.think = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width)
+            AffineMap(width, 4 * width), nn.GELU("tanh"), AffineMap(4 * width, width)
         )
         self.modulation = Modulation(width, width, 6)
 
@@ -65,7 +66,7 @@ class TransformerDenoiser(Denoiser):
         self.places = nn.Parameter(0.02 * torch.randn(1, tokens, numbers))
         self.blocks = nn.ModuleList(ModulatedBlock(numbers) for _ in range(sizes.depth or DEPTH))
         self.norm = nn.LayerNorm(numbers)
-        self.last = nn.Linear(numbers, channels * self.patch**2)
+        self.last = AffineMap(numbers, channels * self.patch**2)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         self.activations = tokens * (12 * numbers + 2 * tokens)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.networks.processor.matrix_products import AffineMap
+
 MOST_SIDE = 64
 
 
@@ -87,9 +89,9 @@ class LinearPath(nn.Module):
         """Make the maps, which are zero, where the model is."""
         inputs = self.event_shape[0] * math.prod(self.size)
         outputs = self.parameter_shape[0] * math.prod(self.size)
-        self.analysis = nn.Linear(inputs, self.latent_dim)
+        self.analysis = AffineMap(inputs, self.latent_dim)
         self.log_variance = nn.Parameter(torch.zeros(self.latent_dim))
-        self.synthesis = nn.Linear(self.latent_dim, outputs, bias=False)
+        self.synthesis = AffineMap(self.latent_dim, outputs, bias=False)
         for value in self.parameters():
             nn.init.zeros_(value).requires_grad_(self.learned)
         self.analysis.requires_grad_(False)

@@ -14,11 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.networks.processor.matrix_products import PRODUCT, product_flops
 from lowerbound.trace import Batch
 
 FLOPS_PER_THREAD = 50e9  # sustained float32 rate of a recent server core
 SECONDS_PER_UPDATE = 1e-3  # for gathering, launching and Adam, in addition to matrix products
 SECONDS_PER_CALL = 22e-6  # of a function of torch on a GPU (H200); most compute for less
+FLOPS = {**flop_registry, PRODUCT: product_flops}
 
 
 class UpdateCost(NamedTuple):
@@ -59,7 +61,7 @@ class _Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
         self.calls += 1
-        count = flop_registry.get(func.overloadpacket)
+        count = FLOPS.get(func.overloadpacket)
         if count is not None:
             self.flops += count(*args, **(kwargs or {}), out_val=answer)
         return answer

@@ -1,0 +1,126 @@
+"""Affine maps of float32 by the library whose matrix products are faster on this processor.
+
+torch multiplies matrices by MKL, which uses AVX-512 on Intel's processors only. oneDNN, which torch
+has for convolutions, uses it on AMD's too, and is about twice as fast there.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEAST = 2**20  # products of numbers, below which the overhead of a call is more than the gain
+AMD = "AuthenticAMD"
+PRODUCT: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""oneDNN's map; None without it."""
+
+
+class AffineMap(nn.Linear):
+    """torch's ``nn.Linear`` by ``affine``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return affine(x, self.weight, self.bias)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b by oneDNN where it is faster, else by torch.
+
+    Args:
+        x: (..., inputs).
+        weight: (outputs, inputs).
+        bias: (outputs,).
+    """
+    if not _is_faster(x, weight):
+        return F.linear(x, weight, bias)
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        found: Tensor = _Product.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        return found
+    return _product(x, weight, bias)
+
+
+class _Product(torch.autograd.Function):
+    """The map and its gradients, which are such products too and so have gradients again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        rows, slopes = x.flatten(0, -2), slope.flatten(0, -2)
+        if not of_weight:
+            of_weights = None
+        elif weight.shape[0] < weight.shape[1]:
+            of_weights = affine(slopes.t(), rows.t())
+        else:  # faster this way around
+            of_weights = affine(rows.t(), slopes.t()).t()
+        return (
+            affine(slope, weight.t()) if of_x else None,
+            of_weights,
+            slopes.sum(0) if of_bias else None,
+        )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    found: Tensor = PRODUCT(x, weight, bias, "none", [], "")
+    return found
+
+
+def product_flops(x: Tensor, weight: Tensor, *rest: Any, out_val: Tensor) -> int:
+    """Floating-point operations of ``PRODUCT``, as in ``torch.utils.flop_counter``."""
+    return 2 * x.numel() * weight.shape[0]
+
+
+def _is_faster(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN is faster, for plain float32 on a processor."""
+    return (
+        ONEDNN_IS_FASTER
+        and not _is_transformed()
+        and x.numel() * weight.shape[0] >= LEAST
+        and x.dtype is weight.dtype is torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _is_transformed() -> bool:
+    """Whether the numbers are not computed now or here: in a compilation, which chooses for itself,
+    in an export or a trace, or inside ``vmap`` or ``jvp``."""
+    return (
+        torch.compiler.is_compiling()
+        or bool(torch.jit._trace.is_tracing())
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
+
+
+def _onednn_is_faster() -> bool:
+    """Whether this processor is of AMD and has AVX-512, and torch has both libraries."""
+    return (
+        PRODUCT is not None
+        and hasattr(torch._C._functorch, "peek_interpreter_stack")
+        and torch.backends.mkl.is_available()
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and _vendor() == AMD
+    )
+
+
+def _vendor() -> str:
+    """The name by which the processor identifies its vendor; "" if it is unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # Windows has it at the end of this text
+        return platform.processor().rpartition(", ")[2]
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
+    return next(found, "")
+
+
+ONEDNN_IS_FASTER = _onednn_is_faster()
