@@ -10,6 +10,7 @@ from torch import nn
 
 from lowerbound.networks import ACTIVATIONS, MLP, Linear
 from lowerbound.networks.activations import gain
+from lowerbound.networks.processor.matrix_products import AffineMap
 from lowerbound.networks.sizes import hidden_widths
 
 
@@ -33,7 +34,7 @@ def test_the_network_of_the_importance_weighted_paper() -> None:
 def test_one_hidden_layer_of_relu() -> None:
     network = MLP(hidden=(512,), activation="relu")
     kinds = [type(layer) for layer in network.encoder((784,), 32).layers]
-    assert kinds == [nn.Linear, nn.ReLU, nn.Linear]
+    assert kinds == [AffineMap, nn.ReLU, AffineMap]
     assert widths(network.decoder(16, (784,)).layers) == [16, 512, 784]
 
 
@@ -59,7 +60,7 @@ def test_the_condition_stands_beside_the_row() -> None:
 def test_linear_is_affine_both_ways() -> None:
     encoder, decoder = Linear().encoder((2, 3), 4), Linear().decoder(4, (2, 3))
     for half, shape in ((encoder, (2, 3)), (decoder, (4,))):
-        assert [type(layer) for layer in half.layers] == [nn.Linear]
+        assert [type(layer) for layer in half.layers] == [AffineMap]
         half = half.double()
         nn.init.normal_(half.layers[-1].bias)
         a, b = torch.randn(2, 5, *shape, dtype=torch.float64)
