@@ -216,9 +216,30 @@ def test_years_are_names(tmp_path: Path, lines: list[str], header: bool) -> None
     assert sniffed(path).header == header
 
 
+@pytest.mark.parametrize(
+    ("lines", "header"),
+    [
+        (["0,1,2", "5.1,4.2,3.3", "5.5,4.1,3.9"], True),
+        ([",1,2,3", "0,4.2,3.3,1", "1,4.1,3.9,2"], True),
+        (["1,2,3", "3,1,2", "2,1,3"], False),  # ranks
+        (["0,1", "1,0"], False),
+        (["0,1,3", "4,5,6"], False),
+        (["2024-05-01,a,x", "2024-05-02,b,y"], False),
+        (["3.5.2024 10:00,a", "4.5.2024 11:00,b"], False),
+        (["day,2024-05-01,2024-05-02", "C0,5,6"], True),
+        (["day,name", "2024-05-01,a"], True),
+        (["1.2.3.4,a", "1.2.3.5,b"], True),  # no dates
+    ],
+)
+def test_numbers_of_columns_are_names_and_dates_are_not(
+    tmp_path: Path, lines: list[str], header: bool
+) -> None:
+    assert sniffed(_file(tmp_path, "\n".join([*lines, ""]))).header == header
+
+
 def test_a_doubtful_first_line_is_said_once(tmp_path: Path) -> None:
     path = _file(tmp_path, "C0,1500\nC1,3200\nC0,172\nC1,17\n")
-    with pytest.warns(UserWarning, match="contains numbers and is read as data") as said:
+    with pytest.warns(UserWarning, match="contains numbers or dates and is read as data") as said:
         schema = load(path).schema
     assert len([one for one in said if "first line" in str(one.message)]) == 1
     estimated_bytes(path)  # a warning would be an error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,23 @@ def test_values_beyond_a_type_are_the_last_that_it_holds(dtype: str) -> None:
     assert low == limits.min
     assert high <= limits.max
     assert limits.max - high < max(limits.max / 2**52, 1)
+
+
+def test_long_whole_numbers_beside_a_gap_keep_their_digits(tmp_path: Path) -> None:
+    """A float has 53 binary digits, and pandas reads a column with a gap as floats."""
+    accounts = [10**17 + 7 * (row % 4) for row in range(40)]
+    frame = pd.DataFrame({"x": [row % 7 for row in range(40)], "account": accounts})
+    whole, gaps = tmp_path / "whole.csv", tmp_path / "gaps.csv"
+    frame.to_csv(whole, index=False)
+    some = pd.array([None, *accounts[1:]], dtype="Int64")
+    frame.assign(account=some).to_csv(gaps, index=False)
+    levels = {10**17 + 7 * code for code in range(4)}
+    for path in (whole, gaps):
+        assert set(load(path).schema.columns[1].levels or ()) == levels
+    schema = load(whole).schema
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no level is unknown
+        (chunk,) = read_chunks(gaps, schema)
+        found = load(chunk.frame, schema=schema)
+    assert found.observed is not None
+    assert (~found.observed).sum() == 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import is_code
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
@@ -19,6 +20,7 @@ from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
     CSV_SUFFIXES,
+    EXACT,
     WORKBOOKS,
     check_widths,
     is_padded,
@@ -88,7 +90,7 @@ def read_chunks(
         DataError: as in ``read_frame``.
     """
     rows = rows or rows_at_once(max(len(schema.columns), 1) * copies)
-    text = {column.name for column in schema.columns if column.dtype == "str"}
+    text = {c.name for c in schema.columns if c.dtype == "str" or _has_long_levels(c)}
     if schema.label_column is not None and any(map(is_code, schema.class_names)):
         text.add(schema.label_column)
     dialect = None
@@ -106,6 +108,11 @@ def read_chunks(
     for frame, share in frames:
         yield Chunk(frame, first, share, None if written is None else next(written), dialect)
         first += len(frame)
+
+
+def _has_long_levels(column: Column) -> bool:
+    """Whether some levels are whole numbers that a float rounds, as pandas does beside a gap."""
+    return any(isinstance(level, int) and abs(level) >= EXACT for level in column.levels or ())
 
 
 @contextmanager

@@ -40,6 +40,8 @@ TRUTHS = (("true", "false"), ("TRUE", "FALSE"))
 """Ways to write true and false, which pandas reads and writes as True and False."""
 _MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
 _YEAR = re.compile("[12][0-9]{3}")
+_DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}(?![-/.0-9])")
+FEWEST_COLUMNS = 3  # whose numbers are names; two may be data
 LONGEST_STEP = 10  # between years in a line of names
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
 
@@ -162,8 +164,8 @@ class Layout:
         """Warn of what was inferred and is not usual."""
         if self.doubtful:
             warnings.warn(
-                f"the first line of {path} contains numbers and is read as data; the columns are "
-                "named x0, x1, ... (if it is a line of names, add one without numbers)",
+                f"the first line of {path} contains numbers or dates and is read as data; the "
+                "columns are named x0, x1, ... (if it is a line of names, add one without these)",
                 UserWarning,
                 stacklevel=4,
             )
@@ -206,7 +208,7 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
         raise DataError(f"{path} is empty")
     delimiter = dialect.delimiter or named or _delimiter(rest)
     rows = _cells(rest, delimiter)
-    header = _has_header(rows[0], rows[min(1, len(rows) - 1)]) or _has_years(rows)
+    header = _has_header(rows)
     doubtful = not header and not all(is_number(field) for field in rows[0])
     decimal = dialect.decimal or _decimal(rows[header:], delimiter)
     truth = _truth(rows[header:])
@@ -359,13 +361,36 @@ def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
         return [line.split(delimiter) for line in lines]
 
 
-def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether the first line is a header: no cell is a number, or a name is above a number."""
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line is a header: no cell is a number, or a name is above a number.
+
+    So is a line of years, and one of the numbers of the columns; a date above a date is data.
+    """
+    first, second = rows[0], rows[min(1, len(rows) - 1)]
+    if _has_years(rows) or _has_column_numbers(rows):
+        return True
+    if len(rows) > 1 and any(
+        _DATE.match(field) and _DATE.match(below)
+        for field, below in zip(first, second, strict=False)
+    ):
+        return False
     names = [not is_number(field) for field in first]
     return all(names) or any(
         name and field.strip().lower() not in _MISSING and is_number(below)
         for name, field, below in zip(names, first, second, strict=False)
     )
+
+
+def _has_column_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line has the numbers of the columns, which pandas writes where columns have
+    no names, and no other line has the same cells in any order."""
+    cells = [cell.strip() for cell in rows[0]]
+    cells = cells[1:] if cells[0] == "" else cells  # above the numbers of the rows
+    if len(cells) < FEWEST_COLUMNS:
+        return False
+    counted = any(cells == [str(first + place) for place in range(len(cells))] for first in (0, 1))
+    same = sorted(cell.strip() for cell in rows[0])
+    return counted and not any(sorted(map(str.strip, row)) == same for row in rows[1:])
 
 
 def _has_years(rows: Sequence[Sequence[str]]) -> bool:

@@ -28,6 +28,8 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 SCANNED = 1 << 22  # bytes at once
+EXACT = 2.0**53  # below it, floats are exact for whole numbers
+_WHOLE = r"[+-]?\d+"
 _LEADING_ZERO = re.compile(rb"[^0-9.:/-]0[0-9]")
 _IN_BYTES = re.compile(r"(?i)utf-?8|ascii|latin|iso|cp|windows")  # one byte for each digit
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
@@ -80,7 +82,7 @@ def read_table(
     if _may_be_ragged(frame):
         check_widths(path, layout)
     layout.note(path)
-    frame = _with_leading_zeros(layout.named(frame), path, layout)
+    frame = _with_all_digits(layout.named(frame), path, layout)
     return frame, None if layout.dialect.usual else layout.dialect
 
 
@@ -189,19 +191,43 @@ def _check_workbook(path: Path) -> None:
     untrusted.check_memory(BYTES_OF_XML * size, str(path), DataError)
 
 
-def _with_leading_zeros(frame: Any, path: Path, layout: Layout) -> Any:
-    """The frame with text in columns of whole numbers of which some begin with 0."""
+def _with_all_digits(frame: Any, path: Path, layout: Layout) -> Any:
+    """The frame with text in columns of whole numbers of which some begin with 0, and with exact
+    numbers where a missing cell made pandas round them."""
     import pandas as pd
 
     whole = [place for place in range(frame.shape[1]) if _is_whole(frame.iloc[:, place])]
-    if not whole or not may_have_leading_zeros(path, layout):
+    if whole and not may_have_leading_zeros(path, layout):
+        whole = [place for place in whole if _is_rounded(frame.iloc[:, place])]
+    if not whole:
         return frame
     words = {**layout.keywords, "dtype": str, "na_filter": False}
     text = pd.read_csv(path, usecols=whole, **words)
     columns = {place: text.iloc[:, index].str.strip() for index, place in enumerate(whole)}
-    padded = {place: each for place, each in columns.items() if is_padded(each)}
-    kept = {frame.columns[i]: each.where(frame.iloc[:, i].notna()) for i, each in padded.items()}
-    return frame.assign(**kept) if kept else frame
+    made = frame.copy(deep=False)
+    for place, each in columns.items():
+        cells = each.where(frame.iloc[:, place].notna())
+        if is_padded(each):
+            made.isetitem(place, cells)
+        elif _is_rounded(frame.iloc[:, place]) and cells.dropna().str.fullmatch(_WHOLE).all():
+            made.isetitem(place, exact_whole(cells))
+    return made
+
+
+def exact_whole(text: Any) -> Any:
+    """Whole numbers of a column of text, exactly: pandas' Int64, or the text if some are longer."""
+    import pandas as pd
+
+    numbers = [pd.NA if cell is None or cell != cell else int(cell) for cell in text]
+    try:
+        return pd.array(numbers, dtype="Int64")
+    except OverflowError:
+        return text
+
+
+def _is_rounded(series: Any) -> bool:
+    """Whether some numbers are so large that a float rounds whole numbers."""
+    return series.dtype.kind == "f" and bool((series.abs() >= EXACT).any())
 
 
 def is_padded(text: Any) -> bool:
