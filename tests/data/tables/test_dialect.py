@@ -237,6 +237,40 @@ def test_numbers_of_columns_are_names_and_dates_are_not(
     assert sniffed(_file(tmp_path, "\n".join([*lines, ""]))).header == header
 
 
+@pytest.mark.parametrize(
+    ("above", "skipped"),
+    [
+        ("Report of sales 2023\n", 1),
+        ("Report of sales 2023\n\n", 2),
+        ("Export\nBerlin\n", 2),
+        ("# a comment\n", 1),
+        ("", 0),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_titles_above_the_names_are_skipped(
+    tmp_path: Path, above: str, skipped: int, delimiter: str
+) -> None:
+    table = "a,b,c\n1,2,3\n4,5,6\n7,8,9\n".replace(",", delimiter)
+    path = _file(tmp_path, above + table)
+    layout = sniffed(path)
+    assert (layout.skipped, layout.header, layout.delimiter) == (skipped, True, delimiter)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        frame = read_frame(path)
+    assert list(frame.columns) == ["a", "b", "c"]
+    assert frame["c"].tolist() == [3, 6, 9]
+    titles = [str(one.message) for one in said if "below the title" in str(one.message)]
+    assert len(titles) == (above[:1] not in ("", "#"))
+
+
+@pytest.mark.parametrize(
+    "content", ["x\n1,5\n2,6\n3,7\n", "some words\nmore words\nand more\nwords\n"]
+)
+def test_no_title(tmp_path: Path, content: str) -> None:
+    assert sniffed(_file(tmp_path, content)).skipped == 0
+
+
 def test_a_doubtful_first_line_is_said_once(tmp_path: Path) -> None:
     path = _file(tmp_path, "C0,1500\nC1,3200\nC0,172\nC1,17\n")
     with pytest.warns(UserWarning, match="contains numbers or dates and is read as data") as said:

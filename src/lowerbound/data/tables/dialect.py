@@ -42,6 +42,8 @@ _MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
 _YEAR = re.compile("[12][0-9]{3}")
 _DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}(?![-/.0-9])")
 FEWEST_COLUMNS = 3  # whose numbers are names; two may be data
+MOST_TITLES = 5  # lines of titles
+FEWEST_ROWS = 3  # lines that show that those above are titles
 LONGEST_STEP = 10  # between years in a line of names
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
 
@@ -122,12 +124,14 @@ class Layout:
         header: whether the first line names the columns.
         skipped: lines before it.
         doubtful: whether the first line, which is read as data, may be a header.
+        title: the skipped lines that are titles.
     """
 
     dialect: Dialect
     header: bool
     skipped: int = 0
     doubtful: bool = False
+    title: str = ""
 
     @property
     def delimiter(self) -> str:
@@ -162,6 +166,12 @@ class Layout:
 
     def note(self, path: Path) -> None:
         """Warn of what was inferred and is not usual."""
+        if self.title:
+            warnings.warn(
+                f"{path} is read from line {self.skipped + 1} on, below the title {self.title!r}",
+                UserWarning,
+                stacklevel=4,
+            )
         if self.doubtful:
             warnings.warn(
                 f"the first line of {path} contains numbers or dates and is read as data; the "
@@ -202,6 +212,9 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
     except (UnicodeError, *BROKEN) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
     skipped, named = _preamble(lines, dialect.comment)
+    titled = _below_titles(lines[skipped:], dialect.delimiter or named, dialect.comment)
+    title = " ".join(map(str.strip, lines[skipped : skipped + titled])).strip()
+    skipped += titled
     marks = dialect.delimiter or named or DELIMITERS
     rest = [line for line in _uncommented(lines[skipped:], dialect.comment, marks) if line.strip()]
     if not rest:
@@ -213,7 +226,7 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
     decimal = dialect.decimal or _decimal(rows[header:], delimiter)
     truth = _truth(rows[header:])
     found = replace(dialect, encoding=encoding, delimiter=delimiter, decimal=decimal, truth=truth)
-    return Layout(found, header, skipped, doubtful)
+    return Layout(found, header, skipped, doubtful, title)
 
 
 def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
@@ -334,6 +347,29 @@ def _preamble(lines: Sequence[str], comment: str | None) -> tuple[int, str | Non
         elif text and not text.startswith(comment or "#"):
             return number, delimiter
     return len(lines), delimiter
+
+
+def _below_titles(lines: Sequence[str], given: str | None, comment: str | None) -> int:
+    """Lines of titles, without a delimiter, above a table whose lines have as many cells; 0: none.
+
+    One word above two columns may be a name without that of the column of row names.
+    """
+    for titles in range(1, MOST_TITLES + 1):
+        first, rest = lines[:titles], [line for line in lines[titles:] if line.strip()]
+        marked = any(mark in line for line in first for mark in (*DELIMITERS, comment or "#"))
+        if len(rest) < FEWEST_ROWS or marked:
+            return 0
+        for delimiter in DELIMITERS if given is None else (given,):
+            sizes = {len(cells) for cells in _cells(rest, delimiter)}
+            words = max(len(line.split()) for line in first)
+            if (
+                len(sizes) == 1
+                and max(sizes) > 1
+                and words + max(sizes) > 3
+                and lines[titles].strip()
+            ):
+                return titles
+    return 0
 
 
 def _delimiter(lines: Sequence[str]) -> str:
