@@ -19,7 +19,7 @@ from lowerbound.applications.restoration.trees_file import read_trees, write_tre
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.data import load
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
@@ -320,7 +320,9 @@ class VAEImputer(TransformerMixin, FittedEstimator):
                 ensure_all_finite=False,  # the reader's own error names column and rows
                 ensure_min_samples=2 if reset else 1,
             )
-        return incomplete.with_gaps(X, self.missing_values)
+        X = incomplete.with_gaps(X, self.missing_values)
+        # numbers of nested lists with None are objects
+        return as_array(X) if not is_frame(X) and X.dtype == object else X
 
     def _rows(self, X: Any) -> IncompleteColumns:
         kept = incomplete.without(X, self.empty_)
