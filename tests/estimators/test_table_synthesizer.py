@@ -61,6 +61,13 @@ def test_a_matrix_gives_a_matrix() -> None:
     assert np.isfinite(completed[0]).all()
 
 
+def test_lists_with_none_are_numbers() -> None:
+    lists = [[k / 2, None if k % 3 == 0 else 0.7 * k] for k in range(60)]
+    made = TableSynthesizer(prior="standard_normal", minutes=0.01, random_state=0).fit(lists)
+    assert not any(column.levels for column in made.fitted_.schema.columns)
+    assert made.sample(4).dtype == made.complete(lists).dtype == np.float64
+
+
 @pytest.mark.slow
 def test_an_audit_of_copies_finds_them(synthesizer: TableSynthesizer) -> None:
     rows = people(200)

@@ -252,7 +252,8 @@ class TableSynthesizer(FittedEstimator):
         values = np.asarray(X)
         if values.ndim != 2:
             raise DataError(f"expected (rows, columns), found an array of shape {values.shape}")
-        return pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
+        made = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
+        return made.infer_objects()  # numbers of nested lists with None are objects
 
     def _joined(self, frames: list[Any]) -> Any:
         import pandas as pd
