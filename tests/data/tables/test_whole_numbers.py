@@ -217,3 +217,13 @@ def test_long_whole_numbers_beside_a_gap_keep_their_digits(tmp_path: Path) -> No
         found = load(chunk.frame, schema=schema)
     assert found.observed is not None
     assert (~found.observed).sum() == 1
+
+
+@pytest.mark.parametrize("dtype", ["UInt8", "Int8", "uint8", "float16"])
+def test_answers_beyond_the_type_of_a_column_do_not_wrap_around(dtype: str) -> None:
+    frame = pd.DataFrame({"small": pd.Series([3, 4, 100, 2] * 10).astype(dtype)})
+    rules = load(frame).schema.columns[0].rules
+    low, high = rules.type_range
+    beyond = np.array([-1e6, 7.0, 1e6])
+    assert rules.typed(beyond).tolist() == [low, 7.0, high]
+    assert list(rules.filling(beyond, frame["small"], exact=True)) == [low, 7.0, high]

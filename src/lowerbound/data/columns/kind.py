@@ -208,20 +208,32 @@ class ColumnKind:
         nearest = self.lattice.nearest(values)
         if not self.whole:
             return nearest
+        return np.asarray(nearest.clip(*self.type_range))
+
+    @property
+    def type_range(self) -> tuple[float, float]:
+        """The smallest and the largest number of the column's type; infinite for float64, text and
+        dates."""
         dtype = np.dtype(self.column.dtype if self.column.dtype != "str" else "float64")
-        if dtype.kind in "iu":
-            lowest, highest = np.iinfo(dtype).min, float(np.iinfo(dtype).max)
-            if highest > np.iinfo(dtype).max:  # 2**63, which is the nearest float, is too large
-                highest = np.nextafter(highest, 0)
-            return np.asarray(nearest.clip(lowest, highest))
-        return np.asarray(nearest.clip(0, 1) if dtype.kind == "b" else nearest)
+        if dtype.kind == "b":
+            return 0.0, 1.0
+        if dtype.kind not in "iu" and dtype not in (np.float16, np.float32):
+            return -math.inf, math.inf
+        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+        highest = float(limits.max)
+        if highest > limits.max:  # 2**63, which is the nearest float, is too large
+            highest = float(np.nextafter(highest, 0))
+        return float(limits.min), highest
 
     # Frames
 
     def typed(self, values: Array, rounded: bool = True) -> Any:
-        """Values or codes in the column's type; unrounded values stay floats."""
+        """Values or codes in the column's type, those beyond its range at the nearer end;
+        unrounded values stay floats."""
         dtype = self.column.dtype
-        return values.astype(dtype) if rounded and dtype != "str" else values
+        if not rounded or dtype == "str":
+            return values
+        return values.clip(*self.type_range).astype(dtype)
 
     def with_room(self, series: Any, exact: bool) -> Any:
         """A copy of the cells with a type that can represent the answers.
