@@ -220,6 +220,15 @@ def test_columns_are_given_by_name() -> None:
         model.sample(3, given={"x0": 1})
 
 
+def test_a_given_number_beyond_the_type_of_its_column_is_refused() -> None:
+    small = np.random.default_rng(1).integers(150, 250, ROWS).astype("uint8")
+    model = VAE(latent_dim=1, epochs=1, random_state=0).fit(numbers(u=small))
+    assert model.sample(2, given={"u": 255})["u"].tolist() == [255, 255]
+    for wrong in (300, -3):
+        with pytest.raises(DataError, match=f"'u' holds uint8, 0 to 255, but not .*: {wrong}"):
+            model.sample(2, given={"u": wrong})
+
+
 @pytest.mark.parametrize("estimator", [SemiSupervisedVAE, SemiSupervisedRegressor])
 def test_columns_are_given_without_a_label(estimator: type[Any]) -> None:
     y = np.tile([1, 2, 3, 4], ROWS // 4)

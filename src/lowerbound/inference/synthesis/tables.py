@@ -164,6 +164,10 @@ class TableSource:
                 if level_name(value) not in known:
                     raise unknown(f"level of column {column.name!r}:", level_name(value), known)
         values = column.rules.read(series)
+        if not column.levels:
+            low, high = column.rules.type_range
+            words = f"column {column.name!r} holds {column.dtype}, {low:.10g} to {high:.10g}"
+            refuse((values < low) | (values > high), series, f"{words}, but not")
         if form.dtype.lower().startswith(("int", "uint")) and not column.rules.has_format:
             refuse(values % 1 > 0, series, f"column {column.name!r} holds whole numbers, but not")
         return values
