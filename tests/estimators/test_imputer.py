@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -491,3 +492,16 @@ def test_too_few_cells_to_hide_are_not_hidden() -> None:
     assert imputer.calibration_ is None
     assert imputer.errors_ is None
     assert np.isfinite(imputer.interval(rows)[0]).all()
+
+
+def test_hidden_cells_are_the_same_for_every_default_type_of_torch() -> None:
+    observed = torch.ones(100, 4, dtype=torch.bool)
+    expected = imputer_first_fit.drawn_cells(observed, 0.1, 0)
+    assert expected is not None
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = imputer_first_fit.drawn_cells(observed, 0.1, 0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found is not None
+    assert torch.equal(found, expected)

@@ -184,7 +184,8 @@ def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:
         share: of them.
         seed: of the draws.
     """
-    order = torch.rand(observed.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.Generator().manual_seed(seed)
+    order = torch.rand(observed.shape, dtype=torch.float32, generator=noise)
     allowed = observed.clone()
     keep = torch.where(observed, order, -1.0).argmax(1, keepdim=True)
     allowed.scatter_(1, keep, False)
