@@ -277,8 +277,9 @@ def shuffled(rows: Tensor, pictures: bool, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     if pictures:
         pixels = rows.flatten(2)
-        order = torch.rand(len(rows), 1, pixels.shape[2], generator=generator).argsort(2)
+        size = len(rows), 1, pixels.shape[2]
+        order = torch.rand(size, generator=generator, dtype=torch.float32).argsort(2)
         return pixels.gather(2, order.expand_as(pixels)).view_as(rows)
     flat = rows.flatten(1)
-    order = torch.rand(flat.shape, generator=generator).argsort(0)
+    order = torch.rand(flat.shape, generator=generator, dtype=torch.float32).argsort(0)
     return flat.gather(0, order).view_as(rows)
