@@ -359,6 +359,15 @@ def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> No
     np.testing.assert_allclose(whole["a"], frame["a"])
 
 
+@pytest.mark.parametrize("estimator", [VAE, VAEDetector, VAEImputer, TableSynthesizer])
+def test_a_single_series_is_no_table(estimator: type[Any]) -> None:
+    series = numbers()["a"]
+    with pytest.raises(ValueError, match=r"2-dimensional container but got .*Series"):
+        estimator().fit(series)
+    with pytest.raises(DataError, match=r"an array of shape \(60,\)\. Reshape your data"):
+        load(series)
+
+
 @pytest.mark.slow
 def test_a_name_that_two_columns_have_is_named() -> None:
     frame, words = numbers(), "columns b appear more than once; rename them"

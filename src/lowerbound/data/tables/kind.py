@@ -159,7 +159,8 @@ class TableKind(ColumnarKind):
     def reads(self, source: Any) -> bool:
         if isinstance(source, (str, Path)):
             return is_table(source)
-        return hasattr(source, "set_axis") or is_relation(source) or is_other_frame(source)
+        pandas = hasattr(source, "set_axis") and hasattr(source, "columns")  # a Series has none
+        return pandas or is_relation(source) or is_other_frame(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
         """Read the columns of a table, or cut its rows into windows if they are points in time."""
