@@ -49,7 +49,7 @@ def test_completed_rows_keep_index_and_cells(synthesizer: TableSynthesizer) -> N
     pd.testing.assert_frame_equal(rows[["person", "town"]], given)
 
 
-def test_a_matrix_gives_a_matrix() -> None:
+def test_a_matrix_gives_a_matrix(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 3)).round(1)
     made = TableSynthesizer(prior="standard_normal", minutes=0.01, random_state=0).fit(x)
     rows = made.sample(40)
@@ -59,6 +59,11 @@ def test_a_matrix_gives_a_matrix() -> None:
     completed = made.complete(x)
     assert np.array_equal(completed[1:], x[1:])
     assert np.isfinite(completed[0]).all()
+    made.save(tmp_path / "m")
+    again = TableSynthesizer.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.sample(40, random_state=1), made.sample(40, random_state=1))
+    assert np.array_equal(again.complete(x)[1:], x[1:])
+    assert not hasattr(again, "feature_names_in_")
 
 
 def test_lists_with_none_are_numbers() -> None:

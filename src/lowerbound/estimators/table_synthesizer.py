@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +31,8 @@ from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for,
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit
+
+FROM_ARRAY = "array"  # key in the details of a schema: the fitted rows were an array, without names
 
 
 @dataclass(eq=False, repr=False)
@@ -113,6 +115,10 @@ class TableSynthesizer(FittedEstimator):
             reporter=with_callbacks(reporter_for() if self.verbose else None, self.callbacks),
         )
         self.frames_ = is_frame(X)
+        if not self.frames_:
+            schema = self.fitted_.schema
+            schema = replace(schema, details={**schema.details, FROM_ARRAY: True})
+            self.fitted_ = replace(self.fitted_, schema=schema)
         return self
 
     def sample(
@@ -220,8 +226,11 @@ class TableSynthesizer(FittedEstimator):
         made = cls(**{"random_state": fitted.options.training.seed, **parameters})
         describe(made, fitted.schema)
         made.n_features_in_ = len(form.columns)
-        made.feature_names_in_ = np.array([each.name for each in form.columns], dtype=object)
-        made.fitted_, made.frames_ = fitted, True
+        made.fitted_, made.frames_ = fitted, FROM_ARRAY not in fitted.schema.details
+        if made.frames_:
+            made.feature_names_in_ = np.array([each.name for each in form.columns], dtype=object)
+        else:
+            del made.feature_names_in_
         return made
 
     def __sklearn_tags__(self) -> Tags:
