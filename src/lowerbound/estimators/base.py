@@ -48,6 +48,7 @@ class FittedEstimator(BaseEstimator):
     """Methods and attributes of every estimator that sets ``fitted_``."""
 
     fitted_: Fitted
+    _given_columns: Any = None  # names of the columns of a fitted frame; not in a model folder
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder: weights, schema and options, as safetensors and JSON."""
@@ -114,7 +115,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """The mean of p(x | z) for each latent, (rows, latent_dim), in the units of X."""
         check_is_fitted(self)
         x = self._expected(self._latents(Z), y)
-        return inputs.as_given(self.fitted_.schema, x, exact=False)
+        rows = inputs.as_given(self.fitted_.schema, x, exact=False)
+        return inputs.with_names(rows, self._given_columns)
 
     def reconstruct(
         self, X: Any, y: Any = None, *, return_std: bool = False, mean: bool = False
@@ -349,7 +351,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             draws = draws_with_columns(self.fitted_, values, seed, complete=complete)
             if condition is not None:  # of a latent label; a conditional model has been refused
                 raise OptionError("columns are given without y: leave one of them out")
-            return pd.concat(list(draws.frames(count)), ignore_index=True)
+            rows = pd.concat(list(draws.frames(count)), ignore_index=True)
+            return inputs.with_names(rows, self._given_columns)
         schema = self.fitted_.schema
         named = schema.data_kind.named_columns or not schema.columns
         if values and not named and not self.fitted_.options.model.prompts:
@@ -369,7 +372,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 refined=not mean,
                 complete=complete,
             )
-        return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
+        rows = inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
+        return inputs.with_names(rows, self._given_columns)
 
     def _data_options(self) -> dict[str, Any]:
         named = by_names({"likelihood": getattr(self, "likelihood", AUTO)})

@@ -34,6 +34,7 @@ from lowerbound.estimators.inputs.rows import (
     describe,
     is_frame,
     new_seed,
+    with_names_of,
     with_text_names,
 )
 from lowerbound.inference.restoration.imputation import DRAWS, SAMPLES, impute, imputed_quantiles
@@ -196,7 +197,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             DataError, ValueError, TypeError: the rows are not of the kind of the fit.
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        given, X = X, self._checked(X, reset=False)
         rows = self._rows(X)
         if self.strategy == "median":
             answers = self._quantiles(rows, (0.5,))[0]
@@ -204,7 +205,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             drawn = self.strategy == "sample"
             made = self._impute(rows, int(drawn), self._seed)
             answers = made.draws[0] if made.draws is not None else self._inside(made.mean, rows)
-        return self._given_back(rows.filled(answers, self.strategy != "mean"), X)
+        filled = self._given_back(rows.filled(answers, self.strategy != "mean"), X)
+        return with_names_of(filled, given)
 
     def sample(self, X: Any, n_imputations: int = 5, *, random_state: Any = None) -> Any:
         """Multiple imputation: every missing cell drawn ``n_imputations`` times.
@@ -220,11 +222,12 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         check_is_fitted(self)
         if n_imputations < 1:
             raise OptionError(f"n_imputations must be at least 1, not {n_imputations}")
-        X = self._checked(X, reset=False)
+        given, X = X, self._checked(X, reset=False)
         rows = self._rows(X)
         seed = new_seed(self.random_state if random_state is None else random_state)
         draws = self._impute(rows, n_imputations, seed).draws
         tables = [self._given_back(rows.filled(draw, exact=True), X) for draw in draws]
+        tables = [with_names_of(table, given) for table in tables]
         return tables if is_frame(X) else np.stack(tables)
 
     def interval(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
@@ -243,14 +246,14 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         check_is_fitted(self)
         if not 0 < level < 1:
             raise OptionError(f"the level of an interval lies between 0 and 1, not {level}")
-        X = self._checked(X, reset=False)
+        given, X = X, self._checked(X, reset=False)
         rows = self._rows(X)
         found = self._quantiles(rows, (0.5, (1 - level) / 2, (1 + level) / 2))
         ends = found[1], found[2]
         if self.calibration_ is not None:
             ends = self.calibration_.interval(found, level, rows.schema.columns)
         low, high = (self._given_back(self._unordered(rows, end), X) for end in ends)
-        return low, high
+        return with_names_of(low, given), with_names_of(high, given)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names of the output columns."""

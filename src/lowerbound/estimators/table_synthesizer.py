@@ -21,6 +21,8 @@ from lowerbound.estimators.inputs.rows import (
     describe,
     is_frame,
     new_seed,
+    with_names,
+    with_names_of,
     with_text_names,
 )
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
@@ -102,6 +104,7 @@ class TableSynthesizer(FittedEstimator):
             OptionError: a constraint cannot be parsed, or a column or prior does not exist.
         """
         X = as_frame(X)
+        self._given_columns = X.columns if is_frame(X) else None
         frame = self._frame(self._checked(X, reset=True))
         self.fitted_ = fit_synthesizer(
             frame,
@@ -167,7 +170,8 @@ class TableSynthesizer(FittedEstimator):
         frame = with_text_names(X) if is_frame(X) else self._frame(as_numbers(X))
         rows = TableSource(self.fitted_).completed(frame, None, self._draw_seed(random_state))
         made = self._joined(list(rows))
-        return made.set_axis(X.index, axis=0) if is_frame(X) and is_frame(made) else made
+        made = made.set_axis(X.index, axis=0) if is_frame(X) and is_frame(made) else made
+        return with_names_of(made, X)
 
     def evaluate(
         self, X: Any, *, label: str | None = None, holdout: Any = None, random_state: Any = None
@@ -268,4 +272,4 @@ class TableSynthesizer(FittedEstimator):
         import pandas as pd
 
         made = pd.concat(frames, ignore_index=True)
-        return made if self.frames_ else made.to_numpy()
+        return with_names(made, self._given_columns) if self.frames_ else made.to_numpy()

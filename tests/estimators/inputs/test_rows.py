@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy.sparse import csr_array
 
-from lowerbound import VAE, ProbabilisticPCA
+from lowerbound import VAE, ProbabilisticPCA, TableSynthesizer, VAEImputer
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -68,6 +68,38 @@ def test_columns_that_name_rows_are_left_out_and_may_stay(quick: VAE, X: Array) 
 
 def test_columns_named_by_numbers_are_known_by_their_text(quick: VAE, X: Array) -> None:
     assert list(quick.fit(pd.DataFrame(X)).feature_names_in_) == list("01234")
+
+
+PAIRS = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["group", "number"])
+
+
+@pytest.mark.parametrize("names", [range(3), PAIRS, ["0", 1, 2.5]], ids=["range", "pairs", "mixed"])
+def test_results_have_the_column_names_of_the_rows(quick: VAE, X: Array, names: Any) -> None:
+    frame = pd.DataFrame(X[:, :3], columns=names)
+    quick.fit(frame)
+    for rows in (
+        *quick.reconstruct(frame, return_std=True),
+        quick.inverse_transform(np.zeros((3, 2))),
+        quick.sample(2),
+        quick.sample(2, given={str(next(iter(frame))): 1.0}),
+    ):
+        pd.testing.assert_index_equal(rows.columns, frame.columns)
+    assert np.isfinite((frame - quick.reconstruct(frame)).to_numpy()).all()
+    holes = frame.mask(np.arange(frame.size).reshape(frame.shape) % 7 == 0)
+    imputer = VAEImputer(epochs=1, calibration=0, random_state=0).fit(holes)
+    for rows in (imputer.transform(holes), *imputer.sample(holes, 1), *imputer.interval(holes)):
+        pd.testing.assert_index_equal(rows.columns, frame.columns)
+    assert not holes.fillna(imputer.transform(holes)).isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("names", [range(3), PAIRS], ids=["range", "pairs"])
+def test_synthetic_rows_have_the_column_names_of_the_rows(X: Array, names: Any) -> None:
+    frame = pd.DataFrame(X[:, :3], columns=names)
+    synthesizer = TableSynthesizer(minutes=0.001, random_state=0).fit(frame)
+    for rows in (synthesizer.sample(2), synthesizer.complete(frame)):
+        pd.testing.assert_index_equal(rows.columns, frame.columns)
+    completed = synthesizer.complete(frame.iloc[:, :2])
+    assert list(completed.columns) == list(frame.columns)
 
 
 def test_a_tensor_is_an_array(quick: VAE, X: Array) -> None:

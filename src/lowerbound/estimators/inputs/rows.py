@@ -53,6 +53,7 @@ def learn(
         OptionError: an option is unknown.
     """
     X = as_frame(X)
+    estimator._given_columns = X.columns if is_frame(X) else None
     if is_frame(X):
         X = with_text_names(X)
         dataset = _load(X, label, options)
@@ -115,11 +116,12 @@ def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any
         x: (rows, *event).
         exact: True for valid values of the data (whole numbers are whole, types are kept); False
             for expectations, which may be fractions.
-        like: the corresponding input rows; a frame gets their index.
+        like: the corresponding input rows; a frame gets their index and names.
     """
     if schema.data_kind.named_columns:
         frame = to_frame(schema, x, rounded=exact)
-        return frame.set_index(like.index) if is_frame(like) and not exact else frame
+        made = frame.set_index(like.index) if is_frame(like) and not exact else frame
+        return with_names_of(made, like)
     values = schema.decode(x, rounded=exact)
     if exact:
         return values
@@ -137,9 +139,8 @@ def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: An
     for i, column in enumerate(schema.columns):
         if not column.rules.has_deviation:
             values[:, i] = np.nan
-    return pd.DataFrame(
-        values, columns=_modeled(schema), index=like.index if is_frame(like) else None
-    )
+    index = like.index if is_frame(like) else None
+    return with_names_of(pd.DataFrame(values, columns=_modeled(schema), index=index), like)
 
 
 def is_path(X: Any) -> bool:
@@ -188,6 +189,31 @@ def with_text_names(X: Any) -> Any:
     names = [str(name) for name in X.columns]
     check_unique(names)
     return X.set_axis(names, axis=1)
+
+
+def with_names_of(made: Any, X: Any) -> Any:
+    """A frame of a result with the column names of X, which are text inside the package."""
+    return with_names(made, X.columns if is_frame(X) else None)
+
+
+def with_names(made: Any, columns: Any) -> Any:
+    """A frame of a result with the names of the user's columns, such as whole numbers.
+
+    Args:
+        made: a frame; an array is returned unchanged.
+        columns: an index of pandas; None: the names stay. Names that it does not have stay too.
+    """
+    if columns is None or not is_frame(made):
+        return made
+    places = {str(name): place for place, name in enumerate(columns)}
+    found = [places.get(str(name), -1) for name in made.columns]
+    if -1 not in found:
+        return made.set_axis(columns[found], axis=1)  # of one type, with levels and their names
+    import pandas as pd
+
+    pairs = zip(found, made.columns, strict=True)
+    names = pd.Index([name if place < 0 else columns[place] for place, name in pairs])
+    return made.set_axis(names, axis=1)
 
 
 def precision(dataset: Dataset) -> torch.dtype:
