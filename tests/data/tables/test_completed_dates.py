@@ -44,3 +44,16 @@ def test_a_hole_gets_a_date_as_the_others_are(name: str) -> None:
     if name != "category":  # whose answers may be no categories of it
         assert out["day"].dtype == frame["day"].dtype
     assert out["day"][seen].tolist() == frame["day"][seen].tolist()
+
+
+@pytest.mark.parametrize("name", ["text", "month by name", "category"])
+def test_an_empty_column_gets_dates_as_text(name: str) -> None:
+    """pandas reads a column without any cell as numbers."""
+    kind, full, expected = COLUMNS[name]
+    frame = pd.DataFrame({"day": full, "size": np.random.default_rng(0).normal(size=60)})
+    schema = load(frame, kinds={"day": kind}, missing="model").schema
+    rows = frame.head(3).assign(day=np.nan)
+    later = pd.Timestamp("2024-02-14").timestamp() + 1000.0
+    hidden = hidden_cells(rows, load(rows, schema=schema, missing="model"))
+    out = completed_frame(rows, schema, np.full((3, 2), later), hidden, exact=True)
+    assert out["day"].tolist() == [expected] * 3

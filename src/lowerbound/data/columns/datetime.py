@@ -129,6 +129,11 @@ class DatetimeKind(Continuous):
         return as_dates(local, 0).dt.tz_localize("UTC").set_axis(series.index)
 
     @property
+    def _of_numbers(self) -> bool:
+        """Whether the dates of the fitted column are numbers such as 20240531."""
+        return np.dtype(self.column.dtype).kind in "iuf"
+
+    @property
     def lattice(self) -> Lattice:
         return self.column.lattice or Lattice(float(self.column.round_to))
 
@@ -140,7 +145,8 @@ class DatetimeKind(Continuous):
     def with_room(self, series: Any, exact: bool) -> Any:
         import pandas as pd
 
-        if isinstance(series.dtype, pd.CategoricalDtype):
+        numbers = pd.api.types.is_numeric_dtype(series.dtype)  # also the type of an empty column
+        if isinstance(series.dtype, pd.CategoricalDtype) or (numbers and not self._of_numbers):
             return series.astype(object)
         if pd.api.types.infer_dtype(series, skipna=True) != "datetime":
             return series.copy()
