@@ -77,8 +77,6 @@ class DatetimeKind(Continuous):
         return found if found.format is None else replace(found, round_to=rounding(values))
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
-        import pandas as pd
-
         gone, format = missing(series), self.column.format
         if format is None or is_date_type(series.dtype):
             values = of_cells(series.mask(gone))
@@ -87,7 +85,7 @@ class DatetimeKind(Continuous):
             # pandas gives missing values the code -1, which selects the last entry
             values = np.append(seconds([name(value) for value in distinct], format), np.nan)
             values = np.where(gone, np.nan, values[codes])
-        if not fitting and pd.api.types.is_numeric_dtype(series.dtype):
+        if not fitting and self._accepts_others(series):
             return self._of_dates(series, values, gone)
         how = "" if format in (None, ISO) else f" written as {in_strptime(format)}"
         words = f"column {series.name!r} holds dates{how}, but not"
@@ -107,9 +105,7 @@ class DatetimeKind(Continuous):
         return values
 
     def unseen(self, series: Any) -> Array:
-        import pandas as pd
-
-        if not pd.api.types.is_numeric_dtype(series.dtype):
+        if not self._accepts_others(series):
             return super().unseen(series)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -128,10 +124,17 @@ class DatetimeKind(Continuous):
         local = np.where(without_zone(series), in_zone(values, zone), values)
         return as_dates(local, 0).dt.tz_localize("UTC").set_axis(series.index)
 
+    def _accepts_others(self, series: Any) -> bool:
+        """Whether numbers that are no dates are missing: not if the format is one of text."""
+        import pandas as pd
+
+        return self._of_numbers and bool(pd.api.types.is_numeric_dtype(series.dtype))
+
     @property
     def _of_numbers(self) -> bool:
-        """Whether the dates of the fitted column are numbers such as 20240531."""
-        return np.dtype(self.column.dtype).kind in "iuf"
+        """Whether the format writes numbers such as 20240531."""
+        format = self.column.format
+        return format is not None and bool(as_text(np.zeros(1), format, 0)[0].isdecimal())
 
     @property
     def lattice(self) -> Lattice:
