@@ -57,6 +57,16 @@ def test_codes_are_levels_or_identifiers(suffix: str, tmp_path: Path) -> None:
     assert schema.left_out == ("customer",)
 
 
+@pytest.mark.parametrize(("least", "most"), [(0, 24), (1, 32), (0, 60)])
+def test_many_small_codes_are_levels_not_counts(least: int, most: int) -> None:
+    """Hours, days of the month, and minutes, of which one is frequent."""
+    codes = [f"{code:02d}" for code in range(least, most)]
+    rows = [*codes * 5, *codes[:1] * 5 * most]
+    frame = pd.DataFrame({"code": rows, "size": np.random.default_rng(0).normal(size=len(rows))})
+    column = load(frame).schema.columns[0]
+    assert (column.kind, column.levels) == ("categorical", tuple(codes))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:column 'customer'")
 def test_commands_keep_the_zeros(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ class LogCount(Feature):
 
 @COLUMN_KINDS.register("count")
 class CountKind(ColumnKind):
-    """Counts, recognized as integers that begin at 0 or 1 and are mostly small."""
+    """Counts, recognized as integers that begin at 0 or 1 and are mostly small; codes such as 07
+    are levels."""
 
     rank = 60
     family = "count"
@@ -43,7 +44,7 @@ class CountKind(ColumnKind):
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
-        if not sample.whole or not 0 <= sample.distinct[0] <= LEAST:
+        if sample.padded or not sample.whole or not 0 <= sample.distinct[0] <= LEAST:
             return None
         small = np.median(sample.numbers) <= MEDIAN
         return replace(sample.column, kind="count") if small else None
