@@ -118,6 +118,20 @@ def test_an_offset_is_that_of_the_clock_times_that_are_written() -> None:
     assert as_text(np.array([0.0, np.nan]), "%H:%M%-03:30", 0).tolist()[0] == "20:30-03:30"
 
 
+@pytest.mark.parametrize(
+    ("fraction", "offset"),
+    [("", "+02"), ("", "+00"), (".1", "+02"), (".0000000", "+02:00"), (".5", "-03:30")],
+)
+def test_an_offset_stays_whatever_the_digits_before_it(fraction: str, offset: str) -> None:
+    given = pd.Series([f"{day:%Y-%m-%dT%H:%M:%S}{fraction}{offset}" for day in TIMES])
+    data = quietly(table(given))
+    seconds = "%S.%f" if fraction else "%S"
+    assert data.schema.columns[0].format == f"%Y-%m-%dT%H:%M:{seconds}%{offset}"
+    back = to_frame(data.schema, data.x)["visit"]
+    assert all(text.endswith(offset) for text in back)
+    assert (pd.to_datetime(back, utc=True) == pd.to_datetime(given, utc=True)).all()
+
+
 def test_numbers_that_are_no_dates_stay_numbers() -> None:
     days = DAYS.dt.strftime("%Y%m%d").astype(int)
     for wrong in (0, 99_999_999, 20_240_230, -20_240_101):

@@ -28,9 +28,10 @@ _FORMS = (  # other ways to write what the same directives read
     {"%b": "%^b"},
     {"%f": "%3f"},
 )
-_OFFSET = re.compile(r"%([+-]\d\d):?(\d\d)")
-_PARTS = re.compile(r"(%%|%[-^]?[A-Za-z]|%3f|%[+-]\d\d:?\d\d)")
-_WRITTEN_OFFSET = re.compile(r"[+-]\d\d:?\d\d$")
+_OFFSET = re.compile(r"%([+-]\d\d)(?::?(\d\d))?")
+_PARTS = re.compile(r"(%%|%[-^]?[A-Za-z]|%3f|%[+-]\d\d(?::?\d\d)?)")
+_WRITTEN_OFFSET = re.compile(r"[+-]\d\d(:?\d\d)?$")
+_UTC_OFFSET = "+0000"  # as strftime writes %z
 MOST_COMPARED = 200  # cells by which a format or its form is chosen
 
 
@@ -62,7 +63,7 @@ def as_text(values: Array, format: str, round_to: int) -> Any:
     """Write dates in a format, as an array of objects; ISO days have no time.
 
     Besides the directives of ``strftime`` there are %-d, %-m, %-H and %-I (no leading zero), %^b
-    (APR), %3f (milliseconds) and %+02:00 (the clock times of this offset, and the offset).
+    (APR), %3f (milliseconds) and %+02:00 or %+02 (the clock times of this offset, and the offset).
     """
     if format == ISO:
         format = "%Y-%m-%d" if round_to == DAY else "%Y-%m-%d %H:%M:%S"
@@ -85,9 +86,11 @@ def as_written(format: str, cells: Sequence[str]) -> str:
     """
     some = np.asarray(cells[:MOST_COMPARED], dtype=object)
     found = seconds(some.tolist(), format)
-    offset = _WRITTEN_OFFSET.search(some[0]) if len(some) else None
+    offset = _WRITTEN_OFFSET.search(some[0]) if len(some) and format.endswith("%z") else None
+    if offset and offset[0] != _UTC_OFFSET:  # also where no form writes the other digits
+        format = _with(format, {"%z": f"%{offset[0]}"})
     forms = [format]
-    for form in (*_FORMS, {"%z": f"%{offset[0]}"} if offset else {}):
+    for form in _FORMS:
         forms += [each for each in (_with(one, form) for one in forms) if each not in forms]
     return max(forms, key=lambda form: int((as_text(found, form, 0) == some).sum()))
 
@@ -131,7 +134,7 @@ def _offset(format: str) -> int:
     for part in _PARTS.split(format):
         if found := _OFFSET.fullmatch(part):
             hours, minutes = found.groups()
-            return int(hours) * 3600 + int(f"{hours[0]}{minutes}") * 60
+            return int(hours) * 3600 + int(f"{hours[0]}{minutes or 0}") * 60
     return 0
 
 
