@@ -93,7 +93,22 @@ class Leveled(ColumnKind):
         return pd.array(list(self.column.levels), dtype=dtype).take(self._codes(values))
 
     def with_room(self, series: Any, exact: bool) -> Any:
-        return series.copy()
+        return series.copy() if self._have_room(series) else series.astype(object)
+
+    def _have_room(self, series: Any) -> bool:
+        """Whether the cells may be levels; numbers, the type of an empty column, may not be text
+        or truth values."""
+        import pandas as pd
+
+        if not pd.api.types.is_numeric_dtype(series.dtype):
+            return True
+        levels = self.column.levels
+        try:
+            pd.Series(levels, dtype=object).astype(series.dtype)
+        except (TypeError, ValueError):
+            return False
+        numbers = not any(isinstance(level, bool | str) for level in levels)
+        return numbers or pd.api.types.is_bool_dtype(series.dtype) or bool(series.notna().any())
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         import pandas as pd
