@@ -53,18 +53,21 @@ class DatetimeKind(Continuous):
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
-        if is_date_type(sample.series.dtype):
-            return replace(sample.column, kind="datetime", format=ISO, dtype="datetime64[ns]")
-        if sample.numeric and not sample.whole:
+        if (sample.numeric and not sample.whole) or not len(sample.present):
             return None
-        if sample.numeric:
+        format: str | None
+        if is_date_type(sample.series.dtype):
+            format, dtype = ISO, "datetime64[ns]"
+        elif sample.numeric:
             format, dtype = compact_format(sample.distinct), sample.column.dtype
         elif sample.written and all(looks_like_date(cell) for cell in _cells(sample.series)):
             format, dtype = _format(sample.series), "datetime64[ns]"
         else:
             return None
-        found = replace(sample.column, kind="datetime", format=format, dtype=dtype)
-        return None if format is None else found
+        if format is None:
+            return None
+        kind = "datetime" if sample.present.nunique() > 1 else "constant"
+        return replace(sample.column, kind=kind, format=format, dtype=dtype)
 
     def completed(self, series: Any) -> Column:
         format = self.column.format

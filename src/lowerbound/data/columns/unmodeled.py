@@ -9,9 +9,11 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.datetime import DatetimeKind
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.levels import NAMES_SHARE, Leveled
+from lowerbound.data.columns.text.moments import rounding
 from lowerbound.data.columns.values import missing, numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
@@ -37,7 +39,8 @@ class IdentifierKind(ColumnKind):
 
 @COLUMN_KINDS.register("constant")
 class ConstantKind(ColumnKind):
-    """A constant number, stored as the column's shift; or no number, if all cells are missing."""
+    """A constant number or date, stored as the column's shift; or no value, if all cells are
+    missing."""
 
     rank = 10
     modeled = False
@@ -47,16 +50,18 @@ class ConstantKind(ColumnKind):
     def of(cls, column: Column) -> ColumnKind:
         if column.levels:
             return ConstantLevel(column)
-        return EmptyColumn(column) if column.missing_share == 1.0 else cls(column)
+        if column.missing_share == 1.0:
+            return EmptyColumn(column)
+        return cls(column) if column.format is None else ConstantDate(column)
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
         if sample.varieties > 1:
             return None
+        if not len(sample.present):
+            return replace(sample.column, kind="constant", missing_share=1.0)
         if not sample.numeric:
             return replace(sample.column, kind="constant", levels=sample.levels)
-        if not len(sample.distinct):
-            return replace(sample.column, kind="constant", missing_share=1.0)
         return replace(sample.column, kind="constant", shift=float(sample.distinct[0]))
 
     def unseen(self, series: Any) -> Array:
@@ -90,6 +95,23 @@ class ConstantLevel(Leveled):
     """A constant level, with the code 0."""
 
     modeled = False
+
+
+class ConstantDate(DatetimeKind):
+    """A constant date, in seconds, read and written in the column's format."""
+
+    modeled = False
+    metric = False
+    family = ""
+
+    def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
+        if not len(values):
+            return self.column
+        return replace(self.column, shift=float(values[0]), round_to=rounding(values))
+
+    def unseen(self, series: Any) -> Array:
+        values = self.read(series)
+        return np.asarray((values != self.column.shift) & ~np.isnan(values))
 
 
 def _names_rows(sample: Sample) -> bool:

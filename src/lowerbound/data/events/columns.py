@@ -89,6 +89,8 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
     if not column.rules.has_format:
         typed = _numpy_dtype(series)
         column = replace(understood(series.sort_values(), "real", standardize, False), dtype=typed)
+    elif not column.modeled:  # one date
+        column = replace(column, kind="datetime")
     values = column.rules.read(series)
     step = step_of(values, column)
     if not step:
