@@ -20,12 +20,21 @@ ISO = "ISO8601"
 # pandas' nanoseconds end in 1677 and 2262
 _FAR_YEAR = re.compile(r"(?<!\d)(0\d{3}|1[0-6]\d{2}|22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})")
 # directives that write, by ``as_text``, and those of ``strptime`` that read the same
-_READ_BY = {"%-d": "%d", "%-m": "%m", "%-H": "%H", "%-I": "%I", "%^b": "%b", "%3f": "%f"}
+_READ_BY = {
+    "%-d": "%d",
+    "%-m": "%m",
+    "%-H": "%H",
+    "%-I": "%I",
+    "%^b": "%b",
+    "%P": "%p",
+    "%3f": "%f",
+}
 _FORMS = (  # other ways to write what the same directives read
     {"%d": "%-d", "%m": "%-m"},
     {"%d": "%-d"},
     {"%H": "%-H", "%I": "%-I"},
     {"%b": "%^b"},
+    {"%p": "%P"},
     {"%f": "%3f"},
 )
 _OFFSET = re.compile(r"%([+-]\d\d)(?::?(\d\d))?")
@@ -63,7 +72,8 @@ def as_text(values: Array, format: str, round_to: int) -> Any:
     """Write dates in a format, as an array of objects; ISO days have no time.
 
     Besides the directives of ``strftime`` there are %-d, %-m, %-H and %-I (no leading zero), %^b
-    (APR), %3f (milliseconds) and %+02:00 or %+02 (the clock times of this offset, and the offset).
+    (APR), %P (pm), %3f (milliseconds) and %+02:00 or %+02 (the clock times of this offset, and the
+    offset).
     """
     if format == ISO:
         format = "%Y-%m-%d" if round_to == DAY else "%Y-%m-%d %H:%M:%S"
@@ -144,6 +154,8 @@ def _by(dates: Any, directive: str) -> Any:
         return directive[1:]
     if directive == "%^b":
         return dates.dt.strftime("%b").str.upper()
+    if directive == "%P":
+        return dates.dt.strftime("%p").str.lower()
     if directive == "%3f":
         return dates.dt.strftime("%f").str[:3]
     text = dates.dt.strftime(_READ_BY.get(directive, directive))

@@ -18,7 +18,8 @@ from lowerbound.data.columns.text.date_formats import ISO, MOST_COMPARED, second
 _NUMERIC = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
 _ORDERS = ("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%y/%m/%d")
 _DOTTED = ("%d.%m.%Y", "%m.%d.%Y", "%d.%m.%y", "%m.%d.%y", "%y.%m.%d")
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_HALF_DAYS = (" %I:%M %p", " %I:%M:%S %p", " %I:%M%p", " %I:%M:%S%p")
+_TIMES = ("", " %H:%M", " %H:%M:%S", *_HALF_DAYS)
 _YEARS = ("%Y", "%y")
 _NAMED = re.compile(r"\d{1,2}([-/. ]?)[A-Za-z]{3,9}\1\d{2,4}")  # 28-Apr-24
 _NAMED_TIMES = (*_TIMES, ":%H:%M:%S %z")  # the last as web servers write it
