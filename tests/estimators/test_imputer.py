@@ -310,8 +310,6 @@ def test_pandas_out_of_arrays(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> N
     assert list(found) == ["x0", "x1", "x2", "x3", "x4"]
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*imputed means were far outside")
 def test_lists_with_none_are_filled_as_their_array() -> None:
     lists = [[float(k), 2.5 * k + 0.3, None if k % 3 == 0 else 0.7 * k] for k in range(1, 31)]
     array, quick = np.array(lists, dtype=float), VAEImputer(epochs=1, calibration=0, random_state=0)
@@ -325,6 +323,8 @@ def test_lists_with_none_are_filled_as_their_array() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*imputed means were far outside")
 def test_an_identifier_is_left_as_it_is(frame: pd.DataFrame) -> None:
     named = frame.assign(name=[f"person {i}" for i in range(len(frame))])
     with pytest.warns(UserWarning, match="column 'name': no value repeats"):
