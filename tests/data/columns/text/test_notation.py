@@ -72,10 +72,18 @@ def test_each_is_recognized(notation: Notation) -> None:
         [""],
         ["1..5"],
         ["1 2"],
+        ["\uff11\uff12", "\uff13\uff14"],
     ],
 )
 def test_codes_are_no_numbers(texts: list[str]) -> None:
     assert recognized(cells(*texts)) == ()
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f"])
+def test_a_space_that_does_not_break_is_before_a_symbol(space: str) -> None:
+    """As office programs write it in many countries."""
+    series = cells(f"5{space}\u20ac", f"1{space}234,50{space}\u20ac")
+    np.testing.assert_array_equal(recognized(series)[0].numbers(series), [5, 1234.5])
 
 
 def test_signs_and_brackets() -> None:

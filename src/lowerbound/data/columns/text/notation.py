@@ -21,6 +21,7 @@ from lowerbound.data.columns.values import distinct_values
 POINT, COMMA = ".", ","
 OTHER_GROUPS = (" ", "\u00a0", "\u202f", "\u2009", "'", "\u2019")  # marks between three digits
 SIGNS = "+\\-\u2212"
+SPACE = "[\\s\u00a0\u202f\u2009]"  # RE2's own class has only those of ASCII
 PERCENT = ("%", "\u2030")
 FEW_GROUPS = {0, 1, 2}  # marks between groups in a cell, as numbers have that are no codes
 
@@ -61,7 +62,7 @@ class Notation:
         text = pc.replace_substring(text, "\u2212", "-")
         for mark in (self.before.strip(), self.after.strip(), self.thousands):
             text = pc.replace_substring(text, mark, "") if mark else text
-        text = pc.replace_substring_regex(text, r"\s+", "")
+        text = pc.replace_substring_regex(text, f"{SPACE}+", "")
         text = pc.replace_substring(text, self.decimal, POINT)
         text = pc.if_else(fits, text, pa.scalar(None, pa.string()))
         values: Array = text.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
@@ -121,7 +122,7 @@ class Notation:
 
     def fits(self, cells: Iterable[str]) -> bool:
         """Whether all cells, without sign, are written so."""
-        pattern = re.compile(self._pattern)
+        pattern = re.compile(self._pattern, re.ASCII)  # as RE2, whose digits are 0 to 9
         return all(map(pattern.fullmatch, cells))
 
     def uses_its_marks(self, cells: Sequence[str]) -> bool:
@@ -227,7 +228,7 @@ def _unsigned(cell: str) -> str:
 
 def _affixes(cell: str) -> tuple[str, str] | None:
     """What stands before and after a number; None: neither a currency nor %."""
-    digits = [place for place, sign in enumerate(cell) if sign.isdecimal()]
+    digits = [place for place, sign in enumerate(cell) if sign.isascii() and sign.isdecimal()]
     if not digits:
         return None
     before = cell[: digits[0]].removesuffix(POINT).removesuffix(COMMA)
@@ -240,7 +241,7 @@ def _affixes(cell: str) -> tuple[str, str] | None:
 def _optional(affix: str) -> str:
     """An affix with any spaces as a regular expression; only % is in every cell."""
     symbol = affix.strip()
-    pattern = rf"\s*{re.escape(symbol)}\s*"
+    pattern = f"{SPACE}*{re.escape(symbol)}{SPACE}*"
     return pattern if symbol in PERCENT else rf"(?:{pattern})?" if symbol else ""
 
 
