@@ -73,6 +73,10 @@ def test_each_is_recognized(notation: Notation) -> None:
         ["1..5"],
         ["1 2"],
         ["\uff11\uff12", "\uff13\uff14"],
+        ["--5", "3"],
+        ["3", "+-0.5"],
+        ["(-0.47)", "0.93"],
+        ["-$-3", "$5"],
     ],
 )
 def test_codes_are_no_numbers(texts: list[str]) -> None:
@@ -90,6 +94,13 @@ def test_signs_and_brackets() -> None:
     series = cells("-$1,234.50", "$-3.00", "($2.00)", "\u22125.25", None, "+1.00", 7, "x")
     found = Notation(".", ",", "$", decimals=2).numbers(series)
     np.testing.assert_array_equal(found, [-1234.5, -3, -2, -5.25, np.nan, 1, 7, np.nan])
+    assert recognized(cells("$-3.00", "-$1.50", "($2.00)")) == (Notation(before="$", decimals=2),)
+
+
+def test_a_cell_with_two_signs_is_no_number() -> None:
+    series = cells("--5", "+-0.5", "(-0.47)", "-$-3", "3")
+    np.testing.assert_array_equal(Notation().numbers(series), [np.nan] * 4 + [3])
+    np.testing.assert_array_equal(Notation(before="$").numbers(series), [np.nan] * 4 + [3])
 
 
 def test_two_readings_of_a_mark() -> None:

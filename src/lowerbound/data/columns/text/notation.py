@@ -20,7 +20,7 @@ from lowerbound.data.columns.values import distinct_values
 
 POINT, COMMA = ".", ","
 OTHER_GROUPS = (" ", "\u00a0", "\u202f", "\u2009", "'", "\u2019")  # marks between three digits
-SIGNS = "+\\-\u2212"
+SIGNS = "+-\u2212"
 SPACE = "[\\s\u00a0\u202f\u2009]"  # RE2's own class has only those of ASCII
 PERCENT = ("%", "\u2030")
 FEW_GROUPS = {0, 1, 2}  # marks between groups in a cell, as numbers have that are no codes
@@ -121,7 +121,7 @@ class Notation:
         return self.texts(values, exact)
 
     def fits(self, cells: Iterable[str]) -> bool:
-        """Whether all cells, without sign, are written so."""
+        """Whether all cells are written so."""
         pattern = re.compile(self._pattern, re.ASCII)  # as RE2, whose digits are 0 to 9
         return all(map(pattern.fullmatch, cells))
 
@@ -149,8 +149,9 @@ class Notation:
         whole = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)" if self.thousands else r"\d+"
         number = rf"(?:{whole}(?:{mark}\d*)?|{mark}\d+)"
         power = "" if self.thousands else r"(?:[eE][+-]?\d+)?"
-        before, after = _optional(self.before), _optional(self.after)
-        return rf"[{SIGNS}]?{before}[{SIGNS}]?{number}{power}{after}"
+        sign, before, after = f"[{re.escape(SIGNS)}]?", _optional(self.before), _optional(self.after)
+        start = f"(?:{sign}{before}|{before}{sign})" if before else sign
+        return f"{start}{number}{power}{after}"
 
     def _text(self, value: float, rounded: bool) -> str:
         sign = "-" if value < 0 else ""
@@ -171,7 +172,7 @@ def recognized(
         series: the column; plain numbers, such as 12.5, are a notation too.
         decimal, thousands: the only marks that may be; None: any.
     """
-    cells = [_unsigned(cell) for cell in distinct_values(series) if isinstance(cell, str)]
+    cells = [_signed(cell.strip()) for cell in distinct_values(series) if isinstance(cell, str)]
     affixes = _affixes(cells[0]) if cells else None
     if affixes is None:
         return ()
@@ -219,11 +220,9 @@ def is_number(cell: str) -> bool:
     return True
 
 
-def _unsigned(cell: str) -> str:
-    """A cell without spaces around it, its sign, and parentheses, which mean minus."""
-    text = cell.strip()
-    text = text[1:-1] if text[:1] == "(" and text[-1:] == ")" else text
-    return text.lstrip("+-\u2212")
+def _signed(cell: str) -> str:
+    """A cell with a minus instead of the parentheses around it."""
+    return f"-{cell[1:-1]}" if cell[:1] == "(" and cell[-1:] == ")" else cell
 
 
 def _affixes(cell: str) -> tuple[str, str] | None:
@@ -231,7 +230,7 @@ def _affixes(cell: str) -> tuple[str, str] | None:
     digits = [place for place, sign in enumerate(cell) if sign.isascii() and sign.isdecimal()]
     if not digits:
         return None
-    before = cell[: digits[0]].removesuffix(POINT).removesuffix(COMMA)
+    before = cell[: digits[0]].removesuffix(POINT).removesuffix(COMMA).strip(SIGNS)
     after = cell[digits[-1] + 1 :].removeprefix(POINT).removeprefix(COMMA)
     symbols = (before.strip(), after.strip())
     usual = all(not one or one in PERCENT or _is_currency(one) for one in symbols)
