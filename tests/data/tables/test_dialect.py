@@ -130,6 +130,29 @@ def _prices(path: Path, schema: Schema) -> Any:
     return whole
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dialect": Dialect.asked(thousands="'")},
+        {"kinds": {"n": "real"}},
+        {"label": "n", "regression": True},
+    ],
+)
+def test_cells_with_as_many_groups_are_numbers_if_they_are_said_to_be(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    """Otherwise they may be codes."""
+    path = tmp_path / "x.csv"
+    path.write_text("n,m\n" + "".join(f"{2 + i}'{100 + i},{i % 3}.5\n" for i in range(30)))
+    numbers = [1000.0 * (2 + i) + 100 + i for i in range(30)]
+    found = load(path, **given)
+    if found.target is not None and found.schema.target is not None:
+        read = found.schema.target.restored(found.target)
+    else:
+        read = to_frame(found.schema, found.schema.units(found.x))["n"]
+    np.testing.assert_allclose(read, numbers)
+
+
 @pytest.mark.filterwarnings("ignore:.*decimal commas")
 def test_a_model_of_points_reads_a_table_with_commas(tmp_path: Path) -> None:
     """At once and by chunks, of which the last, 1.234, alone might be a fraction."""

@@ -262,8 +262,11 @@ def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:
         return {**others, **notations_of(how.schema)}
     hints = how.kinds if isinstance(how.kinds, Mapping) else {}
     known = {name for name, hint in hints.items() if _kind_of(hint) in NO_NUMBERS}
-    label = {how.label} if isinstance(how.label, str) and not how.regression else set()
-    return found_notations(frame, dialect, known | label)
+    label = {how.label} if isinstance(how.label, str) else set()
+    numbers = hints.keys() - known
+    if how.regression:
+        return found_notations(frame, dialect, known - label, numbers | label)
+    return found_notations(frame, dialect, known | label, numbers - label)
 
 
 def _kind_of(hint: Hint) -> str:

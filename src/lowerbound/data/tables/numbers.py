@@ -24,7 +24,9 @@ LAST_BITS = 1e-14  # relative difference of numbers that are read from the same 
 Notations = Mapping[str, Notation]
 
 
-def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str]) -> Notations:
+def found_notations(
+    frame: Any, dialect: Dialect | None, skipped: Collection[str], numbers: Collection[str] = ()
+) -> Notations:
     """The notations of the columns that are numbers, by name; plain ones are left out.
 
     A warning names the columns that fit two, such as 1,234.
@@ -33,6 +35,7 @@ def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str
         frame: a pandas frame.
         dialect: of its file; None: it is from no text.
         skipped: columns whose kind is known, and is no number.
+        numbers: columns that are known to be numbers.
     """
     if not frame.columns.is_unique:  # which is refused later
         return {}
@@ -45,7 +48,7 @@ def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str
     only = decimal if "decimal" in asked.given else None
     chosen = dict(clocks)
     for name in text:
-        found = recognized(frame[name], only, thousands)
+        found = recognized(frame[name], only, thousands, str(name) in numbers)
         notation = likeliest(found, decimal)
         if notation is None or _is_plain(frame[name], notation):
             continue
@@ -111,7 +114,7 @@ def other_notations(frame: Any, dialect: Dialect | None, schema: Schema) -> Nota
     if schema.windows is not None:
         plain |= {name.rpartition("@")[0] for name in plain}
     plain -= notations_of(schema).keys()
-    return found_notations(frame, dialect, {str(name) for name in frame.columns} - plain)
+    return found_notations(frame, dialect, {str(name) for name in frame.columns} - plain, plain)
 
 
 def with_points(text: Any, notations: Notations, schema: Schema) -> Any:

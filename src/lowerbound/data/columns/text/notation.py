@@ -125,15 +125,16 @@ class Notation:
         pattern = re.compile(self._pattern, re.ASCII)  # as RE2, whose digits are 0 to 9
         return all(map(pattern.fullmatch, cells))
 
-    def uses_its_marks(self, cells: Sequence[str]) -> bool:
+    def uses_its_marks(self, cells: Sequence[str], sure: bool = False) -> bool:
         """Whether the mark between groups is there, and groups are no codes.
 
-        Cells that all have as many groups, such as 192.168.100.200, may be codes.
+        Cells that all have as many groups, such as 192.168.100.200, may be codes, unless it is sure
+        that they are numbers.
         """
         if not self.thousands:
             return True
         counts = {cell.count(self.thousands) for cell in cells}
-        sure = self.thousands == COMMA or any(self.decimal in cell for cell in cells)
+        sure = sure or self.thousands == COMMA or any(self.decimal in cell for cell in cells)
         few = self.thousands == POINT and counts < FEW_GROUPS
         return counts != {0} and (len(counts) > 1 or sure or few)
 
@@ -164,13 +165,15 @@ class Notation:
 
 
 def recognized(
-    series: Any, decimal: str | None = None, thousands: str | None = None
+    series: Any, decimal: str | None = None, thousands: str | None = None, sure: bool = False
 ) -> tuple[Notation, ...]:
     """The notations that all cells of a column of text fit, the likeliest first.
 
     Args:
         series: the column; plain numbers, such as 12.5, are a notation too.
-        decimal, thousands: the only marks that may be; None: any.
+        decimal, thousands: the only marks that may be; None: any. A mark between groups that is
+            given is one, though all cells have as many.
+        sure: whether the cells are known to be numbers.
     """
     cells = [_signed(cell.strip()) for cell in distinct_values(series) if isinstance(cell, str)]
     affixes = _affixes(cells[0]) if cells else None
@@ -183,7 +186,8 @@ def recognized(
         if one != group and decimal in (None, one) and (not group or thousands in (None, group))
     )
     fitting = [notation for notation in found if notation.fits(cells)]
-    used = [notation for notation in fitting if notation.uses_its_marks(cells)]
+    sure = sure or thousands is not None
+    used = [notation for notation in fitting if notation.uses_its_marks(cells, sure)]
     return tuple(replace(each, decimals=each.most_decimals(cells)) for each in used)
 
 
