@@ -39,7 +39,11 @@ def test_formulas_are_known(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["", "-", "+", "-1", "- 1", "+1e5", "+49 170 1", "-inf", "A+", "a=b", "1-2", "x@y.z"]
+    "cell",
+    [
+        *["", "-", "+", "-1", "- 1", "+1e5", "+49 170 1", "-inf", "A+", "a=b", "1-2", "x@y.z"],
+        *["-4:38", "-12:00:01.5", "-1 days +23:59:50"],
+    ],
 )
 def test_other_texts_are_none(cell: str) -> None:
     assert not is_formula(cell)

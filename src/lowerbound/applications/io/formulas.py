@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-BEGINNINGS = "=+-@\t\r"
+from lowerbound.data.columns.text.durations import is_written
+from lowerbound.data.tables.quoted import BEGINNINGS, MARK
+
 SYMBOLS = "[$\u20ac\u00a3\u00a5\u20b9%\u2030 \u00a0\u202f]*"
 NUMBER = re.compile(rf"[+-]{SYMBOLS}(\d[\d .,'\u00a0\u202f]*([eE][+-]?\d+)?{SYMBOLS}|inf)")
 
@@ -39,12 +41,12 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
     cells = list(values)
     found = [i for i, cell in enumerate(cells) if isinstance(cell, str) and is_formula(cell)]
     for place in found:
-        cells[place] = f"'{cells[place]}"
+        cells[place] = f"{MARK}{cells[place]}"
     return cells, len(found)
 
 
 def is_formula(cell: str) -> bool:
-    """Whether a spreadsheet would compute a text: =1+1 and -A1, but neither -1 nor A+ nor -."""
+    """Whether a spreadsheet would compute a text: =1+1 and -A1, but none of -1, -0:30, A+ and -."""
     if len(cell) < 2 or cell[0] not in BEGINNINGS:
         return False
-    return not (cell[0] in "+-" and NUMBER.fullmatch(cell))
+    return not (cell[0] in "+-" and (NUMBER.fullmatch(cell) or is_written(cell)))

@@ -55,6 +55,7 @@ from lowerbound.data.tables.numbers import (
     other_notations,
     with_numbers,
 )
+from lowerbound.data.tables.quoted import unquoted
 from lowerbound.errors import DataError
 
 MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3+-"))  # that numbers may have
@@ -168,6 +169,8 @@ class TableKind(ColumnarKind):
         schema, label = reading.schema, reading.label
         frame, dialect = _frame(source, reading)
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        if schema is not None:
+            frame = unquoted(frame, schema)
         notations = _notations(frame, reading, dialect)
         frame = with_numbers(frame, notations)
         if schema is not None:

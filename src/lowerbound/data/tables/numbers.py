@@ -41,7 +41,7 @@ def found_notations(
         return {}
     clocks = _clocks(frame, skipped)
     skipped = {*skipped, *clocks}
-    text = [name for name in frame.columns if str(name) not in skipped and _is_text(frame[name])]
+    text = [name for name in frame.columns if str(name) not in skipped and is_text(frame[name])]
     asked = Dialect() if dialect is None else dialect
     thousands = asked.thousands
     decimal = asked.decimal or decimal_mark(frame[name] for name in text)
@@ -132,10 +132,10 @@ def with_points(text: Any, notations: Notations, schema: Schema) -> Any:
 
 def _written(series: Any) -> bool:
     """Whether a column is text, objects or durations."""
-    return series.dtype.kind == "m" or _is_text(series)
+    return series.dtype.kind == "m" or is_text(series)
 
 
-def _is_text(series: Any) -> bool:
+def is_text(series: Any) -> bool:
     import pandas as pd
 
     types = pd.api.types

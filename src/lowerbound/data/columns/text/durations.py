@@ -81,6 +81,11 @@ def _form(matches: Sequence[re.Match[str]]) -> tuple[str, int] | None:
     return hours + (":mm:ss" if parts == {True} else ":mm"), decimals
 
 
+def is_written(cell: str) -> bool:
+    """Whether a text is a duration or a time of day, such as 1:23:45 or 2 days 03:00:00."""
+    return _WRITTEN.fullmatch(cell) is not None
+
+
 def seconds(series: Any) -> Array:
     """The seconds of durations, times of day or text, float64; NaN for anything else."""
     if series.dtype.kind == "m":

@@ -122,6 +122,8 @@ class Notation:
 
     def fits(self, cells: Iterable[str]) -> bool:
         """Whether all cells are written so."""
+        if self.clock:
+            return all(map(durations.is_written, cells))
         pattern = re.compile(self._pattern, re.ASCII)  # as RE2, whose digits are 0 to 9
         return all(map(pattern.fullmatch, cells))
 
@@ -150,7 +152,11 @@ class Notation:
         whole = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)" if self.thousands else r"\d+"
         number = rf"(?:{whole}(?:{mark}\d*)?|{mark}\d+)"
         power = "" if self.thousands else r"(?:[eE][+-]?\d+)?"
-        sign, before, after = f"[{re.escape(SIGNS)}]?", _optional(self.before), _optional(self.after)
+        sign, before, after = (
+            f"[{re.escape(SIGNS)}]?",
+            _optional(self.before),
+            _optional(self.after),
+        )
         start = f"(?:{sign}{before}|{before}{sign})" if before else sign
         return f"{start}{number}{power}{after}"
 
