@@ -19,6 +19,7 @@ from lowerbound import config
 from lowerbound.data.arrays import Array
 from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.pictures.pixels import Channels, ImageFormat
 from lowerbound.data.quantities import Quantity
@@ -62,6 +63,8 @@ class Schema:
         class_names: names of the label's values, in the order of their indices.
         target: scale of regression targets; None: the label is a class, or there is none.
         label_column: name of the label's column in a table.
+        label_notation: how this column writes regression targets as text; None: they are plain, or
+            no text.
         left_out: names of table columns that are not used.
         condition: of a conditional model.
         missing: whether cells may be missing: the model then sees the mask, and learns to work
@@ -97,6 +100,7 @@ class Schema:
     features: tuple[Column, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
     dialect: Dialect | None = None
+    label_notation: Notation | None = None
 
     @property
     def text_dialect(self) -> Dialect | None:

@@ -38,6 +38,7 @@ from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values, parsed_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.labels import label_names
 from lowerbound.data.pictures import pixels
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
@@ -171,6 +172,8 @@ class TableKind(ColumnarKind):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if schema is not None:
             frame = unquoted(frame, schema)
+        elif isinstance(label, str) and label in frame.columns and not reading.regression:
+            _check_classes(frame[[label]], dialect)
         notations = _notations(frame, reading, dialect)
         frame = with_numbers(frame, notations)
         if schema is not None:
@@ -214,6 +217,7 @@ class TableKind(ColumnarKind):
             schema,
             kind="table",
             label_column=raw.label_column,
+            label_notation=notations.get(raw.label_column or ""),
             left_out=left_out,
             columns=columns,
         )
@@ -270,6 +274,19 @@ def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:
     if how.regression:
         return found_notations(frame, dialect, known - label, numbers | label)
     return found_notations(frame, dialect, known | label, numbers - label)
+
+
+def _check_classes(frame: Any, dialect: Dialect | None) -> None:
+    """Raise an error if the label, a frame's only column, is fractions in some notation.
+
+    Raises:
+        DataError: a label is a fraction, such as 1,5 or $1.50.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the label stays text
+        notations = found_notations(frame, dialect, ())
+    for name, notation in notations.items():
+        label_names(notation.numbers(frame[name]))
 
 
 def _kind_of(hint: Hint) -> str:

@@ -90,11 +90,14 @@ def with_numbers(frame: Any, notations: Notations) -> Any:
 
 
 def notations_of(schema: Schema) -> Notations:
-    """The notations that a model knows, of a series also by the names before it was cut."""
+    """The notations that a model knows, of a series also by the names before it was cut, and of
+    regression targets."""
     columns = (*schema.columns, *schema.features)
     found = {one.name: one.notation for one in columns if one.notation is not None}
     series = {} if schema.windows is None else found
-    return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}}
+    label, notation = schema.label_column, schema.label_notation
+    target = {} if label is None or notation is None else {label: notation}
+    return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}, **target}
 
 
 def other_notations(frame: Any, dialect: Dialect | None, schema: Schema) -> Notations:
@@ -113,6 +116,8 @@ def other_notations(frame: Any, dialect: Dialect | None, schema: Schema) -> Nota
     plain = {one.name for one in columns if one.dtype != "str" and not one.rules.has_format}
     if schema.windows is not None:
         plain |= {name.rpartition("@")[0] for name in plain}
+    if schema.target is not None and schema.label_column is not None:
+        plain.add(schema.label_column)
     plain -= notations_of(schema).keys()
     return found_notations(frame, dialect, {str(name) for name in frame.columns} - plain, plain)
 

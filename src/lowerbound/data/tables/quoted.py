@@ -46,7 +46,7 @@ def _known(schema: Schema) -> dict[str, Callable[[str], bool]]:
     levels = {one.name: one.levels for one in (*schema.columns, *schema.features) if one.levels}
     if schema.windows is not None:
         levels |= {column.rpartition("@")[0]: known for column, known in levels.items()}
-    if schema.label_column is not None:
+    if schema.label_column is not None and schema.class_names:
         levels[schema.label_column] = schema.class_names
     for column, each in levels.items():
         found[column] = partial(_is_level, frozenset(map(name, each)))
