@@ -16,7 +16,7 @@ from lowerbound.data import load, to_frame
 from lowerbound.data.on_disk.text_tables import estimated_bytes
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.chunks import read_chunks
-from lowerbound.data.tables.dialect import LOOKED_AT, Dialect, encoding_of, sniffed
+from lowerbound.data.tables.dialect import LOOKED_AT, SPACES, Dialect, encoding_of, sniffed
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import (
     notations_of,
@@ -83,6 +83,18 @@ def test_what_was_given_holds_for_later_files(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=COMMAS):
         again = load(path, schema=given.schema)
     np.testing.assert_array_equal(again.x, given.x)
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";", SPACES])
+def test_a_delimiter_that_does_not_occur_is_named(delimiter: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n" + "1.5,x\n2,y\n" * 20)
+    with pytest.raises(DataError, match=r"x\.csv has no .* but it has ',': .*\('a,b'\)"):
+        load(tmp_path / "x.csv", dialect=Dialect.asked(delimiter=delimiter))
+    (tmp_path / "one.csv").write_text('"height, cm"\n' + '"1,5"\n"2,25"\n' * 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = load(tmp_path / "one.csv", dialect=Dialect.asked(delimiter=";"))
+    assert [column.name for column in found.schema.columns] == ["height, cm"]
 
 
 def test_a_usual_table_has_no_dialect(tmp_path: Path) -> None:
