@@ -31,6 +31,7 @@ from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.tables.completion import completed_frame
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs.given_labels import given_labels
+from lowerbound.estimators.inputs.labels import as_labels
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
 from lowerbound.training.own_settings import own_settings
 
@@ -289,6 +290,22 @@ def test_labels_in_a_list_of_numpy_numbers() -> None:
     labels, known = given_labels(list(np.array([0, 1, 1, -1])), None)
     assert labels.tolist() == [0, 1, 1]
     assert known.tolist() == [True, True, True, False]
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_masked_labels_are_unknown() -> None:
+    mask = np.arange(ROWS) >= 20
+    classes = np.where(mask, 7, np.arange(ROWS) % 2)
+    for hidden in (np.ma.array(classes, mask=mask), np.ma.array(classes, mask=mask)[:, None]):
+        labels, known = given_labels(hidden)
+        assert known.tolist() == (~mask).tolist()
+        assert labels.tolist() == classes[:20].tolist()
+    assert as_labels(np.ma.array(classes)).tolist() == classes.tolist()
+    with pytest.raises(DataError, match="no class is known for rows 20, 21"):
+        ConditionalVAE(epochs=1).fit(numbers(), np.ma.array(classes, mask=mask))
+    targets = np.ma.array(np.where(mask, 1e6, np.arange(ROWS)), mask=mask)
+    model = SemiSupervisedRegressor(latent_dim=1, epochs=1, folds=0).fit(numbers(), targets)
+    assert model.fitted_.schema.target.mean == pytest.approx(9.5)
 
 
 @pytest.mark.slow

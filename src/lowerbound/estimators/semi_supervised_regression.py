@@ -14,7 +14,7 @@ from lowerbound.config import renamed_keywords
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.labels import as_labels
+from lowerbound.estimators.inputs.labels import as_labels, without_masked
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.inference.regression import predictions
 
@@ -126,6 +126,7 @@ def _with_targets(dataset: Dataset, y: Any) -> Dataset:
     Raises:
         DataError: the lengths differ, or the labels are not numbers.
     """
+    y = without_masked(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     labels = as_labels(y)

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
-from lowerbound.estimators.inputs.labels import as_labels
+from lowerbound.estimators.inputs.labels import as_labels, without_masked
 
 
 def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
@@ -27,6 +27,7 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
     Warns:
         UserWarning: -1 and 1 are the only numbers, so -1 is a class.
     """
+    y = without_masked(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     labels = _numbers_as_such(as_labels(y))

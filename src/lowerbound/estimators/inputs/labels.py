@@ -15,17 +15,25 @@ from lowerbound.errors import DataError, unknown
 
 
 def as_labels(y: Any) -> Array:
-    """One label per row, (rows,); objects if they are not numbers.
+    """One label per row, (rows,); objects if they are not numbers. Masked labels are None.
 
     Raises:
         DataError: y is not a column of labels.
     """
+    y = without_masked(y)
     array = np.asarray(y) if hasattr(y, "__array__") else _objects(list(y))
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
         raise DataError(f"y should be a 1d array of classes, got an array of shape {array.shape}")
     return array if array.dtype.kind in "biuf" else _objects(array.tolist())
+
+
+def without_masked(y: Any) -> Any:
+    """A masked array with None for its masked labels, as objects; anything else unchanged."""
+    if not isinstance(y, np.ma.MaskedArray):
+        return y
+    return np.where(np.ma.getmaskarray(y), None, y.data) if np.ma.is_masked(y) else y.data
 
 
 def class_indices(y: Any, rows: int, names: Sequence[str]) -> Tensor:
