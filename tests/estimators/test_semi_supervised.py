@@ -13,9 +13,10 @@ from sklearn.datasets import load_digits
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.model_folder.manifest import ANSWERS
 from lowerbound.models import SemiSupervisedVariationalAutoencoder
 
 ROWS = 120
@@ -130,6 +131,27 @@ def test_codes_hold_the_class_and_the_style(fitted: SemiSupervisedVAE) -> None:
     assert codes.shape == (ROWS, 4)
     np.testing.assert_allclose(codes[:, :2], fitted.predict_proba(X), atol=1e-6)
     assert fitted.inverse_transform(codes).shape == X.shape
+
+
+def test_a_loaded_model_leaves_the_same_rows_unlabeled(
+    fitted: SemiSupervisedVAE, tmp_path: Path
+) -> None:
+    for value in (-5, "?", float("nan"), None):
+        fitted.set_params(abstain_below=0.99, unlabeled_value=value)
+        try:
+            fitted.save(tmp_path / "m.lb")
+            expected = fitted.predict(X).tolist()
+        finally:
+            fitted.set_params(abstain_below=0.0, unlabeled_value=None)
+        back = SemiSupervisedVAE.load(tmp_path / "m.lb")
+        assert back.abstain_below == 0.99
+        assert repr(back.unlabeled_value) == repr(value)
+        assert list(map(str, back.predict(X))) == list(map(str, expected))
+    (tmp_path / "m.lb" / ANSWERS).write_text("{}")
+    with pytest.raises(ModelFolderError, match=ANSWERS):
+        SemiSupervisedVAE.load(tmp_path / "m.lb")
+    (tmp_path / "m.lb" / ANSWERS).unlink()  # as in older folders
+    assert SemiSupervisedVAE.load(tmp_path / "m.lb").abstain_below == 0.0
 
 
 @pytest.mark.slow

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +19,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.answers_file import read_answers, write_answers
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.estimators.inputs.labels import class_indices, class_name, classes_of, classes_still
 from lowerbound.estimators.labeled import LabeledEstimator
@@ -132,6 +135,28 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         answers: Array = chosen.astype(np.result_type(chosen, np.array(unknown)))
         answers[unsure] = unknown
         return answers
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model folder, and beside it how ``predict`` answers unsure rows; no pickle."""
+        super().save(path)
+        write_answers(Path(path), self.abstain_below, self.unlabeled_value)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], device: str = LabeledEstimator.device, **parts: Any
+    ) -> Self:
+        """Read what ``save`` wrote, or another folder of such a model; as ``VAE.load``.
+
+        Args:
+            path: the folder, written on any device.
+            device, parts: as for ``VAE.load``.
+
+        Raises:
+            OptionError: this machine has no such device.
+            ModelFolderError: the folder is missing, altered, or holds another kind of model.
+        """
+        estimator = super().load(path, device, **parts)
+        return estimator.set_params(**read_answers(Path(path)))
 
     def _adopt(self, fitted: Fitted) -> Self:
         self.classes_ = classes_still(getattr(self, "classes_", ()), fitted.schema.class_names)

@@ -23,8 +23,9 @@ AGENT = "agent.jsonl"  # of a world model in which an agent learned: a record pe
 CHECKPOINT = "checkpoint"
 DETECTOR, TREES = "detector.safetensors", "trees.safetensors"
 INTERVALS, IMPUTER = "intervals.json", "imputer_columns.json"
-BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER)
-"""What estimators learn with a model, and write beside it: it holds for these weights alone."""
+ANSWERS = "answers.json"
+BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER, ANSWERS)
+"""What estimators learn or keep with a model, and write beside it: it holds for these weights alone."""
 MODEL = "model"  # in such a file: SHA-256 of the weights
 PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")
