@@ -69,6 +69,16 @@ def test_a_declared_value_means_unlabeled(fitted: SemiSupervisedVAE) -> None:
         assert np.array_equal(model.predict_proba(X), fitted.predict_proba(X))
 
 
+def test_a_declared_value_means_unlabeled_in_a_named_column() -> None:
+    frame = pd.DataFrame(X, columns=list("abc"))
+    for unknown, classes in ((1, [0, 2]), ("?", ["no", "yes"])):
+        column = np.where(np.arange(ROWS) < 10, np.array(classes)[TRUE], unknown)
+        model = small(unlabeled_value=unknown).set_params(epochs=1).fit(frame.assign(k=column), "k")
+        assert model.classes_.tolist() == classes
+        assert model.transduction_[:10].tolist() == column[:10].tolist()
+        assert set(model.transduction_.tolist()) <= set(classes)
+
+
 def test_minus_one_and_one_alone_are_classes_and_the_count_is_named() -> None:
     with pytest.warns(UserWarning, match="of 3 rows"):
         labels, known = given_labels([1, -1, 1, -1, -1])

@@ -105,6 +105,8 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         if not named:
             given, known = given_labels(y, self.unlabeled_value)
             dataset = _with_labels(dataset, given, known)
+        elif self.unlabeled_value is not None:
+            dataset = _without_class(dataset, class_name(self.unlabeled_value))
         require_labels(dataset)
         self._fit(dataset)
         if given is not None:
@@ -211,3 +213,15 @@ def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:
     label = torch.full((len(dataset),), UNKNOWN)
     label[torch.from_numpy(known)] = codes
     return replace(dataset, label=label, schema=replace(dataset.schema, class_names=names))
+
+
+def _without_class(dataset: Dataset, name: str) -> Dataset:
+    """The rows with the labels of a class unknown; unchanged if there is no such class."""
+    names = dataset.schema.class_names
+    if dataset.label is None or name not in names:
+        return dataset
+    place = names.index(name)
+    label = dataset.label - (dataset.label > place).long()
+    label[dataset.label == place] = UNKNOWN
+    kept = names[:place] + names[place + 1 :]
+    return replace(dataset, label=label, schema=replace(dataset.schema, class_names=kept))
