@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
@@ -237,6 +239,14 @@ def test_features_of_pictures_keep_their_linear_path(tmp_path: Path) -> None:
     assert not any(value.requires_grad for value in model.model_.path.parameters())
     own = small(stacked=True).fit(pictures, y)
     assert not own.model_.path.is_open
+
+
+def test_frozen_features_survive_a_clone() -> None:
+    vae = VAE(3, network="mlp", posterior="gaussian", epochs=1, random_state=0).fit(X)
+    model = clone(small(stacked=True, features=FrozenEstimator(vae)).set_params(epochs=1))
+    np.testing.assert_allclose(model.fit(X, FEW).transform(X), vae.transform(X), rtol=1e-5)
+    with pytest.raises(OptionError, match="features= .* stacked=True"):
+        small(features=vae).fit(X, FEW)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from torch import Tensor
 from lowerbound.config import by_new_names, renamed_of
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.errors import OptionError
 from lowerbound.estimators.first_features import (
     above,
     check_units,
@@ -91,7 +92,13 @@ class LabeledEstimator(TrainedEstimator):
         return self._adopt(self._fits(dataset)(dataset))
 
     def _fits(self, dataset: Dataset) -> Callable[[Dataset], Fitted]:
-        """A function that fits the model to rows, with features of ``dataset`` in M1+M2."""
+        """A function that fits the model to rows, with features of ``dataset`` in M1+M2.
+
+        Raises:
+            OptionError: ``features`` are given, and the model has none.
+        """
+        if self.features is not None and not self.stacked:
+            raise OptionError("features= are only used with stacked=True: set it, or leave them out")
         options, start = self._options(new_seed(self.random_state)), None
         if self.stacked:
             first = self._first(dataset, options)
