@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from lowerbound import VAE, PyODDetector, VAEDetector
 from lowerbound.data import Dataset, to_frame
@@ -181,6 +182,26 @@ def test_a_damaged_file_says_so(tmp_path: Path, detector: VAEDetector) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ModelFolderError, match="fit the detector again"):
         VAEDetector.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("method", ["p_values", "predict", "decision_function", "anomaly_score"])
+def test_methods_before_fit_say_so(method: str) -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(VAEDetector(), method)(rows(5))
+
+
+def test_another_criterion_needs_another_threshold(detector: VAEDetector, tmp_path: Path) -> None:
+    detector.set_params(criterion="bound")
+    try:
+        assert np.isfinite(detector.score_samples(rows(5))).all()
+        for ask in (detector.predict, detector.p_values, detector.decision_function):
+            with pytest.raises(OptionError, match="'combined', and it is now 'bound': fit again"):
+                ask(rows(5))
+        with pytest.raises(OptionError, match="fit again"):
+            detector.save(tmp_path / "model")
+    finally:
+        detector.set_params(criterion="combined")
+    assert np.isfinite(detector.p_values(rows(5))).all()
 
 
 @pytest.mark.parametrize(

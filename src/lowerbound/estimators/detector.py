@@ -93,6 +93,7 @@ class VAEDetector(OutlierMixin, VAE):
         offset_: minus the anomaly score above which a row is an anomaly.
         reference_: scores and decoded positions of normal rows.
         calibration_: scores of the calibration rows.
+        criterion_: criterion of the threshold and of these scores.
         fitted_, model_, history_, n_iter_, n_features_in_, feature_names_in_: as for ``VAE``.
     """
 
@@ -117,7 +118,7 @@ class VAEDetector(OutlierMixin, VAE):
         fitted, normal = self._robust(training)
         self._adopt(fitted)
         self._refer(normal)
-        rows = dataset if apart is None else apart
+        rows, self.criterion_ = dataset if apart is None else apart, self.criterion
         self.calibration_ = ConformalCalibration.of(self._anomalies(rows))
         if apart is None:
             share = self._share if self._share is not None else self.false_alarm_rate
@@ -135,12 +136,17 @@ class VAEDetector(OutlierMixin, VAE):
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> Array:
-        """``score_samples - offset_``, (rows,): below zero for anomalies."""
+        """``score_samples - offset_``, (rows,): below zero for anomalies.
+
+        Raises:
+            OptionError: ``criterion`` was changed after the fit.
+        """
+        self._check_calibrated()
         difference: Array = self.score_samples(X) - self.offset_
         return difference
 
     def predict(self, X: Any) -> Array:
-        """-1 for anomalies, +1 for normal rows, (rows,)."""
+        """-1 for anomalies, +1 for normal rows, (rows,); raises as ``decision_function``."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_values(self, X: Any) -> Array:
@@ -148,7 +154,11 @@ class VAEDetector(OutlierMixin, VAE):
 
         If rows were set aside, p-values of new normal rows are uniform or larger. If
         ``contamination`` is a share, they are ranks among the training rows, anomalies included.
+
+        Raises:
+            OptionError: ``criterion`` was changed after the fit.
         """
+        self._check_calibrated()
         return self.calibration_.p_values(self.anomaly_score(X))
 
     def components(self, X: Any) -> Any:
@@ -187,7 +197,12 @@ class VAEDetector(OutlierMixin, VAE):
         return pd.DataFrame({**nats, **rate}, index=index)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a model folder with the detector's reference beside it; no pickle."""
+        """Write a model folder with the detector's reference beside it; no pickle.
+
+        Raises:
+            OptionError: ``criterion`` was changed after the fit.
+        """
+        self._check_calibrated()
         super().save(path)
         state = DetectorState(self.reference_, self.calibration_, self.usual_, self.offset_)
         write_state(Path(path), state, {name: getattr(self, name) for name in _KEPT})
@@ -208,6 +223,7 @@ class VAEDetector(OutlierMixin, VAE):
         state, parameters = read_state(Path(path))
         detector.set_params(**parameters)
         detector.reference_, detector.calibration_ = state.reference, state.calibration
+        detector.criterion_ = detector.criterion
         detector.usual_, detector.offset_ = state.usual, state.offset
         return detector
 
@@ -322,6 +338,14 @@ class VAEDetector(OutlierMixin, VAE):
     def _anomalies(self, dataset: Dataset) -> Array:
         self.reference_.check(self.criterion)
         return self._compared(dataset)[self.criterion]
+
+    def _check_calibrated(self) -> None:
+        check_is_fitted(self)
+        if self.criterion != self.criterion_:
+            raise OptionError(
+                f"the threshold and the p-values are of criterion={self.criterion_!r}, and it is "
+                f"now {self.criterion!r}: fit again, or use score_samples, which needs no threshold"
+            )
 
     def _read(self, X: Any, y: Any = None) -> Dataset:
         check_is_fitted(self)
