@@ -112,7 +112,11 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return codes
 
     def inverse_transform(self, Z: Any, y: Any = None) -> Any:
-        """The mean of p(x | z) for each latent, (rows, latent_dim), in the units of X."""
+        """The mean of p(x | z) for each latent, (rows, latent_dim), in the units of X.
+
+        Raises:
+            DataError: the latents have no rows, or another size.
+        """
         check_is_fitted(self)
         x = self._expected(self._latents(Z), y)
         rows = inputs.as_given(self.fitted_.schema, x, exact=False)
@@ -328,6 +332,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         z = np.asarray(Z)
         if z.ndim != 2 or z.shape[1] != self.latent_dim_:
             raise DataError(f"latents have shape (rows, {self.latent_dim_}), not {z.shape}")
+        if not len(z):
+            raise DataError("the latents have 0 rows, and at least one is needed")
         return torch.from_numpy(z.astype(np.float32 if z.dtype == np.float32 else np.float64))
 
     def _sample(
