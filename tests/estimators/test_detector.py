@@ -210,6 +210,7 @@ def test_another_criterion_needs_another_threshold(detector: VAEDetector, tmp_pa
         ({"criterion": "bond"}, "did you mean 'bound'"),
         ({"contamination": 0.6}, "a share above 0 and up to 0.5"),
         ({"contamination": "dirty"}, "'clean', 'auto' or a share"),
+        ({"contamination": None}, "'clean', 'auto' or a share, not None"),
         ({"false_alarm_rate": 0.0}, "between 0 and 1"),
         ({"calibration": 1.0}, "a share below 1"),
     ],

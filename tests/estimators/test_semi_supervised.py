@@ -245,7 +245,7 @@ def test_frozen_features_survive_a_clone() -> None:
     vae = VAE(3, network="mlp", posterior="gaussian", epochs=1, random_state=0).fit(X)
     model = clone(small(stacked=True, features=FrozenEstimator(vae)).set_params(epochs=1))
     np.testing.assert_allclose(model.fit(X, FEW).transform(X), vae.transform(X), rtol=1e-5)
-    with pytest.raises(OptionError, match="features= .* stacked=True"):
+    with pytest.raises(OptionError, match=r"features= .* stacked=True"):
         small(features=vae).fit(X, FEW)
 
 

@@ -398,3 +398,21 @@ def test_a_name_that_two_columns_have_is_named() -> None:
     for call in (*calls, synthesizer.complete, imputer.fit, model.fit):
         with pytest.raises(DataError, match=words):
             call(twice)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "3", None])
+def test_a_number_of_samples_is_whole_and_positive(count: Any) -> None:
+    x, y = numbers().to_numpy(), np.arange(ROWS) % 2
+    message = f"number of samples must be a whole number from 1, not {count!r}"
+    for model in (ProbabilisticPCA(1).fit(x), ConditionalVAE(1, epochs=1).fit(x, y)):
+        with pytest.raises(OptionError, match=re.escape(message)):
+            model.sample(count)
+    few = SemiSupervisedVAE(latent_dim=1, epochs=1, folds=0).fit(x, y)
+    with pytest.raises(OptionError, match=re.escape(message)):
+        few.sample(count, y=1)
+
+
+def test_no_latents_are_refused() -> None:
+    model = ProbabilisticPCA(1).fit(numbers())
+    with pytest.raises(DataError, match="the latents have 0 rows"):
+        model.inverse_transform(np.zeros((0, 1)))

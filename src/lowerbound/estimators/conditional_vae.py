@@ -25,6 +25,7 @@ from lowerbound.estimators.inputs.labels import (
 )
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted
+from lowerbound.inference.draws.samples import whole_count
 from lowerbound.inference.passes import in_precision
 
 
@@ -110,9 +111,11 @@ class ConditionalVAE(VAE):
             random_state, given, guidance, steps, complete: as in ``VAE.sample``.
 
         Raises:
-            OptionError: an unknown class; the message names the nearest one.
+            OptionError: an unknown class; the message names the nearest one. Or ``n_samples`` is no
+                whole number from 1.
         """
         check_is_fitted(self)
+        n_samples = whole_count(n_samples)
         if y is None:
             y = [self._names[row % len(self._names)] for row in range(n_samples)]
         condition = self._label_condition(y, n_samples)

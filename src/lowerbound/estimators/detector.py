@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -234,11 +235,11 @@ class VAEDetector(OutlierMixin, VAE):
         check_rate(self.false_alarm_rate)
         if not 0 <= self.calibration < 1:
             raise OptionError(f"calibration is a share below 1, not {self.calibration}")
-        share = self._share
-        if share is None and self.contamination not in ("clean", "auto"):
+        if not (isinstance(self.contamination, Real) or self.contamination in ("clean", "auto")):
             raise OptionError(
                 f"contamination is 'clean', 'auto' or a share, not {self.contamination!r}"
             )
+        share = self._share
         if share is not None and not 0 < share <= 0.5:
             raise OptionError(f"contamination is a share above 0 and up to 0.5, not {share}")
 

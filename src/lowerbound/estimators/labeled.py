@@ -24,6 +24,7 @@ from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.estimators.vae import FEW, lower_bounds
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.draws.samples import whole_count
 from lowerbound.models import Encodes, require
 from lowerbound.objectives import OBJECTIVES
 
@@ -70,11 +71,11 @@ class LabeledEstimator(TrainedEstimator):
 
         Raises:
             OptionError: an unknown class; the message names the nearest one. Or columns of a table
-                are given with y.
+                are given with y, or ``n_samples`` is no whole number from 1.
             DataError: the lengths differ, or a number is not finite.
         """
         check_is_fitted(self)
-        condition = None if y is None else self._label_condition(y, n_samples)
+        condition = None if y is None else self._label_condition(y, whole_count(n_samples))
         return self._sample(
             n_samples, condition, mean, random_state, given, guidance, steps, complete
         )
@@ -98,7 +99,7 @@ class LabeledEstimator(TrainedEstimator):
             OptionError: ``features`` are given, and the model has none.
         """
         if self.features is not None and not self.stacked:
-            raise OptionError("features= are only used with stacked=True: set it, or leave them out")
+            raise OptionError("features= is only used with stacked=True: set it, or leave it out")
         options, start = self._options(new_seed(self.random_state)), None
         if self.stacked:
             first = self._first(dataset, options)

@@ -25,7 +25,7 @@ DETECTOR, TREES = "detector.safetensors", "trees.safetensors"
 INTERVALS, IMPUTER = "intervals.json", "imputer_columns.json"
 ANSWERS = "answers.json"
 BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER, ANSWERS)
-"""What estimators learn or keep with a model, and write beside it: it holds for these weights alone."""
+"""What estimators write beside a model: it holds for these weights alone."""
 MODEL = "model"  # in such a file: SHA-256 of the weights
 PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")

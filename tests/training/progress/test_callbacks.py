@@ -94,6 +94,8 @@ def test_a_callback_is_stopped_after_an_error() -> None:
 def test_an_object_without_the_methods_is_refused() -> None:
     with pytest.raises(OptionError, match="dict has no method start"):
         VAE(callbacks=[{}]).fit(X)
+    with pytest.raises(OptionError, match="callbacks is a list of objects, not int"):
+        VAE(callbacks=5).fit(X)
 
 
 def test_metrics_are_the_finite_numbers_by_name() -> None:

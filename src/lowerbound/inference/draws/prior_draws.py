@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.distributions.reparameterization import RandomStream, seeded
 from lowerbound.errors import OptionError
-from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined_by
+from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined_by, whole_count
 from lowerbound.inference.passes import MEMORY, evaluation_mode, placed
 from lowerbound.models import Imagines, ImaginesLatents, Model, require
 from lowerbound.priors.attribute_completion import AttributeCompletion
@@ -122,9 +122,7 @@ class PriorDraws:
             UnsupportedError, OptionError: as ``sample_prior``.
         """
         require(model, Imagines, "be sampled")
-        if not float(count).is_integer() or count < 1:
-            raise OptionError(f"the number of samples must be a whole number from 1, not {count}")
-        count = int(count)
+        count = whole_count(count)
         scales = _temperatures(temperature)
         with seeded(stream_seed(seed, "unknown attributes")), _using(model):
             prompt = _completed(model, prompt, count)

@@ -18,6 +18,7 @@ from lowerbound.data.synthetic.form import TableForm, in_type_or_wide
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
 from lowerbound.fitting import Fitted
+from lowerbound.inference.draws.samples import whole_count
 from lowerbound.inference.synthesis.restrictions import Restrictions
 from lowerbound.inference.synthesis.rows import BLOCK, GivenCells, completed_block, new_block
 
@@ -254,9 +255,7 @@ class TableDraws:
         Raises:
             OptionError: the count is negative, or no whole number.
         """
-        if not float(count).is_integer() or count < 0:
-            raise OptionError(f"the number of rows must be a whole number from 0, not {count}")
-        count = int(count)
+        count = whole_count(count, "rows", least=0)
         if not count:
             yield self.frame(np.empty((0, len(self.source.restrictions.columns))), 0)
         for first in range(0, count, BLOCK):

@@ -7,7 +7,7 @@ need.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -46,16 +46,19 @@ def with_callbacks(
     """The reporter and the callbacks as one reporter; None if there is none.
 
     Raises:
-        OptionError: a callback lacks a method of ``TrainingReporter``.
+        OptionError: the callbacks are no list, or one lacks a method of ``TrainingReporter``.
     """
-    for callback in callbacks or ():
+    if callbacks is not None and not isinstance(callbacks, Iterable):
+        raise OptionError(f"callbacks is a list of objects, not {type(callbacks).__name__}")
+    callbacks = list(callbacks or ())
+    for callback in callbacks:
         lacking = [name for name in METHODS if not callable(getattr(callback, name, None))]
         if lacking:
             raise OptionError(
                 f"callbacks: {type(callback).__name__} has no method {lacking[0]}: derive it from "
                 "lowerbound.training.SilentReporter"
             )
-    together = [*([] if reporter is None else [reporter]), *(callbacks or ())]
+    together = [*([] if reporter is None else [reporter]), *callbacks]
     return SeveralReporters(together) if together else None
 
 
