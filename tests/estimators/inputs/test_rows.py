@@ -139,6 +139,16 @@ def test_pictures_keep_their_layout_and_type(
     assert quick.score_samples(pictures[:5]).shape == (5,)
 
 
+def test_pictures_in_lists_are_pictures(quick: VAE, digits: Digits) -> None:
+    pictures = digits[0][:20]
+    expected = quick.fit(pictures).transform(pictures)
+    images = [Image.fromarray(picture) for picture in pictures]
+    for same in (pictures.tolist(), list(pictures), tuple(torch.from_numpy(pictures)), images):
+        np.testing.assert_allclose(quick.fit(same).transform(same), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="inhomogeneous|ragged"):
+        quick.fit([[[1, 2], [3]], [[1, 2], [3, 4]]])
+
+
 def test_pictures_of_another_size_are_refused(quick: VAE, digits: Digits) -> None:
     quick.fit(digits[0])
     with pytest.raises(DataError, match="8 high and 8 wide"):

@@ -159,7 +159,14 @@ def is_matrix(X: Any) -> bool:
     Other invalid input, such as a list of text, raises an error in scikit-learn.
     """
     other = any(kind.reads(X) for kind in newest_kinds())
-    return not (is_path(X) or other or getattr(X, "ndim", 2) in (3, 4))
+    return not (is_path(X) or other or _dimensions(X) in (3, 4))
+
+
+def _dimensions(X: Any) -> int:
+    """Dimensions of an array, a picture, or nested lists of them, by the first item of each."""
+    if isinstance(X, (list, tuple)):
+        return 1 + (_dimensions(X[0]) if X else 0)
+    return np.ndim(X)
 
 
 def as_frame(X: Any) -> Any:
@@ -172,6 +179,11 @@ def as_frame(X: Any) -> Any:
     elif is_relation(X):
         X = relation_frame(X)
     return plain_frame(X) if is_frame(X) else X
+
+
+def with_labels(X: Any, y: Any) -> tuple[Any, Any]:
+    """X and y; without y, the rows and the labels of batches that have both."""
+    return collected(X) if y is None and is_batched(X) else (X, y)
 
 
 def as_numbers(X: Any) -> Any:
