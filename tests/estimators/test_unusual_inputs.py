@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from lowerbound import (
     VAE,
@@ -410,6 +411,23 @@ def test_a_number_of_samples_is_whole_and_positive(count: Any) -> None:
     few = SemiSupervisedVAE(latent_dim=1, epochs=1, folds=0).fit(x, y)
     with pytest.raises(OptionError, match=re.escape(message)):
         few.sample(count, y=1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ConditionalVAE(1, epochs=1, random_state=0),
+        SemiSupervisedVAE(latent_dim=1, epochs=1, folds=0, random_state=0),
+        SemiSupervisedRegressor(latent_dim=1, epochs=1, folds=0, random_state=0),
+    ],
+)
+def test_labels_of_batches_are_the_labels(model: Any) -> None:
+    x, y = torch.tensor(numbers().to_numpy()), torch.arange(ROWS) % 2
+    expected = model.fit(x.numpy(), y.numpy()).transform(x)
+    for source in (TensorDataset(x, y), DataLoader(TensorDataset(x, y), batch_size=7)):
+        np.testing.assert_array_equal(model.fit(source).transform(x), expected)
+    with pytest.raises(DataError, match="requires y to be passed"):
+        model.fit(TensorDataset(x))
 
 
 def test_no_latents_are_refused() -> None:

@@ -63,12 +63,13 @@ class ConditionalVAE(VAE):
 
         Args:
             X: rows.
-            y: one class per row, or the name of the class column; None if X is a path or the name
-                of a data set that has classes.
+            y: one class per row, or the name of the class column; None if X is a path, the
+                name of a data set, or batches, that have classes.
 
         Raises:
             DataError, ValueError: there are no classes, or the lengths differ.
         """
+        X, y = inputs.with_labels(X, y)
         if y is None and not inputs.is_path(X):
             raise DataError("ConditionalVAE requires y to be passed, but the target y is None")
         label = y if y is None or isinstance(y, str) else as_labels(y)

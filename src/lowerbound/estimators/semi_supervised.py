@@ -91,12 +91,13 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         Args:
             X: rows.
             y: one label per row, some of which mean unlabeled, or the name of the label column;
-                None if X is a path or the name of a data set that has classes.
+                None if X is a path, the name of a data set, or batches, that have classes.
 
         Raises:
             DataError, ValueError: there is no label, all labels are of one class, the lengths
                 differ, or the labels are fractions.
         """
+        X, y = inputs.with_labels(X, y)
         if y is None and not inputs.is_path(X):
             raise DataError("SemiSupervisedVAE requires y to be passed, but the target y is None")
         named = y is None or isinstance(y, str)

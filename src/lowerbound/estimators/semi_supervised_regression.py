@@ -69,12 +69,13 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         Args:
             X: rows.
             y: one number per row, NaN or None for an unlabeled row, or the name of the label
-                column.
+                column; None if X is batches that have labels.
 
         Raises:
             DataError, ValueError: there is no label, all labels are equal, the lengths differ, or
                 the labels are text.
         """
+        X, y = inputs.with_labels(X, y)
         if y is None:
             raise DataError(
                 "SemiSupervisedRegressor requires y to be passed, but the target y is None"
