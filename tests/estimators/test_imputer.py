@@ -349,6 +349,8 @@ def test_infinite_values_are_refused_by_name(imputer: VAEImputer, X: np.ndarray[
 def test_parameters_that_make_no_sense(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> None:
     with pytest.raises(OptionError, match="did you mean 'mean'"):
         VAEImputer("means").fit(X)
+    with pytest.raises(OptionError, match="unknown strategy 'modus'"):
+        clone_fitted(imputer, strategy="modus").transform(X)
     with pytest.raises(OptionError, match="n_imputations must be at least 1, not 0"):
         imputer.sample(X, 0)
     with pytest.raises(OptionError, match="between 0 and 1, not 90"):

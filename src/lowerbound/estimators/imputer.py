@@ -168,8 +168,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             DataError, ValueError, TypeError: the rows cannot be modeled; the message says where.
             OptionError: a parameter has an invalid value.
         """
-        if self.strategy not in STRATEGIES:
-            raise unknown("strategy", self.strategy, STRATEGIES)
+        self._check_strategy()
         if not 0 <= self.calibration < 1:
             raise OptionError(f"calibration is a share below 1, not {self.calibration}")
         X = self._checked(X, reset=True)
@@ -195,8 +194,10 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
         Raises:
             DataError, ValueError, TypeError: the rows are not of the kind of the fit.
+            OptionError: the strategy is unknown.
         """
         check_is_fitted(self)
+        self._check_strategy()
         given, X = X, self._checked(X, reset=False)
         rows = self._rows(X)
         if self.strategy == "median":
@@ -307,6 +308,10 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def _check_strategy(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """X validated by scikit-learn's rules, with missing cells as NaN."""

@@ -145,7 +145,7 @@ def test_pictures_in_lists_are_pictures(quick: VAE, digits: Digits) -> None:
     images = [Image.fromarray(picture) for picture in pictures]
     for same in (pictures.tolist(), list(pictures), tuple(torch.from_numpy(pictures)), images):
         np.testing.assert_allclose(quick.fit(same).transform(same), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="inhomogeneous|ragged"):
+    with pytest.raises(ValueError, match=r"inhomogeneous|ragged"):
         quick.fit([[[1, 2], [3]], [[1, 2], [3, 4]]])
 
 
