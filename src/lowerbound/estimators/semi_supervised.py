@@ -159,7 +159,8 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
             ModelFolderError: the folder is missing, altered, or holds another kind of model.
         """
         estimator = super().load(path, device, **parts)
-        return estimator.set_params(**read_answers(Path(path)))
+        estimator.set_params(**read_answers(Path(path)))
+        return estimator
 
     def _adopt(self, fitted: Fitted) -> Self:
         self.classes_ = classes_still(getattr(self, "classes_", ()), fitted.schema.class_names)

@@ -33,7 +33,11 @@ def without_masked(y: Any) -> Any:
     """A masked array with None for its masked labels, as objects; anything else unchanged."""
     if not isinstance(y, np.ma.MaskedArray):
         return y
-    return np.where(np.ma.getmaskarray(y), None, y.data) if np.ma.is_masked(y) else y.data
+    if not np.ma.is_masked(y):
+        return y.data
+    labels = y.data.astype(object)
+    labels[np.ma.getmaskarray(y)] = None
+    return labels
 
 
 def class_indices(y: Any, rows: int, names: Sequence[str]) -> Tensor:
