@@ -166,7 +166,7 @@ def _dimensions(X: Any) -> int:
     """Dimensions of an array, a picture, or nested lists of them, by the first item of each."""
     if isinstance(X, (list, tuple)):
         return 1 + (_dimensions(X[0]) if X else 0)
-    return np.ndim(X)
+    return int(X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim)
 
 
 def as_frame(X: Any) -> Any:
