@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
+from lowerbound.networks.processor.matrix_products import affine
 
 TREE_NUMBERS = 8  # dimensions up to which a tree is faster than all distances
 LEAF = 64  # points in a leaf of the tree
@@ -58,12 +59,11 @@ class _Search:
         self.points, self.kept, self.k = points, kept, k
         self.lengths = points.square().sum(1)
         self.longest = float(self.lengths.max().sqrt())
-        self.single = points.float(), self.lengths.float()
+        self.single = (-2 * points).float(), self.lengths.float()
 
     def distances(self, rows: Tensor) -> Tensor:
         """Distance of each row to the k-th point, (rows,)."""
-        points, lengths = self.single
-        table = torch.addmm(lengths, rows.float(), points.T, alpha=-2)
+        table = affine(rows.float(), *self.single)
         near, place = table.topk(self.kept, 1, largest=False)
         found = self._among(rows, place)
         own = rows.square().sum(1)
