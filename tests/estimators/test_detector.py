@@ -266,3 +266,19 @@ def test_pairs_of_pictures_are_compared_pixel_by_pixel() -> None:
     assert detector.fitted_.options.model.likelihood == "discretized_logistic_mixture"
     higher = detector.anomaly_score(odd) > detector.anomaly_score(pairs[250:])
     assert higher.mean() > 0.95
+
+
+def test_scores_of_rows_with_gaps_have_no_unit() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, 1)) @ np.ones((1, 4)) + 0.2 * random.normal(size=(300, 4))
+    frame = pd.DataFrame(rows * 1e-3, columns=list("abcd"))
+    gaps = frame.head(8).copy()
+    gaps.iloc[:4, :2] = np.nan
+    found = []
+    for unit in (1, 1e6):
+        detector = VAEDetector(epochs=1, random_state=0).fit(frame * unit)
+        found.append(detector.anomaly_score(gaps * unit))
+        shares = detector.explain(gaps * unit)
+        assert (shares.loc[:3, ["a", "b"]] == 0).all(axis=None)
+        assert (shares.loc[4:, ["a", "b"]] != 0).all(axis=None)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-3)

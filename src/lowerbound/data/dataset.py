@@ -252,6 +252,8 @@ class Dataset:
     def comparable(self) -> Tensor:
         """The observed cells whose values have a distance, (rows | 1, *event)."""
         metric = self.schema.metric.unsqueeze(0).to(self.x.device)
+        if metric.shape[1:] != self.x.shape[1:]:  # histories longer than those of the fit
+            metric = metric.new_zeros(1, *self.x.shape[1:])
         return metric if self.observed is None else metric & self.observed
 
     def log_jacobian(self, mass: bool) -> Tensor:

@@ -14,7 +14,6 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.anomaly.detector_file import DetectorState, read_state, write_state
-from lowerbound.applications.anomaly.normal_rows import usual_shares
 from lowerbound.applications.io.fit_rows import seen_and_fresh
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import Array
@@ -24,7 +23,7 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import learn_columns, new_seed
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
-from lowerbound.inference.anomaly.comparison import compared, learn_reference
+from lowerbound.inference.anomaly.comparison import compared, learn_reference, usual_shares
 from lowerbound.inference.anomaly.conformal import (
     ConformalCalibration,
     check_rate,
@@ -187,7 +186,7 @@ class VAEDetector(OutlierMixin, VAE):
         if excess and surface is not None and self.reference_.by_surroundings(self.criterion):
             return surface.heat(rebuild(self.model_, dataset).row).numpy()
         found = self._shares(dataset)
-        found = found.above(self.usual_) if excess else found
+        found = found.above(self.usual_, dataset.observed) if excess else found
         if dataset.schema.data_kind.pictures:
             return found.pixels(dataset.schema.event_shape).numpy()
         import pandas as pd
@@ -278,7 +277,12 @@ class VAEDetector(OutlierMixin, VAE):
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
         """The rows without the share that counts as anomalies, in their order."""
         model, samples, seed = fitted.model, self.n_importance, self._new_seed
-        reference = learn_reference(model, training, clean=False, samples=samples, seed=seed)
+        usual = None
+        if training.observed is not None:
+            usual = usual_shares(model, training, samples=samples, seed=seed)
+        reference = learn_reference(
+            model, training, usual=usual, clean=False, samples=samples, seed=seed
+        )
         reference.check(self.criterion)
         odd = compared(model, reference, training, samples=samples, seed=seed)[self.criterion]
         dropped = TRIMMED if self._share is None else self._share
@@ -291,10 +295,10 @@ class VAEDetector(OutlierMixin, VAE):
         seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
         model, samples, seed = self.model_, self.n_importance, self._seed
         clean = self.contamination == "clean"
-        self.reference_ = learn_reference(
-            model, seen, fresh, clean=clean, samples=samples, seed=seed
-        )
         self.usual_ = usual_shares(model, seen, samples=samples, seed=seed)
+        self.reference_ = learn_reference(
+            model, seen, fresh, usual=self.usual_, clean=clean, samples=samples, seed=seed
+        )
 
     def _options(self, seed: int) -> Any:
         options = super()._options(seed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lowerbound.data import Dataset
 from lowerbound.inference.anomaly import comparison
-from lowerbound.inference.anomaly.comparison import compared, learn_reference
+from lowerbound.inference.anomaly.comparison import compared, learn_reference, usual_shares
+from lowerbound.inference.anomaly.explanation import Shares
 from lowerbound.inference.anomaly.scores import raw_scores
 from tests.evaluation.small_models import vectors
 from tests.oracles import linear_gaussian as oracle
@@ -51,3 +54,37 @@ def test_no_part_is_larger_than_the_memory_allows(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(comparison, "REFERENCE_NUMBERS", 1)
     learn_reference(model, ROWS, NEW)
     assert sizes[-2:] == [20, 20]
+
+
+def test_gaps_cost_what_their_features_usually_do() -> None:
+    model = oracle.model("exact")
+    usual = usual_shares(model, ROWS)
+    reference = learn_reference(model, ROWS, usual=usual)
+    observed = torch.ones_like(NEW.x, dtype=torch.bool)
+    observed[:5, 0] = False
+    gaps = replace(NEW, observed=observed)
+    raw, scores = raw_scores(model, gaps), reference.components(raw_scores(model, gaps))
+    expected = np.zeros(len(NEW))
+    expected[:5] = float(usual.features[0, 0])
+    for name, values in (("bound", raw.bound), ("reconstruction", raw.reconstruction)):
+        np.testing.assert_allclose(scores[name] - values, expected, atol=1e-12)
+    whole = learn_reference(model, ROWS).components(raw)
+    np.testing.assert_allclose(whole["bound"], raw.bound)
+
+
+def test_the_usual_share_of_a_feature_is_that_of_the_rows_that_have_it() -> None:
+    features = torch.tensor([[1.0, 2.0], [3.0, 0.0]], dtype=torch.float64)
+    found = Shares(features, torch.zeros(2, dtype=torch.float64))
+    observed = torch.tensor([[True, True], [True, False]])
+    assert found.mean(observed).features.tolist() == [[2.0, 2.0]]
+    above = found.above(found.mean(observed), observed)
+    assert above.features.tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+
+
+def test_longer_rows_have_no_usual_share_at_their_end() -> None:
+    rate = torch.zeros(1, dtype=torch.float64)
+    usual = Shares(torch.ones(1, 2, dtype=torch.float64), rate)
+    longer = Shares(torch.full((1, 3), 5.0, dtype=torch.float64), rate)
+    assert longer.above(usual).features.tolist() == [[4.0, 4.0, 5.0]]
+    shorter = Shares(torch.full((1, 1), 5.0, dtype=torch.float64), rate)
+    assert shorter.above(usual).features.tolist() == [[4.0]]

@@ -84,6 +84,7 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         "inputs": reference.votes.inputs,
         "shape": list(reference.votes.shape),
         "tails": numbers,
+        "gaps": reference.usual is not None,
         "parameters": {
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in parameters.items()
@@ -189,6 +190,7 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         votes=votes,
         inputs=inputs,
         costs=arrays.get("costs"),
+        usual=arrays["usual"].reshape(-1) if said.get("gaps") else None,
         surface=_surface(said["surface"], votes.shape, arrays) if "surface" in said else None,
         **fields,
     )

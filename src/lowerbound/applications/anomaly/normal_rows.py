@@ -20,16 +20,14 @@ from lowerbound.data.dataset import joined
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.anomaly.comparison import compared, learn_reference
+from lowerbound.inference.anomaly.comparison import compared, learn_reference, usual_shares
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
-from lowerbound.inference.anomaly.explanation import Shares, shares
+from lowerbound.inference.anomaly.explanation import Shares
 from lowerbound.inference.anomaly.planted import with_planted_cells
 from lowerbound.inference.anomaly.reference import Reference
-from lowerbound.inference.anomaly.scores import SAMPLES
 from lowerbound.model_folder.manifest import DETECTOR
 from lowerbound.models import Model
 
-USUAL_ROWS = 1_000  # rows for the average share of a feature
 PLANTED_ROWS = 500  # calibration rows in which anomalies are planted
 
 
@@ -112,7 +110,8 @@ def normal_of(
         calibration = state.calibration if same else None
         return Normal(state.reference, calibration, state.usual, "the detector's own rows")
     rows = _rows(fitted, folder, given, seed, series)
-    reference = learn_reference(fitted.model, rows.seen, rows.fresh, seed=seed)
+    usual = usual_shares(fitted.model, rows.seen, seed=seed)
+    reference = learn_reference(fitted.model, rows.seen, rows.fresh, usual=usual, seed=seed)
     reference.check(kind)
     calibration, points, planted = None, None, {}
     if rows.apart is not None:
@@ -123,7 +122,6 @@ def normal_of(
             points = None if ordered is None else series.calibration(scores[kind], ordered)
         if reference.inputs is not None and len(rows.apart) > 1:
             planted = _finding_planted(fitted.model, reference, rows.apart, seed)
-    usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
     return Normal(reference, calibration, usual, rows.origin, planted, points)
 
 
@@ -138,11 +136,6 @@ def _finding_planted(
     found = compared(model, reference, both, seed=seed)
     truth = np.arange(len(both)) >= len(rows)
     return {name: float(roc_auc_score(truth, scores)) for name, scores in found.items()}
-
-
-def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:
-    """The average share of each feature, from some of the rows."""
-    return shares(model, rows.thinned(USUAL_ROWS), samples=samples, seed=seed).mean()
 
 
 def _rows(

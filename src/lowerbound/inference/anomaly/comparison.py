@@ -12,12 +12,14 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
+from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
 from lowerbound.inference.anomaly.scores import SAMPLES, RawScores, raw_scores
 from lowerbound.inference.anomaly.unseen import unseen_costs
 from lowerbound.inference.passes import Progress
 from lowerbound.models import Model
 
+USUAL_ROWS = 1_000  # rows for the average share of a feature
 PART_NUMBERS = 2**22  # numbers whose coordinates are in memory at once
 REFERENCE_NUMBERS = 2**23  # of the normal rows
 LEAST_REFERENCES = 500  # rows, however large
@@ -28,6 +30,7 @@ def learn_reference(
     seen: Dataset,
     fresh: Dataset | None = None,
     *,
+    usual: Shares | None = None,
     clean: bool = True,
     samples: int = SAMPLES,
     seed: int = 0,
@@ -38,6 +41,7 @@ def learn_reference(
         model: that scores them.
         seen: training rows.
         fresh: held-out normal rows; None: the tails are those of training rows.
+        usual: average shares of normal rows, which missing cells add; None: nothing.
         clean: whether no anomalies were fitted on.
         samples, seed: as for ``raw_scores``.
 
@@ -55,7 +59,14 @@ def learn_reference(
         None if fresh is None else raw(fresh, most),
         votes=votes_for(seen, clean),
         unseen=unseen_costs(seen),
+        usual=None if usual is None else usual.features.flatten().numpy(),
     )
+
+
+def usual_shares(model: Model, rows: Dataset, *, samples: int = SAMPLES, seed: int = 0) -> Shares:
+    """The average share of each feature, from some of the rows."""
+    some = rows.thinned(USUAL_ROWS)
+    return shares(model, some, samples=samples, seed=seed).mean(some.observed)
 
 
 def compared(

@@ -57,13 +57,33 @@ class Shares:
         """For pictures (C, H, W): nats of each pixel, summed over its colors, (rows, H, W)."""
         return self.features.reshape(len(self.features), -1, *event_shape[1:]).sum(1)
 
-    def mean(self) -> Shares:
-        """The average shares, (1, *terms)."""
-        return Shares(self.features.mean(0, keepdim=True), self.rate.mean(0, keepdim=True))
+    def mean(self, observed: Tensor | None = None) -> Shares:
+        """The average shares, (1, *terms), of a feature over the rows that have it.
 
-    def above(self, usual: Shares) -> Shares:
-        """The shares minus the average shares."""
-        return Shares(self.features - usual.features, self.rate - usual.rate)
+        Args:
+            observed: mask of the cells, (rows, *event); None: all are.
+        """
+        count = torch.tensor(len(self.rate))
+        if observed is not None and observed.shape == self.features.shape:
+            count = observed.sum(0, keepdim=True).cpu().clamp_min(1)
+        features = self.features.sum(0, keepdim=True) / count
+        return Shares(features, self.rate.mean(0, keepdim=True))
+
+    def above(self, usual: Shares, observed: Tensor | None = None) -> Shares:
+        """The shares minus the average shares; 0 for cells that are not observed.
+
+        Args:
+            usual: average shares; places beyond theirs, in longer rows, have none.
+            observed: mask of the cells, (rows, *event); None: all are.
+        """
+        average = torch.zeros_like(self.features[:1])
+        size = [slice(0, length) for length in usual.features.shape]
+        inside = tuple(slice(0, length) for length in average.shape)
+        average[tuple(size)] = usual.features[inside]
+        features = self.features - average
+        if observed is not None and observed.shape == features.shape:
+            features = torch.where(observed.cpu(), features, 0.0)
+        return Shares(features, self.rate - usual.rate)
 
 
 def shares(

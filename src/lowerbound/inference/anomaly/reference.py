@@ -9,6 +9,8 @@ everywhere, so the default adds up rarities:
 
 where p_c is the share of normal rows that score at least as high (Fisher's method to combine
 tests), and w_c are the ``Votes``. The two scores in nats are strongly related and share one vote.
+The scores in nats are sums over the observed cells. A missing cell adds what its feature usually
+has, so the scores of rows with and without gaps compare, in any unit of the data.
 A value that the fit did not see costs -log p, "unseen". The model cannot score its cell, so these
 nats are added to both scores in nats. Distances treat the cell as missing, so their rarity is at
 least ``NEW_VALUES`` of these nats. No labels are needed.
@@ -88,6 +90,7 @@ class Reference:
         inputs: the normal rows themselves; None without a score of them.
         costs: nats of a value that the fit did not see, (columns,); None without that score.
         surface: of pictures; None without the score of their surroundings.
+        usual: average nats of each feature, which a missing cell adds, (features,); None: nothing.
     """
 
     tails: Mapping[str, UpperTail]
@@ -100,6 +103,7 @@ class Reference:
     inputs: InputSpace | None = None
     costs: Array | None = None
     surface: Surface | None = None
+    usual: Array | None = None
 
     @classmethod
     def of(
@@ -109,6 +113,7 @@ class Reference:
         neighbors: int = NEIGHBORS,
         votes: Votes = OF_CODES,
         unseen: Array | None = None,
+        usual: Array | None = None,
     ) -> Reference:
         """The reference by the raw scores of normal rows.
 
@@ -121,6 +126,7 @@ class Reference:
             votes: how the combined score is made.
             unseen: nats of a value that the training rows do not have, (columns,); None: not
                 scored.
+            usual: average nats of each feature, (features,).
 
         Raises:
             DataError: fewer than two rows.
@@ -132,7 +138,8 @@ class Reference:
         standard = (raw.place - shift) / scale
         directions = _directions(standard)
         k = min(neighbors, len(index) - 1)
-        bare = cls({}, standard[index] @ directions, shift, scale, directions, k, votes)
+        places = standard[index] @ directions
+        bare = cls({}, places, shift, scale, directions, k, votes, usual=usual)
         # each reference row is its own nearest neighbor, so k + 1 neighbors are needed
         found = bare._nats_and_way(raw.rows(index), k + 1)
         if fresh is not None:
@@ -207,8 +214,16 @@ class Reference:
 
     def _nats_and_way(self, raw: RawScores, k: int) -> dict[str, Array]:
         """The components by the model in their own units."""
-        found = {} if raw.bound is None else {"bound": raw.bound}
-        return {**found, "reconstruction": raw.reconstruction, "latent": self._way(raw, k)}
+        gaps = self._of_gaps(raw)
+        found = {} if raw.bound is None else {"bound": raw.bound + gaps}
+        return {**found, "reconstruction": raw.reconstruction + gaps, "latent": self._way(raw, k)}
+
+    def _of_gaps(self, raw: RawScores) -> Array:
+        """Nats that the missing cells of each row usually have, (rows,)."""
+        usual, hidden = self.usual, raw.hidden
+        if usual is None or hidden is None or hidden.shape[1] != len(usual):
+            return np.zeros(len(raw))
+        return np.asarray(hidden @ usual)
 
     def _of_inputs(self, row: Array, itself: bool = False) -> dict[str, Array]:
         """The distances without the model; ``itself``: the rows are the normal rows."""

@@ -38,6 +38,8 @@ class RawScores:
         row, place: coordinates of the row and of its decoded mean code, (rows, numbers).
         unseen: mask of the cells with values that the fit did not see, (rows, columns); None: there
             are none.
+        hidden: mask of the other cells that are not observed, (rows, features); None: there are
+            none, or rows have no fixed features.
     """
 
     bound: Array | None
@@ -45,6 +47,7 @@ class RawScores:
     row: Array
     place: Array
     unseen: Array | None = None
+    hidden: Array | None = None
 
     def __len__(self) -> int:
         return len(self.reconstruction)
@@ -61,6 +64,7 @@ class RawScores:
             self.row[index],
             self.place[index],
             some(self.unseen),
+            some(self.hidden),
         )
 
 
@@ -89,13 +93,14 @@ def raw_scores(
         UnsupportedError: a density is missing.
     """
     unseen = None if dataset.unseen is None else dataset.unseen.cpu().numpy()
+    hidden = _hidden(dataset)
     once = distinct(dataset)
     if once is not None:
         dataset, place = once
         found = raw_scores(
             model, dataset, samples=samples, seed=seed, memory=memory, progress=progress
         )
-        return replace(found.rows(place), unseen=unseen)
+        return replace(found.rows(place), unseen=unseen, hidden=hidden)
     bound = None
     if has_bound(model, dataset):
         with warnings.catch_warnings():  # anomalies often have uneven weights
@@ -106,7 +111,19 @@ def raw_scores(
             )
         bound = -(scores.bound if scores.log_marginal is None else scores.log_marginal).numpy()
     rebuilt = rebuild(model, dataset, memory=memory)
-    return RawScores(bound, rebuilt.log_loss, rebuilt.row, rebuilt.place, unseen)
+    return RawScores(bound, rebuilt.log_loss, rebuilt.row, rebuilt.place, unseen, hidden)
+
+
+def _hidden(dataset: Dataset) -> Array | None:
+    """Mask of the cells that are missing, without those with values that the fit did not see."""
+    if dataset.observed is None or dataset.schema.data_kind.grouped:
+        return None
+    hidden = ~dataset.observed
+    if dataset.unseen is not None:
+        columns = dataset.schema.columns
+        modeled = [place for place, column in enumerate(columns) if column.modeled]
+        hidden = hidden & ~dataset.unseen[:, modeled]
+    return hidden.flatten(1).cpu().numpy()
 
 
 def has_bound(model: Model, dataset: Dataset) -> bool:
