@@ -23,6 +23,7 @@ from lowerbound.data.binarization import (
 )
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.on_disk.row_files import gathered
+from lowerbound.data.pictures.tile_names import tiles_in
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Condition, Schema
@@ -198,7 +199,7 @@ class Dataset:
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Random split (training, validation) with ``fraction`` of the rows in validation.
 
-        Each part has at least one row.
+        Each part has at least one row. Tiles of a picture, which overlap, stay in the same part.
 
         Raises:
             DataError: fewer than two rows.
@@ -215,9 +216,23 @@ class Dataset:
         if len(self) < 2:
             raise DataError(f"{len(self)} sample(s) cannot be split in two; give more rows")
         count = min(max(1, round(fraction * len(self))), len(self) - 1)
-        chosen = torch.zeros(len(self), dtype=torch.bool)
-        chosen[shuffled(len(self), torch.Generator().manual_seed(seed))[:count]] = True
+        random = torch.Generator().manual_seed(seed)
+        pictures = self._pictures_of_tiles()
+        if pictures is None:
+            chosen = torch.zeros(len(self), dtype=torch.bool)
+            chosen[shuffled(len(self), random)[:count]] = True
+        else:
+            chosen = _whole_groups(pictures, count, random)
         return torch.nonzero(~chosen).flatten(), torch.nonzero(chosen).flatten()
+
+    def _pictures_of_tiles(self) -> Tensor | None:
+        """The picture of each tile, (rows,); None: rows are no tiles, or all of one picture."""
+        tiles = tiles_in(self.ids) if self.ids and self.schema.data_kind.pictures else None
+        if tiles is None:
+            return None
+        names = {tile.picture: None for tile in tiles}
+        place = {name: number for number, name in enumerate(names)}
+        return torch.tensor([place[tile.picture] for tile in tiles]) if len(names) > 1 else None
 
     def binarized(self, seed: int = BITS_SEED) -> Dataset:
         """The same rows with their bits fixed by seed and row content, packed as 0 and 1.
@@ -417,3 +432,17 @@ def shuffled(rows: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(
         rows, generator=generator, dtype=torch.int32 if rows < 2**31 else torch.int64
     )
+
+
+def _whole_groups(groups: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Mask of the rows of random groups, at least ``count`` rows, but not of all groups.
+
+    Args:
+        groups: the group of each row, from 0, (rows,); at least two.
+        count: of rows.
+        generator: draws the groups.
+    """
+    sizes = torch.bincount(groups)
+    order = shuffled(len(sizes), generator).long()
+    needed = int((sizes[order].cumsum(0) < count).sum()) + 1
+    return torch.isin(groups, order[: min(needed, len(sizes) - 1)])

@@ -12,9 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from lowerbound.data.columns.text.durations import is_written
-from lowerbound.data.tables.quoted import BEGINNINGS, MARK
-
 SYMBOLS = "[$\u20ac\u00a3\u00a5\u20b9%\u2030 \u00a0\u202f]*"
 NUMBER = re.compile(rf"[+-]{SYMBOLS}(\d[\d .,'\u00a0\u202f]*([eE][+-]?\d+)?{SYMBOLS}|inf)")
 
@@ -36,6 +33,8 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
     """The values with a ' before each text that a spreadsheet would compute, and their number."""
     import numpy as np
 
+    from lowerbound.data.tables.quoted import MARK  # every command imports this module
+
     if keep_formulas.get() or np.asarray(values).dtype.kind not in "OUT":
         return values, 0
     cells = list(values)
@@ -47,6 +46,9 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
 
 def is_formula(cell: str) -> bool:
     """Whether a spreadsheet would compute a text: =1+1 and -A1, but none of -1, -0:30, A+ and -."""
+    from lowerbound.data.columns.text.durations import is_written
+    from lowerbound.data.tables.quoted import BEGINNINGS
+
     if len(cell) < 2 or cell[0] not in BEGINNINGS:
         return False
     return not (cell[0] in "+-" and (NUMBER.fullmatch(cell) or is_written(cell)))

@@ -14,9 +14,10 @@ from lowerbound.data import Schema
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.decoding import on_white, open_picture
-from lowerbound.data.pictures.file_names import TileName, stems, tiles_in
+from lowerbound.data.pictures.file_names import stems
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.data.pictures.resizing import fit_to
+from lowerbound.data.pictures.tile_names import TileName, tiles_in
 from lowerbound.errors import DataError
 
 LOSSY = ("JPEG", "MPO", "WEBP")  # formats in which black is not quite black

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from lowerbound.data.pictures.folders import SHEET
+from lowerbound.data.pictures.tile_names import TILE
 from lowerbound.data.pictures.whole import names_beside
 
 LONGEST = 255  # bytes of a file's name
-_TILE = re.compile(r"(.*?)(?::(\d+),(\d+))?", re.DOTALL)  # a file, and the corner of a tile
 
 
 def file_names(ids: Sequence[str] | None, rows: int, stacks: int) -> list[str]:
@@ -34,7 +32,7 @@ def file_names(ids: Sequence[str] | None, rows: int, stacks: int) -> list[str]:
 
 def stems(ids: Sequence[str]) -> list[str]:
     """The names of pictures without their suffix; a tile's name ends in its corner."""
-    found = [_TILE.fullmatch(name) for name in ids]
+    found = [TILE.fullmatch(name) for name in ids]
     paths = [Path(name[1]) for name in found if name is not None]
     if any(path.is_absolute() or ".." in path.parts or not path.name for path in paths):
         return []
@@ -42,21 +40,6 @@ def stems(ids: Sequence[str]) -> list[str]:
     short = dict(zip(distinct, names_beside(Path(), distinct, ""), strict=True))
     corners = [f"-{name[2]}-{name[3]}" if name and name[2] else "" for name in found]
     return [short[path] + corner for path, corner in zip(paths, corners, strict=True)]
-
-
-class TileName(NamedTuple):
-    """A tile of a picture."""
-
-    picture: str
-    top: int
-    left: int
-
-
-def tiles_in(ids: Sequence[str]) -> list[TileName] | None:
-    """The tiles with these ids; None if some are whole pictures."""
-    found = [_TILE.fullmatch(name) for name in ids]
-    tiles = [TileName(m[1], int(m[2]), int(m[3])) for m in found if m is not None and m[2]]
-    return tiles if len(tiles) == len(ids) else None
 
 
 def _can_be_written(names: Sequence[str]) -> bool:
