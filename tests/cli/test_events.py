@@ -103,3 +103,25 @@ def test_samples_are_drawn_without_options_of_other_rows(
     done = run("sample", model, "-o", tmp_path / "s.png")
     assert done.code == 2
     assert "events are written as .csv or .parquet" in done.err
+
+
+@pytest.mark.slow
+def test_longer_histories_and_no_imputation(run: Run, table: Path, tmp_path: Path) -> None:
+    model, longer = tmp_path / "m.lb", tmp_path / "longer.csv"
+    assert run("fit", table, *COLUMNS, "-o", model, *QUICK, "--no-report").code == 0
+    frame = pd.read_csv(table)
+    first = frame[frame["patient"] == frame["patient"].iloc[0]]
+    many = pd.concat([first.head(1)] * 12).assign(patient="P-900")
+    pd.concat([frame, many]).to_csv(longer, index=False)
+    for words in (
+        ("evaluate", model, longer, "--samples", "2"),
+        ("detect", model, longer, "-o", tmp_path / "d.csv"),
+    ):
+        done = run(*words)
+        assert done.code == 0, done.err
+    done = run("reconstruct", model, longer, "-o", tmp_path / "again.csv")
+    assert done.code == 2
+    assert "a history has 12 events, and the model reconstructs at most 5" in done.err
+    done = run("impute", model, table, "-o", tmp_path / "i.csv")
+    assert done.code == 2
+    assert "fit the events as a table of rows, without --entity" in done.err

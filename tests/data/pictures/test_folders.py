@@ -527,3 +527,16 @@ def test_an_overview_of_results_is_no_data(tmp_path: Path) -> None:
     assert load(tmp_path / "out").ids == ("00000.png", "00001.png", "00002.png")
     write(tmp_path / "own" / "sheet.png", grey())
     assert load(tmp_path / "own").ids == ("sheet.png",)
+
+
+@pytest.mark.parametrize("size", [(400, 3), (2, 400), (16, 1)])
+def test_very_long_pictures_are_not_black(tmp_path: Path, size: tuple[int, int]) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (16, 16), "white").save(tmp_path / f"{name}.png")
+    Image.new("RGB", size, "red").save(tmp_path / "long.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = load(tmp_path, image_size=(16, 16))
+    assert rows.ids is not None
+    red = rows.x[rows.ids.index("long.png"), 0]
+    assert (red > 0).sum() == 16  # one line across

@@ -53,7 +53,10 @@ def test_an_empty_text_is_an_end() -> None:
 def test_a_file_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.write_text("one\n\ntwo \n")
-    assert texts_of(load(path, tokens="characters")) == ["one", "two "]
+    with pytest.warns(UserWarning, match="1 empty lines, which are left out"):
+        found = load(path, tokens="characters")
+    assert texts_of(found) == ["one", "two "]
+    assert found.ids == ("0", "2")
 
 
 def test_a_file_of_molecules_with_names(tmp_path: Path) -> None:
@@ -133,3 +136,15 @@ def test_codes_beyond_an_end_are_left_out() -> None:
     dataset = load(["ab", "a"], tokens="characters")
     units = np.array([[0.0, 1.0, 0.5], [0.5, 0.0, 1.0]])
     assert dataset.schema.decode(units).tolist() == ["", "a"]
+
+
+def test_empty_lines_at_the_end_of_a_file_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("one\ntwo\n\n\n", encoding="utf-8")
+    assert load(path, tokens="characters").ids is None
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.smi"
+    path.write_bytes(b"\xef\xbb\xbfCCO\nCCN\n")
+    assert texts_of(load(path, tokens="smiles")) == ["CCO", "CCN"]

@@ -77,4 +77,6 @@ def write_decoded(
             check_same(place / name, output / name)
         return tuple(files)
 
-    return write_picture(output, next(iter(pictures))) if alone else fill_folder(output, write)
+    if alone:
+        return write_picture(output, next(iter(pictures)))
+    return fill_folder(output, write, note=False)  # of several files, the first come before

@@ -21,7 +21,7 @@ from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.rows import Reconstructed
 from lowerbound.applications.io.sentences import about_exact, about_explained
 from lowerbound.config import option
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
@@ -135,10 +135,19 @@ def reconstruct(
 def _rebuilt(
     parts: Iterable[tuple[RequestedRows, Arrays]], tally: RebuiltTally
 ) -> Iterator[Reconstructed]:
-    """The reconstruction of each part, which ``tally`` adds up."""
+    """The reconstruction of each part, which ``tally`` adds up.
+
+    Raises:
+        DataError: a history is longer than those of the fit.
+    """
     for part, found in parts:
         x, mean = torch.from_numpy(found["x"]), torch.from_numpy(found["mean"])
         std = torch.from_numpy(found["std"]) if "std" in found else None
+        if part.rows.schema.data_kind.grouped and mean.shape[1] < x.shape[1]:
+            raise DataError(
+                f"a history has {x.shape[1]} events, and the model reconstructs at most "
+                f"{mean.shape[1]}: leave longer ones out, or fit a model to them"
+            )
         tally.add(RebuiltRows(x, mean, part.rows.comparable.cpu(), std))
         yield Reconstructed(x, mean, std, part.rows.ids)
 

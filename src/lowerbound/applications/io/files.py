@@ -30,7 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str, ...]:
+def fill_folder(
+    path: Path, write: Callable[[Path], Sequence[str]], note: bool = True
+) -> tuple[str, ...]:
     """Write several files into a folder: a new folder is complete or absent.
 
     The files are written into a new folder beside it, which is renamed at the end. In a folder that
@@ -39,6 +41,7 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
     Args:
         path: the folder.
         write: writes the files into the folder that it is given, and gives their names.
+        note: whether a warning names other files that a folder has already.
 
     Returns:
         The names of the files in ``path``.
@@ -53,7 +56,8 @@ def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str
         made.mkdir()
         names = [Path(name).relative_to(made) for name in write(made)]
         if path.exists():
-            _note_others(path, names)
+            if note:
+                _note_others(path, names)
             for name in names:
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).replace(path / name)

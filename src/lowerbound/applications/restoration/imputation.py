@@ -143,7 +143,7 @@ def impute(
     """Fill the missing cells of every row; observed cells are written unchanged.
 
     Raises:
-        UnsupportedError: the model was fitted to complete rows.
+        UnsupportedError: the model was fitted to complete rows, or to histories.
         DataError: the data is not of the kind that the model was fitted on, its pictures are of
             another size, or the mask does not fit it.
         OptionError: the output's name or a number is invalid.
@@ -154,6 +154,11 @@ def impute(
         request.check_photographs(OF_MODELS)
         places = request.source, request.output, request.mask
         return inpaint_pictures(*places, request.on_error, reporter, request.seed)
+    if fitted.schema.data_kind.grouped:
+        raise UnsupportedError(
+            f"{request.model} models histories, whose cells depend on each other: fit the events "
+            "as a table of rows, without --entity, to fill their cells"
+        )
     return _impute_rows(request, reporter, fitted)
 
 

@@ -59,6 +59,10 @@ def fit_to(picture: Image, size: tuple[int, int], resize: Resize) -> Image:
     if picture.size == (width, height):
         return picture
     method = Image.Resampling.BICUBIC
+    scale = min(width / picture.width, height / picture.height)
+    if resize == "pad" and min(picture.size) * scale < 1:  # rounded to none, it would be black
+        shown = [max(1, round(side * scale)) for side in picture.size]
+        picture = picture.resize((shown[0], shown[1]), method)
     if resize == "stretch":
         return picture.resize((width, height), method)
     fitted = ImageOps.pad if resize == "pad" else ImageOps.fit

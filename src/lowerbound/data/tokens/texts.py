@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,25 +115,35 @@ def _of_lines(path: Path) -> FoundTexts:
         raise DataError(f"there is no file {str(path)!r}")
     opened = OPENERS.get(path.suffix.lower(), open)
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             lines = [line.rstrip("\n\r") for line in file]
     except (*BROKEN_CSV, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
-    found = [line for line in lines if line.strip()]
+    filled = [place for place, line in enumerate(lines) if line.strip()]
+    found = [lines[place] for place in filled]
+    numbers = None
+    if filled and (empty := filled[-1] + 1 - len(filled)):
+        numbers = tuple(map(str, filled))
+        warnings.warn(
+            f"{path} has {empty:,} empty lines, which are left out; the names of the others are "
+            "the numbers of their lines, counted from 0",
+            UserWarning,
+            stacklevel=3,
+        )
     if table_suffix(path) in MOLECULES:
-        return _molecules(path, found)
+        return _molecules(path, found, numbers)
     if not found:
         raise DataError(f"{path} has no text")
-    return FoundTexts(found, source=str(path))
+    return FoundTexts(found, numbers, source=str(path))
 
 
-def _molecules(path: Path, lines: list[str]) -> FoundTexts:
-    """The first word of each line, and the rest as its name."""
+def _molecules(path: Path, lines: list[str], numbers: tuple[str, ...] | None) -> FoundTexts:
+    """The first word of each line, and the rest, or else the number of the line, as its name."""
     parts = [line.split(maxsplit=1) for line in lines]
     if parts and parts[0][0].lower() in HEADERS:
-        parts = parts[1:]
+        parts, numbers = parts[1:], numbers and numbers[1:]
     if not parts:
         raise DataError(f"{path} has no molecule")
     named = all(len(part) == 2 for part in parts)
-    names = tuple(part[1].strip() for part in parts) if named else None
+    names = tuple(part[1].strip() for part in parts) if named else numbers
     return FoundTexts([part[0] for part in parts], names, source=str(path))
