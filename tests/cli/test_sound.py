@@ -162,3 +162,11 @@ def test_what_makes_no_sense(run: Run, model: Path, sounds: Path, tmp_path: Path
         found = run(*words)
         assert found.code == 2
         assert message in found.err
+
+
+def test_other_models_reconstruct_windows(run: Run, sounds: Path, tmp_path: Path) -> None:
+    model = fitted(sounds, tmp_path / "vae", "--model", "vae")
+    assert run("reconstruct", model, sounds, "-o", tmp_path / "made").code == 0
+    found = read_clips(tmp_path / "made")
+    assert found.rate == RATE
+    assert set(found.lengths) == {RATE}  # windows of a second

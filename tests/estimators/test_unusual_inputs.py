@@ -29,6 +29,7 @@ from lowerbound.data import load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
 from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.completion import completed_frame
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.inputs.given_labels import given_labels
@@ -59,6 +60,7 @@ def test_dates_of_rows_with_another_index_are_filled_in_place() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:no variation")
 def test_the_place_of_a_single_date_changes_no_score() -> None:
     """The density of a column does not depend on where on the axis of time its values are."""
     scores = []
@@ -434,3 +436,10 @@ def test_no_latents_are_refused() -> None:
     model = ProbabilisticPCA(1).fit(numbers())
     with pytest.raises(DataError, match="the latents have 0 rows"):
         model.inverse_transform(np.zeros((0, 1)))
+
+
+def test_windows_of_a_frame_are_refused_with_advice() -> None:
+    frame = pd.DataFrame({"x": np.sin(np.arange(40) / 4), "y": np.arange(40.0)})
+    estimator = VAE(latent_dim=1, epochs=1, data_options={"windows": Windows(6)})
+    with pytest.raises(OptionError, match=r"pass Windows\(length\)\.frame\(X\)"):
+        estimator.fit(frame)

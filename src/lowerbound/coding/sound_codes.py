@@ -42,14 +42,26 @@ class SoundCoder:
         Raises:
             UnsupportedError: the model has no such coder.
         """
+        coder = cls.found(model)
+        if coder is None:
+            raise UnsupportedError(
+                "sound is compressed by a vq_vae model with the network 'frames': fit one of those"
+            )
+        return coder
+
+    @classmethod
+    def found(cls, model: Model) -> SoundCoder | None:
+        """The coder of a model; None: it has none.
+
+        Raises:
+            UnsupportedError: the model depends on more than its rows.
+        """
         if isinstance(model, VectorQuantizedVariationalAutoencoder):
             encoder, decoder = model.encoder, model.decoder
             if isinstance(encoder, FrameMapEncoder) and isinstance(decoder, FrameMapDecoder):
                 refuse_beside_rows(model)
                 return cls(model, encoder, decoder)
-        raise UnsupportedError(
-            "sound is compressed by a vq_vae model with the network 'frames': fit one of those"
-        )
+        return None
 
     @property
     def quantizers(self) -> list[Quantizer]:

@@ -39,9 +39,9 @@ class SoundFiles(RowFiles):
         self, model: Model, source: str, path: Path, on_error: OnError
     ) -> RebuiltItems | None:
         """Write the clips as a model of codes decodes them, each at its own length."""
-        if path.suffix.lower() == NPZ:
+        coder = None if path.suffix.lower() == NPZ else SoundCoder.found(model)
+        if coder is None:
             return None
-        coder = SoundCoder.of(model)
         clips = read_clips(source, self.schema.sample_rate, on_error)
         signal = torch.from_numpy(clips.joined)
         made = coder.signal(coder.codes(signal), len(signal))

@@ -27,7 +27,7 @@ from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.frames import check_unique
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 
 
 def learn(
@@ -55,6 +55,11 @@ def learn(
     X = as_frame(X)
     estimator._given_columns = X.columns if is_frame(X) else None
     if is_frame(X):
+        if (options or {}).get("windows") is not None:
+            raise OptionError(
+                "an estimator reads a frame row by row, without windows: pass "
+                "Windows(length).frame(X), or X as the file of a series"
+            )
         X = with_text_names(X)
         dataset = _load(X, label, options)
         validate_data(estimator, X[_modeled(dataset.schema)], skip_check_array=True)
