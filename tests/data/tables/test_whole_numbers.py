@@ -227,3 +227,18 @@ def test_answers_beyond_the_type_of_a_column_do_not_wrap_around(dtype: str) -> N
     beyond = np.array([-1e6, 7.0, 1e6])
     assert rules.typed(beyond).tolist() == [low, 7.0, high]
     assert list(rules.filling(beyond, frame["small"], exact=True)) == [low, 7.0, high]
+
+
+def test_long_whole_numbers_in_a_column_of_text_are_levels(tmp_path: Path) -> None:
+    """In a file with decimal commas every column is read as text."""
+    ids = [str(10**17 + row % 5) for row in range(40)]
+    frame = pd.DataFrame({"x": [row % 7 for row in range(40)], "id": ids})
+    found = load(frame).schema.columns[1]
+    assert found.levels == tuple(10**17 + code for code in range(5))
+    assert found.dtype == "int64"
+    frame["x"] = [f"{row % 7},5" for row in range(40)]
+    frame.loc[3, "id"] = None
+    frame.to_csv(tmp_path / "x.csv", index=False, sep=";")
+    with pytest.warns(UserWarning, match="decimal commas"):
+        again = load(tmp_path / "x.csv").schema.columns[1]
+    assert set(again.levels or ()) == set(found.levels or ())

@@ -16,11 +16,14 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.text.moments import is_date_type
 from lowerbound.data.columns.values import (
+    EXACT,
     MARKERS,
     Level,
+    are_whole,
     check_numbers,
     distinct_levels,
     distinct_values,
+    exact_whole,
     finite_numbers,
     missing,
     name,
@@ -31,7 +34,6 @@ from lowerbound.errors import DataError, OptionError, unknown
 
 Hint = str | Mapping[str, Any]
 
-EXACT = 2**53  # the largest whole number up to which float64 holds each
 FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
 _PADDED = re.compile(r"0\d+")
 HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
@@ -41,6 +43,19 @@ def _beyond_floats(series: Any) -> bool:
     """Whether a column of whole numbers has some that float64 cannot tell from their neighbors."""
     present = series.dropna()
     return bool(len(present)) and bool(present.max() > EXACT or present.min() < -EXACT)
+
+
+def _exact(series: Any) -> Any:
+    """A column of text with whole numbers as such numbers; None: some are others, or too long."""
+    import pandas as pd
+
+    text = series.where(~missing(series)).map(
+        lambda cell: cell.strip() if isinstance(cell, str) else cell, na_action="ignore"
+    )
+    if not are_whole(text):
+        return None
+    found = exact_whole(text)
+    return None if found is text else pd.Series(found, index=series.index, name=series.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +105,10 @@ class Sample:
             return cls(series, column, numeric=False, written=True, padded=True)
         if not text.any():
             typed = replace(column, dtype=dtype_of_numbers(values[~missing(series)]))
+            if np.abs(values).max(initial=0.0, where=~np.isnan(values)) > EXACT:
+                exact = _exact(series)
+                if exact is not None:
+                    return cls(exact, typed, numeric=False, written=True)
             return cls(series, typed, numeric=True)
         if not _are_codes(series, text):
             check_numbers(series, text)

@@ -5,6 +5,7 @@ Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from lowerbound.errors import DataError
 
 Level = bool | int | str | float
 
+EXACT = 2**53  # the largest whole number up to which float64 holds each
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 MARKERS = ("", "?", "-", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 
@@ -44,6 +47,21 @@ def numbers(series: Any) -> Array:
     parsed, text = parsed_numbers(series)
     refuse(text, series, f"column {series.name!r} holds numbers, but not")
     return parsed
+
+
+def are_whole(text: Any) -> bool:
+    """Whether the cells of a column of text that are not missing are whole numbers."""
+    cells = [cell for cell in text if isinstance(cell, str)]
+    return all(map(_WHOLE.fullmatch, cells)) and len(cells) == int(text.notna().sum())
+
+
+def exact_whole(text: Any) -> Any:
+    """Whole numbers of a column of text, exactly: pandas' Int64, or the text if some are longer."""
+    import pandas as pd
+
+    numbers = [int(cell) if isinstance(cell, str) else pd.NA for cell in text]
+    longest = max((abs(number) for number in numbers if number is not pd.NA), default=0)
+    return text if longest >= 2**63 else pd.array(numbers, dtype="Int64")
 
 
 def parsed_numbers(series: Any) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import is_code
+from lowerbound.data.columns.values import EXACT
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.dialect import OPENERS, Dialect, sniffed
@@ -20,7 +21,6 @@ from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
     CSV_SUFFIXES,
-    EXACT,
     WORKBOOKS,
     check_widths,
     is_padded,

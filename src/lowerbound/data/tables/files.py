@@ -15,7 +15,7 @@ import numpy as np
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, Notation
-from lowerbound.data.columns.values import missing, parsed_numbers
+from lowerbound.data.columns.values import EXACT, are_whole, exact_whole, missing, parsed_numbers
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.dialect import BROKEN, OPENERS, SAMPLE, Dialect, Layout, sniffed, widths
@@ -28,8 +28,6 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 SCANNED = 1 << 22  # bytes at once
-EXACT = 2.0**53  # below it, floats are exact for whole numbers
-_WHOLE = r"[+-]?\d+"
 _LEADING_ZERO = re.compile(rb"[^0-9.:/-]0[0-9]")
 _IN_BYTES = re.compile(r"(?i)utf-?8|ascii|latin|iso|cp|windows")  # one byte for each digit
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
@@ -209,20 +207,9 @@ def _with_all_digits(frame: Any, path: Path, layout: Layout) -> Any:
         cells = each.where(frame.iloc[:, place].notna())
         if is_padded(each):
             made.isetitem(place, cells)
-        elif _is_rounded(frame.iloc[:, place]) and cells.dropna().str.fullmatch(_WHOLE).all():
+        elif _is_rounded(frame.iloc[:, place]) and are_whole(cells):
             made.isetitem(place, exact_whole(cells))
     return made
-
-
-def exact_whole(text: Any) -> Any:
-    """Whole numbers of a column of text, exactly: pandas' Int64, or the text if some are longer."""
-    import pandas as pd
-
-    numbers = [pd.NA if cell is None or cell != cell else int(cell) for cell in text]
-    try:
-        return pd.array(numbers, dtype="Int64")
-    except OverflowError:
-        return text
 
 
 def _is_rounded(series: Any) -> bool:
