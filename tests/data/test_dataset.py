@@ -185,7 +185,7 @@ def test_rows_of_two_parts_keep_what_both_know() -> None:
     assert joined([first, second]).observed is None
 
 
-@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.99])
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5])
 def test_tiles_of_a_picture_stay_together(share: float) -> None:
     pictures = torch.arange(12).repeat_interleave(torch.arange(1, 13))
     ids = tuple(f"p{picture}.png:{row},8" for row, picture in enumerate(pictures.tolist()))
@@ -196,10 +196,11 @@ def test_tiles_of_a_picture_stay_together(share: float) -> None:
     parts = rows.split(share, 0)
     assert min(len(part) for part in parts) > 0
     assert sum(len(part) for part in parts) == len(ids)
-    assert share > 0.9 or len(parts[1]) >= round(share * len(ids))
+    assert round(share * len(ids)) <= len(parts[1]) <= 2 * max(1, round(share * len(ids)))
 
 
-def test_tiles_of_one_picture_are_split() -> None:
-    ids = tuple(f"p.png:{row},8" for row in range(10))
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_tiles_of_few_pictures_are_split(pictures: int) -> None:
+    ids = tuple(f"p{row % pictures}.png:{row},8" for row in range(10))
     rows = replace(load(np.zeros((10, 1, 4, 4), np.uint8)), ids=ids)
     assert [len(part) for part in rows.split(0.2, 0)] == [8, 2]

@@ -199,7 +199,8 @@ class Dataset:
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Random split (training, validation) with ``fraction`` of the rows in validation.
 
-        Each part has at least one row. Tiles of a picture, which overlap, stay in the same part.
+        Each part has at least one row. Tiles of a picture, which overlap, stay in the same part,
+        if there are pictures that make up the fraction to twice as much.
 
         Raises:
             DataError: fewer than two rows.
@@ -218,11 +219,10 @@ class Dataset:
         count = min(max(1, round(fraction * len(self))), len(self) - 1)
         random = torch.Generator().manual_seed(seed)
         pictures = self._pictures_of_tiles()
-        if pictures is None:
+        chosen = None if pictures is None else _whole_groups(pictures, count, random)
+        if chosen is None:
             chosen = torch.zeros(len(self), dtype=torch.bool)
-            chosen[shuffled(len(self), random)[:count]] = True
-        else:
-            chosen = _whole_groups(pictures, count, random)
+            chosen[shuffled(len(self), torch.Generator().manual_seed(seed))[:count]] = True
         return torch.nonzero(~chosen).flatten(), torch.nonzero(chosen).flatten()
 
     def _pictures_of_tiles(self) -> Tensor | None:
@@ -434,15 +434,19 @@ def shuffled(rows: int, generator: torch.Generator) -> Tensor:
     )
 
 
-def _whole_groups(groups: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Mask of the rows of random groups, at least ``count`` rows, but not of all groups.
+def _whole_groups(groups: Tensor, count: int, generator: torch.Generator) -> Tensor | None:
+    """Mask of the rows of random groups, from ``count`` rows to twice as many; None: the groups
+    are too large for this.
 
     Args:
-        groups: the group of each row, from 0, (rows,); at least two.
+        groups: the group of each row, from 0, (rows,).
         count: of rows.
         generator: draws the groups.
     """
-    sizes = torch.bincount(groups)
-    order = shuffled(len(sizes), generator).long()
-    needed = int((sizes[order].cumsum(0) < count).sum()) + 1
-    return torch.isin(groups, order[: min(needed, len(sizes) - 1)])
+    sizes = torch.bincount(groups).tolist()
+    total, chosen, most = 0, [], min(2 * count, len(groups) - 1)
+    for group in shuffled(len(sizes), generator).tolist():
+        if total < count and total + sizes[group] <= most:
+            total += sizes[group]
+            chosen.append(group)
+    return torch.isin(groups, torch.tensor(chosen)) if total >= count else None
