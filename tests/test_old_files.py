@@ -6,7 +6,8 @@ the last places of real numbers, so there 1e-6 of the largest value is enough. O
 sums are taken in another order: some values of each answer have to agree to 1e-5 of the largest,
 whole numbers and words nearly all, since a draw may fall on the other side of a border. The
 combined anomaly score by a folder of a table without a detector's state is left out: it is made
-from the rows of the fit by whatever the present version combines.
+from the rows of the fit by whatever the present version combines. The anomaly scores in nats of
+that table are of a later version, which adds the usual nats of missing cells.
 """
 
 from __future__ import annotations
