@@ -217,9 +217,9 @@ class Dataset:
         if len(self) < 2:
             raise DataError(f"{len(self)} sample(s) cannot be split in two; give more rows")
         count = min(max(1, round(fraction * len(self))), len(self) - 1)
-        random = torch.Generator().manual_seed(seed)
-        pictures = self._pictures_of_tiles()
-        chosen = None if pictures is None else _whole_groups(pictures, count, random)
+        pictures, chosen = self._pictures_of_tiles(), None
+        if pictures is not None:
+            chosen = _whole_groups(pictures, count, torch.Generator().manual_seed(seed))
         if chosen is None:
             chosen = torch.zeros(len(self), dtype=torch.bool)
             chosen[shuffled(len(self), torch.Generator().manual_seed(seed))[:count]] = True

@@ -79,4 +79,4 @@ def write_decoded(
 
     if alone:
         return write_picture(output, next(iter(pictures)))
-    return fill_folder(output, write, note=False)  # of several files, the first come before
+    return fill_folder(output, write, note=False)  # other files may be of this run

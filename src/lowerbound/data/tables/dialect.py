@@ -352,7 +352,8 @@ def _preamble(lines: Sequence[str], comment: str | None) -> tuple[int, str | Non
 def _below_titles(lines: Sequence[str], given: str | None, comment: str | None) -> int:
     """Lines of titles, without a delimiter, above a table whose lines have as many cells; 0: none.
 
-    One word above two columns may be a name without that of the column of row names.
+    A single word above two columns is no title: it may be the header of a file with row names, for
+    which R writes no name.
     """
     for titles in range(1, MOST_TITLES + 1):
         first, rest = lines[:titles], [line for line in lines[titles:] if line.strip()]

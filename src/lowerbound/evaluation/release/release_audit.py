@@ -49,8 +49,8 @@ class AuditOptions:
     rows: int = option(20_000, "most rows of a table that learners and distances use; 0: all")
     attacked: int = option(
         5_000,
-        "most training rows, and rows of the holdout, that are attacked; 0: all, as for singling "
-        "out always",
+        "most training rows, and rows of the holdout, that are attacked (singling out uses all); "
+        "0: all",
     )
     seed: int = option(0, "of all random draws")
 

@@ -1,7 +1,7 @@
 """Affine maps of float32 by the library whose matrix products are faster on this processor.
 
 torch multiplies matrices by MKL, which uses AVX-512 on Intel's processors only. oneDNN, which torch
-has for convolutions, uses it on AMD's too, and is about twice as fast there.
+has for convolutions, uses it on AMD's too. ``benchmarks/many_samples.py`` compares the two.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LEAST = 2**20  # products of numbers, below which the overhead of a call is more than the gain
+LEAST = 2**20  # products of numbers; below, the overhead of a call is more than the gain
 AMD = "AuthenticAMD"
 PRODUCT: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's map; None without it."""
