@@ -6,16 +6,15 @@ The schema of the model has neither identifiers nor columns without a value.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound import durable, untrusted
+from lowerbound import untrusted
 from lowerbound.errors import DataError, ModelFolderError
-from lowerbound.model_folder.manifest import IMPUTER, MODEL, WEIGHTS, check_belongs, hashes
+from lowerbound.model_folder.manifest import IMPUTER, read_beside, write_beside
 
 INFINITE = ("-Infinity", "Infinity")  # as text, since JSON has no such numbers
 KEPT = ("strategy", "n_importance", "add_indicator", "keep_empty_features", "missing_values")
@@ -25,13 +24,12 @@ def write_columns(folder: Path, imputer: Any) -> None:
     """Write the file into a model folder atomically."""
     names = getattr(imputer, "feature_names_in_", None)
     said = {
-        MODEL: hashes(folder)[WEIGHTS],
         "names": None if names is None else [str(name) for name in names],
         "empty": imputer.empty_.tolist(),
         "indicator": imputer.indicator_.tolist(),
         "parameters": {name: _plain(getattr(imputer, name)) for name in KEPT},
     }
-    durable.write_text(folder / IMPUTER, json.dumps(said))
+    write_beside(folder / IMPUTER, said)
 
 
 def read_columns(folder: Path, imputer: Any) -> dict[str, Any]:
@@ -44,10 +42,9 @@ def read_columns(folder: Path, imputer: Any) -> dict[str, Any]:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
     path = folder / IMPUTER
-    if not path.exists():
+    said = read_beside(path)
+    if said is None:
         return {}
-    said = untrusted.read_mapping(path, ModelFolderError)
-    check_belongs(path, said.get(MODEL))
     with untrusted.guarded(str(path), ModelFolderError):
         empty = np.array(said["empty"], dtype=bool)
         indicator = np.array(said["indicator"], dtype=np.int64)

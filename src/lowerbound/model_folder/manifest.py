@@ -6,11 +6,12 @@ This module does not import torch, so that ``lowerbound info`` starts quickly.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__, untrusted
+from lowerbound import __version__, durable, untrusted
 from lowerbound.errors import ModelFolderError
 
 FORMAT = 1
@@ -62,6 +63,24 @@ def hashes(folder: Path) -> Mapping[str, str]:
     if missing:
         raise _broken(folder / MANIFEST, f"damaged: it does not list {', '.join(missing)}")
     return files
+
+
+def write_beside(path: Path, said: Mapping[str, Any]) -> None:
+    """Write a JSON file beside the model of its folder, which it names, atomically."""
+    durable.write_text(path, json.dumps({MODEL: hashes(path.parent)[WEIGHTS], **said}))
+
+
+def read_beside(path: Path) -> dict[str, Any] | None:
+    """What ``write_beside`` wrote; None: there is no such file.
+
+    Raises:
+        ModelFolderError: the file is damaged, or belongs to another model.
+    """
+    if not path.exists():
+        return None
+    said = untrusted.read_mapping(path, ModelFolderError)
+    check_belongs(path, said.get(MODEL))
+    return said
 
 
 def check_belongs(path: Path, weights: object) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from lowerbound import durable, untrusted
+from lowerbound import untrusted
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
-from lowerbound.model_folder.manifest import INTERVALS, MODEL, WEIGHTS, check_belongs, hashes
+from lowerbound.model_folder.manifest import INTERVALS, read_beside, write_beside
 
 
 def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> None:
@@ -19,13 +18,11 @@ def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> 
         (folder / INTERVALS).unlink(missing_ok=True)
         return
     said = {
-        MODEL: hashes(folder)[WEIGHTS],
         "factors": calibration.factors.tolist(),
         "covered": calibration.covered.tolist(),
         "cells": calibration.cells,
     }
-    with durable.replacing(folder / INTERVALS) as place:
-        place.write_text(json.dumps(said))
+    write_beside(folder / INTERVALS, said)
 
 
 def read_calibration(folder: Path, columns: int) -> IntervalCalibration | None:
@@ -35,10 +32,9 @@ def read_calibration(folder: Path, columns: int) -> IntervalCalibration | None:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
     path = folder / INTERVALS
-    if not path.exists():
+    said = read_beside(path)
+    if said is None:
         return None
-    said = untrusted.read_mapping(path, ModelFolderError)
-    check_belongs(path, said.get(MODEL))
     with untrusted.guarded(str(path), ModelFolderError):
         factors = np.array(said["factors"], dtype=np.float64)
         covered = np.array(said["covered"], dtype=np.float64)

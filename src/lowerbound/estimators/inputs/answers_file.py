@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound import durable, untrusted
+from lowerbound import untrusted
 from lowerbound.errors import DataError, ModelFolderError
-from lowerbound.model_folder.manifest import ANSWERS, MODEL, WEIGHTS, check_belongs, hashes
+from lowerbound.model_folder.manifest import ANSWERS, read_beside, write_beside
 
 FLOAT = "float"  # such numbers are text in the file, because JSON has no NaN
 
@@ -25,12 +24,8 @@ def write_answers(folder: Path, abstain_below: float, unlabeled_value: Any) -> N
         value = {FLOAT: repr(value)}
     elif not isinstance(value, bool | int | str):
         value = None
-    said = {
-        MODEL: hashes(folder)[WEIGHTS],
-        "abstain_below": float(abstain_below),
-        "unlabeled_value": value,
-    }
-    durable.write_text(folder / ANSWERS, json.dumps(said))
+    said = {"abstain_below": float(abstain_below), "unlabeled_value": value}
+    write_beside(folder / ANSWERS, said)
 
 
 def read_answers(folder: Path) -> dict[str, Any]:
@@ -40,10 +35,9 @@ def read_answers(folder: Path) -> dict[str, Any]:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
     path = folder / ANSWERS
-    if not path.exists():
+    said = read_beside(path)
+    if said is None:
         return {}
-    said = untrusted.read_mapping(path, ModelFolderError)
-    check_belongs(path, said.get(MODEL))
     with untrusted.guarded(str(path), ModelFolderError):
         value = said["unlabeled_value"]
         if isinstance(value, dict):
