@@ -23,6 +23,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.names_file import read_names, write_names
 from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
@@ -48,12 +49,13 @@ class FittedEstimator(BaseEstimator):
     """Methods and attributes of every estimator that sets ``fitted_``."""
 
     fitted_: Fitted
-    _given_columns: Any = None  # names of the columns of a fitted frame; not in a model folder
+    _given_columns: Any = None  # names of the columns of a fitted frame
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder: weights, schema and options, as safetensors and JSON."""
         check_is_fitted(self)
         model_folder.write(Path(path), self.fitted_)
+        write_names(Path(path), self._given_columns)
 
     @property
     def model_(self) -> Model:
@@ -265,6 +267,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             )
         estimator = cls(**{**cls._parameters_of(fitted), "device": device, **parts})
         inputs.describe(estimator, fitted.schema)
+        estimator._given_columns = read_names(Path(path))
         return estimator._adopt(fitted)
 
     @property

@@ -194,7 +194,7 @@ class VAEDetector(OutlierMixin, VAE):
         index = X.index if inputs.is_frame(X) else None
         nats = _nats_of_columns(dataset, found, self.reference_.costs)
         rate = {free_name("rate", list(nats)): found.rate.numpy()}
-        return pd.DataFrame({**nats, **rate}, index=index)
+        return inputs.with_names_of(pd.DataFrame({**nats, **rate}, index=index), X)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder with the detector's reference beside it; no pickle.

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lowerbound.data.columns.inference import Hint
 from lowerbound.errors import DataError
 from lowerbound.estimators.base import FittedEstimator
+from lowerbound.estimators.inputs.names_file import read_names
 from lowerbound.estimators.inputs.rows import (
     as_frame,
     as_numbers,
@@ -230,6 +231,7 @@ class TableSynthesizer(FittedEstimator):
         made = cls(**{"random_state": fitted.options.training.seed, **parameters})
         describe(made, fitted.schema)
         made.n_features_in_ = len(form.columns)
+        made._given_columns = read_names(Path(path))
         made.fitted_, made.frames_ = fitted, FROM_ARRAY not in fitted.schema.details
         if made.frames_:
             made.feature_names_in_ = np.array([each.name for each in form.columns], dtype=object)

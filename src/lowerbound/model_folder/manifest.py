@@ -24,8 +24,8 @@ AGENT = "agent.jsonl"  # of a world model in which an agent learned: a record pe
 CHECKPOINT = "checkpoint"
 DETECTOR, TREES = "detector.safetensors", "trees.safetensors"
 INTERVALS, IMPUTER = "intervals.json", "imputer_columns.json"
-ANSWERS = "answers.json"
-BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER, ANSWERS)
+ANSWERS, NAMES = "answers.json", "column_names.json"
+BESIDE = (DETECTOR, TREES, INTERVALS, IMPUTER, ANSWERS, NAMES)
 """What estimators write beside a model: it holds for these weights alone."""
 MODEL = "model"  # in such a file: SHA-256 of the weights
 PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy.sparse import csr_array
 
-from lowerbound import VAE, ProbabilisticPCA, TableSynthesizer, VAEImputer
+from lowerbound import VAE, ProbabilisticPCA, TableSynthesizer, VAEDetector, VAEImputer
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -244,3 +244,14 @@ def test_whole_numbers_are_summed_up_by_pca(digits: Digits) -> None:
     with pytest.warns(UserWarning, match="no variation"):
         pca = ProbabilisticPCA(latent_dim=5).fit(X)
     assert pca.transform(X).dtype == np.float64
+
+
+def test_a_loaded_estimator_draws_whole_number_names(X: Array, tmp_path: Path) -> None:
+    frame = pd.DataFrame(X[:60])
+    detector = VAEDetector(latent_dim=2, epochs=1, random_state=0).fit(frame)
+    detector.save(tmp_path / "model")
+    loaded = VAEDetector.load(tmp_path / "model")
+    pd.testing.assert_index_equal(loaded.sample(2).columns, pd.Index([0, 1, 2, 3, 4]))
+    assert list(loaded.explain(frame).columns) == [0, 1, 2, 3, 4, "rate"]
+    VAEDetector(latent_dim=2, epochs=1, random_state=0).fit(X[:60]).save(tmp_path / "model")
+    assert not (tmp_path / "model" / "column_names.json").exists()

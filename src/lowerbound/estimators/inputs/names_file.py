@@ -1,0 +1,38 @@
+"""Whole-number names of the columns of a fitted frame, as a JSON file in the model folder."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from lowerbound import untrusted
+from lowerbound.errors import ModelFolderError
+from lowerbound.model_folder.manifest import NAMES, read_beside, write_beside
+
+
+def write_names(folder: Path, columns: Any) -> None:
+    """Write the file into a model folder atomically, if all names of an index are whole numbers.
+
+    A schema has text names. Names of other types are not kept.
+    """
+    if columns is None or not all(isinstance(name, Integral) for name in columns):
+        (folder / NAMES).unlink(missing_ok=True)
+        return
+    write_beside(folder / NAMES, {"names": [int(name) for name in columns]})
+
+
+def read_names(folder: Path) -> Any:
+    """The index of the names in the file; None: there is no such file.
+
+    Raises:
+        ModelFolderError: the file is damaged, or belongs to another model.
+    """
+    path = folder / NAMES
+    said = read_beside(path)
+    if said is None:
+        return None
+    import pandas as pd
+
+    with untrusted.guarded(str(path), ModelFolderError):
+        return pd.Index([int(name) for name in said["names"]])
