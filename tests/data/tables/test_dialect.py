@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,26 @@ def test_a_delimiter_that_does_not_occur_is_named(delimiter: str, tmp_path: Path
     (tmp_path / "x.csv").write_text("a,b\n" + "1.5,x\n2,y\n" * 20)
     with pytest.raises(DataError, match=r"x\.csv has no .* but it has ',': .*\('a,b'\)"):
         load(tmp_path / "x.csv", dialect=Dialect.asked(delimiter=delimiter))
+    schema = load(pd.DataFrame({"a": [1.5, 2, 3] * 9, "b": [*"xyz"] * 9})).schema
+    schema = replace(schema, dialect=Dialect.asked(delimiter=delimiter))
+    with pytest.raises(DataError, match="which --delimiter says"):
+        list(read_chunks(tmp_path / "x.csv", schema))
     (tmp_path / "one.csv").write_text('"height, cm"\n' + '"1,5"\n"2,25"\n' * 20)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = load(tmp_path / "one.csv", dialect=Dialect.asked(delimiter=";"))
     assert [column.name for column in found.schema.columns] == ["height, cm"]
+
+
+def test_a_sheet_of_a_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n" + "1.5,x\n2,y\n" * 20)
+    asked = Dialect.asked(sheet="Data")
+    with pytest.raises(DataError, match=r"x\.csv is no workbook.*: leave --sheet out"):
+        load(tmp_path / "x.csv", dialect=asked)
+    # a model of a workbook reads other files too
+    schema = load(pd.DataFrame({"a": [1.5, 2] * 9, "b": [*"xy"] * 9})).schema
+    schema = replace(schema, dialect=asked)
+    assert len(load(tmp_path / "x.csv", schema=schema)) == 40
 
 
 def test_a_usual_table_has_no_dialect(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import Texts, load
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tokens.kind import texts_of
 from lowerbound.data.tokens.tokenizers import TOKENIZERS
 from lowerbound.errors import DataError, OptionError
@@ -92,7 +94,7 @@ def test_bad_input(tmp_path: Path) -> None:
         load(frame, tokens="characters")
     with pytest.raises(DataError, match="no column 'v'"):
         load(frame, tokens="characters", text="v")
-    with pytest.raises(DataError, match="no text in 1 rows"):
+    with pytest.raises(DataError, match=r"1 of 2 texts .*row 1: its cell is empty"):
         load(frame, tokens="characters", text="t")
     with pytest.raises(OptionError, match="unknown tokenizer 'character'"):
         load(["ab"], tokens="character")
@@ -148,3 +150,24 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "t.smi"
     path.write_bytes(b"\xef\xbb\xbfCCO\nCCN\n")
     assert texts_of(load(path, tokens="smiles")) == ["CCO", "CCN"]
+
+
+def test_rows_without_text_are_left_out_with_their_labels(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("note;kind\nab;x\n;y\n12;y\nb;x\n")
+    options: dict[str, Any] = {"text": "note", "tokens": "characters"}
+    options["dialect"] = Dialect.asked(delimiter=";")
+    with pytest.raises(DataError, match=r"row 1: its cell is empty.*--on-error skip leaves them"):
+        load(tmp_path / "t.csv", label="kind", **options)
+    for label in ("kind", ["x", "y", "y", "x"]):
+        with pytest.warns(UserWarning, match="1 of 4 texts .*left out"):
+            found = load(tmp_path / "t.csv", on_error="skip", label=label, **options)
+        assert found.ids == ("0", "2", "3")
+        assert found.label is not None
+        assert [found.schema.class_names[i] for i in found.label] == ["x", "y", "x"]
+
+
+def test_numbers_of_a_column_of_texts_stay_as_written(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("note|kind\n007|x\n08|y\n")
+    asked = Dialect.asked(delimiter="|")
+    found = load(tmp_path / "t.csv", text="note", tokens="characters", dialect=asked)
+    assert texts_of(found) == ["007", "08"]

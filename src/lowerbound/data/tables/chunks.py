@@ -22,6 +22,7 @@ from lowerbound.data.tables.files import (
     BROKEN_CSV,
     CSV_SUFFIXES,
     WORKBOOKS,
+    check_delimiter,
     check_widths,
     is_padded,
     may_have_leading_zeros,
@@ -189,7 +190,9 @@ def text_frames(
             with pd.read_csv(opened, low_memory=False, **keywords) as frames:
                 for frame in frames:
                     share = min(max(raw.tell() / size, 1 / size), 1.0)
-                    yield layout.named(frame.reset_index(drop=True)), share
+                    named = layout.named(frame.reset_index(drop=True))
+                    check_delimiter(named, layout, path)
+                    yield named, share
         except BROKEN_CSV as error:
             raise unreadable(path, layout, error) from error
 

@@ -14,11 +14,20 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.text.notation import COMMA, Notation
+from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
 from lowerbound.data.columns.values import EXACT, are_whole, exact_whole, missing, parsed_numbers
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
-from lowerbound.data.tables.dialect import BROKEN, OPENERS, SAMPLE, Dialect, Layout, sniffed, widths
+from lowerbound.data.tables.dialect import (
+    BROKEN,
+    DELIMITERS,
+    OPENERS,
+    SAMPLE,
+    Dialect,
+    Layout,
+    sniffed,
+    widths,
+)
 from lowerbound.data.tables.duckdb import is_address, read_address
 from lowerbound.data.tables.numbers import Notations, notations_of, other_notations, with_numbers
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
@@ -81,6 +90,7 @@ def read_table(
         check_widths(path, layout)
     layout.note(path)
     frame = _with_all_digits(layout.named(frame), path, layout)
+    check_delimiter(frame, layout, path)
     return frame, None if layout.dialect.usual else layout.dialect
 
 
@@ -144,6 +154,25 @@ def read_text(source: str | Path, asked: Dialect | None = None) -> Any:
     layout = sniffed(path, asked)
     words = {**layout.keywords, "dtype": str, "na_filter": False}
     return layout.named(pd.read_csv(path, **words))
+
+
+def check_delimiter(frame: Any, layout: Layout, path: Path) -> None:
+    """Raise an error if a file of several columns does not have the delimiter that was given.
+
+    Raises:
+        DataError: the only column, and its first cell, have as many marks that delimit cells.
+    """
+    dialect = layout.dialect
+    if "delimiter" not in dialect.given or frame.shape != (len(frame), 1):
+        return
+    name, cell = str(frame.columns[0]), str(frame.iloc[0, 0]) if len(frame) else ""
+    marks = [mark for mark in DELIMITERS if mark in name and name.count(mark) == cell.count(mark)]
+    if marks and not is_number(cell):
+        raise DataError(
+            f"{path} has no {dialect.delimiter!r}, which --delimiter says, but it has "
+            f"{marks[0]!r}: each line is one cell ({name!r}); leave --delimiter out, or give "
+            f"{marks[0]!r}"
+        )
 
 
 def read_workbook(path: Path, sheet: str | None = None) -> Any:

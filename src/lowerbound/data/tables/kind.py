@@ -35,7 +35,6 @@ from lowerbound.data.columns.matrix import (
     table_values,
 )
 from lowerbound.data.columns.text.level_types import level_type
-from lowerbound.data.columns.text.notation import is_number
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values, parsed_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
@@ -46,9 +45,9 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
-from lowerbound.data.tables.dialect import DELIMITERS, Dialect
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
-from lowerbound.data.tables.files import is_table, read_table
+from lowerbound.data.tables.files import WORKBOOKS, is_table, read_table
 from lowerbound.data.tables.frames import frame_dtype, from_frame
 from lowerbound.data.tables.numbers import (
     Notations,
@@ -233,9 +232,8 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     """A path, an address, a relation or a frame as a pandas frame; the dialect of a text."""
     if isinstance(source, (str, Path)):
         known = None if how.schema is None else notations_of(how.schema)
-        frame, dialect = read_table(source, how.text_dialect, known)
-        _check_delimiter(frame, dialect, source)
-        return frame, dialect
+        _check_sheet(source, how)
+        return read_table(source, how.text_dialect, known)
     if is_other_frame(source):
         source = other_frame(source)
     elif is_relation(source):
@@ -243,22 +241,16 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     return plain_frame(source), how.dialect
 
 
-def _check_delimiter(frame: Any, dialect: Dialect | None, source: str | Path) -> None:
-    """Raise an error if a file of several columns does not have the delimiter that was given.
+def _check_sheet(source: str | Path, how: Reading) -> None:
+    """Raise an error if a sheet is given to a fit whose file is no workbook.
 
     Raises:
-        DataError: the only column, and its first cell, have as many marks that delimit cells.
+        DataError: it is.
     """
-    if dialect is None or "delimiter" not in dialect.given or frame.shape != (len(frame), 1):
-        return
-    name, cell = str(frame.columns[0]), str(frame.iloc[0, 0]) if len(frame) else ""
-    marks = [mark for mark in DELIMITERS if mark in name and name.count(mark) == cell.count(mark)]
-    if marks and not is_number(cell):
-        raise DataError(
-            f"{source} has no {dialect.delimiter!r}, which --delimiter says, but it has "
-            f"{marks[0]!r}: each line is one cell ({name!r}); leave --delimiter out, or give "
-            f"{marks[0]!r}"
-        )
+    asked = how.text_dialect
+    given = asked is not None and asked.sheet is not None and how.schema is None
+    if given and Path(source).suffix.lower() not in WORKBOOKS:
+        raise DataError(f"{source} is no workbook, so it has no sheet: leave --sheet out")
 
 
 def _as_fitted(frame: Any, schema: Schema) -> Any:

@@ -247,6 +247,9 @@ def _split(
     rows, kept, long = [], [], 0
     wrong: list[tuple[int, str]] = []
     for number, text in enumerate(found.texts):
+        if text is None:
+            wrong.append((number, "its cell is empty"))
+            continue
         try:
             tokens = tokenizer.split(text)
         except DataError as error:
@@ -258,7 +261,7 @@ def _split(
         rows.append(tokens)
         kept.append(number)
     if wrong:
-        _left_out(wrong, len(found.texts), tokenizer.rows, reading.on_error == "skip")
+        _left_out(wrong, found.texts, tokenizer.rows, reading.on_error == "skip")
     if long:
         warnings.warn(
             f"{long:,} of {len(found.texts):,} {tokenizer.rows} have more than {longest} "
@@ -286,13 +289,16 @@ def _names(found: FoundTexts, kept: Sequence[int]) -> tuple[str, ...] | None:
     return None if len(kept) == len(found.texts) else tuple(map(str, kept))
 
 
-def _left_out(wrong: Sequence[tuple[int, str]], total: int, rows: str, skip: bool) -> None:
+def _left_out(
+    wrong: Sequence[tuple[int, str]], texts: Sequence[str | None], rows: str, skip: bool
+) -> None:
     """Warn about texts that are left out, or raise DataError."""
+    total, broken = len(texts), sum(texts[number] is not None for number, _ in wrong)
     first = "; ".join(f"row {number}: {why}" for number, why in wrong[:SHOWN])
     what = f"{len(wrong):,} of {total:,} {rows} cannot be read ({first}; rows count from 0)"
     if not skip:
         raise DataError(f"{what}; --on-error skip leaves them out")
-    if len(wrong) > MOST_SKIPPED * total:
+    if broken > MOST_SKIPPED * total:
         raise DataError(f"{what}; more than {MOST_SKIPPED:.0%} are not left out: mend the file")
     warnings.warn(f"{what} and are left out", UserWarning, stacklevel=5)
 

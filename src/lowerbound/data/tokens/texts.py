@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.dialect import OPENERS, Dialect
@@ -45,13 +44,13 @@ class FoundTexts:
     """Texts that were read.
 
     Attributes:
-        texts: of the rows.
+        texts: of the rows; None: a cell of the table is empty.
         names: of the rows; None: they have none.
         frame: the table of the texts; None: it was no table.
         source: path of the file; "" for texts in memory.
     """
 
-    texts: list[str]
+    texts: Sequence[str | None]
     names: tuple[str, ...] | None = None
     frame: Any = None
     source: str = ""
@@ -63,15 +62,15 @@ def read_texts(source: Any, column: str | None, dialect: Dialect | None = None) 
     A line of a .smi file may have a name after its SMILES. Empty lines are left out.
 
     Raises:
-        DataError: the file cannot be read, has no texts, or a cell has none.
+        DataError: the file cannot be read, or has no texts.
         OptionError: a column is not given, or is given for a file of lines.
     """
     if isinstance(source, (str, Path)) and not is_lines(source):
         if not is_table(source):
             raise DataError(f"{source} has no texts: give a table or a file of {listed(LINES)}")
-        return _of_frame(read_frame(source, dialect), column, str(source))
+        return _of_frame(read_frame(source, dialect), column, str(source), dialect)
     if hasattr(source, "columns"):
-        return _of_frame(source, column, "")
+        return _of_frame(source, column, "", None)
     if column is not None:
         raise OptionError(f"--text names the column of a table, and {source!s:.60} is not a table")
     if isinstance(source, (str, Path)):
@@ -87,7 +86,7 @@ def is_lines(source: str | Path) -> bool:
     return table_suffix(Path(source)) in LINES
 
 
-def _of_frame(frame: Any, column: str | None, source: str) -> FoundTexts:
+def _of_frame(frame: Any, column: str | None, source: str, dialect: Dialect | None) -> FoundTexts:
     names = [str(name) for name in frame.columns]
     frame = frame.set_axis(names, axis=1)
     if column is None:
@@ -100,14 +99,11 @@ def _of_frame(frame: Any, column: str | None, source: str) -> FoundTexts:
     if column not in names:
         raise DataError(f"{source or 'the table'} has no column {column!r}; it has {listed(names)}")
     gone = frame[column].isna().to_numpy()
-    if gone.any():
-        raise DataError(
-            f"column {column!r} has no text in {int(gone.sum()):,} rows (first in row "
-            f"{int(np.flatnonzero(gone)[0])}, counted from 0)"
-        )
     if source and frame[column].dtype.kind in "biuf":  # 007 is not 7
-        frame = frame.assign(**{column: read_text(source)[column]})
-    return FoundTexts([str(text) for text in frame[column]], frame=frame, source=source)
+        frame = frame.assign(**{column: read_text(source, dialect)[column]})
+    cells = zip(frame[column], gone, strict=True)
+    texts = [None if empty else str(cell) for cell, empty in cells]
+    return FoundTexts(texts, frame=frame, source=source)
 
 
 def _of_lines(path: Path) -> FoundTexts:
