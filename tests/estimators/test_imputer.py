@@ -351,8 +351,10 @@ def test_parameters_that_make_no_sense(imputer: VAEImputer, X: np.ndarray[Any, A
         VAEImputer("means").fit(X)
     with pytest.raises(OptionError, match="unknown strategy 'modus'"):
         clone_fitted(imputer, strategy="modus").transform(X)
-    with pytest.raises(OptionError, match="n_imputations must be at least 1, not 0"):
+    with pytest.raises(OptionError, match="imputations must be a whole number from 1, not 0"):
         imputer.sample(X, 0)
+    with pytest.raises(OptionError, match="whole number from 1, not '3'"):
+        imputer.sample(X, "3")
     with pytest.raises(OptionError, match="between 0 and 1, not 90"):
         imputer.interval(X, 90)
     with pytest.raises(DataError, match="every value is missing"):

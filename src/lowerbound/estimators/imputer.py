@@ -37,6 +37,7 @@ from lowerbound.estimators.inputs.rows import (
     with_names_of,
     with_text_names,
 )
+from lowerbound.inference.draws.samples import whole_count
 from lowerbound.inference.restoration.imputation import DRAWS, SAMPLES, impute, imputed_quantiles
 from lowerbound.inference.restoration.observed_range import within_observed
 from lowerbound.model_folder import folder as model_folder
@@ -221,8 +222,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             (n_imputations, rows, columns), or a list of frames for a frame.
         """
         check_is_fitted(self)
-        if n_imputations < 1:
-            raise OptionError(f"n_imputations must be at least 1, not {n_imputations}")
+        n_imputations = whole_count(n_imputations, "imputations")
         given, X = X, self._checked(X, reset=False)
         rows = self._rows(X)
         seed = new_seed(self.random_state if random_state is None else random_state)
