@@ -14,6 +14,7 @@ from lowerbound.errors import OptionError
 from lowerbound.networks.activations import ACTIVATIONS, gain
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
 from lowerbound.networks.initialization import QUIET, linear
+from lowerbound.networks.processor.matrix_products import Layers
 from lowerbound.networks.sizes import hidden_widths
 
 
@@ -108,7 +109,7 @@ def _affine(layers: nn.Sequential) -> nn.Linear:
     return last
 
 
-def dense_layers(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
+def dense_layers(widths: Sequence[int], activation: str = "relu") -> Layers:
     """Affine maps from each width to the next, with activations between but not after them."""
     layers: list[nn.Module] = []
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
@@ -116,7 +117,7 @@ def dense_layers(widths: Sequence[int], activation: str = "relu") -> nn.Sequenti
         last = index == len(widths) - 2
         layers.append(linear(inputs, outputs, factor * (QUIET if last else 1.0)))
         layers.extend([] if last else [ACTIVATIONS[activation]()])
-    return nn.Sequential(*layers)
+    return Layers(*layers)
 
 
 def normalized_layers(inputs: int, width: int, layers: int, outputs: int) -> nn.Sequential:

@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional as F
 
 from lowerbound.networks.initialization import linear
+from lowerbound.networks.mlp import dense_layers
 from lowerbound.networks.processor import matrix_products
 from lowerbound.networks.processor.matrix_products import PRODUCT, AffineMap, affine
 from lowerbound.training.settings.precision import update_cost
@@ -145,3 +146,30 @@ class Update(nn.Module):
 
     def forward(self, x: Tensor) -> SimpleNamespace:
         return SimpleNamespace(loss=self.layer(x).square().mean())
+
+
+def test_a_tanh_after_a_map_is_computed_with_it(
+    calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers, x = dense_layers((30, 20, 20, 5), "tanh"), drawn(40, 30)
+    with torch.no_grad():
+        expected = x
+        for layer in layers:
+            expected = layer(expected)
+        monkeypatch.setattr(nn.Tanh, "forward", None)  # which a call of it would find
+        torch.testing.assert_close(layers(x), expected, rtol=0, atol=1e-6)
+    assert len(calls) == 6
+
+
+@pytest.mark.usefixtures("calls")
+def test_hooks_and_gradients_see_both_layers() -> None:
+    layers, x = dense_layers((30, 20, 5), "tanh"), drawn(40, 30)
+    seen = []
+    hooks = [each.register_forward_hook(lambda *now: seen.append(now[2])) for each in layers]
+    with torch.no_grad():
+        layers(x)
+    torch.testing.assert_close(seen[1], seen[0].tanh())
+    for hook in hooks:
+        hook.remove()
+    layers(x).sum().backward()
+    assert all(value.grad is not None and value.grad.any() for value in layers.parameters())
