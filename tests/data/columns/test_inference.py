@@ -269,3 +269,24 @@ def test_not_a_number_beside_a_missing_cell_is_missing_too(kind: str) -> None:
     )
     assert drawn.dtypes.to_dict() == frame.dtypes.to_dict()
     assert drawn["c"].isna().sum() == 3
+
+
+def test_few_numbers_and_repeated_texts_are_levels() -> None:
+    births = pd.Series(["0", "1", "2", "3+", "1", "3+", "."] * 9, name="births")
+    with pytest.warns(UserWarning, match=r"'births' has '3\+' beside few whole numbers: all are lev"):
+        found = recognized(births)
+    assert (found.kind, found.levels) == ("categorical", ("0", "1", "2", "3+"))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["0", "1", "2"] * 9 + ["x"],  # once, which may be a mistake
+        ["0", "1", "2", "x", "x"],  # too few rows
+        [*map(str, range(30)), *map(str, range(30)), *["x"] * 9],
+        ["0.5", "1", "2", "x"] * 9,
+    ],
+)
+def test_texts_beside_other_numbers_are_refused(cells: list[str]) -> None:
+    with pytest.raises(DataError, match="holds numbers, but not in rows"):
+        recognized(pd.Series(cells, name="births"))

@@ -235,6 +235,8 @@ def test_a_wrong_encoding_and_a_file_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"a,b\n1,\x01\x02\xff\n")
     with pytest.raises(DataError, match="characters that no text has"):
         load(path)
+    path.write_bytes(b"a,b\n1,x\n2,y\n" * 200 + b"3,x\x1f\n")
+    assert "x\x1f" in set(read_frame(path)["b"])
 
 
 def test_the_encoding_is_found_wherever_its_first_letter_is(tmp_path: Path) -> None:
@@ -256,6 +258,8 @@ def test_the_encoding_is_found_wherever_its_first_letter_is(tmp_path: Path) -> N
     [
         (["country,1990,1991", "C0,172.8,", "C1,180.1,1990"], True),
         ([",2020,2010,2000", "C0,1,2,3"], True),
+        (["country,1990,1991,1993", "C0,172.8,0,1"], True),
+        (["country,1990,1991,1990", "C0,172.8,0,1"], False),
         (["C0,1990,1991", "C1,1500,1700"], False),  # another line has such numbers
         (["C0,1500,2400", "C1,3200,150"], False),  # too far apart for years
         (["C0,1990", "C1,172.8"], False),

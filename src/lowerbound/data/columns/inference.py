@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.config import from_mapping
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.text.moments import is_date_type
@@ -34,6 +35,7 @@ from lowerbound.errors import DataError, OptionError, unknown
 
 Hint = str | Mapping[str, Any]
 
+MOST_MIXED = 20  # distinct whole numbers and texts that are levels together
 FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
 _PADDED = re.compile(r"0\d+")
 HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
@@ -110,7 +112,7 @@ class Sample:
                 if exact is not None:
                     return cls(exact, typed, numeric=False, written=True)
             return cls(series, typed, numeric=True)
-        if not _are_codes(series, text):
+        if not _are_codes(series, text) and not _are_few(series, values, text):
             check_numbers(series, text)
         return cls(series, column, numeric=False, written=True)
 
@@ -255,3 +257,27 @@ def _are_codes(series: Any, text: Array) -> bool:
     values: then its texts are many and contain digits."""
     odd = {name(value) for value in series[text].unique()}
     return len(odd) >= FEWEST_CODES and all(any(c.isdigit() for c in value) for value in odd)
+
+
+def _are_few(series: Any, values: Array, text: Array) -> bool:
+    """Whether a column has few whole numbers and, again and again, texts such as "3+", which are
+    levels together; a warning names the texts.
+
+    Args:
+        series: the column.
+        values: its numbers.
+        text: mask of text that is not a number.
+    """
+    numbers = np.unique(values[~np.isnan(values)])
+    counts = series[text].map(name).value_counts()
+    few = len(numbers) + len(counts) <= MOST_MIXED and 3 * len(numbers) <= len(values)
+    if not (few and len(numbers) and counts.min() > 1 and (numbers == np.rint(numbers)).all()):
+        return False
+    texts = listed([repr(each) for each in counts.index])
+    warnings.warn(
+        f"column {series.name!r} has {texts} beside few whole numbers: all are levels without an "
+        "order (if these cells have no value, empty them)",
+        UserWarning,
+        stacklevel=3,
+    )
+    return True

@@ -19,7 +19,7 @@ Level = bool | int | str | float
 
 EXACT = 2**53  # the largest whole number up to which float64 holds each
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-MARKERS = ("", "?", "-", "na", "n/a", "nan", "<na>", "null", "none", "nat")
+MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 
 

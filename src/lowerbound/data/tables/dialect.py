@@ -45,6 +45,7 @@ FEWEST_COLUMNS = 3  # whose numbers are names; two may be data
 MOST_TITLES = 5  # lines of titles
 FEWEST_ROWS = 3  # lines that show that those above are titles
 LONGEST_STEP = 10  # between years in a line of names
+FEWEST_LETTERS = 1000  # of a text to each character that is in none
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
 
 
@@ -246,7 +247,7 @@ def encoding_of(path: Path) -> str:
         with opener(path, "rb") as file:
             start = file.read(LOOKED_AT)
             marked = _marked_encoding(start)
-            if marked is None and len(start.translate(None, _NO_TEXT)) < len(start):
+            if marked is None and _is_no_text(start):
                 raise DataError(
                     f"{path} cannot be read as text: it has characters that no text has"
                 )
@@ -254,6 +255,12 @@ def encoding_of(path: Path) -> str:
             return marked or _unmarked_encoding(islice(blocks, MOST_BLOCKS))
     except BROKEN as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
+
+
+def _is_no_text(start: bytes) -> bool:
+    """Whether a file has characters that no text has: NUL, or more than a few others."""
+    odd = len(start) - len(start.translate(None, _NO_TEXT))
+    return b"\0" in start or odd * FEWEST_LETTERS > len(start)
 
 
 def _marked_encoding(start: bytes) -> str | None:
@@ -431,14 +438,14 @@ def _has_column_numbers(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _has_years(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line names columns and evenly spaced years, as no other line has them."""
+    """Whether the first line names columns and years in order, as no other line has them."""
     numbers = [place for place, cell in enumerate(rows[0]) if is_number(cell)]
     if not 2 <= len(numbers) < len(rows[0]) or not _are_years(rows[0], numbers):
         return False
     years = [int(rows[0][place]) for place in numbers]
-    steps = {later - year for year, later in pairwise(years)}
-    even = len(steps) == 1 and 1 <= abs(min(steps)) <= LONGEST_STEP
-    return even and not any(_are_years(row, numbers) for row in rows[1:])
+    steps = [later - year for year, later in pairwise(years)]
+    ordered = min(steps) * max(steps) > 0 and max(map(abs, steps)) <= LONGEST_STEP
+    return ordered and not any(_are_years(row, numbers) for row in rows[1:])
 
 
 def _are_years(row: Sequence[str], places: Sequence[int]) -> bool:
