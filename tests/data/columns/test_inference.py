@@ -273,7 +273,9 @@ def test_not_a_number_beside_a_missing_cell_is_missing_too(kind: str) -> None:
 
 def test_few_numbers_and_repeated_texts_are_levels() -> None:
     births = pd.Series(["0", "1", "2", "3+", "1", "3+", "."] * 9, name="births")
-    with pytest.warns(UserWarning, match=r"'births' has '3\+' beside few whole numbers: all are lev"):
+    with pytest.warns(
+        UserWarning, match=r"'births' has '3\+' beside few whole numbers: all are lev"
+    ):
         found = recognized(births)
     assert (found.kind, found.levels) == ("categorical", ("0", "1", "2", "3+"))
 
@@ -290,3 +292,21 @@ def test_few_numbers_and_repeated_texts_are_levels() -> None:
 def test_texts_beside_other_numbers_are_refused(cells: list[str]) -> None:
     with pytest.raises(DataError, match="holds numbers, but not in rows"):
         recognized(pd.Series(cells, name="births"))
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "expected"),
+    [
+        ("obs", range(1, 41), True),
+        ("obs", range(40, 0, -1), True),
+        ("PatientNr", [*range(20, 40), *range(20)], True),
+        ("PassengerId", [*range(20, 40), *range(20)], True),
+        ("wealth", [*range(20, 40), *range(20)], False),  # ranks
+        ("Year", range(1970, 2010), False),
+        ("birth_year", range(1970, 2010), False),
+        ("age", range(40), False),
+        ("year_id", range(1970, 2010), True),
+    ],
+)
+def test_whole_numbers_that_count_up_identify_rows(name: str, cells: Any, expected: bool) -> None:
+    assert (recognized(pd.Series([*cells], name=name)).kind == "identifier") == expected

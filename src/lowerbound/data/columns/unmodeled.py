@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +18,14 @@ from lowerbound.data.columns.text.moments import rounding
 from lowerbound.data.columns.values import missing, numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
+QUANTITIES = {"year", "years", "yr", "age"}  # in names of columns that identify no rows
+NUMBERS = {"index", "row", "no", "nr", "number", "obs", "case", "key"}  # of rows
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
 
 @COLUMN_KINDS.register("identifier")
 class IdentifierKind(ColumnKind):
-    """Integers that count up or are named id, and text that rarely repeats."""
+    """Integers that count up, no years and ages, or are named id, and text that rarely repeats."""
 
     rank = 30
     modeled = False
@@ -115,9 +119,25 @@ class ConstantDate(DatetimeKind):
 
 
 def _names_rows(sample: Sample) -> bool:
-    """Whether distinct integers identify rows: by the word "id" in the name, or by counting up."""
-    values, distinct = sample.numbers, sample.distinct
+    """Whether distinct integers identify rows: by the word "id" in the name, or by counting up.
+
+    In no order, they are ranks unless the name says otherwise.
+    """
+    values, distinct, name = sample.numbers, sample.distinct, sample.column.name
     if len(distinct) < len(values) or len(values) < NAMES_ROWS:
         return False
-    words = sample.column.name.lower().replace("-", "_").split("_")
-    return "id" in words or bool(distinct[-1] - distinct[0] == len(distinct) - 1)
+    if "id" in name.lower().replace("-", "_").split("_"):
+        return True
+    counts = bool(distinct[-1] - distinct[0] == len(distinct) - 1) and not is_quantity(name)
+    ordered = bool((values == distinct).all() or (values == distinct[::-1]).all())
+    return counts and (ordered or name.lower().endswith("id") or bool(_words(name) & NUMBERS))
+
+
+def is_quantity(name: str) -> bool:
+    """Whether a column is called year or age, which may count up from row to row and matter."""
+    return bool(_words(name) & QUANTITIES)
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name such as birth_year or BirthYear, in lower case."""
+    return {word.lower() for word in _WORD.findall(name)}

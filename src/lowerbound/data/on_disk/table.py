@@ -13,6 +13,7 @@ from typing import Any
 
 from lowerbound import __version__, untrusted
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.unmodeled import is_quantity
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.on_disk.sample import TableSample, sampled, whole_frame
 from lowerbound.data.on_disk.settling import SettledColumn
@@ -157,7 +158,7 @@ def _schema_of(sample: TableSample, reading: Reading, source: str) -> Schema:
     """
     if not sample.complete and reading.kinds != "real":
         hints = reading.kinds if isinstance(reading.kinds, Mapping) else {}
-        counters = sample.counters - {reading.label}
+        counters = {name for name in sample.counters if not is_quantity(name)} - {reading.label}
         reading = replace(reading, kinds={**dict.fromkeys(counters, "identifier"), **hints})
     raw = replace(TableKind().read(sample.frame, reading), source=source)
     return reading.schema_of(replace(raw, class_names=sample.class_names))
