@@ -310,7 +310,7 @@ class AutoregressiveColumns(Likelihood):
         order, (rows, columns)."""
         rank = torch.rand_like(own[:, :1].expand(-1, x.shape[1]))
         in_order = torch.arange(x.shape[1], device=x.device) / x.shape[1]
-        ordered, blind = torch.rand_like(own[:, :2]).unbind(1)
+        ordered, blind = torch.rand_like(own[:, :1].expand(-1, 2)).unbind(1)
         rank = torch.where((ordered < self.ordered).unsqueeze(1), in_order, rank)
         before = rank.unsqueeze(1) < rank.unsqueeze(2)
         return self._chain(
