@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import ATOM
-from lowerbound.likelihoods.columns.cells import FEWEST, fit_cells
+from lowerbound.likelihoods.columns.cells import FEWEST, _best_cut, fit_cells
 from lowerbound.likelihoods.columns.histogram import TAIL, HistogramColumns, HistogramEmission
 
 ROWS = 4_000
@@ -47,17 +48,48 @@ def test_few_rows_have_two_cells() -> None:
 
 
 def test_values_of_many_have_cells_of_equally_many_rows() -> None:
-    x = drawn()
-    cells = fit_cells(x, 40, 1e-2)
+    x = torch.linspace(0, 1, ROWS, dtype=torch.float64)
+    cells = fit_cells(x, 40, 1e-4)
     counts = torch.histogram(x, cells.edges)[0]
-    assert len(cells) == 40
+    assert len(cells) == 30  # the others are for cuts
     assert not cells.single.any()
-    assert (counts - 100).abs().max() <= 2
+    assert (counts - ROWS / 30).abs().max() <= 2
     assert (cells.edges[0], cells.edges[-1]) == (x.min(), x.max())
 
 
+@pytest.mark.parametrize(("rows", "most"), [(60, 32), (60, 128), (ROWS, 32), (ROWS, 128)])
+def test_long_tails_are_cut(rows: int, most: int) -> None:
+    """Of equally filled cells, the mean would be several times that of these values."""
+    for seed in range(5):
+        x = (2 * drawn(seed, rows)).exp()
+        cells = fit_cells(x, most, 1e-9)
+        assert len(cells) <= most
+        counts = torch.histogram(x, cells.edges)[0]
+        assert counts.min() >= 2
+        mean = float((counts / rows * cells.values).sum())
+        assert abs(mean / float(x.mean()) - 1) < 0.4
+
+
+def test_a_cell_is_cut_where_the_likelihood_gains_most() -> None:
+    values = np.sort(np.r_[np.random.default_rng(0).uniform(0, 1, 18), [60.0, 99.0]])
+    lost, low, cut, high, below, _ = _best_cut(values, 0.0, 100.0)
+    assert (low, high) == (0.0, 100.0)
+    assert cut == pytest.approx(0.5 * (values[below - 1] + values[below]))
+
+    def log_likelihood(edges: list[float]) -> float:
+        counts, _ = np.histogram(values, edges)
+        return float((counts * np.log(counts / len(values) / np.diff(edges))).sum())
+
+    gain = log_likelihood([0, cut, 100]) - log_likelihood([0, 100])
+    assert -lost == pytest.approx(gain)
+    others = [0.5 * (a + b) for a, b in pairwise(values[1:-1])]
+    assert gain == pytest.approx(
+        max(log_likelihood([0, c, 100]) for c in others) - log_likelihood([0, 100])
+    )
+
+
 def test_few_rows_have_few_cells() -> None:
-    assert len(fit_cells(drawn(rows=100), 128, 1e-2)) <= 5
+    assert len(fit_cells(drawn(rows=100), 128, 1e-2)) <= 7
 
 
 def test_frequent_value_has_a_narrow_cell_of_its_own() -> None:

@@ -1,18 +1,25 @@
 """The cells of a histogram: intervals of one column's values, fitted to training rows.
 
 A value that is frequent has a narrow cell of its own, and draws from that cell equal it. The other
-cells have about as many rows each.
+cells have about as many rows each; where the values in such a cell are far from uniform, as in a
+long tail, it is cut where that raises the likelihood of a histogram most.
 """
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
+
 ROWS_PER_CELL = 20  # fewest training rows per cell of values that hardly repeat, on average
 ROWS_PER_VALUE = 4  # fewest training rows per value, on average, if each value has its own cell
+FOR_CUTS = 4  # one in so many cells is kept for cuts of the others
+FEWEST_ROWS, LEAST_GAIN = 2, 4.0  # rows on each side of a cut, and its gain in nats
 FREQUENT, FEWEST = 0.004, 5  # share and number of rows of a value with a cell of its own
 LEAD = 3.0  # its rows over the average rows of a value
 FINEST = 2.0**-22  # smallest width over the largest value: two steps of float32
@@ -57,13 +64,14 @@ def _fitted(x: Tensor, most: int, width: float, whole: bool) -> HistogramCells:
         each = _each_whole(distinct) if whole else _one_each(distinct)
         if len(each) <= most:
             return each
-    most = max(2, min(most, len(x) // ROWS_PER_CELL))
-    order = counts.argsort(descending=True)[: 3 * most // 8]
+    cells = max(2, min(most - most // FOR_CUTS, len(x) // ROWS_PER_CELL))
+    order = counts.argsort(descending=True)[: 3 * cells // 8]
     frequent = torch.zeros_like(counts, dtype=torch.bool)
     usual = len(x) / len(distinct)
     frequent[order] = counts[order] >= max(FEWEST, FREQUENT * len(x), LEAD * usual)
     rest = x[~torch.isin(x, distinct[frequent])]
-    inner = _quantiles(rest, most - 2 * int(frequent.sum()))
+    own = 2 * int(frequent.sum())
+    inner = _cut(rest, _quantiles(rest, cells - own), most - own)
     if whole:
         inner = torch.unique(inner.floor() + 0.5)
     return _with_frequent(distinct, frequent, inner, width, 0.5 * whole)
@@ -110,6 +118,55 @@ def _quantiles(values: Tensor, cells: int) -> Tensor:
         ordered[place.floor().long()].lerp(ordered[place.ceil().long()], place.frac())
     )
     return edges
+
+
+def _cut(values: Tensor, inner: Tensor, most: int) -> Tensor:
+    """The boundaries, and further ones, as long as they raise the likelihood by much.
+
+    Args:
+        values: of the cells, (rows,).
+        inner: boundaries between them.
+        most: largest number of cells.
+    """
+    if not len(values):
+        return inner
+    ordered = values.sort().values.numpy()
+    edges = [ordered[0], *inner.tolist(), ordered[-1]]
+    places = [0, *np.searchsorted(ordered, inner.numpy()), len(ordered)]
+    open_ = [
+        _best_cut(ordered[places[k] : places[k + 1]], edges[k], edges[k + 1])
+        for k in range(len(edges) - 1)
+    ]
+    heapq.heapify(open_)
+    found, cells = list(edges[1:-1]), len(open_)
+    while cells < most and -open_[0][0] >= LEAST_GAIN:
+        _, low, cut, high, at, part = heapq.heappop(open_)
+        found.append(cut)
+        cells += 1
+        heapq.heappush(open_, _best_cut(part[:at], low, cut))
+        heapq.heappush(open_, _best_cut(part[at:], cut, high))
+    return inner.new_tensor(sorted(found))
+
+
+def _best_cut(
+    values: Array, low: float, high: float
+) -> tuple[float, float, float, float, int, Array]:
+    """(-gain in nats, low, cut, high, values below the cut, values) of the best cut of a cell.
+
+    Two uniform densities with i and m - i of m values have a log-likelihood that is higher by
+    i log(i / (m a)) + (m - i) log((m - i) / (m (1 - a))), where a is the share of the lower width.
+    """
+    below = np.arange(FEWEST_ROWS, len(values) - FEWEST_ROWS + 1)
+    left, right = values[below - 1], values[below]
+    cut = 0.5 * (left + right)
+    apart = (left < right) & (low < cut) & (cut < high)
+    below, cut = below[apart], cut[apart]
+    if not len(below):
+        return 0.0, low, low, high, 0, values
+    share, width = below / len(values), (cut - low) / (high - low)
+    gain = share * np.log(share / width) + (1 - share) * np.log((1 - share) / (1 - width))
+    best = int(gain.argmax())
+    return -len(values) * float(gain[best]), low, float(cut[best]), high, int(below[best]), values
 
 
 def _with_frequent(
