@@ -16,6 +16,7 @@ from lowerbound.cli.wording import by_flags, note_by_flags
 from tests.cli.conftest import Run
 
 FIT = "fit {table} -o {new} --updates 2 --no-report"
+DESIGN = "design {model} {table} --objective size -o {new}.csv"
 SAMPLE = "sample {model} -o {new}.csv"
 WRONG_USES = {
     # options that mean another
@@ -88,6 +89,17 @@ WRONG_USES = {
     f"{FIT} --samples 0": "--samples must be at least 1, not 0",
     f"{FIT} --gap-rows -1": "--gap-rows must be at least 0, not -1",
     f"{FIT} --epsilon 0": "--epsilon must be positive and finite, not 0.0",
+    f"{FIT} --delta 1e-5 --clip 2": (
+        "--delta, --clip are for private training: give --epsilon too"
+    ),
+    f"{DESIGN} --tolerance 1": "--tolerance is a distance from a target: give --target too",
+    f"{DESIGN} --target 3 --direction min": (
+        "--target replaces a direction: leave out --direction or --target"
+    ),
+    f"{DESIGN} --least 0.5": "--least is a similarity to a molecule: give --similar-to too",
+    "audit {table} {table} --delta 1e-5": (
+        "--delta is for the bound from canaries: give --canaries too"
+    ),
     f"{FIT} --set objective.samples=0": "--set objective.samples must be at least 1, not 0",
     f"{FIT} --folds 3": "vae has no probabilities of classes to calibrate: leave --folds out",
     f"{FIT} --image-size 8": (

@@ -259,6 +259,7 @@ def _decided(
     schema: Schema, options: FitOptions, model: Model | type[Model] | None
 ) -> tuple[FitOptions, type[Model]]:
     """The options with every default resolved, and the model's class."""
+    options.privacy.check_use()
     if isinstance(model, Model):
         kind, own = type(model), getattr(model, "latent_dim", None)
         chosen = replace(options.model, model=kind.__name__, latent_dim=own)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
+from lowerbound.applications.fit.public_schema import public_schema
 from lowerbound.applications.fit.settings import check_parts, with_settings
+from lowerbound.data import load
 from lowerbound.errors import OptionError
-from lowerbound.fitting import FitOptions
+from lowerbound.fitting import FitOptions, fit
 from lowerbound.models.options import ModelOptions
+from lowerbound.training.private.options import PrivacyOptions
 
 
 def test_settings_reach_their_part() -> None:
@@ -42,3 +48,20 @@ def test_a_part_that_the_model_does_not_have_is_refused(model: str, part: str, c
     check_parts(ModelOptions(model))
     with pytest.raises(OptionError, match=f"--model {model} has no choice of {part}"):
         check_parts(ModelOptions(model, **{part: chosen}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"delta": 1e-4, "clip": 2.0}, "--delta, --clip are for private training"),
+        ({"public_schema": "data"}, "--public-schema is for private training"),
+        ({"secure_noise": True}, "--secure-noise is for private training"),
+    ],
+)
+def test_options_of_private_training_need_an_epsilon(given: dict[str, Any], named: str) -> None:
+    privacy = PrivacyOptions(**given)
+    with pytest.raises(OptionError, match=f"{named}: give --epsilon too"):
+        public_schema(privacy, None)
+    rows = load(np.random.default_rng(0).normal(size=(40, 2)))
+    with pytest.raises(OptionError, match=f"{named}: give --epsilon too"):
+        fit(rows, FitOptions(privacy=privacy))

@@ -33,6 +33,8 @@ from lowerbound.inference.design.result import Candidate, DesignResult
 from lowerbound.inference.design.retraining import search_and_retrain
 from lowerbound.inference.design.rows import MoleculeRows, RowForm, row_form
 
+LEAST = 0.4
+
 
 @dataclass(frozen=True)
 class DesignRequest(DataRequest):
@@ -70,7 +72,7 @@ class DesignRequest(DataRequest):
     similar_to: str = option(
         "", "start from this molecule, and stay similar to it", metavar="SMILES"
     )
-    least: float = option(0.4, "least Tanimoto similarity to it")
+    least: float = option(LEAST, "least Tanimoto similarity to it")
     method: str = option("gradient", "how to search", choices=tuple(METHODS), common=True)
     calls: int = option(
         300, "largest number of distinct rows whose objective is computed", common=True
@@ -241,7 +243,22 @@ def _title(request: DesignRequest) -> str:
     return f"{request.objective} ({goal}), {request.method}"
 
 
+def _check_uses(request: DesignRequest) -> None:
+    """Check that no option is given without the one that it depends on.
+
+    Raises:
+        OptionError: it is.
+    """
+    if request.tolerance and request.target is None:
+        raise OptionError("--tolerance is a distance from a target: give --target too")
+    if request.direction == "min" and request.target is not None:
+        raise OptionError("--target replaces a direction: leave out --direction or --target")
+    if request.least != LEAST and not request.similar_to:
+        raise OptionError("--least is a similarity to a molecule: give --similar-to too")
+
+
 def _task(request: DesignRequest, form: RowForm) -> DesignTask:
+    _check_uses(request)
     if request.target is not None and not math.isfinite(request.target):
         raise OptionError(f"--target takes a finite number, not {request.target}")
     goal = Goal(*quantity(request.objective, form), target=request.target)

@@ -10,7 +10,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.files import is_table
 from lowerbound.data.tables.text_form import read_numbers
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.declarations import Declarations, recorded_in
 from lowerbound.training.private.options import PrivacyOptions
@@ -23,12 +23,11 @@ def public_schema(options: PrivacyOptions, label: str | None) -> Schema | None:
     ``lowerbound.data.tables.declared``.
 
     Raises:
-        OptionError: it is given without ``--epsilon``.
+        OptionError: it, or another option of private training, is given without ``--epsilon``.
         DataError: the file cannot be read, or a declaration is wrong.
     """
+    options.check_use()
     given = options.public_schema
-    if given and not options.private:
-        raise OptionError("--public-schema is for private training: give --epsilon too")
     if given in ("", OF_THE_DATA):
         return None
     try:

@@ -93,12 +93,14 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
     Raises:
         DataError: a table cannot be read, has too few rows or other columns, the label does not
             exist, or the holdout shares rows with the training rows.
-        OptionError: ``at_most`` is set without a holdout, or a kind is unknown.
+        OptionError: ``at_most`` is set without a holdout, ``delta`` without canaries, or a kind is unknown.
     """
     reporter = reporter or Silent()
     page = page_path(request.output)
     if request.at_most is not None and request.holdout is None:
         raise OptionError("--at-most needs --holdout: without a control group no attack is run")
+    if request.delta and request.canaries is None:
+        raise OptionError("--delta is for the bound from canaries: give --canaries too")
     tables = _read(request)
     planted = _canaries(request, tables)
     found = audit_tables(tables, request.sizes, planted, reporter.say)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from lowerbound.config import option
+from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
 from lowerbound.training.private.schema_record import SchemaRecord
 
@@ -49,6 +50,21 @@ class PrivacyOptions:
                 raise OptionError(f"{name} must be positive and finite, not {value!r}")
         if self.delta is not None and not 0 < self.delta < 1:
             raise OptionError(f"delta must be above 0 and below 1, not {self.delta!r}")
+
+    def check_use(self) -> None:
+        """Check that a fit without an epsilon is given no option of private training.
+
+        A stored model is read without this check.
+
+        Raises:
+            OptionError: it is; the message names them all.
+        """
+        others = [field for field in fields(self) if field.name not in ("epsilon", "measured")]
+        given = [each.name for each in others if getattr(self, each.name) != each.default]
+        if given and not self.private:
+            flags = [f"--{name.replace('_', '-')}" for name in given]
+            verb = "is" if len(flags) == 1 else "are"
+            raise OptionError(f"{listed(flags)} {verb} for private training: give --epsilon too")
 
     @property
     def private(self) -> bool:
