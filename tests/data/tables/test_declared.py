@@ -66,6 +66,10 @@ def test_rows_are_read_with_it_without_a_change() -> None:
         ({"kind": "categorical", "levels": list(range(2_001))}, "more than 2,000 levels"),
         ({"kind": "categorical", "levels": ["a", "b" * 1_001]}, "more than 1,000 characters"),
         ({"kind": "categorical", "levels": []}, "no levels"),
+        ({"levels": ["F", "F", "M"]}, "column 'a' has the levels F more than once"),
+        ({"levels": [1, "1"]}, "column 'a' has the levels 1 more than once"),
+        ({"levels": ["F", "M"], "missing": "yes"}, "\"missing\": 'yes'; write true or false"),
+        ({"low": 0, "high": 9, "whole": 1}, '"whole": 1; write true or false'),
     ],
 )
 def test_incomplete_declarations_are_refused(said: dict[str, Any], words: str) -> None:
@@ -74,5 +78,5 @@ def test_incomplete_declarations_are_refused(said: dict[str, Any], words: str) -
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(OptionError, match="kind"):
+    with pytest.raises(OptionError, match="unknown kind of column 'a': 'reel'"):
         declared_schema({"a": {"kind": "reel", "low": 0, "high": 1}})

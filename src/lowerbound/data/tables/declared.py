@@ -14,13 +14,14 @@ numbers evenly spaced in their range.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.bounded import BoundedKind
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import HINT_FIELDS
@@ -28,7 +29,7 @@ from lowerbound.data.columns.kind import ColumnKind
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.text.date_formats import ISO, as_text, seconds
 from lowerbound.data.columns.text.moments import DAY, as_dates
-from lowerbound.data.columns.values import is_range
+from lowerbound.data.columns.values import is_range, name as level_name
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import from_frame
@@ -58,7 +59,9 @@ def declared_schema(columns: Mapping[str, Mapping[str, Any]], label: str | None 
     frame = pd.DataFrame({name: _values(name, dict(said)) for name, said in columns.items()})
     hints = {
         name: {
-            field: said[field] for field in HINT_FIELDS if field in said and _is_hint(said, field)
+            field: said[field]
+            for field in HINT_FIELDS
+            if field in said and _is_hint(name, said, field)
         }
         for name, said in columns.items()
         if name != label
@@ -90,9 +93,29 @@ def _range(said: Mapping[str, Any]) -> tuple[float, float]:
     return float(said["low"]), float(said["high"])
 
 
-def _is_hint(said: Mapping[str, Any], field: str) -> bool:
+def check_declaration(name: str, said: Mapping[str, Any]) -> None:
+    """Check what would otherwise be taken for something else without an error.
+
+    Raises:
+        DataError: a level is declared twice, or a yes or no is neither true nor false.
+    """
+    for field in OWN_FIELDS:
+        if not isinstance(said.get(field, False), bool):
+            raise DataError(
+                f'the declaration of column {name!r} has "{field}": {said[field]!r}; write true or '
+                "false, without quotes"
+            )
+    levels = said.get("levels")
+    counts = Counter(map(level_name, levels)) if isinstance(levels, list | tuple) else Counter()
+    if twice := [level for level, count in counts.items() if count > 1]:
+        raise DataError(
+            f"the declaration of column {name!r} has the levels {listed(twice)} more than once"
+        )
+
+
+def _is_hint(name: str, said: Mapping[str, Any], field: str) -> bool:
     """Whether the field belongs to the column's kind: a range does to a bounded one only."""
-    return field not in ("low", "high") or isinstance(_rules(said), BoundedKind)
+    return field not in ("low", "high") or isinstance(_rules(name, said), BoundedKind)
 
 
 def _values(name: str, said: Mapping[str, Any]) -> Any:
@@ -100,6 +123,7 @@ def _values(name: str, said: Mapping[str, Any]) -> Any:
     unknown = [field for field in said if field not in (*HINT_FIELDS, *OWN_FIELDS)]
     if unknown:
         raise DataError(f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}")
+    check_declaration(name, said)
     try:
         found = _levels(name, said["levels"]) if "levels" in said else _numbers(name, said)
     except (TypeError, KeyError, ZeroDivisionError) as error:
@@ -136,9 +160,9 @@ def _numbers(name: str, said: Mapping[str, Any]) -> Array | Any:
         raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
     # the ends of the range lie outside the support of a bounded column
     values = np.linspace(float(low), float(high), ROWS + 2)[1:-1]
-    if not isinstance(_rules(said), BoundedKind):
+    if not isinstance(_rules(name, said), BoundedKind):
         values[0], values[-1] = float(low), float(high)
-    whole = said.get("whole", _rules(said).always_whole)
+    whole = said.get("whole", _rules(name, said).always_whole)
     values = np.rint(values) if whole else values
     if said.get("atom") is not None:
         values[::2] = float(said["atom"])
@@ -156,5 +180,5 @@ def _dates(name: str, said: Mapping[str, Any]) -> Any:
     return as_text(values, said["format"], DAY)
 
 
-def _rules(said: Mapping[str, Any]) -> ColumnKind:
-    return Column("", said.get("kind", "real")).rules
+def _rules(name: str, said: Mapping[str, Any]) -> ColumnKind:
+    return Column(name, said.get("kind", "real")).rules

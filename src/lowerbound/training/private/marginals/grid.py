@@ -22,6 +22,7 @@ from lowerbound.data.columns.values import (
     missing,
     name as level_name,
 )
+from lowerbound.data.tables.declared import check_declaration
 from lowerbound.errors import DataError
 from lowerbound.training.private.marginals.cells import (
     cell_days,
@@ -64,13 +65,14 @@ class Grid:
         """The grid of a declared column; see ``lowerbound.data.tables.declared``.
 
         Raises:
-            DataError: the declaration lacks a field, or has an unknown one.
+            DataError: the declaration lacks a field, or has an unknown one, or a wrong value.
         """
         unknown = [field for field in said if field not in FIELDS]
         if unknown:
             raise DataError(
                 f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}"
             )
+        check_declaration(name, said)
         lacking = bool(said.get("missing", False))
         if "levels" in said:
             return cls(name, tuple(said["levels"]), missing=lacking)
