@@ -109,6 +109,30 @@ def test_names_and_empty_columns_are_left_out_of_what_the_data_declare(
     assert "none is left" in capsys.readouterr().err
 
 
+def test_a_model_is_saved_where_it_can_be_read_and_beside_the_rows(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--epsilon", 4, "--public-schema", people / "columns.json")
+    made = tmp_path / "made.csv"
+    for save, said in ((made, "would replace the rows"), (tmp_path / "m.model", "ends in .json")):
+        assert run("private-table", people / "people.csv", "-o", made, *given, "--save", save) == 2
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_that_are_not_declared_are_named(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, file = tmp_path / "made.csv", tmp_path / "c.json"
+    file.write_text('{"columns": {"age": {"kind": "count", "low": 18, "high": 90}}}')
+    given = ("--epsilon", 4, "--public-schema", file)
+    assert run("private-table", people / "people.csv", "-o", made, *given) == 0
+    assert f"{file} does not declare the columns town, rich: left out" in capsys.readouterr().err
+    file.write_text('{"columns": {"town": {"levels": ["A", "A", "B"]}}}')
+    assert run("private-table", people / "people.csv", "-o", made, *given) == 2
+    assert "has the levels A more than once" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_hybrid_and_a_comparison(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -93,7 +93,8 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
     Raises:
         DataError: a table cannot be read, has too few rows or other columns, the label does not
             exist, or the holdout shares rows with the training rows.
-        OptionError: ``at_most`` is set without a holdout, ``delta`` without canaries, or a kind is unknown.
+        OptionError: ``at_most`` is set without a holdout, or ``delta`` without canaries; or a kind
+            is unknown.
     """
     reporter = reporter or Silent()
     page = page_path(request.output)

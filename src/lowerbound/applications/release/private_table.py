@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,11 +107,12 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
 
     Raises:
         DataError: the table or the declarations cannot be read, or do not fit each other.
-        OptionError: epsilon or the public schema is missing, a value is out of range, or options of
-            a fit are given with a model.
+        OptionError: epsilon or the public schema is missing, a value is out of range, options of a
+            fit are given with a model, or the model could not be read from where it is saved.
         ModelFolderError: the model cannot be read.
     """
     check_table(Path(request.output))
+    _check_save(request)
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
     if source.suffix.lower() == SUFFIX:
@@ -144,6 +146,8 @@ def _fitted(
     skipped = () if given is None else given.other_than_numbers
     frame, form = read_numbers(request.data, skipped=skipped)
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    if given is not None:
+        _warn_of_undeclared(request.public_schema, frame, given)
     declared = given or _declared(frame, reporter)
     public = _public(request.public_schema, form)
     if declared.measured is not None:
@@ -171,6 +175,25 @@ def _fitted(
     return best_of(fit, frame, holdout, request.target, request.seed)
 
 
+def _check_save(request: PrivateTableRequest) -> None:
+    """Check that the model can be read again and does not replace the rows.
+
+    Raises:
+        OptionError: it cannot, or it would.
+    """
+    if request.save is None:
+        return
+    if Path(request.save).resolve() == Path(request.output).resolve():
+        raise OptionError(
+            f"--save {request.save} would replace the rows of --output: choose another name"
+        )
+    if Path(request.save).suffix.lower() != SUFFIX:
+        raise OptionError(
+            f"--save {request.save}: a model is read again only from a {SUFFIX} file; choose a "
+            f"name that ends in {SUFFIX}"
+        )
+
+
 def _refuse_fitting(request: PrivateTableRequest) -> None:
     """Check that no option of a fit is given with a model that is already fitted.
 
@@ -195,6 +218,17 @@ def _given(public_schema: str) -> Declarations | None:
             "declare public what the data says of its columns"
         )
     return None if public_schema == OF_THE_DATA else Declarations.read(public_schema)
+
+
+def _warn_of_undeclared(path: str, frame: Any, given: Declarations) -> None:
+    """Warn of the columns of the table that are not declared."""
+    others = [name for name in map(str, frame.columns) if name not in given.columns]
+    if others:
+        warnings.warn(
+            f"{path} does not declare the columns {listed(others)}: left out",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _declared(frame: Any, reporter: Reporter) -> Declarations:
