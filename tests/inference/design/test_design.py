@@ -224,9 +224,20 @@ def test_a_search_stops_after_twenty_failures_in_a_row() -> None:
         return [math.nan if frame["x0"][0] else 1.0]
 
     given = [row(float(i)) for i in range(1, 20)]
-    judge(function, [*given, row(0.0), *[row(-i) for i in range(1, 20)]])
+    judge(function, [*given, row(0.0), *[row(-i) for i in range(1, 20)]])[0].check_failures()
+    oracle, _ = judge(function, [*given, row(20.0)])
     with pytest.raises(DataError, match="no value in 20 calls in a row; the last time: f is nan"):
-        judge(function, [*given, row(20.0)])
+        oracle.check_failures()
+
+
+def test_all_calls_before_a_stop_are_in_the_result() -> None:
+    def function(frame: Any) -> Any:
+        return frame["x0"] if len(frame) > 1 else [math.nan]
+
+    designer = Designer.of(coder(DIM, 0.3), rows(100), DesignTask((Goal("f", function),)))
+    found = designer.search(SearchOptions(calls=40))
+    assert "no value in 20 calls in a row" in str(found.stopped)
+    assert found.called == sum(c.outcome.call > 0 for c in found.candidates) == 20
 
 
 def test_limits_are_checked_before_the_goal_is_called() -> None:
@@ -251,6 +262,22 @@ def test_values_of_known_rows_survive_one_that_fails() -> None:
     task = DesignTask((Goal("f", function),))
     found = values_of(task, ColumnRows(rows().schema), [row(1.0), row(2.0), row(3.0)])
     assert found[:, 0].nan_to_num(nan=-1).tolist() == [1, -1, 3]
+
+
+def test_an_objective_without_values_is_refused_with_the_reason() -> None:
+    def function(frame: Any) -> Any:
+        raise ValueError("no furnace")
+
+    for objective, reason in (
+        (function, "ValueError: no furnace"),
+        (lambda frame: frame["x0"] * math.nan, "f is nan"),
+    ):
+        with pytest.raises(DataError, match=f"on any of 2 rows; the last time: .*{reason}"):
+            values_of(
+                DesignTask((Goal("f", objective),)),
+                ColumnRows(rows().schema),
+                [row(1.0), row(2.0)],
+            )
 
 
 # result -------------------------------------------------------------------------------------------

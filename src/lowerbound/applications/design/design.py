@@ -126,6 +126,7 @@ class DesignReport(WrittenReport):
         gap: predicted minus true score, mean over the twenty highest predictions.
         inside: share of the distinct accepted rows within the tolerance of the target; NaN
             without a target.
+        columns: names of the cells of a row; "text" for rows that are texts.
         best: best distinct rows.
     """
 
@@ -138,6 +139,7 @@ class DesignReport(WrittenReport):
     auc_top10: float
     gap: float
     inside: float
+    columns: tuple[str, ...]
     best: tuple[Designed, ...]
 
     def text(self) -> str:
@@ -147,13 +149,16 @@ class DesignReport(WrittenReport):
         ]
         lines += [f"  {about_quality(quality)}" for quality in self.quality]
         best = self.best[0].score if self.best else math.nan
-        lines.append(
-            f"  score: best {best:.4g} (in DATA {self.best_known:.4g}), AUC of the top 10 "
-            f"{self.auc_top10:.4g}, predicted - true of the top predictions {self.gap:+.3g}"
-        )
+        figures = {
+            f"best {best:.4g} (in DATA {self.best_known:.4g})": best,
+            f"AUC of the top 10 {self.auc_top10:.4g}": self.auc_top10,
+            f"predicted - true of the top predictions {self.gap:+.3g}": self.gap,
+        }
+        known = [words for words, value in figures.items() if math.isfinite(value)]
+        lines.append(f"  score: {', '.join(known) or 'none'}")
         if math.isfinite(self.inside):
             lines.append(f"  {self.inside:.0%} of the distinct rows are within the tolerance")
-        return "\n".join(lines + [f"  {about_row(row)}" for row in self.best])
+        return "\n".join(lines + [f"  {about_row(row, self.columns)}" for row in self.best])
 
 
 def about_quality(found: HeadQuality) -> str:
@@ -164,12 +169,20 @@ def about_quality(found: HeadQuality) -> str:
     )
 
 
-def about_row(row: Designed) -> str:
-    """One line on a row."""
+def about_row(row: Designed, columns: Sequence[str]) -> str:
+    """One line on a row, with the names of its cells."""
     values = ", ".join(f"{name} {value:.4g}" for name, value in row.values.items())
-    text = row.row if isinstance(row.row, str) else ", ".join(map(str, row.row))
+    text = row.row
+    if not isinstance(text, str):
+        cells = zip(columns, row.row, strict=True)
+        text = ", ".join(f"{name} {_rounded(cell)}" for name, cell in cells)
     predicted = f" (predicted score {row.predicted:.4g})" if math.isfinite(row.predicted) else ""
     return f"{text}: {values}{predicted}{', in DATA' if row.known else ''}"
+
+
+def _rounded(cell: object) -> str:
+    """A cell with four digits if it is a fraction."""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> DesignReport:
@@ -327,6 +340,7 @@ def _report(request: DesignRequest, result: DesignResult, files: tuple[str, ...]
         auc_top10=result.auc_top10,
         gap=result.gap,
         inside=sum(misses) / len(misses) if known_inside else math.nan,
+        columns=tuple(result.form.columns([])),
         best=tuple(_designed(c, result.task) for c in accepted[: request.number]),
         **written(files),
     )

@@ -349,6 +349,7 @@ class _Run:
                     row, outcome, repeated, known, code, score, means, spreads, length, density, off
                 )
             )
+            self.oracle.check_failures()
             done += 1
         self._z.append(z[:done])
         self._learn(again[:done], self.found[len(self.found) - done :])

@@ -71,6 +71,7 @@ class Oracle:
         self.known = known
         self.novel = novel
         self._failures = 0
+        self._last_failure = ""
         self._outcomes: dict[Hashable, Outcome] = {}
         self._limits: dict[Hashable, tuple[tuple[float, ...], str]] = {}
 
@@ -89,15 +90,23 @@ class Oracle:
         return key not in self._outcomes and not self._admitted(row, key)[1]
 
     def judge(self, row: Any) -> Outcome:
-        """The outcome of a row, from memory if the same object was judged before.
-
-        Raises:
-            DataError: the goals had no value in 20 calls in a row.
-        """
+        """The outcome of a row, from memory if the same object was judged before."""
         key = self.form.key(row)
         if key not in self._outcomes:
             self._outcomes[key] = self._judged(row, key)
         return self._outcomes[key]
+
+    def check_failures(self) -> None:
+        """Check that the goals still have values; called after an outcome is recorded.
+
+        Raises:
+            DataError: they had none in the last 20 calls.
+        """
+        if self._failures >= MOST_FAILURES:
+            raise DataError(
+                f"the objective had no value in {MOST_FAILURES} calls in a row; the last time: "
+                f"{self._last_failure}"
+            )
 
     def _admitted(self, row: Any, key: Hashable) -> tuple[tuple[float, ...], str]:
         """(values of the limits, why the row is rejected before a call); computed once."""
@@ -125,21 +134,13 @@ class Oracle:
         goals = [one_value(goal, self.form, row) for goal in self.task.goals]
         values = (*(value for value, _ in goals), *limits)
         failure = next((failure for _, failure in goals if failure), "")
-        self._count_failures(failure)
+        self._failures, self._last_failure = self._failures + 1 if failure else 0, failure
         score = (
             math.nan
             if failure
             else float(self.task.score(torch.tensor([values], dtype=torch.float64))[0])
         )
         return Outcome(values, score, failure, self.called)
-
-    def _count_failures(self, failure: str) -> None:
-        self._failures = self._failures + 1 if failure else 0
-        if self._failures == MOST_FAILURES:
-            raise DataError(
-                f"the objective had no value in {MOST_FAILURES} calls in a row; the last time: "
-                f"{failure}"
-            )
 
 
 def one_value(quantity: Goal | Limit, form: RowForm, row: Any) -> tuple[float, str]:
@@ -170,28 +171,41 @@ def values_of(
 
     Raises:
         OptionError: a function does not return one number for each row.
+        DataError: a quantity has no value on any row; the message has the last reason.
     """
     columns: list[Array] = []
     for number, quantity in enumerate(task.quantities):
         parts: list[Array] = []
+        failure = ""
         for start in range(0, len(rows), AT_ONCE):
             if progress is not None:
                 progress(number * len(rows) + start, len(task.quantities) * len(rows))
-            parts.append(_values(quantity, form, rows[start : start + AT_ONCE]))
+            values, failure = _values(quantity, form, rows[start : start + AT_ONCE])
+            parts.append(values)
         columns.append(np.concatenate(parts))
+        if not np.isfinite(columns[-1]).any():
+            raise DataError(
+                f"{quantity.name} has no value on any of {len(rows):,} rows; the last time: "
+                f"{failure}"
+            )
     return torch.from_numpy(np.stack(columns, 1))
 
 
-def _values(quantity: Goal | Limit, form: RowForm, rows: Sequence[Any]) -> Array:
-    """One call for all rows; where it fails, one for each."""
+def _values(quantity: Goal | Limit, form: RowForm, rows: Sequence[Any]) -> tuple[Array, str]:
+    """(values, why the last row without a value has none): one call for all rows; where it fails,
+    one for each."""
     try:
         found = quantity.function(form.given(rows))
     except MissingLibraryError:
         raise
     except Exception:  # of a function that the caller wrote
-        return np.array([one_value(quantity, form, row)[0] for row in rows])
+        judged = [one_value(quantity, form, row) for row in rows]
+        failures = [failure for _, failure in judged if failure]
+        return np.array([value for value, _ in judged]), failures[-1] if failures else ""
     values = _numbers(quantity.name, found, len(rows))
-    return np.where(np.isfinite(values), values, np.nan)
+    absent = values[~np.isfinite(values)]
+    failure = f"{quantity.name} is {absent[-1]}" if len(absent) else ""
+    return np.where(np.isfinite(values), values, np.nan), failure
 
 
 def _numbers(name: str, found: Any, rows: int) -> Array:
