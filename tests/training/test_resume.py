@@ -380,6 +380,16 @@ def test_a_checkpoint_from_before_an_option_goes_on_with_its_default() -> None:
         refuse_another_run(who, other, Path())
 
 
+def test_options_of_parts_that_differ_are_named_with_both_values() -> None:
+    then = {"model": {"model": "vae", "model_options": {"memory": 32, "hidden": [9] * 99}}}
+    now = {"model": {"model": "vae", "model_options": {"memory": 64, "hidden": [8] * 99}}}
+    with pytest.raises(OptionError) as caught:
+        refuse_another_run(then, now, Path())
+    assert "model model_options memory was 32 and is 64; " in str(caught.value)
+    assert "hidden was [9, 9, 9" in str(caught.value)
+    assert len(str(caught.value)) < 450
+
+
 def test_parts_without_weights_are_parts_of_the_run() -> None:
     who = identity(vae(), ELBO(), grey_rows(), None, LONG)
     other = vae()

@@ -16,6 +16,7 @@ from lowerbound.training.settings.options import TrainingOptions
 
 FREE_TO_CHANGE = ("checkpoint_seconds", "threads", "device")
 SAMPLED_ROWS = 256
+LONGEST_VALUE = 80  # characters of a value in a message
 
 
 def identity(
@@ -61,16 +62,24 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
             if before != after:
                 yield f"{part} was {_said(before)} and is {_said(after)}"
             continue
-        for name in {**before, **after}:
-            if before.get(name) != after.get(name):
-                label = name if part == "options" else f"{part} {name}"
-                yield f"{label} was {_said(before.get(name))} and is {_said(after.get(name))}"
+        yield from _of_parts(before, after, "" if part == "options" else f"{part} ")
+
+
+def _of_parts(before: Mapping[str, Any], after: Mapping[str, Any], place: str) -> Iterator[str]:
+    """The differences of two mappings, also of the mappings in both."""
+    for name in {**before, **after}:
+        then, now = before.get(name), after.get(name)
+        if isinstance(then, Mapping) and isinstance(now, Mapping):
+            yield from _of_parts(then, now, f"{place}{name} ")
+        elif then != now:
+            yield f"{place}{name} was {_said(then)} and is {_said(now)}"
 
 
 def _said(value: Any) -> str:
     if isinstance(value, Mapping):
         return "given"
-    return "not given" if value is None else repr(value)
+    words = "not given" if value is None else repr(value)
+    return words if len(words) <= LONGEST_VALUE else f"{words[:LONGEST_VALUE]}..."
 
 
 def _settings(objective: Objective) -> dict[str, Any]:
