@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,12 @@ def test_a_line_says_where_the_run_stands() -> None:
         "epoch 12.3  update 6,642  bound -98.21  rate 24.10  distortion 74.11  "
         "validation -99.00  skipped 2",
     ]
+
+
+def test_a_private_fit_which_measures_no_bound_shows_none() -> None:
+    private = replace(STATE, bound=math.nan, distortion=math.nan)
+    assert private.numbers() == ""
+    assert replace(private, skipped=2).numbers() == "skipped 2"
 
 
 def test_rates_of_several_levels_stand_beside_their_sum() -> None:

@@ -55,5 +55,5 @@ def picture(progress: Progress) -> Group:
         Text(progress.position()),
         Text(progress.time_left()),
     )
-    beside = progress.beside()
-    return Group(row, Text(progress.numbers()), *([Text(beside)] if beside else []))
+    lines = [line for line in (progress.numbers(), progress.beside()) if line]
+    return Group(row, *map(Text, lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -44,9 +45,13 @@ class Progress:
     readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def numbers(self) -> str:
-        """The bound, and its parts if the model has a rate: "bound -98.21  rate 24.10 ..."."""
-        words = [f"bound {self.bound:.2f}"]
-        if self.rates:
+        """The bound, and its parts if the model has a rate: "bound -98.21  rate 24.10 ...".
+
+        Without a bound, as in a private fit, which measures nothing, neither is shown.
+        """
+        known = not math.isnan(self.bound)
+        words = [f"bound {self.bound:.2f}"] if known else []
+        if self.rates and known:
             words += [f"rate {self._rate()}", f"distortion {self.distortion:.2f}"]
         if self.validation is not None:
             words.append(f"validation {self.validation:.2f}")
