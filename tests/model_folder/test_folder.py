@@ -29,6 +29,7 @@ from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.card import model_card
 from lowerbound.model_folder.manifest import CHECKPOINT
 from lowerbound.models.options import ModelOptions
+from lowerbound.networks import NETWORKS
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import History, Record, TrainingOptions
 from lowerbound.training.checkpoints import checkpoint
@@ -91,6 +92,16 @@ def test_what_is_written_comes_back(tmp_path: Path, model: dict[str, Any]) -> No
     batch = Batch(table().batch(torch.arange(40)).filled.float())
     one, other = (f.model(batch, Mean()).likelihood.log_prob(batch.x) for f in (written, found))
     assert torch.equal(one, other)
+
+
+def test_an_own_part_that_was_not_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as own:
+        own.setitem(NETWORKS._parts, "wide", NETWORKS["mlp"])
+        model_folder.write(tmp_path / "m", fitted(network="wide"))
+    with pytest.raises(ModelFolderError, match=r"must be imported before.* network 'wide'"):
+        model_folder.read(tmp_path / "m")
 
 
 def test_a_fitted_model_of_real_data_comes_back(tmp_path: Path) -> None:

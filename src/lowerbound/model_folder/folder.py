@@ -126,8 +126,9 @@ def read(
                 model = assemble(schema, options.model)
     except OptionError as error:
         raise ModelFolderError(
-            f"the model in {folder} has an option that this version ({__version__}) does not know, "
-            f"so another version wrote it: {error}"
+            f"the model in {folder} has an option that this version ({__version__}) does not know: "
+            "another version wrote it, or the option is a part of your own, whose module must be "
+            f"imported before the folder is read: {error}"
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
     if place.type != PROCESSOR:  # where it is: moving costs time even then
