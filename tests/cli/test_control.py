@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lowerbound.cli import main
+from lowerbound.fitting.control.records import AgentRecord, write_records
 
 pytest.importorskip("gymnasium")
 CATCH = "lowerbound/GridCatch-v0"
@@ -144,6 +145,26 @@ def test_policies_are_compared_with_it(
     assert all(kind["last"]["low"] <= kind["last"]["high"] for kind in found["agents"])
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 300
+
+
+def recorded(folder: Path, steps: range) -> Path:
+    """An agent's folder whose returns are its thousands of steps."""
+    records = [AgentRecord(n, n, 1, 0.0, 1.0, (n / 1000,), (n / 1000,)) for n in steps]
+    write_records(folder, records)
+    return folder
+
+
+def test_agents_that_are_evaluated_at_other_steps_are_compared_at_equal_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ppo = recorded(tmp_path / "ppo.lb", range(4992, 39_937, 4992))
+    world = recorded(tmp_path / "world.lb", range(5000, 40_001, 5000))
+    assert run("compare", ppo, world, "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)["agents"]
+    assert first["steps"] == second["steps"] == 39_936
+    for name in ("last", "area"):
+        assert first[name]["value"] == pytest.approx(second[name]["value"])
+    assert first["last"]["value"] == pytest.approx(39.936)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,16 @@ def test_intervals_hold_the_value_and_widen_with_seeds_that_differ() -> None:
     assert area.low < area.value < area.high
 
 
+def test_a_curve_ends_on_the_line_between_its_neighbors() -> None:
+    curve = Curve((10, 20), ((0.0, 2.0), (9.0, 3.0, 7.0, 5.0)))
+    cut = curve.until(15)
+    assert cut.steps == (10, 15)
+    assert cut.means == pytest.approx([1.0, 3.5])
+    assert interquartile_mean(np.array(cut.scores[1])) == pytest.approx(3.5)
+    assert curve.until(20) == curve
+    assert curve.until(10) == Curve((10,), ((0.0, 2.0),))
+
+
 def test_agents_without_evaluation_are_refused() -> None:
     with pytest.raises(DataError, match="never evaluated"):
         Curve.of([AgentRecord(10, 1, 0, 0.0, None)])

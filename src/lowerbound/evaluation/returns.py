@@ -7,8 +7,10 @@ that of the bootstrap which draws seeds, and episodes within each (Agarwal et al
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
 
@@ -46,6 +48,20 @@ class Curve:
             raise DataError("this agent was never evaluated: train it with --episodes above 0")
         return cls(tuple(s for s, _ in found), tuple(s for _, s in found))
 
+    def until(self, steps: int) -> Curve:
+        """The curve up to a step, where its scores lie on the line between their neighbors.
+
+        Args:
+            steps: from the first evaluation to the last.
+        """
+        count = bisect_right(self.steps, steps)
+        if self.steps[count - 1] == steps:
+            return Curve(self.steps[:count], self.scores[:count])
+        before, after = self.steps[count - 1 : count + 1]
+        share = (steps - before) / (after - before)
+        scores = _between(self.scores[count - 1], self.scores[count], share)
+        return Curve((*self.steps[:count], steps), (*self.scores[:count], scores))
+
     @property
     def means(self) -> Array:
         """The mean score of each evaluation."""
@@ -56,6 +72,16 @@ class Curve:
         steps, means = np.array([0, *self.steps]), np.array([start, *self.means])
         widths = np.diff(steps)
         return float((widths * (means[1:] + means[:-1]) / 2).sum() / steps[-1])
+
+
+def _between(
+    before: Sequence[float], after: Sequence[float], share: float
+) -> tuple[float, ...]:
+    """Scores on the line from one evaluation to the next, rank by rank: their mean and their
+    interquartile mean lie on the line too."""
+    count = lcm(len(before), len(after))
+    first, second = (np.repeat(np.sort(each), count // len(each)) for each in (before, after))
+    return tuple(((1 - share) * first + share * second).tolist())
 
 
 def interquartile_mean(values: Array) -> float:

@@ -49,8 +49,8 @@ class ComparedAgent:
         name: of it.
         seeds: number of folders.
         steps: that all compared agents have made.
-        last: interquartile mean of the returns at the last evaluation until then, with a 95 %
-            interval.
+        last: interquartile mean of the returns after these steps, with a 95 % interval; between
+            two evaluations it lies on the line from one to the next.
         area: mean return from step 0 to there, with a 95 % interval.
     """
 
@@ -95,7 +95,7 @@ def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> Compar
             f"one agent was trained for {steps:,} steps, and another was first evaluated after "
             f"{late:,}: train or evaluate them alike"
         )
-    cut = {name: [_until(curve, steps) for curve in each] for name, each in curves.items()}
+    cut = {name: [curve.until(steps) for curve in each] for name, each in curves.items()}
     found = [
         ComparedAgent(
             name,
@@ -127,12 +127,6 @@ def _named(agents: tuple[str, ...]) -> list[tuple[str, list[Path]]]:
 
 def _curves(folders: list[Path], greedy: bool) -> list[Curve]:
     return [Curve.of(read_records(folder), greedy) for folder in folders]
-
-
-def _until(curve: Curve, steps: int) -> Curve:
-    """The curve up to a step."""
-    count = sum(step <= steps for step in curve.steps)
-    return Curve(curve.steps[:count], curve.scores[:count])
 
 
 def _drawn(path: Path, curves: Mapping[str, Sequence[Curve]]) -> tuple[str, ...]:
