@@ -147,9 +147,9 @@ def test_policies_are_compared_with_it(
         assert drawn.size[0] > 300
 
 
-def recorded(folder: Path, steps: range) -> Path:
+def recorded(folder: Path, steps: range, place: str = "") -> Path:
     """An agent's folder whose returns are its thousands of steps."""
-    records = [AgentRecord(n, n, 1, 0.0, 1.0, (n / 1000,), (n / 1000,)) for n in steps]
+    records = [AgentRecord(n, n, 1, 0.0, 1.0, (n / 1000,), (n / 1000,), {}, place) for n in steps]
     write_records(folder, records)
     return folder
 
@@ -165,6 +165,18 @@ def test_agents_that_are_evaluated_at_other_steps_are_compared_at_equal_ones(
     for name in ("last", "area"):
         assert first[name]["value"] == pytest.approx(second[name]["value"])
     assert first["last"]["value"] == pytest.approx(39.936)
+
+
+def test_agents_of_different_environments_are_compared_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, same = (recorded(tmp_path / n, range(1, 3), CATCH) for n in ("a.lb", "b.lb"))
+    other = recorded(tmp_path / "c.lb", range(1, 3), "CartPole-v1")
+    assert run("compare", one, same) == 0
+    out, err = capsys.readouterr()
+    assert ("(1 seed)" in out, err) == (True, "")
+    assert run("compare", one, other) == 0
+    assert f"(a: {CATCH}; c: CartPole-v1)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -216,6 +228,8 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         (("video", "{}/a.lb", "-o", "{}/a.gif", "--windows", "9"), "from 1 to 4"),
         (("compare", "{}/none.lb"), "no records"),
         (("compare", "x="), "names no folder"),
+        (("compare", "{}/a.lb", "{}/other/a.lb"), "two agents have the name 'a': give NAME="),
+        (("compare", "x={}/a.lb", "x={}/a.lb"), "two agents have the name 'x': give NAME="),
     ],
 )
 def test_bad_input_is_said(

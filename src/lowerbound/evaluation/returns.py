@@ -74,9 +74,7 @@ class Curve:
         return float((widths * (means[1:] + means[:-1]) / 2).sum() / steps[-1])
 
 
-def _between(
-    before: Sequence[float], after: Sequence[float], share: float
-) -> tuple[float, ...]:
+def _between(before: Sequence[float], after: Sequence[float], share: float) -> tuple[float, ...]:
     """Scores on the line from one evaluation to the next, rank by rank: their mean and their
     interquartile mean lie on the line too."""
     count = lcm(len(before), len(after))

@@ -17,7 +17,7 @@ from lowerbound.errors import OptionError
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.figures.style import color_of, legend, new_figure, style, to_png
 from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds
-from lowerbound.fitting.control.records import read_records
+from lowerbound.fitting.control.records import AgentRecord, read_records
 
 if TYPE_CHECKING:  # matplotlib is loaded only to draw
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ class CompareAgentsReport(WrittenReport):
         lines = [f"returns after {self.agents[0].steps:,} steps"]
         lines += [
             f"  {agent.name:{width}}  {_said(agent.last)}  area {_said(agent.area)}  "
-            f"({agent.seeds} seeds)"
+            f"({agent.seeds} seed{'s' * (agent.seeds != 1)})"
             for agent in self.agents
         ]
         return "\n".join([*lines, *self.files])
@@ -82,12 +82,20 @@ def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> Compar
     """Compare agents by the evaluations of their training.
 
     Raises:
-        OptionError: a folder has no records, or the figure's suffix is not supported.
+        OptionError: a folder has no records, two agents have one name, or the figure's suffix is
+            not supported.
         DataError: an agent was never evaluated.
     """
     if request.output is not None and Path(request.output).suffix.lower() != ".png":
         raise OptionError(f"{request.output}: learning curves are drawn as .png")
-    curves = {name: _curves(folders, request.greedy) for name, folders in _named(request.agents)}
+    records = {
+        name: [read_records(folder) for folder in folders]
+        for name, folders in _named(request.agents).items()
+    }
+    _note_environments(records, reporter)
+    curves = {
+        name: [Curve.of(each, request.greedy) for each in seeds] for name, seeds in records.items()
+    }
     steps = min(curve.steps[-1] for each in curves.values() for curve in each)
     late = max(curve.steps[0] for each in curves.values() for curve in each)
     if late > steps:
@@ -113,20 +121,42 @@ def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> Compar
     return CompareAgentsReport(agents=tuple(ranked), **written(files))
 
 
-def _named(agents: tuple[str, ...]) -> list[tuple[str, list[Path]]]:
-    """The folders of each name."""
-    found = []
+def _named(agents: tuple[str, ...]) -> dict[str, list[Path]]:
+    """The folders of each name.
+
+    Raises:
+        OptionError: a name has no folder, or is given twice.
+    """
+    found: dict[str, list[Path]] = {}
     for agent in agents:
         name, equals, folders = agent.partition("=")
         paths = [Path(f) for f in (folders if equals else agent).split(",") if f]
         if not paths:
             raise OptionError(f"{agent!r} names no folder: give NAME=FOLDER,FOLDER,...")
-        found.append((name if equals else Path(agent).stem, paths))
+        name = name if equals else Path(agent).stem
+        if name in found:
+            raise OptionError(
+                f"two agents have the name {name!r}: give NAME=FOLDER,FOLDER,... for the seeds of "
+                "one agent, and each agent a NAME= of its own"
+            )
+        found[name] = paths
     return found
 
 
-def _curves(folders: list[Path], greedy: bool) -> list[Curve]:
-    return [Curve.of(read_records(folder), greedy) for folder in folders]
+def _note_environments(
+    records: Mapping[str, Sequence[Sequence[AgentRecord]]], reporter: Reporter
+) -> None:
+    """Say so if the agents acted in different environments."""
+    found = {
+        name: sorted({each[-1].environment for each in seeds if each} - {""})
+        for name, seeds in records.items()
+    }
+    if len({place for places in found.values() for place in places}) > 1:
+        named = [f"{name}: {', '.join(places)}" for name, places in found.items() if places]
+        reporter.say(
+            f"note: returns of different environments are not on one scale ({'; '.join(named)}): compare "
+            "agents of one environment"
+        )
 
 
 def _drawn(path: Path, curves: Mapping[str, Sequence[Curve]]) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ class Watch(BaseCallback):
             len(self.scores),
             round(time.process_time() - self.began, 1),
             float(np.mean(self.scores[-RECENT:])) if self.scores else None,
+            environment=self.env.inner.options.name,
         )
         if self.shown is not None:
             self.shown(record, self.options.steps)

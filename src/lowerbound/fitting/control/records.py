@@ -29,6 +29,7 @@ class AgentRecord:
         sampled, greedy: sums of rewards of evaluated episodes, with drawn actions and with the
             likeliest; empty: not evaluated here.
         readings: losses and rates of the newest update.
+        environment: name of the environment; empty in older records.
     """
 
     steps: int
@@ -39,6 +40,7 @@ class AgentRecord:
     sampled: Sequence[float] = ()
     greedy: Sequence[float] = ()
     readings: Mapping[str, float] = field(default_factory=dict)
+    environment: str = ""
 
 
 @dataclass(frozen=True)

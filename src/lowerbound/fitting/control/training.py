@@ -165,6 +165,7 @@ class _Watch:
             round(self._seconds + time.process_time() - self._began, 1),
             float(np.mean(recent)) if recent else None,
             readings=dict(run.readings),
+            environment=run.environment.name,
         )
 
     def save(self) -> None:
