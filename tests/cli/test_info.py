@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lowerbound.fitting.control.records import AgentRecord, write_records
 from lowerbound.model_folder.folder import read, write
 from lowerbound.training.progress.history import History
 from tests.cli.conftest import Run
@@ -52,6 +53,14 @@ def test_pca_was_not_trained(run: Run, pca: Path) -> None:
     shown = run("info", pca).out
     assert "training" not in shown
     assert "rows of 3 columns of real numbers (size, weight, age)" in shown
+
+
+def test_the_vae_of_a_policy_has_no_details(run: Run, picture_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ppo_codes.lb"
+    shutil.copytree(picture_model, folder)
+    write_records(folder, [AgentRecord(900, 7, 1, 0.0, None, (2.0,), (), {}, "CartPole-v1")])
+    done = run("info", folder)
+    assert "agent      CartPole-v1, 900 steps, 7 updates, mean return 2" in done.out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["info"], ["info", "--help"], ["nonsense"]])

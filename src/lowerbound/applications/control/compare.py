@@ -154,8 +154,8 @@ def _note_environments(
     if len({place for places in found.values() for place in places}) > 1:
         named = [f"{name}: {', '.join(places)}" for name, places in found.items() if places]
         reporter.say(
-            f"note: returns of different environments are not on one scale ({'; '.join(named)}): compare "
-            "agents of one environment"
+            f"note: returns of different environments are not on one scale ({'; '.join(named)}): "
+            "compare agents of one environment"
         )
 
 

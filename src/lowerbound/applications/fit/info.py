@@ -118,7 +118,8 @@ class InfoReport(Report):
         yield "verified", ", ".join(self.sha256)
 
     def _agent(self, record: Mapping[str, Any]) -> str:
-        place = self.data["details"].get("environment", {}).get("name", "an environment")
+        seen = self.data.get("details", {}).get("environment", {})  # PPO keeps a VAE of frames
+        place = record.get("environment") or seen.get("name", "an environment")
         evaluated = f", mean return {fmean(record['sampled']):.3g}" if record["sampled"] else ""
         return f"{place}, {record['steps']:,} steps, {record['updates']:,} updates{evaluated}"
 
