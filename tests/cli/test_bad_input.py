@@ -182,6 +182,9 @@ def test_outputs_of_no_known_kind(
 def test_folders_that_hold_no_model(run: Run, tmp_path: Path) -> None:
     refused(run("info", tmp_path / "gone"), "there is no model folder")
     refused(run("info", tmp_path), "no manifest.json")
+    (tmp_path / "agent.jsonl").touch()
+    for words in (["info"], ["control", "evaluate"], ["control", "video", "-o", "x.gif"]):
+        refused(run(*words, tmp_path), "holds the records of an agent (agent.jsonl), and no model")
     refused(run("sample", tmp_path / "gone", "-o", tmp_path / "x.png"), "there is no model folder")
 
 

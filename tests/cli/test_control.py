@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lowerbound.applications.control.train import TrainAgentReport
 from lowerbound.cli import main
 from lowerbound.fitting.control.records import AgentRecord, write_records
 
@@ -136,6 +137,9 @@ def test_policies_are_compared_with_it(
         sizes += ["--set", "policy.collect=64", "--set", "policy.vae_updates=3"]
     assert run("train", CATCH, "-o", other, "--agent", agent, *SHORT, *sizes) == 0
     assert not list(tmp_path.glob("SB3*"))
+    capsys.readouterr()
+    assert main(["info", str(other)]) == (2 if agent == "ppo" else 0)
+    assert (f"{CATCH}, " if agent != "ppo" else "and no model") in "".join(capsys.readouterr())
     picture = folder / f"{agent}.png"
     own = f"world={folder / 'a.lb'}"
     capsys.readouterr()
@@ -145,6 +149,22 @@ def test_policies_are_compared_with_it(
     assert all(kind["last"]["low"] <= kind["last"]["high"] for kind in found["agents"])
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 300
+
+
+@pytest.mark.parametrize(
+    ("agent", "left"),
+    [
+        ("world_model", "agent: a.lb"),
+        ("ppo", "records, and no policy: a.lb"),
+        ("ppo_codes", "records and VAE, and no policy: a.lb"),
+    ],
+)
+def test_the_last_line_of_training_says_what_is_left(agent: str, left: str) -> None:
+    report = TrainAgentReport("a.lb", agent, 100, 9, 2, 60.0, 1.5, 2.0, ())
+    assert report.text().splitlines()[1:] == [
+        "mean return 1.5 (drawn actions), 2 (likeliest actions)",
+        left,
+    ]
 
 
 def recorded(folder: Path, steps: range, place: str = "") -> Path:

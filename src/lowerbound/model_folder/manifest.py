@@ -138,6 +138,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
             raise ModelFolderError(
                 f"{folder} holds a training run that has not saved a model yet; resume it"
             )
+        if (folder / AGENT).is_file():
+            raise ModelFolderError(
+                f"{folder} holds the records of an agent ({AGENT}), and no model: PPO on frames "
+                "leaves none, and control compare reads the records"
+            )
         raise ModelFolderError(f"{folder} is no model folder: it has no {MANIFEST}")
     try:
         manifest = untrusted.parsed(

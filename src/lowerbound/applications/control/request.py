@@ -46,7 +46,8 @@ def world_of(fitted: Fitted, task: str) -> WorldModel:
         return fitted.model
     raise UnsupportedError(
         f"only a world model can {task}, and this is {fitted.options.model.model!r}: lowerbound "
-        "control train makes one, and lowerbound fit EPISODES --windows 32 fits one to clips"
+        "control train makes one (--agent world_model), and lowerbound fit EPISODES --windows 32 "
+        "fits one to clips"
     )
 
 

@@ -54,7 +54,8 @@ class TrainAgentRequest(EnvironmentRequest, DeviceRequest):
     agent: Literal["world_model", "ppo", "ppo_codes", "ppo_joint"] = option(
         "world_model",
         "how it learns: in a world model, or by PPO on frames, on codes of a frozen VAE, or on "
-        "codes of a VAE that learns with the policy",
+        "codes of a VAE that learns with the policy; PPO leaves its records, and its VAE, but no "
+        "policy",
     )
     network: str = option(AUTO, "network of the world model's frames", choices=NETWORKS.after(AUTO))
     steps: int = option(40_000, "steps of the environment, random ones included")
@@ -101,8 +102,15 @@ class TrainAgentReport(Report):
             f"{self.agent}: {self.steps:,} steps, {self.updates:,} updates, {self.episodes:,} "
             f"episodes in {self.seconds / 60:.1f} processor minutes\n"
             f"mean return {self.sampled:.3g} (drawn actions), {self.greedy:.3g} (likeliest "
-            f"actions)\nagent: {self.model}"
+            f"actions)\n{self._left}: {self.model}"
         )
+
+    @property
+    def _left(self) -> str:
+        """What the folder holds."""
+        if self.agent == "world_model":
+            return "agent"
+        return f"records{' and VAE' * (SEES[self.agent] != 'frames')}, and no policy"
 
 
 @fit_folder.alone("output")
