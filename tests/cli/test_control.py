@@ -167,6 +167,16 @@ def test_the_last_line_of_training_says_what_is_left(agent: str, left: str) -> N
     ]
 
 
+def test_agents_of_numbers_are_not_filmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = [*NETWORK, *SETTINGS, "--episodes", "0", "--steps", "62"]
+    assert run("train", "CartPole-v1", "-o", tmp_path / "n.lb", *sizes) == 0
+    for name in ("f.gif", "f.npz"):
+        assert run("video", tmp_path / "n.lb", "-o", tmp_path / name) == 2
+        assert "films need pictures, and this agent sees numbers" in capsys.readouterr().err
+
+
 def recorded(folder: Path, steps: range, place: str = "") -> Path:
     """An agent's folder whose returns are its thousands of steps."""
     records = [AgentRecord(n, n, 1, 0.0, 1.0, (n / 1000,), (n / 1000,), {}, place) for n in steps]
@@ -245,6 +255,7 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         (("evaluate", "{}/a.lb", "--episodes", "0"), "at least 1"),
         (("encode", "{}/a.lb", "{}/none.npz", "-o", "{}/z.npz"), "no file"),
         (("video", "{}/a.lb", "-o", "{}/a.txt"), "as a film"),
+        (("video", "{}/a.lb", "-o", "{}/a.npz"), "as a .png sheet; lowerbound predict-frames"),
         (("video", "{}/a.lb", "-o", "{}/a.gif", "--windows", "9"), "from 1 to 4"),
         (("compare", "{}/none.lb"), "no records"),
         (("compare", "x="), "names no folder"),

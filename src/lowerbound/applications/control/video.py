@@ -10,8 +10,11 @@ import torch
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.control.request import environment_of, world_of
 from lowerbound.applications.form import REQUIRED, FolderRequest
-from lowerbound.applications.io.drawings.film import check_outputs, joined_frames, write_film
+from lowerbound.applications.io.drawings.animations import ANIMATIONS
+from lowerbound.applications.io.drawings.film import SHEET, check_outputs, joined_frames, write_film
+from lowerbound.applications.io.rows import NPZ
 from lowerbound.config import option
+from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.data.sequences.frame_clips import FrameClips
 from lowerbound.data.sequences.replay import EpisodeReplay
@@ -72,7 +75,7 @@ def control_video(request: VideoRequest, reporter: Reporter, fitted: Fitted) -> 
         raise OptionError(f"--windows is from 1 to {LAST}, not {request.windows}")
     horizon = Horizon(request.context, request.frames, every=10**9)
     schema = frame_schema(fitted.schema)
-    check_outputs((request.output,), schema)
+    _check_output(request.output, schema)
     clips = _long_episodes(request, fitted, horizon.length, reporter)
     found = list(predict_frames(fitted.model, clips, horizon, draws=1, seed=request.seed))
     errors = FrameErrors()
@@ -80,6 +83,25 @@ def control_video(request: VideoRequest, reporter: Reporter, fitted: Fitted) -> 
         errors.add(part)
     files = write_film(Path(request.output), joined_frames(found), request.fps)
     return VideoReport(**written(files), windows=request.windows, ratio=errors.ratio()[0])
+
+
+def _check_output(name: str, schema: Schema) -> None:
+    """Check that the file is a film or a sheet, and that the frames are pictures.
+
+    Raises:
+        OptionError: they are not.
+    """
+    if not schema.data_kind.pictures:
+        raise OptionError(
+            "films need pictures, and this agent sees numbers: train with --pixels 64, or write "
+            "numbers by lowerbound predict-frames -o frames.npz"
+        )
+    if Path(name).suffix.lower() == NPZ:
+        raise OptionError(
+            f"{name}: a film is written as {', '.join(ANIMATIONS)}, or as a {SHEET} sheet; "
+            f"lowerbound predict-frames writes {NPZ}"
+        )
+    check_outputs((name,), schema)
 
 
 def _long_episodes(
