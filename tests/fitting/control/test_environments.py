@@ -230,6 +230,14 @@ def test_rewards_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch
         env.step(torch.tensor([1.0, 0.0]))
 
 
+def test_observations_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+    for wrong in (np.nan, np.inf, 1e300):  # the last is beyond float32
+        seen = np.array([0.0, wrong, 1.0])
+        with pytest.raises(DataError, match=r"observation (nan|inf) at place 2 in episode 0"):
+            _space_env(monkeypatch, space, seen)
+
+
 def test_a_failed_picture_names_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "make", lambda *_: Odd())
     with pytest.raises(OptionError, match="SDL_VIDEODRIVER=dummy"):
@@ -239,6 +247,8 @@ def test_a_failed_picture_names_the_variables(monkeypatch: pytest.MonkeyPatch) -
 def test_missing_libraries_and_names_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="cannot be made"):
         Environment(EnvironmentOptions("CartPoleX-v1"))
+    with pytest.raises(OptionError, match="cannot be made: No module named 'nomod'"):
+        Environment(EnvironmentOptions("nomod:my/Walk-v0"))
     with pytest.raises(MissingExtraError, match=r"lowerbound\[rl\]"):
         environments.library("no_such_library", "rl")
     with pytest.raises(MissingLibraryError, match="pip install some-game"):

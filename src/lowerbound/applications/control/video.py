@@ -74,6 +74,7 @@ def control_video(request: VideoRequest, reporter: Reporter, fitted: Fitted) -> 
     if not 1 <= request.windows <= LAST:
         raise OptionError(f"--windows is from 1 to {LAST}, not {request.windows}")
     horizon = Horizon(request.context, request.frames, every=10**9)
+    world_of(fitted, "dream")
     schema = frame_schema(fitted.schema)
     _check_output(request.output, schema)
     clips = _long_episodes(request, fitted, horizon.length, reporter)

@@ -74,7 +74,8 @@ def make(options: EnvironmentOptions, rendered: bool = False) -> Any:
 
     Raises:
         MissingExtraError: its library is not installed.
-        OptionError: there is no such environment; the message has gymnasium's words.
+        OptionError: there is no such environment, or its module cannot be imported; the message
+            has gymnasium's words.
     """
     gymnasium = library("gymnasium", "rl")
     _register(options.name)
@@ -85,7 +86,9 @@ def make(options: EnvironmentOptions, rendered: bool = False) -> Any:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     try:
         env = gymnasium.make(options.name, **mode)
-    except gymnasium.error.Error as error:
+    except MissingLibraryError:
+        raise
+    except (gymnasium.error.Error, ImportError) as error:
         raise OptionError(f"{options.name!r} cannot be made: {error}") from error
     return env
 
@@ -199,7 +202,11 @@ class Environment:
         return Schema("vectors", self.frame_shape, columns=columns, dtype="float32")
 
     def reset(self) -> Tensor:
-        """Start the next episode, and return its first frame."""
+        """Start the next episode, and return its first frame.
+
+        Raises:
+            DataError: an observation is not a finite number.
+        """
         number = self.episode
         self.episode, self.done, self._length = number + 1, [], 0
         seed = stream_seed(self.seed, f"{self.stream}/{number}") % SEEDS
@@ -214,7 +221,7 @@ class Environment:
             action: one-hot class, or numbers in [-1, 1], (numbers,).
 
         Raises:
-            DataError: the reward is not a finite number.
+            DataError: the reward or an observation is not a finite number.
         """
         self.done.append(action.tolist())
         given, total = self._given(action), 0.0
@@ -291,10 +298,26 @@ class Environment:
             return one_hot
         values = np.asarray(observation)
         if not self._is_picture:
-            return torch.from_numpy(values.astype(np.float32).reshape(-1))
+            return torch.from_numpy(self._finite(values.reshape(-1)))
         frame = values.astype(np.uint8)
         frame = frame[..., None] if frame.ndim == 2 else frame
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frame, -1, 0)))
+
+    def _finite(self, values: Array) -> Array:
+        """The observed numbers in float32.
+
+        Raises:
+            DataError: one is not finite.
+        """
+        with np.errstate(over="ignore"):  # it is refused below
+            values = values.astype(np.float32)
+        (wrong,) = np.nonzero(~np.isfinite(values))
+        if len(wrong):
+            raise DataError(
+                f"{self.options.name} gave the observation {values[wrong[0]]} at place "
+                f"{wrong[0] + 1} in episode {self.episode - 1}: observations must be finite numbers"
+            )
+        return values
 
 
 def _rendered(env: Any, name: str) -> Array:
