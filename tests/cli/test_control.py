@@ -167,6 +167,22 @@ def test_the_last_line_of_training_says_what_is_left(agent: str, left: str) -> N
     ]
 
 
+def test_figures_without_an_episode_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = TrainAgentReport("a.lb", "world_model", 100, 9, 1, 60.0, np.nan, np.nan, ())
+    assert report.text() == (
+        "world_model: 100 steps, 9 updates, 1 episode in 1.0 processor minutes\nagent: a.lb"
+    )
+    assert run("collect", CATCH, "-o", tmp_path / "c.npz", "--steps", 1) == 0
+    assert capsys.readouterr().out.startswith(f"1 step, 1 episode: {tmp_path / 'c.npz'}")
+    write_records(tmp_path / "n.lb", [AgentRecord(50, 0, 1, 0.0, None)])
+    assert run("compare", tmp_path / "n.lb") == 2
+    said = capsys.readouterr().err
+    assert "n.lb was never evaluated after an update" in said
+    assert "--steps above agent.prefill" in said
+
+
 def test_agents_of_numbers_are_not_filmed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,6 +256,7 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.evry=2"), "every"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "policy.rollout=2"), "does not apply"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.length=2000"), "raise prefill"),
+        (("train", CATCH, "-o", "{}/b.lb", "--steps", "1000"), "--steps must be above agent.prefill"),
         (
             ("train", CATCH, "-o", "{}/c.lb", "--agent", "ppo", "--resume"),
             "only agents with a world",

@@ -36,8 +36,15 @@ class Curve:
     scores: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, records: Sequence[AgentRecord], greedy: bool = False) -> Curve:
+    def of(
+        cls, records: Sequence[AgentRecord], greedy: bool = False, source: str = "this agent"
+    ) -> Curve:
         """The evaluated records of a seed.
+
+        Args:
+            records: of the seed.
+            greedy: whether episodes with the likeliest actions are meant.
+            source: where the records are from, for messages.
 
         Raises:
             DataError: none was evaluated.
@@ -45,7 +52,10 @@ class Curve:
         found = [(r.steps, tuple(r.greedy if greedy else r.sampled)) for r in records]
         found = [(steps, scores) for steps, scores in found if scores]
         if not found:
-            raise DataError("this agent was never evaluated: train it with --episodes above 0")
+            raise DataError(
+                f"{source} was never evaluated after an update: train with --episodes above 0, and "
+                "with --steps above agent.prefill"
+            )
         return cls(tuple(s for s, _ in found), tuple(s for _, s in found))
 
     def until(self, steps: int) -> Curve:

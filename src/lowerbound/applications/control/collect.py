@@ -9,7 +9,12 @@ import numpy as np
 import torch
 
 from lowerbound.applications.base import PROCESSOR, Reporter, WrittenReport, written
-from lowerbound.applications.control.request import EnvironmentRequest, environment_of, world_of
+from lowerbound.applications.control.request import (
+    EnvironmentRequest,
+    counted,
+    environment_of,
+    world_of,
+)
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import replacing
 from lowerbound.config import option
@@ -56,10 +61,9 @@ class CollectReport(WrittenReport):
     score: float
 
     def text(self) -> str:
-        return (
-            f"{self.steps:,} steps, {self.episodes:,} episodes, mean return {self.score:.3g}: "
-            f"{self.where}"
-        )
+        score = f", mean return {self.score:.3g}" if np.isfinite(self.score) else ""
+        steps, episodes = counted(self.steps, "step"), counted(self.episodes, "episode")
+        return f"{steps}, {episodes}{score}: {self.where}"
 
 
 def control_collect(request: CollectRequest, reporter: Reporter) -> CollectReport:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.control.request import counted
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import replacing
 from lowerbound.config import option
@@ -72,7 +73,7 @@ class CompareAgentsReport(WrittenReport):
         lines = [f"returns after {self.agents[0].steps:,} steps"]
         lines += [
             f"  {agent.name:{width}}  {_said(agent.last)}  area {_said(agent.area)}  "
-            f"({agent.seeds} seed{'s' * (agent.seeds != 1)})"
+            f"({counted(agent.seeds, 'seed')})"
             for agent in self.agents
         ]
         return "\n".join([*lines, *self.files])
@@ -88,13 +89,15 @@ def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> Compar
     """
     if request.output is not None and Path(request.output).suffix.lower() != ".png":
         raise OptionError(f"{request.output}: learning curves are drawn as .png")
-    records = {
-        name: [read_records(folder) for folder in folders]
-        for name, folders in _named(request.agents).items()
-    }
+    named = _named(request.agents)
+    records = {name: [read_records(f) for f in folders] for name, folders in named.items()}
     _note_environments(records, reporter)
     curves = {
-        name: [Curve.of(each, request.greedy) for each in seeds] for name, seeds in records.items()
+        name: [
+            Curve.of(each, request.greedy, str(folder))
+            for each, folder in zip(records[name], folders, strict=True)
+        ]
+        for name, folders in named.items()
     }
     steps = min(curve.steps[-1] for each in curves.values() for curve in each)
     late = max(curve.steps[0] for each in curves.values() for curve in each)

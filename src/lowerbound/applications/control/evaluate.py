@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.control.request import environment_of, world_of
+from lowerbound.applications.control.request import counted, environment_of, world_of
 from lowerbound.applications.form import FolderRequest
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
@@ -48,7 +48,7 @@ class EvaluateAgentReport(Report):
     steps: float
 
     def text(self) -> str:
-        lines = [f"{self.environment}, {len(self.sampled)} episodes each"]
+        lines = [f"{self.environment}, {counted(len(self.sampled), 'episode')} each"]
         for name, scores, middle in (
             ("drawn actions", self.sampled, self.sampled_middle),
             ("likeliest actions", self.greedy, self.greedy_middle),

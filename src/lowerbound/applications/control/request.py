@@ -36,6 +36,11 @@ class EnvironmentRequest:
         )
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things, such as "1 episode" and "2,000 episodes"."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 def world_of(fitted: Fitted, task: str) -> WorldModel:
     """The world model of a fitted model.
 

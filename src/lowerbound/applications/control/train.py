@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.control.request import EnvironmentRequest
+from lowerbound.applications.control.request import EnvironmentRequest, counted
 from lowerbound.applications.form import REQUIRED, DeviceRequest
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.part_settings import option_names, split_setting
@@ -98,12 +98,16 @@ class TrainAgentReport(Report):
     records: tuple[AgentRecord, ...]
 
     def text(self) -> str:
-        return (
-            f"{self.agent}: {self.steps:,} steps, {self.updates:,} updates, {self.episodes:,} "
-            f"episodes in {self.seconds / 60:.1f} processor minutes\n"
-            f"mean return {self.sampled:.3g} (drawn actions), {self.greedy:.3g} (likeliest "
-            f"actions)\n{self._left}: {self.model}"
-        )
+        lines = [
+            f"{self.agent}: {self.steps:,} steps, {self.updates:,} updates, "
+            f"{counted(self.episodes, 'episode')} in {self.seconds / 60:.1f} processor minutes"
+        ]
+        if np.isfinite([self.sampled, self.greedy]).all():
+            lines.append(
+                f"mean return {self.sampled:.3g} (drawn actions), {self.greedy:.3g} (likeliest "
+                "actions)"
+            )
+        return "\n".join([*lines, f"{self._left}: {self.model}"])
 
     @property
     def _left(self) -> str:

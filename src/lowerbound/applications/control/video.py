@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.control.request import environment_of, world_of
+from lowerbound.applications.control.request import counted, environment_of, world_of
 from lowerbound.applications.form import REQUIRED, FolderRequest
 from lowerbound.applications.io.drawings.animations import ANIMATIONS
 from lowerbound.applications.io.drawings.film import SHEET, check_outputs, joined_frames, write_film
@@ -58,7 +58,8 @@ class VideoReport(WrittenReport):
     ratio: float
 
     def text(self) -> str:
-        return f"{self.where}: {self.windows} episodes; dream, {about_ratio(self.ratio)}"
+        episodes = counted(self.windows, "episode")
+        return f"{self.where}: {episodes}; dream, {about_ratio(self.ratio)}"
 
 
 def control_video(request: VideoRequest, reporter: Reporter, fitted: Fitted) -> VideoReport:

@@ -90,6 +90,12 @@ class AgentOptions:
                 f"a window of {self.length} frames does not fit into {self.prefill} random steps: "
                 "raise prefill or lower length"
             )
+        first = -(-self.prefill // self.every) * self.every
+        if self.steps <= self.prefill or self.steps < first:
+            raise OptionError(
+                f"steps must be above agent.prefill, and reach the first update after {first:,} "
+                f"steps, not {self.steps:,}: raise steps, or lower agent.prefill"
+            )
         check_device_name(self.device)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
