@@ -40,7 +40,10 @@ GIGABYTE = 10**9
 MEMORY = 4.0  # gigabytes that content may declare
 
 # C0 and C1 without tab and line feed, and marks that change the direction of text
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colors and the like
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 
 LARGE = re.compile(r"[eE]\+?\d{3}|\d{300}")  # what a number beyond float64 contains
 
@@ -251,7 +254,8 @@ def tensors(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
 
 
 def printable(words: str) -> str:
-    """The words without control characters, which a terminal would obey; lines and tabs stay."""
+    """The words without control characters and colors, which a terminal would obey; lines and tabs
+    stay."""
     return CONTROL.sub("", words)
 
 

@@ -15,6 +15,7 @@ from lowerbound.fitting import FitOptions, fit
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.folder import CARD
 from lowerbound.training import TrainingOptions
+from lowerbound.untrusted import printable
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -29,6 +30,10 @@ def test_terminals_get_no_control_characters(
     out, err = capsys.readouterr()
     assert not {"\x1b", "\x07", "\u202e"} & set(out + err)
     assert "gnp.csv.missing" in err
+
+
+def test_colors_of_other_libraries_leave_no_trace() -> None:
+    assert printable("note: \x1b[33mWARN: odd\x1b[0m [1m]\n\x1b[2J\x1b") == "note: WARN: odd [1m]\n"
 
 
 @pytest.mark.parametrize(
