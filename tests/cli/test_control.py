@@ -256,7 +256,10 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.evry=2"), "every"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "policy.rollout=2"), "does not apply"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.length=2000"), "raise prefill"),
-        (("train", CATCH, "-o", "{}/b.lb", "--steps", "1000"), "--steps must be above agent.prefill"),
+        (
+            ("train", CATCH, "-o", "{}/b.lb", "--steps", "1000"),
+            "--steps must be above agent.prefill",
+        ),
         (
             ("train", CATCH, "-o", "{}/c.lb", "--agent", "ppo", "--resume"),
             "only agents with a world",
@@ -268,7 +271,10 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         ),
         (("collect", CATCH, "-o", "{}/c.csv"), "written as .npz"),
         (("collect", CATCH, "-o", "{}/d.npz", "--steps", "0"), "at least 1"),
-        (("collect", "CartPole-v1", "-o", "{}/d.npz", "--agent", "{}/a.lb"), "was trained in"),
+        (
+            ("collect", "CartPole-v1", "-o", "{}/d.npz", "--agent", "{}/a.lb", "--limit", "9"),
+            f"a.lb was trained in {CATCH}, and not in CartPole-v1 --limit 9: give the former\n",
+        ),
         (("evaluate", "{}/a.lb", "--episodes", "0"), "at least 1"),
         (("encode", "{}/a.lb", "{}/none.npz", "-o", "{}/z.npz"), "no file"),
         (("video", "{}/a.lb", "-o", "{}/a.txt"), "as a film"),

@@ -158,7 +158,7 @@ def test_windows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(OptionError, match="raise prefill or lower length"):
         AgentOptions(prefill=10, length=20)
     for wrong in ({"steps": 50, "prefill": 50}, {"steps": 70, "prefill": 50, "every": 40}):
-        with pytest.raises(OptionError, match="steps must be above agent.prefill"):
+        with pytest.raises(OptionError, match=r"steps must be above agent\.prefill"):
             AgentOptions(**wrong)
 
 

@@ -13,6 +13,7 @@ from lowerbound.applications.control.request import (
     EnvironmentRequest,
     counted,
     environment_of,
+    typed,
     world_of,
 )
 from lowerbound.applications.form import REQUIRED
@@ -82,10 +83,11 @@ def control_collect(request: CollectRequest, reporter: Reporter) -> CollectRepor
     player = None
     if request.agent is not None:
         fitted = model_folder.read(Path(request.agent), PROCESSOR)
-        if environment_of(fitted) != request.seen:
+        own = environment_of(fitted)
+        if own != request.seen:
             raise OptionError(
-                f"{request.agent} was trained in {environment_of(fitted)}, and not in "
-                f"{request.seen}"
+                f"{request.agent} was trained in {typed(own)}, and not in {typed(request.seen)}: "
+                "give the former"
             )
         player = Player(world_of(fitted, "play"), env.frame, request.greedy)
     replay, scores = _collected(env, player, request, reporter)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lowerbound.applications.form import REQUIRED
-from lowerbound.config import from_mapping, option
+from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.control.environments import EXAMPLES, EnvironmentOptions
 from lowerbound.models import WorldModel
+
+DEFAULTS = to_mapping(EnvironmentOptions())
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class EnvironmentRequest:
 def counted(count: int, thing: str) -> str:
     """A number of things, such as "1 episode" and "2,000 episodes"."""
     return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
+def typed(seen: EnvironmentOptions) -> str:
+    """An environment as it is typed, without defaults: "CartPole-v1 --pixels 48"."""
+    given = to_mapping(seen)
+    others = [name for name in given if name != "name" and given[name] != DEFAULTS[name]]
+    flags = [f"--{name} {given[name]}" for name in others]
+    return " ".join([seen.name, *flags])
 
 
 def world_of(fitted: Fitted, task: str) -> WorldModel:
