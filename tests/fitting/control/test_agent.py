@@ -157,9 +157,9 @@ def test_kept_actions_have_inverse_square_durations() -> None:
 def test_windows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(OptionError, match="raise prefill or lower length"):
         AgentOptions(prefill=10, length=20)
-    for wrong in ({"steps": 50, "prefill": 50}, {"steps": 70, "prefill": 50, "every": 40}):
+    for steps, every in ((50, 2), (70, 40)):
         with pytest.raises(OptionError, match=r"steps must be above agent\.prefill"):
-            AgentOptions(**wrong)
+            AgentOptions(steps=steps, prefill=50, every=every)
 
 
 @pytest.mark.long
