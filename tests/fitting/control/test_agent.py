@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lowerbound.errors import OptionError
-from lowerbound.fitting.control import agent as agents
+from lowerbound.fitting.control import agent as agents, training
 from lowerbound.fitting.control.agent import LONGEST, AgentOptions, duration
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import play
@@ -104,15 +107,20 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stop: int) -> No
 
 
 @pytest.mark.slow
-def test_a_run_that_ends_where_it_was_interrupted_is_evaluated(tmp_path: Path) -> None:
+def test_a_run_that_ends_where_it_was_interrupted_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(record: AgentRecord, total: int) -> None:
-        signal.raise_signal(signal.SIGINT)
+        if record.steps == 62:
+            signal.raise_signal(signal.SIGINT)
 
+    ticks = SimpleNamespace(monotonic=count().__next__, process_time=time.process_time)
+    monkeypatch.setattr(training, "time", ticks)  # each step is shown
     silent = replace(SMALL, evaluation=EvaluationOptions(evaluate_every=0, episodes=2))
-    with pytest.raises(Interrupted, match="at step 1 and saved"):
+    with pytest.raises(Interrupted, match="at step 62 and saved"):
         train_agent(silent, folder=tmp_path, shown=stop)
-    short = replace(silent, agent=replace(SMALL.agent, steps=1))
-    assert [one.steps for one in train_agent(short, folder=tmp_path, resume=True).records] == [1]
+    short = replace(silent, agent=replace(SMALL.agent, steps=62))
+    assert [one.steps for one in train_agent(short, folder=tmp_path, resume=True).records] == [62]
 
 
 @pytest.mark.slow
