@@ -255,6 +255,8 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         (("train", "CartPole-v9", "-o", "{}/b.lb"), "cannot be made"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.evry=2"), "every"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "policy.rollout=2"), "does not apply"),
+        (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.steps=9"), "give --steps instead"),
+        (("collect", CATCH, "-o", "{}/c.npz", "--greedy"), "give --agent too"),
         (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.length=2000"), "raise prefill"),
         (
             ("train", CATCH, "-o", "{}/b.lb", "--steps", "1000"),

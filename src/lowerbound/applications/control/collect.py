@@ -77,6 +77,8 @@ def control_collect(request: CollectRequest, reporter: Reporter) -> CollectRepor
     path = Path(request.output)
     if path.suffix.lower() != ".npz":
         raise OptionError(f"{path}: clips are written as .npz")
+    if request.greedy and request.agent is None:
+        raise OptionError("--greedy is for the actions of an agent: give --agent too")
     if request.steps < 1:
         raise OptionError(f"--steps must be at least 1, not {request.steps}")
     env = Environment(request.seen, request.seed, "collect")

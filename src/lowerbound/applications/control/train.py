@@ -32,15 +32,18 @@ from lowerbound.training.checkpoints import checkpoint
 from lowerbound.training.settings.device import PROCESSOR
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
+FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
 
 
 def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
     """The names of the options of every part, by the part and who has it."""
     return {
-        "agent": {"world_model": options_of(AgentOptions)},
+        "agent": {"world_model": [name for name in options_of(AgentOptions) if name not in FLAGS]},
         "imagination": {"world_model": options_of(ImaginationOptions)},
-        "policy": {"ppo": options_of(PolicyGradientOptions)},
+        "policy": {
+            "ppo": [name for name in options_of(PolicyGradientOptions) if name not in FLAGS]
+        },
         "model": {WORLD_MODEL: MODELS[WORLD_MODEL].option_names()},
         "network": option_names(NETWORKS),
     }
@@ -206,6 +209,8 @@ def settings_of(request: TrainAgentRequest) -> dict[str, dict[str, Any]]:
         part, name, value = split_setting(setting, PARTS)
         if (part == "policy") != (request.agent != "world_model"):
             raise OptionError(f"--set {setting} does not apply to --agent {request.agent}")
+        if part in ("agent", "policy") and name in FLAGS:
+            raise OptionError(f"--set {setting}: give --{name} instead")
         found[part][name] = value
     return found
 
