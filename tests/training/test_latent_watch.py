@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -142,6 +143,21 @@ def test_records_and_progress_have_the_readings() -> None:
 def test_without_held_out_rows_there_is_no_reading() -> None:
     history = train(vae(), ELBO(), grey_rows(), options(updates=60))
     assert [dict(record.readings) for record in history] == [{}] * len(history)
+
+
+def test_an_objective_without_rates_has_no_reading_and_no_warning() -> None:
+    class OfTheDecoder(ELBO):
+        def forward(self, model, batch):  # type: ignore[no-untyped-def]
+            bound = super().forward(model, batch)
+            return replace(bound, rates=bound.rates[:0])
+
+    reporter = Recorder()
+    history = train(
+        vae(), OfTheDecoder(), real_rows(), options(updates=60), validation=real_rows(20, 1),
+        reporter=reporter,
+    )  # fmt: skip
+    assert [dict(record.readings) for record in history] == [{}] * len(history)
+    assert not [text for text in reporter.messages if "collapsed" in text]
 
 
 @pytest.mark.slow

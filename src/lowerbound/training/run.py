@@ -279,7 +279,9 @@ class TrainingRun:
     def _record(self) -> None:
         bound, distortion, rates = self.meter.means()
         self.meter.reset()
-        readings, watch = self._readings(), LatentWatch()
+        readings = self._readings()
+        # an objective without rates trains no latents, so what they carry says nothing about it
+        watch = LatentWatch() if rates else None
         self.model.forget_readings()
         self.objective.forget_readings()
         self.records.append(
@@ -293,7 +295,7 @@ class TrainingRun:
                 validation=self._validate(watch),
                 learning_rate=self.learning_rate,
                 skipped=self.skipped,
-                readings={**watch.readings(), **readings},
+                readings={**(watch.readings() if watch is not None else {}), **readings},
             )
         )
 
@@ -303,7 +305,7 @@ class TrainingRun:
             return {}
         return {**self.model.readings(), **self.objective.readings()}
 
-    def _validate(self, watch: LatentWatch) -> float | None:
+    def _validate(self, watch: LatentWatch | None) -> float | None:
         """The held-out bound of the averaged weights, which are stored if it is the best."""
         if self.held_out is None:
             return None
