@@ -45,6 +45,31 @@ def model(unrefined: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unrefined, tmp_path / "m"))
 
 
+@pytest.mark.parametrize("command", ["refiner", "prior"])
+def test_pictures_unlike_the_models_are_made_like_them_only_on_request(
+    command: str, run: Run, model: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    (tmp_path / "new").mkdir()
+    colors = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), dtype=np.uint8)
+    for i, values in enumerate(colors):
+        Image.fromarray(values).save(tmp_path / f"new/{i}.png")
+    size = SIZE if command == "refiner" else ("--kind", "mixture", "--set", "components=2")
+    words = (command, model, tmp_path / "new", *size, "--updates", 1, "--no-report")
+    refused = run(*words, "-o", tmp_path / "made")
+    assert refused.code == 2
+    assert "0.png has 24x24 pixels and color, and " in refused.err
+    assert "was fitted to grey pictures of " in refused.err
+    assert "add --allow-resize to train on pictures that are made so" in refused.err
+    assert not (tmp_path / "made").exists()
+    if command == "prior":  # which reads and encodes them before anything that takes long
+        allowed = run(*words, "-o", tmp_path / "made", "--allow-resize")
+        assert "3 of 3 are resized from 24x24 to " in allowed.err
+        assert "3 of 3 are in color and become grey" in allowed.err
+        assert "encoding" in allowed.err
+
+
 @pytest.mark.slow
 def test_distortion_and_realism_stand_side_by_side(run: Run, model: Path, pictures: Path) -> None:
     done = run("refiner", model, pictures, *SHORT, "--no-report")

@@ -289,11 +289,21 @@ def test_new_pictures_are_brought_to_the_fitted_size_and_color(tmp_path: Path) -
     write(tmp_path / "fit/a.png", color(6, 9))
     schema = load(tmp_path / "fit").schema
     write(tmp_path / "new/a.png", grey(12, 18))
-    dataset = load(tmp_path / "new", schema=schema)
+    said = "1 of 1 are resized from 18x12 to 9x6, the size of the model's pictures; 1 of 1 are grey"
+    with pytest.warns(UserWarning, match=said):
+        dataset = load(tmp_path / "new", schema=schema)
     assert dataset.x.shape == (1, 3, 6, 9)
     assert dataset.schema == schema
     with pytest.raises(OptionError, match="fitted on 9x6; leave image_size out"):
         load(tmp_path / "new", schema=schema, image_size=8)
+
+
+def test_color_that_a_model_of_grey_pictures_lacks_is_noted(tmp_path: Path) -> None:
+    write(tmp_path / "fit/a.png", grey(6, 9))
+    schema = load(tmp_path / "fit").schema
+    write(tmp_path / "new/a.png", color(6, 9))
+    with pytest.warns(UserWarning, match="^pictures: 1 of 1 are in color and become grey$"):
+        assert load(tmp_path / "new", schema=schema).x.shape == (1, 1, 6, 9)
 
 
 def test_one_picture_is_a_data_set_of_one_row(tmp_path: Path) -> None:

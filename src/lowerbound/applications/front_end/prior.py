@@ -76,6 +76,9 @@ class PriorRequest(FolderDataRequest):
     overwrite: bool = option(
         False, "replace the model in the folder of -o, or an interrupted training", common=True
     )
+    allow_resize: bool = option(
+        False, "bring pictures of another size or color to those of the model"
+    )
     on_error: OnError = unreadable()
 
     @property

@@ -19,7 +19,10 @@ from lowerbound.applications.io.sources import (
     open_unconditioned,
     same_source,
 )
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Schema
+from lowerbound.data.pictures.folders import look_at
+from lowerbound.data.pictures.resizing import dimensions
+from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted, held_out
 from lowerbound.training import TrainingOptions
@@ -141,13 +144,16 @@ def seen_and_fresh(training: Dataset, options: TrainingOptions) -> tuple[Dataset
 
 
 class NamesData(Protocol):
-    """A request that names a model folder and data."""
+    """A request that names a model folder and data to train a part of the model on."""
 
     @property
     def model(self) -> str: ...
 
     @property
     def data(self) -> str: ...
+
+    @property
+    def allow_resize(self) -> bool: ...
 
     @property
     def on_error(self) -> OnError: ...
@@ -167,13 +173,36 @@ def training_and_test_rows(
         prompted: adds prompts to all rows of the data, before some are set aside.
 
     Raises:
-        DataError: the data cannot be read or is of another kind than the model's.
+        DataError: the data cannot be read, is of another kind than the model's, or is pictures of
+            another size or in color without ``allow_resize``, unless the fit read them too.
     """
     fit = fit_folder.recorded(Path(request.model))
     if fit is None or not same_source(fit["data"], request.data):
+        _check_pictures(request, fitted.schema)
         return prompted(open_data(request.data, fitted, on_error=request.on_error)), None
     dataset = prompted(open_unconditioned(request.data, fitted, request.on_error))
     aside = _test_part(fit, fitted.options.training.seed, fitted)
     parts = apart(request.data, dataset, aside, request.on_error)
     test = None if parts.test is None else conditioned(parts.test, fitted)
     return conditioned(parts.training, fitted), test
+
+
+def _check_pictures(request: NamesData, schema: Schema) -> None:
+    """Check that picture files are like the model's pictures, or may be made like them.
+
+    Raises:
+        DataError: a picture has another size, or color that the model does not have.
+    """
+    if request.allow_resize or schema.image is None or not schema.image.resizes:
+        return
+    channels, height, width = schema.event_shape
+    for path in picture_paths(str(Path(request.data).expanduser())):
+        found = look_at([path], channels)
+        others = [f"{dimensions(size)} pixels" for size in found.sizes if size != (height, width)]
+        others += ["color"] if found.colored and channels == 1 else []
+        if others:
+            raise DataError(
+                f"{path} has {' and '.join(others)}, and {request.model} was fitted to "
+                f"{'grey' if channels == 1 else 'color'} pictures of {width}x{height}: give "
+                "pictures like those, or add --allow-resize to train on pictures that are made so"
+            )

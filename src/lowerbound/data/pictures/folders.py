@@ -26,7 +26,7 @@ from lowerbound.data.pictures.decoding import (
     read_pixels,
 )
 from lowerbound.data.pictures.pixels import Channels, Resize
-from lowerbound.data.pictures.resizing import choose_size, fit_to, tiles_of
+from lowerbound.data.pictures.resizing import choose_size, dimensions, fit_to, tiles_of
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
@@ -141,6 +141,7 @@ class PictureHeaders(NamedTuple):
 
     sizes: list[tuple[int, int]]  # (height, width), upright
     notes: list[str]  # losses of the conversion to 8 bits and this number of channels
+    colored: int = 0  # how many are in color
 
 
 def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
@@ -149,7 +150,8 @@ def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
         headers = list(_Attempt(paths, "skip").each(read_header).values())
     except DataError:  # reading the pixels raises the error
         return PictureHeaders([], [])
-    return PictureHeaders([header.size for header in headers], _losses(headers, channels > 1))
+    colored = sum(header.colored for header in headers)
+    return PictureHeaders([h.size for h in headers], _losses(headers, channels > 1), colored)
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -229,9 +231,10 @@ def read_pictures(
     """
     attempt = _Attempt(paths, on_error)
     headers = attempt.each(read_header)
-    _warn_mixtures(list(headers.values()))
     colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
+    of_model = target if channels is not None and resize != "tiles" else None
+    _warn_changes(list(headers.values()), colored, of_model)
     mode = "RGB" if colored else "L"
     threads = _threads([math.prod(header.size) for header in headers.values()])
     if resize == "tiles":
@@ -322,11 +325,28 @@ class _Attempt:
         return listed(list(self.broken.values()))
 
 
-def _warn_mixtures(headers: Sequence[PictureHeader]) -> None:
-    colored = sum(header.colored for header in headers)
-    notes = _losses(headers, colored=True)
-    if 0 < colored < len(headers):
-        notes.insert(0, f"{len(headers) - colored} of {len(headers)} are grey and become color")
+def _warn_changes(
+    headers: Sequence[PictureHeader], colored: bool, of_model: tuple[int, int] | None
+) -> None:
+    """Warn of what pictures lose or gain, and of those that are resized to a model's size.
+
+    Args:
+        headers: of the pictures.
+        colored: whether they are read in color.
+        of_model: (height, width) of the pictures of a fitted model; None: no model has a size.
+    """
+    grey = sum(not header.colored for header in headers)
+    notes = [f"{grey} of {len(headers)} are grey and become color"] if colored and grey else []
+    others = [h.size for h in headers if of_model is not None and h.size != of_model]
+    if of_model is not None and others:
+        known = len(set(others)) == 1
+        sizes = f"from {dimensions(others[0])}" if known else f"from {len(set(others))} sizes"
+        notes.insert(
+            0,
+            f"{len(others)} of {len(headers)} are resized {sizes} to "
+            f"{dimensions(of_model)}, the size of the model's pictures",
+        )
+    notes += _losses(headers, colored)
     if notes:
         warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
 

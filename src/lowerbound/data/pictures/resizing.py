@@ -39,11 +39,11 @@ def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, 
     if count < len(sizes):
         reasons.append(f"pictures come in {len(set(sizes))} sizes")
     if size != common:
-        reasons.append(f"{_written(common)} is large")
+        reasons.append(f"{dimensions(common)} is large")
     other = "crop" if resize == "pad" else "pad"
     if reasons:
         warnings.warn(
-            f"{' and '.join(reasons)}: all are brought to {_written(size)}, {_HOW[resize]} "
+            f"{' and '.join(reasons)}: all are brought to {dimensions(size)}, {_HOW[resize]} "
             f"(resize='{other}' does otherwise, and image_size=64 sets a size)",
             UserWarning,
             stacklevel=3,
@@ -98,5 +98,6 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(start) for start in np.linspace(0, length - side, count)]
 
 
-def _written(size: tuple[int, int]) -> str:
+def dimensions(size: tuple[int, int]) -> str:
+    """(height, width) as it is written, width first."""
     return f"{size[1]}x{size[0]}"
