@@ -142,6 +142,14 @@ def test_latents_are_used_again_and_never_those_of_others(
     assert "of other rows: the rows are encoded again" in run("prior", model, fewer, *SHORT).err
 
 
+def test_a_prior_that_is_worse_than_the_former_has_a_warning(
+    run: Run, model: Path, blobs: Path
+) -> None:
+    done = run("prior", model, blobs, *SHORT, "--updates", 1, "--learning-rate", 0.3)
+    assert done.code == 0, done.err
+    assert "warning: the new prior is worse than the former on held-out rows by " in done.err
+
+
 def test_another_folder_leaves_the_model_alone(
     run: Run, model: Path, blobs: Path, tmp_path: Path
 ) -> None:

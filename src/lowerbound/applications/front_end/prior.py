@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_un
 from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.model_folder.manifest import PRIOR
-from lowerbound.model_folder.prior_facts import comparison
+from lowerbound.model_folder.prior_facts import comparison, warning_if_worse
 from lowerbound.models import LearnsPrior, require
 from lowerbound.models.base import AUTO
 from lowerbound.priors import PRIORS
@@ -174,6 +174,8 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
         made, history, parts = _on_rows(request, options, fitted, work, reporter)
     fit_folder.rewrite(folder, made, fit_folder.recorded(Path(request.model)))
     work.finish(folder, history)
+    if warning := warning_if_worse(asdict(_facts(made))):
+        reporter.say(warning)
     page = ""
     if request.report and parts and fitted.schema.data_kind.report_style(fitted.schema):
         page = _page(folder, request, (fitted, made), parts, history, reporter)
@@ -307,8 +309,7 @@ def _page(
         reporter: receives one message.
     """
     former, made = models
-    facts = made.options.prior_fit
-    assert isinstance(facts, PriorFit)
+    facts = _facts(made)
     seen, unseen = parts
     if unseen is None:
         seen, unseen = held_out(seen, request.training)
@@ -339,11 +340,16 @@ def _page(
     return str(written.page)
 
 
+def _facts(made: Fitted) -> PriorFit:
+    facts = made.options.prior_fit
+    assert isinstance(facts, PriorFit)
+    return facts
+
+
 def _report(
     folder: Path, made: Fitted, history: History, work: StageWork, page: str
 ) -> PriorReport:
-    facts, last = made.options.prior_fit, history.last
-    assert isinstance(facts, PriorFit)
+    facts, last = _facts(made), history.last
     return PriorReport(
         model=str(folder),
         kind=facts.kind,
