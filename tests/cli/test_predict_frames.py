@@ -131,7 +131,7 @@ def test_bad_input_of_predict_frames(
 
     ask = "predict-frames"
     wrong((ask, plain, clips), "lowerbound prior MODEL CLIPS --kind recurrent trains one")
-    wrong((ask, model, clips, "--context", "99"), "has 16 frames, and --context 99", "needs 109")
+    wrong((ask, model, clips, "--context", "99"), "have 16 frames, and --context 99", "needs 109")
     wrong((ask, model, clips, "--episodes", "1"), "there is no episode 1; there are 3, 4, 5")
     wrong((ask, model, clips, "--episodes", "x"), "--episodes takes numbers")
     wrong((ask, model, clips, "-o", "film.txt"), "film.txt: predicted frames are written as a film")

@@ -178,9 +178,16 @@ def test_what_cannot_be_predicted_is_refused(made: Fitted, clips: FrameClips) ->
     with pytest.raises(DataError, match="actions of 2 numbers, and the clips have 5 numbers"):
         attempt(wide)
     with pytest.raises(
-        DataError, match="has 24 frames, and --context 20 with --frames 10 needs 30"
+        DataError, match="episodes .* have 24 frames, and --context 20 with --frames 10 needs 30"
     ):
         attempt(clips, Horizon(20, 10))
+    for episode, said in (
+        ([0, 0, 1, 1, 1], "^episodes 0, 1 have 2 to 3 frames, and"),
+        ([7] * 5, "^episode 7 has 5 frames, and"),
+    ):
+        some = FrameClips(clips.frames.subset(range(5)), torch.tensor(episode))
+        with pytest.raises(DataError, match=said):
+            Horizon(20, 10).windows(some)
     with pytest.raises(OptionError, match="--frames must be at least 1"):
         Horizon(frames=0)
     plain = fit(clips.frames, FitOptions(ModelOptions(latent_dim=2), training=_one_update()))

@@ -67,8 +67,12 @@ class Horizon:
         """
         short = {n: len(span) for n, span in clips.spans.items() if len(span) < self.length}
         if short:
+            least, most = min(short.values()), max(short.values())
+            which = f"episode {next(iter(short))} has"
+            if len(short) > 1:
+                which = f"episodes {listed(list(short))} have"
             raise DataError(
-                f"episode {listed(list(short))} has {min(short.values())} frames, and --context "
+                f"{which} {f'{least} to {most}' if most > least else least} frames, and --context "
                 f"{self.context} with --frames {self.frames} needs {self.length}: lower them, or "
                 "choose longer episodes with --episodes"
             )

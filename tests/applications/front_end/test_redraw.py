@@ -97,8 +97,8 @@ def test_several_draws_on_a_sheet_and_in_a_folder(world: Path, tmp_path: Path) -
     [
         ("vector.lb", ("--mask", "0,0,4,4"), "is a vector, and each of its numbers describes all"),
         ("plain.lb", (), "a diffusion prior: lowerbound prior --kind diffusion"),
-        ("map.lb", ("--mask", "8,8,5,4"), "does not lie in pictures of 12x12 pixels"),
-        ("map.lb", ("--mask", "0,0,0,4"), "does not lie in pictures of 12x12 pixels"),
+        ("map.lb", ("--mask", "8,8,5,4"), "does not lie in pictures 12 pixels high and 12 wide"),
+        ("map.lb", ("--mask", "0,0,0,4"), "does not lie in pictures 12 pixels high and 12 wide"),
         ("map.lb", ("--mask", "none.png"), "none.png cannot be read as a picture"),
         ("map.lb", ("--strength", "0"), "strength is above 0 and at most 1, not 0"),
         ("map.lb", ("--rounds", "0"), "--rounds and --draws must be at least 1, not 0"),

@@ -152,8 +152,8 @@ def _rectangle(text: str, schema: Schema) -> Array:
     tall, wide = inside.shape
     if min(height, width) < 1 or top + height > tall or left + width > wide:
         raise DataError(
-            f"the rectangle {text} (top,left,height,width) does not lie in pictures of "
-            f"{tall}x{wide} pixels"
+            f"the rectangle {text} (top,left,height,width) does not lie in pictures {tall} pixels "
+            f"high and {wide} wide"
         )
     inside[top : top + height, left : left + width] = True
     return inside
