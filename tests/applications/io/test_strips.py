@@ -99,3 +99,17 @@ def test_lines_with_names_that_become_equal_have_files_of_their_own(tmp_path: Pa
     assert len(set(files)) == len(files) == 1 + 6
     greys = [int(np.asarray(Image.open(file)).max()) for file in files[1:]]
     assert greys == np.rint(np.linspace(0, 255, 6)).astype(int).tolist()
+
+
+def test_edited_pictures_have_the_names_of_their_rows(tmp_path: Path) -> None:
+    ids, endings = ("circle/ci000.png", "square/sq1.jpg"), ("-reconstruction", "")
+    schema = load(np.arange(96, dtype=np.uint8).reshape(4, 4, 6)).schema
+    for place, shown, names in (
+        ("named", replace(strip(2, 2), ids=ids, endings=endings), ("circle/ci000", "square/sq1")),
+        ("bare", replace(strip(2, 2), endings=endings), ("00000", "00001")),
+    ):
+        files = row_files(schema).write_strip(tmp_path / place, shown)
+        expected = [f"{name}{end}.png" for end in endings for name in names]
+        assert [str(Path(f).relative_to(tmp_path / place)) for f in files[1:]] == expected
+        greys = [int(np.asarray(Image.open(file)).max()) for file in files[1:]]
+        assert greys == [0, 170, 85, 255]

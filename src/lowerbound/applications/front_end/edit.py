@@ -121,6 +121,8 @@ def edit(request: EditRequest, reporter: Reporter, fitted: Fitted) -> EditReport
         real_rows(rows).cpu(),
         None,
         "input",
+        ids=rows.ids,
+        endings=("-reconstruction", ""),
     )
     files = row_files(fitted.schema).write_strip(path, strip)
     changes = tuple(f"{name}={value}" for name, value in values.items())

@@ -162,9 +162,12 @@ def _folder_with_sheet(
     )
 
 
-def _write_each(folder: Path, stacks: Sequence[Array], ids: Files | None) -> Files:
-    """Write each picture of (rows, H, W, C) uint8; later stacks add their number to the name."""
-    names = file_names(ids, len(stacks[0]), len(stacks))
+def _write_each(
+    folder: Path, stacks: Sequence[Array], ids: Files | None, endings: Files = ()
+) -> Files:
+    """Write each picture of (rows, H, W, C) uint8; stacks add their ending to the name, or later
+    ones their number."""
+    names = file_names(ids, len(stacks[0]), endings or len(stacks))
     written: list[str] = []
     for name, pictures in zip(names, chain.from_iterable(stacks), strict=True):
         place = folder / name
@@ -174,8 +177,11 @@ def _write_each(folder: Path, stacks: Sequence[Array], ids: Files | None) -> Fil
 
 
 def _fill_with_strip(path: Path, strip: Strip) -> Files:
-    """Write a sheet, and each picture by line and column."""
+    """Write a sheet, and each picture by the name of its row, or by line and column."""
     files = _overview(path, sheet_of(strip))
+    if strip.endings:
+        columns = [eight_bit(pictures) for pictures in strip.x.transpose(0, 1)]
+        return (*files, *_write_each(path, columns, strip.ids, strip.endings))
     for name, pictures in zip(_line_names(strip), strip.x, strict=True):
         for column, picture in enumerate(eight_bit(pictures)):
             files += write_picture(path / f"{name}{column:03d}.png", picture)

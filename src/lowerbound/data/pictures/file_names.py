@@ -12,7 +12,7 @@ from lowerbound.data.pictures.whole import names_beside
 LONGEST = 255  # bytes of a file's name
 
 
-def file_names(ids: Sequence[str] | None, rows: int, stacks: int) -> list[str]:
+def file_names(ids: Sequence[str] | None, rows: int, stacks: int | Sequence[str]) -> list[str]:
     """The file of each row, of all stacks: by the row's id, or by its number.
 
     Numbers are used if ids are unknown, or if they are no names of files below a folder that differ
@@ -21,13 +21,16 @@ def file_names(ids: Sequence[str] | None, rows: int, stacks: int) -> list[str]:
     Args:
         ids: of the rows.
         rows: number of rows.
-        stacks: number of pictures of each row; later ones add their number to the name.
+        stacks: number of pictures of each row, of which later ones add their number to the name;
+            or what each adds to it.
     """
-    numbers = ["", *(f"-{stack}" for stack in range(1, stacks))]
-    names = [f"{stem}{number}.png" for number in numbers for stem in stems(ids or ())]
+    ends = stacks
+    if isinstance(ends, int):
+        ends = ["", *(f"-{stack}" for stack in range(1, ends))]
+    names = [f"{stem}{end}.png" for end in ends for stem in stems(ids or ())]
     if names and _can_be_written([*names, SHEET]):
         return names
-    return [f"{row:05d}{number}.png" for number in numbers for row in range(rows)]
+    return [f"{row:05d}{end}.png" for end in ends for row in range(rows)]
 
 
 def stems(ids: Sequence[str]) -> list[str]:

@@ -34,6 +34,9 @@ class Strip:
         column_key: name of the table column with the columns: "t", "strength", "term".
         before: real rows shown at the left of a sheet, (lines, *event), under ``before_name``.
         after: real rows shown at the right, under ``after_name``.
+        ids: names of the rows that the lines are of; None: unknown, or lines are of no row.
+        endings: what a picture of each column adds to the name of its row, in a folder; empty:
+            pictures are named by line and column.
     """
 
     x: Tensor
@@ -45,6 +48,8 @@ class Strip:
     after: Tensor | None = None
     before_name: str = ""
     after_name: str = ""
+    ids: tuple[str, ...] | None = None
+    endings: tuple[str, ...] = ()
 
     @property
     def row_keys(self) -> dict[str, Any]:
