@@ -50,8 +50,19 @@ def test_size_and_mode_are_kept(run: Run, folder: Path, tmp_path: Path, mode: st
 
 
 def test_no_noise_changes_no_pixel(run: Run, folder: Path, tmp_path: Path) -> None:
-    assert run("denoise", folder / "RGB.png", "-o", tmp_path / "x.png", "--noise", 0).code == 0
+    done = run("denoise", folder / "RGB.png", "-o", tmp_path / "x.png", "--noise", 0)
+    assert done.code == 0
+    assert "no noise to remove; the picture is unchanged: " in done.out
+    assert "PSNR" not in done.out
     np.testing.assert_array_equal(pixels(tmp_path / "x.png"), pixels(folder / "RGB.png"))
+
+
+def test_a_picture_in_which_no_noise_is_found_is_unchanged(run: Run, tmp_path: Path) -> None:
+    flat = np.repeat(np.arange(0, 240, 10, dtype=np.uint8)[:, None], 24, 1)
+    Image.fromarray(flat).save(tmp_path / "flat.png")
+    done = run("denoise", tmp_path / "flat.png", "-o", tmp_path / "x.png")
+    assert "no noise found; the picture is unchanged: " in done.out
+    np.testing.assert_array_equal(pixels(tmp_path / "x.png"), flat)
 
 
 def test_color_without_colors_stays_without(run: Run, folder: Path, tmp_path: Path) -> None:

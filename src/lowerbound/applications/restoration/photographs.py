@@ -41,7 +41,8 @@ class CleanPicturesReport(WrittenReport):
         pictures: number of pictures.
         noise: standard deviation of the noise, of 255; the mean over pictures.
         learned: whether it was estimated from each picture.
-        psnr: PSNR in dB that the posterior expects of its mean; the mean over pictures.
+        psnr: PSNR in dB that the posterior expects of its mean; the mean over the pictures with
+            noise; None: there was none, and every picture is unchanged.
         moved: root mean square change of the pixels, of 255; the mean over pictures.
         megapixels: of all pictures.
         seconds: of the work.
@@ -50,12 +51,16 @@ class CleanPicturesReport(WrittenReport):
     pictures: int
     noise: float
     learned: bool
-    psnr: float
+    psnr: float | None
     moved: float
     megapixels: float
     seconds: float
 
     def text(self) -> str:
+        if self.psnr is None:
+            which = "picture is" if self.pictures == 1 else "pictures are"
+            found = "no noise found" if self.learned else "no noise to remove"
+            return f"{found}; the {which} unchanged: {listed(self.files, self.files_written)}"
         how = "estimated from the picture" if self.learned else "as given"
         return (
             f"noise of standard deviation {self.noise:.3g} of {WHITE} ({how}) removed from "
@@ -69,7 +74,7 @@ class _Figures:
     """Of one picture, in shares of white."""
 
     noise: float
-    psnr: float
+    psnr: float | None
     moved: float
     pixels: int
 
@@ -102,11 +107,12 @@ def denoise_pictures(
 
     made = dict(each_made(targets, on_error, reporter, "denoising", cleaned))
     figures = list(made.values())
+    expected = [one.psnr for one in figures if one.psnr is not None]
     return CleanPicturesReport(
         pictures=len(made),
         noise=WHITE * float(np.mean([one.noise for one in figures])),
         learned=noise is None,
-        psnr=float(np.mean([one.psnr for one in figures])),
+        psnr=float(np.mean(expected)) if expected else None,
         moved=WHITE * float(np.mean([one.moved for one in figures])),
         megapixels=sum(one.pixels for one in figures) / 1e6,
         seconds=time.perf_counter() - began,
@@ -118,13 +124,17 @@ def _cleaned(path: Path, target: Path, noise: float | None, reporter: Reporter) 
     picture = read_whole_picture(path)
     noisy = light(picture)
     level = _estimated(path, noisy, reporter) if noise is None else noise / WHITE
+    pixels = noisy.shape[0] * noisy.shape[1]
+    if not level:
+        write_whole(target, picture, noisy)
+        return _Figures(noise=0.0, psnr=None, moved=0.0, pixels=pixels)
     found = clean_picture(shipped_denoiser(), noisy, level)
     write_whole(target, picture, found.mean)
     return _Figures(
         noise=level,
         psnr=-10 * float(np.log10(np.square(found.deviation).mean())),
         moved=float(np.sqrt(np.square(found.mean - noisy).mean())),
-        pixels=noisy.shape[0] * noisy.shape[1],
+        pixels=pixels,
     )
 
 
