@@ -178,7 +178,7 @@ def test_what_cannot_be_predicted_is_refused(made: Fitted, clips: FrameClips) ->
     with pytest.raises(DataError, match="actions of 2 numbers, and the clips have 5 numbers"):
         attempt(wide)
     with pytest.raises(
-        DataError, match="episodes .* have 24 frames, and --context 20 with --frames 10 needs 30"
+        DataError, match=r"episodes .* have 24 frames, and --context 20 with --frames 10 needs 30"
     ):
         attempt(clips, Horizon(20, 10))
     for episode, said in (

@@ -18,6 +18,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, require
 from lowerbound.priors.base import Redraws
+from lowerbound.priors.codes import CODE_PRIORS
 
 TASK = "redraw pictures"
 ROWS_AT_ONCE = 64
@@ -29,11 +30,16 @@ def require_redraws(model: Model) -> Redraws:
     Raises:
         UnsupportedError: it cannot.
     """
-    prior = require(model, LearnsPrior, TASK).learned_prior
+    learning = require(model, LearnsPrior, TASK)
+    prior = learning.learned_prior
     if not isinstance(prior, Redraws):
+        codes = all(kind in CODE_PRIORS for kind in learning.prior_kinds())
+        first = (
+            "fit a vae, because the latents of this model are codes, and then run " if codes else ""
+        )
         raise UnsupportedError(
             "to redraw pictures, the model needs latents that are numbers and a diffusion prior: "
-            "lowerbound prior --kind diffusion"
+            f"{first}lowerbound prior --kind diffusion"
         )
     return prior
 

@@ -9,6 +9,11 @@ import pytest
 from PIL import Image
 
 from lowerbound.cli.main import main
+from lowerbound.data import load
+from lowerbound.errors import UnsupportedError
+from lowerbound.fitting import FitOptions, ModelOptions, fit
+from lowerbound.inference.redrawing import require_redraws
+from lowerbound.training import TrainingOptions
 
 pytest.importorskip("diffusers")
 
@@ -99,7 +104,7 @@ def test_several_draws_on_a_sheet_and_in_a_folder(world: Path, tmp_path: Path) -
         ("plain.lb", (), "a diffusion prior: lowerbound prior --kind diffusion"),
         ("map.lb", ("--mask", "8,8,5,4"), "does not lie in pictures 12 pixels high and 12 wide"),
         ("map.lb", ("--mask", "0,0,0,4"), "does not lie in pictures 12 pixels high and 12 wide"),
-        ("map.lb", ("--mask", "none.png"), "none.png cannot be read as a picture"),
+        ("map.lb", ("--mask", "none.png"), "there is no file none.png, which should be a mask"),
         ("map.lb", ("--strength", "0"), "strength is above 0 and at most 1, not 0"),
         ("map.lb", ("--rounds", "0"), "--rounds and --draws must be at least 1, not 0"),
         ("map.lb", ("--given", "class=c"), "unknown value of class 'c'"),
@@ -118,6 +123,25 @@ def test_what_cannot_be_redrawn_is_refused(
     assert main([str(word) for word in command]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a.npz").exists()
+
+
+def test_a_mask_that_hides_nothing_is_refused_in_the_words_of_its_kind(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "m.npy", np.zeros((12, 12), dtype=bool))
+    Image.new("L", (12, 12), 255).save(tmp_path / "m.png")
+    command = ["redraw", str(world / "map.lb"), str(world / "x.npz"), "-o", str(tmp_path / "a.npz")]
+    for name, lacks in (("m.npy", "cell that is True"), ("m.png", "black pixel")):
+        assert main([*command, "--mask", str(tmp_path / name)]) == 2
+        assert f"has no {lacks}, so nothing would be redrawn" in capsys.readouterr().err
+
+
+def test_a_model_of_codes_is_refused_with_what_to_fit(world: Path) -> None:
+    data = load(np.load(world / "x.npz")["x"])
+    coder = ModelOptions(model="vq_vae", network="mlp")
+    codes = fit(data, FitOptions(coder, training=TrainingOptions(updates=1)))
+    with pytest.raises(UnsupportedError, match=r"fit a vae, because .* codes, and then run"):
+        require_redraws(codes.model)
 
 
 def test_rows_that_are_not_pictures_are_refused(

@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.files import check_apart
-from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.io.masks import ARRAYS, read_mask
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
@@ -137,7 +137,9 @@ def _hidden(mask: str, rows: Dataset) -> Tensor | None:
         return None
     hidden = read_mask(Path(mask).expanduser(), rows.schema, len(rows), rows.ids)
     if not hidden.any():
-        raise OptionError(f"--mask {mask} has no black pixel, so nothing would be redrawn")
+        array = Path(mask).suffix.lower() in ARRAYS
+        lacks = "cell that is True" if array else "black pixel"
+        raise OptionError(f"--mask {mask} has no {lacks}, so nothing would be redrawn")
     return hidden
 
 

@@ -20,6 +20,7 @@ from lowerbound.data.pictures.resizing import fit_to
 from lowerbound.data.pictures.tile_names import TileName, tiles_in
 from lowerbound.errors import DataError
 
+ARRAYS = (".npy", ".npz")
 LOSSY = ("JPEG", "MPO", "WEBP")  # formats in which black is not quite black
 NEAR_BLACK = 32  # grey value below which a pixel of such a mask is black
 RECTANGLE = re.compile(r"\d+(,\d+){3}")
@@ -107,7 +108,7 @@ def masks_in(folder: Path, names: Sequence[str] | None = None) -> list[Path]:
 
 
 def _booleans(path: Path) -> Array:
-    if path.suffix.lower() not in (".npy", ".npz") or not path.exists():
+    if path.suffix.lower() not in ARRAYS or not path.exists():
         raise DataError(
             f"there is no mask {path}: give a picture whose black pixels are hidden, a folder of "
             "them, a .npy or .npz file of booleans, or a rectangle of pixels "
@@ -128,6 +129,8 @@ def _black(path: Path, schema: Schema) -> Array:
         raise DataError(
             f"{path} is a picture, but the data is not pictures; give a .npy file of booleans"
         )
+    if not path.exists():
+        raise DataError(f"there is no file {path}, which should be a mask")
     try:
         with open_picture(path) as picture:
             limit = NEAR_BLACK if picture.format in LOSSY else 1
