@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.annealing.annealing import AnnealingOptions, checked
 from lowerbound.inference.annealing.population import Population
 from lowerbound.inference.passes import evaluation_mode
-from lowerbound.inference.restoration.denoising import denoise, learned_level
+from lowerbound.inference.restoration import denoising
+from lowerbound.inference.restoration.denoising import Denoised, denoise, learned_level
 from lowerbound.inference.restoration.wiener import WienerFilter
 from lowerbound.likelihoods import DiscretizedLogistic
 from lowerbound.likelihoods.noisy import NoiseModel, noisy
@@ -83,6 +85,25 @@ def test_little_noise_changes_little() -> None:
     torch.testing.assert_close(found.mean, y, atol=1e-4, rtol=0)
 
 
+def test_without_noise_rows_are_as_given_and_no_chain_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Population, "particles", None)
+    y = oracle.data(5)
+    found = denoise(poor_model(), vectors(y), gaussian(0.0), draws=2)
+    assert torch.equal(found.mean, y)
+    assert found.draws is not None
+    assert torch.equal(found.draws, y.expand(2, *y.shape))
+    assert bool(found.log_evidence.isnan().all())
+    with pytest.raises(UnsupportedError, match="autoencoder has no prior"):
+        denoise(linear_autoencoder(6, 2), vectors(y.float()), NoiseModel(torch.tensor(0.0)))
+    seen = torch.ones_like(y, dtype=torch.bool)
+    seen[0, 0] = False
+    hidden = replace(vectors(y), observed=seen)
+    with pytest.raises(TypeError):  # a hidden cell is filled by chains
+        denoise(poor_model(), hidden, gaussian(0.0))
+
+
 def test_a_row_does_not_depend_on_the_others() -> None:
     y = noisy_rows(5)
     together = denoise(poor_model(), vectors(y), gaussian(), chains=8, temperatures=5).mean
@@ -98,6 +119,25 @@ def test_the_level_is_learned(level: float) -> None:
     y = noisy_rows(300, level)
     found = learned_level(oracle.model("mean_field"), vectors(y), gaussian(1.0))
     assert found == pytest.approx(level, rel=0.25)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.5])
+def test_levels_far_below_the_likeliest_are_not_tried(
+    level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small levels take longest, because sums over x then have the most levels."""
+    tried = []
+
+    def known(model: object, dataset: Dataset, noise: NoiseModel, **options: int) -> Denoised:
+        tau = float(noise.scale)
+        tried.append(tau)
+        evidence = -oracle.FEATURES * (math.log(tau) + level**2 / (2 * tau**2))
+        return Denoised(dataset.x, None, torch.full((len(dataset),), evidence), torch.ones(1))
+
+    monkeypatch.setattr(denoising, "denoise", known)
+    found = learned_level(poor_model(), vectors(noisy_rows(20)), gaussian(1.0))
+    assert found == pytest.approx(level, rel=0.02)
+    assert level / 10 < min(tried) < level
 
 
 @pytest.mark.slow

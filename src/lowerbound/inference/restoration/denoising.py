@@ -25,6 +25,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError
@@ -54,6 +55,7 @@ LEAST_SPREAD = 1e-4  # of it, as a share of the spread of all: some features har
 SLACK = 2.0  # of the highest one, since few rows may spread less than their noise
 TRIES, LEAST_TRIES = 14, 8
 COARSE = 1.5  # nats between the first tries
+HOPELESS = 1.0  # nats per cell by which a level is less likely than a larger one
 FORMULA_ROWS = 256  # at once in a closed form, whose matrices differ where hidden cells differ
 
 Restore = Callable[[Batch], "Denoised"]
@@ -66,7 +68,8 @@ class Denoised:
     Attributes:
         mean: E[x | y].
         draws: of x given y, (draws, rows, *event), or None.
-        log_evidence: estimate of log p(y), nats in model units, (rows,).
+        log_evidence: estimate of log p(y), nats in model units, (rows,); NaN where nothing had to
+            be restored.
         effective_sample_size: of the chains of each row, (rows,); K for a closed form.
     """
 
@@ -115,6 +118,10 @@ def denoise(
     found = []
     closed = isinstance(model, HasNoisyPosterior) and not noise.outliers
     with evaluation_mode(model, gradients=not closed):
+        if _is_clean(dataset, noise):
+            if not closed:
+                _footprint(model, dataset, noise)  # what is unsupported is refused as with noise
+            return _as_given(dataset, options, draws)
         if closed:
             restore, size = _by_formula(model, dataset, noise, options, draws), FORMULA_ROWS
         else:
@@ -131,6 +138,21 @@ def denoise(
         torch.cat([part.log_evidence for part in found]),
         torch.cat([part.effective_sample_size for part in found]),
     )
+
+
+def _is_clean(dataset: Dataset, noise: NoiseModel) -> bool:
+    """Whether there is neither noise nor a hidden cell, so that x is y."""
+    seen = dataset.observed is None or bool(dataset.observed.all())
+    return seen and not noise.outliers and not bool(noise.scale.any())
+
+
+def _as_given(dataset: Dataset, options: AnnealingOptions, draws: int) -> Denoised:
+    """Rows that have nothing to be restored; every draw is the row."""
+    drawn = dataset.x.expand(draws, *dataset.x.shape) if draws else None
+    unknown = torch.full((len(dataset),), math.nan, dtype=torch.float64)
+    sizes = torch.full_like(unknown, float(options.chains))
+    pictures = dataset.schema.data_kind.pictures
+    return _on_processor(dataset.x, drawn, unknown, sizes, pictures)
 
 
 def _by_formula(
@@ -164,9 +186,8 @@ def _by_chains(
     memory: int,
 ) -> tuple[Restore, int]:
     """Restores rows by chains, and the number of rows at once."""
-    checked(model, dataset)  # so that an error names the fitted model
     along, pictures = replace(noise, exact=False), dataset.schema.data_kind.pictures
-    footprint = _widened(checked(NoisyModel(model, along), dataset), dataset)
+    footprint = _footprint(model, dataset, along)
     wiener = WienerFilter(model, dataset, noise.scale.square(), options.seed)
 
     def restore(batch: Batch) -> Denoised:
@@ -188,7 +209,8 @@ def learned_level(
     """The maximum-likelihood factor of ``noise.scale``.
 
     The search uses at most 64 rows, or 4,096 of a model with closed forms, from all parts of the
-    data, and levels from a hundredth of a small spread of a feature to twice that of all.
+    data, and levels from twice the spread of all features down to a hundredth of a small spread of
+    a feature; it ends sooner at a level that is much less likely than a larger one.
 
     Args:
         model, dataset, seed: as for ``denoise``.
@@ -220,13 +242,29 @@ def learned_level(
 
     bounds = (math.log(LEAST * least), math.log(most))
     grid = np.linspace(*bounds, max(3, math.ceil((bounds[1] - bounds[0]) / COARSE) + 1))
-    nearest = int(np.argmin([surprise(float(log_level)) for log_level in grid]))
+    nearest = _likeliest(grid, surprise, few.schema.dimension)
     around = (grid[max(nearest - 1, 0)], grid[min(nearest + 1, len(grid) - 1)])
     tries = max(TRIES - len(grid), LEAST_TRIES)
     best = minimize_scalar(
         surprise, bounds=around, method="bounded", options={"maxiter": tries, "xatol": 0.01}
     )
     return math.exp(float(best.x))
+
+
+def _likeliest(log_levels: Array, surprise: Callable[[float], float], cells: int) -> int:
+    """Number of the ascending level with the least surprise, in nats per row of so many cells.
+
+    The largest is tried first, and those below a hopeless one are not tried: a level that is too
+    small cannot become likelier by being smaller, and the smallest take longest.
+    """
+    nearest, least = len(log_levels) - 1, math.inf
+    for number in reversed(range(len(log_levels))):
+        found = surprise(float(log_levels[number]))
+        if found < least:
+            nearest, least = number, found
+        elif found > least + HOPELESS * cells:
+            break
+    return nearest
 
 
 def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
@@ -315,8 +353,14 @@ def _emission(population: Population, z: Tensor) -> NoisyEmission:
     return trace.likelihood
 
 
-def _widened(footprint: Footprint, dataset: Dataset) -> Footprint:
-    """The footprint plus a number for each level of each cell, if p(y | z) sums over them."""
+def _footprint(model: Model, dataset: Dataset, noise: NoiseModel) -> Footprint:
+    """The memory of a pass, with a number for each level of each cell if p(y | z) sums over them.
+
+    Raises:
+        UnsupportedError: chains cannot be annealed, or the likelihood has no version with noise.
+    """
+    checked(model, dataset)  # so that an error names the fitted model
+    footprint = checked(NoisyModel(model, noise), dataset)
     emission = footprint.trace.likelihood
     if not isinstance(emission, NoisyLevels):
         return footprint
