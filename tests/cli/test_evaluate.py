@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +35,36 @@ def test_the_test_part_is_the_one_that_was_set_aside(
     expected = score(fitted.model, test, samples=3).summary()
     assert done.object["findings"]["likelihood"]["protocol"]["sha256"] == expected.protocol.sha256
     assert "--part test uses only the rows that were set aside" in run(*words).err
+
+
+def test_a_test_part_of_other_data_is_refused(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    rows = pd.read_csv(table)
+    rows.sample(frac=1, random_state=1).to_csv(shuffled := tmp_path / "shuffled.csv", index=False)
+    rows[:50].to_csv(first := tmp_path / "first.csv", index=False)
+    rows.to_parquet(same := tmp_path / "same.parquet")
+    words = ("--part", "test", "--samples", 3, "--gap-rows", 0)
+    assert run("evaluate", table_model, same, *words).code == 0
+    refused = run("evaluate", table_model, shuffled, *words)
+    assert refused.code == 2
+    assert "not the data of the fit (other rows, or the same rows in another order)" in refused.err
+    refused = run("evaluate", table_model, first, *words)
+    assert "first.csv is not the data of the fit (50 rows, the fit read 80)" in refused.err
+    assert "leave --part out" in refused.err
+
+
+def test_a_folder_without_a_record_of_its_rows_is_measured(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(table_model, older := tmp_path / "older.lb")
+    request = json.loads((older / "request.json").read_text())
+    assert request["set_aside"]["rows"] == 80
+    for damaged in ({}, {"set_aside": {"rows": "many", "test": []}}):
+        kept = {name: value for name, value in request.items() if name != "set_aside"}
+        (older / "request.json").write_text(json.dumps(kept | damaged))
+        words = ("--part", "test", "--samples", 3, "--gap-rows", 0)
+        assert run("evaluate", older, table, *words).code == 0
 
 
 def test_the_data_of_the_fit_is_known_by_another_path(

@@ -200,6 +200,7 @@ def test_a_private_fit_says_what_it_guarantees(
     fit = ("fit", people / "people.csv", "-o", folder, "--epsilon", 5, *schema, *brief)
     assert run(*fit, "--set", "network.hidden=[8]") == 0
     assert not (folder / "report.html").exists()
+    assert "set_aside" not in (folder / "request.json").read_text()  # hashes of rows
     capsys.readouterr()
     assert run("info", folder) == 0
     said = capsys.readouterr().out

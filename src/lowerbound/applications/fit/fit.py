@@ -25,6 +25,7 @@ from lowerbound.applications.fit.together import ProcessOptions, check_processes
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder
+from lowerbound.applications.io.fit_rows import SET_ASIDE, set_aside_rows
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, SetAside, read_parts
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
@@ -239,6 +240,7 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
     then = fit_folder.remembered(folder)
     if then is None:
         return request
+    then = {name: value for name, value in then.items() if name != SET_ASIDE}
     before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
     used = fit_folder.objective_of(folder) or before.fitting.objective
     device = request.fitting.training.device
@@ -305,10 +307,13 @@ def _train(
         )
         reporter.say(f"start: the weights of {request.start}, where names and sizes agree")
 
+    # of a private fit, nothing that depends on single rows may leave it
+    aside = {} if options.privacy.private else set_aside_rows(parts)
+
     def publish(fitted: Fitted) -> None:
         model_folder.write(folder, fitted)
-        values = to_mapping(request)
-        fit_folder.remember(folder, {k: v for k, v in values.items() if k not in NOT_REMEMBERED})
+        values = {k: v for k, v in to_mapping(request).items() if k not in NOT_REMEMBERED}
+        fit_folder.remember(folder, values | aside)
 
     try:
         fitted = fit_model(

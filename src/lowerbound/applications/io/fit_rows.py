@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,18 @@ from lowerbound.applications.io.sources import (
     same_source,
 )
 from lowerbound.data import Dataset, Schema
+from lowerbound.data.dataset import spread_rows
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.resizing import dimensions
 from lowerbound.data.pictures.whole import picture_paths
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted, held_out
 from lowerbound.training import TrainingOptions
 
 FEWEST_FRESH = 20  # least number of validation rows that are useful as held-out rows
+SET_ASIDE = "set_aside"  # what a recorded request says about the rows that the fit set aside
+SAMPLED_ROWS = 64
+SAME_ROWS = 0.75  # share of sampled rows that agree: other processors may round a few otherwise
 
 
 class AsksForPart(Protocol):
@@ -57,6 +62,7 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
 
     Raises:
         DataError: the data cannot be read, or its test part is unknown.
+        OptionError: the data is not that of the fit.
     """
     dataset = open_unconditioned(request.data, fitted, request.on_error)
     if request.part == "all":
@@ -72,7 +78,52 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
     parts = apart(request.data, dataset, test, request.on_error)
     if parts.test is None:
         raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
+    _check_set_aside(request.data, parts, fit.get(SET_ASIDE))
     return parts
+
+
+def set_aside_rows(parts: DataParts) -> dict[str, Any]:
+    """What identifies the test part of a fit, as JSON values: the number of all rows, and a hash
+    of each of some test rows, evenly spaced. Labels and the format of the file do not matter."""
+    if parts.test is None:
+        return {}
+    rows = len(parts.training) + len(parts.test)
+    return {SET_ASIDE: {"rows": rows, "test": " ".join(_row_hashes(parts.test))}}
+
+
+def _row_hashes(dataset: Dataset) -> list[str]:
+    index = spread_rows(len(dataset), SAMPLED_ROWS).to(dataset.x.device)
+    values = dataset.x.index_select(0, index).cpu()
+    if values.is_floating_point():  # few digits, because the last ones depend on the processor
+        values = values.bfloat16().float() + 0.0  # 0.0: no negative zero
+    content = [values.flatten(1).numpy()]
+    if dataset.observed is not None:
+        content.append(dataset.observed.index_select(0, index).cpu().flatten(1).numpy())
+    return [
+        hashlib.sha256(b"".join(row.tobytes() for row in each)).hexdigest()[:8]
+        for each in zip(*content, strict=True)
+    ]
+
+
+def _check_set_aside(source: str, parts: DataParts, then: Any) -> None:
+    """Check that the test part is that of the fit, as far as the fit recorded it.
+
+    Raises:
+        OptionError: it is another, so it may hold training rows.
+    """
+    rows, hashes = (then.get("rows"), then.get("test")) if isinstance(then, Mapping) else (0, 0)
+    if not isinstance(rows, int) or not isinstance(hashes, str):
+        return  # a folder from before this was recorded, or of a private fit
+    now = set_aside_rows(parts)[SET_ASIDE]
+    difference = "other rows, or the same rows in another order"
+    if rows != now["rows"]:
+        difference = f"{now['rows']:,} rows, the fit read {rows:,}"
+    else:
+        before, after = hashes.split(), now["test"].split()
+        same = sum(map(str.__eq__, before, after))
+        if len(before) == len(after) and same >= SAME_ROWS * len(after):
+            return
+    raise OptionError(f"{source} is not the data of the fit ({difference}): leave --part out")
 
 
 def _test_part(request: Mapping[str, Any], seed: int, fitted: Fitted) -> SetAside:
