@@ -124,6 +124,36 @@ def test_no_result_replaces_the_file_that_it_is_made_of(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("first", "output", "message"),
+    [
+        ("p0.parquet", "p0.parquet", "is a file of the data: name another file"),
+        ("p0.parquet", "new.parquet", "lies in the folder of the data"),
+        ("p0.parquet", "codes.csv", "lies in the folder of the data"),
+        ("p0.parquet", "model.lb/new", "lies in the folder of the data"),
+        ("p0.parquet", "", "lies in the folder of the data"),
+        ("cats/0.PNG", "cats/0.PNG", "is a file of the data: name another file"),
+        ("a.wav", "a.wav", "is a file of the data: name another file"),
+        ("cats/0.png", "cats/1.png", None),
+        ("cats/0.png", "scores.csv", None),
+        ("p0.parquet", "../p0.parquet", None),
+    ],
+)
+def test_no_result_replaces_or_joins_the_files_of_a_folder(
+    first: str, output: str, message: str | None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    (folder / first).parent.mkdir(parents=True)
+    (folder / first).write_bytes(b"")
+    (tmp_path / "p0.parquet").write_bytes(b"")
+    request = {"data": str(folder), "output": str(folder / output)}
+    if message is None:
+        check_data_stays(request)
+    else:
+        with pytest.raises(OptionError, match=message):
+            check_data_stays(request)
+
+
+@pytest.mark.parametrize(
     ("command", "options"),
     [
         ("private-table", ("-o", "rows.csv", "--epsilon", "1", "--public-schema", "data")),

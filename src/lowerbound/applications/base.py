@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lowerbound import durable
+from lowerbound.errors import OptionError
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Application:
         Raises:
             OSError: what the request writes cannot be written there, which is checked before
                 anything is read.
-            OptionError: it would replace the file of data that it reads.
+            OptionError: it would replace a file of data that it reads, or add one to its folder.
         """
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
@@ -188,7 +189,7 @@ def written_by(answers: Mapping[str, Any]) -> list[Path]:
 
 
 def check_data_stays(answers: Mapping[str, Any]) -> None:
-    """Check that results do not replace a file of data that they are made of.
+    """Check that results neither replace a file of data that they are made of nor join its rows.
 
     Raises:
         OptionError: they would.
@@ -197,6 +198,34 @@ def check_data_stays(answers: Mapping[str, Any]) -> None:
         for source in map(answers.get, READ):
             if source and isinstance(source, str | Path):
                 durable.check_not_data(path, str(source))
+                _check_folder_stays(path, str(source))
+
+
+def _check_folder_stays(output: Path, data: str) -> None:
+    """Check that a file of results neither replaces a file in the folder of the data nor lies in a
+    folder of tables, which is read only if it holds nothing else.
+
+    Raises:
+        OptionError: it would.
+    """
+    try:
+        folder, place = Path(data).expanduser().resolve(), output.expanduser().resolve()
+        if not folder.is_dir() or folder not in (place, *place.parents):
+            return
+    except (OSError, RuntimeError, ValueError):  # no path: whoever reads it says why
+        return
+    from lowerbound.data.pictures.folders import SUFFIXES
+    from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet
+
+    tables = is_parquet(folder)
+    suffixes = PARQUET_SUFFIXES if tables else (*SUFFIXES, ".wav", ".tar")
+    if place.is_file() and place.suffix.lower() in suffixes:
+        raise OptionError(f"{output} is a file of the data: name another file")
+    if tables:
+        raise OptionError(
+            f"{output} lies in the folder of the data, {data}, which is read as a table only while "
+            "it holds no other files: name a place outside it"
+        )
 
 
 @dataclass(frozen=True)
