@@ -261,3 +261,20 @@ def test_sound_and_other_data_are_told_apart(tmp_path: Path) -> None:
     assert torch.equal(load(np.ones((3, 800)), schema=schema).x, torch.ones(3, 800))
     with pytest.raises(DataError, match=r"neither a \.wav file nor a folder"):
         read_clips(tmp_path / "absent.wav")
+
+
+def test_files_of_other_formats_are_named(tmp_path: Path) -> None:
+    (tmp_path / "low").mkdir()
+    (tmp_path / "low" / "a.FLAC").write_bytes(b"fLaC")
+    (tmp_path / "._b.mp3").write_bytes(b"")
+    for read in (load, read_clips):
+        with pytest.raises(DataError, match=r"holds no \.wav files; it has low/a\.FLAC: convert"):
+            read(tmp_path)
+        with pytest.raises(DataError, match=r"a\.FLAC is not a \.wav file: convert it with ffmpeg"):
+            read(tmp_path / "low" / "a.FLAC")
+    stored(tmp_path / "a.wav", noise(900))
+    with pytest.warns(UserWarning, match=r"^1 file that is not \.wav is left out: low/a\.FLAC$"):
+        load(tmp_path)
+    (tmp_path / "c.mp3").write_bytes(b"ID3")
+    with pytest.warns(UserWarning, match=r"2 files that are not \.wav are left out: c\.mp3, low/"):
+        load(tmp_path)

@@ -28,6 +28,9 @@ from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
 SUFFIX = ".wav"
+UNREAD = frozenset(
+    (".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au")
+)
 SIXTEEN_BIT = 32_768
 # errors of scipy for broken files
 _BROKEN = (
@@ -91,23 +94,55 @@ def usual_windows(rate: int) -> Windows:
 
 
 def is_audio(source: Any) -> bool:
-    """Whether ``source`` is a .wav file, or a folder with .wav files and without pictures."""
+    """Whether ``source`` is a file of sound, or a folder with such files and without pictures.
+
+    Files of other formats than .wav are sound, too: reading them raises an error that says so.
+    """
     if not isinstance(source, (str, Path)):
         return False
     path = Path(source).expanduser()
     if path.is_dir():
-        return bool(find_clips(path)) and not images.find_pictures(path)
-    return path.suffix.lower() == SUFFIX and path.is_file()
+        return bool(_find(path, UNREAD | {SUFFIX})) and not images.find_pictures(path)
+    return path.suffix.lower() in UNREAD | {SUFFIX} and path.is_file()
 
 
 def find_clips(folder: Path) -> list[Path]:
     """Sorted paths of the .wav files below ``folder``, relative to it, without hidden files."""
+    return _find(folder, frozenset((SUFFIX,)))
+
+
+def _find(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(
         path
         for path in found
-        if path.suffix.lower() == SUFFIX and not any(part[0] in "._" for part in path.parts)
+        if path.suffix.lower() in suffixes and not any(part[0] in "._" for part in path.parts)
     )
+
+
+def _clips_to_read(path: Path, root: Path) -> list[Path]:
+    """The .wav files of a source below ``root``; a warning names files of other formats.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not path.is_dir():
+        if path.suffix.lower() == SUFFIX:
+            return [Path(path.name)]
+        raise DataError(f"{path} is not a {SUFFIX} file: convert it with ffmpeg or sox")
+    names = find_clips(root)
+    others = [name.as_posix() for name in _find(root, UNREAD)]
+    if not names:
+        has = f"; it has {listed(others)}: convert them with ffmpeg or sox" if others else ""
+        raise DataError(f"{root} holds no {SUFFIX} files{has}")
+    if others:
+        what = "1 file that is" if len(others) == 1 else f"{len(others):,} files that are"
+        warnings.warn(
+            f"{what} not {SUFFIX} {'is' if len(others) == 1 else 'are'} left out: {listed(others)}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return names
 
 
 def read_clips(
@@ -133,7 +168,7 @@ def read_clips(
             f"{source} is neither a {SUFFIX} file nor a folder of them: give one of these"
         )
     root = images.split_folder(path, split) if path.is_dir() else path.parent
-    names = find_clips(root) if path.is_dir() else [Path(path.name)]
+    names = _clips_to_read(path, root)
     found, rate = _all_read(root, names, rate, on_error)
     if rate is None:
         raise DataError(f"{path} has no {SUFFIX} file that can be read")
