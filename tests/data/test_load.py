@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,26 @@ def test_nothing_there_suggests_the_nearest(
         load("digit")
     with pytest.raises(DataError, match="named sets: digits, breast_cancer"):
         load("qqqqqq")
+
+
+def test_patterns_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (("parts", "p0.parquet"), ("sh", "s-000.tar"), ("mixed", "a.csv")):
+        Path(folder).mkdir()
+        Path(folder, name).write_bytes(b"")
+    for pattern, instead in {
+        "parts/*.parquet": "the folder, parts",
+        "sh/s-{000..003}.tar": "the folder, sh",
+        "mixed/?.png": "the folder, mixed",
+        "mixed/[ab].csv": "one file",
+        "m*/a.csv": "one file",
+    }.items():
+        message = f"there is no file {pattern}: patterns are not read; give {instead}"
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+            load(pattern)
+    for name, near in (("parts/p1.parquet", "parts/p0.parquet"), ("sh/s-00.tar", "sh/s-000.tar")):
+        with pytest.raises(DataError, match=f"there is no file.*did you mean '{near}'"):
+            load(name)
 
 
 def test_an_unknown_kind_of_file_says_which_are_known(tmp_path: Path) -> None:

@@ -15,17 +15,19 @@ from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.pictures.folders import SUFFIXES, OnError
 from lowerbound.data.pictures.pixels import Resize
+from lowerbound.data.pictures.shards import shards_of
 from lowerbound.data.raw import Kinds, RawData
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import CSV_SUFFIXES, WORKBOOKS
-from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
+from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet
 from lowerbound.errors import DataError
 
+PATTERN = frozenset("*?[{")  # characters of a shell's patterns for several files
 ARRAYS = (".npz", ".npy")
 
 
@@ -169,9 +171,16 @@ def _read_arrays(source: Any, reading: Reading) -> RawData:
 
 
 def _nothing_there(path: Path) -> str:
+    folder = path.parent
+    if PATTERN.intersection(path.name if folder.is_dir() else str(folder)):
+        suffix = path.suffix.lower()
+        whole = suffix in (*SUFFIXES, ".wav") or is_parquet(folder) or shards_of(folder)
+        instead = f"the folder, {folder}" if folder.is_dir() and whole else "one file"
+        return f"there is no file {path}: patterns are not read; give {instead}"
     close = difflib.get_close_matches(path.name, list(CATALOG), n=1)
-    if not close and path.parent.is_dir():
-        beside = [entry.name for entry in path.parent.iterdir()]
-        close = difflib.get_close_matches(path.name, beside, n=1)
+    if not close and folder.is_dir():
+        beside = [entry.name for entry in folder.iterdir()]
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        close = [str(path.with_name(name)) for name in near]
     hint = f"; did you mean {close[0]!r}?" if close else f" (named sets: {', '.join(CATALOG)})"
     return f"there is no file, folder or named data set {str(path)!r}{hint}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lowerbound import processes, untrusted
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.io.sources import ReadingOptions
+from lowerbound.applications.io.sources import ReadingOptions, is_there
 from lowerbound.data.on_disk.table import is_streamed
 from lowerbound.data.on_disk.text_tables import estimated_bytes
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
@@ -82,7 +82,8 @@ def on_disk(request: FitRequest, private: bool) -> bool:
 def _obstacle(request: FitRequest, private: bool) -> str:
     """Why the rows cannot be on disk; "" if they can."""
     if not is_streamed(request.data):
-        return f"only Parquet and csv are held on disk, and {request.data!s:.60} is neither"
+        wrong = "is neither" if is_there(request.data) else "does not exist"
+        return f"only Parquet and csv are held on disk, and {request.data!s:.60} {wrong}"
     if private:
         return "a private fit reads its table as a whole"
     reading, usual = request.reading, ReadingOptions()

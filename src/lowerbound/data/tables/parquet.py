@@ -47,13 +47,16 @@ def _check_counts(metadata: Any, what: str) -> None:
 
 
 def is_parquet(source: Any) -> bool:
-    """Whether ``source`` is the path of a parquet file, or of a folder of such files alone."""
+    """Whether ``source`` is the path of a parquet file, or of a folder of such files alone.
+
+    What does not exist is neither.
+    """
     if not isinstance(source, str | Path):
         return False
     try:
         path = Path(source).expanduser()
         if not path.is_dir():
-            return path.suffix.lower() in PARQUET_SUFFIXES
+            return _is_shard(path)
         entries = [entry for entry in path.iterdir() if not entry.name.startswith(HIDDEN)]
     except (OSError, RuntimeError):  # no such home, or a folder that cannot be listed
         return False
