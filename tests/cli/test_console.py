@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import sys
+import warnings
 
 import pytest
 
 from lowerbound.cli import console as console_module
 from lowerbound.cli.console import Console
+from lowerbound.cli.main import spoken_warnings
 
 
 class Terminal(io.StringIO):
@@ -27,6 +29,14 @@ def test_json_is_one_object_and_sentences_go_elsewhere(
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {"rows": 3}
     assert shown.err.splitlines() == ["on the way", "work: 3 of 3"]
+
+
+def test_a_warning_of_two_places_is_one_note(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # of each command
+        with Console() as console, spoken_warnings(console):
+            warnings.warn("a.heic left out", UserWarning, stacklevel=1)
+            warnings.warn("a.heic left out", UserWarning, stacklevel=2)
+        assert capsys.readouterr().err.splitlines() == ["note: a.heic left out"]
 
 
 def test_piped_progress_is_lines_now_and_then(

@@ -153,14 +153,16 @@ def known_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 @contextmanager
 def spoken_warnings(console: Console) -> Iterator[None]:
-    """Context that prints each warning as one line on standard error, without a source line."""
+    """Context that prints each warning once, as a line on standard error without a source line."""
+    spoken: set[str] = set()  # data that is read twice gives the same warning at two places
 
     def speak(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, UserWarning) or console.verbose:
+        if (issubclass(category, UserWarning) or console.verbose) and str(message) not in spoken:
+            spoken.add(str(message))
             console.say(f"note: {message}")
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default", UserWarning)  # each once
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = speak
         yield
 
