@@ -371,7 +371,10 @@ def is_there(source: str) -> bool:
     if source in CATALOG:
         return True
     file = Address.read(source).file if is_address(source) else source
-    return not file or Path(file).expanduser().exists()
+    try:
+        return not file or Path(file).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # no path, or no such home
+        return False
 
 
 def same_source(one: str, other: str) -> bool:
