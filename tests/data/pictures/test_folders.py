@@ -419,8 +419,7 @@ def test_of_several_pages_the_first_is_read_and_a_note_says_so(tmp_path: Path, n
 
 def test_another_channel_named_a_is_no_opacity(tmp_path: Path) -> None:
     Image.fromarray(color()).convert("LAB").save(tmp_path / "a.tif")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with pytest.warns(UserWarning, match="^pictures: 1 of 1 are in CMYK or LAB [^;]*$"):
         load(tmp_path)
     assert read_whole_picture(tmp_path / "a.tif").alpha is None
 
@@ -550,3 +549,19 @@ def test_very_long_pictures_are_not_black(tmp_path: Path, size: tuple[int, int])
     assert rows.ids is not None
     red = rows.x[rows.ids.index("long.png"), 0]
     assert (red > 0).sum() == 16  # one line across
+
+
+def test_colors_of_ink_and_of_lab_are_named(tmp_path: Path) -> None:
+    colors = Image.fromarray(RANDOM.integers(0, 256, (6, 9, 3), dtype=np.uint8))
+    colors.convert("CMYK").save(tmp_path / "ink.tif")
+    Image.merge("LAB", colors.split()).save(tmp_path / "lab.tif")
+    colors.save(tmp_path / "usual.png")
+    note = "2 of 3 are in CMYK or LAB and become RGB, so colors may differ"
+    with pytest.warns(UserWarning, match=note):
+        load(tmp_path)
+    (tmp_path / "grey").mkdir()
+    colors.convert("L").save(tmp_path / "grey" / "a.png")
+    grey = load(tmp_path / "grey").schema
+    (tmp_path / "grey" / "a.png").unlink()
+    with pytest.warns(UserWarning, match="^pictures: 3 of 3 are in color and become grey$"):
+        assert len(load(tmp_path, schema=grey)) == 3

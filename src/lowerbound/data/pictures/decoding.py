@@ -34,6 +34,7 @@ class PictureHeader:
     colored: bool
     transparent: bool
     deep: bool
+    inks: bool  # or LAB: its colors become those of a screen
     frames: int
 
 
@@ -125,6 +126,7 @@ def read_header(path: Path) -> PictureHeader:
             colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
             transparent=is_transparent(picture),
             deep=bits > 8,
+            inks=picture.mode in ("CMYK", "LAB"),
             frames=frames_of(picture),
         )
 
@@ -160,6 +162,8 @@ def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) ->
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+        if picture.mode == "LAB":  # which Pillow converts to RGB only
+            picture = picture.convert("RGB")
         return on_white(picture).convert(mode)
 
 

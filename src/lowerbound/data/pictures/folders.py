@@ -369,6 +369,10 @@ def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
     bright = 0 if colored else sum(header.colored for header in headers)
     if bright:
         notes.append(f"{bright} of {len(headers)} are in color and become grey")
+    if colored and (inks := sum(header.inks for header in headers)):
+        notes.append(
+            f"{inks} of {len(headers)} are in CMYK or LAB and become RGB, so colors may differ"
+        )
     if any(header.transparent for header in headers):
         notes.append("transparent ones are laid on white")
     if any(header.deep for header in headers):
