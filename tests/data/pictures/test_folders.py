@@ -21,6 +21,7 @@ from lowerbound.applications.io.row_files import row_files
 from lowerbound.coding.stored_pictures import as_png, smallest_exact
 from lowerbound.data import load
 from lowerbound.data.pictures import folders
+from lowerbound.data.pictures.decoding import on_white
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.data.pictures.whole import read_whole_picture
 from lowerbound.errors import DataError, OptionError
@@ -565,3 +566,5 @@ def test_colors_of_ink_and_of_lab_are_named(tmp_path: Path) -> None:
     (tmp_path / "grey" / "a.png").unlink()
     with pytest.warns(UserWarning, match="^pictures: 3 of 3 are in color and become grey$"):
         assert len(load(tmp_path, schema=grey)) == 3
+    with Image.open(tmp_path / "lab.tif") as lab:  # such as a mask
+        assert on_white(lab).convert("L").size == (9, 6)

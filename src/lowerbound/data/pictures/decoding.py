@@ -162,15 +162,15 @@ def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) ->
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-        if picture.mode == "LAB":  # which Pillow converts to RGB only
-            picture = picture.convert("RGB")
         return on_white(picture).convert(mode)
 
 
 def on_white(picture: Image) -> Image:
-    """A transparent picture laid on white; others as they are."""
+    """A transparent picture laid on white, and one in LAB as RGB; others as they are."""
     from PIL import Image
 
+    if picture.mode == "LAB":  # which Pillow converts to RGB only
+        return picture.convert("RGB")
     if not is_transparent(picture):
         return picture
     clear = picture.convert("RGBA")
