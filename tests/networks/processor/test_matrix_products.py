@@ -56,6 +56,30 @@ def test_the_map_and_its_gradients(calls: list[int], shape: tuple[int, ...], bia
     assert len(calls) == 3  # the map, and two of its gradients
 
 
+def test_weights_are_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With other strides, such as those of a slice, oneDNN has no fast kernel."""
+    seen: list[Tensor] = []
+
+    def kept(x: Tensor, weight: Tensor, *rest: object) -> Tensor:
+        seen.append(weight)
+        found: Tensor = PRODUCT(x, weight, *rest)
+        return found
+
+    monkeypatch.setattr(matrix_products, "ONEDNN_IS_FASTER", True)
+    monkeypatch.setattr(matrix_products, "LEAST", 1)
+    monkeypatch.setattr(matrix_products, "PRODUCT", kept)
+    wide = drawn(20, 30)
+    layer, x = AffineMap(12, 25), drawn(9, 12).requires_grad_()
+    with torch.no_grad():
+        for weight in (wide, wide.t(), wide[:, 3:9], wide[3:9].t(), wide[::2], wide[:, ::2]):
+            rows = drawn(7, weight.shape[1])
+            torch.testing.assert_close(affine(rows, weight), F.linear(rows, weight))
+    layer(x)[:, 5:9].square().sum().backward()  # whose gradients are those of slices
+    F.pad(layer(x), (3, 3))[:, 2:30].square().sum().backward()
+    assert len(seen) == 6 + 6
+    assert all(each.is_contiguous() or each.t().is_contiguous() for each in seen)
+
+
 def test_gradients_of_gradients(calls: list[int]) -> None:
     layer, x = AffineMap(6, 5), drawn(9, 2, 6).requires_grad_()
     other, x64 = copy.deepcopy(layer).double(), x.detach().double().requires_grad_()

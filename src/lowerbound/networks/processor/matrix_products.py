@@ -98,6 +98,10 @@ class _Product(torch.autograd.Function):
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, after: str = "none") -> Tensor:
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = (
+            weight.contiguous()
+        )  # oneDNN would take its slowest kernel, about 1,000 times as long
     found: Tensor = PRODUCT(x, weight, bias, after, [], "")
     return found
 
