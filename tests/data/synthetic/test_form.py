@@ -61,6 +61,22 @@ def test_identifiers_are_fresh(frame: pd.DataFrame, dataset: Dataset) -> None:
     assert not set(made["code"]) & set(frame["code"])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "Int64", "str", "object"])
+def test_as_many_identifiers_are_missing(dtype: str) -> None:
+    numbers = pd.Series(np.arange(200), dtype="Int64").where(np.arange(200) % 4 > 0)
+    numbers = "C" + numbers.astype("string") if dtype in ("str", "object") else numbers
+    frame = pd.DataFrame({"id": numbers.astype(dtype), "x": np.linspace(0, 1, 200)})
+    schema = read_for_synthesis(frame).schema
+    assert schema.left_out == ("id",)
+    form = TableForm.learn(frame, schema)
+    made = form.frame(schema, {}, 100)["id"]
+    assert made.dtype == frame["id"].dtype
+    assert abs(made.isna().sum() - 25) <= 1
+    parts = [form.frame(schema, {}, 50, first)["id"] for first in (0, 50)]
+    pd.testing.assert_series_equal(pd.concat(parts, ignore_index=True), made)
+    assert form.frame(schema, {}, 100, complete=True)["id"].notna().all()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "UInt8"])
 def test_identifiers_beyond_the_type_of_the_column_have_a_wider_one(dtype: str) -> None:
     frame = pd.DataFrame({"id": np.arange(200), "x": np.linspace(0, 1, 200)})

@@ -16,7 +16,7 @@ from lowerbound.data.columns.values import name as level_name
 _NUMBERED = re.compile(r"(\D*)(\d{1,17})")
 _CLASSES = ("0123456789", "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_GOLDEN = 0.6180339887498949
+GOLDEN = 0.6180339887498949
 _SHARES = (8, 6, 4, 3, 2, 1)  # given identifiers per remainder, from the most to the fewest
 
 
@@ -186,7 +186,7 @@ def _free_remainder(words: Sequence[str], places: Sequence[str]) -> tuple[int, i
 
 def _coprime(size: int) -> int:
     """A number near the golden section of ``size`` that has no factor in common with it."""
-    factor = max(1, int(size * _GOLDEN))
+    factor = max(1, int(size * GOLDEN))
     while math.gcd(factor, size) > 1:
         factor += 1
     return factor

@@ -11,14 +11,21 @@ import numpy as np
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.identifiers import IdentifierFormat
+from lowerbound.data.columns.identifiers import GOLDEN, IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT, Lattice
 from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.date_formats import ISO
 from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.text.level_types import DATE, in_level_type
-from lowerbound.data.columns.values import Level, empty, missing, name as level_name, scalar
+from lowerbound.data.columns.values import (
+    Level,
+    empty,
+    missing,
+    name as level_name,
+    scalar,
+    with_room_for_gaps,
+)
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -39,6 +46,7 @@ class ColumnForm:
         low, high: smallest and largest fitted number; None for levels.
         text: whether its numbers are written as text.
         identifiers: of a column of identifiers.
+        missing: share of its cells that are missing.
         blank: whether every cell is missing.
         unused: codes of levels that no fitted row has.
         marker: how text writes most missing cells, such as "?"; None: they are empty.
@@ -53,6 +61,7 @@ class ColumnForm:
     high: float | None = None
     text: bool = False
     identifiers: IdentifierFormat | None = None
+    missing: float = 0.0
     blank: bool = False
     unused: tuple[int, ...] = ()
     marker: str | None = None
@@ -68,7 +77,8 @@ class ColumnForm:
         """
         form = cls._of_type(series)
         if column is None or values is None:
-            return replace(form, identifiers=_identifiers(series))
+            share = float(missing(series).mean())
+            return replace(form, identifiers=_identifiers(series), missing=share)
         form = replace(form, marker=_marker(series, np.isnan(values)))
         if np.isnan(values).all():
             return replace(form, blank=True)
@@ -98,18 +108,25 @@ class ColumnForm:
             return nearest
         return np.asarray(np.clip(nearest, self.low, self.high))
 
-    def series(self, column: Column | None, values: Array, first: int) -> Any:
+    def series(
+        self, column: Column | None, values: Array, first: int, complete: bool = False
+    ) -> Any:
         """The cells of new rows.
 
         Args:
             column: None if it identifies rows.
             values: in original units or codes, (rows,), NaN where missing.
             first: number of the first row, for identifiers.
+            complete: whether no identifier is missing.
         """
         import pandas as pd
 
         if self.identifiers is not None:
             cells = pd.Series(self.identifiers.fresh(first, len(values)), name=self.name)
+            if self.missing and not complete:
+                # evenly spread over the rows, whatever the others hold
+                numbers = np.arange(first + 1, first + 1 + len(values))
+                cells = with_room_for_gaps(cells).mask(numbers * GOLDEN % 1 < self.missing)
             return in_type_or_wide(cells, self.dtype)
         if column is None or self.blank:
             return pd.Series([None] * len(values), name=self.name, dtype=object).astype(self.dtype)
@@ -227,7 +244,14 @@ class TableForm:
         }
         return frame.assign(**whole) if whole else frame
 
-    def frame(self, schema: Schema, values: Mapping[str, Array], rows: int, first: int = 0) -> Any:
+    def frame(
+        self,
+        schema: Schema,
+        values: Mapping[str, Array],
+        rows: int,
+        first: int = 0,
+        complete: bool = False,
+    ) -> Any:
         """New rows as a frame with the columns and types of the fitted table.
 
         Args:
@@ -235,6 +259,7 @@ class TableForm:
             values: of each modeled column, in original units or codes, (rows,), NaN where missing.
             rows: their number.
             first: number of the first row.
+            complete: whether no identifier is missing.
         """
         import pandas as pd
 
@@ -245,7 +270,7 @@ class TableForm:
             own = values.get(form.name)
             if own is None:
                 own = np.full(rows, 0.0 if column is None or column.levels else column.shift)
-            cells[form.name] = form.series(column, own, first)
+            cells[form.name] = form.series(column, own, first, complete)
         return pd.DataFrame(cells)
 
 

@@ -246,7 +246,8 @@ class TableDraws:
         """
         names = [column.name for column in self.source.restrictions.columns]
         drawn = dict(zip(names, values.T, strict=True))
-        made = self.source.form.frame(self.source.fitted.schema, drawn, len(values), first)
+        schema, complete = self.source.fitted.schema, self.source.restrictions.complete
+        made = self.source.form.frame(schema, drawn, len(values), first, complete)
         return made if self.cells is None else self._with_identifiers(made, first)
 
     def frames(self, count: int) -> Iterator[Any]:
