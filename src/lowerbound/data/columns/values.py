@@ -188,8 +188,8 @@ def check_numbers(series: Any, text: Array) -> None:
     if len(rows) and 2 * len(rows) <= (~missing(series)).sum():
         raise DataError(
             f"column {series.name!r} holds numbers, but not in rows {listed(rows.tolist())}, "
-            f"counted from 0 (row {rows[0]}: {scalar(series.iloc[rows[0]])!r}); fill or drop those "
-            "rows, or say what kind of column it is"
+            f"counted from 0 (row {rows[0]}: {scalar(series.iloc[rows[0]])!r}); empty those "
+            f"cells or drop those rows, or let all be levels (--kind '{series.name}=categorical')"
         )
 
 
