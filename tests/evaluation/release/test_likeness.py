@@ -43,6 +43,17 @@ def test_rows_of_another_distribution_are_less_alike(fitted: Fitted) -> None:
 
 
 @pytest.mark.slow
+def test_row_numbers_do_not_give_rows_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowerbound.evaluation.release.likeness.MOST_ROWS", 300)
+    frame = table().assign(place=np.arange(600))
+    fitted = fit_synthesizer(frame, prior="standard_normal", minutes=0.02)
+    assert fitted.schema.left_out == ("place",)
+    found = likeness(fitted, frame, {"place": "identifier"})
+    assert found is not None
+    assert found.area < 0.8  # 1, if the numbers of 300 of the rows are taken for a quantity
+
+
+@pytest.mark.slow
 def test_the_card_says_it_in_one_line(fitted: Fitted) -> None:
     assert "Boosting" not in model_card("m", fitted)
     kept = replace(fitted.options, likeness=Likeness(600, 0.5344, 0.51, 0.558))

@@ -18,14 +18,14 @@ from lowerbound.data.columns.text.moments import rounding
 from lowerbound.data.columns.values import missing, numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
-QUANTITIES = {"year", "years", "yr", "age"}  # in names of columns that identify no rows
-NUMBERS = {"index", "row", "no", "nr", "number", "obs", "case", "key"}  # of rows
+QUANTITIES = {"year", "years", "yr", "age", "rank"}  # in names of columns that identify no rows
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
 
 @COLUMN_KINDS.register("identifier")
 class IdentifierKind(ColumnKind):
-    """Integers that count up, no years and ages, or are named id, and text that rarely repeats."""
+    """Integers that count up, but no years, ages and ranks, or are named id; text that rarely
+    repeats."""
 
     rank = 30
     modeled = False
@@ -119,25 +119,16 @@ class ConstantDate(DatetimeKind):
 
 
 def _names_rows(sample: Sample) -> bool:
-    """Whether distinct integers identify rows: by the word "id" in the name, or by counting up.
-
-    In no order, they are ranks unless the name says otherwise.
-    """
+    """Whether distinct integers identify rows: by the word "id" in the name, or by counting up."""
     values, distinct, name = sample.numbers, sample.distinct, sample.column.name
     if len(distinct) < len(values) or len(values) < NAMES_ROWS:
         return False
     if "id" in name.lower().replace("-", "_").split("_"):
         return True
-    counts = bool(distinct[-1] - distinct[0] == len(distinct) - 1) and not is_quantity(name)
-    ordered = bool((values == distinct).all() or (values == distinct[::-1]).all())
-    return counts and (ordered or name.lower().endswith("id") or bool(_words(name) & NUMBERS))
+    return bool(distinct[-1] - distinct[0] == len(distinct) - 1) and not is_quantity(name)
 
 
 def is_quantity(name: str) -> bool:
-    """Whether a column is called year or age, which may count up from row to row and matter."""
-    return bool(_words(name) & QUANTITIES)
-
-
-def _words(name: str) -> set[str]:
-    """The words of a name such as birth_year or BirthYear, in lower case."""
-    return {word.lower() for word in _WORD.findall(name)}
+    """Whether a column is called year, age or rank, as birth_year or BirthYear is: its numbers may
+    count up and matter."""
+    return not QUANTITIES.isdisjoint(word.lower() for word in _WORD.findall(name))

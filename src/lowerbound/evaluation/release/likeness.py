@@ -35,6 +35,10 @@ def likeness(
     drawn = pd.concat(list(TableSource(fitted).blocks(count, seed)), ignore_index=True)
     notations = notations_of(fitted.schema)
     real = with_numbers(frame, notations).sample(count, random_state=seed)
+    # in some of the rows, identifiers do not count up and would look like numbers
+    apart = list(fitted.schema.left_out)
+    real, drawn = real.drop(columns=apart), drawn.drop(columns=apart)
+    hints = {name: hint for name, hint in (hints or {}).items() if name not in apart}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the fit has warned of the same columns
