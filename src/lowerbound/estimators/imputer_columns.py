@@ -7,13 +7,14 @@ The schema of the model has neither identifiers nor columns without a value.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound import untrusted
-from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.errors import DataError
 from lowerbound.model_folder.manifest import IMPUTER, read_beside, write_beside
 
 INFINITE = ("-Infinity", "Infinity")  # as text, since JSON has no such numbers
@@ -41,25 +42,24 @@ def read_columns(folder: Path, imputer: Any) -> dict[str, Any]:
     Raises:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / IMPUTER
-    said = read_beside(path)
-    if said is None:
-        return {}
-    with untrusted.guarded(str(path), ModelFolderError):
-        empty = np.array(said["empty"], dtype=bool)
-        indicator = np.array(said["indicator"], dtype=np.int64)
-        names = said["names"]
-        if names is not None and len(names) != len(empty):
-            raise DataError(f"{len(names)} names of {len(empty)} columns")
-        if len(indicator) and not 0 <= indicator.min() <= indicator.max() < len(empty):
-            raise DataError("it marks columns that there are not")
-        imputer.n_features_in_ = len(empty)
-        imputer.empty_, imputer.indicator_ = empty, indicator
-        if names is not None:
-            imputer.feature_names_in_ = np.array([str(name) for name in names], dtype=object)
-        elif hasattr(imputer, "feature_names_in_"):
-            del imputer.feature_names_in_
-        return _parameters(said.get("parameters", {}))
+    return read_beside(folder / IMPUTER, partial(_set, imputer)) or {}
+
+
+def _set(imputer: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+    empty = np.array(said["empty"], dtype=bool)
+    indicator = np.array(said["indicator"], dtype=np.int64)
+    names = said["names"]
+    if names is not None and len(names) != len(empty):
+        raise DataError(f"{len(names)} names of {len(empty)} columns")
+    if len(indicator) and not 0 <= indicator.min() <= indicator.max() < len(empty):
+        raise DataError("it marks columns that there are not")
+    imputer.n_features_in_ = len(empty)
+    imputer.empty_, imputer.indicator_ = empty, indicator
+    if names is not None:
+        imputer.feature_names_in_ = np.array([str(name) for name in names], dtype=object)
+    elif hasattr(imputer, "feature_names_in_"):
+        del imputer.feature_names_in_
+    return _parameters(said.get("parameters", {}))
 
 
 def _parameters(said: Any) -> dict[str, Any]:

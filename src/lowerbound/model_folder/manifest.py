@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lowerbound import __version__, durable, untrusted
 from lowerbound.errors import ModelFolderError
+
+T = TypeVar("T")
 
 FORMAT = 1
 LARGEST = 2**20  # bytes of a manifest
@@ -70,8 +72,12 @@ def write_beside(path: Path, said: Mapping[str, Any]) -> None:
     durable.write_text(path, json.dumps({MODEL: hashes(path.parent)[WEIGHTS], **said}))
 
 
-def read_beside(path: Path) -> dict[str, Any] | None:
+def read_beside(path: Path, meant: Callable[[dict[str, Any]], T]) -> T | None:
     """What ``write_beside`` wrote; None: there is no such file.
+
+    Args:
+        path: of the file.
+        meant: makes the result of what is written.
 
     Raises:
         ModelFolderError: the file is damaged, or belongs to another model.
@@ -80,7 +86,8 @@ def read_beside(path: Path) -> dict[str, Any] | None:
         return None
     said = untrusted.read_mapping(path, ModelFolderError)
     check_belongs(path, said.get(MODEL))
-    return said
+    with untrusted.guarded(str(path), ModelFolderError):
+        return meant(said)
 
 
 def check_belongs(path: Path, weights: object) -> None:

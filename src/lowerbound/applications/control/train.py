@@ -39,14 +39,17 @@ SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
 def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
     """The names of the options of every part, by the part and who has it."""
     return {
-        "agent": {"world_model": [name for name in options_of(AgentOptions) if name not in FLAGS]},
+        "agent": {"world_model": _settable(AgentOptions)},
         "imagination": {"world_model": options_of(ImaginationOptions)},
-        "policy": {
-            "ppo": [name for name in options_of(PolicyGradientOptions) if name not in FLAGS]
-        },
+        "policy": {"ppo": _settable(PolicyGradientOptions)},
         "model": {WORLD_MODEL: MODELS[WORLD_MODEL].option_names()},
         "network": option_names(NETWORKS),
     }
+
+
+def _settable(options: type) -> list[str]:
+    """The names of the options that ``--set`` takes."""
+    return [name for name in options_of(options) if name not in FLAGS]
 
 
 @dataclass(frozen=True, kw_only=True)

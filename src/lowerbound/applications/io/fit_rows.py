@@ -111,7 +111,9 @@ def _check_set_aside(source: str, parts: DataParts, then: Any) -> None:
     Raises:
         OptionError: it is another, so it may hold training rows.
     """
-    rows, hashes = (then.get("rows"), then.get("test")) if isinstance(then, Mapping) else (0, 0)
+    rows, hashes = (
+        (then.get("rows"), then.get("test")) if isinstance(then, Mapping) else (None, None)
+    )
     if not isinstance(rows, int) or not isinstance(hashes, str):
         return  # a folder from before this was recorded, or of a private fit
     now = set_aside_rows(parts)[SET_ASIDE]

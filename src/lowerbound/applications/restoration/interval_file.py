@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lowerbound import untrusted
-from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.errors import DataError
 from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
 from lowerbound.model_folder.manifest import INTERVALS, read_beside, write_beside
 
@@ -31,13 +33,12 @@ def read_calibration(folder: Path, columns: int) -> IntervalCalibration | None:
     Raises:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / INTERVALS
-    said = read_beside(path)
-    if said is None:
-        return None
-    with untrusted.guarded(str(path), ModelFolderError):
-        factors = np.array(said["factors"], dtype=np.float64)
-        covered = np.array(said["covered"], dtype=np.float64)
-        if factors.shape != (len(LEVELS), columns) or not (factors >= 0).all():
-            raise DataError(f"factors of shape {factors.shape} for {columns} columns")
-        return IntervalCalibration(factors, covered, int(said["cells"]))
+    return read_beside(folder / INTERVALS, partial(_calibration, columns))
+
+
+def _calibration(columns: int, said: Mapping[str, Any]) -> IntervalCalibration:
+    factors = np.array(said["factors"], dtype=np.float64)
+    covered = np.array(said["covered"], dtype=np.float64)
+    if factors.shape != (len(LEVELS), columns) or not (factors >= 0).all():
+        raise DataError(f"factors of shape {factors.shape} for {columns} columns")
+    return IntervalCalibration(factors, covered, int(said["cells"]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound import untrusted
-from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.errors import DataError
 from lowerbound.model_folder.manifest import ANSWERS, read_beside, write_beside
 
 FLOAT = "float"  # such numbers are text in the file, because JSON has no NaN
@@ -34,14 +34,13 @@ def read_answers(folder: Path) -> dict[str, Any]:
     Raises:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / ANSWERS
-    said = read_beside(path)
-    if said is None:
-        return {}
-    with untrusted.guarded(str(path), ModelFolderError):
-        value = said["unlabeled_value"]
-        if isinstance(value, dict):
-            value = float(value[FLOAT])
-        if isinstance(value, list):
-            raise DataError("unlabeled_value is a list")
-        return {"abstain_below": float(said["abstain_below"]), "unlabeled_value": value}
+    return read_beside(folder / ANSWERS, _parameters) or {}
+
+
+def _parameters(said: Mapping[str, Any]) -> dict[str, Any]:
+    value = said["unlabeled_value"]
+    if isinstance(value, dict):
+        value = float(value[FLOAT])
+    if isinstance(value, list):
+        raise DataError("unlabeled_value is a list")
+    return {"abstain_below": float(said["abstain_below"]), "unlabeled_value": value}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from lowerbound import untrusted
-from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import NAMES, read_beside, write_beside
 
 
@@ -28,11 +27,10 @@ def read_names(folder: Path) -> Any:
     Raises:
         ModelFolderError: the file is damaged, or belongs to another model.
     """
-    path = folder / NAMES
-    said = read_beside(path)
-    if said is None:
-        return None
+    return read_beside(folder / NAMES, _index)
+
+
+def _index(said: Mapping[str, Any]) -> Any:
     import pandas as pd
 
-    with untrusted.guarded(str(path), ModelFolderError):
-        return pd.Index([int(name) for name in said["names"]])
+    return pd.Index([int(name) for name in said["names"]])

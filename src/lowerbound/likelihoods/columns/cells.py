@@ -130,9 +130,9 @@ def _cut(values: Tensor, inner: Tensor, most: int) -> Tensor:
     """
     if not len(values):
         return inner
-    ordered = values.sort().values.numpy()
+    ordered = values.cpu().sort().values.numpy()
     edges = [ordered[0], *inner.tolist(), ordered[-1]]
-    places = [0, *np.searchsorted(ordered, inner.numpy()), len(ordered)]
+    places = [0, *np.searchsorted(ordered, inner.cpu().numpy()), len(ordered)]
     open_ = [
         _best_cut(ordered[places[k] : places[k + 1]], edges[k], edges[k + 1])
         for k in range(len(edges) - 1)
