@@ -111,9 +111,8 @@ def _check_set_aside(source: str, parts: DataParts, then: Any) -> None:
     Raises:
         OptionError: it is another, so it may hold training rows.
     """
-    rows, hashes = (
-        (then.get("rows"), then.get("test")) if isinstance(then, Mapping) else (None, None)
-    )
+    recorded = then if isinstance(then, Mapping) else {}
+    rows, hashes = recorded.get("rows"), recorded.get("test")
     if not isinstance(rows, int) or not isinstance(hashes, str):
         return  # a folder from before this was recorded, or of a private fit
     now = set_aside_rows(parts)[SET_ASIDE]
