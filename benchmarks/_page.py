@@ -76,10 +76,10 @@ def page(results: Sequence[Result]) -> str:
 
 
 def _section(result: Result) -> Iterator[str]:
-    host = result["machine"]
+    host, seeds = result["machine"], ", ".join(map(str, result["seeds"]))
     yield (
         f"\n## {result['name'].replace('_', ' ')}\n\n```console\n$ {result['command']}\n```\n\n"
-        f"{result['minutes']} minutes, seeds {', '.join(map(str, result['seeds']))}, "
+        f"{result['minutes']} minutes, {f'seeds {seeds}, ' if seeds else ''}"
         f"{host['cpu']}, {host['cores']} cores, torch {host['torch']}, "
         f"commit {result['commit']}{_commits(result)}, {result['date']}.\n\n"
     )
