@@ -19,8 +19,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from lowerbound import VAE, VAEImputer
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
-from lowerbound.estimators import imputer as imputer_module, imputer_first_fit
+from lowerbound.estimators import imputer_first_fit
 from lowerbound.estimators.imputer_fit import updates
+from lowerbound.inference.restoration import imputation
 from lowerbound.model_folder.manifest import IMPUTER, INTERVALS
 from tests.estimators.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
@@ -432,14 +433,14 @@ def test_intervals_of_an_overconfident_model_cover_as_promised(
     whole = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(600, 6))
     hidden = rng.random(whole.shape) < 0.2
     holes = np.where(hidden, np.nan, whole)
-    made = imputer_module.imputed_quantiles
+    made = imputation.quantiles
 
-    def too_narrow(model: Any, rows: Any, shares: Any, **rest: Any) -> np.ndarray[Any, Any]:
-        found, median = made(model, rows, shares, **rest), made(model, rows, (0.5,), **rest)
+    def too_narrow(draws: Any, schema: Any, shares: Any) -> np.ndarray[Any, Any]:
+        found, median = made(draws, schema, shares), made(draws, schema, (0.5,))
         return np.asarray(median + 0.5 * (found - median))
 
-    for module in (imputer_module, imputer_first_fit):
-        monkeypatch.setattr(module, "imputed_quantiles", too_narrow)
+    for module in (imputation, imputer_first_fit):
+        monkeypatch.setattr(module, "quantiles", too_narrow)
     covered = {}
     for calibration in (0.0, 0.1):
         imputer = VAEImputer(epochs=3, calibration=calibration, random_state=0).fit(holes)

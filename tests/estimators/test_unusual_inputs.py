@@ -341,7 +341,8 @@ def test_calibrated_intervals_stay_inside_the_support() -> None:
         Column("p", "positive", observed=(0.1, 9.0)),
         Column("n", "count", dtype="int64", lattice=Lattice(1.0), observed=(0, 9)),
     )
-    wide = IntervalCalibration(np.full((len(LEVELS), 2), 2.0), np.zeros(len(LEVELS)), 50)
+    twice, none = np.full((len(LEVELS), 2), 2.0), np.zeros((len(LEVELS), 2))
+    wide = IntervalCalibration(twice, none, none[:, 0], 50)
     quantiles = np.array([[[1.0, 1.0]], [[0.2, 0.0]], [[5.0, 4.0]]])
     low, high = wide.interval(quantiles, 0.9, columns)
     assert low.min() == 0

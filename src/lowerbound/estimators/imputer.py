@@ -249,9 +249,10 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             raise OptionError(f"the level of an interval lies between 0 and 1, not {level}")
         given, X = X, self._checked(X, reset=False)
         rows = self._rows(X)
-        found = self._quantiles(rows, (0.5, (1 - level) / 2, (1 + level) / 2))
-        ends = found[1], found[2]
-        if self.calibration_ is not None:
+        if self.calibration_ is None:
+            ends = tuple(self._quantiles(rows, ((1 - level) / 2, (1 + level) / 2)))
+        else:
+            found = self._quantiles(rows, self.calibration_.asked(level))
             ends = self.calibration_.interval(found, level, rows.schema.columns)
         low, high = (self._given_back(self._unordered(rows, end), X) for end in ends)
         return with_names_of(low, given), with_names_of(high, given)
@@ -354,7 +355,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         at_random = self.fitted_.options.model.normal_scores
         return within_observed(mean, rows.dataset) if at_random else mean
 
-    def _quantiles(self, rows: IncompleteColumns, shares: tuple[float, ...]) -> Array:
+    def _quantiles(self, rows: IncompleteColumns, shares: Sequence[float] | Array) -> Array:
         return imputed_quantiles(
             self.model_,
             rows.dataset,

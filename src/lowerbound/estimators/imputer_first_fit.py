@@ -19,8 +19,12 @@ from lowerbound.data.columns.column import Column
 from lowerbound.estimators.imputer_fit import updates
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.restoration.column_trees import ColumnTrees, grown_rows
-from lowerbound.inference.restoration.imputation import DRAWS, impute, imputed_quantiles
-from lowerbound.inference.restoration.interval_calibration import SHARES, IntervalCalibration
+from lowerbound.inference.restoration.imputation import impute, quantiles, summarized_draws
+from lowerbound.inference.restoration.interval_calibration import (
+    SHARES,
+    IntervalCalibration,
+    tails,
+)
 from lowerbound.models import Model
 from lowerbound.training import TrainingReporter
 
@@ -168,12 +172,16 @@ class HiddenCells:
         ordered = [column.rules.ordered for column in self.rest.schema.columns]
         if (self.hidden & ordered).sum() < FEWEST_HIDDEN:
             return None
+        schema = self.rest.schema
+
+        def summary(draws: Array, rows: slice) -> Array:
+            places = tails(draws, self.truth[rows], schema.columns)
+            return np.concatenate([quantiles(draws, schema, SHARES), places])
+
         some = self.rest.subset(self.rows)
-        quantiles = imputed_quantiles(
-            model, some, SHARES, samples=samples, draws=DRAWS, trees=trees
-        )
-        columns = self.rest.schema.columns
-        return IntervalCalibration.of(self.truth, quantiles, self.hidden, columns)
+        found = summarized_draws(model, some, summary, samples=samples, trees=trees)
+        own, places = np.split(found, [len(SHARES)])
+        return IntervalCalibration.of(self.truth, own, places, self.hidden, schema.columns)
 
 
 def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:

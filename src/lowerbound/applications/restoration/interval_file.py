@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from lowerbound.errors import DataError
-from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
+from lowerbound.inference.restoration.interval_calibration import (
+    HALF,
+    LEVELS,
+    TAILS,
+    IntervalCalibration,
+)
 from lowerbound.model_folder.manifest import INTERVALS, read_beside, write_beside
 
 
@@ -21,6 +26,7 @@ def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> 
         return
     said = {
         "factors": calibration.factors.tolist(),
+        "shares": calibration.shares.tolist(),
         "covered": calibration.covered.tolist(),
         "cells": calibration.cells,
     }
@@ -39,6 +45,12 @@ def read_calibration(folder: Path, columns: int) -> IntervalCalibration | None:
 def _calibration(columns: int, said: Mapping[str, Any]) -> IntervalCalibration:
     factors = np.array(said["factors"], dtype=np.float64)
     covered = np.array(said["covered"], dtype=np.float64)
-    if factors.shape != (len(LEVELS), columns) or not (factors >= 0).all():
-        raise DataError(f"factors of shape {factors.shape} for {columns} columns")
-    return IntervalCalibration(factors, covered, int(said["cells"]))
+    # files of earlier versions have no shares, because intervals were only widened
+    same = [[tail] * columns for tail in TAILS]
+    shares = np.array(said.get("shares", same), dtype=np.float64)
+    for name, values in (("factors", factors), ("shares", shares)):
+        if values.shape != (len(LEVELS), columns) or not (values >= 0).all():
+            raise DataError(f"{name} of shape {values.shape} for {columns} columns")
+    if not (shares <= HALF).all():
+        raise DataError(f"a share of {shares.max()} is above one half")
+    return IntervalCalibration(factors, shares, covered, int(said["cells"]))

@@ -14,7 +14,7 @@ Source: Mattei & Frellsen 2019.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -287,7 +287,7 @@ def _incomplete(dataset: Dataset) -> Tensor:
 def imputed_quantiles(
     model: Model,
     dataset: Dataset,
-    shares: Sequence[float],
+    shares: Sequence[float] | Array,
     *,
     samples: int = SAMPLES,
     draws: int = DRAWS,
@@ -301,29 +301,63 @@ def imputed_quantiles(
 
     Args:
         model, dataset, samples, seed, trees: as for ``impute``.
-        shares: between 0 and 1.
+        shares: between 0 and 1; of a table, also those of each column, (shares, columns).
         draws: number of draws of each row.
+
+    Raises:
+        OptionError: no draws.
+    """
+
+    def found(draws: Array, rows: slice) -> Array:
+        return quantiles(draws, dataset.schema, shares)
+
+    return summarized_draws(
+        model, dataset, found, samples=samples, draws=draws, seed=seed, trees=trees
+    )
+
+
+def summarized_draws(
+    model: Model,
+    dataset: Dataset,
+    summary: Callable[[Array, slice], Array],
+    *,
+    samples: int = SAMPLES,
+    draws: int = DRAWS,
+    seed: int = 0,
+    trees: ColumnTrees | None = None,
+) -> Array:
+    """What ``summary`` makes of the draws of blocks of rows, (numbers, rows, ...).
+
+    Args:
+        model, dataset, samples, draws, seed, trees: as for ``imputed_quantiles``.
+        summary: of the draws in the data's units, (draws, rows, ...), and the place of the rows.
 
     Raises:
         OptionError: no draws.
     """
     if draws < 1:
         raise OptionError(f"draws must be at least 1, not {draws}")
-    found = [
-        quantiles(imputation.draws, dataset.schema, shares)
-        for imputation in _blocks(model, dataset, samples, draws, seed, trees)
-        if imputation.draws is not None
-    ]
+    found, start = [], 0
+    for imputation in _blocks(model, dataset, samples, draws, seed, trees):
+        assert imputation.draws is not None
+        end = start + imputation.draws.shape[1]
+        found.append(summary(imputation.draws, slice(start, end)))
+        start = end
     return np.concatenate(found, 1)
 
 
-def quantiles(draws: Array, schema: Schema, shares: Sequence[float]) -> Array:
+def quantiles(draws: Array, schema: Schema, shares: Sequence[float] | Array) -> Array:
     """Quantiles of draws in the data's units, (draws, rows, ...), for each cell."""
     if not schema.columns:
         return value_quantiles(draws, shares, schema.levels is not None)
-    if schema.binary:
-        return value_quantiles(draws, shares, whole=True)
-    each = [c.rules.quantiles(draws[..., i], shares) for i, c in enumerate(schema.columns)]
+    count = len(schema.columns)
+    each_share = np.broadcast_to(np.reshape(shares, (len(shares), -1)), (len(shares), count))
+    each = [
+        value_quantiles(draws[..., i], each_share[:, i], whole=True)
+        if schema.binary
+        else column.rules.quantiles(draws[..., i], each_share[:, i])
+        for i, column in enumerate(schema.columns)
+    ]
     return np.stack(each, -1)
 
 

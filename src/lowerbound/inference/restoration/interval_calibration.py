@@ -1,14 +1,20 @@
-r"""Intervals of imputed cells, widened or narrowed until they cover hidden cells as promised.
+r"""Intervals of imputed cells that cover hidden cells as promised.
 
-With m the median of a hidden cell by the model and [l, h] its interval, the distance of the true
-value x in units of the interval is
+An interval reaches from the median m of a cell's draws to their quantiles at s and 1 - s, times f:
 
 .. math::
-    r = \frac{x - m}{h - m} \; (x \ge m), \qquad r = \frac{m - x}{m - l} \; (x < m)
+    [m - f\,(m - q_s),\; m + f\,(q_{1-s} - m)]
 
-The calibrated interval is [m - f (m - l), m + f (h - m)], where f is the conformal quantile of r
-over hidden cells of the column (Romano et al. 2019). Columns with few hidden cells borrow from the
-others: all hidden cells together count as ``BORROWED`` more cells of each column.
+Hidden cells, whose true values x are known, decide s and f of each column and level:
+
+- If values of the column seldom repeat, s is (1 - level) / 2, and f is the conformal quantile of
+  the distances of x from m in units of that interval (Romano et al. 2019).
+- Else, an interval ends at a value that has a mass of its own. Then f is 1, and s is the conformal
+  quantile of the smaller tail, min(P(draw <= x), P(draw >= x)) (Chernozhukov et al. 2021). So an
+  interval may be a single value. If x is often outside all draws, s is 0 and f is as above.
+
+Columns with few hidden cells borrow from the others: all hidden cells together count as
+``BORROWED`` more cells of each column.
 """
 
 from __future__ import annotations
@@ -21,52 +27,73 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 
-LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)  # between them factors are interpolated
-SHARES = (0.5, *((1 - level) / 2 for level in LEVELS), *((1 + level) / 2 for level in LEVELS))
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)  # between them factors and shares are interpolated
+TAILS = tuple((1 - level) / 2 for level in LEVELS)
+HALF = 0.5
+SHARES = (HALF, 0.0, 1.0, *TAILS, *(1 - tail for tail in TAILS))
 BORROWED = 30.0  # cells
 NARROWEST = 1e-6  # half an interval, in ranges of the column
 HALF_A_STEP = 0.5  # half an interval between neighbors of a lattice, in steps
+EQUAL = 0.01  # of that half: the distance of values that count as equal
+REPEATED = 0.05  # mean share of draws that equal x, from which ends of intervals have a mass
+EXACT = 1e-9  # by which s is lower, so that rounding leaves its quantile inside
 
 
 @dataclass(frozen=True)
 class IntervalCalibration:
-    """Factors of the intervals of each column.
+    """Factors and shares of the intervals of each column.
 
     Attributes:
         factors: f by level and column, (levels, columns); 1 for columns without an order.
+        shares: s by level and column, (levels, columns), at most 1/2.
         covered: share of the hidden cells that the model's own intervals covered, (levels,).
         cells: number of hidden cells.
     """
 
     factors: Array
+    shares: Array
     covered: Array
     cells: int
 
     @classmethod
     def of(
-        cls, truth: Array, quantiles: Array, hidden: Array, columns: Sequence[Column]
+        cls, truth: Array, quantiles: Array, tails: Array, hidden: Array, columns: Sequence[Column]
     ) -> IntervalCalibration:
         """The calibration by hidden cells.
 
         Args:
             truth: true values or codes, (rows, columns).
             quantiles: by the model at ``SHARES``, (shares, rows, columns).
+            tails: shares of draws at most and at least the true value, (2, rows, columns).
             hidden: mask of the hidden cells, (rows, columns).
             columns: of the schema.
         """
-        half, ordered = len(LEVELS), np.array([column.rules.ordered for column in columns])
-        hidden = hidden & ordered
-        units = _units(columns)
-        factors = np.ones((len(LEVELS), len(columns)))
-        covered = np.full(len(LEVELS), np.nan)
+        ordered = np.array([column.rules.ordered for column in columns])
+        hidden, units = hidden & ordered, _units(columns)
+        (median, least, most), half = quantiles[:3], len(LEVELS)
+        repeated = _repeated(tails, hidden)
+        outside = _distance(truth, median, least, most, units)
+        tail = np.where(tails.min(0) > 0, -tails.min(0), outside)
+        factors, covered = np.ones((half, len(columns))), np.full(half, np.nan)
+        shares = np.tile(np.array(TAILS)[:, None], (1, len(columns)))
         for place, level in enumerate(LEVELS):
-            low, high = quantiles[1 + place], quantiles[1 + half + place]
-            far = _distance(truth, quantiles[0], low, high, units)
+            low, high = quantiles[3 + place], quantiles[3 + half + place]
+            far = _distance(truth, median, low, high, units)
             covered[place] = np.mean(((low <= truth) & (truth <= high))[hidden])
             for column in np.flatnonzero(ordered):
-                own = far[hidden[:, column], column]
-                factors[place, column] = _conformal(own, far[hidden], level)
-        return cls(factors, covered, int(hidden.sum()))
+                scores = tail if repeated[column] else far
+                own = scores[hidden[:, column], column]
+                found = _conformal(own, scores[hidden], level)
+                if repeated[column]:
+                    shares[place, column] = min(max(-found, 0.0), HALF)
+                    found = max(found, 1.0)
+                factors[place, column] = found
+        return cls(factors, shares, covered, int(hidden.sum()))
+
+    def asked(self, level: float) -> Array:
+        """The shares of the quantiles that ``interval`` needs, (3, columns)."""
+        share = _at(level, self.shares) * (1 - EXACT)
+        return np.stack([np.full_like(share, HALF), share, 1 - share])
 
     def interval(
         self, quantiles: Array, level: float, columns: Sequence[Column]
@@ -74,20 +101,37 @@ class IntervalCalibration:
         """The calibrated interval, (rows, columns) each.
 
         Args:
-            quantiles: by the model at (1/2, (1 - level)/2, (1 + level)/2), (3, rows, columns).
+            quantiles: by the model at ``asked(level)``, (3, rows, columns).
             level: of the interval.
             columns: of the schema.
         """
         median, low, high = quantiles
-        factor = np.array([np.interp(level, LEVELS, each) for each in self.factors.T])
+        factor = _at(level, self.factors)
         # a column that is not modeled, such as a constant, is known
         ordered = np.array([column.rules.ordered and column.modeled for column in columns])
-        units = _units(columns)
+        units = np.where(factor == 1, 0.0, _units(columns))
         down = median - factor * np.maximum(median - low, units)
         up = median + factor * np.maximum(high - median, units)
         for place, column in enumerate(columns):
             down[:, place], up[:, place] = _valid(down[:, place], up[:, place], column)
         return np.where(ordered, down, low), np.where(ordered, up, high)
+
+
+def tails(draws: Array, values: Array, columns: Sequence[Column]) -> Array:
+    """Shares of draws (draws, rows, columns) at most and at least the values (rows, columns)."""
+    slack = EQUAL * _units(columns)
+    return np.stack([(draws <= values + slack).mean(0), (draws >= values - slack).mean(0)])
+
+
+def _at(level: float, by_level: Array) -> Array:
+    """The numbers of a level, (columns,), between those of ``LEVELS``."""
+    return np.array([np.interp(level, LEVELS, each) for each in by_level.T])
+
+
+def _repeated(tails: Array, hidden: Array) -> Array:
+    """Whether values of a column repeat, (columns,)."""
+    equal = np.where(hidden, tails.sum(0) - 1, 0.0).sum(0)
+    return np.asarray(equal >= REPEATED * np.maximum(hidden.sum(0), 1))
 
 
 def _units(columns: Sequence[Column]) -> Array:
