@@ -13,8 +13,9 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,35 @@ LEFT = re.compile(r"\..+\.(\d+)\.([0-9a-f]{8})\.part", re.DOTALL)
 OWN_MACHINE = 3  # letters of the random part of a name that tell which machine made it
 ABANDONED = 7 * 24 * 3600.0  # seconds without a change after which another machine has ended
 
+_guard: ContextVar[Callable[[Path], None] | None] = ContextVar("guard", default=None)
+
 
 def cache_folder() -> Path:
     """The folder of what can be made or downloaded again: $XDG_CACHE_HOME/lowerbound, else
     ~/.cache/lowerbound."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "lowerbound"
+
+
+@contextmanager
+def guarded_by(check: Callable[[Path], None]) -> Iterator[None]:
+    """Context in which ``check`` is called with each file that a write is about to replace.
+
+    It raises an error if the file must stay. The names of some files are only known when they are
+    written, so what a request reads is kept here, whichever name its results have.
+    """
+    token = _guard.set(check)
+    try:
+        yield
+    finally:
+        _guard.reset(token)
+
+
+def check_replaced(path: Path) -> None:
+    """Check that a file may be replaced, if there is one; see ``guarded_by``."""
+    check = _guard.get()
+    if check is not None and path.is_file():
+        check(path)
 
 
 @contextmanager
@@ -46,8 +70,9 @@ def replacing(path: Path) -> Iterator[Path]:
     file that it replaces. Files that killed processes left in the folder are removed.
 
     Raises:
-        OptionError: ``path`` is a pipe or a device, and must not be replaced.
+        OptionError: ``path`` is a pipe or a device, or ``guarded_by`` keeps it.
     """
+    check_replaced(path)
     mode = _mode(path)
     _clear_once(os.path.abspath(path.parent))
     temporary = unfinished(path)

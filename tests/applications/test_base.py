@@ -7,15 +7,17 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from lowerbound.applications import APPLICATIONS, Report, Reporter, load
-from lowerbound.applications.base import READ, Silent, check_data_stays, jsonable
+from lowerbound.applications.base import READ, Application, Silent, check_data_stays, jsonable
 from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.form import answer, entries, typed
+from lowerbound.applications.io.files import fill_folder, write_text
 from lowerbound.cli import main
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import OptionError
@@ -151,6 +153,48 @@ def test_no_result_replaces_or_joins_the_files_of_a_folder(
     else:
         with pytest.raises(OptionError, match=message):
             check_data_stays(request)
+
+
+def _writes(name: str, folder: bool = False) -> Application:
+    """An application that also writes a file whose name its request does not hold."""
+
+    def work(request: Any, reporter: Reporter) -> Report:
+        if folder:
+            fill_folder(Path(request.output), lambda made: [_new(made / name)], note=False)
+        else:
+            write_text(Path(request.output).with_name(name), "new")
+        return Outer(Inner(()))
+
+    return Application("x", SimpleNamespace, work, needs_model=False)
+
+
+def _new(path: Path) -> str:
+    path.write_text("new", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "output", "work"),
+    [
+        ("rows.png", "rows.npz", _writes("rows.png")),
+        ("rows/scores.csv", "rows", _writes("scores.csv", folder=True)),
+        ("rows", "rows", _writes("cat.png", folder=True)),
+        ("rows", "rows/x.npz", _writes("cat.png")),
+    ],
+)
+def test_no_file_that_a_request_does_not_name_replaces_its_data(
+    data: str, output: str, work: Application, tmp_path: Path
+) -> None:
+    (tmp_path / "rows").mkdir()
+    files = [tmp_path / "rows.png", tmp_path / "rows/scores.csv", tmp_path / "rows/cat.png"]
+    for file in files:
+        file.write_text("data", encoding="utf-8")
+    asked = SimpleNamespace(data=str(tmp_path / data), output=str(tmp_path / output))
+    with pytest.raises(OptionError, match=r"is (the data itself|a file of the data): name another"):
+        work(asked)
+    assert {file.read_text(encoding="utf-8") for file in files} == {"data"}
+    work(SimpleNamespace(data="digits", output=asked.output))  # no file of this name
+    assert "new" in {file.read_text(encoding="utf-8") for file in files}
 
 
 @pytest.mark.parametrize(

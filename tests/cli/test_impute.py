@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import QUICK, Run, fitted
+from tests.cli.test_bad_input import refused
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +222,12 @@ def test_truth_values_are_written_as_the_model_reads_them(run: Run, tmp_path: Pa
     detected = run("detect", model, rows, "-o", tmp_path / "scores.csv")
     assert detected.code == 0
     assert "not fitted on" not in detected.err
+
+
+def test_no_draw_replaces_the_table(run: Run, holes: Path, model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "x-2.csv"
+    shutil.copy(holes, data)
+    done = run("impute", model, data, "-o", tmp_path / "x.csv", "--draws", "2")
+    refused(done, f"{data} is the data itself: name another file")
+    assert data.read_bytes() == holes.read_bytes()
+    assert list(tmp_path.iterdir()) == [data]

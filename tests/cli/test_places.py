@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,33 @@ def test_nothing_is_left_where_a_command_looked(run: Run, table: Path, tmp_path:
     assert run("fit", NOTHING, "-o", tmp_path / "a" / "b").code == 2
     assert list(tmp_path.iterdir()) == []
     assert run("fit", table, "-o", tmp_path / "a" / "b", *QUICK).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "data"),
+    [
+        (("interpolate", "{pictures}", "{data}", "{pictures}", "-o", "x.npz"), "x.png"),
+        (("interpolate", "{pictures}", "{data}", "{pictures}", "-o", "x.gif"), "x.png"),
+        (("detect", "{pictures}", "{data}", "-o", "x.csv"), "x_heat.png"),
+        (("evaluate", "{table}", "{data}", "-o", "."), "scores.csv"),
+    ],
+)
+def test_files_beside_the_output_do_not_replace_the_data(
+    run: Run,
+    pictures: Path,
+    picture_model: Path,
+    table: Path,
+    table_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    data: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(table if data.endswith("csv") else next(pictures.rglob("*.png")), data)
+    before = Path(data).read_bytes()
+    done = run(*(w.format(pictures=picture_model, table=table_model, data=data) for w in words))
+    refused(done, f"{data} is the data itself: name another file")
+    assert Path(data).read_bytes() == before
+    assert len(done.err.splitlines()) == 1  # nothing was computed
+    assert list(tmp_path.iterdir()) == [tmp_path / data]

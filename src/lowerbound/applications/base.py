@@ -19,6 +19,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,7 +38,7 @@ WRITTEN = ("output", "save", "key", "onnx", "torch")
 
 READ = (
     *("data", "other", "with_", "without", "codes", "like", "mask", "calibrate", "compare", "file"),
-    *("real", "synthetic", "holdout", "canaries", "public_schema"),
+    *("real", "synthetic", "holdout", "canaries", "public_schema", "attributes", "columns"),
 )
 """The fields of a request that name the data it reads."""
 
@@ -170,6 +171,10 @@ class Application:
         for path in written_by(vars(request)):
             durable.check_place(path)
         check_data_stays(vars(request))
+        with durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))):
+            return self._answer(request, reporter, fitted)
+
+    def _answer(self, request: Any, reporter: Reporter, fitted: Fitted | None) -> Report:
         if not self.needs_model:
             return self.function(request, reporter)
         folder = getattr(request, "named_model", request.model)
@@ -188,44 +193,55 @@ def written_by(answers: Mapping[str, Any]) -> list[Path]:
     return [Path(path) for several in paths for path in several]
 
 
+def read_by(answers: Mapping[str, Any]) -> list[str]:
+    """The names of the data that a request reads, by the names of its fields."""
+    named = map(answers.get, READ)
+    return [str(source) for source in named if source and isinstance(source, str | Path)]
+
+
 def check_data_stays(answers: Mapping[str, Any]) -> None:
     """Check that results neither replace a file of data that they are made of nor join its rows.
 
     Raises:
         OptionError: they would.
     """
+    sources = read_by(answers)
     for path in written_by(answers):
-        for source in map(answers.get, READ):
-            if source and isinstance(source, str | Path):
-                durable.check_not_data(path, str(source))
-                _check_folder_stays(path, str(source))
+        _check_file_stays(path, sources)
+        for folder in filter(partial(_lies_in, path), sources):
+            from lowerbound.data.tables.parquet import is_parquet
+
+            if is_parquet(folder):
+                raise OptionError(
+                    f"{path} lies in the folder of the data, {folder}, which is read as a table "
+                    "only while it holds no other files: name a place outside it"
+                )
 
 
-def _check_folder_stays(output: Path, data: str) -> None:
-    """Check that a file of results neither replaces a file in the folder of the data nor lies in a
-    folder of tables, which is read only if it holds nothing else.
+def _check_file_stays(path: Path, sources: Sequence[str]) -> None:
+    """Check that a file that is written is none of the data, nor lies in a folder of it.
 
     Raises:
-        OptionError: it would.
+        OptionError: it is.
     """
-    try:
-        folder, place = Path(data).expanduser().resolve(), output.expanduser().resolve()
-        if not folder.is_dir() or folder not in (place, *place.parents):
-            return
-    except (OSError, RuntimeError, ValueError):  # no path: whoever reads it says why
-        return
-    from lowerbound.data.pictures.folders import SUFFIXES
-    from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet
+    for source in sources:
+        durable.check_not_data(path, source)
+        if path.is_file() and _lies_in(path, source):
+            from lowerbound.data.pictures.folders import SUFFIXES
+            from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet
 
-    tables = is_parquet(folder)
-    suffixes = PARQUET_SUFFIXES if tables else (*SUFFIXES, ".wav", ".tar")
-    if place.is_file() and place.suffix.lower() in suffixes:
-        raise OptionError(f"{output} is a file of the data: name another file")
-    if tables:
-        raise OptionError(
-            f"{output} lies in the folder of the data, {data}, which is read as a table only while "
-            "it holds no other files: name a place outside it"
-        )
+            suffixes = PARQUET_SUFFIXES if is_parquet(source) else (*SUFFIXES, ".wav", ".tar")
+            if path.suffix.lower() in suffixes:
+                raise OptionError(f"{path} is a file of the data: name another file")
+
+
+def _lies_in(path: Path, data: str) -> bool:
+    """Whether the data is a folder, and the path is that folder or lies in it."""
+    try:
+        folder, place = Path(data).expanduser().resolve(), path.expanduser().resolve()
+        return folder.is_dir() and folder in (place, *place.parents)
+    except (OSError, RuntimeError, ValueError):  # no path: whoever reads it says why
+        return False
 
 
 @dataclass(frozen=True)

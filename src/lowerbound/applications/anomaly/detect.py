@@ -19,10 +19,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
+from lowerbound import durable
 from lowerbound.applications.anomaly.labels import KnownAnomalies
 from lowerbound.applications.anomaly.normal_rows import Normal, WindowedSeries, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
-from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
+from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally, heat_path
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
@@ -184,6 +185,7 @@ def _check(request: DetectRequest) -> None:
         check_rate(request.alpha)
     if request.output:
         check_suffix(Path(request.output))
+        durable.check_replaced(heat_path(Path(request.output)))
 
 
 def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:

@@ -151,8 +151,13 @@ class RowScorer:
         place = rebuild(self.fitted.model, chosen).place
         rebuilt = torch.from_numpy(place).reshape(pictures.shape)
         names = [part.name(int(row)) for row in index]
-        sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")
+        sheet = heat_path(self.beside)
         return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
+
+
+def heat_path(scores: Path) -> Path:
+    """The sheet of heat maps next to a file of scores."""
+    return scores.with_name(f"{scores.stem}_heat.png")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound import durable
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.design.figures import write_figures
+from lowerbound.applications.design.figures import figure_paths, write_figures
 from lowerbound.applications.design.quantities import further_goal, limit, quantity, similar
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
@@ -196,6 +197,8 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
     """
     output = Path(request.output)
     check_suffix(output)
+    for figure in figure_paths(output):
+        durable.check_replaced(figure)
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
     options = SearchOptions(

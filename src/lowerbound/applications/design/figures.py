@@ -27,11 +27,16 @@ if TYPE_CHECKING:
 
 def write_figures(result: DesignResult, output: Path, number: int, title: str) -> tuple[str, ...]:
     """Write NAME.png and, for molecules, NAME_molecules.png beside the output."""
-    files = [_written(output.with_suffix(".png"), figure(result, title))]
+    scores, molecules = figure_paths(output)
+    files = [_written(scores, figure(result, title))]
     if isinstance(result.form, MoleculeRows) and result.ranked():
-        path = output.with_name(f"{output.stem}_molecules.png")
-        files.append(_written(path, drawn(result, number)))
+        files.append(_written(molecules, drawn(result, number)))
     return tuple(files)
+
+
+def figure_paths(output: Path) -> tuple[Path, Path]:
+    """The figures beside the output: of the scores, and of drawn molecules."""
+    return output.with_suffix(".png"), output.with_name(f"{output.stem}_molecules.png")
 
 
 def figure(result: DesignResult, title: str) -> bytes:

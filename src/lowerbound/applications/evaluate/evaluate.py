@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
 from lowerbound.applications.form import DataRequest, OnError, unreadable
@@ -43,6 +44,8 @@ from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores, marginal_difference
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import title_of
+
+SCORES = "scores.csv"
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
     """
     if Path(request.output).is_file():
         raise OptionError(f"--output {request.output} is a file: name a folder")
+    durable.check_replaced(Path(request.output) / SCORES)
     parts = requested_parts(request, fitted)
     if request.part == "all" and _fitted_to(request):
         reporter.say(
@@ -197,7 +201,7 @@ def _see_likelihood(
         sight.lines.append(f"at least {request.at_least:g} nats per row: {outcome}")
     if request.output and isinstance(found.scores, Scores):
         scored = rows.thinned(request.measuring.rows)
-        sight.files += write_scores(Path(request.output) / "scores.csv", found.scores, scored)
+        sight.files += write_scores(Path(request.output) / SCORES, found.scores, scored)
     return found
 
 

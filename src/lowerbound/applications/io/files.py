@@ -48,6 +48,7 @@ def fill_folder(
 
     Raises:
         OSError: the files cannot be written; the error names ``path``, not the temporary path.
+        OptionError: one would replace a file that ``durable.guarded_by`` keeps.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.clear_left(path.parent)
@@ -58,6 +59,8 @@ def fill_folder(
         if path.exists():
             if note:
                 _note_others(path, names)
+            for name in names:
+                durable.check_replaced(path / name)
             for name in names:
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).replace(path / name)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound import durable
 from lowerbound.applications.io.drawings.animations import (
     ANIMATIONS,
     FRAMES_PER_SECOND,
@@ -77,6 +78,8 @@ class PictureFiles(RowFiles):
                 f"{path}: pictures are written as a .png sheet, as an animation "
                 f"({', '.join(ANIMATIONS)}), as .npz, or into a folder (a name without suffix)"
             )
+        if path.suffix:
+            durable.check_replaced(_sheet_beside(path))
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
         """As ``RowFiles.write_strip``; also write a .png sheet, before any animation.
@@ -87,7 +90,7 @@ class PictureFiles(RowFiles):
         suffix = path.suffix.lower()
         if not suffix:
             return fill_folder(path, lambda place: _fill_with_strip(place, strip))
-        sheet = _save(path.with_suffix(".png"), sheet_of(strip), optimize=True)
+        sheet = _save(_sheet_beside(path), sheet_of(strip), optimize=True)
         if suffix == ".png":
             return sheet
         if suffix == NPZ:
@@ -135,6 +138,11 @@ class PictureFiles(RowFiles):
         shares = np.nan_to_num(values / self.schema.white, nan=0.5).clip(0, 1)
         pictures: Array = np.rint(shares * 255).astype(np.uint8)
         return pictures
+
+
+def _sheet_beside(path: Path) -> Path:
+    """The sheet of a strip, which is also written where ``path`` is an animation or .npz."""
+    return path.with_suffix(".png")
 
 
 def _sheet_of_first(pictures: Array) -> Array:

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from lowerbound import durable
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
@@ -30,6 +31,7 @@ from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
 from lowerbound.applications.io.sizes import check_rows
+from lowerbound.applications.io.table_rows import numbered_path
 from lowerbound.applications.restoration.incomplete_parts import (
     ImputedTally,
     in_parts,
@@ -177,6 +179,9 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     first, chunk = next(parts)  # errors of the data are raised before any work
     path, writer = Path(request.output), row_files(first.schema)
     check_filled(path, writer, first)
+    if writer.in_parts(path):
+        for number in range(request.draws):
+            durable.check_replaced(numbered_path(path, number + 1))
     check_rows(fitted, request.draws * len(chunk), f"--draws {request.draws}")
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
