@@ -105,11 +105,16 @@ class Batch:
         return ~self.observed if self.withheld is None else ~(self.observed | self.withheld)
 
     def __len__(self) -> int:
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """Number of rows; unlike ``len``, it may stay a symbol while torch exports a graph."""
         if self.count is not None:
             return self.count
         for value in (self.x, self.condition, self.label, self.resets, self.state, self.prompt):
             if value is not None:
-                return len(value)
+                return value.shape[0]
         return 1
 
     @property

@@ -31,7 +31,7 @@ class FullMixture(Pushed):
     ) -> None:
         self.logits, self.loc, self.scale_tril = logits, loc, scale_tril
         self.group = torch.zeros_like(logits[:, 0], dtype=torch.long) if group is None else group
-        shape = torch.Size((1, len(loc)))
+        shape = torch.Size((1, loc.shape[0]))
         super().__init__(shape, loc.shape[2:], validate_args=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -103,6 +103,8 @@ class FullMixture(Pushed):
 
 def members(group: Tensor, groups: int) -> list[Tensor]:
     """The rows of each group, in order."""
+    if groups == 1:  # no count then depends on the data, so that torch can export the graph
+        return [torch.arange(group.shape[0], device=group.device)]
     counts = torch.bincount(group, minlength=groups)
     return list(torch.argsort(group, stable=True).split(counts.tolist()))
 

@@ -169,7 +169,7 @@ class LadderVariationalAutoencoder(Model):
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         features = None if batch.x is None else self.encoder(self.seen(batch), batch.condition)
-        return self._descend(features, len(batch), batch.condition, choose)
+        return self._descend(features, batch.size, batch.condition, choose)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         """A pass without data."""
@@ -227,7 +227,7 @@ class LadderVariationalAutoencoder(Model):
                 posterior = heads.relative(prior, change.unflatten(0, (-1, batch)))
             z = choose(len(steps), posterior, prior)
             steps.append(Step(z, posterior, prior))
-            samples = z.shape[0] * batch // len(state)
+            samples = z.shape[0] * batch // state.shape[0]
             if samples > 1:
                 state, gained = (value.repeat(samples, 1, 1, 1) for value in (state, gained))
             state = rung(state, gained, z.expand(-1, batch, -1, -1, -1).flatten(0, 1))

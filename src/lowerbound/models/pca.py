@@ -318,7 +318,7 @@ class ProbabilisticPrincipalComponents(Model):
         noise = variance.to(self.variance).expand(self.event_shape).flatten().double()
         gain = self.variance.double() / (self.variance.double() + noise)
         if observed is None:
-            return gain[None], torch.zeros(len(rows), dtype=torch.long, device=rows.device)
+            return gain[None], torch.zeros(rows.shape[0], dtype=torch.long, device=rows.device)
         masks, group = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
         return masks * gain, group
 

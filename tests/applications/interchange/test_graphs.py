@@ -50,10 +50,14 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "convolutional": (pictures, {"network": "convolutional"}),
     "table": (table, {}),
 }
+MODELS = {
+    "ladder": (pictures, {"model": "ladder", "network": "mlp"}),
+    "pca": (pictures, {"model": "pca"}),
+}
 
 
 def fitted_on(case: str) -> Fitted:
-    make, options = CASES[case]
+    make, options = (CASES | MODELS)[case]
     model = ModelOptions(**{"latent_dim": 3, **options})
     return fit(load_data(make()), FitOptions(model, training=TrainingOptions(epochs=1)))
 
@@ -77,7 +81,10 @@ def inputs_of(fitted: Fitted) -> dict[str, Mapping[str, torch.Tensor]]:
     x = torch.where(batch.observed, batch.x, 0) if batch.observed is not None else batch.x
     seen = torch.ones_like(x, dtype=torch.bool) if batch.observed is None else batch.observed
     mask = {} if fitted.model.inputs is None else {"observed": seen}
-    return {"encoder": {"x": x.float(), **mask}, "decoder": {"z": torch.randn(ROWS, 3)}}
+    return {
+        "encoder": {"x": x.float(), **mask},
+        "decoder": {"z": torch.randn(ROWS, fitted.model.latent_dim)},
+    }
 
 
 @torch.no_grad()
@@ -98,7 +105,7 @@ def compare(fitted: Fitted, folder: Path, form: graphs.GraphFormat) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["convolutional", "table"])
+@pytest.mark.parametrize("case", ["convolutional", "table", *MODELS])
 def test_torch_export_gives_the_same_numbers(case: str, fits: Any, tmp_path: Path) -> None:
     fitted = fits(case)
     report = run(fitted, torch=str(tmp_path / "out"))

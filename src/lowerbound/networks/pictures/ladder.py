@@ -207,8 +207,9 @@ class Rung(nn.Module):
         ``features`` are those of the data's rows; ``state`` may have several samples of each row.
         """
         seen = self.see(features)
-        if len(seen) != len(state):
-            seen = seen.repeat(len(state) // len(seen), 1, 1, 1)
+        rows, all_rows = seen.shape[0], state.shape[0]  # ``len`` would fix them in a graph
+        if rows != all_rows:
+            seen = seen.repeat(all_rows // rows, 1, 1, 1)
         return self._pooled(self.propose(state + seen))
 
     def forward(self, state: Tensor, gained: Tensor, z: Tensor) -> Tensor:
