@@ -27,7 +27,7 @@ IGNORED = 0.01  # nats per cell; smaller gains are noise
 
 @dataclass(frozen=True)
 class ColumnShares:
-    """Mean nats per observed cell of each column, in model units; higher is better.
+    """Mean nats per observed cell of each column, in the data's own units; higher is better.
 
     Attributes:
         names: names of the columns.
@@ -64,16 +64,21 @@ def column_shares(
         raise UnsupportedError("only rows of columns have shares of columns")
     plan = ChunkPlan.of(model, dataset, DRAWS, memory)
 
-    def seen_terms(_: slice, batch: Batch) -> tuple[Tensor, Tensor]:
+    def seen_terms(_: slice, batch: Batch) -> tuple[Tensor, ...]:
         emission = model(batch, keyed_draw(batch, DRAWS, seed)).likelihood
         assert batch.x is not None
         seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
         # a likelihood may also model why a cell is missing: no share of the observed cells
         terms = emission.terms(batch.x, batch.observed).double().mean(0) * seen
-        return terms.sum(0, keepdim=True), seen.double().sum(0, keepdim=True)
+        slopes = dataset.schema.log_slopes(batch.x, model.mass, batch.observed).to(terms) * seen
+        return tuple(part.sum(0, keepdim=True) for part in (terms, slopes, seen.double()))
 
-    total, count = (part.sum(0) for part in collected(model, dataset, plan.rows, seen_terms))
-    nats = (total / count.clamp_min(1)).tolist()
+    total, slopes, count = (
+        part.sum(0) for part in collected(model, dataset, plan.rows, seen_terms)
+    )
+    count = count.clamp_min(1)
+    units = slopes / count  # that convert from model units
+    marginal = marginal_nats(likelihood, dataset).to(units) + units
     return ColumnShares(
-        tuple(names), tuple(nats), tuple(marginal_nats(likelihood, dataset).tolist())
+        tuple(names), tuple((total / count + units).tolist()), tuple(marginal.tolist())
     )
