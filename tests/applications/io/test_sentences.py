@@ -12,8 +12,11 @@ from lowerbound.applications.io.sentences import (
     about_complete_rows,
     about_difference,
     about_explained,
+    about_quality,
 )
-from lowerbound.inference.estimate import Estimate
+from lowerbound.evaluation.samples.neighborhoods import Neighborhoods
+from lowerbound.evaluation.samples.quality import DRAWN, Quality, SampleQuality
+from lowerbound.inference.estimate import Estimate, Skipped
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,17 @@ def test_complete_rows_of_a_model_that_draws_missing_cells_need_no_note(gaps: bo
     model = SimpleNamespace(correction=None, likelihood=SimpleNamespace(gaps=gaps))
     fitted: Any = SimpleNamespace(model=model, schema=SimpleNamespace(modeled=[column]))
     assert ("20% of the fitted cells of column 'pay'" in about_complete_rows(fitted)) != gaps
+
+
+@pytest.mark.parametrize(
+    ("unseen", "rows"),
+    [
+        (True, "60 held-out rows, column"),
+        (False, "60 rows of the data, some of which the model was fitted to, column"),
+    ],
+)
+def test_only_unseen_rows_are_called_held_out(unseen: bool, rows: str) -> None:
+    none, near = Skipped("none"), Neighborhoods(0.9, 0.9, 1.0, 0.9)
+    line = Quality(Estimate(1.0, 0.1), Estimate(0.1, 0.1), near, none, none, none)
+    found = SampleQuality("columns", None, 60, {"prior": {DRAWN: line}}, {}, {}, "cells")
+    assert rows in about_quality(found, unseen=unseen)[0]

@@ -9,7 +9,15 @@ import pytest
 from lowerbound.evaluation.likelihood.baselines import NATS, VARIANCE, Margin
 from lowerbound.evaluation.report import verdict as rules
 from lowerbound.evaluation.report.templates import marked
-from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND, MARK, Evidence, Flag, judge
+from lowerbound.evaluation.report.verdict import (
+    ACCEPTED,
+    BOUND,
+    DISTANCES,
+    MARK,
+    Evidence,
+    Flag,
+    judge,
+)
 from lowerbound.inference.estimate import Estimate
 
 INDEPENDENT = Margin("independent columns", NATS, -80.0, -110.0, Estimate(30.0, 0.5))
@@ -91,6 +99,11 @@ def test_without_a_baseline_the_reason_is_given() -> None:
         ({"effective_low": 1.5}, [(BOUND, "size is 1.5 of 100 draws")]),
         ({"effective_low": 1.5, "heavy_tailed": 0.5}, [(BOUND, "50.0% of the rows")]),
         ({"unseen": False, "accepted": False}, [(BOUND, "fitted to these rows")]),
+        (
+            {"unseen": False, "accepted": False, "distances": True},
+            [(BOUND, "fitted to these rows"), (DISTANCES, "fitted to these rows")],
+        ),
+        ({"distances": True}, []),
         ({"heavy_tailed": None, "samples": None}, []),
         (
             {"margins": (with_difference(PCA, 0.9),)},

@@ -31,6 +31,7 @@ from lowerbound.evaluation.report.evidence import NO_TRAINING_ROWS, PRIVATE, ver
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
+    SampleFindings,
     SuiteOptions,
     latent_suite,
     likelihood_suite,
@@ -123,18 +124,20 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
         raise OptionError(f"--output {request.output} is a file: name a folder")
     durable.check_replaced(Path(request.output) / SCORES)
     parts = requested_parts(request, fitted)
-    if request.part == "all" and _fitted_to(request):
+    unseen = request.part == "test" or not _fitted_to(request)
+    if not unseen:
         reporter.say(
             "note: the model was fitted to rows of this data; --part test uses only the rows that "
             "were set aside"
         )
     rows = conditioned(requested(parts), fitted)
-    sight = _Sight()
+    sight, found, samples = _Sight(unseen), None, None
     if request.suite in ("likelihood", "all"):
         found = _see_likelihood(request, reporter, fitted, rows, sight)
-        sight.verdict = _verdict(request, fitted, parts, rows, found)
     if request.suite != "likelihood":
-        _see_latents_and_samples(request, reporter, fitted, parts, sight)
+        samples = _see_latents_and_samples(request, reporter, fitted, parts, sight)
+    if found is not None:
+        sight.verdict = _verdict(request, fitted, parts, rows, found, samples, unseen)
     if request.output:
         path = Path(request.output) / "findings.json"
         write_text(path, json.dumps(sight.findings, indent=1, allow_nan=False))
@@ -158,8 +161,9 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
 
 @dataclass
 class _Sight:
-    """The measurements so far."""
+    """The measurements so far, of rows that the model was not fitted to if ``unseen``."""
 
+    unseen: bool
     findings: dict[str, Any] = field(default_factory=dict)
     differences: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -211,6 +215,8 @@ def _verdict(
     parts: DataParts,
     rows: Dataset,
     found: LikelihoodFindings,
+    samples: SampleFindings | None,
+    unseen: bool,
 ) -> Verdict:
     """The verdict; the baselines are fitted to the training part, if the data has a test part."""
     training: Dataset | Skipped = NO_TRAINING_ROWS
@@ -223,7 +229,8 @@ def _verdict(
         found,
         training,
         rows.thinned(request.measuring.rows),
-        unseen=request.part == "test" or not _fitted_to(request),
+        unseen=unseen,
+        samples=samples,
     )
 
 
@@ -268,8 +275,12 @@ def _scores(found: LikelihoodFindings) -> Scores:
 
 def _see_latents_and_samples(
     request: EvaluateRequest, reporter: Reporter, fitted: Fitted, parts: DataParts, sight: _Sight
-) -> None:
-    """Measure latents and samples; without a test part, half of the rows act as training rows."""
+) -> SampleFindings | None:
+    """Measure latents and samples; without a test part, half of the rows act as training rows.
+
+    Returns:
+        The measurements of samples, if they are requested.
+    """
     options = request.measuring
     if parts.test is None:
         first, second = parts.training.split(0.5, options.seed)
@@ -287,7 +298,9 @@ def _see_latents_and_samples(
         reference = reference_samples(first, second, options)
         samples = sample_suite(fitted.model, first, judge, options, reference=reference)
         sight.findings |= jsonable(samples.to_mapping())
-        sight.lines += about_samples(samples)
+        sight.lines += about_samples(samples, unseen=sight.unseen)
+        return samples
+    return None
 
 
 def write_scores(path: Path, scores: Scores, rows: Dataset) -> tuple[str, ...]:

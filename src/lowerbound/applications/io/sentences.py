@@ -201,11 +201,16 @@ def _about_factors(found: LatentFindings) -> list[str]:
     ]
 
 
-def about_samples(found: SampleFindings) -> list[str]:
-    """The share of samples that a classifier accepts, and their distances to real rows."""
+def about_samples(found: SampleFindings, *, unseen: bool = True) -> list[str]:
+    """The share of samples that a classifier accepts, and their distances to real rows.
+
+    Args:
+        found: the measurements.
+        unseen: whether the model was not fitted to the rows that the samples are compared with.
+    """
     if not found.samples and isinstance(found.acceptance, Skipped):
         return [f"no samples: {found.acceptance.reason}"]
-    return [*_about_acceptance(found), *about_quality(found.quality)]
+    return [*_about_acceptance(found), *about_quality(found.quality, unseen=unseen)]
 
 
 def _about_acceptance(found: SampleFindings) -> list[str]:
@@ -230,8 +235,8 @@ def about_difference(other: str, difference: Estimate) -> str:
 FLOOR, CEILING = "real against real (floor)", "shuffled (ceiling)"
 
 
-def about_quality(found: SampleQuality | Skipped) -> list[str]:
-    """The quality of samples: what was compared, and a table."""
+def about_quality(found: SampleQuality | Skipped, *, unseen: bool = True) -> list[str]:
+    """The quality of samples: what was compared, and a table; arguments as ``about_samples``."""
     if isinstance(found, Skipped):
         return [f"no distances of samples: {found.reason}"]
     named = _named(found)
@@ -239,7 +244,7 @@ def about_quality(found: SampleQuality | Skipped) -> list[str]:
     head = ("", f"FD[{found.space}]", f"KD[{found.space}]", "precision", "recall", "density")
     head = (*head, "coverage", "two-sample", *(("sharpness",) if pictures else ()))
     rows = [(name, *_cells(quality)) for name, quality in named.items()]
-    return [_introduction(found), *_aligned([head, *rows]), *_remarks(found, pictures)]
+    return [_introduction(found, unseen), *_aligned([head, *rows]), *_remarks(found, pictures)]
 
 
 def _named(found: SampleQuality) -> dict[str, Quality]:
@@ -256,14 +261,15 @@ def _named(found: SampleQuality) -> dict[str, Quality]:
     return named
 
 
-def _introduction(found: SampleQuality) -> str:
+def _introduction(found: SampleQuality, unseen: bool) -> str:
     if found.accuracy is None and found.space == "columns":
         seen = "column by column"
     else:
         seen = f"in the features of {found.space}"
     if found.accuracy is not None:
         seen += f" (its accuracy on unseen rows is {found.accuracy:.1%})"
-    return f"{found.rows:,} samples against {found.rows:,} held-out rows, {seen}:"
+    rows = "held-out rows" if unseen else "rows of the data, some of which the model was fitted to"
+    return f"{found.rows:,} samples against {found.rows:,} {rows}, {seen}:"
 
 
 def _cells(quality: Quality) -> tuple[str, ...]:

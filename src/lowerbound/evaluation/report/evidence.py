@@ -9,7 +9,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.likelihood.baselines import Baselines, baselines
 from lowerbound.evaluation.report.subjects import Findings, Subject, TrainingHistory, TrainingRecord
-from lowerbound.evaluation.report.suites import LikelihoodFindings
+from lowerbound.evaluation.report.suites import LikelihoodFindings, SampleFindings
 from lowerbound.evaluation.report.verdict import Evidence, Verdict, judge
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
@@ -30,6 +30,7 @@ def verdict_of(
     *,
     unseen: bool = True,
     findings: Findings | None = None,
+    samples: SampleFindings | None = None,
 ) -> Verdict:
     """The verdict on a model.
 
@@ -40,7 +41,9 @@ def verdict_of(
         held_out: the rows that were scored.
         unseen: whether they were not fitted to.
         findings: its other measurements, if they were made.
+        samples: those of its samples, if only they were made.
     """
+    of_samples = samples if findings is None else findings.samples
     compared = (
         training
         if isinstance(training, Skipped)
@@ -66,6 +69,7 @@ def verdict_of(
             active=units.count if isinstance(units, Units) else None,
             units=len(units.rate) if isinstance(units, Units) else None,
             accepted=findings is not None and not isinstance(findings.samples.acceptance, Skipped),
+            distances=of_samples is not None and not isinstance(of_samples.quality, Skipped),
         )
     )
 

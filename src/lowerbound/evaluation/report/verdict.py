@@ -28,6 +28,7 @@ UNUSED = 0.5  # share of latent units whose lack of use asks for a smaller code
 
 ABOVE, BELOW, LEVEL = "above", "below", "level with"
 BOUND, ACCEPTED = "the bound", "the accepted share"
+DISTANCES = "the distances of samples"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Evidence:
             highest.
         active, units: number of active latent units, and of all.
         accepted: whether samples were judged by a classifier.
+        distances: whether samples were compared with the rows.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Evidence:
     active: int | None = None
     units: int | None = None
     accepted: bool = False
+    distances: bool = False
 
     @property
     def gain(self) -> float | None:
@@ -227,7 +230,10 @@ def _held_out_figures(evidence: Evidence, reason: str) -> Iterator[Flag]:
 def flag_seen_rows(evidence: Evidence) -> Iterator[Flag]:
     """The model was fitted to the rows that are scored."""
     if not evidence.unseen:
-        yield from _held_out_figures(evidence, "the model was fitted to these rows")
+        reason = "the model was fitted to these rows"
+        yield from _held_out_figures(evidence, reason)
+        if evidence.distances:
+            yield Flag(DISTANCES, reason)
 
 
 def flag_few_rows(evidence: Evidence) -> Iterator[Flag]:
