@@ -195,7 +195,7 @@ class ColumnKind:
             return self.column.lattice
         return Lattice(1.0) if self.whole else Lattice()
 
-    def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
+    def quantiles(self, draws: Array, shares: Sequence[float] | Array) -> Array:
         """Quantiles (shares, rows) of draws (draws, rows); on a lattice, each is a draw."""
         return value_quantiles(draws, shares, self.lattice.step > 0)
 

@@ -195,7 +195,7 @@ class CategoricalKind(Leveled):
         noise = levels / max(levels - 1, 1)
         return [AtLevel(level, level, levels, noise) for level in range(levels)]
 
-    def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
+    def quantiles(self, draws: Array, shares: Sequence[float] | Array) -> Array:
         """The most frequent code of each row, because levels without an order have no quantiles."""
         from scipy.stats import mode
 

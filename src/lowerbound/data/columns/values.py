@@ -166,7 +166,7 @@ def level_codes(series: Any, label: str, levels: Sequence[Level]) -> Array:
     return answer
 
 
-def value_quantiles(draws: Array, shares: Sequence[float], whole: bool) -> Array:
+def value_quantiles(draws: Array, shares: Sequence[float] | Array, whole: bool) -> Array:
     """Quantiles (shares, ...) of draws (draws, ...); of whole values, one of the draws."""
     method: Any = "inverted_cdf" if whole else "linear"
     return np.asarray(np.quantile(draws, np.asarray(shares), axis=0, method=method))
