@@ -332,6 +332,14 @@ def test_pictures_of_formats_that_are_not_read_are_named(tmp_path: Path) -> None
         assert len(load(tmp_path)) == 1
 
 
+def test_tar_files_beside_pictures_are_named(tmp_path: Path) -> None:
+    (tmp_path / "shard.tar").write_bytes(b"")
+    (tmp_path / "._shard.tar").write_bytes(b"")
+    write(tmp_path / "b.png", grey())
+    with pytest.warns(UserWarning, match=r"^shard.tar left out, because tar files are read only"):
+        assert len(load(tmp_path)) == 1
+
+
 # what cameras, phones and microscopes write ------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -36,12 +37,14 @@ SUFFIXES = frozenset(
 UNREAD = frozenset(
     (".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".tga", ".ico", ".exr", ".hdr", ".eps")
 ) | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".svg", ".psd"}
+TAR = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 SEVERAL = "{path} holds {frames:,} pictures, as animations and pages do: give them as files"
 SPLITS = ("train", "validation", "val", "valid", "test")
 LARGE = 2**18  # mean pixels from which threads are faster: small files hold Python's lock
 DARK = 16  # upper 8 bits of a 16-bit value below which pictures of 12 bits lie
 SHEET, OVERVIEW = "sheet.png", "lowerbound: pictures side by side"  # a file, and its comment
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
+HIDDEN = "._"  # first letters of names that are left out
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
 
@@ -158,9 +161,10 @@ def find_pictures(folder: Path) -> list[Path]:
     """Sorted paths of the picture files below ``folder``, relative to it, without hidden files.
 
     An overview that lowerbound wrote beside its results is left out. Links to folders are followed,
-    but no folder is read twice. A warning names pictures of formats that are not read.
+    but no folder is read twice. A warning names pictures of formats that are not read, and tar
+    files, if there are other pictures.
     """
-    found, unread = [], []
+    found, unread, tars = [], [], []
     for place, files in _places(folder):
         found += [
             Path(place, name).relative_to(folder)
@@ -170,10 +174,18 @@ def find_pictures(folder: Path) -> list[Path]:
             and not (name == SHEET and _is_overview(Path(place, name)))
         ]
         unread += [name for name in files if _unread(name)]
+        tars += [name for name in files if TAR.search(name) and name[0] not in HIDDEN]
     if unread and found:
         warnings.warn(
             f"{listed(sorted(unread))} left out, because the format is not read: save such "
             "pictures as .png or .jpg",
+            UserWarning,
+            stacklevel=4,
+        )
+    if tars and found:
+        warnings.warn(
+            f"{listed(sorted(tars))} left out, because tar files are read only in a folder without "
+            "other pictures: move them to a folder of their own, or unpack them",
             UserWarning,
             stacklevel=4,
         )
@@ -204,7 +216,7 @@ def _places(folder: Path) -> Iterator[tuple[str, list[str]]]:
                 continue
             seen.add(real)
             yield place, files
-            folders[:] = [name for name in folders if name[0] not in "._"]
+            folders[:] = [name for name in folders if name[0] not in HIDDEN]
             paths = [os.path.join(place, name) for name in folders]
             waiting += filter(os.path.islink, paths)
 
@@ -387,7 +399,7 @@ def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
 
 def split_folder(folder: Path, split: str | None) -> Path:
     """The folder of the split; by default ``train``, if the first level is only splits."""
-    inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
+    inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in HIDDEN)
     named = {name.lower(): name for name in inside}
     if split is not None:
         if split not in inside:

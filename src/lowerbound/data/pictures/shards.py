@@ -26,17 +26,15 @@ from typing import Self
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.on_disk.space import check_space
-from lowerbound.data.pictures.folders import SUFFIXES, OnError
+from lowerbound.data.pictures.folders import HIDDEN, SUFFIXES, TAR, OnError
 from lowerbound.durable import cache_folder, new_folder
 from lowerbound.errors import DataError
 
-ENDING = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 CLASS = ".cls"
 DAMAGED = ".damaged"  # the file that names what was left out
 LARGEST_CLASS = 200  # bytes of a class file
 DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
 MORE_SPACE = "free some, or set XDG_CACHE_HOME to a folder on another disk"
-HIDDEN = "._"  # first letters of names that are left out
 
 
 class _CheckedHeader(tarfile.TarInfo):
@@ -111,7 +109,7 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
 
 
 def _is_shard(path: Path) -> bool:
-    return ENDING.search(path.name) is not None
+    return TAR.search(path.name) is not None
 
 
 def _unpack_all(shards: Sequence[Path], folder: Path, on_error: OnError) -> None:
@@ -137,7 +135,7 @@ def _prefixes(shards: Sequence[Path]) -> list[str]:
     """What tells the pictures of each file from those of the others: the file's name."""
     if len(shards) == 1:
         return [""]
-    stems = [ENDING.sub("", shard.name) for shard in shards]
+    stems = [TAR.sub("", shard.name) for shard in shards]
     names = stems if len(set(stems)) == len(stems) else [shard.name for shard in shards]
     return [f"{name}-" for name in names]
 
