@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lowerbound.applications import load
 from lowerbound.applications.fit.fit import FitReport, FitRequest
-from lowerbound.errors import OptionError
+from lowerbound.applications.io.sources import ReadingOptions
+from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
@@ -43,3 +47,16 @@ def test_a_conditional_model_is_compared(rows: str, tmp_path: Path) -> None:
 def test_pca_cannot_be_told_the_class(rows: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="pca cannot be conditioned on the class"):
         load("fit")(request(rows, tmp_path / "m", "pca"))
+
+
+@pytest.mark.parametrize("rows_in", ["memory", "disk"])
+def test_rows_without_a_class_have_their_numbers_in_the_file(
+    rows_in: Literal["memory", "disk"], tmp_path: Path
+) -> None:
+    path = tmp_path / "p.parquet"
+    flags = [None if row % 34 == 0 else "ab"[row % 2] for row in range(120)]
+    pd.DataFrame({"x": np.linspace(0, 1, 120), "flag": flags}).to_parquet(path)
+    asked = request(str(path), tmp_path / "m", "vae")
+    reading = ReadingOptions(label="flag")
+    with pytest.raises(DataError, match="no class is known for rows 0, 34, 68, 102, counted"):
+        load("fit")(replace(asked, reading=reading, rows_in=rows_in))

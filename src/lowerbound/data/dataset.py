@@ -322,6 +322,16 @@ class Dataset:
         Raises:
             DataError: there are no labels, or some are unknown.
         """
+        self.require_classes()
+        condition = Condition("label", len(self.schema.class_names))
+        return replace(self, schema=replace(self.schema, condition=condition), condition=None)
+
+    def require_classes(self) -> None:
+        """Check that the class of every row is known.
+
+        Raises:
+            DataError: there are no labels, or some are unknown; the message has the row numbers.
+        """
         if self.label is None or not self.schema.class_names:
             raise DataError("a model conditioned on the class needs labels, and the data has none")
         unknown = torch.nonzero(self.label < 0).flatten().tolist()
@@ -330,8 +340,6 @@ class Dataset:
                 f"no class is known for rows {listed(unknown)}, counted from 0: leave them out, or "
                 "fit the model semi_supervised, which infers it"
             )
-        condition = Condition("label", len(self.schema.class_names))
-        return replace(self, schema=replace(self.schema, condition=condition), condition=None)
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same rows held on another device, so that batches are gathered there."""

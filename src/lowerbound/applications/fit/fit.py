@@ -203,6 +203,7 @@ def _read(request: FitRequest, options: FitOptions, cache: Path | None) -> DataP
         public_schema(options.privacy, request.reading.label),
         admitted_rows(request.data, options.privacy),
         cache,
+        options.model.conditional,
     )
 
 

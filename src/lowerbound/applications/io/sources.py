@@ -206,6 +206,7 @@ def read_parts(
     schema: Schema | None = None,
     rows: Any = None,
     cache: Path | None = None,
+    conditional: bool = False,
 ) -> DataParts:
     """Read ``source`` and set a test part aside: the published part if there is one.
 
@@ -220,6 +221,7 @@ def read_parts(
         rows: the table of ``source``, if it was read already.
         cache: folder of the encoded rows of a Parquet table, which stay there; None: the rows are
             read into memory. Other options than those of ``load_on_disk`` must be the default.
+        conditional: whether every row must have a class.
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
@@ -235,7 +237,7 @@ def read_parts(
     }
     if cache is not None:
         dataset = load_on_disk(source, cache, **shared)
-        return apart(source, dataset, test, options.on_error)
+        return _checked_apart(source, dataset, test, options.on_error, conditional)
     dataset = load(
         source if rows is None else rows,
         schema=schema,
@@ -256,7 +258,16 @@ def read_parts(
         **shared,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
-    return apart(source, dataset, test, options.on_error)
+    return _checked_apart(source, dataset, test, options.on_error, conditional)
+
+
+def _checked_apart(
+    source: str, dataset: Dataset, test: SetAside, on_error: OnError, conditional: bool
+) -> DataParts:
+    """The parts; classes are checked in all rows, whose numbers are those of ``source``."""
+    if conditional:
+        dataset.require_classes()
+    return apart(source, dataset, test, on_error)
 
 
 def column_hints(options: ReadingOptions) -> Kinds:
