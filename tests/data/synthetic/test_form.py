@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data import load, to_frame
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.form import TableForm, kind_hints
 from lowerbound.errors import DataError, OptionError
@@ -40,6 +41,32 @@ def test_every_cell_and_type_returns(frame: pd.DataFrame, dataset: Dataset) -> N
     same = frame.columns.drop(["number", "code"])
     given = frame[same].fillna(np.nan)  # pandas 2 tells a missing cell None from NaN
     pd.testing.assert_frame_equal(made[same].fillna(np.nan), given)
+
+
+def test_a_schema_alone_has_the_types_of_the_table() -> None:
+    rows = np.arange(120)
+    gap, words, days = rows % 9 == 0, np.array(["a", "b", "c"])[rows % 3], pd.Timestamp(2020, 1, 1)
+    frame = pd.DataFrame(
+        {
+            "small": (rows // 2).astype("int16"),
+            "whole": pd.Series(rows // 2, dtype="Int32").mask(gap),
+            "single": pd.Series(rows / 7, dtype="Float32").mask(gap),
+            "city": pd.Series(pd.Categorical(words)).mask(gap),
+            "order": pd.Categorical(words, list("cab"), ordered=True),
+            "range": pd.cut(rows % 10, [-1, 3, 10]),
+            "text": pd.Series(words, dtype="string").mask(gap),
+            "written": pd.Series((rows / 4).astype(str), dtype="string"),
+            "day": (days + pd.to_timedelta(rows, "D")).date,
+            "zone": pd.date_range(days, periods=120, freq="h", tz="Europe/Vienna").as_unit("ms"),
+            "month": pd.period_range(days, periods=120, freq="M"),
+        }
+    )
+    data = load(frame)
+    values = {column.name: column.rules.read(frame[column.name]) for column in data.schema.columns}
+    made = TableForm.of(data.schema).frame(data.schema, values, 120)
+    assert made.dtypes.equals(frame.dtypes)
+    assert made.dtypes.equals(to_frame(data.schema, data.x).dtypes)
+    assert made["day"].tolist() == frame["day"].tolist()
 
 
 def test_missing_cells_are_written_as_the_table_writes_them() -> None:

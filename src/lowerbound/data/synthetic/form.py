@@ -28,6 +28,7 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
+from lowerbound.data.tables.frames import ORDERED
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
 DETAIL = "form"  # key in the details of a schema
@@ -349,14 +350,25 @@ def _identifiers(series: Any) -> IdentifierFormat:
 
 def _from_column(column: Column) -> ColumnForm:
     """The form of a column of which only the schema is known."""
-    dtype = "object" if column.dtype == "str" else column.dtype
-    if column.rules.has_format:
-        dated = column.frame_dtype if column.frame_dtype.startswith("datetime64[") else column.dtype
-        text = column.format not in (None, ISO) and column.dtype.startswith("datetime64")
-        dtype = "object" if text else dated
+    name, own = column.name, column.frame_dtype
     low, high = column.observed or (None, None)
-    form = ColumnForm(column.name, dtype, lattice=_lattice(column), low=low, high=high)
-    return replace(form, dtype="object", blank=True) if column.blank else form
+    form = ColumnForm(name, _dtype_of(column), lattice=_lattice(column), low=low, high=high)
+    if column.blank:
+        return replace(form, dtype="object", blank=True)
+    if own in ("category", ORDERED) and column.levels:
+        return replace(form, dtype="category", categories=column.levels, ordered=own == ORDERED)
+    numeric = not (column.levels or column.rules.has_format)
+    return replace(form, text=form.dtype == "string" and numeric)
+
+
+def _dtype_of(column: Column) -> str:
+    """pandas' name of a column's type; that of a category is the type of its levels."""
+    own = column.frame_dtype
+    if own and own not in ("category", ORDERED) and column.notation is None:
+        return own
+    if column.rules.has_format and column.dtype.startswith("datetime64"):
+        return column.dtype if column.format in (None, ISO) else "object"
+    return "object" if column.dtype == "str" else column.dtype
 
 
 def _lattice(column: Column) -> Lattice:
