@@ -23,9 +23,11 @@ from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.trace import Batch
 from lowerbound.training import Interrupted, train
 from lowerbound.training.held_out import HeldOut
+from lowerbound.training.latent_watch import LatentWatch
 from tests.training.cases import grey_rows, options, real_rows, vae, weights
 from tests.training.together import together
 
+SIZES = 8, 20, 64  # of a validation batch: below, between and above the shares of two processes
 SHORT = options(updates=12, batch_size=17, weight_average=0.0, threads=1)
 
 
@@ -99,6 +101,7 @@ def trainings(folder: Path) -> dict[str, Any]:
     )
     found["codes"] = weights(fitted.model)
     found["held out"] = held_out(real_rows(31))
+    found["readings"] = [readings(real_rows(31), rows) for rows in SIZES]
     found["interrupted"] = interrupted(folder)
     return found
 
@@ -107,6 +110,13 @@ def held_out(rows: Dataset) -> tuple[float, float]:
     found = HeldOut(rows, torch.device("cpu"), torch.float64, 8)
     bound = found.bound(vae("gaussian").double(), ELBO())
     return bound.value, bound.joint
+
+
+def readings(rows: Dataset, size: int) -> list[float]:
+    watch, found = LatentWatch(), HeldOut(rows, torch.device("cpu"), torch.float64, size)
+    found.bound(vae("gaussian").double(), ELBO(), watch)
+    units, information = watch.readings().values()
+    return [*units, *information]
 
 
 def interrupted(folder: Path) -> str:
@@ -183,6 +193,13 @@ def test_held_out_rows_are_divided_and_the_bound_is_that_of_one(two: list[dict[s
     alone = held_out(real_rows(31))
     for found in two:
         assert found["held out"] == pytest.approx(alone, abs=1e-9)
+
+
+def test_the_readings_of_the_latents_are_those_of_one(two: list[dict[str, Any]]) -> None:
+    alone = [readings(real_rows(31), size) for size in SIZES]
+    for found in two:
+        for read, expected in zip(found["readings"], alone, strict=True):
+            assert read == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_signal_to_one_stops_all_and_one_process_goes_on(

@@ -97,7 +97,7 @@ class HeldOut:
         if self.divided:
             value, joint = self._added(value, joint)
             if watch is not None:
-                watch.add_up()
+                watch.add_up(self.rows)
         return HeldOutBound(value / self.total, joint / self.total)
 
     def _added(self, *sums: float) -> list[float]:

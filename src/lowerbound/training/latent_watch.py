@@ -16,16 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from lowerbound import processes
 from lowerbound.distributions.aggregate import ACTIVE, mutual_information
 from lowerbound.distributions.divergence import unit_kl
-from lowerbound.distributions.reparameterization import base_normal
+from lowerbound.distributions.reparameterization import PlainNormal, base_normal
 from lowerbound.trace import Step, Trace
 from lowerbound.training.progress.history import Record
 
@@ -39,7 +40,7 @@ class LatentWatch:
 
     def __init__(self) -> None:
         self._levels: dict[int, UnitSums] = {}
-        self._information: float | None = None
+        self._first: Step | None = None  # of the first batch, if there is one latent
 
     @torch.no_grad()
     def add(self, trace: Trace) -> None:
@@ -48,11 +49,17 @@ class LatentWatch:
             mean = mean_of(step.posterior)
             if mean is not None:
                 self._levels.setdefault(level, UnitSums()).add(mean, step)
-        if self._information is None and len(trace.steps) == 1 and self._levels:
-            self._information = _information(trace.steps[0])
+        if self._first is None and len(trace.steps) == 1 and self._levels:
+            self._first = trace.steps[0]
 
-    def add_up(self) -> None:
-        """Sum over the rows of all processes; the mutual information is that of the first's."""
+    def add_up(self, rows: int) -> None:
+        """Sum over the rows of all processes.
+
+        Args:
+            rows: of a batch of one process: as many enter the mutual information.
+        """
+        if self._first is not None:
+            self._first = _of_all(self._first, rows)
         for level in sorted(self._levels):
             self._levels[level].add_up()
 
@@ -63,8 +70,9 @@ class LatentWatch:
         levels = list(self._levels.values())
         active, units = sum(one.active for one in levels), sum(one.units for one in levels)
         found: dict[str, tuple[float, ...]] = {UNITS: (active, units)}
-        if self._information is not None:
-            found[INFORMATION] = (max(self._information, 0.0),)
+        information = None if self._first is None else _information(self._first)
+        if information is not None:
+            found[INFORMATION] = (max(information, 0.0),)
         return found
 
 
@@ -155,6 +163,23 @@ def collapse_message(record: Record) -> str:
         "nothing about a row. Fit again with objective.warm_up=0.5, objective.cycles=4 or "
         "objective.free_bits=2, a lower objective.beta, or the objective target_rate"
     )
+
+
+def _of_all(step: Step, rows: int) -> Step:
+    """A Gaussian latent of the first rows of all processes, in the order of the data."""
+
+    def gathered(values: Tensor) -> Tensor:
+        return processes.gathered(values[0])[:rows].unsqueeze(0)
+
+    posterior: Distribution | None = None
+    base = None if step.posterior is None else base_normal(step.posterior)
+    if base is not None:
+        loc, scale = gathered(base.loc), gathered(base.scale.expand_as(base.loc))
+        posterior = Independent(PlainNormal(loc, scale), loc.dim() - 2, validate_args=False)
+    elif isinstance(step.posterior, MultivariateNormal):
+        loc, tril = gathered(step.posterior.loc), gathered(step.posterior.scale_tril)
+        posterior = MultivariateNormal(loc, scale_tril=tril, validate_args=False)
+    return replace(step, z=gathered(step.z), posterior=posterior)
 
 
 def _information(step: Step) -> float | None:
