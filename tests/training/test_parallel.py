@@ -22,8 +22,10 @@ from lowerbound.objectives import ELBO, Bound
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.trace import Batch
 from lowerbound.training import Interrupted, train
+from lowerbound.training.engine import Update
 from lowerbound.training.held_out import HeldOut
 from lowerbound.training.latent_watch import LatentWatch
+from lowerbound.training.parallel import ParallelEngine
 from tests.training.cases import grey_rows, options, real_rows, vae, weights
 from tests.training.together import together
 
@@ -213,18 +215,15 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(
     assert history.last.updates == 12
 
 
-def more_processes_than_rows() -> str:
-    try:
-        train(vae(), ELBO(), grey_rows(), options(batch_size=1))
-    except OptionError as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.slow
-def test_each_process_needs_a_row_of_a_batch() -> None:
-    for said in together(2, more_processes_than_rows):
-        assert said.startswith("2 processes cannot share a batch of 1 rows")
+@pytest.mark.parametrize(("rows", "larger"), [(5, "raise batch_size, or "), (3, "")])
+def test_each_process_needs_a_row_of_a_batch(
+    rows: int, larger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of all rows cannot be larger."""
+    monkeypatch.setattr(processes, "count", lambda: 4)
+    said = f"4 processes cannot share a batch of 3 rows: {larger}start fewer processes"
+    with pytest.raises(OptionError, match=f"^{said}$"):
+        ParallelEngine(3, rows, Update(vae(), ELBO()), SHORT)
 
 
 def test_alone_everything_is_as_it_is() -> None:

@@ -34,6 +34,7 @@ class ParallelEngine(Engine):
 
     Args:
         batch_size: rows of an update in all processes.
+        rows: of the training data.
         update, options, precision, compiled, say: as for ``Engine``.
 
     Raises:
@@ -43,6 +44,7 @@ class ParallelEngine(Engine):
     def __init__(
         self,
         batch_size: int,
+        rows: int,
         update: Update,
         options: TrainingOptions,
         precision: str = "float32",
@@ -51,9 +53,10 @@ class ParallelEngine(Engine):
     ) -> None:
         super().__init__(update, options, precision, compiled, say)
         if batch_size < processes.count():
+            larger = "raise batch_size, or " if batch_size < rows else ""
             raise OptionError(
-                f"{processes.count()} processes cannot share a batch of {batch_size} rows: raise "
-                "batch_size, or start fewer processes"
+                f"{processes.count()} processes cannot share a batch of {batch_size} "
+                f"row{'s' * (batch_size > 1)}: {larger}start fewer processes"
             )
         self._batch_size, self._seed = batch_size, options.seed
         processes.align(update)

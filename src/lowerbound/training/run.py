@@ -72,8 +72,11 @@ class TrainingRun:
         if private is None:
             self.secret = None
             made = (update, options, plan.precision, plan.compiled, say)
-            alone = processes.count() == 1
-            self.engine = Engine(*made) if alone else ParallelEngine(plan.batch_size, *made)
+            self.engine = (
+                Engine(*made)
+                if processes.count() == 1
+                else ParallelEngine(plan.batch_size, len(dataset), *made)
+            )
             self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
         else:
             self.secret = private.randomness()
