@@ -24,7 +24,7 @@ from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import CSV_SUFFIXES, WORKBOOKS
-from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet
+from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet, refuse_partitions
 from lowerbound.errors import DataError
 
 PATTERN = frozenset("*?[{")  # characters of a shell's patterns for several files
@@ -136,6 +136,7 @@ def _loaded(source: Any, reading: Reading) -> Dataset:
         source, labels = collected(source)
         reading = reading if reading.label is not None else replace(reading, label=labels)
     if not (isinstance(source, str) and source in CATALOG):
+        refuse_partitions(source)
         for kind in newest_kinds():
             if kind.takes(source, reading):
                 return kind.load(source, reading)

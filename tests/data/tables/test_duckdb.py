@@ -12,6 +12,7 @@ import torch
 
 from lowerbound import VAE, VAEDetector
 from lowerbound.data import load
+from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.duckdb import Address
 from lowerbound.errors import DataError, MissingExtraError
@@ -176,3 +177,21 @@ def test_an_address_keeps_what_follows_the_first_mark() -> None:
     found = Address.read("duckdb:a.db?query=SELECT b = 1 FROM c WHERE d LIKE '?%'")
     assert found == Address("a.db", query="SELECT b = 1 FROM c WHERE d LIKE '?%'")
     assert Address.read("duckdb:////data/a.db").file == "/data/a.db"
+
+
+def test_a_folder_in_parts_is_read_by_the_address_in_its_message(tmp_path: Path) -> None:
+    rng, folder = np.random.default_rng(0), tmp_path / "it's"
+    for part in range(2):
+        place = folder / f"part={part}"
+        place.mkdir(parents=True)
+        pd.DataFrame({"size": rng.normal(size=30)}).to_parquet(place / "rows.parquet")
+    with pytest.raises(DataError, match="in subfolders NAME=VALUE, such as part=0") as refused:
+        load(folder)
+    data = load(str(refused.value).split('"')[1])
+    assert [column.name for column in data.schema.columns] == ["size", "part"]
+    assert len(data) == 60
+    with pytest.raises(DataError, match=r"in DuckDB by COPY \(SELECT") as refused:
+        load_on_disk(folder, tmp_path / "cache")
+    copied = str(refused.value).partition(" by ")[2]
+    duckdb.sql(copied.replace("table.parquet", str(tmp_path / "table.parquet")))
+    assert len(load_on_disk(tmp_path / "table.parquet", tmp_path / "cache")) == 60

@@ -13,7 +13,7 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import ReadingOptions, is_there
 from lowerbound.data.on_disk.table import is_streamed
 from lowerbound.data.on_disk.text_tables import estimated_bytes
-from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
 from lowerbound.errors import OptionError
 
 if TYPE_CHECKING:  # a name for annotations
@@ -65,6 +65,8 @@ def on_disk(request: FitRequest, private: bool) -> bool:
     if request.rows_in == "memory" and request.cache is None:
         return False
     asked = request.rows_in == "disk" or request.cache is not None
+    if asked and not is_streamed(request.data):
+        refuse_partitions(request.data, on_disk=True)
     obstacle = _obstacle(request, private)
     if asked and (request.rows_in == "memory" or obstacle):
         reason = obstacle or "--cache is for rows on disk, and --rows-in memory is given"

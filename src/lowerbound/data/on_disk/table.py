@@ -29,7 +29,7 @@ from lowerbound.data.tables.duckdb import is_address
 from lowerbound.data.tables.files import CSV_SUFFIXES, table_suffix
 from lowerbound.data.tables.kind import TableKind
 from lowerbound.data.tables.numbers import notations_of, with_numbers
-from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
 from lowerbound.durable import new_folder
 from lowerbound.errors import DataError
 
@@ -73,6 +73,7 @@ def load_on_disk(
         OSError: the files cannot be written.
     """
     if not is_streamed(source):
+        refuse_partitions(source, on_disk=True)
         raise DataError(f"only Parquet and csv are read to files, and {source!s:.60} is neither")
     reading = Reading(
         label=label,

@@ -63,6 +63,37 @@ def is_parquet(source: Any) -> bool:
     return bool(entries) and all(_is_shard(entry) for entry in entries)
 
 
+def refuse_partitions(source: Any, *, on_disk: bool = False) -> None:
+    """Refuse a folder whose Parquet files are in subfolders NAME=VALUE, as Hive and Spark write.
+
+    Args:
+        source: any source of rows.
+        on_disk: whether the rows are to be on disk, where queries are not read.
+
+    Raises:
+        DataError: it is such a folder; the message says how to read it.
+    """
+    if not isinstance(source, str | Path):
+        return
+    try:
+        path = Path(source).expanduser()
+        parts = sorted(path.glob("*=*/")) if path.is_dir() else []
+        found = [file for part in parts[:1] for file in part.rglob("*") if _is_shard(file)][:1]
+    except (OSError, RuntimeError):  # no such home, or a folder that cannot be listed
+        return
+    if not found:
+        return
+    quoted = str(path).replace("'", "''")
+    query = f"SELECT * FROM '{quoted}/**/*{found[0].suffix}'"
+    instead = f'give "duckdb:?query={query}"'
+    if on_disk:
+        instead = f"write them as one file, in DuckDB by COPY ({query}) TO 'table.parquet'"
+    raise DataError(
+        f"{path} has Parquet files in subfolders NAME=VALUE, such as {parts[0].name}, which are "
+        f"not read as one table: {instead}"
+    )
+
+
 def _is_shard(path: Path) -> bool:
     return path.suffix.lower() in PARQUET_SUFFIXES and path.is_file()
 
