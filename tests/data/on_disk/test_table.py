@@ -395,6 +395,23 @@ def test_the_stored_schema_is_exact(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "cache")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_late_code_tells_that_a_column_is_text(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "SAMPLED_CELLS", 150 * 3)
+    size = np.random.default_rng(0).normal(size=400)
+    frame = pd.DataFrame({"same": "5", "grade": [str(i % 7) for i in range(400)], "size": size})
+    late = max(set(range(400)) - set(drawn_rows(400, 150).tolist()))
+    frame.loc[late, ["same", "grade"]] = "07"
+    path = tmp_path / f"t{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else written(frame, path)
+    found, expected = load_on_disk(path, tmp_path / "cache").schema, load(path).schema
+    for ours, theirs in zip(found.columns[:2], expected.columns[:2], strict=True):
+        assert (ours.kind, ours.dtype, ours.levels) == (theirs.kind, "str", theirs.levels)
+        assert "07" in ours.levels
+
+
 @pytest.mark.parametrize("label", [None, "1"])
 def test_names_that_were_numbers_are_text(
     tmp_path: Path, label: str | None, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from lowerbound.data.tables.chunks import rows_at_once
 from lowerbound.data.tables.parquet import ParquetTable
 
 SEED = 0
+CODE = r"^\s*0\d+\s*$"  # such as 02139: it makes a column of numbers text
 FEW_TIMES = 4  # rows for each drawn one, up to which all are shuffled
 
 
@@ -24,7 +25,9 @@ class TableSample:
     """Rows of a table, and what was found on a pass over all of its rows.
 
     Attributes:
-        frame: the sampled rows in the order of the table, with the types of the whole table.
+        frame: the sampled rows in the order of the table, with the types of the whole table; of
+            each column of text the first row with a code such as 02139 is among them, since no
+            other row may tell that the column is not numbers.
         complete: whether these are all rows.
         incomplete: columns with missing cells in some row.
         counters: columns of whole numbers that go up by one from each row to the next.
@@ -56,12 +59,13 @@ def sampled(table: ParquetTable, cells: int, label: str | None = None) -> TableS
     for batch in table.batches(rows_at_once(max(len(table.schema), 1))):
         found.add(batch)
         start, end = np.searchsorted(wanted, (first, first + len(batch)))
-        kept.append(pa.Table.from_batches([batch.take(wanted[start:end] - first)]))
+        rows = np.union1d(wanted[start:end] - first, found.first_codes(batch))
+        kept.append(pa.Table.from_batches([batch.take(rows)]))
         first += len(batch)
-    rows = pa.concat_tables(kept) if kept else table.schema.empty_table()
+    drawn = pa.concat_tables(kept) if kept else table.schema.empty_table()
     incomplete = frozenset(found.incomplete)
     return TableSample(
-        whole_frame(rows, incomplete, str(table.path)),
+        whole_frame(drawn, incomplete, str(table.path)),
         len(wanted) == table.rows,
         incomplete,
         frozenset(found.steps) if first >= NAMES_ROWS else frozenset(),
@@ -134,6 +138,10 @@ class _WholeTable:
 
         whole = [each.name for each in self.schema if pa.types.is_integer(each.type)]
         self._last: dict[str, int | None] = dict.fromkeys(whole)
+        text = (pa.types.is_string, pa.types.is_large_string)
+        self._without_code = [
+            place for place, each in enumerate(self.schema) if any(is_(each.type) for is_ in text)
+        ]
 
     def add(self, batch: Any) -> None:
         """Look at the next rows."""
@@ -143,6 +151,17 @@ class _WholeTable:
         if self.label is not None:
             labels = frame_of(batch.select([self.label]), "").iloc[:, 0]
             self.names.update(label_names(labels.unique()))
+
+    def first_codes(self, batch: Any) -> Array:
+        """The rows of the next batch with the first ``CODE`` of a column in the table."""
+        import pyarrow.compute as pc
+
+        rows = {
+            place: pc.index(pc.match_substring_regex(batch.column(place), CODE), True).as_py()
+            for place in self._without_code
+        }
+        self._without_code = [place for place, row in rows.items() if row < 0]
+        return np.array([row for row in rows.values() if row >= 0], dtype=np.int64)
 
     def _count(self, batch: Any) -> None:
         """Follow the columns that have counted up so far."""
