@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,15 +95,15 @@ def test_an_interruption_leaves_what_was_there(
     out.write_text("of yesterday\n")
     components, calls = anomaly.Reference.components, []
 
-    def interrupted(*arguments: object) -> object:
+    def interrupted(*arguments: Any, **options: Any) -> object:
         calls.append(arguments)
-        if len(calls) == 2:
+        if len(calls) == 4:  # after those of normal rows and of planted anomalies
             raise KeyboardInterrupt
-        return components(*arguments)  # type: ignore[arg-type]
+        return components(*arguments, **options)
 
     monkeypatch.setattr(anomaly.Reference, "components", interrupted)
     assert main(["detect", str(table_model), str(table), "-o", str(out)]) == 130
-    assert len(calls) == 2
+    assert len(calls) == 4
     assert out.read_text() == "of yesterday\n"
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
 

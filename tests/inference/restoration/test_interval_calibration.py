@@ -13,7 +13,6 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.inference.restoration.interval_calibration import (
-    BORROWED,
     LEVELS,
     SHARES,
     IntervalCalibration,
@@ -169,16 +168,17 @@ def test_means_stay_inside_the_observed_range() -> None:
     np.testing.assert_array_equal(inside, [[9.0, 50.0, 1, 1], [10.5, 200.0, 1, 1]])
 
 
-@pytest.mark.parametrize("level", [0.503, 0.8013, 0.9017])
-def test_the_factor_is_the_smallest_that_covers_the_level_with_one_cell_more(level: float) -> None:
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("count", [3, 20, 200])
+def test_a_new_cell_is_covered_with_the_probability_of_the_level(level: float, count: int) -> None:
     rng = np.random.default_rng(0)
-    for count in range(1, 60):
-        own, every = rng.random(count), rng.random(2 * count)
-        wanted = level * (count + BORROWED + 1)
-        covering = [
-            value
-            for value in np.concatenate([own, every])
-            if (own <= value).sum() + BORROWED * (every <= value).mean() >= wanted - 1e-9
-        ]
-        largest = max(own.max(), every.max())
-        assert _conformal(own, every, level) == min(covering, default=largest)
+    factors = []
+    for _ in range(400):
+        every = rng.random(10 * count)  # a share below x is x
+        factors.append(_conformal(every[:count], every, level))
+    error = np.std(factors) / np.sqrt(len(factors))
+    assert np.mean(factors) == pytest.approx(level, abs=0.01 + 3 * error)
+
+
+def test_the_largest_distance_is_taken_where_the_cells_are_too_few() -> None:
+    assert _conformal(np.array([0.5]), np.array([0.1, 0.7]), 0.999) == 0.7

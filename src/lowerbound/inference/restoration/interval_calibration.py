@@ -152,14 +152,16 @@ def _distance(truth: Array, median: Array, low: Array, high: Array, units: Array
 
 
 def _conformal(own: Array, every: Array, level: float) -> float:
-    """The quantile of the column's distances, and of all distances as ``BORROWED`` cells; the
-    largest distance where the cells are too few for the level."""
+    """The quantile of the column's distances, and of all distances as ``BORROWED`` cells.
+
+    Between two distances it is interpolated, so that a new cell of the column is covered with
+    probability ``level``, and not with more; beyond the last it is the largest distance.
+    """
     values = np.concatenate([own, every])
     weights = np.concatenate([np.ones(len(own)), np.full(len(every), BORROWED / len(every))])
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weights[order]) / (weights.sum() + 1)
-    place = min(int(np.searchsorted(share, level)), len(values) - 1)
-    return float(values[order][place])
+    return float(np.interp(level, share, values[order]))
 
 
 def _valid(low: Array, high: Array, column: Column) -> tuple[Array, Array]:
