@@ -67,21 +67,6 @@ def test_mahalanobis_votes_where_it_finds_planted_anomalies(
     assert robust["mahalanobis"] == 1
 
 
-@pytest.mark.parametrize("fresh", [None, NEW])
-def test_normal_rows_are_not_their_own_neighbors(
-    fresh: Dataset | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[np.ndarray[Any, Any]] = []
-
-    def powers(normal: Any, odd: Any) -> dict[str, float]:
-        seen.append(normal["neighbors"])
-        return {"combined": 1.0, "mahalanobis": 0.5}
-
-    monkeypatch.setattr(comparison, "powers", powers)
-    learn_reference(oracle.model("exact"), ROWS, fresh)
-    assert seen[0].min() > 0
-
-
 def test_exact_relations_are_found_by_mahalanobis() -> None:
     random = np.random.default_rng(0)
     free = random.standard_t(2, size=(400, 6))
