@@ -10,20 +10,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from lowerbound.applications.anomaly.detector_file import read_state
 from lowerbound.applications.io.fit_rows import FitRows, rows_of_fit
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import joined
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.comparison import compared, learn_reference, usual_shares
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares
-from lowerbound.inference.anomaly.planted import PLANTED_ROWS, powers, with_planted_cells
+from lowerbound.inference.anomaly.planted import with_planted_cells
 from lowerbound.inference.anomaly.reference import Reference
 from lowerbound.model_folder.manifest import DETECTOR
 from lowerbound.models import Model
+
+PLANTED_ROWS = 500  # calibration rows in which anomalies are planted
 
 
 @dataclass(frozen=True)
@@ -123,10 +128,14 @@ def normal_of(
 def _finding_planted(
     model: Model, reference: Reference, apart: Dataset, seed: int
 ) -> dict[str, float]:
-    """By score, how well it finds planted anomalies beside calibration rows."""
+    """By score, the area under the ROC curve of planted anomalies beside calibration rows."""
+    from sklearn.metrics import roc_auc_score
+
     rows = apart.thinned(PLANTED_ROWS)
-    odd = with_planted_cells(rows, seed)
-    return powers(*(compared(model, reference, each, seed=seed) for each in (rows, odd)))
+    both = joined([rows, with_planted_cells(rows, seed)])
+    found = compared(model, reference, both, seed=seed)
+    truth = np.arange(len(both)) >= len(rows)
+    return {name: float(roc_auc_score(truth, scores)) for name, scores in found.items()}
 
 
 def _rows(

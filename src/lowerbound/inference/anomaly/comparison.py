@@ -13,14 +13,7 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.inference.anomaly.explanation import Shares, shares
-from lowerbound.inference.anomaly.planted import PLANTED_ROWS, powers, several_planted
-from lowerbound.inference.anomaly.reference import (
-    MAHALANOBIS,
-    MOST_REFERENCES,
-    OF_ROWS,
-    Reference,
-    votes_for,
-)
+from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
 from lowerbound.inference.anomaly.scores import SAMPLES, RawScores, raw_scores
 from lowerbound.inference.anomaly.unseen import unseen_costs
 from lowerbound.inference.passes import Progress
@@ -29,8 +22,6 @@ from lowerbound.models import Model
 USUAL_ROWS = 1_000  # rows for the average share of a feature
 PART_NUMBERS = 2**22  # numbers whose coordinates are in memory at once
 REFERENCE_NUMBERS = 2**23  # of the normal rows
-GAIN = 0.03  # of the area under the ROC curve of planted anomalies, from which "mahalanobis" votes
-VOTES = 2.0  # that it then has
 LEAST_REFERENCES = 500  # rows, however large
 
 
@@ -45,9 +36,6 @@ def learn_reference(
     seed: int = 0,
 ) -> Reference:
     """The reference by normal rows, evenly spaced ones where there are many.
-
-    In a table without known anomalies, "mahalanobis" votes too if it finds planted ones better than
-    the others together, as it does where columns are nearly functions of each other.
 
     Args:
         model: that scores them.
@@ -66,22 +54,13 @@ def learn_reference(
     def raw(rows: Dataset, most: int) -> RawScores:
         return raw_scores(model, rows.thinned(most), samples=samples, seed=seed)
 
-    reference = Reference.of(
+    return Reference.of(
         raw(seen, min(most, MOST_REFERENCES)),
         None if fresh is None else raw(fresh, most),
         votes=votes_for(seen, clean),
         unseen=unseen_costs(seen),
         usual=None if usual is None else usual.features.flatten().numpy(),
     )
-    if reference.votes is not OF_ROWS or MAHALANOBIS not in reference.tails:
-        return reference
-    rows = (seen if fresh is None else fresh).thinned(PLANTED_ROWS)
-    normal = reference.components(raw(rows, most), itself=True)
-    odd = reference.components(raw(several_planted(rows, seed), most))
-    found = powers(normal, odd)
-    if found[MAHALANOBIS] <= found["combined"] + GAIN:
-        return reference
-    return reference.with_vote(MAHALANOBIS, VOTES)
 
 
 def usual_shares(model: Model, rows: Dataset, *, samples: int = SAMPLES, seed: int = 0) -> Shares:

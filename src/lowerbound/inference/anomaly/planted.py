@@ -6,18 +6,13 @@ the row is not, so a score finds it only if it knows how the columns depend on e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 
-from lowerbound.data.arrays import Array
-from lowerbound.data.dataset import Dataset, joined
+from lowerbound.data.dataset import Dataset
 
 SHARE = 0.2  # of the cells of a row
-PLANTED_ROWS = 500  # normal rows in which anomalies are planted
-MOST_TIMES = 5  # that they are planted in the same rows, if there are few
 
 
 def with_planted_cells(rows: Dataset, seed: int) -> Dataset:
@@ -38,20 +33,3 @@ def with_planted_cells(rows: Dataset, seed: int) -> Dataset:
     if observed is not None:
         observed = torch.where(at, observed.gather(0, other), observed)
     return replace(rows, x=x, observed=observed, unseen=None)
-
-
-def several_planted(rows: Dataset, seed: int) -> Dataset:
-    """``with_planted_cells``, repeated with other draws if there are few rows."""
-    times = min(MOST_TIMES, max(1, PLANTED_ROWS // len(rows)))
-    return joined([with_planted_cells(rows, seed + time) for time in range(times)])
-
-
-def powers(normal: Mapping[str, Array], planted: Mapping[str, Array]) -> dict[str, float]:
-    """By score, the area under the ROC curve of planted anomalies beside normal rows."""
-    from sklearn.metrics import roc_auc_score
-
-    found = {}
-    for name, scores in normal.items():
-        both = np.concatenate([scores, planted[name]])
-        found[name] = float(roc_auc_score(np.arange(len(both)) >= len(scores), both))
-    return found

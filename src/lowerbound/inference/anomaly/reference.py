@@ -36,8 +36,7 @@ from lowerbound.inference.anomaly.tails import UpperTail
 
 IN_NATS = ("bound", "reconstruction")
 SURROUNDINGS = "surroundings"
-MAHALANOBIS = "mahalanobis"
-SCORES = ("combined", *IN_NATS, "latent", "neighbors", MAHALANOBIS, "unseen", SURROUNDINGS)
+SCORES = ("combined", *IN_NATS, "latent", "neighbors", "mahalanobis", "unseen", SURROUNDINGS)
 NEIGHBORS = 5  # k of the latent score
 MANY = 20  # k of the distances without the model if anomalies, which may be near another, are known
 NEW_VALUES = 0.5  # with more, normal rows with a new value rank above most attacks on a network
@@ -64,8 +63,6 @@ class Votes:
 
 OF_CODES = Votes({"nats": 1, "latent": 1})
 OF_ROWS = Votes({"nats": 1, "latent": 1, "neighbors": 1}, inputs=1)
-"""For tables; ``comparison`` may add the Mahalanobis distance."""
-
 OF_PICTURES = Votes({"nats": 1})
 """For pictures, because distances by the deviation of each pixel are not useful."""
 
@@ -75,7 +72,7 @@ OF_SURFACES = Votes({SURROUNDINGS: 1})
 AMONG_ANOMALIES = Votes({"bound": 1, "latent": 1})
 """If anomalies were fitted on, because those are reconstructed too."""
 
-ROWS_AMONG_ANOMALIES = Votes({"bound": 1, "neighbors": 1, MAHALANOBIS: 1}, inputs=MANY)
+ROWS_AMONG_ANOMALIES = Votes({"bound": 1, "neighbors": 1, "mahalanobis": 1}, inputs=MANY)
 
 
 @dataclass(frozen=True)
@@ -161,14 +158,9 @@ class Reference:
             bare, costs=unseen, tails={name: UpperTail.of(scores) for name, scores in found.items()}
         )
 
-    def components(self, raw: RawScores, itself: bool = False) -> dict[str, Array]:
-        """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous.
-
-        Args:
-            raw: of the rows.
-            itself: whether they are among the normal rows, so that each is its own neighbor.
-        """
-        found = self._nats_and_way(raw, self.neighbors) | self._of_inputs(raw.row, itself)
+    def components(self, raw: RawScores) -> dict[str, Array]:
+        """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
+        found = self._nats_and_way(raw, self.neighbors) | self._of_inputs(raw.row)
         found |= self._of_surface(raw.row)
         new = np.zeros(len(raw))
         if self.costs is not None:
@@ -179,11 +171,6 @@ class Reference:
         least = np.where(new > 0, NEW_VALUES * new, -np.inf)
         combined = [w * np.maximum(vote, least) for w, vote in votes if vote is not None]
         return {"combined": np.sum(combined, axis=0), **found}
-
-    def with_vote(self, name: str, weight: float) -> Reference:
-        """The reference whose combined score has the component with this weight."""
-        weights = {**self.votes.weights, name: weight}
-        return replace(self, votes=replace(self.votes, weights=weights))
 
     def by_surroundings(self, kind: str) -> bool:
         """Whether a score comes from the pixels around each pixel, and not from the model."""
