@@ -32,3 +32,26 @@ def pool_weights(right: Tensor, prior: Tensor, strength: float) -> Tensor:
         share = share / share.sum(0).clamp_min(torch.finfo(share.dtype).tiny)
         weights = (share.sum(1) + strength * prior) / (right.shape[1] + strength)
     return weights / weights.sum()
+
+
+def averaged_weights(
+    right: Tensor, prior: Tensor, strength: float, alone: float, least: float = 0.0
+) -> Tensor:
+    r"""The weights of the average of the pool and of each member alone, by their probability.
+
+    .. math:: p(M \mid \text{answers}) \propto p(M) \prod_n p_{Mn}
+
+    A strong prior keeps some weight at members that are clearly worse than another. Here the pool
+    and the members alone are models of their own, and the average of their answers is a linear pool
+    again (Hoeting et al. 1999).
+
+    Args:
+        right, prior, strength: as for ``pool_weights``.
+        alone: prior probability that one member alone is right, divided by ``prior``.
+        least: added to the probability of an answer, so that no single one decides.
+    """
+    weights = pool_weights(right, prior, strength)
+    models = torch.cat([weights.unsqueeze(0), torch.eye(len(prior), dtype=prior.dtype)])
+    fit = (models @ right + least).log().sum(1)
+    belief = torch.cat([torch.full((1,), 1 - alone, dtype=prior.dtype), alone * prior])
+    return (fit + belief.log()).softmax(0) @ models

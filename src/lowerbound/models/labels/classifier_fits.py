@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.classical.boosted_trees import BoostedTrees
-from lowerbound.classical.linear_pool import pool_weights
+from lowerbound.classical.linear_pool import averaged_weights
 from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.arrays import Array
 from lowerbound.models.labels.calibration import best_temperature
@@ -27,6 +27,7 @@ MEMBERS = ("network", "logistic regression", "boosted trees")
 PRIOR = (4.0, 4.0, 1.0)  # of the weights of network, logistic regression, trees: few labels are
 # too few for trees. Chosen with STRENGTH on draws of labels that no benchmark reports.
 STRENGTH = 16.0  # labels that this prior counts as
+ALONE = 0.05  # prior probability that one member alone is the best
 PENALTIES = 10.0 ** np.arange(-3.0, 2.1, 0.5)  # C of logistic regression
 USUAL, RANGE = 0.3, 2.0  # center, and standard deviation of log C, of its prior
 LEAVES = (10, 3)  # fewest labels in a leaf
@@ -85,7 +86,7 @@ def fit_pool(pool: ClassifierPool, rows: ClassifiedRows, network: Tensor) -> Hid
     each = torch.stack([network.double() / own, of_line, of_trees]).log_softmax(-1)
     right = each.gather(2, label.expand(3, -1).unsqueeze(2)).squeeze(2).exp()
     prior = torch.tensor(PRIOR, dtype=torch.float64)
-    pool.weights = pool_weights(right, prior / prior.sum(), STRENGTH)
+    pool.weights = averaged_weights(right, prior / prior.sum(), STRENGTH, ALONE, LEAST)
     pool.temperature = torch.tensor(own, dtype=torch.float64)
     pool.labeled = torch.from_numpy(line.classes_.astype(np.int64))
     pool.slope, pool.intercept = _of_every_class(line, rows)
