@@ -156,3 +156,15 @@ def test_a_graph_of_the_pool_takes_any_number_of_rows() -> None:
     rows = {0: torch.export.Dim("rows")}
     graph = torch.export.export(pool, (logits[:5], x[:5]), dynamic_shapes=(rows, rows)).module()
     torch.testing.assert_close(graph(logits, x), pool(logits, x))
+
+
+@pytest.mark.slow
+def test_trees_see_differences_that_float32_does_not_resolve() -> None:
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, size=300)
+    x = random.normal(size=(300, 3))
+    x[:, 0] += 1e3 * y
+    x[200:210, 0] = 1e13 * random.random(10)  # beside these, the classes are less than 1e-9 apart
+    few = np.where(np.arange(300) < FEW, y, -1)
+    model = SemiSupervisedVAE(epochs=1, random_state=0).fit(x, few)
+    assert (model.predict(x[210:]) == y[210:]).mean() > 0.95

@@ -6,7 +6,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -78,13 +78,14 @@ class PooledLabel(LabeledVariationalAutoencoder):
     @torch.no_grad()
     def fold_answers(self, rows: Dataset) -> Tensor:
         """What the network says of each row, (rows, numbers), float64."""
-        model = copy.deepcopy(self).double() if rows.x.dtype == torch.float64 else self
+        model = self._exact(rows)
         return model._of_rows(rows, model.label_answers)
 
     @torch.no_grad()
     def labeled_rows(self, dataset: Dataset, folds: Sequence[Fold]) -> dict[str, Any]:
         """The fields of ``LabeledRows`` besides the labels."""
-        every = self._of_rows(dataset, lambda batch: self._values(self.seen(batch))).numpy()
+        model = self._exact(dataset)
+        every = model._of_rows(dataset, lambda batch: model._values(model.seen(batch))).numpy()
         known = np.flatnonzero(dataset.labeled.numpy())
         scale = every.std(0)
         return {
@@ -93,6 +94,11 @@ class PooledLabel(LabeledVariationalAutoencoder):
             "scale": np.where(scale > CONSTANT, scale, 1.0),
             "folds": [np.searchsorted(known, fold.places.cpu().numpy()) for fold in folds],
         }
+
+    def _exact(self, rows: Dataset) -> Self:
+        """The model in the precision of the rows, as in scoring: trees split between values that
+        differ by less than float32 resolves."""
+        return copy.deepcopy(self).double() if rows.x.dtype == torch.float64 else self
 
     def _of_rows(self, rows: Dataset, answer: Callable[[Batch], Tensor]) -> Tensor:
         """What ``answer`` gives for every row, float64, on the processor."""
