@@ -72,11 +72,8 @@ class TrainingRun:
         if private is None:
             self.secret = None
             made = (update, options, plan.precision, plan.compiled, say)
-            self.engine = (
-                Engine(*made)
-                if processes.count() == 1
-                else ParallelEngine(plan.batch_size, len(dataset), *made)
-            )
+            sizes, alone = (plan.batch_size, len(dataset)), processes.count() == 1
+            self.engine = Engine(*made) if alone else ParallelEngine(*sizes, *made)
             self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
         else:
             self.secret = private.randomness()
