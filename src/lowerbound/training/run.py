@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from lowerbound import processes
@@ -72,8 +73,9 @@ class TrainingRun:
         if private is None:
             self.secret = None
             made = (update, options, plan.precision, plan.compiled, say)
-            sizes, alone = (plan.batch_size, len(dataset)), processes.count() == 1
-            self.engine = Engine(*made) if alone else ParallelEngine(*sizes, *made)
+            alone = processes.count() == 1
+            parallel = partial(ParallelEngine, plan.batch_size, len(dataset))
+            self.engine = Engine(*made) if alone else parallel(*made)
             self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
         else:
             self.secret = private.randomness()
