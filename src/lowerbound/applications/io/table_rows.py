@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from glob import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,6 +217,14 @@ class ColumnFiles(RowFiles):
 def numbered_path(path: Path, number: int) -> Path:
     """The path of a draw, beside that of the answers."""
     return path.with_stem(f"{path.stem}-{number}")
+
+
+def numbered_paths(path: Path, draws: int) -> list[Path]:
+    """The paths of the draws at which there may be files already."""
+    there = path.parent.glob(f"{escape(path.stem)}-*{escape(path.suffix)}")
+    numbers = (place.stem.removeprefix(f"{path.stem}-") for place in there)
+    found = {int(number) for number in numbers if number.isdecimal()}
+    return [numbered_path(path, number) for number in sorted(found) if number <= draws]
 
 
 class ColumnFilesWithinRange(ColumnFiles):

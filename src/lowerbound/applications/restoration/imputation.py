@@ -31,7 +31,7 @@ from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
 from lowerbound.applications.io.sizes import check_rows
-from lowerbound.applications.io.table_rows import numbered_path
+from lowerbound.applications.io.table_rows import numbered_paths
 from lowerbound.applications.restoration.incomplete_parts import (
     ImputedTally,
     in_parts,
@@ -179,10 +179,10 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     first, chunk = next(parts)  # errors of the data are raised before any work
     path, writer = Path(request.output), row_files(first.schema)
     check_filled(path, writer, first)
-    if writer.in_parts(path):
-        for number in range(request.draws):
-            durable.check_replaced(numbered_path(path, number + 1))
     check_rows(fitted, request.draws * len(chunk), f"--draws {request.draws}")
+    if writer.in_parts(path):
+        for place in numbered_paths(path, request.draws):
+            durable.check_replaced(place)
     trees = read_trees(Path(request.model), fitted.schema.columns)
     tally = ImputedTally()
 
