@@ -13,6 +13,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.column_shares import column_shares
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.likelihoods.marginal import marginal_nats
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Bound, TargetRate
@@ -56,7 +57,7 @@ def test_the_bound_is_the_bound_whatever_the_balance(table: tuple[Model, Dataset
 def test_the_gradient_is_that_of_the_weighted_sum(table: tuple[Model, Dataset]) -> None:
     """The terms of each column by hand, the weights from the marginals' own figures."""
     model, data = table
-    cost = -np.array(column_shares(model, data).marginal)
+    cost = -marginal_nats(model.declared_likelihood, data).numpy()
     weights = torch.tensor(1 / np.maximum(cost, LEAST_NATS))
     weights = (weights / weights.mean()).float()
     answer(ELBO(balance=1.0, beta=0.5), model, data)
@@ -81,7 +82,8 @@ def test_with_full_balance_all_columns_cost_alike_to_begin_with(
     objective.prepare(model, data)
     assert objective.weights is not None
     assert float(objective.weights.mean()) == pytest.approx(1.0, rel=1e-6)
-    costs = -objective.weights.double().numpy() * column_shares(model, data).marginal
+    marginal = marginal_nats(model.declared_likelihood, data).numpy()
+    costs = -objective.weights.double().numpy() * marginal
     np.testing.assert_allclose(costs, costs[0], rtol=1e-5)
 
 
