@@ -27,7 +27,7 @@ class TableSample:
     Attributes:
         frame: the sampled rows in the order of the table, with the types of the whole table; of
             each column of text the first row with a code such as 02139 is among them, since no
-            other row may tell that the column is not numbers.
+            other row may show that the column is not numbers.
         complete: whether these are all rows.
         incomplete: columns with missing cells in some row.
         counters: columns of whole numbers that go up by one from each row to the next.
