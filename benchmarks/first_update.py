@@ -11,6 +11,7 @@ count.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,9 @@ def metric(name: str, data: str) -> Metric:
 
 def main() -> None:
     chosen = arguments(__doc__ or "").parse_args()
+    if "CXX" not in os.environ and not any(map(shutil.which, ("g++", "clang++"))):
+        print("no C++ compiler is here, so nothing can be compiled")
+        return
     began = time.perf_counter()
     names, data = (["mlp"], "digits") if chosen.quick else (list(MODELS), "mnist")
     metrics = [metric(name, data) for name in names]
