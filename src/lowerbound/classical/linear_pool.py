@@ -43,11 +43,11 @@ def averaged_weights(
 
     A strong prior keeps some weight at members that are clearly worse than another. Here the pool
     and the members alone are models of their own, and the average of their answers is a linear pool
-    again (Hoeting et al. 1999).
+    again (Hoeting et al. 1999). p_Mn is the probability that model M gives to the true answer n.
 
     Args:
         right, prior, strength: as for ``pool_weights``.
-        alone: prior probability that one member alone is right, divided by ``prior``.
+        alone: prior probability of all members alone together, shared among them as ``prior``.
         least: added to the probability of an answer, so that no single one decides.
     """
     weights = pool_weights(right, prior, strength)

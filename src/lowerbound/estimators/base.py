@@ -29,7 +29,6 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.draws.decoding import decode_codes
 from lowerbound.inference.draws.prior_draws import sample_prior
-from lowerbound.inference.passes import in_precision
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
@@ -40,6 +39,7 @@ from lowerbound.models import Encodes, Model, require
 from lowerbound.models.base import AUTO
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.training import History, TrainingOptions, TrainingReporter
 
 DRAWS = 32  # of each row's latent, for its uncertainty

@@ -26,7 +26,7 @@ from lowerbound.estimators.inputs.labels import (
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted
 from lowerbound.inference.draws.samples import whole_count
-from lowerbound.inference.passes import in_precision
+from lowerbound.networks.processor.precision import in_precision
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

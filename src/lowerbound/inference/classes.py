@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.passes import Progress, collected, in_precision
+from lowerbound.inference.passes import Progress, collected
 from lowerbound.models import Classifies, Model, require
+from lowerbound.networks.processor.precision import in_precision
 
 ROWS = 1_024  # rows in a batch
 BINS = 15

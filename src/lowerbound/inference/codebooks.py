@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
-from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, in_precision
+from lowerbound.inference.passes import MEMORY, ChunkPlan, collected
 from lowerbound.models import Model, Quantizes, require
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.trace import Batch
 

@@ -31,10 +31,10 @@ from lowerbound.inference.passes import (
     collected,
     dry_run,
     first_row,
-    in_precision,
 )
 from lowerbound.inference.scores import Precision, Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.networks.processor.short_factors import native_bf16, short_products
 from lowerbound.objectives.densities import (
     allowed_samples,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +18,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.processor_draws import PROCESSOR, same_on_every_device
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
+from lowerbound.networks.processor.precision import real_tensors
 from lowerbound.networks.processor.threads import processor_threads, useful_threads
 from lowerbound.trace import Batch, Draw, Trace
 
@@ -66,7 +65,7 @@ def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]
     Draws inside are the same on every device. A small model uses one processor thread.
     """
     modes = [(module, module.training) for module in model.modules()]
-    tensor = next(_real_tensors(model), None)
+    tensor = next(real_tensors(model), None)
     device = PROCESSOR if tensor is None else tensor.device
     model.eval()
     try:
@@ -99,16 +98,9 @@ def check_samples(samples: int) -> None:
         raise OptionError(f"samples must be at least 1, not {samples}")
 
 
-def in_precision(model: ModuleT, dtype: torch.dtype) -> ModuleT:
-    """The model, or a float64 copy if the data is float64; the model itself is unchanged."""
-    if dtype != torch.float64 or _dtype(model) in (None, dtype):
-        return model
-    return copy.deepcopy(model).double()
-
-
 def placed(batch: Batch, model: nn.Module) -> Batch:
     """The batch on the model's device and in its precision."""
-    tensor = next(_real_tensors(model), None)
+    tensor = next(real_tensors(model), None)
     if tensor is None:
         return batch
     return batch.on(tensor.device).to(tensor.dtype)
@@ -116,7 +108,7 @@ def placed(batch: Batch, model: nn.Module) -> Batch:
 
 def as_taken(values: Tensor, model: nn.Module) -> Tensor:
     """Real numbers on the model's device and in its precision."""
-    tensor = next(_real_tensors(model), values)
+    tensor = next(real_tensors(model), values)
     return values.to(tensor.device, tensor.dtype)
 
 
@@ -321,13 +313,3 @@ def _numel(value: object) -> int:
     if isinstance(value, Tensor):
         return value.numel()
     return sum(map(_numel, value)) if isinstance(value, (tuple, list)) else 0
-
-
-def _dtype(model: nn.Module) -> torch.dtype | None:
-    tensor = next(_real_tensors(model), None)
-    return None if tensor is None else tensor.dtype
-
-
-def _real_tensors(model: nn.Module) -> Iterator[Tensor]:
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    return (tensor for tensor in tensors if tensor.is_floating_point())

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.passes import collected, in_precision
+from lowerbound.inference.passes import collected
 from lowerbound.models import Model, Regresses, require
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch
 
 ROWS = 1_024  # rows in a batch

@@ -237,37 +237,31 @@ def read_parts(
     }
     if cache is not None:
         dataset = load_on_disk(source, cache, **shared)
-        return _checked_apart(source, dataset, test, options.on_error, conditional)
-    dataset = load(
-        source if rows is None else rows,
-        schema=schema,
-        binarize=options.binarize,
-        levels=options.levels,
-        image_size=options.image_size,
-        resize=options.resize,
-        on_error=options.on_error,
-        windows=options.windows,
-        spectrograms=options.spectrograms,
-        entity=options.entity,
-        time=options.time,
-        formula=options.formula,
-        tokens=options.tokens,
-        text=options.text,
-        longest=options.longest,
-        predict=options.predict,
-        **shared,
-    )
-    dataset = dataset if rows is None else replace(dataset, source=source)
-    return _checked_apart(source, dataset, test, options.on_error, conditional)
-
-
-def _checked_apart(
-    source: str, dataset: Dataset, test: SetAside, on_error: OnError, conditional: bool
-) -> DataParts:
-    """The parts; classes are checked in all rows, whose numbers are those of ``source``."""
-    if conditional:
+    else:
+        dataset = load(
+            source if rows is None else rows,
+            schema=schema,
+            binarize=options.binarize,
+            levels=options.levels,
+            image_size=options.image_size,
+            resize=options.resize,
+            on_error=options.on_error,
+            windows=options.windows,
+            spectrograms=options.spectrograms,
+            entity=options.entity,
+            time=options.time,
+            formula=options.formula,
+            tokens=options.tokens,
+            text=options.text,
+            longest=options.longest,
+            predict=options.predict,
+            **shared,
+        )
+    if rows is not None:
+        dataset = replace(dataset, source=source)
+    if conditional:  # before rows are set aside, so that their numbers are those of the source
         dataset.require_classes()
-    return apart(source, dataset, test, on_error)
+    return apart(source, dataset, test, options.on_error)
 
 
 def column_hints(options: ReadingOptions) -> Kinds:

@@ -13,8 +13,8 @@ from lowerbound.errors import DataError
 from lowerbound.inference.restoration.interval_calibration import (
     HALF,
     LEVELS,
-    TAILS,
     IntervalCalibration,
+    even_shares,
 )
 from lowerbound.model_folder.manifest import INTERVALS, read_beside, write_beside
 
@@ -46,8 +46,7 @@ def _calibration(columns: int, said: Mapping[str, Any]) -> IntervalCalibration:
     factors = np.array(said["factors"], dtype=np.float64)
     covered = np.array(said["covered"], dtype=np.float64)
     # files of earlier versions have no shares, because intervals were only widened
-    same = [[tail] * columns for tail in TAILS]
-    shares = np.array(said.get("shares", same), dtype=np.float64)
+    shares = np.array(said.get("shares", even_shares(columns)), dtype=np.float64)
     for name, values in (("factors", factors), ("shares", shares)):
         if values.shape != (len(LEVELS), columns) or not (values >= 0).all():
             raise DataError(f"{name} of shape {values.shape} for {columns} columns")

@@ -13,10 +13,10 @@ from lowerbound.data.columns.unmodeled import NAMES_ROWS
 from lowerbound.data.labels import classes_of, label_names
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.chunks import rows_at_once
+from lowerbound.data.tables.files import PADDED
 from lowerbound.data.tables.parquet import ParquetTable
 
 SEED = 0
-CODE = r"^\s*0\d+\s*$"  # such as 02139: it makes a column of numbers text
 FEW_TIMES = 4  # rows for each drawn one, up to which all are shuffled
 
 
@@ -153,11 +153,13 @@ class _WholeTable:
             self.names.update(label_names(labels.unique()))
 
     def first_codes(self, batch: Any) -> Array:
-        """The rows of the next batch with the first ``CODE`` of a column in the table."""
+        """The rows of the next batch with the first ``PADDED`` cell of a column in the table."""
         import pyarrow.compute as pc
 
         rows = {
-            place: pc.index(pc.match_substring_regex(batch.column(place), CODE), True).as_py()
+            place: pc.index(
+                pc.match_substring_regex(batch.column(place), f"^{PADDED}"), True
+            ).as_py()
             for place in self._without_code
         }
         self._without_code = [place for place, row in rows.items() if row < 0]

@@ -37,6 +37,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 SCANNED = 1 << 22  # bytes at once
+PADDED = r"\s*0\d+\s*$"  # a whole number that begins with 0, such as 02139
 _LEADING_ZERO = re.compile(rb"[^0-9.:/-]0[0-9]")
 _IN_BYTES = re.compile(r"(?i)utf-?8|ascii|latin|iso|cp|windows")  # one byte for each digit
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
@@ -248,7 +249,7 @@ def _is_rounded(series: Any) -> bool:
 
 def is_padded(text: Any) -> bool:
     """Whether a column of text has whole numbers that begin with 0."""
-    return bool(text.str.match(r"\s*0\d+\s*$").any())
+    return bool(text.str.match(PADDED).any())
 
 
 def _is_whole(series: Any) -> bool:

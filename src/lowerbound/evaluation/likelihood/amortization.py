@@ -28,10 +28,10 @@ from lowerbound.inference.passes import (
     ChunkPlan,
     OneStep,
     collected,
-    in_precision,
     one_step,
 )
 from lowerbound.models import Model
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch, Step
 
 

@@ -36,9 +36,9 @@ from lowerbound.inference.passes import (
     dry_run,
     evaluation_mode,
     first_row,
-    in_precision,
 )
 from lowerbound.models import Model
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Trace
 

@@ -24,9 +24,9 @@ from lowerbound.inference.passes import (
     Progress,
     batches,
     evaluation_mode,
-    in_precision,
 )
 from lowerbound.models import Model
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch
 
 SIMULATED_AT_ONCE = 16  # a fixed number, so that the rows do not depend on memory

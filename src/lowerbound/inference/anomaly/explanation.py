@@ -26,9 +26,9 @@ from lowerbound.inference.passes import (
     collected,
     dry_run,
     first_row,
-    in_precision,
 )
 from lowerbound.models import Model
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.objectives.densities import allowed_samples, require_exact_densities
 from lowerbound.trace import Batch, Trace
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, in_precision
+from lowerbound.inference.passes import MEMORY, ChunkPlan, collected
 from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.models import Model
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch, Emission, Mean
 
 MOST_LEVELS = 32  # of an unordered column with one coordinate for each level

@@ -39,11 +39,11 @@ from lowerbound.inference.passes import (
     batches,
     evaluation_mode,
     first_row,
-    in_precision,
 )
 from lowerbound.inference.restoration.wiener import WienerFilter
 from lowerbound.likelihoods.noisy import NoiseModel, NoisyEmission, NoisyLevels, noisy
 from lowerbound.models import HasNoisyPosterior, Model, NoisyModel
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch, Given
 
 CHAINS, TEMPERATURES = 32, 60  # of each row

@@ -37,13 +37,13 @@ from lowerbound.inference.passes import (
     dry_run,
     evaluation_mode,
     first_row,
-    in_precision,
 )
 from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.inference.restoration.column_trees import ColumnTrees, TreeAnswers
 from lowerbound.inference.restoration.expectation import Expectation, Parts, expectation
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.models import HasNoisyPosterior, Model
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given, Mean
 from lowerbound.training.checkpoints.randomness import stream_seed

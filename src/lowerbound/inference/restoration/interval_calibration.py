@@ -75,7 +75,7 @@ class IntervalCalibration:
         outside = _distance(truth, median, least, most, units)
         tail = np.where(tails.min(0) > 0, -tails.min(0), outside)
         factors, covered = np.ones((half, len(columns))), np.full(half, np.nan)
-        shares = np.tile(np.array(TAILS)[:, None], (1, len(columns)))
+        shares = even_shares(len(columns))
         for place, level in enumerate(LEVELS):
             low, high = quantiles[3 + place], quantiles[3 + half + place]
             far = _distance(truth, median, low, high, units)
@@ -109,12 +109,17 @@ class IntervalCalibration:
         factor = _at(level, self.factors)
         # a column that is not modeled, such as a constant, is known
         ordered = np.array([column.rules.ordered and column.modeled for column in columns])
-        units = np.where(factor == 1, 0.0, _units(columns))
+        units = np.where(factor == 1, 0.0, _units(columns))  # such an interval may be one value
         down = median - factor * np.maximum(median - low, units)
         up = median + factor * np.maximum(high - median, units)
         for place, column in enumerate(columns):
             down[:, place], up[:, place] = _valid(down[:, place], up[:, place], column)
         return np.where(ordered, down, low), np.where(ordered, up, high)
+
+
+def even_shares(columns: int) -> Array:
+    """(1 - level) / 2 by level and column, (levels, columns)."""
+    return np.tile(np.array(TAILS)[:, None], (1, columns))
 
 
 def tails(draws: Array, values: Array, columns: Sequence[Column]) -> Array:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from lowerbound.models.base import Model
 from lowerbound.models.labels.calibration import Fold
 from lowerbound.models.labels.labeled import LabeledParts, LabeledVariationalAutoencoder
 from lowerbound.models.labels.member_pool import MemberPool
+from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # a name for annotations
@@ -78,13 +78,14 @@ class PooledLabel(LabeledVariationalAutoencoder):
     @torch.no_grad()
     def fold_answers(self, rows: Dataset) -> Tensor:
         """What the network says of each row, (rows, numbers), float64."""
-        model = self._exact(rows)
+        model = in_precision(self, rows.x.dtype)
         return model._of_rows(rows, model.label_answers)
 
     @torch.no_grad()
     def labeled_rows(self, dataset: Dataset, folds: Sequence[Fold]) -> dict[str, Any]:
         """The fields of ``LabeledRows`` besides the labels."""
-        model = self._exact(dataset)
+        # as in scoring: trees split between values that float32 does not resolve
+        model = in_precision(self, dataset.x.dtype)
         every = model._of_rows(dataset, lambda batch: model._values(model.seen(batch))).numpy()
         known = np.flatnonzero(dataset.labeled.numpy())
         scale = every.std(0)
@@ -94,11 +95,6 @@ class PooledLabel(LabeledVariationalAutoencoder):
             "scale": np.where(scale > CONSTANT, scale, 1.0),
             "folds": [np.searchsorted(known, fold.places.cpu().numpy()) for fold in folds],
         }
-
-    def _exact(self, rows: Dataset) -> Self:
-        """The model in the precision of the rows, as in scoring: trees split between values that
-        differ by less than float32 resolves."""
-        return copy.deepcopy(self).double() if rows.x.dtype == torch.float64 else self
 
     def _of_rows(self, rows: Dataset, answer: Callable[[Batch], Tensor]) -> Tensor:
         """What ``answer`` gives for every row, float64, on the processor."""
