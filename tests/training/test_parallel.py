@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
 from lowerbound import processes
 from lowerbound.data import load
@@ -140,6 +143,18 @@ def interrupted(folder: Path) -> str:
     return "not interrupted"
 
 
+def starts(groups: int) -> int:
+    """How many groups start if each process leaves them as soon as it is in."""
+    store = processes._store()  # one for all: making one already waits for the others
+    for number in range(groups):
+        processes._store = lambda number=number: distributed.PrefixStore(f"{number}", store)
+        with processes.joined():
+            pass
+    store.set(f"{processes.speaks()}", "done")
+    store.wait(["True", "False"])
+    return groups
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("together")
@@ -149,6 +164,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two(folder: Path) -> list[dict[str, Any]]:
     """The trainings in two processes."""
     return together(2, trainings, folder)
+
+
+@pytest.mark.slow
+def test_a_process_may_leave_a_group_before_the_others_are_in_it() -> None:
+    """Where cores are few, one process waits for its turn while the other has left."""
+    words = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(words) for _ in range(1 + (os.cpu_count() or 1))]
+    try:
+        assert together(2, starts, 200, joined=False) == [200, 200]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow

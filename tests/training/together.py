@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,15 +17,21 @@ from lowerbound import processes
 SECONDS = 240
 
 
-def together(count: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What ``function`` returns in each of ``count`` processes, by their number."""
+def together(
+    count: int, function: Callable[..., Any], *arguments: Any, joined: bool = True
+) -> list[Any]:
+    """What ``function`` returns in each of ``count`` processes, by their number.
+
+    Args:
+        joined: the processes are a group while they run it; else it makes the group.
+    """
     spawn = multiprocessing.get_context("spawn")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     answers = spawn.Queue()
     started = [
-        spawn.Process(target=_run, args=(number, count, port, answers, function, arguments))
+        spawn.Process(target=_run, args=(number, count, port, answers, function, arguments, joined))
         for number in range(count)
     ]
     for process in started:
@@ -45,6 +52,7 @@ def _run(
     answers: Any,
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
+    joined: bool,
 ) -> None:
     torch.set_num_threads(1)
     os.environ |= {
@@ -54,7 +62,7 @@ def _run(
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    with processes.joined():
+    with processes.joined() if joined else nullcontext():
         answer = function(*arguments)
     held = io.BytesIO()  # a tensor in the queue would need its process
     torch.save(answer, held)
