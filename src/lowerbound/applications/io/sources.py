@@ -46,6 +46,11 @@ class DialectOptions:
         None, "from this character on, a line of a table of text is a comment", metavar="CHARACTER"
     )
     sheet: str | None = option(None, "sheet of a workbook (default: the first)", metavar="NAME")
+    missing_value: tuple[str, ...] = option(
+        (),
+        "cells of a table with this value are missing, such as -999; repeatable",
+        metavar="VALUE",
+    )
 
     @property
     def dialect(self) -> Dialect:
@@ -61,6 +66,7 @@ class DialectOptions:
             encoding=self.encoding,
             comment=self.comment,
             sheet=self.sheet,
+            missing=tuple(value.strip() for value in self.missing_value),
         )
 
 

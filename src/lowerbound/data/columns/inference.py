@@ -37,6 +37,7 @@ Hint = str | Mapping[str, Any]
 
 MOST_MIXED = 20  # distinct whole numbers and texts that are levels together
 FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
+FEWEST_MARKED = 2  # cells with one number, from which it may mark missing values
 _PADDED = re.compile(r"0\d+")
 HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
 
@@ -182,10 +183,48 @@ def recognized(series: Any) -> Column:
         DataError: most values are numbers, but not all.
     """
     sample, kinds = Sample.of(series), map(COLUMN_KINDS.__getitem__, COLUMN_KINDS)
+    if sample.numeric:
+        warn_of_marker(sample)
     for kind in sorted(kinds, key=lambda kind: kind.rank):
         if (found := kind.recognize(sample)) is not None:
             return found
     raise DataError(f"no kind of column fits column {series.name!r}: name its kind")
+
+
+def warn_of_marker(sample: Sample) -> None:
+    """Warn of a number that looks as if it marked missing values, such as -999."""
+    if (marker := likely_marker(sample.distinct)) is None:
+        return
+    count, others = (
+        int((sample.numbers == marker).sum()),
+        sample.distinct[sample.distinct != marker],
+    )
+    if count >= FEWEST_MARKED:
+        warnings.warn(
+            f"column {sample.series.name!r} has {marker:g} in {count:,} of {len(sample.series):,} "
+            f"rows, and {others[0]:g} to {others[-1]:g} elsewhere: it is taken for a value; if "
+            f"these cells have no value, empty them, or give --missing-value {marker:g}",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def likely_marker(distinct: Array) -> float | None:
+    """The smallest or largest number of a column if it may mark missing values: all its digits are
+    9, and it is negative where no other is, or farther from the others than they are from each
+    other.
+
+    Args:
+        distinct: the numbers, increasing.
+    """
+    if len(distinct) < 4:
+        return None
+    for end, rest in ((distinct[0], distinct[1:]), (distinct[-1], distinct[:-1])):
+        gap, spread = np.abs(rest - end).min(), rest[-1] - rest[0]
+        nines = end == np.rint(end) and set(f"{abs(end):.0f}") == {"9"}
+        if nines and ((end < 0 <= rest[0]) or (gap > spread and abs(end) > 9)):
+            return float(end)
+    return None
 
 
 def _hinted(series: Any, hint: Hint) -> Column:

@@ -93,6 +93,18 @@ def empty(series: Any) -> Array:
     return gone
 
 
+def marked_cells(series: Any, markers: Collection[str]) -> Array:
+    """Mask of the cells that are one of ``markers``, numbers or text, (rows,)."""
+    if series.dtype.kind in "iuf":
+        import pandas as pd
+
+        numbers = pd.to_numeric(pd.Series(list(markers)), errors="coerce").dropna()
+        return np.asarray(series.isin(numbers.tolist()), dtype=bool)
+    codes, distinct = factorized(series)
+    marks = np.array([name(value) in markers for value in distinct], dtype=bool)
+    return np.append(marks, False)[codes]
+
+
 def with_room_for_gaps(series: Any) -> Any:
     """Whole numbers and truth values in the types of pandas that can be missing, such as Int64;
     others unchanged."""

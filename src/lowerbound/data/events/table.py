@@ -68,7 +68,10 @@ class EventTable:
             OptionError: entity and time are the same column.
         """
         path = isinstance(source, (str, Path))
-        frame, dialect = read_table(source, dialect, known) if path else (source, None)
+        if path:
+            frame, dialect = read_table(source, dialect, known)
+        else:
+            frame, dialect = (dialect or Dialect()).emptied(source), None
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         notations = found_notations(frame, dialect, {entity, time}) if known is None else known
         frame, form = with_numbers(frame, notations), TextForm(dialect, notations)

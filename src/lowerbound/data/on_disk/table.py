@@ -187,6 +187,7 @@ class StreamedRows:
         notes: set[str] = set()
         for batch in self.table.batches(rows_at_once(len(self.table.schema))):
             frame = whole_frame(batch, self.sample.incomplete, source)
+            frame = (how.text_dialect or Dialect()).emptied(frame)
             with placed(source, first, notes):
                 part = how.encoded(TableKind().read(frame, how))
             if not self.sample.complete:

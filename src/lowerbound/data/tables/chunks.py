@@ -143,14 +143,16 @@ def _frames(
     source: str | Path, rows: int, text: Collection[str], asked: Dialect | None
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the table read so far)."""
+    given, path = asked or Dialect(), Path(source).expanduser()
     if isinstance(source, str) and is_address(source):
-        return address_chunks(source, rows)
-    path = Path(source).expanduser()
-    if is_parquet(path):
-        return _parquet(path, rows)
-    if path.suffix.lower() in WORKBOOKS:
-        return iter([(read_workbook(path, None if asked is None else asked.sheet), 1.0)])
-    return text_frames(path, rows, text, asked)
+        frames = address_chunks(source, rows)
+    elif is_parquet(path):
+        frames = _parquet(path, rows)
+    elif path.suffix.lower() in WORKBOOKS:
+        frames = iter([(read_workbook(path, given.sheet), 1.0)])
+    else:
+        return text_frames(path, rows, text, asked)
+    return ((given.emptied(frame), share) for frame, share in frames)
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
+from lowerbound.data.columns.values import marked_cells
 from lowerbound.errors import DataError, OptionError
 
 OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
@@ -62,6 +63,7 @@ class Dialect:
             begin with # are.
         sheet: of a workbook; None: the first.
         truth: how true and false are written, one of ``TRUTHS``; None: True and False.
+        missing: values that mark missing cells, such as -999, besides the usual markers.
         given: names of the fields that a user gave, which hold for later files too.
 
     Raises:
@@ -75,6 +77,7 @@ class Dialect:
     comment: str | None = None
     sheet: str | None = None
     truth: tuple[str, str] | None = None
+    missing: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -93,11 +96,22 @@ class Dialect:
                 raise OptionError(f"--encoding {self.encoding!r} is unknown to Python") from error
 
     @classmethod
-    def asked(cls, **given: str | None) -> Dialect:
-        """The dialect of which a user gave some fields; the others are None."""
-        names = tuple(name for name, value in given.items() if value is not None)
-        fields: dict[str, Any] = dict(given)
-        return cls(**fields, given=names)
+    def asked(cls, **given: Any) -> Dialect:
+        """The dialect of which a user gave some fields; the others are None or empty."""
+        fields = {name: value for name, value in given.items() if value not in (None, ())}
+        return cls(**fields, given=tuple(fields))
+
+    def emptied(self, frame: Any) -> Any:
+        """A frame whose cells that are one of ``missing`` have no value."""
+        if not self.missing:
+            return frame
+        frame = frame.copy(deep=False)
+        for place in range(frame.shape[1]):
+            series = frame.iloc[:, place]
+            marked = marked_cells(series, self.missing)
+            if marked.any():
+                frame.isetitem(place, series.mask(marked))
+        return frame
 
     @property
     def usual(self) -> bool:
@@ -150,6 +164,8 @@ class Layout:
             "comment": self.dialect.comment,
             "encoding": "utf-8" if self.dialect.encoding == UTF8 else self.dialect.encoding,
         }
+        if self.dialect.missing:
+            words["na_values"] = list(self.dialect.missing)
         # pandas would take 1.234 for a fraction
         return {**words, "dtype": str} if self.dialect.decimal == COMMA else words
 

@@ -58,7 +58,7 @@ def read_table(
 
     Args:
         source: a path, or the address of a database's table.
-        asked: how a text is written, as far as a user said.
+        asked: how the table is written, as far as a user said.
         known: the notations of a model's columns. In a text that is written so, these columns stay
             text, so that 1.234 may be a thousand.
 
@@ -72,15 +72,16 @@ def read_table(
     """
     import pandas as pd
 
+    given = asked or Dialect()
     if isinstance(source, str) and is_address(source):
-        return read_address(source), None
+        return given.emptied(read_address(source)), None
     path = Path(source).expanduser()
     if not path.exists():
         raise DataError(f"there is no file {path}")
     if is_parquet(path):
-        return frame_of(ParquetTable.open(path).read(), str(path)), None
+        return given.emptied(frame_of(ParquetTable.open(path).read(), str(path))), None
     if path.suffix.lower() in WORKBOOKS:
-        return read_workbook(path, None if asked is None else asked.sheet), None
+        return given.emptied(read_workbook(path, given.sheet)), None
     layout = sniffed(path, asked)
     types = layout.text_types(written_as_known(path, layout, known or {}))
     try:

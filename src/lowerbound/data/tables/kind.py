@@ -238,7 +238,7 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
         source = other_frame(source)
     elif is_relation(source):
         source = relation_frame(source)
-    return plain_frame(source), how.dialect
+    return (how.text_dialect or Dialect()).emptied(plain_frame(source)), how.dialect
 
 
 def _check_sheet(source: str | Path, how: Reading) -> None:

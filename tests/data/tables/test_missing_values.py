@@ -1,0 +1,112 @@
+"""Values that mark missing cells: a user gives them, and a note names what seems to be one."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lowerbound.data import load
+from lowerbound.data.columns.inference import likely_marker, recognized
+from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.dialect import Dialect
+
+MARKERS = ("-999", "T", "99")
+ASKED = Dialect.asked(missing=MARKERS)
+ROWS = 60
+
+
+def frame() -> pd.DataFrame:
+    """Every seventh cell of each column is marked, by a number or a word."""
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 4, ROWS)
+    table = pd.DataFrame(
+        {"height": rng.normal(1.7, 0.1, ROWS).round(3), "count": whole, "group": [*"abc"] * 20}
+    )
+    for name, marker in (("height", -999.0), ("count", 99), ("group", "T")):
+        table.loc[::7, name] = marker
+    return table
+
+
+def written(folder: Path, kind: str) -> Any:
+    path = folder / f"rows.{kind}"
+    if kind == "frame":
+        return frame()
+    if kind == "csv":
+        frame().to_csv(path, index=False)
+    elif kind == "parquet":
+        frame().to_parquet(path)
+    else:
+        pytest.importorskip("openpyxl")
+        frame().to_excel(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv", "parquet", "xlsx"])
+def test_marked_cells_are_missing_in_the_fit_and_in_later_files(tmp_path: Path, kind: str) -> None:
+    source = written(tmp_path, kind)
+    found = load(source, dialect=ASKED)
+    assert found.observed is not None
+    marked = np.arange(ROWS) % 7 == 0
+    assert (found.observed.numpy() == ~marked[:, None]).all()
+    (height, count, group) = found.schema.columns
+    assert height.observed is not None
+    assert count.observed is None or count.observed[1] < 20
+    assert height.observed[0] > 0
+    assert group.levels == ("a", "b", "c")
+    again = load(source, schema=found.schema)
+    assert again.observed is not None
+    assert (again.observed == found.observed).all()
+    if kind != "frame":
+        (chunk,) = read_chunks(source, found.schema)
+        assert (chunk.frame.isna().to_numpy() == marked[:, None]).all()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_marked_cells_are_missing_in_rows_on_disk(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowerbound.data.on_disk.table.SAMPLED_CELLS", 120)
+    source = written(tmp_path, kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = load_on_disk(source, tmp_path / "cache", dialect=ASKED)
+    rows = found.batch(torch.arange(ROWS))
+    assert rows.observed is not None
+    assert (rows.observed.numpy() == (np.arange(ROWS) % 7 != 0)[:, None]).all()
+    assert all(c.observed is None or c.observed[0] >= 0 for c in found.schema.columns)
+    assert all(c.observed is None or c.observed[1] < 20 for c in found.schema.columns)
+
+
+@pytest.mark.parametrize(
+    ("others", "marker", "found"),
+    [
+        ((0.5, 2, 7, 9), -9, -9),
+        ((0.5, 2, 7, 9), -999, -999),
+        ((0.5, 2, 7, 9), 999, 999),
+        ((-3, 2, 7, 9), -9, None),  # negative as others are, and not far
+        ((1, 20, 70, 90), 99, None),
+        ((1, 2, 3, 4), 9, None),
+        ((1, 2, 3, 4), -5, None),
+        ((1, 2, 3, 4), 100, None),
+    ],
+)
+def test_a_number_that_seems_to_mark_missing_values_is_named(
+    others: tuple[float, ...], marker: float, found: float | None
+) -> None:
+    assert likely_marker(np.unique([*others, marker]).astype(float)) == found
+    cells = pd.Series([*others] * 9 + [marker] * 2, name="age", dtype=float)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        recognized(cells)
+        recognized(cells[:-1])  # a single cell may be a value
+    assert len(said) == (found is not None)
+    if found is not None:
+        assert f"column 'age' has {marker} in 2 of 38 rows" in str(said[0].message)
+        assert f"--missing-value {marker}" in str(said[0].message)
