@@ -156,7 +156,7 @@ class SemiSupervisedVariationalAutoencoder(PooledLabel):
             classes=len(names),
             feature_dim=sizes.below(parts.latent_dim),
             class_prior=sizes.prior(names),
-            pool=None if features is None else ClassifierPool(features, len(names)),
+            pool=None if features is None else ClassifierPool(features[0], len(names), features[1]),
         )
 
     def start(self, dataset: Dataset) -> None:

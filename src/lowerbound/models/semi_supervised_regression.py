@@ -103,7 +103,7 @@ class SemiSupervisedRegression(PooledLabel):
             sizes.regressing(parts.network, parts.input_shape, linear),
             cls.around_label(parts, sizes, 1),
             feature_dim=sizes.below(parts.latent_dim),
-            pool=None if features is None else RegressorPool(features),
+            pool=None if features is None else RegressorPool(*features),
         )
 
     def start(self, dataset: Dataset) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import Feature
+from lowerbound.networks.columns.original_units import OriginalUnits
 
 LEAST_SQUARE = 1e-6  # below it, the slope of the square root is replaced by zero
 
@@ -112,6 +113,7 @@ class Columns(Input):
     Attributes:
         linear: F.
         features: each with the index of its column among the modeled ones.
+        original: the features that are bent, in the units of the table.
     """
 
     shift: Tensor
@@ -128,6 +130,7 @@ class Columns(Input):
         found = [(i, each) for i, column in enumerate(modeled) for each in column.rules.features()]
         self.features = sorted(found, key=lambda pair: pair[1].stage)
         self.linear = len(self.features)
+        self.original = OriginalUnits([modeled[place] for place, _ in self.features])
         self.transformed = nn.ModuleList(
             _Transformed(list(some))
             for _, some in groupby(self.features, lambda pair: type(pair[1]).values)
@@ -164,6 +167,12 @@ class Columns(Input):
             [self.linear, self.linear, self.embeddings.width], 1
         )
         return values, mask, embedded
+
+    def in_original_units(self, features: Tensor) -> Tensor:
+        """The linear values that are bent, in the units of the table, (rows, bent values)."""
+        values = features[:, : self.linear] * self.scale + self.shift
+        original: Tensor = self.original(values) if self.original.count else values[:, :0]
+        return original
 
     @torch.no_grad()
     def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:

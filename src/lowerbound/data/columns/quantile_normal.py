@@ -68,14 +68,14 @@ class QuantileNormal:
         between = t * (1 - t)
         share = (s * t * t + d[0] * between) / (s + (d[0] + d[1] - 2 * s) * between)
         inside = y[0] + (y[1] - y[0]) * share
-        return self._with_ends(a, self._a, self._b, self._slopes, inside)
+        return self._with_ends(a, self._a, self._b, self.slopes, inside)
 
     def inverse(self, b: Array) -> Array:
         """Map normal scores to standardized values."""
         x, y, s, d = self._segments(b, self._b)
         t = _root(b, y, s, d)
         inside = x[0] + t * (x[1] - x[0])
-        return self._with_ends(b, self._b, self._a, 1 / self._slopes, inside)
+        return self._with_ends(b, self._b, self._a, 1 / self.slopes, inside)
 
     def log_slope(self, a: Array) -> Array:
         """log of the derivative of the scores at standardized values."""
@@ -84,8 +84,8 @@ class QuantileNormal:
         between = t * (1 - t)
         above = s * s * (d[1] * t * t + 2 * s * between + d[0] * (1 - t) ** 2)
         inside = above / (s + (d[0] + d[1] - 2 * s) * between) ** 2
-        slope = np.where(a < self._a[0], self._slopes[0], inside)
-        answer: Array = np.log(np.where(a > self._a[-1], self._slopes[-1], slope))
+        slope = np.where(a < self._a[0], self.slopes[0], inside)
+        answer: Array = np.log(np.where(a > self._a[-1], self.slopes[-1], slope))
         return answer
 
     @cached_property
@@ -97,8 +97,8 @@ class QuantileNormal:
         return np.array(self.scores)
 
     @cached_property
-    def _slopes(self) -> Array:
-        """Slopes at the knots: weighted harmonic means of adjacent secants (Fritsch & Butland)."""
+    def slopes(self) -> Array:
+        """d_k, weighted harmonic means of adjacent secants (Fritsch & Butland)."""
         widths, secants = np.diff(self._a), np.diff(self._b) / np.diff(self._a)
         left, right = 2 * widths[1:] + widths[:-1], widths[1:] + 2 * widths[:-1]
         inner = (left + right) / (left / secants[:-1] + right / secants[1:])
@@ -110,7 +110,7 @@ class QuantileNormal:
     ) -> tuple[tuple[Array, Array], tuple[Array, Array], Array, tuple[Array, Array]]:
         """(a's, b's, secant, slopes) of the segment of each value."""
         k = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
-        a, b, d = self._a, self._b, self._slopes
+        a, b, d = self._a, self._b, self.slopes
         secant = (b[k + 1] - b[k]) / (a[k + 1] - a[k])
         return (a[k], a[k + 1]), (b[k], b[k + 1]), secant, (d[k], d[k + 1])
 

@@ -24,7 +24,7 @@ class ClassifierPool(MemberPool):
     """Logistic regression and boosted trees beside a network.
 
     Args:
-        features: F, numbers of a row that the members see.
+        features, further: F, numbers of a row that the members see; see the base class.
         classes: number of classes.
 
     Attributes:
@@ -46,13 +46,13 @@ class ClassifierPool(MemberPool):
     intercept: Tensor
     labeled: Tensor
 
-    def __init__(self, features: int, classes: int) -> None:
-        super().__init__(features)
+    def __init__(self, features: int, classes: int, further: int = 0) -> None:
+        super().__init__(features, further)
         self.classes = classes
         self.trees = BoostedTrees()
 
     def empty(self) -> Self:
-        return type(self)(self.features, self.classes)
+        return type(self)(self.features, self.classes, self.further)
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Logits of the pool, (rows, classes), of the type and on the device of ``logits``.
@@ -72,6 +72,7 @@ class ClassifierPool(MemberPool):
         Args:
             x: (rows, F), float64.
         """
+        x = x[:, : self.slope.shape[1]]
         return x @ self.slope.T + self.intercept, self._of_trees(self.trees.of_batch(x))
 
     def _of_trees(self, found: Tensor) -> Tensor:
@@ -88,9 +89,11 @@ class ClassifierPool(MemberPool):
         outputs, labeled = roots.shape[0], self.labeled.flatten().tolist()
         return (
             self.weights.shape == (3,)
-            and self.slope.shape == (self.classes, self.features)
+            and self.slope.ndim == 2
+            and len(self.slope) == self.classes
+            and self.sees(self.slope.shape[1])
             and self.intercept.shape == (self.classes,)
             and len(labeled) == max(2, outputs)
             and all(0 <= each < self.classes for each in labeled)
-            and of_columns(state_dict, f"{prefix}trees.", self.features)
+            and of_columns(state_dict, f"{prefix}trees.", self.slope.shape[1])
         )

@@ -18,6 +18,7 @@ class MemberPool(StoredFit):
 
     Args:
         features: F, numbers of a row that the members see.
+        further: how many of these, the last ones, members of older files do not see.
 
     Attributes:
         weights: of the network and each member, (1 + members,); (0,) before the fit.
@@ -25,9 +26,9 @@ class MemberPool(StoredFit):
 
     weights: Tensor
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, further: int = 0) -> None:
         super().__init__()
-        self.features = features
+        self.features, self.further = features, further
         self.register_load_state_dict_pre_hook(_with_defaults)  # type: ignore[no-untyped-call]
         self.register_state_dict_post_hook(_unless_empty)  # type: ignore[no-untyped-call]
 
@@ -35,6 +36,10 @@ class MemberPool(StoredFit):
     def fitted(self) -> bool:
         """Whether it has members beside the network."""
         return bool(self.weights.shape[0])
+
+    def sees(self, count: int) -> bool:
+        """Whether members may see so many numbers."""
+        return count in (self.features, self.features - self.further)
 
     @abstractmethod
     def empty(self) -> Self:

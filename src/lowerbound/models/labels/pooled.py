@@ -16,6 +16,7 @@ from lowerbound.models.base import Model
 from lowerbound.models.labels.calibration import Fold
 from lowerbound.models.labels.labeled import LabeledParts, LabeledVariationalAutoencoder
 from lowerbound.models.labels.member_pool import MemberPool
+from lowerbound.networks.inputs import Columns
 from lowerbound.networks.processor.precision import in_precision
 from lowerbound.trace import Batch
 
@@ -44,12 +45,15 @@ class PooledLabel(LabeledVariationalAutoencoder):
         self.label_first = pool is not None
 
     @staticmethod
-    def pooled_features(parts: ModelParts) -> int | None:
-        """Numbers of a row that a pool sees; None: rows of this kind have no pool."""
+    def pooled_features(parts: ModelParts) -> tuple[int, int] | None:
+        """Numbers of a row that a pool sees, and how many of them, the last, older files lack;
+        None: rows of this kind have no pool."""
         if not (parts.schema.columns and parts.schema.data_kind.fits_quickly):
             return None
-        linear: int = getattr(parts.inputs, "linear", math.prod(parts.input_shape))
-        return linear
+        if isinstance(parts.inputs, Columns):
+            further = parts.inputs.original.count
+            return parts.inputs.linear + further, further
+        return math.prod(parts.input_shape), 0
 
     def start(self, dataset: Dataset) -> None:
         """Start from marginals, with an empty pool."""
@@ -106,5 +110,7 @@ class PooledLabel(LabeledVariationalAutoencoder):
 
     def _values(self, seen: Tensor) -> Tensor:
         """What the pool sees of the encoder's input, (rows, features)."""
-        assert self.pool is not None
-        return seen.flatten(1)[:, : self.pool.features]
+        if isinstance(self.inputs, Columns):
+            values, _, _ = self.inputs.split(seen)
+            return torch.cat((values, self.inputs.in_original_units(seen)), 1)
+        return seen.flatten(1)

@@ -27,7 +27,7 @@ class RegressorPool(MemberPool):
     """A Gaussian process and boosted trees beside a network.
 
     Args:
-        features: F, numbers of a row that the members see.
+        features, further: F, numbers of a row that the members see; see the base class.
 
     Attributes:
         weights: of the network, the Gaussian process and the trees, (3,); (0,) before the fit.
@@ -48,13 +48,13 @@ class RegressorPool(MemberPool):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, features: int) -> None:
-        super().__init__(features)
+    def __init__(self, features: int, further: int = 0) -> None:
+        super().__init__(features, further)
         self.process = GaussianProcess()
         self.trees = BoostedTrees()
 
     def empty(self) -> Self:
-        return type(self)(self.features)
+        return type(self)(self.features, self.further)
 
     def forward(self, network: Tensor, x: Tensor) -> Tensor:
         """Mean and deviation of q(y | x), (rows, 2), of the type and on the device of ``network``.
@@ -74,7 +74,7 @@ class RegressorPool(MemberPool):
         Args:
             x: (rows, F), float64.
         """
-        x = (x - self.shift) / self.scale
+        x = (x[:, : len(self.shift)] - self.shift) / self.scale
         trees = self.trees.of_batch(x).squeeze(1)
         return torch.stack(self.process(x), 1), with_unit_deviation(trees)
 
@@ -86,10 +86,10 @@ class RegressorPool(MemberPool):
         return (
             self.weights.shape == self.factors.shape == (3,)
             and self.widening.shape == ()
-            and self.shift.shape == self.scale.shape == (self.features,)
-            and process.shape[1:] == (self.features,)
+            and self.shift.shape == self.scale.shape == process.shape[1:]
+            and self.sees(self.shift.numel())
             and roots.shape[:1] == (1,)
-            and of_columns(state_dict, f"{prefix}trees.", self.features)
+            and of_columns(state_dict, f"{prefix}trees.", self.shift.numel())
         )
 
 
