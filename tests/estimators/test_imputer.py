@@ -185,6 +185,17 @@ def test_a_marker_of_missing_cells(X: np.ndarray[Any, Any], imputer: VAEImputer)
 
 
 @pytest.mark.slow
+def test_a_marker_is_no_truth_value() -> None:
+    """0 and False are equal, and so are 1 and True."""
+    rows = pd.DataFrame({"a": [1, 0, 3, 4, 5, 0] * 20, "f": [True, False] * 60})
+    for marker in (0, 1):
+        imputer = VAEImputer(epochs=1, random_state=0, missing_values=marker)
+        filled = imputer.fit_transform(rows)
+        assert filled["f"].tolist() == rows["f"].tolist()
+        assert (filled["a"][rows["a"] != marker] == rows["a"][rows["a"] != marker]).all()
+
+
+@pytest.mark.slow
 def test_empty_columns_are_dropped_or_zeros(X: np.ndarray[Any, Any]) -> None:
     wide = np.insert(X, 1, np.nan, axis=1)
     with pytest.warns(UserWarning, match="no value was observed in column 'x1': dropped"):

@@ -116,7 +116,7 @@ class HiddenCells:
         rest: the rows without the hidden cells.
         truth: values or codes of the rows with a hidden cell, (some rows, columns).
         hidden: mask of their hidden cells, (some rows, columns).
-        scale: standard deviation of each column; 1 for levels, (columns,).
+        scale: standard deviation of what is averaged of each column; 1 for levels, (columns,).
         rows: their numbers.
     """
 
@@ -134,7 +134,8 @@ class HiddenCells:
             return None
         rest = replace(dataset, x=dataset.x.masked_fill(hidden, 0), observed=dataset.mask & ~hidden)
         values = dataset.schema.decode(dataset.schema.units(dataset.x)).astype(np.float64)
-        known = np.where(_laid_out(dataset, dataset.mask), values, np.nan)
+        known = _averaged(values, dataset.schema.columns)
+        known = np.where(_laid_out(dataset, dataset.mask), known, np.nan)
         leveled = [bool(column.levels) for column in dataset.schema.columns]
         some = ~np.isnan(known).all(0)
         spread = np.where(some, np.nanstd(np.where(some, known, 0.0), axis=0), 0.0)
@@ -145,8 +146,10 @@ class HiddenCells:
     def error(self, model: Model, samples: int) -> float:
         """The mean over hidden cells of the squared error in variances; for levels of 0 or 1."""
         answer = impute(model, self.rest.subset(self.rows), samples=samples).mean
-        apart = np.square((answer - self.truth) / self.scale)
-        leveled = [bool(column.levels) for column in self.rest.schema.columns]
+        columns = self.rest.schema.columns
+        apart = _averaged(answer, columns) - _averaged(self.truth, columns)
+        apart = np.square(apart / self.scale)
+        leveled = [bool(column.levels) for column in columns]
         return float(np.where(leveled, apart > 0, apart)[self.hidden].mean())
 
     def trees(self, model: Model, samples: int, seed: int) -> ColumnTrees | None:
@@ -205,6 +208,13 @@ def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:
     hidden = torch.zeros(observed.numel(), dtype=torch.bool)
     hidden[first] = True
     return hidden.reshape(observed.shape)
+
+
+def _averaged(values: Array, columns: Sequence[Column]) -> Array:
+    """What is averaged over draws of values (rows, columns), in place of the values."""
+    with np.errstate(all="ignore"):  # where a column has no value
+        each = [column.rules.averaged(values[:, place]) for place, column in enumerate(columns)]
+    return np.stack(each, 1)
 
 
 def _laid_out(dataset: Dataset, cells: Tensor) -> Array:

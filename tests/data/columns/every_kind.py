@@ -104,7 +104,7 @@ def check_expectation(column: Column, draws: int = 20_000) -> None:
     assert isinstance(expected, ByColumn)
     found = expected.given(emission)[0].detach()
     drawn = column.decode(emission.sample((draws,))[:, 0, :, 0].numpy()).ravel()
-    each = column.rules.coordinates(drawn)
+    each = column.rules.coordinates(column.rules.averaged(drawn))
     if column.levels:
         each = np.eye(len(column.levels))[drawn.astype(int)]
     each = each.reshape(draws, 3, -1)

@@ -78,3 +78,13 @@ def test_given_ones_have_the_type_of_fresh_ones() -> None:
     assert whole.typed(np.array(["12", "-5"])).tolist() == [12, -5]
     assert whole.typed(np.array(["12", "b"])).tolist() == ["12", "b"]
     assert IdentifierFormat.of(np.array(["7"], dtype=object)).typed(np.array(["12"])) == ["12"]
+
+
+def test_long_texts_have_fresh_ones_too() -> None:
+    """So many are possible that no float can express their number."""
+    random = np.random.default_rng(0)
+    letters = np.array([*"abcdefghij klmnopqrstuvwxyz"])
+    given = np.array(["".join(random.choice(letters, 400)) for _ in range(40)])
+    fresh = IdentifierFormat.of(given).fresh(0, 60)
+    assert len({*fresh, *given}) == 100
+    assert {len(word) for word in fresh} == {400}

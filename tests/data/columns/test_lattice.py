@@ -69,3 +69,18 @@ def test_numbers_from_a_strange_file_are_refused(fields: dict[str, Any]) -> None
 def test_a_strange_range_is_refused(ends: tuple[float, float]) -> None:
     with pytest.raises(OptionError, match="not a range of numbers"):
         Column("a", observed=ends)
+
+
+def test_draws_of_decimal_numbers_have_their_digits() -> None:
+    """Numbers of 15 digits are on no lattice; draws of the frequent ones still equal them."""
+    values = np.array([9.0, 10.5, 11.8182401657104, 18.0])
+    found = Lattice.of(values)
+    assert (found.step, found.digits) == (0.0, 15)
+    near = np.nextafter(values, np.inf)
+    assert not np.isin(near, values).any()
+    assert np.array_equal(found.nearest(near), values)
+    assert np.array_equal(found.nearest(-np.array([[0.0, 1 / 3]])), [[0.0, -0.333333333333333]])
+    assert np.isnan(found.nearest(np.array([np.nan]))).all()
+    assert Lattice.of(np.append(values, 1 / 3)).digits == 0  # 16 digits
+    assert Lattice.of(np.append(values, 0.1 + 0.2)).digits == 0
+    assert Lattice.of(np.array([1.25e-12, 3e300])).digits == 3

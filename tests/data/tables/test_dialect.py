@@ -362,3 +362,16 @@ def _file(folder: Path, content: str) -> Path:
     path = folder / "table.csv"
     path.write_text(content)
     return path
+
+
+@pytest.mark.filterwarnings("ignore:.*decimal commas")
+@pytest.mark.parametrize("wrong", ["oops", "3.25"])
+def test_a_wrong_cell_among_decimal_commas_is_named(tmp_path: Path, wrong: str) -> None:
+    """Otherwise the whole column would be levels."""
+    lines = [f"{row % 7},5;{row % 50},25" for row in range(200)]
+    lines[60] = f"3,5;{wrong}"
+    (tmp_path / "x.csv").write_text("t;v\n" + "\n".join(lines))
+    with pytest.raises(DataError, match=r"column 'v' holds numbers, but not in rows 60"):
+        load(tmp_path / "x.csv")
+    levels = load(tmp_path / "x.csv", kinds={"v": "categorical"})
+    assert levels.schema.columns[1].kind == "categorical"

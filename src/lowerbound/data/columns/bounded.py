@@ -10,7 +10,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.continuous import Continuous, moments
+from lowerbound.data.columns.continuous import LARGEST_LOG, Continuous, moments
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import finite_numbers
@@ -18,7 +18,6 @@ from lowerbound.errors import DataError
 
 SKEWED = 1.0  # skewness above which positive numbers are modeled on the log scale
 REACH = 0.1  # largest distance of the extreme numbers from 0 and 1 for a bounded column
-LARGEST_LOG = 700.0  # exp of larger numbers is infinite
 
 
 class WithinBounds(Continuous):

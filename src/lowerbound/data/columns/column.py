@@ -23,11 +23,12 @@ class Column:
     Attributes:
         name: its name; ``x0, x1, ...`` if the data has no names.
         kind: a name in ``COLUMN_KINDS``; ``rules`` is the object of that kind.
-        shift: subtracted from g(v); the value itself for a constant.
-        scale: divisor of g(v) - shift; positive.
+        shift: subtracted from h(g(v)); the value itself for a constant.
+        scale: divisor of h(g(v)) - shift; positive.
         dtype: numpy's name of the original type; "str" for text.
         frame_dtype: pandas' name of a type that ``dtype`` does not tell, such as "Int64",
             "category" or "datetime64[ns, Europe/Vienna]"; "": it has none.
+        bulk: median and spread of g of the values beside the far ones, for h; None: the identity.
         spline: Q; None: the identity.
         levels: of a leveled column, in the order of their codes 0, 1, ...
         low, high: of a bounded column.
@@ -68,12 +69,15 @@ class Column:
     lattice: Lattice | None = None
     observed: tuple[float, float] | None = None
     missing_share: float = 0.0
+    bulk: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:
             raise unknown(f"kind of column {self.name!r}:", self.kind, COLUMN_KINDS)
         if self.format is not None:
             check_format(self.format)
+        if self.bulk is not None and not (abs(self.bulk[0]) < inf and 0 < self.bulk[1] < inf):
+            raise OptionError(f"column {self.name!r}: {self.bulk} is not a median and a spread")
         if self.observed is not None and not -inf < self.observed[0] <= self.observed[1] < inf:
             raise OptionError(f"column {self.name!r}: {self.observed} is not a range of numbers")
 
@@ -95,7 +99,7 @@ class Column:
     @property
     def affine(self) -> bool:
         """Whether the map to model units is exactly u = (v - shift) / scale."""
-        return self.rules.straight and self.spline is None
+        return self.rules.straight and self.spline is None and self.bulk is None
 
     @property
     def plain(self) -> bool:

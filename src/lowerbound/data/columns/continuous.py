@@ -2,10 +2,13 @@ r"""Real columns, and the smooth increasing map u = T(v) of all columns with a d
 
 The density is log p(v) = log p(u) + log T'(v), with
 
-.. math:: u = Q\left(\frac{g(v) - \mathrm{shift}}{\mathrm{scale}}\right).
+.. math:: u = Q\left(\frac{h(g(v)) - \mathrm{shift}}{\mathrm{scale}}\right).
 
 g is the identity, the logarithm of a positive value or the logit of a bounded value. Q is the
-quantile-normal spline of the column, or the identity.
+quantile-normal spline of the column, or the identity. So is h, except where some values lie so far
+from the others that their standard deviation says nothing about the others: there, with the median
+m and the spread s of the bulk of the values, h(y) = asinh((y - m) / s), which is almost linear in
+the bulk and logarithmic beyond.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from lowerbound.data.columns.quantile_normal import QuantileNormal
 
 LOWEST, HIGHEST = -32.0, 32.0  # limits of continuous model units
 SPLINE_GAIN = 0.05  # nats per row that a spline must gain over an affine map
+FAR = 5.0  # standard deviation over the spread of the bulk, from which on the map is logarithmic
+BULKS = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # between these quantiles, if they differ
+LARGEST_LOG = 700.0  # exp of larger numbers is infinite
 
 
 class Continuous(ColumnKind):
@@ -45,8 +51,36 @@ class Continuous(ColumnKind):
         """log g'(v), from g(v)."""
         return np.zeros(g.shape)
 
+    def h(self, y: Array) -> Array:
+        """h(y)."""
+        if self.column.bulk is None:
+            return y
+        middle, spread = self.column.bulk
+        return np.asarray(np.arcsinh((y - middle) / spread))
+
+    def h_inverse(self, values: Array) -> Array:
+        """y, from h(y)."""
+        if self.column.bulk is None:
+            return values
+        middle, spread = self.column.bulk
+        return np.asarray(middle + spread * np.sinh(np.clip(values, -LARGEST_LOG, LARGEST_LOG)))
+
+    def log_h_slope(self, h: Array) -> Array:
+        """log h'(y) = -log(s cosh h), from h(y)."""
+        if self.column.bulk is None:
+            return np.zeros(h.shape)
+        return np.asarray(np.log(2 / self.column.bulk[1]) - np.logaddexp(h, -h))
+
+    def averaged(self, values: Array) -> Array:
+        """h(g(v)) if some values lie far out, so that a few draws of them do not decide a mean."""
+        return values if self.column.bulk is None else self.h(self.g(values))
+
+    def decided(self, averaged: Array) -> Array:
+        mean = averaged[:, 0]
+        return mean if self.column.bulk is None else self.g_inverse(self.h_inverse(mean))
+
     def encode(self, values: Array) -> Array:
-        units = (self.g(values) - self.column.shift) / self.column.scale
+        units = (self.h(self.g(values)) - self.column.shift) / self.column.scale
         if self.column.spline is not None:
             units = self.column.spline(units)
         return units if self.column.affine else np.clip(units, LOWEST, HIGHEST)
@@ -54,14 +88,15 @@ class Continuous(ColumnKind):
     def decode(self, units: Array) -> Array:
         spline = self.column.spline
         inner = units if spline is None else spline.inverse(units)
-        return self.g_inverse(inner * self.column.scale + self.column.shift)
+        return self.g_inverse(self.h_inverse(inner * self.column.scale + self.column.shift))
 
     def log_slope(self, units: Array) -> Array:
         inner, slope = units, np.full(units.shape, -np.log(self.column.scale))
         if self.column.spline is not None:
             inner = self.column.spline.inverse(units)
             slope = slope + self.column.spline.log_slope(inner)
-        return slope + self.log_g_slope(inner * self.column.scale + self.column.shift)
+        h = inner * self.column.scale + self.column.shift
+        return slope + self.log_h_slope(h) + self.log_g_slope(self.h_inverse(h))
 
     def fitted(self, series: Any, standardize: bool, normal_scores: bool) -> Column:
         values = self.read(series, fitting=True)
@@ -74,6 +109,8 @@ class Continuous(ColumnKind):
             return self.column
         if np.ptp(units) == 0:  # a date of today, in seconds, is far from what networks expect
             return replace(self.column, shift=float(units[0]))
+        column = replace(self.column, bulk=bulk_of(units))
+        units = type(self)(column).h(units)
         shift, scale = moments(units)
         standardized = (units - shift) / scale
         spline = QuantileNormal.fit(standardized) if normal_scores else None
@@ -82,7 +119,7 @@ class Continuous(ColumnKind):
         distinct = np.unique(standardized)
         gaps = np.diff(distinct if spline is None else spline(distinct))
         resolution = float(np.quantile(gaps, 0.05)) if len(gaps) else 0.0
-        return replace(self.column, shift=shift, scale=scale, spline=spline, resolution=resolution)
+        return replace(column, shift=shift, scale=scale, spline=spline, resolution=resolution)
 
     def unscaled(self, values: Array) -> Array:
         """g of the values, to which shift, scale and spline are fitted."""
@@ -114,6 +151,19 @@ def moments(values: Array) -> tuple[float, float]:
     inside = (values - center) / radius  # in [-1, 1]
     scale = max(float(radius * inside.std()), float(np.finfo(np.float64).tiny))
     return float(center + radius * inside.mean()), scale
+
+
+def bulk_of(values: Array) -> tuple[float, float] | None:
+    """Median and spread of the bulk of the values: the standard deviation of a normal distribution
+    with its quantiles; None if the values have no larger standard deviation by far."""
+    from scipy.special import ndtri
+
+    for low, high in BULKS:
+        first, middle, last = np.quantile(values, (low, 0.5, high))
+        spread = (last - first) / (2 * ndtri(high))
+        if spread > 0:
+            return (float(middle), float(spread)) if moments(values)[1] > FAR * spread else None
+    return None
 
 
 def _gain(spline: QuantileNormal, standardized: Array) -> float:

@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.values import name as level_name
+from lowerbound.data.columns.values import EXACT, name as level_name
 
 _NUMBERED = re.compile(r"(\D*)(\d{1,17})")
 _CLASSES = ("0123456789", "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -186,7 +186,9 @@ def _free_remainder(words: Sequence[str], places: Sequence[str]) -> tuple[int, i
 
 def _coprime(size: int) -> int:
     """A number near the golden section of ``size`` that has no factor in common with it."""
-    factor = max(1, int(size * GOLDEN))
+    # floats express no larger one
+    near = int(size * GOLDEN) if size < EXACT else size * round(GOLDEN * EXACT) // EXACT
+    factor = max(1, near)
     while math.gcd(factor, size) > 1:
         factor += 1
     return factor

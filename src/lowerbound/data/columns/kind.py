@@ -178,6 +178,10 @@ class ColumnKind:
         """Numbers per cell that are averaged over draws: a probability per level, else one."""
         return max(1, len(self.column.levels))
 
+    def averaged(self, values: Array) -> Array:
+        """What is averaged over draws of the values; its inverse is ``decided``."""
+        return values
+
     def decided(self, averaged: Array) -> Array:
         """The values or codes, (rows,), that averages (rows, width) over draws imply."""
         return np.asarray(averaged[:, 0])

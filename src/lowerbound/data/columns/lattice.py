@@ -12,6 +12,8 @@ from lowerbound.errors import OptionError
 MOST_DECIMALS = 9
 EXACT = 2**53  # whole numbers of a float64 up to which each has its own value
 ROUNDING = 1e-6  # of a step
+MOST_DIGITS = 15  # of a decimal number that float64 always returns
+LOOKED_AT = 100  # numbers that soon tell whether a column has more digits
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Lattice:
         step: distance of two neighbors.
         offset: one of the numbers.
         decimals: of their decimal notation, which are exact after rounding.
+        digits: most significant digits of the numbers, if the step is 0; 0: any.
 
     Raises:
         OptionError: a number is not finite, the step is negative, or the decimals are too many.
@@ -30,13 +33,16 @@ class Lattice:
     step: float = 0.0
     offset: float = 0.0
     decimals: int = 0
+    digits: int = 0
 
     def __post_init__(self) -> None:
         finite = np.isfinite([self.step, self.offset]).all()
-        if not finite or self.step < 0 or not 0 <= self.decimals <= MOST_DECIMALS:
+        known = 0 <= self.decimals <= MOST_DECIMALS and 0 <= self.digits <= MOST_DIGITS
+        if not finite or self.step < 0 or not known:
             raise OptionError(
                 f"the resolution of a column is a step of 0 or more, an offset and 0 to "
-                f"{MOST_DECIMALS} decimals, not {self.step}, {self.offset} and {self.decimals}"
+                f"{MOST_DECIMALS} decimals, or 0 to {MOST_DIGITS} digits, not {self.step}, "
+                f"{self.offset}, {self.decimals} and {self.digits}"
             )
 
     @classmethod
@@ -55,7 +61,7 @@ class Lattice:
                 break
             if np.array_equal(np.round(distinct, decimals).astype(narrow), distinct.astype(narrow)):
                 return cls._of_whole(scaled.astype(np.int64), decimals)
-        return cls()
+        return cls(digits=significant_digits(distinct) if narrow == np.float64 else 0)
 
     @classmethod
     def _of_whole(cls, whole: Array, decimals: int) -> Lattice:
@@ -65,7 +71,9 @@ class Lattice:
 
     def nearest(self, values: Array) -> Array:
         """The nearest numbers of the lattice."""
-        return self._at(np.rint((values - self.offset) / self.step)) if self.step else values
+        if self.step:
+            return self._at(np.rint((values - self.offset) / self.step))
+        return rounded_to_digits(values, self.digits) if self.digits else values
 
     def at_least(self, values: Array, strictly: bool = False) -> Array:
         """The smallest numbers that are at least, or strictly above, the values."""
@@ -87,3 +95,21 @@ class Lattice:
 
     def _at(self, place: Array) -> Array:
         return np.asarray(np.round(place * self.step + self.offset, self.decimals))
+
+
+def significant_digits(values: Array) -> int:
+    """The most significant digits of decimal numbers; 0 if some have more than ``MOST_DIGITS``."""
+    most = 0
+    for some in (values[:LOOKED_AT], values[LOOKED_AT:]):
+        for value in some[np.isfinite(some)].tolist():
+            mantissa = repr(value).split("e")[0].lstrip("-").replace(".", "")
+            most = max(most, len(mantissa.strip("0")))
+            if most > MOST_DIGITS:
+                return 0
+    return most
+
+
+def rounded_to_digits(values: Array, digits: int) -> Array:
+    """Values with that many significant digits, as exact as if they were written so."""
+    written = [float(f"{value:.{digits - 1}e}") for value in values.ravel().tolist()]
+    return np.array(written, dtype=np.float64).reshape(values.shape)

@@ -16,7 +16,13 @@ from lowerbound.data.columns.text.notation import (
     likeliest,
     recognized,
 )
-from lowerbound.data.columns.values import distinct_values, missing, parsed_numbers, refuse
+from lowerbound.data.columns.values import (
+    check_numbers,
+    distinct_values,
+    missing,
+    parsed_numbers,
+    refuse,
+)
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
 
@@ -50,12 +56,25 @@ def found_notations(
     for name in text:
         found = recognized(frame[name], only, thousands, str(name) in numbers)
         notation = likeliest(found, decimal)
+        if notation is None and decimal == COMMA:
+            _check_fractions(frame[name])
         if notation is None or _is_plain(frame[name], notation):
             continue
         chosen[str(name)] = notation
         if len({one.decimal for one in found}) > 1:
             _warn(frame[name], notation, found)
     return chosen
+
+
+def _check_fractions(series: Any) -> None:
+    """Check a column of text in a file with decimal commas.
+
+    Raises:
+        DataError: most cells are numbers, some of them fractions, and some are not.
+    """
+    values = Notation(decimal=COMMA).numbers(series)
+    if (values != np.rint(values))[~np.isnan(values)].any():
+        check_numbers(series, np.isnan(values) & ~missing(series))
 
 
 def _clocks(frame: Any, skipped: Collection[str]) -> dict[str, Notation]:

@@ -29,7 +29,7 @@ def with_gaps(X: Any, marker: Any) -> Any:
     if pd.isna(marker):
         return X
     if is_frame(X):
-        marked = marker == X
+        marked = (marker == X) & _alike(X, marker)
         made = X.copy(deep=False)
         for place in np.flatnonzero(marked.any()):
             # floats have too few digits for whole numbers above 2**53
@@ -37,6 +37,15 @@ def with_gaps(X: Any, marker: Any) -> Any:
         return made.mask(marked)
     marked = marker == X
     return np.where(marked, np.nan, X) if marked.any() else X
+
+
+def _alike(X: Any, marker: Any) -> Array:
+    """Which columns of a frame have truth values if the marker is one, and none if it is not: 0 and
+    False are equal."""
+    import pandas as pd
+
+    truth = np.array([pd.api.types.is_bool_dtype(dtype) for dtype in X.dtypes], dtype=bool)
+    return np.asarray(truth == isinstance(marker, (bool, np.bool_)))
 
 
 def without(X: Any, empty: Array) -> Any:

@@ -74,7 +74,8 @@ class ColumnTrees:
         trees = {}
         for own, place in enumerate(_modeled(columns)):
             seen, levels = observed[:, place], len(columns[place].levels)
-            target = columns[place].rules.rounded(values[seen, place])
+            rules = columns[place].rules
+            target = rules.averaged(rules.rounded(values[seen, place]))
             enough = len(target) >= FEWEST_CELLS and levels <= MOST_LEVELS
             if weights[place] > 0 and enough and x.shape[1] > 1:
                 others = np.delete(x[seen], own, 1)
@@ -95,7 +96,7 @@ class ColumnTrees:
             own: answers of the trees for the hidden cells.
             truth: values or codes, (rows, columns).
             hidden: mask of the hidden cells, (rows, columns).
-            scale: standard deviation of each column; 1 for levels, (columns,).
+            scale: standard deviation of what is averaged of each column; 1 for levels, (columns,).
         """
         effects = {}
         for place, part in own.parts.items():
@@ -213,11 +214,17 @@ class TreeAnswers:
             return np.stack([self._joint_draw(one, chances) for one, chances in each])
         pooled = draws.copy()
         for place, cells in self.cells.items():
-            trees = self.of.trees[place]
-            drawn = trees.drawn(self.leaves[place], uniform[:, cells, 1 + place])
+            drawn = self._drawn(place, self.leaves[place], uniform[:, cells, 1 + place])
             chosen = uniform[:, cells, 0] < self.of.weights[place]
             pooled[:, cells, place] = np.where(chosen, drawn, draws[:, cells, place])
         return pooled
+
+    def _drawn(self, place: int, leaves: Array, uniform: Array) -> Array:
+        """Observed values or codes of a column, (draws, rows)."""
+        rules, drawn = self.of.columns[place].rules, self.of.trees[place].drawn(leaves, uniform)
+        if self.of.columns[place].levels:
+            return drawn
+        return rules.rounded(rules.decided(drawn.reshape(-1, 1)).reshape(drawn.shape))
 
     def _joint_draw(self, draw: Array, uniform: Array) -> Array:
         """One draw of all rows, (rows, columns), by one step of Gibbs sampling in each column.
@@ -231,7 +238,7 @@ class TreeAnswers:
         for place, cells in self.cells.items():
             rows, trees = cells[uniform[cells, 0] < self.of.weights[place]], self.of.trees[place]
             leaves = trees.leaves(np.delete(x[rows], own[place], 1))
-            values[rows, place] = trees.drawn(leaves, uniform[None, rows, 1 + place])[0]
+            values[rows, place] = self._drawn(place, leaves, uniform[None, rows, 1 + place])[0]
             x[rows, own[place]] = np.nan_to_num(columns[place].encode(values[rows, place]))
         return values
 
@@ -278,5 +285,5 @@ def _modeled(columns: Sequence[Column]) -> list[int]:
 def _as_part(values: Array, column: Column) -> Array:
     """Numbers (rows, 1), or one-hot codes (rows, levels)."""
     if not column.levels:
-        return values[:, None]
+        return column.rules.averaged(values)[:, None]
     return np.asarray(values[:, None] == np.arange(len(column.levels)), dtype=float)

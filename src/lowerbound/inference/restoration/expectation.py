@@ -19,7 +19,8 @@ from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.trace import Emission
 
 Parts = Mapping[int, Array]
-"""By column of the schema: numbers (rows, 1), or probabilities of levels (rows, levels)."""
+"""By column of the schema: averages of numbers, (rows, 1), as ``ColumnKind.averaged`` defines them,
+or probabilities of levels, (rows, levels)."""
 
 
 class Expectation(ABC):
@@ -41,7 +42,7 @@ class Expectation(ABC):
 
     @abstractmethod
     def parts(self, averaged: Tensor) -> Parts:
-        """(batch, width) to the numbers of each modeled column, in the data's units."""
+        """(batch, width) to the averaged numbers of each modeled column."""
 
 
 def expectation(schema: Schema, emission: Emission) -> Expectation:

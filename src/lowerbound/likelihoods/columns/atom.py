@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,7 +69,7 @@ class AtomColumns(ScaledColumns):
         """pi * atom + (1 - pi) * the expectation of the others."""
         assert isinstance(emission, AtomEmission)
         rest = ExpectationCurve(columns, emission.rest.scale)
-        atoms = [column.atom for column in columns]
+        atoms = [column.rules.averaged(np.array(column.atom)).item() for column in columns]
         atom = torch.tensor(atoms, dtype=torch.float64, device=emission.logit.device)
 
         def given(emission: Emission) -> Tensor:

@@ -34,6 +34,8 @@ STEPS = 64  # entries of the table per model unit, with linear interpolation
 class ExpectationCurve:
     r"""E[T^{-1}(u)], u ~ N(mu, sigma^2), as a function of mu; exact if T is affine.
 
+    If some values of a column lie far out, it is the expectation of h(g(T^{-1}(u))).
+
     Args:
         columns: continuous columns.
         sigma: of each, model units, (columns,).
@@ -99,5 +101,6 @@ def _tabulated(column: Column, sigma: float) -> Array:
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     mu = np.linspace(LOWEST, HIGHEST, round(HIGHEST - LOWEST) * STEPS + 1)
     units = (mu[:, None] + sigma * nodes).clip(LOWEST, HIGHEST)
-    values: Array = column.decode(units) @ (weights / weights.sum())
-    return values
+    values = column.rules.averaged(column.decode(units))
+    mean: Array = values @ (weights / weights.sum())
+    return mean

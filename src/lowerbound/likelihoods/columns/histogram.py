@@ -289,5 +289,5 @@ def _means(column: Column, table: Table, place: int) -> Tensor:
     single = table.single[place].cpu().unsqueeze(1)
     units = torch.where(single, table.values[place].cpu().unsqueeze(1), units)
     units = torch.where(table.used[place].cpu().unsqueeze(1), units, 0.0)
-    values = np.asarray(column.decode(units.numpy()), dtype=np.float64)
+    values = column.rules.averaged(np.asarray(column.decode(units.numpy()), dtype=np.float64))
     return torch.from_numpy(values).mean(1)

@@ -39,7 +39,10 @@ class OriginalUnits(nn.Module):
 
 
 def is_bent(column: Column) -> bool:
-    """Whether a model sees a column as another function than a line of its values."""
+    """Whether a model sees a column as another function than a line of its values. A line through
+    values of which some lie far out says nothing about the others."""
+    if column.bulk is not None:
+        return False
     return column.kind in ("count", "positive") or (
         column.kind == "real" and column.spline is not None
     )

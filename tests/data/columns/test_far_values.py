@@ -1,0 +1,99 @@
+"""A few values far from the others leave the others their resolution, and come back themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound import TableSynthesizer, VAEImputer
+from lowerbound.data import load
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import bulk_of
+from lowerbound.errors import OptionError
+from tests.data.columns.every_kind import (
+    VALUES,
+    check_expectation,
+    check_features,
+    check_round_trip,
+    check_slope,
+    column_of,
+)
+
+KINDS = ("real", "positive", "mixed")
+FAR = 1e12
+
+
+def values(kind: str) -> pd.Series:
+    found = np.array(VALUES[kind](np.random.default_rng(0)), dtype=float)
+    if kind == "positive":
+        found **= 0.05  # their logarithms too have a far value
+    found[7] = FAR
+    return pd.Series(found, name=kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_numbers_has_a_map_for_far_values(kind: str) -> None:
+    column = column_of(values(kind), kind)
+    assert column.bulk is not None
+    assert not column.affine
+    check_round_trip(values(kind), kind)
+    check_slope(column)
+    check_features(column, values(kind))
+    check_expectation(column)
+    near = column_of(values(kind)[8:], kind)
+    assert near.bulk is None
+    given = values(kind)[8:].to_numpy()
+    own, other = column.encode(given), near.encode(given)
+    there = other > -30  # beside the atom
+    assert np.std(own[there]) > 0.25 * np.std(other[there])
+
+
+def test_the_bulk_is_where_the_quantiles_differ() -> None:
+    random = np.random.default_rng(0)
+    normal = random.normal(3, 2, 1_000)
+    assert bulk_of(normal) is None
+    middle, spread = bulk_of(np.append(normal, [1e6, -1e9])) or (0.0, 0.0)
+    assert abs(middle - 3) < 0.2
+    assert abs(spread - 2) < 0.2
+    assert bulk_of(np.array([1.0] * 99 + [1e9])) is None  # nothing else varies
+    assert bulk_of(np.array([1.0] * 80 + [2.0] * 19 + [1e9])) is not None
+    assert bulk_of(random.standard_t(3, 1_000)) is None
+    with pytest.raises(OptionError, match="is not a median and a spread"):
+        Column("x", bulk=(0.0, 0.0))
+
+
+@pytest.mark.slow
+def test_a_far_value_changes_neither_draws_nor_other_columns() -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"v": random.normal(size=400), "w": random.normal(size=400)})
+    table.loc[random.random(400) < 0.25, "w"] = np.nan
+    share = table["w"].isna().mean()
+    table.loc[7, "v"] = FAR
+    made = TableSynthesizer(random_state=0, minutes=0.05).fit(table).sample(1_000)
+    quartiles = made["v"].quantile([0.25, 0.5, 0.75]).to_numpy()
+    np.testing.assert_allclose(quartiles, [-0.67, 0.0, 0.67], atol=0.25)
+    assert abs(made["w"].isna().mean() - share) < 0.06
+
+
+@pytest.mark.slow
+def test_a_far_value_does_not_decide_what_is_imputed() -> None:
+    """The mean is that of h: one draw of the far value would move a mean by thousands."""
+    random = np.random.default_rng(0)
+    z = random.normal(size=400)
+    complete = np.c_[z, z + 0.1 * random.normal(size=400), z + 0.3 * random.normal(size=400)]
+    complete[5, 0] = FAR
+    rows = pd.DataFrame(complete, columns=[*"abc"])
+    rows.loc[10:79, "a"] = np.nan
+    imputer = VAEImputer(epochs=60, random_state=0)
+    found = imputer.fit_transform(rows)["a"]
+    assert np.abs(found - complete[:, 0])[10:80].mean() < 0.2
+    low, high = imputer.interval(rows, 0.9)
+    assert np.median((high - low)["a"][10:80]) < 1.5
+
+
+def test_rows_with_far_values_come_back() -> None:
+    frame = pd.DataFrame({"v": values("real"), "w": values("mixed")})
+    dataset = load(frame)
+    back = dataset.schema.decode(dataset.schema.units(dataset.x))
+    np.testing.assert_allclose(back, frame.to_numpy(), rtol=1e-9, atol=1e-9)
