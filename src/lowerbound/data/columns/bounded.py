@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
@@ -17,6 +19,7 @@ from lowerbound.data.columns.values import finite_numbers
 from lowerbound.errors import DataError
 
 SKEWED = 1.0  # skewness above which positive numbers are modeled on the log scale
+LARGEST_EXPONENT = 60.0  # whose power float32 holds
 REACH = 0.1  # largest distance of the extreme numbers from 0 and 1 for a bounded column
 
 
@@ -80,6 +83,13 @@ class PositiveKind(WithinBounds):
 
     def log_g_slope(self, g: Array) -> Array:
         return -g
+
+    @property
+    def bent(self) -> bool:
+        return self.column.bulk is None
+
+    def unbent(self, feature: Tensor) -> Tensor:
+        return torch.exp((feature * self.column.scale).clamp_max(LARGEST_EXPONENT))
 
 
 @COLUMN_KINDS.register("bounded")

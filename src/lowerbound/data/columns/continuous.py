@@ -142,6 +142,10 @@ class RealKind(Continuous):
     def recognize(cls, sample: Sample) -> Column | None:
         return sample.column if sample.numeric else None
 
+    @property
+    def bent(self) -> bool:
+        return self.column.spline is not None and self.column.bulk is None
+
 
 def moments(values: Array) -> tuple[float, float]:
     """Mean and standard deviation, safe for values near the largest float."""

@@ -56,5 +56,12 @@ class CountKind(ColumnKind):
     def outside(self, values: Array) -> Array:
         return np.asarray((values < 0) | (values != np.rint(values)) & ~np.isnan(values))
 
+    @property
+    def bent(self) -> bool:
+        return True
+
+    def unbent(self, feature: Tensor) -> Tensor:
+        return torch.expm1(feature)
+
     def features(self) -> Sequence[Feature]:
         return (LogCount(),)

@@ -25,6 +25,8 @@ from lowerbound.data.columns.values import (
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:  # names for annotations: every column holds its kind
+    from torch import Tensor
+
     from lowerbound.data.columns.column import Column
     from lowerbound.data.columns.features import Feature
     from lowerbound.data.columns.inference import Sample
@@ -170,6 +172,16 @@ class ColumnKind:
     def features(self) -> Sequence[Feature]:
         """The column's features for a linear-Gaussian model."""
         return ()
+
+    @property
+    def bent(self) -> bool:
+        """Whether the column's only feature is another function than a line of its values. Where
+        some values lie far out it is not, as a line through them says nothing about the others."""
+        return False
+
+    def unbent(self, feature: Tensor) -> Tensor:
+        """The values up to a shift and a scale, from the feature before its spline, (rows,)."""
+        return feature
 
     # Answers
 

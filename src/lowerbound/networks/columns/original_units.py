@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 
-LARGEST = 60.0  # exponent, so that float32 holds its power
-
 
 class OriginalUnits(nn.Module):
     """The features of columns that models see bent, unbent: (rows, F) to (rows, ``count``).
@@ -30,22 +28,12 @@ class OriginalUnits(nn.Module):
     def __init__(self, features: Sequence[Column]) -> None:
         super().__init__()
         self.bent = nn.ModuleList(
-            BentFeature(i, column) for i, column in enumerate(features) if is_bent(column)
+            BentFeature(i, column) for i, column in enumerate(features) if column.rules.bent
         )
         self.count = len(self.bent)
 
     def forward(self, values: Tensor) -> Tensor:
         return torch.stack([feature(values) for feature in self.bent], 1)
-
-
-def is_bent(column: Column) -> bool:
-    """Whether a model sees a column as another function than a line of its values. A line through
-    values of which some lie far out says nothing about the others."""
-    if column.bulk is not None:
-        return False
-    return column.kind in ("count", "positive") or (
-        column.kind == "real" and column.spline is not None
-    )
 
 
 class BentFeature(nn.Module):
@@ -58,17 +46,12 @@ class BentFeature(nn.Module):
 
     def __init__(self, index: int, column: Column) -> None:
         super().__init__()
-        self.index = index
-        self.count, self.positive = column.kind == "count", column.kind == "positive"
-        self.scale = column.scale
+        self.index, self.column = index, column
         self.inverse = None if column.spline is None else InverseSpline(column.spline)
 
     def forward(self, values: Tensor) -> Tensor:
         own = values[:, self.index]
-        if self.count:
-            return torch.expm1(own)
-        straight = own if self.inverse is None else self.inverse(own)
-        return torch.exp((straight * self.scale).clamp_max(LARGEST)) if self.positive else straight
+        return self.column.rules.unbent(own if self.inverse is None else self.inverse(own))
 
 
 class InverseSpline(nn.Module):
