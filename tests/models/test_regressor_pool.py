@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save
@@ -18,9 +19,17 @@ from lowerbound import SemiSupervisedRegressor
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.labels.labeled_rows import LabeledRows
-from lowerbound.models.labels.regressor_fits import PRIOR, STRENGTH, fit_pool, widened
+from lowerbound.models.labels.regressor_fits import (
+    ALONE,
+    LEAST,
+    PRIOR,
+    STRENGTH,
+    fit_pool,
+    widened,
+)
 from lowerbound.models.labels.regressor_pool import RegressorPool
 from lowerbound.models.starts.ridge import ridge
+from lowerbound.networks import Columns
 
 FEW, COLUMNS = 40, 3
 RANDOM = np.random.default_rng(0)
@@ -114,13 +123,13 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
     rows, given = labeled(BENT), []
     from lowerbound.models.labels import regressor_fits
 
-    weigh = regressor_fits.pool_weights
+    weigh = regressor_fits.averaged_weights
 
-    def kept(right: Tensor, prior: Tensor, strength: float) -> Tensor:
+    def kept(right: Tensor, *more: Any) -> Tensor:
         given.append(right.numpy())
-        return weigh(right, prior, strength)
+        return weigh(right, *more)
 
-    monkeypatch.setattr(regressor_fits, "pool_weights", kept)
+    monkeypatch.setattr(regressor_fits, "averaged_weights", kept)
     pool = RegressorPool(COLUMNS)
     found = fit_pool(pool, rows, hidden_by_ridge(rows))
     shares = np.array(PRIOR) / sum(PRIOR)
@@ -131,7 +140,10 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
         return -float(np.log(weights @ given[0]).sum() + prior)
 
     free = minimize(loss, np.zeros(3), tol=1e-12).x
-    np.testing.assert_allclose(pool.weights, np.exp(free) / np.exp(free).sum(), atol=1e-4)
+    models = np.vstack([np.exp(free) / np.exp(free).sum(), np.eye(3)])  # the pool, each alone
+    belief = np.append(1 - ALONE, ALONE * shares)
+    belief *= np.exp(np.log(models @ given[0] + LEAST).sum(1))
+    np.testing.assert_allclose(pool.weights, belief @ models / belief.sum(), atol=1e-4)
     hidden, truth = hidden_by_ridge(rows), found.target
     apart = ((truth - hidden[:, 0]) / hidden[:, 1]).square().mean().sqrt()
     torch.testing.assert_close(pool.factors[0], apart)
@@ -246,3 +258,18 @@ def test_folds_are_for_rows_with_columns() -> None:
     model = SemiSupervisedRegressor(latent_dim=2, epochs=1, folds=5, random_state=0)
     with pytest.raises(OptionError, match="folds weighs the regressors of rows with columns"):
         model.fit(pictures, np.arange(20.0))
+
+
+@pytest.mark.slow
+def test_an_exact_difference_of_columns_is_found_in_their_own_units() -> None:
+    """The model sees normal scores, in which it is no line."""
+    random = np.random.default_rng(0)
+    skewed = np.exp(random.normal(0, 0.6, (400, 2))) - 4
+    rows = pd.DataFrame({"a": skewed[:, 0], "b": skewed[:, 1], "c": [*"xyyz"] * 100})
+    change = (rows["a"] - rows["b"]).to_numpy()
+    known = np.where(np.arange(400) < 40, change, np.nan)
+    made = SemiSupervisedRegressor(epochs=10, random_state=0).fit(rows, known)
+    assert isinstance(made.model_.inputs, Columns)
+    assert made.model_.inputs.original.count == 2
+    error = made.predict(rows)[40:] - change[40:]
+    assert error.std() < 0.05 * change.std()

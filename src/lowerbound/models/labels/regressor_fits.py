@@ -17,7 +17,7 @@ from torch.distributions import Normal
 
 from lowerbound.classical.boosted_trees import BoostedTrees
 from lowerbound.classical.gaussian_process import GaussianProcess
-from lowerbound.classical.linear_pool import pool_weights
+from lowerbound.classical.linear_pool import averaged_weights
 from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.arrays import Array
 from lowerbound.models.labels.labeled_rows import LabeledRows
@@ -31,13 +31,14 @@ from lowerbound.models.labels.regressor_pool import (
 MEMBERS = ("network", "Gaussian process", "boosted trees")
 PRIOR = (1.0, 2.0, 1.0)  # of the weights. Chosen with STRENGTH on draws that no benchmark reports.
 STRENGTH = 8.0  # labels that this prior counts as
+ALONE = 0.05  # prior probability that one member alone is the best
 MOST = 1_000  # labeled rows of the Gaussian process
 LEAVES = (10, 3)  # fewest labels in a leaf
 STEPS = (10, 30, 100)  # trees
 RATE = 0.1
 LEVEL = 0.975  # of the upper end of a 95 % band
 NORMAL_END = 1.959964  # that end in standard deviations of a Gaussian
-LEAST = 1e-3  # smallest factor of a deviation, for labels without noise
+LEAST = 1e-3  # smallest density of a hidden label, and factor of a deviation without noise
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def fit_pool(pool: RegressorPool, rows: LabeledRows, network: Tensor) -> HiddenT
     pool.factors = error_size(target, each[..., 0], each[..., 1])
     each = scaled(each, pool.factors)
     prior = torch.tensor(PRIOR, dtype=torch.float64)
-    pool.weights = pool_weights(_density(each, target), prior / prior.sum(), STRENGTH)
+    density = _density(each, target)
+    pool.weights = averaged_weights(density, prior / prior.sum(), STRENGTH, ALONE, LEAST)
     mean, deviation = moments(each, pool.weights)
     pool.widening = error_size(target, mean, deviation) * widened(len(target))
     pool.shift, pool.scale = torch.from_numpy(rows.shift), torch.from_numpy(rows.scale)
