@@ -11,7 +11,6 @@ import torch
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
-from torch.nn import functional as F
 
 from lowerbound import VAEDetector
 from lowerbound.classical import surroundings
@@ -133,21 +132,6 @@ def test_pictures_are_judged_for_themselves(known: Surface) -> None:
     whole = known.scores(rows)
     np.testing.assert_allclose(known.scores(rows[::-1])[::-1], whole, rtol=1e-2, atol=1e-2)
     np.testing.assert_allclose(known.scores(rows[:1]), whole[:1], rtol=1e-2, atol=1e-2)
-
-
-def test_the_score_is_the_sum_of_rarities_at_all_resolutions(known: Surface) -> None:
-    """Detectors of older files have no third one."""
-    rows = as_rows(scratched(cloth(20, seed=5)))
-    assert len(known.fits) == len([side for side in (24, 12, 6) if side >= LEAST_SIDE])
-    both = known.scores(rows)
-    alone = Surface(known.shape, known.fits[:1], known.tails[:1], known.pixels[:1]).scores(rows)
-    coarse = F.avg_pool2d(torch.from_numpy(rows).float().reshape(-1, 1, SIDE, SIDE), 2)
-    size = SIDE // 2
-    half = Surface((1, size, size), known.fits[1:], known.tails[1:], known.pixels[1:])
-    other = half.scores(coarse.reshape(len(rows), -1).numpy())
-    np.testing.assert_allclose(alone + other, both, rtol=1e-4)
-    assert (alone > 0).any()
-    assert (other > 0).any()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ error, a picture has two scores at each resolution:
     \text{better} = \operatorname{top}\big(-\operatorname{mean}_{5 \times 5} \log u\big)
 
 where top is the mean of the highest hundredth of the places: somewhere the pixels fit worse than
-usual (a scratch, a stain), or better (a smooth spot). The score is the sum of the rarities of these
-(Fisher's method). The pixels at the border, which have no pixels around them, do not count.
+usual (a scratch), or better (a smooth spot). The score is the root of the sum of the squared
+rarities of these. The pixels at the border, which have no pixels around them, do not count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import spread_rows
 from lowerbound.inference.anomaly.tails import UpperTail
 
-RESOLUTIONS = (1, 2, 4)  # pixels of a side that become one
+RESOLUTIONS = (1, 2)  # pixels of a side that become one
 LEAST_SIDE = 4 * RADIUS  # pixels
 WORSE, BETTER = 3, 5  # sides of the places
 BORDER = RADIUS + BETTER // 2  # pixels without a place around them
@@ -79,11 +79,11 @@ class Surface:
 
     def scores(self, row: Array) -> Array:
         """The score of each picture, (rows,); higher is more anomalous."""
-        total = np.zeros(len(row))
+        squares = np.zeros(len(row))
         for tails, places in zip(self.tails, self._at_resolutions(row), strict=True):
             for kind, each in places.items():
-                total += np.maximum(tails[kind](_top(each)), 0.0)
-        return total
+                squares += np.square(np.maximum(tails[kind](_top(each)), 0.0))
+        return np.asarray(np.sqrt(squares))
 
     def heat(self, row: Array) -> Tensor:
         """Rarity of each pixel, nats, (rows, height, width); 0 at the border.
@@ -100,9 +100,7 @@ class Surface:
 
     def _at_resolutions(self, row: Array) -> Iterator[dict[str, Tensor]]:
         """Both scores of each place at each resolution."""
-        resolutions = _resolutions(_pictures(row, self.shape))
-        # detectors of older files have fewer
-        for fits, seen in zip(self.fits, resolutions[: len(self.fits)], strict=True):
+        for fits, seen in zip(self.fits, _resolutions(_pictures(row, self.shape)), strict=True):
             yield _places(fits, seen)
 
 
