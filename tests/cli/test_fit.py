@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lowerbound.model_folder.folder import read
@@ -184,3 +185,14 @@ def test_an_autoencoder_says_that_it_has_no_likelihood(
     done = run("fit", pictures, "-o", tmp_path / "m", *QUICK, "--model", "autoencoder")
     assert done.code == 0
     assert "no likelihood: autoencoder has no prior" in done.out
+
+
+@pytest.mark.slow
+def test_columns_of_many_levels_alone(run: Run, tmp_path: Path) -> None:
+    """Factor analysis has no number to start from."""
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({name: random.choice(60, 300) for name in "ab"}).map("{} x".format)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    done = run("fit", tmp_path / "rows.csv", "-o", tmp_path / "m", *QUICK)
+    assert done.code == 0, done.err
+    assert "network mlp" in done.err

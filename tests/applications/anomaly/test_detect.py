@@ -15,6 +15,7 @@ from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
 from lowerbound.applications.anomaly.normal_rows import WindowedSeries
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd
+from lowerbound.applications.anomaly.row_scorer import feature_values
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
@@ -109,3 +110,16 @@ def test_heat_maps_show_where(tmp_path: Path) -> None:
     write_heat_maps(tmp_path / "heat.png", pictures, pictures, nats, ["a", "b"])
     with Image.open(tmp_path / "heat.png") as sheet:
         assert sheet.width > 3 * 112
+
+
+def test_a_value_beyond_the_model_units_is_named_so() -> None:
+    """Model units end, and what they are turned back to stands in no cell."""
+    normal = pd.DataFrame({"a": 100 + 30 * np.cos(np.arange(400) / 5), "b": [*"xyyz"] * 100})
+    normal["n"] = np.arange(400) % 7 + 30  # a unit that ends nowhere
+    schema = load(normal).schema
+    assert not schema.columns[0].affine
+    odd = normal.iloc[:4].assign(a=[100.0, 1e9, -1e9, np.nan])
+    shown = feature_values(load(odd, schema=schema))["a"]
+    assert (shown[0], shown[3]) == ("100", "missing")
+    assert shown[1].startswith("above 1")
+    assert shown[2].startswith("below ")

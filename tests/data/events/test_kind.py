@@ -201,3 +201,8 @@ def test_repeated_rows_are_named() -> None:
     with pytest.warns(UserWarning, match="2 rows repeat another row"):
         dataset = histories(pd.concat([frame, frame[:2]]))
     assert int(dataset.mask[..., -1].sum()) == len(frame) + 2
+
+
+def test_a_column_without_any_value_stays_empty() -> None:
+    found = back(histories(visits().assign(note=np.nan)))
+    assert found["note"].isna().all()

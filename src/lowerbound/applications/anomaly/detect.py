@@ -11,6 +11,7 @@ rows is flagged, for every model.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -199,6 +200,15 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
         raise OptionError(
             f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
             "leave --window out"
+        )
+    if request.window and fitted_on is not None and fitted_on.stride > 1:
+        warnings.warn(
+            f"--window scores a window at every point, and those of the fit start every "
+            f"{fitted_on.stride} points: where a window starts matters in a series with a period, "
+            "and the rates of false alarms then do not hold; leave --window out, or fit with "
+            "--stride 1",
+            UserWarning,
+            stacklevel=2,
         )
     return Windows(request.window) if request.window else None
 

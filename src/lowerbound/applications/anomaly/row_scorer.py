@@ -18,6 +18,7 @@ from lowerbound.applications.engines import Progress
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
 from lowerbound.data.columns.values import free_name
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
@@ -236,7 +237,19 @@ def feature_values(rows: Dataset) -> dict[str, list[Any]]:
                 "missing" if gone[place] else value
                 for value, gone in zip(cells, hidden, strict=True)
             ]
-    return {name: [_short(value) for value in cells] for name, cells in values.items()}
+    short = {name: [_short(value) for value in cells] for name, cells in values.items()}
+    for place, column in enumerate(schema.modeled):
+        if isinstance(column.rules, Continuous) and not column.affine:
+            units, cells = rows.x[:, place].tolist(), short[column.name]
+            short[column.name] = list(map(_with_end, cells, units))
+    return short
+
+
+def _with_end(shown: Any, unit: float) -> Any:
+    """The value at an end of model units, of which that of the row lies beyond."""
+    if unit not in (LOWEST, HIGHEST) or shown == "missing":
+        return shown
+    return f"{'above' if unit > 0 else 'below'} {shown}"
 
 
 def _short(value: Any) -> Any:

@@ -16,7 +16,8 @@ MOST_CHARACTERS = 500
 FEW_ATOMS, MOST_ATOMS = 24, 60  # of a formula of whole numbers that is found for fractions
 TOLERANCE, EXACT = 2e-3, 1e-4  # largest error of a fraction in a formula of few or of more atoms
 
-_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•", "0123456789.()()·")
+_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•*", "0123456789.()()··")
+_HYDRATE = re.compile(r"(.*?[A-Za-z)\d])\.(\d*(?:\.\d+)?H2O)")
 _TOKEN = re.compile(r"(?P<symbol>[A-Z][a-z]?)|(?P<open>\()|(?P<close>\))|(?P<next>·)|(?P<bad>.)")
 _AMOUNT = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:/\d+)?")
 _KNOWN = frozenset(ELEMENTS)
@@ -26,7 +27,8 @@ def read_formula(text: Any) -> dict[str, float]:
     """The fractions of atoms of each element; they sum to 1.
 
     Amounts may be decimal numbers, ratios such as 1/3, or subscripts; groups in brackets nest, and
-    a dot separates parts as in CuSO4·5H2O. The order of the elements in the text changes nothing.
+    a dot separates parts as in CuSO4·5H2O, also a point before the water. The order of the elements
+    in the text changes nothing.
 
     >>> read_formula("AsGa") == read_formula("GaAs")
     True
@@ -43,11 +45,19 @@ def read_formula(text: Any) -> dict[str, float]:
         raise DataError("the formula is empty")
     if len(plain) > MOST_CHARACTERS:
         raise DataError(f"the formula has {len(plain):,} characters, more than {MOST_CHARACTERS}")
-    amounts = _Reader(plain).amounts()
+    amounts = _Reader(_with_dot(plain)).amounts()
     total = math.fsum(amounts.values())
     if not math.isfinite(total):
         raise DataError(f"the amounts in {_shown(text)} are too large")
     return {element: amounts[element] / total for element in sorted(amounts)}
+
+
+def _with_dot(plain: str) -> str:
+    """CuSO4·5H2O from CuSO4.5H2O; a point after the amount 0 is a decimal point."""
+    parts = _HYDRATE.fullmatch(plain)
+    if parts is None or re.search(r"(?<!\d)0$", parts[1]):
+        return plain
+    return f"{parts[1]}·{parts[2]}"
 
 
 def formula_of(

@@ -175,7 +175,7 @@ def history_frame(
     for number, column in enumerate(schema.features):
         index += column.modeled
         at = np.zeros_like(place) if column.modeled and index < layout.constants else place
-        cells = there[row, at, index] if column.modeled else np.ones(len(row), dtype=bool)
+        cells = there[row, at, index] if column.modeled else np.full(len(row), not column.blank)
         gated = column.modeled and index - 1 in layout.gates
         columns[column.name] = _typed(column, decoded[row, at, number], cells, gated)
     return pd.DataFrame({name: columns[name] for name in layout.order})

@@ -126,7 +126,8 @@ class ColumnarKind(DataKind):
         return decoded[..., [i for i, column in enumerate(schema.columns) if column.modeled]]
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
-        if tabular and (schema.mixed or schema.missing):
+        linear = any(len(column.rules.features()) for column in schema.modeled)
+        if tabular and linear and (schema.mixed or schema.missing):
             return Default("tabular", "starts as factor analysis, for any missing cells")
         return Default("mlp", "columns have no neighbors")
 
