@@ -7,7 +7,8 @@ sums are taken in another order: some values of each answer have to agree to 1e-
 whole numbers and words nearly all, since a draw may fall on the other side of a border. The
 combined anomaly score by a folder of a table without a detector's state is left out: it is made
 from the rows of the fit by whatever the present version combines. The anomaly scores in nats of
-that table are of a later version, which adds the usual nats of missing cells.
+that table are of a later version, which adds the usual nats of missing cells and leaves out the
+unit of the column with an atom.
 """
 
 from __future__ import annotations

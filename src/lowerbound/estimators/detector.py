@@ -338,7 +338,10 @@ class VAEDetector(OutlierMixin, VAE):
         return compared(self.model_, self.reference_, dataset, samples=samples, seed=seed)
 
     def _shares(self, dataset: Dataset) -> Shares:
-        return shares(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+        free = self.reference_.unit_free
+        return shares(
+            self.model_, dataset, samples=self.n_importance, seed=self._seed, unit_free=free
+        )
 
     def _anomalies(self, dataset: Dataset) -> Array:
         self.reference_.check(self.criterion)

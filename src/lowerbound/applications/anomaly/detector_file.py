@@ -85,6 +85,7 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         "shape": list(reference.votes.shape),
         "tails": numbers,
         "gaps": reference.usual is not None,
+        "unit_free": reference.unit_free,
         "parameters": {
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in parameters.items()
@@ -192,6 +193,7 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         costs=arrays.get("costs"),
         usual=arrays["usual"].reshape(-1) if said.get("gaps") else None,
         surface=_surface(said["surface"], votes.shape, arrays) if "surface" in said else None,
+        unit_free=bool(said.get("unit_free")),
         **fields,
     )
     usual = Shares(torch.from_numpy(arrays["usual"]), torch.from_numpy(arrays["usual_rate"]))

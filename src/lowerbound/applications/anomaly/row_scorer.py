@@ -124,7 +124,9 @@ class RowScorer:
         """Nats of each feature above the usual; of a surface, the rarity of each pixel."""
         model, reference = self.fitted.model, self.normal.reference
         if reference.surface is None or not reference.by_surroundings(self.score):
-            return shares(model, rows, seed=self.seed).above(self.normal.usual, rows.observed)
+            free = self.normal.reference.unit_free
+            found = shares(model, rows, seed=self.seed, unit_free=free)
+            return found.above(self.normal.usual, rows.observed)
         heat = reference.surface.heat(rebuild(model, rows).row)
         return Shares(heat.unsqueeze(1).double(), torch.zeros(len(rows), dtype=torch.float64))
 

@@ -167,6 +167,11 @@ class ColumnKind:
         """log T'(v) in nats at each value, given in model units; 0 for mass."""
         return np.zeros(units.shape)
 
+    def log_unit(self, units: Array) -> Array:
+        """Log of the unit, nats, of each value that has a density in a column where others have a
+        mass; 0 for other columns, in which a unit changes the log-density of all values alike."""
+        return np.zeros(units.shape)
+
     # Features
 
     def features(self) -> Sequence[Feature]:

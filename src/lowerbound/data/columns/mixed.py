@@ -95,6 +95,10 @@ class MixedKind(Continuous):
         slope[is_atom(units)] = 0.0
         return slope
 
+    def log_unit(self, units: Array) -> Array:
+        spread = 1.0 if self.column.bulk is None else self.column.bulk[1]
+        return np.where(is_atom(units), 0.0, np.log(self.column.scale) + np.log(spread))
+
     def unscaled(self, values: Array) -> Array:
         return np.asarray(values[values != self.column.atom])
 

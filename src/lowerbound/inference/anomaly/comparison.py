@@ -98,7 +98,14 @@ def compared(
             if progress is not None:
                 progress(first + done, len(rows))
 
-        raw = raw_scores(model, part, samples=samples, seed=seed, progress=add)
+        raw = raw_scores(
+            model,
+            part,
+            samples=samples,
+            seed=seed,
+            progress=add,
+            unit_free=reference.unit_free,
+        )
         parts.append(reference.components(raw))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.inference.anomaly.units import unit_nats
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -87,7 +88,13 @@ class Shares:
 
 
 def shares(
-    model: Model, dataset: Dataset, *, samples: int = 16, seed: int = 0, memory: int = MEMORY
+    model: Model,
+    dataset: Dataset,
+    *,
+    samples: int = 16,
+    seed: int = 0,
+    memory: int = MEMORY,
+    unit_free: bool = True,
 ) -> Shares:
     """Split the bound of every row; the draws and the bound are those of ``likelihood.score``.
 
@@ -97,6 +104,7 @@ def shares(
         samples: K; 1 is used where a density of the model is only a lower bound.
         seed: of the draws.
         memory: working memory in bytes.
+        unit_free: leave out the units of columns with an atom; see ``unit_nats``.
 
     Raises:
         UnsupportedError: K > 1 and a density is missing, so there are no weights.
@@ -107,6 +115,7 @@ def shares(
     if samples > 1:
         require_exact_densities(footprint.trace, "the split of a bound of several samples")
     plan = ChunkPlan.within(max(1, memory // TERMS_COST), footprint, samples)
+    units = unit_nats(dataset, model.mass) if unit_free else None
 
     def split(rows: slice, batch: Batch) -> tuple[Tensor, Tensor]:
         tally = _ShareTally()
@@ -116,7 +125,7 @@ def shares(
         if not model.mass:
             seen = None if dataset.observed is None else dataset.observed[rows]
             features = features - dataset.schema.log_slopes(dataset.x[rows], model.mass, seen)
-        return features, rate
+        return features if units is None else features - units[rows], rate
 
     return Shares(*collected(model, dataset, plan.rows, split))
 

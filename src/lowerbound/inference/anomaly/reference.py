@@ -91,6 +91,8 @@ class Reference:
         costs: nats of a value that the fit did not see, (columns,); None without that score.
         surface: of pictures; None without the score of their surroundings.
         usual: average nats of each feature, which a missing cell adds, (features,); None: nothing.
+        unit_free: whether the scores leave out the units of columns with an atom; older files do
+            not.
     """
 
     tails: Mapping[str, UpperTail]
@@ -104,6 +106,7 @@ class Reference:
     costs: Array | None = None
     surface: Surface | None = None
     usual: Array | None = None
+    unit_free: bool = True
 
     @classmethod
     def of(

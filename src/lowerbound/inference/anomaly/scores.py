@@ -21,6 +21,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.duplicates import distinct
 from lowerbound.inference.anomaly.rebuilt import rebuild
+from lowerbound.inference.anomaly.units import unit_nats
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
 from lowerbound.models import Model
@@ -33,7 +34,7 @@ class RawScores:
     """Scores of rows before they are compared with normal rows; float64.
 
     Attributes:
-        bound: -L_K, nats, (rows,); None if the model has no prior.
+        bound: -L_K, nats, (rows,), see ``unit_free``; None if the model has no prior.
         reconstruction: -log p(x | z = mean code), nats, (rows,).
         row, place: coordinates of the row and of its decoded mean code, (rows, numbers).
         unseen: mask of the cells with values that the fit did not see, (rows, columns); None: there
@@ -76,6 +77,7 @@ def raw_scores(
     seed: int = 0,
     memory: int = MEMORY,
     progress: Progress | None = None,
+    unit_free: bool = True,
 ) -> RawScores:
     """Bound, reconstruction and coordinates of every row, independent of the other rows.
 
@@ -88,6 +90,7 @@ def raw_scores(
         seed: of the draws.
         memory: working memory in bytes.
         progress: called with (rows done, rows).
+        unit_free: leave out the units of columns with an atom; see ``unit_nats``.
 
     Raises:
         UnsupportedError: a density is missing.
@@ -98,7 +101,13 @@ def raw_scores(
     if once is not None:
         dataset, place = once
         found = raw_scores(
-            model, dataset, samples=samples, seed=seed, memory=memory, progress=progress
+            model,
+            dataset,
+            samples=samples,
+            seed=seed,
+            memory=memory,
+            progress=progress,
+            unit_free=unit_free,
         )
         return replace(found.rows(place), unseen=unseen, hidden=hidden)
     bound = None
@@ -111,7 +120,10 @@ def raw_scores(
             )
         bound = -(scores.bound if scores.log_marginal is None else scores.log_marginal).numpy()
     rebuilt = rebuild(model, dataset, memory=memory)
-    return RawScores(bound, rebuilt.log_loss, rebuilt.row, rebuilt.place, unseen, hidden)
+    cells = unit_nats(dataset, model.mass) if unit_free else None
+    nats = 0.0 if cells is None else cells.sum(1).numpy()
+    bound = None if bound is None else bound - nats
+    return RawScores(bound, rebuilt.log_loss - nats, rebuilt.row, rebuilt.place, unseen, hidden)
 
 
 def _hidden(dataset: Dataset) -> Array | None:
