@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,15 @@ def test_numbers_of_a_column_of_texts_stay_as_written(tmp_path: Path) -> None:
     asked = Dialect.asked(delimiter="|")
     found = load(tmp_path / "t.csv", text="note", tokens="characters", dialect=asked)
     assert texts_of(found) == ["007", "08"]
+
+
+def test_one_far_longer_text_is_noted() -> None:
+    """Every row of the model would be as long."""
+    texts = pd.DataFrame({"text": ["a short text"] * 50 + ["long " * 100]})
+    with pytest.warns(
+        UserWarning, match=r"the longest text has 500 tokens, and 95% .* 12: .*--lon"
+    ):
+        load(texts, tokens="characters", text="text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(texts[:50], tokens="characters", text="text")

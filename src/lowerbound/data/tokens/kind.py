@@ -33,6 +33,7 @@ SHOWN = 3  # rows in a message
 BITS = 3  # of a row, for each number of its code by default
 MOST_LATENT = 64
 PROPERTY_ROWS = 100_000  # molecules whose properties are computed for --predict: minutes
+USUAL_SHARE, FAR_LONGER = 0.95, 20  # of texts, and how many times longer a row is then noted
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class TokenKind(DataKind):
         counts = Counter(token for row in found.rows for token in row)
         if not counts:
             raise DataError("every text is empty: nothing can be learned")
+        _warn_of_longest([len(row) for row in found.rows])
         form = TokenForm(found.tokenizer, tuple(sorted(counts)), found.column, found.longest)
         return Schema(
             kind="tokens",
@@ -272,6 +274,19 @@ def _split(
     if not rows:
         raise DataError(f"none of {len(found.texts):,} {tokenizer.rows} is left")
     return rows, kept
+
+
+def _warn_of_longest(lengths: Sequence[int]) -> None:
+    """Warn of a few texts whose length makes every row of the model much longer."""
+    usual = int(np.quantile(lengths, USUAL_SHARE, method="higher"))
+    if max(lengths) > FAR_LONGER * max(usual, 1):
+        warnings.warn(
+            f"the longest text has {max(lengths):,} tokens, and {USUAL_SHARE:.0%} of them have at "
+            f"most {usual:,}: a row of the model is as long as the longest text, which takes time "
+            f"and memory; --longest {usual} leaves out longer ones",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _longest(reading: Reading, known: TokenForm | None) -> int | None:
