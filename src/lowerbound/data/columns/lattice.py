@@ -13,7 +13,7 @@ MOST_DECIMALS = 9
 EXACT = 2**53  # whole numbers of a float64 up to which each has its own value
 ROUNDING = 1e-6  # of a step
 MOST_DIGITS = 15  # of a decimal number that float64 always returns
-LOOKED_AT = 100  # numbers that soon tell whether a column has more digits
+LOOKED_AT = 100  # numbers, which soon show whether a column has more digits
 
 
 @dataclass(frozen=True)
