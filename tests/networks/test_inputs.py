@@ -141,11 +141,11 @@ def test_compiles_into_one_graph_and_gives_gradients_per_row() -> None:
     ids=["binary", "categorical", "levels"],
 )
 def test_many_columns_and_many_levels_are_cheap(columns: list[Column]) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # on a busy machine other processes take the time of the clock
     reader = Columns(columns)
     for _ in range(20):
         reader(torch.zeros(128, len(columns)))
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 def test_square_roots_of_fractions_have_hellinger_distances() -> None:
