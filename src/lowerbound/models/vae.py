@@ -119,7 +119,7 @@ class VariationalAutoencoder(Model):
                 f"missingness={options.missingness!r} needs missing cells, but the data was read "
                 "as complete rows: read it with missing='model'"
             )
-        bent = [column.name for column in schema.modeled if column.spline is not None]
+        bent = [c.name for c in schema.modeled if c.spline is not None or c.bulk is not None]
         if bent:
             raise OptionError(
                 f"{named(bent)}: mapped to normal scores by the observed values, which missing "

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lowerbound import TableSynthesizer, VAEImputer
-from lowerbound.data import load
+from lowerbound.data import history_frame, load
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import bulk_of
 from lowerbound.errors import OptionError
@@ -97,3 +97,20 @@ def test_rows_with_far_values_come_back() -> None:
     dataset = load(frame)
     back = dataset.schema.decode(dataset.schema.units(dataset.x))
     np.testing.assert_allclose(back, frame.to_numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_numbers_of_events_keep_their_step() -> None:
+    """Cells of a histogram take them as they are, and h would undo the step."""
+    table = pd.DataFrame({"who": np.arange(300) // 5, "day": np.arange(300)})
+    table["paid"] = np.random.default_rng(0).gamma(2, 3, 300).round(2)
+    table.loc[7, ["day", "paid"]] = [10**7, 10**6]
+    dataset = load(table, entity="who", time="day")
+    assert all(feature.bulk is None for feature in dataset.schema.features)
+    back = history_frame(dataset.schema, dataset.x.numpy(), dataset.mask.numpy())
+    assert sorted(back["paid"]) == sorted(table["paid"])
+    assert sorted(back["day"]) == sorted(table["day"])
+
+
+def test_far_values_keep_their_line_without_normal_scores() -> None:
+    found = load(pd.DataFrame({"v": values("real")}), normal_scores=False)
+    assert found.schema.columns[0].affine

@@ -109,4 +109,4 @@ def test_a_number_that_seems_to_mark_missing_values_is_named(
     assert len(said) == (found is not None)
     if found is not None:
         assert f"column 'age' has {marker} in 2 of 38 rows" in str(said[0].message)
-        assert f"--missing-value {marker}" in str(said[0].message)
+        assert f"fit --missing-value {marker}" in str(said[0].message)

@@ -124,8 +124,7 @@ class RowScorer:
         """Nats of each feature above the usual; of a surface, the rarity of each pixel."""
         model, reference = self.fitted.model, self.normal.reference
         if reference.surface is None or not reference.by_surroundings(self.score):
-            free = self.normal.reference.unit_free
-            found = shares(model, rows, seed=self.seed, unit_free=free)
+            found = shares(model, rows, seed=self.seed, unit_free=reference.unit_free)
             return found.above(self.normal.usual, rows.observed)
         heat = reference.surface.heat(rebuild(model, rows).row)
         return Shares(heat.unsqueeze(1).double(), torch.zeros(len(rows), dtype=torch.float64))

@@ -103,14 +103,16 @@ class Continuous(ColumnKind):
         return self.fitted_to(values[~np.isnan(values)], standardize, normal_scores)
 
     def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
-        """The column with shift, scale, spline and resolution fitted to the observed values."""
+        """The column with h, shift, scale, spline and resolution fitted to the observed values."""
         units = self.unscaled(values)
         if not standardize or not len(units):
             return self.column
         if np.ptp(units) == 0:  # a date of today, in seconds, is far from what networks expect
             return replace(self.column, shift=float(units[0]))
-        column = replace(self.column, bulk=bulk_of(units))
-        units = type(self)(column).h(units)
+        column = self.column
+        if normal_scores:
+            column = replace(column, bulk=bulk_of(units))
+            units = type(self)(column).h(units)
         shift, scale = moments(units)
         standardized = (units - shift) / scale
         spline = QuantileNormal.fit(standardized) if normal_scores else None

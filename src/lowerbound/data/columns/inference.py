@@ -166,7 +166,7 @@ def understood(
             fields (kind, levels, low, high, atom, format) as ``lowerbound schema`` writes them;
             None: infer the kind.
         standardize: False keeps continuous columns in original units.
-        normal_scores: False omits the spline to normal scores.
+        normal_scores: False omits what bends continuous columns: h, and the spline.
 
     Raises:
         DataError: some rows do not fit the kind; the message names them.
@@ -195,15 +195,13 @@ def warn_of_marker(sample: Sample) -> None:
     """Warn of a number that looks as if it marked missing values, such as -999."""
     if (marker := likely_marker(sample.distinct)) is None:
         return
-    count, others = (
-        int((sample.numbers == marker).sum()),
-        sample.distinct[sample.distinct != marker],
-    )
+    count = int((sample.numbers == marker).sum())
+    others = sample.distinct[sample.distinct != marker]
     if count >= FEWEST_MARKED:
         warnings.warn(
             f"column {sample.series.name!r} has {marker:g} in {count:,} of {len(sample.series):,} "
             f"rows, and {others[0]:g} to {others[-1]:g} elsewhere: it is taken for a value; if "
-            f"these cells have no value, empty them, or give --missing-value {marker:g}",
+            f"these cells have no value, empty them, or give fit --missing-value {marker:g}",
             UserWarning,
             stacklevel=4,
         )

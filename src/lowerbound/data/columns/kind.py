@@ -100,7 +100,7 @@ class ColumnKind:
         Args:
             series: its cells.
             standardize: whether to scale to mean 0 and standard deviation 1.
-            normal_scores: whether the map may be a spline to normal scores.
+            normal_scores: whether the map may bend the values towards normal scores.
 
         Raises:
             DataError: some rows do not fit the kind; the message names them.
