@@ -409,7 +409,7 @@ class AutoregressiveColumns(Likelihood):
         it is missing."""
         emission = self._group(place)(parameters[None, :, self._own(slice(0, None))])
         assert isinstance(emission, DiscreteEmission)
-        shares = emission.probabilities(0)[0]
+        shares = emission.drawn(0)[0]
         if not may_miss:
             return shares
         missing = torch.sigmoid(parameters[:, -1:])

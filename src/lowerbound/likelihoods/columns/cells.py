@@ -2,23 +2,31 @@
 
 A value that is frequent has a narrow cell of its own, and draws from that cell equal it. The other
 cells have about as many rows each; where the values in such a cell are far from uniform, as in a
-long tail, it is cut where that raises the likelihood of a histogram most.
+long tail, it is cut where that raises the likelihood of a histogram most. Wide gaps between the
+values (``gaps``) are empty cells.
 """
 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
+from lowerbound.likelihoods.columns.gaps import Gaps, sure_gaps
+
+Decode = Callable[[Array], Array]
+"""Maps model units to units of the table."""
 
 ROWS_PER_CELL = 20  # fewest training rows per cell of values that hardly repeat, on average
 ROWS_PER_VALUE = 4  # fewest training rows per value, on average, if each value has its own cell
-FOR_CUTS = 4  # one in so many cells is kept for cuts of the others
+FOR_CUTS = 4  # one in so many cells is kept for gaps and cuts of the others
+FOR_GAPS = 8  # one in so many cells may be a gap
 FEWEST_ROWS, LEAST_GAIN = 2, 4.0  # rows on each side of a cut, and its gain in nats
 FREQUENT, FEWEST = 0.004, 5  # share and number of rows of a value with a cell of its own
 LEAD = 3.0  # its rows over the average rows of a value
@@ -31,7 +39,8 @@ class HistogramCells:
 
     Attributes:
         edges: boundaries, (cells + 1,).
-        values: of a cell that contains a single value, that value; else its middle, (cells,).
+        values: of a cell that contains a single value, that value; of an empty cell, infinity; else
+            its middle, (cells,).
         single: whether a cell contains a single value, (cells,).
     """
 
@@ -43,7 +52,9 @@ class HistogramCells:
         return len(self.values)
 
 
-def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> HistogramCells:
+def fit_cells(
+    x: Tensor, most: int, width: float, whole: bool = False, decode: Decode = np.asarray
+) -> HistogramCells:
     """The cells of a column.
 
     Args:
@@ -52,29 +63,75 @@ def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> Histog
         width: largest width of a cell of a frequent value, unless the values are few.
         whole: whether the values are whole numbers. Boundaries are then halfway between two, and a
             value with a cell of its own shares it with no other whole number.
+        decode: maps model units to those of the table, in which gaps are found.
     """
-    cells = _fitted(x.double(), most, width, whole)
-    return cells if whole else _resolved(cells)
-
-
-def _fitted(x: Tensor, most: int, width: float, whole: bool) -> HistogramCells:
-    """As ``fit_cells``, but real values may be too close for float32."""
+    x = x.double()
     distinct, counts = torch.unique(x, return_counts=True)
-    if len(distinct) <= max(2, len(x) // ROWS_PER_VALUE):
-        each = _each_whole(distinct) if whole else _one_each(distinct)
-        if len(each) <= most:
-            return each
-    cells = max(2, min(most - most // FOR_CUTS, len(x) // ROWS_PER_CELL))
+    frequent = _frequent(counts, _most_filled(len(x), most))
+    gaps = sure_gaps(decode(distinct.cpu().numpy()), frequent.cpu().numpy())
+    gaps = Gaps(gaps.places[: most // FOR_GAPS], gaps.margins[: most // FOR_GAPS])
+    few = len(distinct) <= max(2, len(x) // ROWS_PER_VALUE)
+    cells = (_each_whole(distinct) if whole else _one_each(distinct)) if few else None
+    if cells is None or len(cells) > most:
+        inner = _inner(x, most, distinct[frequent], _borders(distinct, gaps))
+        inner = torch.unique(inner.floor() + 0.5) if whole else inner
+        cells = _with_frequent(distinct, frequent, inner, width, 0.5 * whole)
+    cells = cells if whole else _resolved(cells)
+    return _with_empty(cells, distinct, gaps)
+
+
+def _most_filled(rows: int, most: int) -> int:
+    """Number of cells before cuts."""
+    return max(2, min(most - most // FOR_CUTS, rows // ROWS_PER_CELL))
+
+
+def _frequent(counts: Tensor, cells: int) -> Tensor:
+    """Which values are frequent, from the rows of each."""
     order = counts.argsort(descending=True)[: 3 * cells // 8]
     frequent = torch.zeros_like(counts, dtype=torch.bool)
-    usual = len(x) / len(distinct)
-    frequent[order] = counts[order] >= max(FEWEST, FREQUENT * len(x), LEAD * usual)
-    rest = x[~torch.isin(x, distinct[frequent])]
-    own = 2 * int(frequent.sum())
-    inner = _cut(rest, _quantiles(rest, cells - own), most - own)
-    if whole:
-        inner = torch.unique(inner.floor() + 0.5)
-    return _with_frequent(distinct, frequent, inner, width, 0.5 * whole)
+    rows = int(counts.sum())
+    usual = rows / len(counts)
+    frequent[order] = counts[order] >= max(FEWEST, FREQUENT * rows, LEAD * usual)
+    return frequent
+
+
+def _borders(distinct: Tensor, gaps: Gaps) -> Tensor:
+    """Lower and upper end of each gap, (gaps, 2), model units."""
+    places = torch.from_numpy(gaps.places).to(distinct.device)
+    low, high = distinct[places], distinct[places + 1]
+    margins = torch.from_numpy(gaps.margins).to(distinct) * (high - low).unsqueeze(1)
+    return torch.stack([low + margins[:, 0], high - margins[:, 1]], 1)
+
+
+def _inner(x: Tensor, most: int, frequent: Tensor, gaps: Tensor) -> Tensor:
+    """Inner boundaries of the cells of values that are not frequent.
+
+    Args:
+        x: all values, (rows,).
+        most: largest number of cells.
+        frequent: the frequent values.
+        gaps: ends of the gaps, (gaps, 2).
+    """
+    rest, own = x[~torch.isin(x, frequent)], 2 * len(frequent)
+    inner = _quantiles(rest, _most_filled(len(x), most) - own)
+    inside = (inner.unsqueeze(1) > gaps[:, 0]) & (inner.unsqueeze(1) < gaps[:, 1])
+    ends = gaps.flatten()
+    if len(rest):
+        ends = ends[(ends > rest.min()) & (ends < rest.max())]
+    inner = torch.unique(torch.cat([inner[~inside.any(1)], ends]))
+    return _cut(rest, inner, most - own)
+
+
+def _with_empty(cells: HistogramCells, distinct: Tensor, gaps: Gaps) -> HistogramCells:
+    """The cells, after those in a gap lost their value."""
+    middle = cells.edges[:-1] + 0.5 * cells.edges.diff()
+    below = torch.searchsorted(distinct, middle) - 1
+    at = torch.isin(below, torch.from_numpy(gaps.places).to(below))
+    low = distinct[below.clamp_min(0)]
+    high = distinct[(below + 1).clamp_max(len(distinct) - 1)]
+    apart = (low < cells.edges[:-1]) & (cells.edges[1:] <= high)
+    empty = at & apart & ~cells.single
+    return replace(cells, values=torch.where(empty, math.inf, cells.values))
 
 
 def _one_each(distinct: Tensor) -> HistogramCells:

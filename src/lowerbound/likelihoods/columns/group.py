@@ -167,6 +167,10 @@ class DiscreteEmission(Emission, abstract=True):
     def probabilities(self, column: int) -> Tensor:
         """Probability of each level of one column of the group, (samples, batch, levels)."""
 
+    def drawn(self, column: int) -> Tensor:
+        """The same in draws, which need not sum to one: levels without draws have none."""
+        return self.probabilities(column)
+
 
 class LeveledColumns(ColumnsOfCodes):
     """Columns of levels with a probability each.

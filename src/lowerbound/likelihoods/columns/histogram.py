@@ -32,7 +32,7 @@ class Table:
 
     Args:
         edges: (columns, K + 1); infinite after a column's last cell.
-        values: that draws from a cell equal, or its middle, (columns, K).
+        values: that draws from a cell equal, or its middle, (columns, K); infinite: none is drawn.
         single: whether draws from a cell equal its value, (columns, K).
         whole: whether the columns contain whole numbers only.
         least: the smallest value that is possible.
@@ -42,6 +42,8 @@ class Table:
         self, edges: Tensor, values: Tensor, single: Tensor, whole: bool, least: float = -math.inf
     ) -> None:
         edges, values = edges.double(), values.double()
+        self.empty = values.isinf()
+        values = torch.where(self.empty, edges[:, :-1] + 0.5 * edges.diff(dim=1), values)
         if whole:  # in older models, a boundary may be a whole number, which is in the upper cell
             edges = edges.ceil().clamp_min(least) - 0.5
         self.edges, self.values, self.single, self.whole = edges, values, single, whole
@@ -148,6 +150,12 @@ class HistogramEmission(DiscreteEmission):
         cells = int(self.table.used[column].sum())
         return torch.softmax(self.logits[..., column, :], -1)[..., :cells]
 
+    def drawn(self, column: int) -> Tensor:
+        """Probabilities of the cells in draws; empty ones are not drawn."""
+        empty = self.table.empty[column]
+        shares = self.probabilities(column)
+        return shares.masked_fill(empty[: shares.shape[-1]], 0.0)
+
     def _shares(self) -> tuple[Tensor, Tensor]:
         """Probabilities of all cells, and of those without the atom if there is no atom."""
         shares = torch.softmax(self.logits, -1)
@@ -155,7 +163,7 @@ class HistogramEmission(DiscreteEmission):
         return shares, rest / rest.sum(-1, keepdim=True).clamp_min(1e-12)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        rows = torch.softmax(self.logits, -1).flatten(0, 2)
+        rows = torch.softmax(self.logits.masked_fill(self.table.empty, -math.inf), -1).flatten(0, 2)
         count = math.prod(sample_shape)
         code = torch.multinomial(rows, max(1, count), replacement=True)[:, :count].mT
         shaped = code.reshape(sample_shape + self.logits.shape[:3])
@@ -170,7 +178,7 @@ class HistogramColumns(ColumnsOfCodes):
 
     The cells are fitted to the training rows. A thousandth of the probability of an outermost cell
     belongs to an exponential tail outside the range of the training rows, so that every value has a
-    density; draws stay in the range.
+    density; draws stay in the range. So do those of gaps: an empty cell has a density but no draws.
 
     Args:
         columns: of numbers.
@@ -193,6 +201,7 @@ class HistogramColumns(ColumnsOfCodes):
         self.least = 0.0 if self.mass and not signed else -math.inf
         self.support = "whole numbers" if self.mass else "finite numbers"
         self.atoms = [column.atom is not None for column in columns]
+        self.decode = [column.decode for column in columns]
         count = len(columns)
         low, high = (0.0, float(cells)) if self.mass else (-4.0, 4.0)
         edges = torch.linspace(low, high, cells + 1, dtype=torch.float64) - 0.5 * self.mass
@@ -250,20 +259,22 @@ class HistogramColumns(ColumnsOfCodes):
         self.edges.fill_(math.inf)
         self.single.fill_(False)
         for place, values in enumerate(x.unbind(1)):
-            found = self._fitted(values, self.atoms[place])
+            found = self._fitted(values, place)
             self.edges[place, : len(found) + 1] = found.edges
             self.values[place, : len(found)] = found.values
             self.values[place, len(found) :] = 0.0
             self.single[place, : len(found)] = found.single
 
-    def _fitted(self, values: Tensor, atom: bool) -> HistogramCells:
+    def _fitted(self, values: Tensor, place: int) -> HistogramCells:
         """The cells of one column; those of a mixed column begin with its atom."""
-        if not atom:
-            return fit_cells(values, self.cells, 1.0 if self.mass else self.width, self.mass)
+        decode = self.decode[place]
+        if not self.atoms[place]:
+            width = 1.0 if self.mass else self.width
+            return fit_cells(values, self.cells, width, self.mass, decode)
         rest = values[~is_atom(values)]
         if not len(rest):
             rest = values.new_zeros(1)
-        found = fit_cells(rest, self.cells - 2, self.width)
+        found = fit_cells(rest, self.cells - 2, self.width, decode=decode)
         first = found.edges.new_tensor(ATOM_CELL)
         gap = 0.5 * (first[1:] + found.edges[:1])  # between the atom and the lowest value
         return HistogramCells(
