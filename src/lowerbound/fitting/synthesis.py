@@ -22,6 +22,7 @@ def synthesis_options(
     minutes: float | None = None,
     seed: int = 0,
     device: str = TrainingOptions.device,
+    inequalities: tuple[tuple[int, int], ...] = (),
 ) -> FitOptions:
     """Options with which draws from the model resemble the rows of a table.
 
@@ -40,6 +41,7 @@ def synthesis_options(
         minutes: of training; None: the size of the table determines the number of updates.
         seed: of the order of the rows, and the noise.
         device: where the model computes.
+        inequalities: places of a modeled column and of another that it is at most.
     """
     few = len(dataset) < FEW_ROWS
     batch = min(BATCH_SIZE, max(SMALLEST_BATCH, len(dataset) // BATCHES))
@@ -51,7 +53,7 @@ def synthesis_options(
             network="mlp",
             network_options={"hidden": (32,)},
             likelihood="autoregressive_columns",
-            likelihood_options={"gaps": has_gaps(dataset)},
+            likelihood_options={"gaps": has_gaps(dataset), "inequalities": inequalities},
         ),
         objective="elbo",
         training=TrainingOptions(

@@ -13,6 +13,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import is_atom
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.inference.synthesis.restrictions import Restrictions
+from lowerbound.likelihoods.columns.windows import cells_inside
 
 NOTHING = 1e-12  # probability below which a restriction leaves nothing to draw from
 
@@ -107,22 +108,8 @@ class RowChooser:
     ) -> tuple[Array, Array, Array]:
         """Weights and ends of the parts of the cells that lie in each row's window."""
         column, lattice = self.restrictions.columns[place], self.restrictions.lattice(place)
-        single = ends[1] <= ends[0]
-        margin = lattice.step / 2
-        below, above = (
-            np.asarray(column.encode(np.where(np.isfinite(end), end, 0.0)), dtype=np.float64)
-            for end in (low - margin, high + margin)
-        )
-        below = np.where(np.isfinite(low), below, -np.inf)[:, None]
-        above = np.where(np.isfinite(high), above, np.inf)[:, None]
-        first, last = np.maximum(ends[0], below), np.minimum(ends[1], above)
-        width = np.where(single, 1.0, ends[1] - ends[0])
-        share = np.clip((last - first) / width, 0.0, 1.0)
-        values = np.asarray(column.decode(ends[0].copy()), dtype=np.float64)
-        values = lattice.nearest(values)
-        within = (values >= low[:, None]) & (values <= high[:, None])
-        first, last = np.where(single, ends[0], first), np.where(single, ends[0], last)
-        return weights * np.where(single, within, share), first, last
+        share, first, last = cells_inside(column, lattice, ends, low, high)
+        return weights * share, first, last
 
     def _values(self, place: int, units: Array, low: Array, high: Array) -> Array:
         """Values in original units, of the column's resolution, inside the window."""

@@ -104,7 +104,9 @@ def fit_synthesizer(
     compared = [side for sentence in constraints for side in sides(sentence)]
     dataset = read_for_synthesis(frame, kinds, compared, dialect)
     form = TableForm.learn(frame, dataset.schema, constraints, combinations)
-    options = synthesis_options(dataset, minutes=minutes, seed=seed, device=device)
+    place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
+    pairs = [(place[each.lower], place[each.upper]) for each in form.constraints.inequalities]
+    options = synthesis_options(dataset, minutes, seed, device, inequalities=tuple(pairs))
     fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)
     fitted = replace(fitted, schema=form.on(fitted.schema))
     return _with_prior(fitted, dataset, prior, minutes, say)

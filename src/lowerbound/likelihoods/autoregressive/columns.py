@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from lowerbound.config import construct
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError
+from lowerbound.likelihoods.autoregressive.inequalities import Inequalities
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.choice import ChoosesValues
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
 
 FLOOR = 1e-2  # model units; largest width of the cell of a frequent value
+NOTHING = 1e-9  # least share of a cell or a column that lies in a window
 NUMBERS_AT_ONCE = 1 << 23  # outputs of the network, when nothing is differentiated
 
 
@@ -173,6 +175,8 @@ class AutoregressiveColumns(Likelihood):
             alone has to explain them.
         gaps: whether a missing cell is a value of its own, log p(x, missing | z), so that draws
             have missing cells (NaN); else log p(x | z) is of the cells that are not missing.
+        inequalities: places of a column and of another that it is at most in every row; each has
+            its distribution inside the window that the other, if known, leaves.
 
     Raises:
         OptionError: a size is not positive, or ``blind`` is not a share below 1.
@@ -197,6 +201,7 @@ class AutoregressiveColumns(Likelihood):
         ordered: float = 0.5,
         blind: float = 0.05,
         gaps: bool = False,
+        inequalities: tuple[tuple[int, int], ...] = (),
     ) -> None:
         if min(embedding, features, width, vectors) < 1 or cells < 4 or layers < 0:
             raise OptionError(
@@ -214,6 +219,7 @@ class AutoregressiveColumns(Likelihood):
             )
         super().__init__((len(columns),))
         self.ordered, self.blind, self.features, self.gaps = ordered, blind, features, gaps
+        self.inequalities = Inequalities(columns, inequalities)
         self.groups = nn.ModuleList(_alone(column, cells, embedding) for column in columns)
         self.mass = all(group.mass for group in self._groups())
         counts = [group.parameter_shape[0] + gaps for group in self._groups()]
@@ -341,7 +347,12 @@ class AutoregressiveColumns(Likelihood):
 
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
-        return self._seeing(x, known.unsqueeze(1) & others, own, features)
+        parameters = self._seeing(x, known.unsqueeze(1) & others, own, features)
+        each = [
+            self._inside(place, parameters[:, outputs], x, known)
+            for place, outputs in enumerate(self.places)
+        ]
+        return torch.cat(each, 1)
 
     def _in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
         columns = x.shape[1]
@@ -357,7 +368,39 @@ class AutoregressiveColumns(Likelihood):
             before: whether column i is before column j, (rows or 1, columns j, columns i).
         """
         known = before & observed.unsqueeze(1)
-        return self.log_prob(self._seeing(x, known, own, features), x, observed)
+        parameters = self._seeing(x, known, own, features)
+        terms = self.log_prob(parameters, x, observed)
+        if not self.inequalities.pairs:
+            return terms
+        return terms - self._log_shares(x, known.expand(len(x), -1, -1), parameters, observed)
+
+    def _log_shares(self, x: Tensor, known: Tensor, parameters: Tensor, scored: Tensor) -> Tensor:
+        """log of the probability of each column's window, (rows, columns)."""
+        values = self.inequalities.values(x)
+        columns = list(torch.zeros_like(parameters[:, : x.shape[1]]).unbind(1))
+        for place in self.inequalities.places:
+            shares = self._shares(place, parameters[:, self.places[place]], False).double()
+            ends = self._group(place).ends()
+            inside = self.inequalities.inside(place, ends, values, known[:, place])
+            mass = (shares * inside).sum(1) / shares.sum(1)
+            columns[place] = mass.clamp(NOTHING, 1.0).log().to(parameters.dtype)
+        return torch.stack(columns, 1).where(scored & ~x.isnan(), 0.0)
+
+    def _inside(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Parameters of a column after its cells outside of its window lost their probability.
+
+        Args:
+            place: of the column.
+            parameters: its own, (rows, numbers).
+            x: rows.
+            known: the columns that are known, (rows, columns).
+        """
+        if place not in self.inequalities.places:
+            return parameters
+        values, ends = self.inequalities.values(x), self._group(place).ends()
+        inside = self.inequalities.inside(place, ends, values, known).clamp_min(NOTHING).log()
+        added = F.pad(inside, (0, parameters.shape[1] - inside.shape[1]))
+        return parameters + added.to(parameters.dtype)
 
     def _seeing(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """Of each column j, given the columns i with ``known``, (rows, columns j, columns i)."""
@@ -386,6 +429,8 @@ class AutoregressiveColumns(Likelihood):
             parameters = own[rows, outputs] + added
             may_miss = gaps and bool(self.missing_share[place] > 0)
             if chooser is None:
+                drawn = known[rows] | (torch.arange(x.shape[1], device=x.device) < place)
+                parameters = self._inside(place, parameters, x[rows], drawn)
                 values = self._drawn(place, parameters, may_miss)
             else:
                 shares = self._shares(place, parameters, may_miss)

@@ -1,0 +1,40 @@
+"""The parts of a column's cells that lie between two values of the table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.lattice import Lattice
+
+
+def cells_inside(
+    column: Column, lattice: Lattice, ends: Array, low: Array, high: Array
+) -> tuple[Array, Array, Array]:
+    """(share of each cell that lies in each row's window, its first and its last value), model
+    units, (rows, cells) each.
+
+    Args:
+        column: of numbers.
+        lattice: its resolution; a value of it stands for those that are rounded to it.
+        ends: smallest and largest value of each cell, (2, cells), model units; equal for a cell of
+            one value.
+        low, high: of the window, (rows,), units of the table; infinite: no limit.
+    """
+    single = ends[1] <= ends[0]
+    margin = lattice.step / 2
+    below, above = (
+        np.asarray(column.encode(np.where(np.isfinite(end), end, 0.0)), dtype=np.float64)
+        for end in (low - margin, high + margin)
+    )
+    below = np.where(np.isfinite(low), below, -np.inf)[:, None]
+    above = np.where(np.isfinite(high), above, np.inf)[:, None]
+    first, last = np.maximum(ends[0], below), np.minimum(ends[1], above)
+    width = np.where(single, 1.0, ends[1] - ends[0])
+    share = np.clip((last - first) / width, 0.0, 1.0)
+    values = np.asarray(column.decode(ends[0].copy()), dtype=np.float64)
+    values = lattice.nearest(values)
+    within = (values >= low[:, None]) & (values <= high[:, None])
+    first, last = np.where(single, ends[0], first), np.where(single, ends[0], last)
+    return np.where(single, within, share), first, last
