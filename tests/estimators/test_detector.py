@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -147,6 +150,26 @@ def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetecto
     assert again.get_params()["criterion"] == "combined"
     assert pickle.loads(pickle.dumps(detector)).offset_ == detector.offset_
     VAE.load(tmp_path / "model").score_samples(X)
+
+
+@pytest.mark.slow
+def test_distances_of_an_older_file_are_of_log_1_plus_x(tmp_path: Path) -> None:
+    amounts = 1e3 * np.exp(np.random.default_rng(0).normal(size=(230, 3)))
+    amounts, new = amounts[:200], amounts[200:]
+    found = VAEDetector(epochs=1, random_state=0).fit(pd.DataFrame(amounts).add_prefix("x"))
+    found.save(tmp_path)
+    with safe_open(tmp_path / DETECTOR, "numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
+        facts = file.metadata()
+    unit = arrays.pop("inputs.unit")
+    assert (arrays["inputs.skewed"] == 1).all() and (unit > 1e3).all()
+    space = {name: arrays[f"inputs.{name}"] for name in ("mean", "deviation", "rows")}
+    save_file(arrays, tmp_path / DETECTOR, facts)
+    again = VAEDetector.load(tmp_path)
+    standard = (np.log1p(new) - space["mean"]) / space["deviation"]
+    nearest = cdist(standard, space["rows"]).min(1)
+    odd = again.components(pd.DataFrame(new).add_prefix("x"))["neighbors"]
+    np.testing.assert_allclose(odd, nearest, rtol=1e-6)
 
 
 def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:

@@ -70,11 +70,30 @@ def test_skewed_positive_numbers_are_compared_by_their_logarithms() -> None:
     space = InputSpace.of(known)
     np.testing.assert_array_equal(space.skewed, [1, 0, 0, 0])
     logs = known[:, :3].copy()
-    logs[:, 0] = np.log1p(logs[:, 0])
+    unit = np.quantile(bytes_sent, 0.9)
+    logs[:, 0] = np.log1p(logs[:, 0] / unit)
     new = np.array([[-3.0, 1.0, 0.0, 9.0]])
-    turned = (np.array([[-np.log1p(3.0), 1.0, 0.0]]) - logs.mean(0)) / logs.std(0)
+    turned = (np.array([[-np.log1p(3.0 / unit), 1.0, 0.0]]) - logs.mean(0)) / logs.std(0)
     apart = cdist(turned, (logs - logs.mean(0)) / logs.std(0))
     np.testing.assert_allclose(space.distances(new, 2)["neighbors"], np.sort(apart, axis=1)[:, 1])
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_no_unit_changes_a_distance(factor: float) -> None:
+    rng = np.random.default_rng(0)
+    known, new = (np.exp(rng.normal(0, 2, (count, 3))) for count in (300, 50))
+    known[:, 2] *= rng.random(300) < 0.5  # zeros have no logarithm
+    units = np.array([factor, 1.0, factor])
+    once, again = InputSpace.of(known), InputSpace.of(units * known)
+    for name, expected in once.distances(new, 2).items():
+        np.testing.assert_allclose(again.distances(units * new, 2)[name], expected, rtol=1e-9)
+
+
+def test_the_largest_numbers_have_a_distance() -> None:
+    known = 1e-9 * np.exp(np.random.default_rng(0).normal(0, 2, (300, 1)))
+    far = np.finfo(np.float64).max
+    found = InputSpace.of(known).distances(np.array([[far], [-far]]), 1)
+    assert all(np.isfinite(each).all() for each in found.values())
 
 
 def test_too_many_coordinates_have_no_covariance(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,29 @@ def test_scores_and_explanations_do_not_depend_on_a_unit() -> None:
     np.testing.assert_allclose(cents.explain(same), euros.explain(new), rtol=1e-4, atol=1e-4)
 
 
+def incomes(count: int, seed: int, factor: float = 1.0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    table = rows(count, seed)
+    return table.assign(income=factor * np.exp(table["x"] + random.normal(size=count)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contamination", ["clean", "auto"])
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_no_member_depends_on_a_unit(factor: float, contamination: str) -> None:
+    new = incomes(60, 1), incomes(60, 1, factor)
+    one, other = (
+        VAEDetector(epochs=3, contamination=contamination, random_state=0)
+        .fit(incomes(300, 0, each))
+        .components(table)
+        for each, table in zip((1.0, factor), new, strict=True)
+    )
+    assert {"combined", "neighbors", "mahalanobis"} <= set(one)
+    in_nats = np.isin(one.columns, ["bound", "reconstruction"])  # of a density: log dx more
+    expected = one + np.log(factor) * in_nats
+    np.testing.assert_allclose(other, expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_the_units_are_the_difference_to_the_bound() -> None:
     found = detector(100.0)

@@ -36,7 +36,7 @@ _OF_TAIL = ("values", "surprise")
 _OF_REFERENCE = ("places", "shift", "scale", "directions")
 _OF_CHANNEL = ("kinds", "location", "deviation", "floor")
 _OF_PLACES = ("tails", "pixels")
-_OF_INPUTS = ("skewed", "mean", "deviation", "rows", "whitening")
+_OF_INPUTS = ("skewed", "unit", "mean", "deviation", "rows", "whitening")
 _EARLIER = {
     ("bound", "reconstruction", "latent"): OF_CODES,
     ("bound", "reconstruction"): OF_PICTURES,
@@ -184,7 +184,9 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         votes = Votes(dict(said["weights"]), said["inputs"], tuple(said.get("shape", ())))
     inputs = None
     if "inputs.rows" in arrays:
-        inputs = InputSpace(**{field: arrays[f"inputs.{field}"] for field in _OF_INPUTS})
+        # an earlier version: logarithms of 1 plus the number itself
+        known = {"inputs.unit": np.ones_like(arrays["inputs.skewed"]), **arrays}
+        inputs = InputSpace(**{field: known[f"inputs.{field}"] for field in _OF_INPUTS})
     reference = Reference(
         tails=tails,
         neighbors=said["neighbors"],

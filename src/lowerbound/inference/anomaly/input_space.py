@@ -1,7 +1,8 @@
 r"""Distances of rows of a table to normal rows, without the model.
 
-Columns of skewed positive numbers are replaced by log(1 + x), then every coordinate is divided by
-its standard deviation. With y the transformed row,
+Columns of skewed positive numbers are replaced by log(1 + x / u), with u the 90 % quantile of their
+positive values: of the bulk, nearly the numbers; of the tail, their logarithms; and no unit changes
+a distance. Then every coordinate is divided by its standard deviation. With y the transformed row,
 
 .. math::
     \text{neighbors: } \|y - y_{(k)}\| \qquad
@@ -23,6 +24,7 @@ from lowerbound.data.duplicates import same_rows
 from lowerbound.inference.anomaly.nearest import kth_distance
 
 SKEWED = 1.0  # skewness above which positive numbers are replaced by their logarithm
+BULK = 0.9  # share of the positive values below u
 RIDGE = 0.01  # rho, in variances of a standardized coordinate
 MOST_NUMBERS = 2_000  # coordinates; a covariance of more takes too long
 
@@ -33,6 +35,8 @@ class InputSpace:
 
     Attributes:
         skewed: 1 for coordinates that are replaced by their logarithm, else 0, (numbers,).
+        unit: u of the skewed coordinates, in their own units, 1 of the others, (numbers,); older
+            files have 1 for all.
         mean, deviation: of the replaced coordinates, (numbers,); an infinite deviation leaves out
             a constant one.
         rows: the normal rows, standardized, (rows, numbers).
@@ -41,6 +45,7 @@ class InputSpace:
     """
 
     skewed: Array
+    unit: Array
     mean: Array
     deviation: Array
     rows: Array
@@ -50,12 +55,14 @@ class InputSpace:
     def of(cls, row: Array) -> InputSpace:
         """The space of normal rows, (rows, numbers)."""
         skewed = _skewed(row)
-        unskewed = _unskewed(row, skewed)
+        unit = _unit(row, skewed)
+        unskewed = _unskewed(row, skewed, unit)
         deviation = unskewed.std(0)
         deviation = np.where(deviation > 0, deviation, np.inf)
         mean = unskewed.mean(0)
         standard = (unskewed - mean) / deviation
-        return cls(skewed.astype(np.float64), mean, deviation, standard, _whitening(standard))
+        whitening = _whitening(standard)
+        return cls(skewed.astype(np.float64), unit, mean, deviation, standard, whitening)
 
     @property
     def has_mahalanobis(self) -> bool:
@@ -74,7 +81,8 @@ class InputSpace:
         """
         same = same_rows(np.ascontiguousarray(row)) if len(row) > 1 else None
         distinct = row if same is None else row[same[0]]
-        standard = (_unskewed(distinct, self.skewed > 0) - self.mean) / self.deviation
+        unskewed = _unskewed(distinct, self.skewed > 0, self.unit)
+        standard = (unskewed - self.mean) / self.deviation
         found = {"neighbors": kth_distance(self.rows, standard, k)}
         if self.has_mahalanobis:
             found["mahalanobis"] = np.linalg.norm(standard @ self.whitening, axis=1)
@@ -89,9 +97,20 @@ def _skewed(row: Array) -> Array:
     return np.asarray(found)
 
 
-def _unskewed(row: Array, skewed: Array) -> Array:
-    """log(1 + x) of the skewed coordinates; negative numbers are mirrored: -log(1 - x)."""
-    return np.where(skewed, np.sign(row) * np.log1p(np.abs(row)), row)
+def _unit(row: Array, skewed: Array) -> Array:
+    """A quantile of the positive values of skewed coordinates, 1 of the others, (numbers,)."""
+    unit = np.ones(len(skewed))
+    for place in np.flatnonzero(skewed):
+        column = row[:, place]
+        unit[place] = np.quantile(column[column > 0], BULK)
+    return unit
+
+
+def _unskewed(row: Array, skewed: Array, unit: Array) -> Array:
+    """log(1 + x / u) of the skewed coordinates; negative numbers are mirrored: -log(1 - x / u)."""
+    with np.errstate(over="ignore"):
+        ratio = np.minimum(np.abs(row) / unit, np.finfo(np.float64).max)
+    return np.where(skewed, np.sign(row) * np.log1p(ratio), row)
 
 
 def _whitening(standard: Array) -> Array:
