@@ -220,6 +220,23 @@ def test_the_mean_and_draws_have_cells_where_events_have_them() -> None:
     assert (frame["cost"] == frame["cost"].round(2)).all()
 
 
+def test_large_numbers_are_drawn_to_the_last_digit() -> None:
+    """float32, in which a network computes, has even numbers alone from 2**24 on."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"who": np.arange(300) // 3})
+    frame["second"] = random.integers(0, 3 * 10**8, 300)
+    frame["customer"] = random.integers(3 * 10**7, 9 * 10**7, 300)
+    frame["paid"] = random.integers(3 * 10**7, 9 * 10**7, 300) / 100
+    dataset = load(frame, entity="who", time="second")
+    drawn = torch.cat(list(sample_histories(model(dataset).float(), 400, seed=1)))
+    found = history_frame(dataset.schema, drawn)
+    digits = {"customer": found["customer"], "second": found["second"], "paid": found["paid"] * 100}
+    for name, values in digits.items():
+        large = values[values > 2**24].round().astype("int64")
+        assert len(large) > 100, name
+        assert abs((large % 2).mean() - 0.5) < 0.2, name
+
+
 def test_a_history_depends_on_the_seed_and_its_number_alone() -> None:
     built = model(data())
     few = torch.cat(list(sample_histories(built, 5, seed=3)))

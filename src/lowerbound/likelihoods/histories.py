@@ -231,7 +231,9 @@ class _Drawing:
     def __init__(self, likelihood: Histories, context: Tensor, pick: Pick) -> None:
         self.likelihood, self.network, self.pick = likelihood, likelihood.network, pick
         self.context = context
-        self.x = context.new_full((len(context), *likelihood.event_shape), torch.nan)
+        # whole steps above 2**24, such as the seconds of a year, are exact in float64 alone
+        shape = (len(context), *likelihood.event_shape)
+        self.x = context.new_full(shape, torch.nan, dtype=torch.float64)
         self.alive = torch.arange(len(context), device=context.device)
         self.hidden = self.network.beginning(context)
         self.previous = self.network.before.expand(len(context), -1)
@@ -288,13 +290,13 @@ class _Drawing:
         rows = torch.nonzero(known).flatten()
         if len(rows):
             parameters = self.network.parameters_of(feature, state[rows], earlier[rows])
-            value = self.pick(group(at_least_float32(parameters).unsqueeze(0)))[0]
+            value = self.pick(group(parameters.double().unsqueeze(0)))[0]
             if feature == self.x.shape[2] - 1 and time == self.x.shape[1] - 1:
                 value = torch.ones_like(value)
             if feature in layout.grid:
                 value = value.round()
             code = group.codes(value)[:, 0]
-            self.x[self.alive[rows], time, feature] = value[:, 0].to(self.x.dtype)
+            self.x[self.alive[rows], time, feature] = value[:, 0]
             codes[rows] = code
             numbers[rows] = ((code + 0.5) / self.likelihood.counts[feature] - 0.5).to(numbers)
             if feature in (layout.start, layout.wait):

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from lowerbound.data import Dataset, Events, Schema, history_frame, load
+from lowerbound.data.columns.column import Column
+from lowerbound.data.events.columns import step_of
 from lowerbound.data.events.layout import EventLayout
 from lowerbound.errors import DataError, OptionError
 from tests.data.events.tables import visits
@@ -206,3 +208,36 @@ def test_repeated_rows_are_named() -> None:
 def test_a_column_without_any_value_stays_empty() -> None:
     found = back(histories(visits().assign(note=np.nan)))
     assert found["note"].isna().all()
+
+
+@pytest.mark.parametrize("far", [1e12, 123_456_789_012.34])
+def test_one_far_value_leaves_the_others_their_cents(far: float) -> None:
+    frame = visits(40).assign(dose=0.0)
+    frame.loc[7, "cost"] = far
+    dataset = histories(frame)
+    layout = EventLayout.of(dataset.schema)
+    names = [feature.name for feature in dataset.schema.features if feature.modeled]
+    assert names.index("cost") in layout.grid
+    assert sorted(back(dataset)["cost"]) == sorted(frame["cost"])
+
+
+def test_numbers_with_digits_at_random_have_no_step() -> None:
+    random = np.random.default_rng(0)
+    for size in (1.0, 1e6, 1e12):
+        assert step_of(size * (1 + random.random(50)), Column("x")) == 0.0
+
+
+def test_types_of_a_frame_come_back() -> None:
+    frame = visits(20)
+    days = pd.to_datetime(frame["day"], format="%d.%m.%Y")
+    hours = pd.to_timedelta(np.arange(len(frame)) % 24, unit="h")
+    frame = frame.assign(
+        day=(days + hours).dt.tz_localize("Europe/Vienna").astype("datetime64[us, Europe/Vienna]"),
+        kind=frame["kind"].astype("category"),
+        born=frame["born"].astype("Int64"),
+        seen=days.dt.tz_localize("America/Lima") + hours,
+    )
+    dataset = load(frame, entity="patient", time="day")
+    found = history_frame(dataset.schema, dataset.x, dataset.observed, names=dataset.ids)
+    pd.testing.assert_series_equal(found.dtypes, frame.dtypes)
+    pd.testing.assert_frame_equal(sorted_rows(found), sorted_rows(frame), rtol=1e-12)

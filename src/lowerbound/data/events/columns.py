@@ -12,10 +12,14 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint, dtype_of_numbers, understood
 from lowerbound.data.columns.text.dates import compact_format
+from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.values import factorized, missing
+from lowerbound.data.tables.frame_types import frame_dtype
 from lowerbound.errors import DataError
 
 MOST_DECIMALS = 4  # of numbers that are whole numbers of steps
+MOST_STEPS = 2.0**48  # of a number; a float64 rounds it to less than a tenth of a step
+ROUNDED = 2.0**-51  # relative error of a number of steps, after a division
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,15 @@ def stepped(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
     Cells of a histogram take numbers as they are, so no map makes them normal.
     """
     column = understood(series, hint, standardize, normal_scores=False)
-    if column.levels or not column.modeled:
+    column = replace(column, frame_dtype=frame_dtype(series))
+    if column.levels:
+        return Stepped(replace(column, level_type=level_type(series.dtype)))
+    if not column.modeled:
         return Stepped(column)
     if not column.rules.has_format:
         # sorted, so that the order of the rows changes not even the rounding of a mean
         column = understood(series.sort_values(), "real", standardize, normal_scores=False)
-        column = replace(column, dtype=_dtype(series, column))
+        column = replace(column, dtype=_dtype(series, column), frame_dtype=frame_dtype(series))
     values = column.rules.read(series)
     step = step_of(values[~np.isnan(values)], column)
     if not step:
@@ -60,8 +67,8 @@ def step_of(values: Array, column: Column) -> float:
         return float(column.round_to)
     for decimals in range(MOST_DECIMALS + 1):
         scaled = values * 10.0**decimals
-        if np.abs(scaled).max(initial=0.0) < 2**40 and bool(
-            np.isclose(scaled, np.rint(scaled), rtol=0, atol=1e-6).all()
+        if np.abs(scaled).max(initial=0.0) < MOST_STEPS and bool(
+            np.isclose(scaled, np.rint(scaled), rtol=ROUNDED, atol=1e-6).all()
         ):
             return float(10.0**-decimals)
     return 0.0
@@ -91,6 +98,7 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
         column = replace(understood(series.sort_values(), "real", standardize, False), dtype=typed)
     elif not column.modeled:  # one date
         column = replace(column, kind="datetime")
+    column = replace(column, frame_dtype=frame_dtype(series))
     values = column.rules.read(series)
     step = step_of(values, column)
     if not step:

@@ -18,6 +18,7 @@ from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
+from lowerbound.data.tables.frame_types import in_frame_type
 from lowerbound.data.tables.numbers import Notations, found_notations, with_numbers
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
@@ -198,8 +199,11 @@ def _times(
     if layout.start in layout.grid:
         steps = np.rint(steps)
     values = start.decode(steps.cumsum(1))[row, place]
+    import pandas as pd
+
     rules = layout.time.rules
-    return rules.typed(_round_to_step(rules.rounded(values), layout.time))
+    typed = pd.Series(rules.typed(_round_to_step(rules.rounded(values), layout.time)))
+    return in_frame_type(typed, layout.time)
 
 
 def _typed(column: Column, values: Array, cells: Array, gated: bool) -> Any:
@@ -211,10 +215,10 @@ def _typed(column: Column, values: Array, cells: Array, gated: bool) -> Any:
     series = pd.Series(column.rules.typed(_round_to_step(filled, column)))
     if column.notation is not None and column.notation.typed:
         return column.notation.in_type(series.mask(~cells))
-    if not gated and cells.all():
-        return series
-    wide = {"i": "Int64", "u": "UInt64", "b": "boolean"}.get(series.dtype.kind)
-    return (series.astype(wide) if wide else series).mask(~cells)
+    if gated or not cells.all():
+        wide = {"i": "Int64", "u": "UInt64", "b": "boolean"}.get(series.dtype.kind)
+        series = (series.astype(wide) if wide else series).mask(~cells)
+    return in_frame_type(series, column)
 
 
 def _round_to_step(values: Array, column: Column) -> Array:

@@ -28,7 +28,7 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
-from lowerbound.data.tables.frames import ORDERED
+from lowerbound.data.tables.frame_types import ORDERED
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
 DETAIL = "form"  # key in the details of a schema

@@ -11,18 +11,11 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.columns.text.level_types import in_level_type
 from lowerbound.data.columns.values import check_numbers, parsed_numbers, with_room_for_gaps
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.frame_types import in_frame_type
 from lowerbound.errors import DataError
-
-DATE = "date"  # of pandas' infer_dtype
-ORDERED = "ordered category"
-OF_PANDAS = (
-    *("boolean", "string", "Float32", "Float64"),
-    *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
-)
 
 
 def from_frame(
@@ -178,42 +171,10 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = 
     return _with_types(frame, schema, rounded)
 
 
-def frame_dtype(series: Any) -> str:
-    """pandas' name of a type that numpy has not, or of dates that are not in nanoseconds, or of
-    periods; ``DATE`` for Python's dates; "" for others."""
-    import pandas as pd
-
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return ORDERED if series.dtype.ordered else "category"
-    name = str(series.dtype)
-    if name == "object" and pd.api.types.infer_dtype(series, skipna=True) == DATE:
-        return DATE
-    dates = name.startswith(("datetime64[", "period[")) and name != "datetime64[ns]"
-    return name if dates or name in OF_PANDAS else ""
-
-
 def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
     """The frame with the types of the fitted one; expectations of whole numbers stay floats."""
-    import pandas as pd
-
     for column in schema.columns:
-        name, series = column.frame_dtype, frame[column.name]
-        if column.notation is not None:
-            frame[column.name] = column.notation.in_type(series)
-        if name in ("category", ORDERED):
-            kind = pd.CategoricalDtype(list(column.levels) or None, ordered=name == ORDERED)
-            frame[column.name] = series.astype(kind)
-        elif name == DATE and series.dtype.kind == "M":
-            frame[column.name] = series.dt.date
-        elif name.startswith("datetime64[") and series.dtype.kind == "M":
-            zone = getattr(pd.api.types.pandas_dtype(name), "tz", None)
-            dates = series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series
-            # dates that nanoseconds cannot express come in microseconds
-            keep = name.startswith("datetime64[ns") and series.dt.unit != "ns"
-            frame[column.name] = dates if keep else dates.astype(name)
-        elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
-            frame[column.name] = series.astype(name)
-        frame[column.name] = in_level_type(frame[column.name], column.level_type)
+        frame[column.name] = in_frame_type(frame[column.name], column, rounded)
     return frame
 
 

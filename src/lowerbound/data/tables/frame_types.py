@@ -1,0 +1,65 @@
+"""The types of pandas that numpy has not, and columns in the types of the fitted table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.text.level_types import in_level_type
+
+DATE = "date"  # of pandas' infer_dtype
+ORDERED = "ordered category"
+OF_PANDAS = (
+    *("boolean", "string", "Float32", "Float64"),
+    *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
+)
+
+
+def frame_dtype(series: Any) -> str:
+    """pandas' name of a type that numpy has not, or of dates that are not in nanoseconds, or of
+    periods; ``DATE`` for Python's dates; "" for others."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return ORDERED if series.dtype.ordered else "category"
+    name = str(series.dtype)
+    if name == "object" and pd.api.types.infer_dtype(series, skipna=True) == DATE:
+        return DATE
+    dates = name.startswith(("datetime64[", "period[")) and name != "datetime64[ns]"
+    return name if dates or name in OF_PANDAS else ""
+
+
+def in_frame_type(series: Any, column: Column, rounded: bool = True) -> Any:
+    """Values of a column in its type; expectations of whole numbers stay floats.
+
+    Args:
+        series: of pandas, some cells may be missing.
+        column: of the fitted table.
+        rounded: whether the values are possible ones, not expectations.
+    """
+    import pandas as pd
+
+    name, made = column.frame_dtype, series
+    if column.notation is not None:
+        made = column.notation.in_type(series)
+    if name in ("category", ORDERED):
+        kind = pd.CategoricalDtype(list(column.levels) or None, ordered=name == ORDERED)
+        made = series.astype(kind)
+    elif name == DATE and series.dtype.kind == "M":
+        made = series.dt.date
+    elif name.startswith("datetime64[") and series.dtype.kind == "M":
+        made = _dates_in_type(series, name)
+    elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
+        made = series.astype(name)
+    return in_level_type(made, column.level_type)
+
+
+def _dates_in_type(series: Any, name: str) -> Any:
+    """Dates in a type of pandas, and in its time zone."""
+    import pandas as pd
+
+    zone = getattr(pd.api.types.pandas_dtype(name), "tz", None)
+    dates = series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series
+    # dates that nanoseconds cannot express come in microseconds
+    keep = name.startswith("datetime64[ns") and series.dt.unit != "ns"
+    return dates if keep else dates.astype(name)
