@@ -18,6 +18,7 @@ from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
 from lowerbound.data.columns.text.level_types import levels_as_text
 from lowerbound.data.columns.text.notation import COMMA, POINT
+from lowerbound.data.tables.arrow_types import in_arrow_types, widened
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
@@ -135,6 +136,7 @@ class _Parquet(Columnar):
         import pyarrow as pa
 
         table = pa.Table.from_pandas(pd.DataFrame(dict(columns)), preserve_index=False)
+        table = in_arrow_types(table, self.form.types)
         if self._schema is None:
             self._schema = table.schema
         elif not table.schema.equals(self._schema, check_metadata=True):
@@ -159,7 +161,7 @@ class _Parquet(Columnar):
 
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.place, self._schema)
-        group = pa.concat_tables([each.cast(self._schema) for each in self._waiting])
+        group = pa.concat_tables([widened(each, self._schema) for each in self._waiting])
         self._waiting.clear()
         self._rows = self._bytes = 0
         self._writer.write_table(group)
@@ -174,7 +176,7 @@ class _Parquet(Columnar):
             self._writer = pq.ParquetWriter(made, schema)
             with pq.ParquetFile(self.place, pre_buffer=False) as written:
                 for group in range(written.num_row_groups):
-                    self._writer.write_table(written.read_row_group(group).cast(schema))
+                    self._writer.write_table(widened(written.read_row_group(group), schema))
             made.replace(self.place)  # the writer's handle follows the file
         finally:
             made.unlink(missing_ok=True)
@@ -272,7 +274,8 @@ def columnar(
 
     Args:
         path: the file.
-        form: how a table is written in a .csv file, which is UTF-8; None: as usual.
+        form: how a table is written in a .csv file, which is UTF-8, and the types of a .parquet
+            file; None: as usual.
         rounded: as in ``TextForm.written``.
     """
     with replacing(path) as place:

@@ -165,6 +165,7 @@ class ColumnFiles(RowFiles):
             for part in parts:
                 answers = [part.answers, *(() if part.draws is None else part.draws)]
                 if not files:
+                    form = form.like(part.rows.given)
                     places += [numbered_path(path, number) for number in range(1, len(answers))]
                     opened = (columnar(place, form, rounded=True) for place in places)
                     files = [stack.enter_context(file) for file in opened]

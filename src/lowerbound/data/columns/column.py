@@ -28,6 +28,8 @@ class Column:
         dtype: numpy's name of the original type; "str" for text.
         frame_dtype: pandas' name of a type that ``dtype`` does not tell, such as "Int64",
             "category" or "datetime64[ns, Europe/Vienna]"; "": it has none.
+        arrow_type: Arrow's name of a type of text or decimals, which pandas does not tell, such as
+            "decimal128(12, 2)"; "": unknown.
         bulk: median and spread of g of the values beside the far ones, for h; None: the identity.
         spline: Q; None: the identity.
         levels: of a leveled column, in the order of their codes 0, 1, ...
@@ -70,6 +72,7 @@ class Column:
     observed: tuple[float, float] | None = None
     missing_share: float = 0.0
     bulk: tuple[float, float] | None = None
+    arrow_type: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:

@@ -111,6 +111,7 @@ class Sample:
             if np.abs(values).max(initial=0.0, where=~np.isnan(values)) > EXACT:
                 exact = _exact(series)
                 if exact is not None:
+                    typed = replace(column, dtype=numpy_name(exact.dtype))
                     return cls(exact, typed, numeric=False, written=True)
             return cls(series, typed, numeric=True)
         if not _are_codes(series, text) and not _are_few(series, values, text):

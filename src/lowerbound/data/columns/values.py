@@ -56,12 +56,16 @@ def are_whole(text: Any) -> bool:
 
 
 def exact_whole(text: Any) -> Any:
-    """Whole numbers of a column of text, exactly: pandas' Int64, or the text if some are longer."""
+    """Whole numbers of a column of text, exactly: pandas' Int64 or UInt64, or the text if some are
+    longer."""
     import pandas as pd
 
     numbers = [int(cell) if isinstance(cell, str) else pd.NA for cell in text]
-    longest = max((abs(number) for number in numbers if number is not pd.NA), default=0)
-    return text if longest >= 2**63 else pd.array(numbers, dtype="Int64")
+    present = [number for number in numbers if number is not pd.NA]
+    low, high = min(present, default=0), max(present, default=0)
+    if low >= -(2**63) and high < 2**63:
+        return pd.array(numbers, dtype="Int64")
+    return pd.array(numbers, dtype="UInt64") if low >= 0 and high < 2**64 else text
 
 
 def parsed_numbers(series: Any) -> tuple[Array, Array]:

@@ -162,8 +162,7 @@ class ColumnForm:
         if level_type:
             return in_level_type(cells.mask(gone), level_type)
         if gone.any() and cells.dtype.kind in "iub":
-            cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
-            return in_type_or_wide(cells.mask(gone), self.dtype)
+            return in_type_or_wide(with_room_for_gaps(cells).mask(gone), self.dtype)
         return cells.mask(gone).astype(self.dtype) if gone.any() else cells.astype(self.dtype)
 
 
@@ -344,7 +343,8 @@ def _identifiers(series: Any) -> IdentifierFormat:
     if pd.api.types.is_float_dtype(series.dtype):
         present = present.astype("int64")
     if pd.api.types.is_integer_dtype(present.dtype):
-        return IdentifierFormat.of(present.to_numpy(dtype="int64"))
+        whole = "uint64" if pd.api.types.is_unsigned_integer_dtype(present.dtype) else "int64"
+        return IdentifierFormat.of(present.to_numpy(dtype=whole))
     return IdentifierFormat.of(present.astype(str).to_numpy(dtype=str))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.values import with_room_for_gaps
+from lowerbound.data.tables.arrow_types import decimals_as_floats, with_arrow_types
 from lowerbound.errors import DataError
 
 
@@ -28,7 +29,7 @@ def frame_of(table: Any, source: str) -> Any:
             f"{source} has columns of unsupported types: {listed(odd)}; leave them out, or convert "
             "them to numbers or text"
         )
-    return _exact_frame(table, table)
+    return with_arrow_types(_exact_frame(table, table), table)
 
 
 def is_other_frame(source: Any) -> bool:
@@ -139,7 +140,7 @@ def _numbers_of(decimals: Any) -> Any:
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if decimals.type.scale <= 0:
             return decimals.cast(pa.int64())  # an error if one is larger
-        numbers = decimals.cast(pa.string()).cast(pa.float64())  # directly, 0.35 is inexact
+        numbers = decimals_as_floats(decimals)
         if numbers.cast(decimals.type).equals(decimals):
             return numbers
     return decimals

@@ -45,6 +45,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
+from lowerbound.data.tables.arrow_types import arrow_types
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import WORKBOOKS, is_table, read_table
@@ -206,11 +207,13 @@ class TableKind(ColumnarKind):
         notations = raw.notations
         if how.windows is not None:
             notations = at_all_times(notations, how.windows)
+        in_arrow = arrow_types(raw.x)
         columns = tuple(
             replace(
                 column if schema.levels is not None else column.rules.settled(raw.x[column.name]),
                 notation=notations.get(column.name),
                 frame_dtype=frame_dtype(raw.x[column.name]),
+                arrow_type=in_arrow.get(column.name, ""),
                 level_type=level_type(raw.x[column.name].dtype) if column.levels else "",
             )
             for column in schema.columns

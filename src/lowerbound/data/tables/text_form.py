@@ -1,14 +1,15 @@
-"""How a table is written as text: the dialect of its file, and the notation of its numbers."""
+"""How a table is written: the dialect of a text, the notation of its numbers, types of Arrow."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.arrow_types import ArrowTypes, arrow_types, fitted_arrow_types
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
 from lowerbound.data.tables.numbers import found_notations, notations_of, with_numbers
@@ -16,20 +17,26 @@ from lowerbound.data.tables.numbers import found_notations, notations_of, with_n
 
 @dataclass(frozen=True)
 class TextForm:
-    """How a table is written as text.
+    """How a table is written.
 
     Attributes:
         dialect: of its file; None: the usual one.
         notations: of the columns of numbers that are not plain, by name.
+        types: of Arrow, of columns of a Parquet file, by name.
     """
 
     dialect: Dialect | None = None
     notations: Mapping[str, Notation] = field(default_factory=dict)
+    types: ArrowTypes = field(default_factory=dict)
 
     @classmethod
     def of(cls, schema: Schema) -> TextForm:
         """The form of the table that a model was fitted to."""
-        return cls(schema.dialect, notations_of(schema))
+        return cls(schema.dialect, notations_of(schema), fitted_arrow_types(schema))
+
+    def like(self, frame: Any) -> TextForm:
+        """The form of a table with the types of the one that the frame was read from."""
+        return replace(self, types={**self.types, **arrow_types(frame)})
 
     @property
     def usual(self) -> bool:
