@@ -72,13 +72,14 @@ def memory_limit() -> float:
     return _memory.get() * GIGABYTE
 
 
-def check_memory(needed: float, what: str, error: Fault) -> None:
+def check_memory(needed: float, what: str, error: Fault, instead: str = "") -> None:
     """Check a size that content declares, or that is asked for, before memory is taken.
 
     Args:
         needed: bytes.
         what: needs them, as the message names it.
         error: that is raised.
+        instead: what else a person can do.
 
     Raises:
         error: it is above the limit of ``memory``.
@@ -87,7 +88,7 @@ def check_memory(needed: float, what: str, error: Fault) -> None:
     if needed > limit * GIGABYTE:
         raise error(
             f"{what} needs {needed / GIGABYTE:,.1f} GB of memory, and the limit is {limit:g} GB: "
-            "raise it with --memory (in Python: lowerbound.untrusted.memory)"
+            f"raise it with --memory (in Python: lowerbound.untrusted.memory){instead}"
         )
 
 

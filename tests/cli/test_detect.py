@@ -254,6 +254,9 @@ def test_a_model_of_windows_remembers_them(
     assert "too short to set its end aside" in done.err
     done = run("fit", series, "-o", tmp_path / "m", "--stride", 3)
     assert done.code == 2
+    assert "give --window N too" in done.err
+    done = run("fit", series, "-o", tmp_path / "m", "--window", 0)
+    assert done.code == 2
     assert "a window needs at least 1 point" in done.err
 
 

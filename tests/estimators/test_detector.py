@@ -200,6 +200,22 @@ def test_a_model_that_is_no_detector_says_so(tmp_path: Path, vae: VAE) -> None:
         VAEDetector.load(tmp_path / "model")
 
 
+def test_a_new_folder_is_complete_or_absent(
+    tmp_path: Path, detector: VAEDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def full(folder: Path, *rest: Any) -> None:
+        seen.append((tmp_path / "model").exists())
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("lowerbound.estimators.detector.write_state", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        detector.save(tmp_path / "model")
+    assert seen == [False]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_damaged_file_says_so(tmp_path: Path, detector: VAEDetector) -> None:
     detector.save(tmp_path / "model")
     path = tmp_path / "model" / "detector.safetensors"

@@ -119,7 +119,9 @@ def test_rows_that_are_asked_for(
     output = tmp_path / "x.csv"
     model = str(FOLDER / "models" / model)
     assert main([command, model, *given, str(10**20), "-o", str(output)]) == 2
-    assert "GB of memory, and the limit is 4 GB: raise it with --memory" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "GB of memory, and the limit is 4 GB: raise it with --memory" in said
+    assert "or ask for fewer" in said
     assert not output.exists()
 
 

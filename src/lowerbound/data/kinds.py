@@ -47,6 +47,7 @@ class DataKind(ABC):
         parts_of_whole: values of a row are fractions that sum to one; networks see square roots.
         symbolic: values are codes without order, such as tokens: networks see a learned vector of
             each.
+        always_complete: no part of a row can be missing.
         model: name of the only model of such rows; "": others can model them too.
     """
 
@@ -57,6 +58,7 @@ class DataKind(ABC):
     grouped = False
     parts_of_whole = False
     symbolic = False
+    always_complete = False
     model = ""
 
     # reading --------------------------------------------------------------------------------------

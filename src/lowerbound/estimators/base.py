@@ -54,8 +54,11 @@ class FittedEstimator(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder: weights, schema and options, as safetensors and JSON."""
         check_is_fitted(self)
-        model_folder.write(Path(path), self.fitted_)
-        write_names(Path(path), self._given_columns)
+        model_folder.write(Path(path), self.fitted_, self._write_beside)
+
+    def _write_beside(self, folder: Path) -> None:
+        """Write what the estimator knows besides the model into the model folder."""
+        write_names(folder, self._given_columns)
 
     @property
     def model_(self) -> Model:

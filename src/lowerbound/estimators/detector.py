@@ -204,8 +204,11 @@ class VAEDetector(OutlierMixin, VAE):
         """
         self._check_calibrated()
         super().save(path)
+
+    def _write_beside(self, folder: Path) -> None:
+        super()._write_beside(folder)
         state = DetectorState(self.reference_, self.calibration_, self.usual_, self.offset_)
-        write_state(Path(path), state, {name: getattr(self, name) for name in _KEPT})
+        write_state(folder, state, {name: getattr(self, name) for name in _KEPT})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = VAE.device, **parts: Any) -> Self:

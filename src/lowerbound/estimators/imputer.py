@@ -268,9 +268,12 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder with trees and the calibration of intervals beside it; no pickle."""
         super().save(path)
-        write_calibration(Path(path), self.calibration_)
-        write_trees(Path(path), self.trees_)
-        write_columns(Path(path), self)
+
+    def _write_beside(self, folder: Path) -> None:
+        super()._write_beside(folder)
+        write_calibration(folder, self.calibration_)
+        write_trees(folder, self.trees_)
+        write_columns(folder, self)
 
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str], **parameters: Any) -> Self:

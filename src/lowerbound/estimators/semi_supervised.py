@@ -142,7 +142,10 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder, and beside it how ``predict`` answers unsure rows; no pickle."""
         super().save(path)
-        write_answers(Path(path), self.abstain_below, self.unlabeled_value)
+
+    def _write_beside(self, folder: Path) -> None:
+        super()._write_beside(folder)
+        write_answers(folder, self.abstain_below, self.unlabeled_value)
 
     @classmethod
     def load(

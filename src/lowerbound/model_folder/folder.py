@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,19 @@ CARD = "MODEL_CARD.md"
 __all__ = ["read", "verify", "write"]
 
 
-def write(folder: str | os.PathLike[str], fitted: Fitted) -> None:
+def write(
+    folder: str | os.PathLike[str],
+    fitted: Fitted,
+    beside: Callable[[Path], None] | None = None,
+) -> None:
     """Write a model folder, or replace the model in an existing one and keep its checkpoint.
+
+    Args:
+        folder: its path.
+        fitted: the model.
+        beside: writes the files ``BESIDE`` into a folder. A new folder has them from the beginning;
+            in an existing one they are written last, and a reader finds those of the same model or
+            none.
 
     Raises:
         ModelFolderError: ``folder`` is a file, or contains only files of other programs; or the
@@ -87,8 +98,10 @@ def write(folder: str | os.PathLike[str], fitted: Fitted) -> None:
     if _is_ours(folder):
         _settle(folder)
         _replace(folder, fitted)
+        if beside is not None:
+            beside(folder)
     else:
-        _create(folder, fitted)
+        _create(folder, fitted, beside)
 
 
 def read(
@@ -162,7 +175,7 @@ def _check_given(folder: Path, options: ModelOptions, named: Mapping[str, Any]) 
         )
 
 
-def _create(folder: Path, fitted: Fitted) -> None:
+def _create(folder: Path, fitted: Fitted, beside: Callable[[Path], None] | None) -> None:
     """Write under a temporary name and rename, so that the folder is complete or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     durable.clear_left(folder.parent)
@@ -172,6 +185,8 @@ def _create(folder: Path, fitted: Fitted) -> None:
         _write_files(made, fitted, "")
         _write_manifest(made, fitted, "")
         _write_unhashed(made, folder.name, fitted)
+        if beside is not None:
+            beside(made)
         if folder.is_dir():
             folder.rmdir()  # it is empty
         os.replace(made, folder)

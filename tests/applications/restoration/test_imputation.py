@@ -17,7 +17,7 @@ from lowerbound.applications.restoration.imputation import (
     impute,
 )
 from lowerbound.applications.restoration.incomplete_parts import open_incomplete
-from lowerbound.data import Schema, load
+from lowerbound.data import Schema, Texts, load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
@@ -217,6 +217,16 @@ def test_a_model_of_complete_rows_is_refused(tmp_path: Path) -> None:
     fitted = fit(load(x), FitOptions(training=FEW))
     with pytest.raises(UnsupportedError, match=r"MODEL was fitted to complete rows .* --missing"):
         run(fitted, tmp_path / "x.npz", tmp_path / "y.npz")
+
+
+def test_texts_have_no_missing_parts(tmp_path: Path) -> None:
+    """Not "fit it again with --missing model", which does not help."""
+    texts = Texts([f"{number} cats" for number in range(20)])
+    fitted = fit(load(texts), FitOptions(training=FEW))
+    with pytest.raises(UnsupportedError, match=r"models texts .* no part can be missing"):
+        run(fitted, tmp_path / "x.txt", tmp_path / "y.txt")
+    with pytest.raises(OptionError, match="a text has no missing parts"):
+        load(texts, missing="model")
 
 
 def test_what_cannot_be_written_is_refused(

@@ -202,7 +202,9 @@ def test_a_schema_from_a_sample_is_that_of_the_sampled_rows(
         of_all = theirs[column.name]
         fields_of_all = {
             name: getattr(of_all, name)
-            for name in ("missing_share", "lattice", "observed", "dtype", "frame_dtype")
+            for name in (
+                *("missing_share", "lattice", "observed", "dtype", "frame_dtype", "arrow_type"),
+            )
         }
         assert ours[column.name] == replace(column, **fields_of_all), column.name
     assert ours["cents"].lattice.step == 0.005

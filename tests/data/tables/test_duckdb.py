@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,12 @@ def test_a_table_is_what_it_is_as_parquet(
 ) -> None:
     people.to_parquet(tmp_path / "people.parquet")
     expected = load(tmp_path / "people.parquet")
+    columns = tuple(replace(column, arrow_type="") for column in expected.schema.columns)
+    schema = replace(expected.schema, columns=columns)  # a database has types of its own
     whole = (f"duckdb:{database}", f"duckdb:///{database}?table=people")
     for source in (*whole, f"duckdb:{database}?query=SELECT * FROM people"):
         found = load(source)
-        assert found.schema == expected.schema
+        assert found.schema == schema
         assert torch.equal(found.x, expected.x)
         assert found.observed is not None
         assert expected.observed is not None

@@ -184,7 +184,9 @@ def test_numbers_above_64_bits_are_floats(kind: type) -> None:
     assert filled["amount"][4] == 3e22
 
 
-@pytest.mark.parametrize(("last", "dtype"), [(2**63 - 2**10, "int64"), (2**63, "float64")])
+@pytest.mark.parametrize(
+    ("last", "dtype"), [(2**63 - 2**10, "int64"), (2**63, "uint64"), (2**64, "float64")]
+)
 def test_texts_are_whole_numbers_as_far_as_64_bits_go(last: int, dtype: str) -> None:
     assert Sample.of(pd.Series(["1", "20", str(last)], name="n")).column.dtype == dtype
 

@@ -184,3 +184,15 @@ def test_one_far_longer_text_is_noted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(texts[:50], tokens="characters", text="text")
+
+
+def test_a_file_of_texts_that_is_read_as_a_table_says_how_to_read_texts(tmp_path: Path) -> None:
+    path, advice = tmp_path / "texts.txt", "if each line is a text, give --tokens words"
+    path.write_text("a cat\na dog\nthe fox\n" * 9, encoding="utf-8")
+    with pytest.warns(UserWarning, match=f"read as a table of 2 columns of text; {advice}"):
+        load(path)
+    path.write_text("well, a cat\na dog\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"is ragged: line 2 .*; {advice}"):
+        load(path)
+    path.write_text("1 2\n3 4\n5 7\n", encoding="utf-8")
+    load(path)

@@ -82,8 +82,9 @@ class DetectRequest(DataRequest, ResumableRequest, EngineRequest):
     normal: str = option(
         "", "the label of normal rows (default: 0, or the most common one)", metavar="VALUE"
     )
-    window: int = option(
-        0, "rows are points in time: score windows of N points (default: as the model was fitted)"
+    window: int | None = option(
+        None,
+        "rows are points in time: score windows of N points (default: as the model was fitted)",
     )
     reduce: Literal["mean", "max"] = option(
         "mean", "how the scores of a point's windows become the point's score"
@@ -196,12 +197,12 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
         OptionError: the model was fitted on windows of another length.
     """
     fitted_on = fitted.schema.windows
-    if fitted_on is not None and request.window not in (0, fitted_on.length):
+    if fitted_on is not None and request.window not in (None, fitted_on.length):
         raise OptionError(
             f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
             "leave --window out"
         )
-    if request.window and fitted_on is not None and fitted_on.stride > 1:
+    if request.window is not None and fitted_on is not None and fitted_on.stride > 1:
         warnings.warn(
             f"--window scores a window at every point, and those of the fit start every "
             f"{fitted_on.stride} points: where a window starts matters in a series with a period, "
@@ -210,7 +211,7 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
             UserWarning,
             stacklevel=2,
         )
-    return Windows(request.window) if request.window else None
+    return None if request.window is None else Windows(request.window)
 
 
 def _check_known(

@@ -26,7 +26,8 @@ def check_rows(fitted: Fitted, rows: int, asked: str, schema: Schema | None = No
         OptionError: they do not fit; the message says how to raise the limit.
     """
     numbers = (schema or fitted.schema).dimension + (fitted.options.model.latent_dim or 0)
-    untrusted.check_memory(BYTES_OF_NUMBER * numbers * rows, asked, OptionError)
+    needed = BYTES_OF_NUMBER * numbers * rows
+    untrusted.check_memory(needed, asked, OptionError, ", or ask for fewer")
 
 
 def check_disk(path: Path, rows: int, schema: Schema, asked: str) -> None:

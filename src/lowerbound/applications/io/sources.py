@@ -144,7 +144,7 @@ class ReadingOptions(DialectOptions):
         "properties of molecules (logp, sa, qed, ...)",
         metavar="NAME",
     )
-    window: int = option(0, "rows are points in time: model windows of N points")
+    window: int | None = option(None, "rows are points in time: model windows of N points")
     spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
     stride: int = option(1, "points from the start of one window to that of the next")
 
@@ -153,9 +153,17 @@ class ReadingOptions(DialectOptions):
         """The windows of a series; None: the rows are not a series.
 
         Raises:
-            OptionError: the window has no points, or the stride is longer than the window.
+            OptionError: the window has no points, or the stride is longer than the window, or there
+                is a stride and no window.
         """
-        return None if (self.window, self.stride) == (0, 1) else Windows(self.window, self.stride)
+        if self.window is not None:
+            return Windows(self.window, self.stride)
+        if self.stride != 1:
+            raise OptionError(
+                f"--stride {self.stride} is for windows of a series, and their length is missing: "
+                "give --window N too, or leave --stride out"
+            )
+        return None
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,11 @@ def impute(
 
 
 def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
+    if fitted.schema.data_kind.always_complete:
+        raise UnsupportedError(
+            f"{request.model} models {fitted.schema.summary}, of which no part can be missing: "
+            "impute fills cells of tables, series, arrays and pictures; sample draws whole rows"
+        )
     if not fitted.schema.missing:
         raise UnsupportedError(
             f"{request.model} was fitted to complete rows and cannot fill missing cells; "

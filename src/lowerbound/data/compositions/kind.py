@@ -52,6 +52,7 @@ class CompositionKind(DataKind):
 
     fits_quickly = True
     parts_of_whole = True
+    always_complete = True
 
     def reads(self, source: Any) -> bool:
         return isinstance(source, Formulas)

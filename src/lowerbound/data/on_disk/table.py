@@ -23,6 +23,7 @@ from lowerbound.data.on_disk.text_tables import text_as_parquet
 from lowerbound.data.raw import Kinds
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.arrow_types import with_arrow_types
 from lowerbound.data.tables.chunks import placed, rows_at_once
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_address
@@ -146,6 +147,8 @@ def _encode(table: ParquetTable, reading: Reading, key: str, folder: Path) -> No
     is_class = isinstance(reading.label, str) and reading.label in table.schema.names
     named = reading.label if is_class and not reading.regression else None
     sample = sampled(table, SAMPLED_CELLS, named)
+    if is_parquet(table.path):
+        with_arrow_types(sample.frame, table.schema)
     schema = _schema_of(sample, reading, str(table.path))
     rows = StreamedRows(table, sample, schema)
     tensors = write_rows(folder, rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.values import with_room_for_gaps
-from lowerbound.data.tables.arrow_types import decimals_as_floats, with_arrow_types
+from lowerbound.data.tables.arrow_types import decimals_as_floats
 from lowerbound.errors import DataError
 
 
@@ -29,7 +29,7 @@ def frame_of(table: Any, source: str) -> Any:
             f"{source} has columns of unsupported types: {listed(odd)}; leave them out, or convert "
             "them to numbers or text"
         )
-    return with_arrow_types(_exact_frame(table, table), table)
+    return _exact_frame(table, table)
 
 
 def is_other_frame(source: Any) -> bool:

@@ -1,6 +1,6 @@
 """The types of Arrow that a frame of pandas does not tell: of text, and of decimals.
 
-A frame that is read from an Arrow table has their names, by column, in its ``attrs``; a schema has
+A frame that is read from a Parquet file has their names, by column, in its ``attrs``; a schema has
 them in its columns. A Parquet file is written with them.
 """
 
@@ -20,9 +20,9 @@ TEXTS = ("string", "large_string")
 _DECIMAL = re.compile(r"decimal(?P<bits>128|256)\((?P<digits>\d{1,2}), (?P<decimals>\d{1,2})\)")
 
 
-def with_arrow_types(frame: Any, table: Any) -> Any:
-    """The frame of an Arrow table, with the types that it does not tell."""
-    named = {field.name: str(field.type) for field in table.schema}
+def with_arrow_types(frame: Any, schema: Any) -> Any:
+    """The frame of a Parquet file, with the types of its schema of Arrow that it does not tell."""
+    named = {field.name: str(field.type) for field in schema}
     frame.attrs[KEY] = {name: kind for name, kind in named.items() if _is_kept(kind)}
     return frame
 

@@ -16,6 +16,7 @@ from lowerbound.data.columns.inference import is_code
 from lowerbound.data.columns.values import EXACT
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.arrow_types import with_arrow_types
 from lowerbound.data.tables.dialect import OPENERS, Dialect, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
@@ -159,10 +160,11 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the rows read so far) of a parquet table."""
     done, table = 0, ParquetTable.open(path)
     if not table.rows:
-        yield frame_of(table.read(), str(path)), 1.0
+        yield with_arrow_types(frame_of(table.read(), str(path)), table.schema), 1.0
     for batch in table.batches(rows):
         done += len(batch)
-        yield frame_of(batch, str(path)), done / table.rows
+        frame = with_arrow_types(frame_of(batch, str(path)), table.schema)
+        yield frame, done / table.rows
 
 
 def text_frames(

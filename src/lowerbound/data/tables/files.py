@@ -18,6 +18,7 @@ from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
 from lowerbound.data.columns.values import EXACT, are_whole, exact_whole, missing, parsed_numbers
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.arrow_types import with_arrow_types
 from lowerbound.data.tables.dialect import (
     BROKEN,
     DELIMITERS,
@@ -33,6 +34,7 @@ from lowerbound.data.tables.numbers import Notations, notations_of, other_notati
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
 from lowerbound.errors import DataError, MissingExtraError
 
+TEXTS = "; if each line is a text, give --tokens words or --tokens characters"
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
@@ -79,7 +81,9 @@ def read_table(
     if not path.exists():
         raise DataError(f"there is no file {path}")
     if is_parquet(path):
-        return given.emptied(frame_of(ParquetTable.open(path).read(), str(path))), None
+        table = ParquetTable.open(path).read()
+        frame = with_arrow_types(frame_of(table, str(path)), table.schema)
+        return given.emptied(frame), None
     if path.suffix.lower() in WORKBOOKS:
         return given.emptied(read_workbook(path, given.sheet)), None
     layout = sniffed(path, asked)
@@ -91,6 +95,8 @@ def read_table(
     if _may_be_ragged(frame):
         check_widths(path, layout)
     layout.note(path)
+    if known is None and path.suffix.lower() == ".txt":
+        _note_of_text(frame, path)
     frame = _with_all_digits(layout.named(frame), path, layout)
     check_delimiter(frame, layout, path)
     return frame, None if layout.dialect.usual else layout.dialect
@@ -156,6 +162,16 @@ def read_text(source: str | Path, asked: Dialect | None = None) -> Any:
     layout = sniffed(path, asked)
     words = {**layout.keywords, "dtype": str, "na_filter": False}
     return layout.named(pd.read_csv(path, **words))
+
+
+def _note_of_text(frame: Any, path: Path) -> None:
+    """Warn if a .txt file, which may have a text in each line, has no numbers as a table."""
+    if all(dtype.kind not in "iufb" for dtype in frame.dtypes):
+        warnings.warn(
+            f"{path} is read as a table of {frame.shape[1]} columns of text{TEXTS}",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_delimiter(frame: Any, layout: Layout, path: Path) -> None:
@@ -318,5 +334,5 @@ def check_widths(path: Path, layout: Layout) -> None:
             if width not in (0, expected):
                 raise DataError(
                     f"{path} is ragged: line {number} has {width} fields, the first line has "
-                    f"{expected}"
+                    f"{expected}{TEXTS * (path.suffix.lower() == '.txt')}"
                 )

@@ -76,6 +76,7 @@ class TokenKind(DataKind):
     """Rows (places,) of codes: the tokens of a text, and the end in all places after it."""
 
     symbolic = True
+    always_complete = True
 
     def reads(self, source: Any) -> bool:
         if isinstance(source, Texts):
@@ -113,6 +114,8 @@ class TokenKind(DataKind):
         return _with_quantities(raw, found, kept, reading)
 
     def learn(self, raw: RawData, how: Reading) -> Schema:
+        if how.gaps:
+            raise OptionError("a text has no missing parts: leave missing='model' out")
         found: _Split = raw.x
         counts = Counter(token for row in found.rows for token in row)
         if not counts:
