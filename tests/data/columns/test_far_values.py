@@ -114,3 +114,29 @@ def test_numbers_of_events_keep_their_step() -> None:
 def test_far_values_keep_their_line_without_normal_scores() -> None:
     found = load(pd.DataFrame({"v": values("real")}), normal_scores=False)
     assert found.schema.columns[0].affine
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_a_far_value_of_an_array_leaves_the_others_their_resolution(dtype: str) -> None:
+    heights = np.random.default_rng(0).normal(170, 8, (300, 2)).astype(dtype)
+    heights[7, 0] = 10**9
+    dataset = load(heights)
+    units = dataset.schema.units(dataset.x).numpy()
+    assert units[np.arange(300) != 7, 0].std() > 0.3
+    back = np.asarray(dataset.schema.decode(units, rounded=True))
+    np.testing.assert_allclose(back, heights, rtol=1e-6 if dtype == "float32" else 1e-9)
+
+
+def test_pixels_and_numbers_of_a_linear_model_stay_as_they_are() -> None:
+    heights = np.random.default_rng(0).normal(170, 8, (300, 2))
+    heights[7, 0] = 1e9
+    mostly_black = np.where(np.random.default_rng(0).random((300, 2)) < 0.04, 16.0, 0.0)
+    mostly_black[:20] = 1.0
+    for rows, options in (
+        (mostly_black, {}),
+        (heights, {"kinds": "real"}),
+        (heights, {"normal_scores": False}),
+    ):
+        schema = load(rows, **options).schema
+        assert [column.bulk for column in schema.columns] == [None, None]
+        assert not schema.mixed

@@ -159,12 +159,20 @@ def moments(values: Array) -> tuple[float, float]:
     return float(center + radius * inside.mean()), scale
 
 
-def bulk_of(values: Array) -> tuple[float, float] | None:
+def bulk_of(
+    values: Array, between: Sequence[tuple[float, float]] = BULKS
+) -> tuple[float, float] | None:
     """Median and spread of the bulk of the values: the standard deviation of a normal distribution
-    with its quantiles; None if the values have no larger standard deviation by far."""
+    with its quantiles; None if the values have no larger standard deviation by far, or if the
+    quantiles are equal.
+
+    Args:
+        values: at least one.
+        between: shares below the quantiles; of the first pair that differs.
+    """
     from scipy.special import ndtri
 
-    for low, high in BULKS:
+    for low, high in between:
         first, middle, last = np.quantile(values, (low, 0.5, high))
         spread = (last - first) / (2 * ndtri(high))
         if spread > 0:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lowerbound.data.arrays import Array, as_array, check_finite, check_no_inf, listed
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.continuous import moments
+from lowerbound.data.columns.continuous import BULKS, RealKind, bulk_of, moments
 from lowerbound.data.columns.values import numbers
 from lowerbound.errors import DataError
 
@@ -25,6 +26,7 @@ def real_columns(
     *,
     standardize: bool = True,
     missing: bool = False,
+    far: bool = False,
 ) -> tuple[Column, ...]:
     """Fit the columns of (rows, columns) data as real numbers.
 
@@ -33,28 +35,34 @@ def real_columns(
         names, dtypes: of the columns.
         standardize: scale them to mean 0 and standard deviation 1.
         missing: whether NaN is allowed.
+        far: whether the map of a column with values far from the others may be logarithmic there.
 
     Raises:
         DataError: a value is infinite, NaN is not allowed, or no column varies.
     """
     check_values(values, names, missing)
     columns = tuple(
-        _real_column(values[:, i], name, dtype, standardize)
+        _real_column(values[:, i], name, dtype, standardize, far)
         for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True))
     )
     check_variation(columns, len(values))
     return columns
 
 
-def _real_column(values: Array, name: str, dtype: str, standardize: bool) -> Column:
+def _real_column(values: Array, name: str, dtype: str, standardize: bool, far: bool) -> Column:
     present = values if values.dtype.kind != "f" else values[~np.isnan(values)]
     if not len(present):
         return Column(name, "constant", dtype=dtype, missing_share=1.0)
     low, high = present.min(), present.max()
     if low == high:
         return Column(name, "constant", float(low), 1.0, dtype)
-    shift, scale = moments(present) if standardize else (0.0, 1.0)
-    return Column(name, "real", shift, scale, dtype)
+    if not standardize:
+        return Column(name, "real", dtype=dtype)
+    # a pixel that is mostly black has values far from black, and all of them are usual
+    bulk = bulk_of(present.astype(np.float64), BULKS[:1]) if far else None
+    column = Column(name, "real", dtype=dtype, bulk=bulk)
+    shift, scale = moments(present if bulk is None else RealKind(column).h(present))
+    return replace(column, shift=shift, scale=scale)
 
 
 def check_variation(columns: Sequence[Column], rows: int) -> None:

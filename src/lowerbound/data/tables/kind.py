@@ -362,7 +362,10 @@ def _of_numbers(
     else:
         bits = pixels.is_whole(seen) and seen.min() >= 0 and seen.max() <= 1
         standardize = how.standardize and not bits
-        columns = real_columns(values, names, dtypes, standardize=standardize, missing=how.gaps)
+        far = how.normal_scores and how.kinds != "real"
+        columns = real_columns(
+            values, names, dtypes, standardize=standardize, missing=how.gaps, far=far
+        )
         levels = 2 if bits else None
     return Schema(
         kind="vectors",
