@@ -174,9 +174,9 @@ def bulk_of(
 
     for low, high in between:
         first, middle, last = np.quantile(values, (low, 0.5, high))
-        spread = (last - first) / (2 * ndtri(high))
+        spread = (last / 2 - first / 2) / ndtri(high)
         if spread > 0:
-            return (float(middle), float(spread)) if moments(values)[1] > FAR * spread else None
+            return (float(middle), float(spread)) if moments(values)[1] / FAR > spread else None
     return None
 
 
