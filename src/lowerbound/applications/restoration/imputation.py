@@ -164,7 +164,12 @@ def impute(
     return _impute_rows(request, reporter, fitted)
 
 
-def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
+def _check_gaps(request: ImputeRequest, fitted: Fitted) -> None:
+    """Check that rows of the model may have missing cells.
+
+    Raises:
+        UnsupportedError: they may not; the message says what to do.
+    """
     if fitted.schema.data_kind.always_complete:
         raise UnsupportedError(
             f"{request.model} models {fitted.schema.summary}, of which no part can be missing: "
@@ -175,6 +180,10 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
             f"{request.model} was fitted to complete rows and cannot fill missing cells; "
             "fit it again with --missing model"
         )
+
+
+def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
+    _check_gaps(request, fitted)
     if request.draws < 0 or request.samples < 1:
         raise OptionError("--draws must be 0 or more, and --samples at least 1")
     request.check_sizes(fitted.schema)
