@@ -1,6 +1,6 @@
 r"""Distances of rows of a table to normal rows, without the model.
 
-Columns of skewed positive numbers are replaced by log(1 + x / u), with u the 90 % quantile of their
+Columns of skewed positive numbers are replaced by log(1 + x / u), with u the 99 % quantile of their
 positive values: of the bulk, nearly the numbers; of the tail, their logarithms; and no unit changes
 a distance. Then every coordinate is divided by its standard deviation. With y the transformed row,
 
@@ -24,7 +24,7 @@ from lowerbound.data.duplicates import same_rows
 from lowerbound.inference.anomaly.nearest import kth_distance
 
 SKEWED = 1.0  # skewness above which positive numbers are replaced by their logarithm
-BULK = 0.9  # share of the positive values below u
+BULK = 0.99  # share of the positive values below u
 RIDGE = 0.01  # rho, in variances of a standardized coordinate
 MOST_NUMBERS = 2_000  # coordinates; a covariance of more takes too long
 
