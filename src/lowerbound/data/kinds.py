@@ -41,6 +41,7 @@ class DataKind(ABC):
         pictures: rows are pictures, (channels, height, width) in [0, 1], whose cells have
             neighbors.
         matrix: rows in memory are a numeric matrix, (rows, columns).
+        amplitudes: rows are amplitudes of sound, (samples,).
         fits_quickly: networks for such rows are small enough to be fitted several times.
         grouped: rows of a table that belong together are one row of the data set, whose cells have
             no distance from those of another; the table is read as a whole.
@@ -54,6 +55,7 @@ class DataKind(ABC):
     named_columns = False
     pictures = False
     matrix = False
+    amplitudes = False
     fits_quickly = False
     grouped = False
     parts_of_whole = False

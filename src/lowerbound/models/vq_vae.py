@@ -13,16 +13,20 @@ from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.config import construct, options_of
+from lowerbound.data.audio.log_mel import USUAL_RATE
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
 from lowerbound.models.codes.code_map import CodebookPass, CodeMap
-from lowerbound.models.codes.networks import VectorQuantizedOptions, code_dim, code_networks
+from lowerbound.models.codes.networks import (
+    VectorQuantizedOptions,
+    code_dim,
+    code_networks,
+    start_linear_path,
+)
 from lowerbound.networks.inputs import Input
-from lowerbound.networks.pictures.feature_maps import MapDecoder
-from lowerbound.networks.pictures.patch_paths import PatchEncoder
 from lowerbound.posteriors import GRADIENTS, QUANTIZERS
 from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.quantizer import Quantizer
@@ -189,12 +193,10 @@ class VectorQuantizedVariationalAutoencoder(Model):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """Start from marginals, patches from their principal components, and codebooks from the
+        """Start from marginals, linear paths from principal components, and codebooks from the
         untrained encoder's vectors."""
-        batch = starting_rows(dataset)
-        x, decoder = self.start_at_marginals(batch), self.decoder
-        if isinstance(self.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
-            decoder.start_from_patches(self.encoder, x)
+        batch, rate = starting_rows(dataset), dataset.schema.sample_rate or USUAL_RATE
+        start_linear_path(self.encoder, self.decoder, self.start_at_marginals(batch), rate)
         self._start_codes(batch)
 
     @property

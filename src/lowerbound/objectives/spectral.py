@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data.audio.log_mel import LogMel
+from lowerbound.data.audio.log_mel import USUAL_RATE, LogMel
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
@@ -18,8 +18,6 @@ from lowerbound.trace import Batch
 
 if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
-
-USUAL_RATE = 8000  # default sample rate
 
 
 @OBJECTIVES.register("spectral")

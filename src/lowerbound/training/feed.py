@@ -1,4 +1,4 @@
-"""The batches of training: order of the rows, hidden cells, device and precision."""
+"""The batches of training: order of the rows, hidden cells, speeds, device and precision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lowerbound.data.audio.speed import at_speeds, drawn_speeds
 from lowerbound.data.dataset import Dataset, shuffled
+from lowerbound.errors import OptionError
 from lowerbound.trace import Batch
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.settings.options import TrainingOptions
@@ -25,6 +27,7 @@ class Feed:
         dtype: of the model's parameters; real columns in memory are converted once, codes and rows
             in files in each batch.
         masking: fraction of the visits at which some cells of a row are hidden.
+        speed_change: largest change of the speed of a row of sound at a visit.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Feed:
         device: torch.device,
         dtype: torch.dtype,
         masking: float = 0.0,
+        speed_change: float = 0.0,
     ) -> None:
         if dataset.folder is None:
             dataset = dataset if dataset.x.device == device else dataset.to(device)
@@ -42,6 +46,7 @@ class Feed:
         self.device = device
         self.dtype = dtype
         self.masking = masking
+        self.speed_change = speed_change
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -51,8 +56,8 @@ class Feed:
 
         Args:
             indices: row numbers.
-            visit: generator of the bits of dynamic binarization and of the cells to hide; None:
-                the fixed bits, and no cell is hidden.
+            visit: generator of the bits of dynamic binarization, of the speeds and of the cells to
+                hide; None: the fixed bits, and rows as they are.
         """
         place = self.dataset.x.device
         if indices.device != place:
@@ -60,6 +65,9 @@ class Feed:
         batch = self.dataset.batch(indices, visit)
         if place != self.device:
             batch = batch.on(self.device)
+        if self.speed_change and visit is not None:
+            factors = drawn_speeds(self.speed_change, len(indices), visit)
+            batch = replace(batch, x=at_speeds(batch.filled, factors))
         if self.masking and visit is not None:
             batch = hide(batch, self.masking, visit)
         right = batch.x is None or batch.x.dtype == self.dtype
@@ -98,6 +106,23 @@ def masking(options: TrainingOptions, dataset: Dataset) -> float:
     if options.masking is not None:
         return options.masking
     return SHARE if dataset.schema.missing else 0.0
+
+
+SPEED_CHANGE = 0.25
+"""Default largest change of the speed of a row of sound."""
+
+
+def speed_change(options: TrainingOptions, dataset: Dataset) -> float:
+    """The largest change of the speed of a row, from the options or the data.
+
+    Raises:
+        OptionError: the rows are not sound.
+    """
+    changeable = dataset.schema.data_kind.amplitudes and not dataset.schema.missing
+    if options.speed_change and not changeable:
+        raise OptionError("speed_change is for rows of sound, and these rows are not: leave it out")
+    usual = SPEED_CHANGE if changeable else 0.0
+    return usual if options.speed_change is None else options.speed_change
 
 
 class DataOrder:

@@ -17,7 +17,7 @@ from lowerbound.training.averaging import WeightAverage
 from lowerbound.training.checkpoints.checkpoint import Checkpoint, joined
 from lowerbound.training.checkpoints.randomness import generator, noise_state, set_noise_state
 from lowerbound.training.engine import Engine, Update
-from lowerbound.training.feed import DataOrder, Feed, masking
+from lowerbound.training.feed import DataOrder, Feed, masking, speed_change
 from lowerbound.training.held_out import Best, HeldOut, evaluating
 from lowerbound.training.latent_watch import LatentWatch
 from lowerbound.training.parallel import ParallelEngine
@@ -83,7 +83,8 @@ class TrainingRun:
             self.order = private.order(self.secret)
         device, dtype = self.engine.device, self.engine.parameters[0].dtype
         objective.to(device)
-        self.feed = Feed(dataset, device, dtype, masking(options, dataset))
+        changes = masking(options, dataset), speed_change(options, dataset)
+        self.feed = Feed(dataset, device, dtype, *changes)
         rows = max(plan.batch_size, FEWEST_VALIDATION_ROWS)
         self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
         self.bits = generator(options.seed, "bits")

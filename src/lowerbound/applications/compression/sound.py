@@ -44,7 +44,7 @@ class SoundClips(Codec):
 
     def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
         """Whether rows are windows of sound and not pictures of it."""
-        return fitted.schema.sample_rate is not None and fitted.schema.clip_length is None
+        return fitted.schema.data_kind.amplitudes
 
     def write(self, request: CompressRequest, fitted: Fitted, reporter: Reporter) -> CompressReport:
         path = output_file(request)

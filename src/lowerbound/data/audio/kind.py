@@ -26,6 +26,7 @@ class AudioKind(DataKind):
     """Rows of amplitudes in [-1, 1], (samples,)."""
 
     matrix = True
+    amplitudes = True
 
     def reads(self, source: Any) -> bool:
         return is_audio(source)

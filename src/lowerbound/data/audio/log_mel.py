@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 FLOOR = 1e-5
+USUAL_RATE = 8000  # default sample rate
 TINY = 1e-12  # added in the square root, whose slope at zero is infinite
 
 

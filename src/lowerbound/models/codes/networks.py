@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from lowerbound.config import from_mapping, option
 from lowerbound.errors import OptionError
@@ -58,8 +58,10 @@ class VectorQuantizedOptions:
         None,
         "number of codes of a row that is not a picture; a sixteenth of its features unless given",
     )
-    linear: bool = option(
-        False, "encode a picture by a fixed PCA of its patches, and start the decoder there"
+    linear: bool | None = option(
+        None,
+        "encode a picture by a fixed PCA of its patches, and start the decoder there; start sound "
+        "from a PCA of its spectra (default: true for sound)",
     )
     breadth: int = option(
         1,
@@ -118,6 +120,21 @@ class VectorQuantizedOptions:
         return self.stride
 
 
+def start_linear_path(encoder: nn.Module, decoder: nn.Module, x: Tensor, rate: float) -> None:
+    """Start from principal components, where the networks have a linear path.
+
+    Args:
+        encoder, decoder: of the same model.
+        x: rows, (rows, *event).
+        rate: samples per second, if rows are signals.
+    """
+    if isinstance(encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
+        decoder.start_from_patches(encoder, x)
+    frames = isinstance(encoder, FrameMapEncoder) and encoder.starts_linear
+    if frames and isinstance(decoder, FrameMapDecoder):
+        decoder.start_from_frames(encoder, x, rate)
+
+
 @dataclass(frozen=True)
 class CodeNetworks:
     """The networks of a model whose latent is codes.
@@ -161,7 +178,7 @@ def code_networks(
     )
     if isinstance(parts.network, Frames):
         shape = (parts.network.transform.places(parts.schema.dimension),)
-        encoder = FrameMapEncoder(parts.network, dim, condition_dim)
+        encoder = FrameMapEncoder(parts.network, dim, condition_dim, codes.linear is not False)
         return CodeNetworks(
             encoder, FrameMapDecoder(parts.network, dim, parameters, condition_dim), (shape,)
         )

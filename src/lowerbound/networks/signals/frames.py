@@ -138,14 +138,23 @@ class Analysis(Conditioned):
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, signal: Tensor, condition: Tensor | None = None) -> Tensor:
-        check_condition(condition, self.condition_dim)
         frames = self.transform.frames(signal)
-        loudness = (frames.square().mean(2, keepdim=True) + 10 * FAINT**2).sqrt()
+        return self.features(frames, self.log_magnitudes(frames), condition)
+
+    def log_magnitudes(self, frames: Tensor) -> Tensor:
+        """log |X|, bounded below, (rows, places, bins)."""
         spectra = self.transform.spectra(frames)
-        power = spectra.real.square() + spectra.imag.square() + FAINT**2
-        features = self.spectrum(0.25 * power.log() + 0.5) + self.wave(frames / loudness)
-        features = self.conditioned(features, condition)
-        answer: Tensor = self.blocks(features)
+        power: Tensor = spectra.real.square() + spectra.imag.square() + FAINT**2
+        return 0.5 * power.log()
+
+    def features(
+        self, frames: Tensor, log_magnitudes: Tensor, condition: Tensor | None = None
+    ) -> Tensor:
+        """Features of frames, (rows, places, length), and of their log magnitudes."""
+        check_condition(condition, self.condition_dim)
+        loudness = (frames.square().mean(2, keepdim=True) + 10 * FAINT**2).sqrt()
+        features = self.spectrum(0.5 * log_magnitudes + 0.5) + self.wave(frames / loudness)
+        answer: Tensor = self.blocks(self.conditioned(features, condition))
         return answer
 
 
@@ -170,12 +179,17 @@ class Synthesis(nn.Module):
         """At least the number of frames on either side that a frame depends on."""
         return len(self.blocks) + self.transform.overlap
 
-    def forward(self, features: Tensor, samples: int) -> Tensor:
+    def forward(
+        self, features: Tensor, samples: int, log_magnitudes: Tensor | None = None
+    ) -> Tensor:
+        """The signal; ``log_magnitudes`` are to be added to the network's, in place of ``start``,
+        (rows, places, bins)."""
         features = self.blocks(features)
         magnitude, phase = self.magnitude(features), self.phase(features)
+        magnitude = magnitude + (self.start if log_magnitudes is None else log_magnitudes)
         if magnitude.dtype == torch.bfloat16:
             magnitude, phase = magnitude.float(), phase.float()
-        spectra = torch.polar((magnitude + self.start).clamp_max(LOUDEST).exp(), phase)
+        spectra = torch.polar(magnitude.clamp_max(LOUDEST).exp(), phase)
         return self.transform.signal(spectra, samples)
 
 

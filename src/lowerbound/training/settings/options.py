@@ -58,6 +58,11 @@ class TrainingOptions:
         "share of the visits to a row that hide some of its cells, so that the model learns "
         "to do without any cell (default: 0.5 where cells may be missing, else 0)",
     )
+    speed_change: float | None = option(
+        None,
+        "largest change of speed, and so of pitch, at a visit to a row of sound, such as 0.25 for "
+        "4/5 to 5/4, so that the model meets other voices (default: 0.25 for sound, else 0)",
+    )
     validation: float = option(0.1, "share of the rows held out for early stopping; 0 = none")
     patience: int = option(20, "validations without gain before training stops; 0 = never")
     seed: int = option(0, "of the order of the rows, the noise and the bits")
@@ -78,6 +83,8 @@ class TrainingOptions:
             _check(0 <= value < 1, name, "at least 0 and below 1", value)
         share = self.masking
         _check(share is None or 0 <= share <= 1, "masking", "between 0 and 1", share)
+        change = self.speed_change
+        _check(change is None or 0 <= change <= 1, "speed_change", "between 0 and 1", change)
         for name, words in _WORDS.items():
             _check(getattr(self, name) in words, name, " or ".join(words), getattr(self, name))
         for field in fields(self):
