@@ -130,8 +130,7 @@ def start_linear_path(encoder: nn.Module, decoder: nn.Module, x: Tensor, rate: f
     """
     if isinstance(encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
         decoder.start_from_patches(encoder, x)
-    frames = isinstance(encoder, FrameMapEncoder) and encoder.starts_linear
-    if frames and isinstance(decoder, FrameMapDecoder):
+    if isinstance(encoder, FrameMapEncoder) and isinstance(decoder, FrameMapDecoder):
         decoder.start_from_frames(encoder, x, rate)
 
 

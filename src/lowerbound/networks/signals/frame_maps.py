@@ -104,13 +104,16 @@ class FrameMapDecoder(Conditioned, Decoder):
 
     @torch.no_grad()
     def start_from_frames(self, encoder: FrameMapEncoder, x: Tensor, rate: float) -> None:
-        """Start an encoder, and this decoder as its inverse, from principal components.
+        """Start an encoder, and this decoder as its inverse, from principal components, unless the
+        encoder has no linear path.
 
         Args:
             encoder: of the same network.
             x: rows, (rows, *event).
             rate: samples per second.
         """
+        if not encoder.starts_linear:
+            return
         frames = encoder.analysis.transform.frames(x.flatten(1))
         magnitudes = encoder.analysis.log_magnitudes(frames).flatten(0, 1)
         start_at_components(encoder.loudness, self.loudness, magnitudes, rate)
