@@ -165,6 +165,7 @@ def _of_rate(answer: Answer, rate: str) -> list[Metric]:
     rows: tuple[tuple[str, str, str, Literal["lower", "higher"], float | None], ...] = (
         ("payload", "kbps", "kbit/s", "lower", targets["kbps"]),
         ("log-mel L1", "mel", "log10", "lower", targets["mel"]),
+        ("log-mel L1 of windows of 128 ms", "long", "log10", "lower", None),
         ("digits recognized", "accuracy", "share", "higher", original - 0.02),
         ("SI-SDR", "si_sdr", "dB", "higher", None),
     )

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
 
 
+SCALES = (128, 256, 512, 1024, 2048)  # the last ones hear whether frames fit together
+
+
 @OBJECTIVES.register("spectral")
 class Spectral(ELBO):
     r"""-ELBO + w D mean_s d_s(x, E[x | z]): loudness by pitch and time beside the bound.
@@ -38,7 +41,7 @@ class Spectral(ELBO):
     """
 
     def __init__(
-        self, *, samples: int = 1, weight: float = 10.0, scales: tuple[int, ...] = (128, 256, 512)
+        self, *, samples: int = 1, weight: float = 10.0, scales: tuple[int, ...] = SCALES
     ) -> None:
         super().__init__(samples=samples)
         if weight < 0 or not scales or min(scales) < 8:
