@@ -32,7 +32,7 @@ from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
 Array = np.ndarray[Any, Any]
 RATE = 8000
 TEST_TAKES, CHOICE_TAKES = range(5), range(5, 10)
-LONG = 1024  # samples of a window that resolves harmonics
+LONG = 1024  # samples of a window; it is 128 ms long, and resolves harmonics
 TIMES = 20  # points in time that the recognizer looks at
 
 
@@ -127,13 +127,6 @@ class Judge:
     def original(self) -> Array:
         return self.clips.joined
 
-    def long_distance(self, heard: Array) -> float:
-        """Log-mel L1 of windows of 128 ms, which resolve harmonics: it is large where neighboring
-        frames do not fit together."""
-        ear, signals = LogMel(RATE, LONG), map(torch.from_numpy, (heard, self.original))
-        ours, theirs = (signal[None] for signal in signals)
-        return float(ear.distance(ours, theirs))
-
     def answer(self, payload: int, heard: Array) -> dict[str, float]:
         """Payload in kbit/s and how many times smaller than 16 bits; the distances; accuracy."""
         kilobits = payload * 8 / (len(self.original) / RATE) / 1000
@@ -141,7 +134,7 @@ class Judge:
             "kbps": kilobits,
             "ratio": 16 * RATE / 1000 / kilobits,
             "mel": log_mel_distance(heard, self.original, RATE),
-            "long": self.long_distance(heard),
+            "long": log_mel_distance(heard, self.original, RATE, LONG),
             "si_sdr": si_sdr(heard, self.original),
             "accuracy": self.recognizer.accuracy(self.clips, self.clips.cut(heard)),
         }

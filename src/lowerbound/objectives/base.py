@@ -49,6 +49,8 @@ class Objective(nn.Module, ABC):
         steady: whether all updates have the same shapes. If not, updates are compiled only on
             request, because each new shape compiles again.
         predicts: whether its loss has the quantities that a model predicts.
+        speed_change: default largest change of the speed of a row of sound at a visit; 0 where the
+            bound of the rows as they are, or their pitch, matters.
         judged_by_value: whether training keeps the weights with the best held-out value and may
             stop early. If not, the newest weights are kept, because the loss gives up value for
             something else.
@@ -57,6 +59,7 @@ class Objective(nn.Module, ABC):
     uses_labels: ClassVar[bool] = False
     predicts: ClassVar[bool] = False
     steady: bool = True
+    speed_change: ClassVar[float] = 0.0
     judged_by_value: bool = True
     progress: Tensor
 

@@ -40,6 +40,8 @@ class Spectral(ELBO):
         scales: the lengths in samples.
     """
 
+    speed_change = 0.25
+
     def __init__(
         self, *, samples: int = 1, weight: float = 10.0, scales: tuple[int, ...] = SCALES
     ) -> None:

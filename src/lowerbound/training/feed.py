@@ -108,21 +108,26 @@ def masking(options: TrainingOptions, dataset: Dataset) -> float:
     return SHARE if dataset.schema.missing else 0.0
 
 
-SPEED_CHANGE = 0.25
-"""Default largest change of the speed of a row of sound."""
+def speed_change(options: TrainingOptions, dataset: Dataset, usual: float) -> float:
+    """The largest change of the speed of a row.
 
-
-def speed_change(options: TrainingOptions, dataset: Dataset) -> float:
-    """The largest change of the speed of a row, from the options or the data.
+    Args:
+        options: of the training.
+        dataset: the rows.
+        usual: the default of the objective, for rows of sound.
 
     Raises:
-        OptionError: the rows are not sound.
+        OptionError: the rows are not sound, or some samples are missing.
     """
     changeable = dataset.schema.data_kind.amplitudes and not dataset.schema.missing
     if options.speed_change and not changeable:
-        raise OptionError("speed_change is for rows of sound, and these rows are not: leave it out")
-    usual = SPEED_CHANGE if changeable else 0.0
-    return usual if options.speed_change is None else options.speed_change
+        raise OptionError(
+            "speed_change is for rows of sound without missing samples, and these rows are not: "
+            "leave it out"
+        )
+    if options.speed_change is not None:
+        return options.speed_change
+    return usual if changeable else 0.0
 
 
 class DataOrder:

@@ -83,8 +83,8 @@ class TrainingRun:
             self.order = private.order(self.secret)
         device, dtype = self.engine.device, self.engine.parameters[0].dtype
         objective.to(device)
-        changes = masking(options, dataset), speed_change(options, dataset)
-        self.feed = Feed(dataset, device, dtype, *changes)
+        speeds = speed_change(options, dataset, objective.speed_change)
+        self.feed = Feed(dataset, device, dtype, masking(options, dataset), speeds)
         rows = max(plan.batch_size, FEWEST_VALIDATION_ROWS)
         self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
         self.bits = generator(options.seed, "bits")

@@ -12,8 +12,9 @@ from lowerbound.data.audio.clips import Clips, usual_windows
 from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.audio.speed import at_speeds, drawn_speeds
 from lowerbound.errors import OptionError
+from lowerbound.objectives import OBJECTIVES
 from lowerbound.training import TrainingOptions
-from lowerbound.training.feed import SPEED_CHANGE, Feed, speed_change
+from lowerbound.training.feed import Feed, speed_change
 
 RATE = 800
 
@@ -63,12 +64,22 @@ def test_slower_is_as_likely_as_faster() -> None:
     assert logs.var() == pytest.approx(1 / 3, abs=0.01)
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, SPEED_CHANGE), (0.0, 0.0), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    ("objective", "given", "expected"),
+    [
+        ("spectral", None, 0.25),
+        ("spectral", 0.0, 0.0),
+        ("spectral", 0.5, 0.5),
+        ("elbo", None, 0.0),
+        ("elbo", 0.5, 0.5),
+    ],
+)
 def test_training_changes_the_speed_of_sound_at_each_visit(
-    given: float | None, expected: float
+    objective: str, given: float | None, expected: float
 ) -> None:
     rows = sound()
-    change = speed_change(TrainingOptions(speed_change=given), rows)
+    usual = OBJECTIVES[objective].speed_change
+    change = speed_change(TrainingOptions(speed_change=given), rows, usual)
     assert change == expected
     feed = Feed(rows, torch.device("cpu"), torch.float32, speed_change=change)
     every, visits = torch.arange(len(rows)), noise()
@@ -79,6 +90,6 @@ def test_training_changes_the_speed_of_sound_at_each_visit(
 
 def test_other_rows_have_no_speed() -> None:
     rows = load(np.random.default_rng(0).normal(size=(50, 4)))
-    assert speed_change(TrainingOptions(), rows) == 0
+    assert speed_change(TrainingOptions(), rows, 0.25) == 0
     with pytest.raises(OptionError, match="speed_change is for rows of sound"):
-        speed_change(TrainingOptions(speed_change=0.1), rows)
+        speed_change(TrainingOptions(speed_change=0.1), rows, 0.25)

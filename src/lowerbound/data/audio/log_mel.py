@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+BREAK = 700.0  # Hz, from which the mel scale is logarithmic
 FLOOR = 1e-5
 USUAL_RATE = 8000  # default sample rate
 TINY = 1e-12  # added in the square root, whose slope at zero is infinite
@@ -62,8 +63,10 @@ class LogMel(nn.Module):
 
 def mel_triangles(rate: int, length: int, bands: int) -> Tensor:
     """The filters M, (bands, length // 2 + 1)."""
-    top = 2595 * torch.log10(torch.tensor(1 + rate / 2 / 700, dtype=torch.float64))
-    corners = 700 * (10 ** (torch.linspace(0, 1, bands + 2, dtype=torch.float64) * top / 2595) - 1)
+    top = 2595 * torch.log10(torch.tensor(1 + rate / 2 / BREAK, dtype=torch.float64))
+    corners = BREAK * (
+        10 ** (torch.linspace(0, 1, bands + 2, dtype=torch.float64) * top / 2595) - 1
+    )
     bins = torch.linspace(0, rate / 2, length // 2 + 1, dtype=torch.float64)
     low, peak, high = (corners[i : i + bands].unsqueeze(1) for i in range(3))
     rising, falling = (bins - low) / (peak - low), (high - bins) / (high - peak)

@@ -192,6 +192,8 @@ def _times(
     schema: Schema, layout: EventLayout, units: Array, there: Array, row: Array, place: Array
 ) -> Any:
     """The time of each event in the type of the table."""
+    import pandas as pd
+
     columns = [feature for feature in schema.features if feature.modeled]
     start = columns[layout.start]
     steps = np.where(there[..., layout.start], units[..., layout.start], 0.0)
@@ -199,8 +201,6 @@ def _times(
     if layout.start in layout.grid:
         steps = np.rint(steps)
     values = start.decode(steps.cumsum(1))[row, place]
-    import pandas as pd
-
     rules = layout.time.rules
     typed = pd.Series(rules.typed(_round_to_step(rules.rounded(values), layout.time)))
     return in_frame_type(typed, layout.time)

@@ -22,10 +22,17 @@ BANDS = 40
 LENGTH, OF_RATE = 256, 8000  # samples of a spectrum, at this sample rate
 
 
-def log_mel_distance(heard: Array, original: Array, rate: int) -> float:
-    """Log-mel L1 of two signals, (length,) each; 0 if they are equal."""
-    length = max(LENGTH, LENGTH * rate // OF_RATE)
-    ear = LogMel(rate, length, bands=BANDS)
+def log_mel_distance(heard: Array, original: Array, rate: int, length: int | None = None) -> float:
+    """Log-mel L1 of two signals, (samples,) each; 0 if they are equal.
+
+    Args:
+        heard, original: amplitudes.
+        rate: samples per second.
+        length: samples of a spectrum; bands are in proportion. None: as above.
+    """
+    usual = max(LENGTH, LENGTH * rate // OF_RATE)
+    length = length or usual
+    ear = LogMel(rate, length, bands=BANDS * length // usual)
     return float(ear.distance(torch.from_numpy(heard)[None], torch.from_numpy(original)[None]))
 
 

@@ -348,6 +348,8 @@ class AutoregressiveColumns(Likelihood):
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         parameters = self._seeing(x, known.unsqueeze(1) & others, own, features)
+        if not self.inequalities.pairs:
+            return parameters
         each = [
             self._inside(place, parameters[:, outputs], x, known)
             for place, outputs in enumerate(self.places)

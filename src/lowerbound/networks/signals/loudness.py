@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowerbound.data.audio.log_mel import BREAK
 from lowerbound.networks.processor.matrix_products import AffineMap
 
-BREAK = 700.0  # Hz, from which the mel scale is logarithmic
 LEAST = 1e-6  # variance of a component
 
 

@@ -61,7 +61,8 @@ class TrainingOptions:
     speed_change: float | None = option(
         None,
         "largest change of speed, and so of pitch, at a visit to a row of sound, such as 0.25 for "
-        "4/5 to 5/4, so that the model meets other voices (default: 0.25 for sound, else 0)",
+        "4/5 to 5/4, so that the model meets other voices (default: 0.25 for the objective "
+        "spectral, else 0)",
     )
     validation: float = option(0.1, "share of the rows held out for early stopping; 0 = none")
     patience: int = option(20, "validations without gain before training stops; 0 = never")
