@@ -4,7 +4,7 @@ Spoken digits at 8,000 samples per second; the 300 test clips (129 s) are joined
 gets the same signal. Bytes are payload: packets of the codecs of telephones, the chunk of codes of
 our file. One fit serves both rates: fewer bits are fewer codebooks. Measures are defined in
 ``lowerbound.evaluation.samples.sound``; choices were made on takes 5 to 9, which are learned from
-for the figures.
+for the figures. Fits that end by the clock make fewer updates on a busy machine.
 
     python benchmarks/speech_codec.py --cell all_speakers   fit, write a file, read it, measure
     python benchmarks/speech_codec.py --list                what there is, and what is done
@@ -80,6 +80,13 @@ CELLS: dict[str, Cell] = {
 CELLS["new_speaker"] = replace(
     CELLS["all_speakers"], title="a speaker that was not learned from", epochs=4, source="theo"
 )
+for minutes in (1.5, 5.0, 20.0):
+    CELLS[f"new_speaker_{minutes:g}_minutes"] = replace(
+        CELLS["new_speaker"],
+        title=f"the same speaker, after {minutes:g} minutes of one core",
+        epochs=1_000,
+        training={**CELLS["new_speaker"].training, "minutes": minutes},
+    )
 
 
 def parts(cell: Cell, held_out: bool) -> tuple[Clips, Clips]:
