@@ -93,7 +93,9 @@ def test_shares_of_a_column_are_those_of_its_draws() -> None:
     (shares,) = built._shares(1, parameters, True)
     assert shares.shape == (4,)
     torch.manual_seed(0)
-    drawn = built._drawn(1, parameters.expand(50_000, -1), True).nan_to_num(nan=3.0)
+    rows = torch.zeros(50_000, 3, dtype=torch.float64)
+    drawn = built._drawn(1, parameters.expand(50_000, -1), rows, rows > 0, True)
+    drawn = drawn.nan_to_num(nan=3.0)
     found = torch.bincount(drawn.long(), minlength=4) / len(drawn)
     assert (found - torch.cat([shares[:3] * (1 - shares[3]), shares[3:]])).abs().max() < 0.01
 

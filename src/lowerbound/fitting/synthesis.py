@@ -23,6 +23,7 @@ def synthesis_options(
     seed: int = 0,
     device: str = TrainingOptions.device,
     inequalities: tuple[tuple[int, int], ...] = (),
+    ties: tuple[tuple[int, int], ...] = (),
 ) -> FitOptions:
     """Options with which draws from the model resemble the rows of a table.
 
@@ -42,6 +43,7 @@ def synthesis_options(
         seed: of the order of the rows, and the noise.
         device: where the model computes.
         inequalities: places of a modeled column and of another that it is at most.
+        ties: places of two modeled columns of which one equals the other in many rows.
     """
     few = len(dataset) < FEW_ROWS
     batch = min(BATCH_SIZE, max(SMALLEST_BATCH, len(dataset) // BATCHES))
@@ -53,7 +55,11 @@ def synthesis_options(
             network="mlp",
             network_options={"hidden": (32,)},
             likelihood="autoregressive_columns",
-            likelihood_options={"gaps": has_gaps(dataset), "inequalities": inequalities},
+            likelihood_options={
+                "gaps": has_gaps(dataset),
+                "inequalities": inequalities,
+                "ties": ties,
+            },
         ),
         objective="elbo",
         training=TrainingOptions(

@@ -28,6 +28,7 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
+from lowerbound.data.synthetic.ties import found_ties
 from lowerbound.data.tables.frame_types import ORDERED
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
@@ -184,10 +185,12 @@ class TableForm:
     Attributes:
         columns: all columns, in the order of the table.
         constraints: that every row fulfills.
+        ties: names of two columns of which one equals the other in many rows.
     """
 
     columns: tuple[ColumnForm, ...]
     constraints: Constraints = field(default_factory=Constraints)
+    ties: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def learn(
@@ -215,7 +218,11 @@ class TableForm:
             ColumnForm.of(frame[name], known.get(name), values.get(name)) for name in frame.columns
         ]
         read = ConstraintReader(schema.modeled, values).read(sentences, combinations)
-        return cls(tuple(forms), read)
+        modeled = schema.modeled
+        matrix = np.stack([values[column.name] for column in modeled], 1)
+        names = [column.name for column in modeled]
+        ties = tuple((names[a], names[b]) for a, b in found_ties(modeled, matrix))
+        return cls(tuple(forms), read, ties)
 
     @classmethod
     def of(cls, schema: Schema) -> TableForm:

@@ -13,6 +13,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import is_atom
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.inference.synthesis.restrictions import Restrictions
+from lowerbound.likelihoods.columns.choice import Copies
 from lowerbound.likelihoods.columns.windows import cells_inside
 
 NOTHING = 1e-12  # probability below which a restriction leaves nothing to draw from
@@ -40,7 +41,9 @@ class RowChooser:
         self.values = np.where(known, values, np.nan)
         self.known = known.copy()
 
-    def choose(self, place: int, rows: Tensor, shares: Tensor, cells: Tensor) -> Tensor:
+    def choose(
+        self, place: int, rows: Tensor, shares: Tensor, cells: Tensor, copies: Copies | None = None
+    ) -> Tensor:
         """A value for each row, (rows,), model units; NaN is a missing cell."""
         index = rows.cpu().numpy()
         count = cells.shape[1]
@@ -53,6 +56,8 @@ class RowChooser:
             values = self._combined(place, index, weights, gone, cells, fixed)
         else:
             values = self._windowed(place, index, weights, gone, cells)
+            if copies is not None:
+                values = self._copied(place, index, values, copies)
         self.values[index, place], self.known[index, place] = values, True
         return self._units(place, values)
 
@@ -118,6 +123,20 @@ class RowChooser:
         if column.levels:
             return values
         return np.asarray(np.clip(self.restrictions.lattice(place).nearest(values), low, high))
+
+    def _copied(self, place: int, rows: Array, values: Array, copies: Copies) -> Array:
+        """The values of a column, some replaced by those of columns that it may equal."""
+        given = self.values[rows][:, list(copies.sources)]
+        low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
+        with np.errstate(invalid="ignore"):
+            allowed = (given >= low[:, None]) & (given <= high[:, None])
+        allowed &= self.restrictions.lattice(place).nearest(given) == given
+        likely = copies.shares.double().cpu().numpy()
+        free = 1 - likely.sum(1, keepdims=True)
+        likely = np.concatenate([np.maximum(free, 0.0), likely * allowed], 1)
+        choice, _ = _drawn(likely, np.zeros(len(rows)))
+        copied = np.concatenate([values[:, None], given], 1)[np.arange(len(rows)), choice]
+        return np.where(np.isnan(values), values, copied)
 
     # fixed combinations ---------------------------------------------------------------------------
 

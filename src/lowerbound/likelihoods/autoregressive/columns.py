@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.config import construct
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.autoregressive.inequalities import Inequalities
+from lowerbound.likelihoods.autoregressive.ties import Ties
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.choice import ChoosesValues
+from lowerbound.likelihoods.columns.choice import ChoosesValues, Copies
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
+from lowerbound.likelihoods.columns.histogram import HistogramColumns
+from lowerbound.likelihoods.columns.windows import in_units
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.networks.columns.column_networks import ColumnNetworks
 from lowerbound.trace import Emission
@@ -177,10 +181,11 @@ class AutoregressiveColumns(Likelihood):
             have missing cells (NaN); else log p(x | z) is of the cells that are not missing.
         inequalities: places of a column and of another that it is at most in every row; each has
             its distribution inside the window that the other, if known, leaves.
+        ties: places of two columns of numbers of which one equals the other in some rows.
 
     Raises:
         OptionError: a size is not positive, or ``blind`` is not a share below 1.
-        DataError: there is no column, or a column cannot be modeled.
+        DataError: there is no column, a column cannot be modeled, or one with ties has levels.
     """
 
     by_columns: ClassVar[bool] = True
@@ -202,6 +207,7 @@ class AutoregressiveColumns(Likelihood):
         blind: float = 0.05,
         gaps: bool = False,
         inequalities: tuple[tuple[int, int], ...] = (),
+        ties: tuple[tuple[int, int], ...] = (),
     ) -> None:
         if min(embedding, features, width, vectors) < 1 or cells < 4 or layers < 0:
             raise OptionError(
@@ -220,9 +226,12 @@ class AutoregressiveColumns(Likelihood):
         super().__init__((len(columns),))
         self.ordered, self.blind, self.features, self.gaps = ordered, blind, features, gaps
         self.inequalities = Inequalities(columns, inequalities)
-        self.groups = nn.ModuleList(_alone(column, cells, embedding) for column in columns)
+        self.ties = Ties(columns, ties)
+        self.columns = tuple(columns)
+        self.groups = nn.ModuleList(_family_of(column, cells, embedding) for column in columns)
         self.mass = all(group.mass for group in self._groups())
-        counts = [group.parameter_shape[0] + gaps for group in self._groups()]
+        self.own = [group.parameter_shape[0] for group in self._groups()]
+        counts = [own + self.ties.count(place) + gaps for place, own in enumerate(self.own)]
         ends = torch.tensor([0, *counts]).cumsum(0).tolist()
         self.places = [slice(a, b) for a, b in pairwise(ends)]
         self.owned = ends[-1]
@@ -285,6 +294,8 @@ class AutoregressiveColumns(Likelihood):
         each = []
         for place, group in enumerate(self._groups()):
             each.append(group.initial_bias(x[:, place : place + 1].double()))
+            if self.ties.count(place):
+                each.append(self.ties.first_numbers(place, x).double())
             if self.gaps:
                 share = self.missing_share[place : place + 1].double()
                 each.append(torch.logit(share.clamp(1e-6, 1 - 1e-6)))
@@ -295,17 +306,10 @@ class AutoregressiveColumns(Likelihood):
     def emission(self, parameters: Tensor) -> MixedEmission:
         """The distributions of values that are not missing; (samples, batch, owned)."""
         groups = list(self._groups())
-        parts = [g(parameters[..., self._own(p)]) for g, p in zip(groups, self.places, strict=True)]
+        starts = [place.start for place in self.places]
+        own = [slice(start, start + count) for start, count in zip(starts, self.own, strict=True)]
+        parts = [group(parameters[..., part]) for group, part in zip(groups, own, strict=True)]
         return MixedEmission(parts, [type(group) for group in groups])
-
-    def log_prob(self, parameters: Tensor, x: Tensor, scored: Tensor) -> Tensor:
-        """log p of each scored column, (rows, columns); NaN in x is missing."""
-        if not self.gaps:
-            return self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
-        missing = x.isnan()
-        terms = self.emission(parameters.unsqueeze(0)).terms(x, scored & ~missing)[0]
-        logits = parameters[:, [place.stop - 1 for place in self.places]]
-        return terms + torch.where(scored, F.logsigmoid(torch.where(missing, logits, -logits)), 0.0)
 
     def given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """Parameters of each column given the known columns, (rows, owned)."""
@@ -348,12 +352,12 @@ class AutoregressiveColumns(Likelihood):
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         parameters = self._seeing(x, known.unsqueeze(1) & others, own, features)
-        if not self.inequalities.pairs:
+        if not (self.inequalities.pairs or self.ties.pairs):
             return parameters
-        each = [
-            self._inside(place, parameters[:, outputs], x, known)
-            for place, outputs in enumerate(self.places)
-        ]
+        each = []
+        for place, outputs in enumerate(self.places):
+            inside = self._inside(place, parameters[:, outputs], x, known)
+            each.append(self._with_copies(place, inside, x, known))
         return torch.cat(each, 1)
 
     def _in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
@@ -369,12 +373,77 @@ class AutoregressiveColumns(Likelihood):
         Args:
             before: whether column i is before column j, (rows or 1, columns j, columns i).
         """
-        known = before & observed.unsqueeze(1)
+        known = (before & observed.unsqueeze(1)).expand(len(x), -1, -1)
         parameters = self._seeing(x, known, own, features)
-        terms = self.log_prob(parameters, x, observed)
-        if not self.inequalities.pairs:
-            return terms
-        return terms - self._log_shares(x, known.expand(len(x), -1, -1), parameters, observed)
+        missing = x.isnan()
+        scored = observed & ~missing
+        terms = self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
+        if self.inequalities.pairs:
+            terms = terms - self._log_shares(x, known, parameters, scored)
+        if self.ties.pairs:
+            terms = self._with_ties(x, known, parameters, terms, scored)
+        return terms + self._log_missing(parameters, missing, observed) if self.gaps else terms
+
+    def _log_missing(self, parameters: Tensor, missing: Tensor, observed: Tensor) -> Tensor:
+        """log of the probability that each cell is missing, or that it is not, (rows, columns)."""
+        logits = parameters[:, [place.stop - 1 for place in self.places]]
+        return torch.where(observed, F.logsigmoid(torch.where(missing, logits, -logits)), 0.0)
+
+    def _with_ties(
+        self, x: Tensor, known: Tensor, parameters: Tensor, terms: Tensor, scored: Tensor
+    ) -> Tensor:
+        """log p of each column that may equal another, from ``terms``, that of its histogram."""
+        values = self._in_units(x, self.ties.sources)
+        columns = list(terms.unbind(1))
+        for place in self.ties.sources:
+            own = parameters[:, self.places[place]]
+            log_shares = self._tie_shares(place, own, values, known[:, place])
+            one = self._log_step(place, x[:, place : place + 1])
+            equal = self.ties.equal(place, values)
+            found = self.ties.log_density(log_shares, terms[:, place], one, equal)
+            columns[place] = torch.where(scored[:, place], found, 0.0)
+        return torch.stack(columns, 1)
+
+    def _tie_shares(self, place: int, parameters: Tensor, values: Array, known: Tensor) -> Tensor:
+        """log of the shares of the histogram of a column and of each tie, (rows, 1 + sources).
+
+        Args:
+            place: of the column.
+            parameters: its own, (rows, numbers).
+            values: in units of the table.
+            known: the columns that are known, (rows, columns).
+        """
+        first = self.own[place]
+        numbers = parameters[:, first : first + self.ties.count(place)]
+        inside = self.inequalities.allow(place, values, known, self.ties.sources[place])
+        return self.ties.log_shares(numbers, self.ties.open(place, values, known) & inside)
+
+    def _in_units(self, x: Tensor, places: Iterable[int]) -> Array:
+        """Values of some columns and of those with inequalities, units of the table."""
+        return in_units(self.columns, sorted({*places, *self.inequalities.places}), x)
+
+    def _log_step(self, place: int, x: Tensor) -> Tensor:
+        """log of the density of one step of a column that has all its probability, (rows,)."""
+        group = self._group(place)
+        assert isinstance(group, HistogramColumns)
+        filled = torch.where(x.isnan(), 0.0, x)
+        codes = group.codes(filled)
+        steps = self.ties.log_steps(place, group.ends())
+        return (group.table().log_within(filled, codes) + steps[codes]).squeeze(1)
+
+    def _with_copies(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Parameters of a column whose cells have the probability of ties in them."""
+        if not self.ties.count(place):
+            return parameters
+        group = self._group(place)
+        values = self._in_units(x, self.ties.sources[place])
+        log_shares = self._tie_shares(place, parameters, values, known)
+        free = self._alone(place, parameters).probabilities(0)[0] * log_shares[:, :1].exp()
+        copied = self.ties.copied(place, values).to(x)
+        codes = torch.cat([group.codes(each) for each in copied.split(1, 1)], 1)
+        cells = free.scatter_add(1, codes, log_shares[:, 1:].exp())
+        rest = parameters[:, cells.shape[1] :]
+        return torch.cat([cells.clamp_min(NOTHING).log(), rest], 1)
 
     def _log_shares(self, x: Tensor, known: Tensor, parameters: Tensor, scored: Tensor) -> Tensor:
         """log of the probability of each column's window, (rows, columns)."""
@@ -430,43 +499,67 @@ class AutoregressiveColumns(Likelihood):
             added = at_least_float32(self.network.of(place, seen[rows]))
             parameters = own[rows, outputs] + added
             may_miss = gaps and bool(self.missing_share[place] > 0)
+            drawn = known[rows] | (torch.arange(x.shape[1], device=x.device) < place)
             if chooser is None:
-                drawn = known[rows] | (torch.arange(x.shape[1], device=x.device) < place)
-                parameters = self._inside(place, parameters, x[rows], drawn)
-                values = self._drawn(place, parameters, may_miss)
+                values = self._drawn(place, parameters, x[rows], drawn, may_miss)
             else:
                 shares = self._shares(place, parameters, may_miss)
-                values = chooser.choose(place, index[rows], shares, self._group(place).ends())
+                ends = self._group(place).ends()
+                copies = self._copies(place, parameters, x[rows], drawn)
+                values = chooser.choose(place, index[rows], shares, ends, copies)
             x[rows, place] = values.to(x)
             codes, numbers = self._seen_at(place, x[rows, place])
             seen[rows] += self.network.added_by(place, codes, numbers, features.dtype)
         return x
 
-    def _drawn(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
-        """Values of one column, (rows,), from its parameters."""
-        group = self._group(place)
-        values: Tensor = group(parameters[None, :, self._own(slice(0, None))]).sample()[0, :, 0]
+    def _drawn(
+        self, place: int, parameters: Tensor, x: Tensor, known: Tensor, may_miss: bool
+    ) -> Tensor:
+        """Values of one column, (rows,).
+
+        Args:
+            place: of the column.
+            parameters: its own, (rows, numbers).
+            x: rows.
+            known: the columns that are known, (rows, columns).
+            may_miss: whether they may be missing.
+        """
+        inside = self._inside(place, parameters, x, known)
+        values: Tensor = self._alone(place, inside).sample()[0, :, 0]
+        copies = self._copies(place, parameters, x, known)
+        if copies is not None:
+            shares = torch.cat([1 - copies.shares.sum(1, keepdim=True), copies.shares], 1)
+            choice = torch.multinomial(shares.clamp_min(0.0), 1)
+            copied = self.ties.copied(place, self._in_units(x, copies.sources)).to(values)
+            values = torch.cat([values.unsqueeze(1), copied], 1).gather(1, choice).squeeze(1)
         if may_miss:
             missing = torch.bernoulli(torch.sigmoid(parameters[:, -1])) > 0
             values = values.masked_fill(missing, math.nan)
         return values
 
+    def _copies(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Copies | None:
+        """The columns that a column may equal, with their shares."""
+        if not self.ties.count(place):
+            return None
+        values = self._in_units(x, self.ties.sources[place])
+        log_shares = self._tie_shares(place, parameters, values, known)
+        return Copies(self.ties.sources[place], log_shares[:, 1:].exp())
+
     def _shares(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
         """Probabilities of the cells of a value that is not missing, (rows, cells), and last that
         it is missing."""
-        emission = self._group(place)(parameters[None, :, self._own(slice(0, None))])
-        assert isinstance(emission, DiscreteEmission)
-        shares = emission.drawn(0)[0]
+        shares = self._alone(place, parameters).drawn(0)[0]
         if not may_miss:
             return shares
         missing = torch.sigmoid(parameters[:, -1:])
         # apart, since 1 - missing is 0 in float32 where a column is nearly always missing
         return torch.cat([shares, missing], 1)
 
-    def _own(self, place: slice) -> slice:
-        """The parameters of a column's values, without the logit that it is missing."""
-        stop = place.stop if not self.gaps else -1 if place.stop is None else place.stop - 1
-        return slice(place.start, stop)
+    def _alone(self, place: int, parameters: Tensor) -> DiscreteEmission:
+        """The distribution of one column, (1, rows, 1), without ties and gaps."""
+        emission = self._group(place)(parameters[None, :, : self.own[place]])
+        assert isinstance(emission, DiscreteEmission)
+        return emission
 
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and numbers of values, (rows, columns) each."""
@@ -504,7 +597,7 @@ class AutoregressiveColumns(Likelihood):
             yield group
 
 
-def _alone(column: Column, cells: int, embedding: int) -> ColumnsOfCodes:
+def _family_of(column: Column, cells: int, embedding: int) -> ColumnsOfCodes:
     """The distribution of one column.
 
     Raises:

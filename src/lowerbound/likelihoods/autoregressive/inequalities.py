@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.likelihoods.columns.windows import cells_inside
+from lowerbound.likelihoods.columns.windows import cells_inside, in_units
 
 
 class Inequalities:
@@ -35,12 +35,7 @@ class Inequalities:
         Args:
             x: (rows, columns), model units.
         """
-        units = x.detach().double().cpu().numpy()
-        found = np.full(units.shape, np.nan)
-        for place in self.places:
-            there = ~np.isnan(units[:, place])
-            found[there, place] = self.columns[place].decode(units[there, place])
-        return found
+        return in_units(self.columns, self.places, x)
 
     def inside(self, place: int, ends: Tensor, values: Array, known: Tensor) -> Tensor:
         """The share of each cell of column j that lies in its window, (rows, cells), float64.
@@ -52,6 +47,25 @@ class Inequalities:
             known: the columns that are known, (rows, columns).
         """
         column = self.columns[place]
+        low, high = self._window(place, values, known)
+        cells = ends.double().cpu().numpy()
+        share, _, _ = cells_inside(column, column.rules.lattice, cells, low, high)
+        return torch.from_numpy(share).to(ends.device)
+
+    def allow(self, place: int, values: Array, known: Tensor, others: Sequence[int]) -> Array:
+        """Whether the value of each other column lies in the window of this one, (rows, others).
+
+        Args:
+            place: of the column.
+            values: as ``values`` gives them.
+            known: the columns that are known, (rows, columns).
+            others: places of the other columns.
+        """
+        low, high = self._window(place, values, known)
+        given = values[:, list(others)]
+        return np.asarray((given >= low[:, None]) & (given <= high[:, None]))
+
+    def _window(self, place: int, values: Array, known: Tensor) -> tuple[Array, Array]:
         seen = np.where(known.cpu().numpy(), values, np.nan)
         low, high = np.full(len(values), -np.inf), np.full(len(values), np.inf)
         for lower, upper in self.pairs:
@@ -59,6 +73,4 @@ class Inequalities:
                 low = np.fmax(low, seen[:, lower])
             if lower == place:
                 high = np.fmin(high, seen[:, upper])
-        cells = ends.double().cpu().numpy()
-        share, _, _ = cells_inside(column, column.rules.lattice, cells, low, high)
-        return torch.from_numpy(share).to(ends.device)
+        return low, high

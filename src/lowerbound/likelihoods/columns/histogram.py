@@ -202,6 +202,7 @@ class HistogramColumns(ColumnsOfCodes):
         self.support = "whole numbers" if self.mass else "finite numbers"
         self.atoms = [column.atom is not None for column in columns]
         self.decode = [column.decode for column in columns]
+        self._kept: tuple[tuple[Tensor, ...], tuple[int, ...], Table] | None = None
         count = len(columns)
         low, high = (0.0, float(cells)) if self.mass else (-4.0, 4.0)
         edges = torch.linspace(low, high, cells + 1, dtype=torch.float64) - 0.5 * self.mass
@@ -242,8 +243,19 @@ class HistogramColumns(ColumnsOfCodes):
         return torch.where(self.single[0], self.values[0], ends)[:, used]
 
     def table(self) -> Table:
-        """The fitted cells."""
-        return Table(self.edges, self.values, self.single, self.mass, self.least)
+        """The fitted cells; they are kept until a buffer changes."""
+        buffers = (self.edges, self.values, self.single)
+        if torch.compiler.is_compiling() or self.edges.is_inference():
+            return Table(*buffers, self.mass, self.least)
+        versions = tuple(each._version for each in buffers)
+        if self._kept is not None:
+            known, before, table = self._kept
+            if versions == before and all(a is b for a, b in zip(known, buffers, strict=True)):
+                return table
+        with torch.inference_mode(False), torch.no_grad():  # training may use it afterwards
+            table = Table(*buffers, self.mass, self.least)
+        self._kept = buffers, versions, table
+        return table
 
     def forward(self, parameters: Tensor) -> HistogramEmission:
         table = self.table()

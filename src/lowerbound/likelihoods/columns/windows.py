@@ -1,12 +1,32 @@
-"""The parts of a column's cells that lie between two values of the table."""
+"""Values in units of the table, and the parts of a column's cells that lie between two."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from torch import Tensor
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
+
+
+def in_units(columns: Sequence[Column], places: Sequence[int], x: Tensor) -> Array:
+    """The values of some columns in units of the table, (rows, columns); NaN: missing, or another
+    column.
+
+    Args:
+        columns: of the table.
+        places: of the columns that are needed.
+        x: (rows, columns), model units.
+    """
+    units = x.detach().double().cpu().numpy()
+    found = np.full(units.shape, np.nan)
+    for place in places:
+        there = ~np.isnan(units[:, place])
+        found[there, place] = columns[place].decode(units[there, place])
+    return found
 
 
 def cells_inside(

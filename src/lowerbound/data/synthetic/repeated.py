@@ -1,0 +1,91 @@
+"""Values that several rows of a column share, so that synthetic rows have them as often.
+
+A cell of a histogram has a probability, and says nothing of the values in it: of 500 prices most
+may end in .99. In a cell, a drawn value is one of the repeated values with the share of the rows
+that have them there, in proportion to these rows; the others are drawn as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.lattice import Lattice
+
+FEWEST_ROWS = 3  # that have a value
+LEAST_SHARE = 0.05  # of the rows that have such values
+FEW_VALUES = 64  # of a column with steps, whose cells hold one value each
+MOST_VALUES = 1_000
+ROUNDED = 1e-6  # relative error of numbers that were float32
+
+
+@dataclass(frozen=True)
+class RepeatedValues:
+    """The values of a column that several rows have.
+
+    Attributes:
+        values: increasing, units of the table.
+        rows: how many rows have each.
+        between: rows with other values: below the first, between each two, and above the last.
+    """
+
+    values: tuple[float, ...]
+    rows: tuple[int, ...]
+    between: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: Array, lattice: Lattice) -> RepeatedValues | None:
+        """Those of a column; None if there are hardly any, or its cells hold one value each.
+
+        Args:
+            values: of the rows, units of the table; NaN where missing.
+            lattice: the resolution of the column.
+        """
+        distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
+        kept = rows >= FEWEST_ROWS
+        if kept.sum() > MOST_VALUES:
+            kept &= rows >= np.sort(rows)[-MOST_VALUES]
+        if rows[kept].sum() < LEAST_SHARE * max(1, rows.sum()):
+            return None
+        if lattice.step and len(distinct) <= FEW_VALUES:
+            return None
+        place = np.cumsum(kept)[~kept]
+        between = np.bincount(place, rows[~kept], minlength=int(kept.sum()) + 1).astype(int)
+        return cls(tuple(distinct[kept].tolist()), tuple(rows[kept].tolist()), tuple(between.tolist()))
+
+    def drawn(self, values: Array, low: Array, high: Array, level: Array) -> Array:
+        """Drawn values, some of which are replaced by repeated ones; all (rows,).
+
+        Args:
+            values: drawn from the cells, units of the table.
+            low, high: ends of the part of the cell that each is from; equal if the cell holds one
+                value.
+            level: uniform numbers of [0, 1).
+        """
+        known, upto, others = self._cumulative
+        slack = ROUNDED * np.maximum(np.abs(low), np.abs(high))
+        one = high - low <= slack
+        first = np.searchsorted(known, low - slack * one)
+        last = np.searchsorted(known, high + slack * one, side="right")
+        repeated = upto[last] - upto[first]
+        rest = np.where(one, 0.0, self._others(high, others) - self._others(low, others))
+        goal = level * (repeated + rest)
+        place = np.searchsorted(upto, upto[first] + goal, side="right") - 1
+        taken = (goal < repeated) & (repeated > 0)
+        return np.where(taken, known[np.minimum(place, len(known) - 1)], values)
+
+    @cached_property
+    def _cumulative(self) -> tuple[Array, Array, Array]:
+        """(values, rows below each and of all, other rows below each and of all)."""
+        return (
+            np.array(self.values),
+            np.concatenate([[0.0], np.cumsum(self.rows, dtype=np.float64)]),
+            np.cumsum(self.between, dtype=np.float64),
+        )
+
+    def _others(self, end: Array, others: Array) -> Array:
+        """Rows with other values up to each end; evenly spread between two repeated values."""
+        return np.interp(end, self.values, others[:-1], left=0.0, right=others[-1])

@@ -1,0 +1,127 @@
+"""Columns that equal another in some rows: their probability, and draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.errors import DataError
+from lowerbound.estimators import TableSynthesizer
+from lowerbound.likelihoods import AutoregressiveColumns
+
+CENTS = Lattice(0.01, 0.0, 2)
+COLUMNS = [
+    Column("first", "real", shift=5.0, scale=2.0, lattice=CENTS),
+    Column("last", "real", scale=4.0, lattice=CENTS),
+    Column("free", "real"),
+]
+SHIFT, SCALE = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([2.0, 4.0, 1.0])
+STEP = 0.01 / 4  # of the second column, model units
+
+
+def table(rows: int = 400) -> Tensor:
+    """Rows in units of the table; a third of the second column equals the first."""
+    draw = np.random.default_rng(0)
+    first = np.round(draw.normal(5, 2, rows), 2)
+    last = np.where(draw.random(rows) < 1 / 3, first, np.round(draw.normal(3, 4, rows), 2))
+    return torch.from_numpy(np.stack([first, last, draw.normal(0, 1, rows)], 1))
+
+
+def in_units(rows: Tensor) -> Tensor:
+    return (rows - SHIFT) / SCALE
+
+
+def likelihood(pairs: tuple[tuple[int, int], ...] = ((0, 1),)) -> AutoregressiveColumns:
+    sizes = {"features": 3, "width": 8, "layers": 1, "vectors": 2, "cells": 16}
+    built = AutoregressiveColumns(COLUMNS, ties=pairs, **sizes).double().eval()  # type: ignore[arg-type]
+    built.initialize(in_units(table()))
+    return built
+
+
+def emission(built: AutoregressiveColumns, rows: int):  # type: ignore[no-untyped-def]
+    bias = built.initial_bias(in_units(table()))
+    return built(bias.expand(1, rows, -1))
+
+
+def test_the_probability_of_all_values_is_one_and_a_tie_has_its_share() -> None:
+    """The second column on its grid of cents, given the first; tails have a thousandth."""
+    last = torch.arange(-2_000, 3_000, dtype=torch.float64) / 100
+    rows = torch.stack([torch.full_like(last, 5.25), last, torch.zeros_like(last)], 1)
+    terms = emission(likelihood(), len(rows)).terms(in_units(rows))[0, :, 1].detach()
+    mass = terms.exp() * STEP
+    assert float(mass.sum()) == pytest.approx(1.0, abs=0.01)
+    tie = float(mass[(last - 5.25).abs() < 1e-6])
+    equal = float((table()[:, 0] == table()[:, 1]).double().mean())
+    assert 0.3 < equal < 0.4
+    assert tie == pytest.approx(equal, abs=0.01)
+
+
+def test_a_missing_or_hidden_column_is_not_copied() -> None:
+    rows = in_units(table(50))
+    observed = torch.ones_like(rows, dtype=torch.bool)
+    observed[:, 0] = False
+    bound, free = (
+        emission(likelihood(pairs), 50).terms(rows, observed) for pairs in (((0, 1),), ())
+    )
+    torch.testing.assert_close(bound, free)
+
+
+def test_draws_equal_the_other_column_as_often_as_the_shares() -> None:
+    built = likelihood()
+    rows = in_units(table()).repeat(10, 1)
+    observed = torch.tensor([True, False, False]).expand(len(rows), -1)
+    torch.manual_seed(0)
+    drawn = emission(built, len(rows)).complete(rows, observed).flatten(0, 1)
+    back = drawn * SCALE + SHIFT
+    share = float(((back[:, 1] - back[:, 0]).abs() < 1e-9).double().mean())
+    values = in_units(table()).numpy() * SCALE.numpy() + SHIFT.numpy()
+    everything = torch.ones(len(values), 3, dtype=torch.bool)
+    numbers = built.ties.first_numbers(1, in_units(table())).expand(len(values), -1)
+    expected = built.ties.log_shares(numbers, built.ties.open(1, values, everything))[:, 1].exp()
+    assert share == pytest.approx(float(expected.mean()), abs=0.02)
+
+
+def test_cells_of_a_known_row_have_the_probability_of_the_tie() -> None:
+    rows = in_units(table(30))
+    observed = torch.tensor([True, False, True]).expand(30, -1)
+    bound, free = (
+        emission(likelihood(pairs), 30).given(rows, observed).probabilities(1)[0].detach()
+        for pairs in (((0, 1),), ())
+    )
+    torch.testing.assert_close(bound.sum(1), torch.ones(30, dtype=torch.float64))
+    code = likelihood().groups[1].codes((table(30)[:, :1]) / 4)  # type: ignore[operator]
+    gained = (bound - free).gather(1, code)[:, 0]
+    assert float(gained.min()) > 0.2
+
+
+def test_levels_have_no_ties() -> None:
+    with pytest.raises(DataError, match="'level' has levels"):
+        AutoregressiveColumns(
+            [COLUMNS[0], Column("level", "categorical", levels=("a", "b"))], ties=((0, 1),)
+        )
+
+
+@pytest.mark.slow
+def test_synthetic_rows_have_as_many_ties_and_exact_ones() -> None:
+    """Prices that most sellers never changed, with gaps; the last also follows the first."""
+    draw = np.random.default_rng(1)
+    first = np.round(draw.lognormal(12, 0.4, 1_500), -2)
+    kept = draw.random(1_500) < np.where(first > np.median(first), 0.8, 0.4)
+    last = np.where(kept, first, np.round(first * draw.uniform(0.8, 0.99, 1_500), -2))
+    rows = pd.DataFrame({"first": first, "last": last, "rooms": draw.poisson(3, 1_500)})
+    rows.loc[:99, "last"] = np.nan
+    drawn = TableSynthesizer(prior="standard_normal", random_state=0).fit(rows).sample(4_000)
+    there = drawn["last"].notna()
+    assert there.mean() == pytest.approx(14 / 15, abs=0.03)
+    for high in (False, True):
+        real, made = (
+            each[each["last"].notna() & ((each["first"] > np.median(first)) == high)]
+            for each in (rows, drawn)
+        )
+        share = (real["first"] == real["last"]).mean()
+        assert (made["first"] == made["last"]).mean() == pytest.approx(share, abs=0.06)
