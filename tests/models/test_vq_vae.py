@@ -415,6 +415,18 @@ def test_free_updates_quantize_nothing_and_then_start_the_codes() -> None:
         small(free=-1)
 
 
+def test_free_updates_end_with_two_fifths_of_a_short_run() -> None:
+    model, data = small(free=100)
+    batch = batch_of(data, 40)
+    start = model.quantizers[0].book.clone()  # type: ignore[operator,union-attr]
+    model.train()
+    for progress, done in ((0.0, 1), (0.39, 2), (0.41, 100)):
+        model(batch, Mean())
+        model.after_update(batch, progress)
+        assert int(model.state_dict()["freed"]) == done
+        assert torch.equal(model.quantizers[0].book, start) == (done < 100)  # type: ignore[union-attr]
+
+
 def test_free_updates_leave_a_grid_as_the_untrained_encoder_started_it() -> None:
     model, data = small(free=1, quantizer="fsq", levels=(4, 4, 4))
     batch = batch_of(data, 40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.synthetic.relations import Relation
 from lowerbound.fitting.model import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
@@ -23,7 +24,7 @@ def synthesis_options(
     seed: int = 0,
     device: str = TrainingOptions.device,
     inequalities: tuple[tuple[int, int], ...] = (),
-    ties: tuple[tuple[int, int], ...] = (),
+    relations: tuple[Relation, ...] = (),
 ) -> FitOptions:
     """Options with which draws from the model resemble the rows of a table.
 
@@ -43,7 +44,7 @@ def synthesis_options(
         seed: of the order of the rows, and the noise.
         device: where the model computes.
         inequalities: places of a modeled column and of another that it is at most.
-        ties: places of two modeled columns of which one equals the other in many rows.
+        relations: of modeled columns that follow another.
     """
     few = len(dataset) < FEW_ROWS
     batch = min(BATCH_SIZE, max(SMALLEST_BATCH, len(dataset) // BATCHES))
@@ -58,7 +59,7 @@ def synthesis_options(
             likelihood_options={
                 "gaps": has_gaps(dataset),
                 "inequalities": inequalities,
-                "ties": ties,
+                "relations": relations,
             },
         ),
         objective="elbo",

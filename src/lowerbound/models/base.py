@@ -263,8 +263,13 @@ class Model(nn.Module, ABC):
         """The latents of a pass in the form for ``decode``, (samples, batch, latent_dim)."""
         return trace.latents()
 
-    def after_update(self, batch: Batch) -> None:
-        """Update state that the optimizer does not, such as a codebook's moving average."""
+    def after_update(self, batch: Batch, progress: float = 0.0) -> None:
+        """Update state that the optimizer does not, such as a codebook's moving average.
+
+        Args:
+            batch: of the update.
+            progress: fraction of the run that was done before the update.
+        """
 
     def readings(self) -> Mapping[str, tuple[float, ...]]:
         """Training diagnostics besides the bound, collected since ``forget_readings``."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:  # names for annotations
 
 ROWS_AT_ONCE = 256
 
+MOST_FREE = 0.4  # of a run, so that a short one also learns its codes
+
 
 @MODELS.register("vq_vae")
 class VectorQuantizedVariationalAutoencoder(Model):
@@ -78,8 +80,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         inputs: makes the encoder's input from a row; None: the row unchanged.
         breadth: width of the beam search for codes outside training; 1: each codebook takes its
             nearest code, as in training. See ``posteriors.residual.search``.
-        free: number of first updates without quantization. The codebooks then start from the
-            vectors of the trained encoder instead of the untrained one.
+        free: number of first updates without quantization, at most 40 % of the run. The codebooks
+            then start from the vectors of the trained encoder instead of the untrained one.
         between: h, one network for each map except the finest, (rows, places * dim) to (rows,
             places * dim). Its output is added to the encoder's vectors of the next map.
 
@@ -337,11 +339,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
         }
 
     @torch.no_grad()
-    def after_update(self, batch: Batch) -> None:
+    def after_update(self, batch: Batch, progress: float = 0.0) -> None:
         """Update codebooks and priors from the vectors and codes of the newest training pass."""
         levels, self._quantized = self._quantized, []
         if self._is_free:
-            self._pass(levels)
+            self._pass(levels, progress)
             return
         for (quantizer, prior), level in zip(self._all(), levels, strict=False):
             z, silent = level.step.z, level.silent
@@ -386,19 +388,19 @@ class VectorQuantizedVariationalAutoencoder(Model):
         """Whether vectors are not quantized yet."""
         return bool(self.free) and int(self.freed) < self.free
 
-    def _pass(self, levels: Sequence[CodebookPass]) -> None:
+    def _pass(self, levels: Sequence[CodebookPass], progress: float) -> None:
         """Count an update without quantization, and start the codebooks after the last."""
+        last = self.freed + 1 >= self.free or progress >= MOST_FREE
         for index, each in enumerate(self._maps()):
             passed = self._passed[index]
             if levels:
                 vectors = gathered(levels[each.first].vectors.flatten(0, -2))
                 kept = math.ceil(MOST_CLUSTERED / len(vectors))
                 passed = [*passed, vectors][-kept:]
-            last = self.freed + 1 >= self.free
             if last and passed:
                 each.start(torch.cat(passed))
             self._passed[index] = [] if last else passed
-        self.freed += 1
+        self.freed.fill_(self.free if last else int(self.freed) + 1)
 
     def _all(self) -> list[tuple[Quantizer, CodePrior]]:
         return list(zip(self.quantizers, self.priors, strict=True))  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ class Engine:
         if not finite:
             return None
         bound = self._of_whole_batch(bound)
-        self.update.model.after_update(batch)
+        self.update.model.after_update(batch, progress)
         self.update.objective.after_update(bound)
         # the next pass of a graph writes into the same memory
         return copied(bound) if self._graphs else bound

@@ -28,7 +28,8 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
-from lowerbound.data.synthetic.ties import found_ties
+from lowerbound.data.synthetic.relations import found_relations
+from lowerbound.data.synthetic.repeated import RepeatedValues
 from lowerbound.data.tables.frame_types import ORDERED
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 
@@ -46,6 +47,7 @@ class ColumnForm:
         ordered: whether the category is ordered.
         lattice: resolution of its numbers or dates.
         low, high: smallest and largest fitted number; None for levels.
+        repeated: numbers that several fitted rows have; None: there are none, or levels.
         text: whether its numbers are written as text.
         identifiers: of a column of identifiers.
         missing: share of its cells that are missing.
@@ -61,6 +63,7 @@ class ColumnForm:
     lattice: Lattice = field(default_factory=Lattice)
     low: float | None = None
     high: float | None = None
+    repeated: RepeatedValues | None = None
     text: bool = False
     identifiers: IdentifierFormat | None = None
     missing: float = 0.0
@@ -90,7 +93,9 @@ class ColumnForm:
         low, high = column.observed or (None, None)
         numeric = not (column.rules.has_format and column.dtype.startswith("datetime64"))
         text = form.dtype in ("object", "str", "string") and numeric
-        return replace(form, lattice=column.rules.lattice, low=low, high=high, text=text)
+        lattice = column.rules.lattice
+        repeated = RepeatedValues.of(values, lattice)
+        return replace(form, lattice=lattice, low=low, high=high, repeated=repeated, text=text)
 
     @classmethod
     def _of_type(cls, series: Any) -> ColumnForm:
@@ -185,12 +190,12 @@ class TableForm:
     Attributes:
         columns: all columns, in the order of the table.
         constraints: that every row fulfills.
-        ties: names of two columns of which one equals the other in many rows.
+        relations: the residual, the name of a column, and that of the column that it follows.
     """
 
     columns: tuple[ColumnForm, ...]
     constraints: Constraints = field(default_factory=Constraints)
-    ties: tuple[tuple[str, str], ...] = ()
+    relations: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
     def learn(
@@ -221,8 +226,9 @@ class TableForm:
         modeled = schema.modeled
         matrix = np.stack([values[column.name] for column in modeled], 1)
         names = [column.name for column in modeled]
-        ties = tuple((names[a], names[b]) for a, b in found_ties(modeled, matrix))
-        return cls(tuple(forms), read, ties)
+        found = found_relations(modeled, matrix)
+        relations = tuple((form, names[own], names[other]) for form, own, other in found)
+        return cls(tuple(forms), read, relations)
 
     @classmethod
     def of(cls, schema: Schema) -> TableForm:

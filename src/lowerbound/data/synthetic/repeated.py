@@ -54,7 +54,9 @@ class RepeatedValues:
             return None
         place = np.cumsum(kept)[~kept]
         between = np.bincount(place, rows[~kept], minlength=int(kept.sum()) + 1).astype(int)
-        return cls(tuple(distinct[kept].tolist()), tuple(rows[kept].tolist()), tuple(between.tolist()))
+        return cls(
+            tuple(distinct[kept].tolist()), tuple(rows[kept].tolist()), tuple(between.tolist())
+        )
 
     def drawn(self, values: Array, low: Array, high: Array, level: Array) -> Array:
         """Drawn values, some of which are replaced by repeated ones; all (rows,).
@@ -88,4 +90,4 @@ class RepeatedValues:
 
     def _others(self, end: Array, others: Array) -> Array:
         """Rows with other values up to each end; evenly spread between two repeated values."""
-        return np.interp(end, self.values, others[:-1], left=0.0, right=others[-1])
+        return np.asarray(np.interp(end, self.values, others[:-1], left=0.0, right=others[-1]))

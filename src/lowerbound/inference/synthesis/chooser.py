@@ -13,7 +13,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import is_atom
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.inference.synthesis.restrictions import Restrictions
-from lowerbound.likelihoods.columns.choice import Copies
+from lowerbound.likelihoods.columns.choice import RelatedValues
 from lowerbound.likelihoods.columns.windows import cells_inside
 
 NOTHING = 1e-12  # probability below which a restriction leaves nothing to draw from
@@ -42,7 +42,12 @@ class RowChooser:
         self.known = known.copy()
 
     def choose(
-        self, place: int, rows: Tensor, shares: Tensor, cells: Tensor, copies: Copies | None = None
+        self,
+        place: int,
+        rows: Tensor,
+        shares: Tensor,
+        cells: Tensor,
+        related: RelatedValues | None = None,
     ) -> Tensor:
         """A value for each row, (rows,), model units; NaN is a missing cell."""
         index = rows.cpu().numpy()
@@ -56,8 +61,8 @@ class RowChooser:
             values = self._combined(place, index, weights, gone, cells, fixed)
         else:
             values = self._windowed(place, index, weights, gone, cells)
-            if copies is not None:
-                values = self._copied(place, index, values, copies)
+            if related is not None:
+                values = self._related(place, index, values, related)
         self.values[index, place], self.known[index, place] = values, True
         return self._units(place, values)
 
@@ -102,7 +107,7 @@ class RowChooser:
         each = np.arange(len(rows))
         start, end = first[each, code], last[each, code]
         units = start + (end - start) * torch.rand(len(rows), dtype=torch.float64).numpy()
-        values = self._values(place, units, low, high)
+        values = self._repeated(place, self._values(place, units, low, high), start, end)
         impossible = weights.sum(1) <= NOTHING
         end = np.where(np.isfinite(low), low, high)
         values = np.where(impossible & np.isfinite(end), end, values)
@@ -116,6 +121,24 @@ class RowChooser:
         share, first, last = cells_inside(column, lattice, ends, low, high)
         return weights * share, first, last
 
+    def _repeated(self, place: int, values: Array, start: Array, end: Array) -> Array:
+        """Drawn values, of which some are those that several fitted rows share.
+
+        Args:
+            place: of the column.
+            values: of the column's resolution, (rows,), units of the table.
+            start, end: of the part of the cell that each is from, (rows,), model units.
+        """
+        repeated = self.restrictions.forms[place].repeated
+        if repeated is None:
+            return values
+        column = self.restrictions.columns[place]
+        low, high = (
+            np.asarray(column.decode(each.copy()), dtype=np.float64) for each in (start, end)
+        )
+        level = torch.rand(len(values), dtype=torch.float64).numpy()
+        return repeated.drawn(values, low, high, level)
+
     def _values(self, place: int, units: Array, low: Array, high: Array) -> Array:
         """Values in original units, of the column's resolution, inside the window."""
         column = self.restrictions.columns[place]
@@ -124,19 +147,19 @@ class RowChooser:
             return values
         return np.asarray(np.clip(self.restrictions.lattice(place).nearest(values), low, high))
 
-    def _copied(self, place: int, rows: Array, values: Array, copies: Copies) -> Array:
-        """The values of a column, some replaced by those of columns that it may equal."""
-        given = self.values[rows][:, list(copies.sources)]
+    def _related(self, place: int, rows: Array, values: Array, related: RelatedValues) -> Array:
+        """The values of a column, some of which are replaced by those that follow from others."""
+        drawn = related.draw(self.values[rows])
+        there = np.isfinite(drawn)
+        rounded = self.restrictions.columns[place].rules.rounded(np.where(there, drawn, 0.0))
+        drawn = self.restrictions.lattice(place).nearest(rounded)
         low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
-        with np.errstate(invalid="ignore"):
-            allowed = (given >= low[:, None]) & (given <= high[:, None])
-        allowed &= self.restrictions.lattice(place).nearest(given) == given
-        likely = copies.shares.double().cpu().numpy()
-        free = 1 - likely.sum(1, keepdims=True)
-        likely = np.concatenate([np.maximum(free, 0.0), likely * allowed], 1)
-        choice, _ = _drawn(likely, np.zeros(len(rows)))
-        copied = np.concatenate([values[:, None], given], 1)[np.arange(len(rows)), choice]
-        return np.where(np.isnan(values), values, copied)
+        there &= (drawn >= low[:, None]) & (drawn <= high[:, None])
+        likely = related.shares.double().cpu().numpy()
+        free = np.maximum(1 - likely.sum(1, keepdims=True), NOTHING)
+        choice, _ = _drawn(np.concatenate([free, likely * there], 1), np.zeros(len(rows)))
+        found = np.concatenate([values[:, None], drawn], 1)[np.arange(len(rows)), choice]
+        return np.where(np.isnan(values), values, found)
 
     # fixed combinations ---------------------------------------------------------------------------
 

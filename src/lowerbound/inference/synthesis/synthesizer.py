@@ -106,8 +106,8 @@ def fit_synthesizer(
     form = TableForm.learn(frame, dataset.schema, constraints, combinations)
     place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
     pairs = [(place[each.lower], place[each.upper]) for each in form.constraints.inequalities]
-    ties = [(place[a], place[b]) for a, b in form.ties]
-    options = synthesis_options(dataset, minutes, seed, device, tuple(pairs), tuple(ties))
+    relations = tuple((residual, place[a], place[b]) for residual, a, b in form.relations)
+    options = synthesis_options(dataset, minutes, seed, device, tuple(pairs), relations)
     fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)
     fitted = replace(fitted, schema=form.on(fitted.schema))
     return _with_prior(fitted, dataset, prior, minutes, say)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,14 +16,14 @@ from torch.nn import functional as F
 from lowerbound.config import construct
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.synthetic.relations import Relation
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.autoregressive.inequalities import Inequalities
-from lowerbound.likelihoods.autoregressive.ties import Ties
+from lowerbound.likelihoods.autoregressive.relations import STEPS, Relations
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.choice import ChoosesValues, Copies
+from lowerbound.likelihoods.columns.choice import ChoosesValues, RelatedValues
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
 from lowerbound.likelihoods.columns.histogram import HistogramColumns
-from lowerbound.likelihoods.columns.windows import in_units
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.networks.columns.column_networks import ColumnNetworks
 from lowerbound.trace import Emission
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FLOOR = 1e-2  # model units; largest width of the cell of a frequent value
 NOTHING = 1e-9  # least share of a cell or a column that lies in a window
+MOST_ROWS = 5_000  # for the first shares of residuals
 NUMBERS_AT_ONCE = 1 << 23  # outputs of the network, when nothing is differentiated
 
 
@@ -181,11 +183,12 @@ class AutoregressiveColumns(Likelihood):
             have missing cells (NaN); else log p(x | z) is of the cells that are not missing.
         inequalities: places of a column and of another that it is at most in every row; each has
             its distribution inside the window that the other, if known, leaves.
-        ties: places of two columns of numbers of which one equals the other in some rows.
+        relations: of columns of numbers that follow another or equal it in some rows: the residual,
+            the place of the column, and that of the other; see ``found_relations``.
 
     Raises:
         OptionError: a size is not positive, or ``blind`` is not a share below 1.
-        DataError: there is no column, a column cannot be modeled, or one with ties has levels.
+        DataError: there is no column, a column cannot be modeled, or one in a relation has levels.
     """
 
     by_columns: ClassVar[bool] = True
@@ -207,7 +210,7 @@ class AutoregressiveColumns(Likelihood):
         blind: float = 0.05,
         gaps: bool = False,
         inequalities: tuple[tuple[int, int], ...] = (),
-        ties: tuple[tuple[int, int], ...] = (),
+        relations: tuple[Relation, ...] = (),
     ) -> None:
         if min(embedding, features, width, vectors) < 1 or cells < 4 or layers < 0:
             raise OptionError(
@@ -218,20 +221,17 @@ class AutoregressiveColumns(Likelihood):
             raise OptionError(
                 f"ordered is a share of the rows, and blind one below 1, not {ordered} and {blind}"
             )
-        if not columns:
-            raise DataError(
-                "the autoregressive_columns likelihood is for tables whose columns have kinds, but "
-                "this data has no kinds; choose another, such as 'autoregressive' for pictures"
-            )
+        _check_kinds(columns)
         super().__init__((len(columns),))
         self.ordered, self.blind, self.features, self.gaps = ordered, blind, features, gaps
         self.inequalities = Inequalities(columns, inequalities)
-        self.ties = Ties(columns, ties)
+        self.relations = Relations(columns, relations)
         self.columns = tuple(columns)
+        self._kept_steps: dict[int, tuple[Any, Tensor, Array]] = {}
         self.groups = nn.ModuleList(_family_of(column, cells, embedding) for column in columns)
         self.mass = all(group.mass for group in self._groups())
         self.own = [group.parameter_shape[0] for group in self._groups()]
-        counts = [own + self.ties.count(place) + gaps for place, own in enumerate(self.own)]
+        counts = [own + self.relations.count(place) + gaps for place, own in enumerate(self.own)]
         ends = torch.tensor([0, *counts]).cumsum(0).tolist()
         self.places = [slice(a, b) for a, b in pairwise(ends)]
         self.owned = ends[-1]
@@ -281,6 +281,7 @@ class AutoregressiveColumns(Likelihood):
         """Fit the cells of histograms; the network adds nothing."""
         for place, group in enumerate(self._groups()):
             group.initialize(x[:, place : place + 1].double())
+        self.relations.fit(x)
         self.network.last.weight.zero_()
         self.network.last.bias.zero_()
 
@@ -294,8 +295,8 @@ class AutoregressiveColumns(Likelihood):
         each = []
         for place, group in enumerate(self._groups()):
             each.append(group.initial_bias(x[:, place : place + 1].double()))
-            if self.ties.count(place):
-                each.append(self.ties.first_numbers(place, x).double())
+            if self.relations.count(place):
+                each.append(self._first_numbers(place, x, each[-1]))
             if self.gaps:
                 share = self.missing_share[place : place + 1].double()
                 each.append(torch.logit(share.clamp(1e-6, 1 - 1e-6)))
@@ -352,12 +353,12 @@ class AutoregressiveColumns(Likelihood):
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         parameters = self._seeing(x, known.unsqueeze(1) & others, own, features)
-        if not (self.inequalities.pairs or self.ties.pairs):
+        if not (self.inequalities.pairs or len(self.relations)):
             return parameters
         each = []
         for place, outputs in enumerate(self.places):
             inside = self._inside(place, parameters[:, outputs], x, known)
-            each.append(self._with_copies(place, inside, x, known))
+            each.append(self._with_related(place, inside, x, known))
         return torch.cat(each, 1)
 
     def _in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
@@ -380,8 +381,8 @@ class AutoregressiveColumns(Likelihood):
         terms = self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
         if self.inequalities.pairs:
             terms = terms - self._log_shares(x, known, parameters, scored)
-        if self.ties.pairs:
-            terms = self._with_ties(x, known, parameters, terms, scored)
+        if len(self.relations):
+            terms = self._following(x, known, parameters, terms, scored)
         return terms + self._log_missing(parameters, missing, observed) if self.gaps else terms
 
     def _log_missing(self, parameters: Tensor, missing: Tensor, observed: Tensor) -> Tensor:
@@ -389,23 +390,31 @@ class AutoregressiveColumns(Likelihood):
         logits = parameters[:, [place.stop - 1 for place in self.places]]
         return torch.where(observed, F.logsigmoid(torch.where(missing, logits, -logits)), 0.0)
 
-    def _with_ties(
+    def _following(
         self, x: Tensor, known: Tensor, parameters: Tensor, terms: Tensor, scored: Tensor
     ) -> Tensor:
-        """log p of each column that may equal another, from ``terms``, that of its histogram."""
-        values = self._in_units(x, self.ties.sources)
+        """log p of each column that follows others, from ``terms``, those of its histogram."""
+        needed = {place: self.relations.needed(place) for place in self.relations.of_place}
+        values = self.relations.values(x, {*needed, *(s for each in needed.values() for s in each)})
         columns = list(terms.unbind(1))
-        for place in self.ties.sources:
-            own = parameters[:, self.places[place]]
-            log_shares = self._tie_shares(place, own, values, known[:, place])
-            one = self._log_step(place, x[:, place : place + 1])
-            equal = self.ties.equal(place, values)
-            found = self.ties.log_density(log_shares, terms[:, place], one, equal)
+        for place in needed:
+            log_shares, log_cells = self._related(
+                place, parameters[:, self.places[place]], values, known[:, place]
+            )
+            log_within, log_n, step = self._in_cell(place, x[:, place : place + 1])
+            by = self.relations.log_steps(place, log_cells, values, step) + (log_within + log_n).to(
+                terms
+            ).unsqueeze(1)
+            parts = torch.cat([terms[:, place : place + 1], by], 1)
+            found = torch.logsumexp(log_shares + parts, 1)
             columns[place] = torch.where(scored[:, place], found, 0.0)
         return torch.stack(columns, 1)
 
-    def _tie_shares(self, place: int, parameters: Tensor, values: Array, known: Tensor) -> Tensor:
-        """log of the shares of the histogram of a column and of each tie, (rows, 1 + sources).
+    def _related(
+        self, place: int, parameters: Tensor, values: Array, known: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """log of the shares of the histogram of a column and of its residuals, (rows, 1 +
+        residuals), and log of the probabilities of the residuals' cells.
 
         Args:
             place: of the column.
@@ -414,34 +423,65 @@ class AutoregressiveColumns(Likelihood):
             known: the columns that are known, (rows, columns).
         """
         first = self.own[place]
-        numbers = parameters[:, first : first + self.ties.count(place)]
-        inside = self.inequalities.allow(place, values, known, self.ties.sources[place])
-        return self.ties.log_shares(numbers, self.ties.open(place, values, known) & inside)
+        numbers = parameters[:, first : first + self.relations.count(place)]
+        shares = self.relations.log_shares(place, numbers, values, known)
+        return shares, self.relations.log_cells(place, numbers)
 
-    def _in_units(self, x: Tensor, places: Iterable[int]) -> Array:
-        """Values of some columns and of those with inequalities, units of the table."""
-        return in_units(self.columns, sorted({*places, *self.inequalities.places}), x)
-
-    def _log_step(self, place: int, x: Tensor) -> Tensor:
-        """log of the density of one step of a column that has all its probability, (rows,)."""
+    def _in_cell(self, place: int, x: Tensor) -> tuple[Tensor, Tensor, Array]:
+        """Of each value of a column, (rows,): log of the density in its cell of the histogram, log
+        of the number of steps in the cell, and the size of a step in units of the table."""
         group = self._group(place)
         assert isinstance(group, HistogramColumns)
         filled = torch.where(x.isnan(), 0.0, x)
         codes = group.codes(filled)
-        steps = self.ties.log_steps(place, group.ends())
-        return (group.table().log_within(filled, codes) + steps[codes]).squeeze(1)
+        log_n, step = self._steps(place, group)
+        within = group.table().log_within(filled, codes)[:, 0]
+        return within, log_n[codes[:, 0]], step[codes[:, 0].cpu().numpy()]
 
-    def _with_copies(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Tensor:
-        """Parameters of a column whose cells have the probability of ties in them."""
-        if not self.ties.count(place):
+    def _steps(self, place: int, group: HistogramColumns) -> tuple[Tensor, Array]:
+        """log of the number of steps in each cell of a column, and their size, (cells,) each."""
+        table = group.table()
+        kept = self._kept_steps.get(place)
+        if kept is not None and kept[0] is table:
+            return kept[1], kept[2]
+        column, ends = self.columns[place], group.ends().double()
+        low, high = np.asarray(column.decode(ends.cpu().numpy()), dtype=np.float64)
+        one = (ends[1] <= ends[0]).cpu().numpy()
+        step = column.rules.lattice.step
+        count = np.where(one, 1.0, np.maximum((high - low) / step, 1.0) if step else STEPS)
+        size = np.full(len(low), step) if step else np.where(one, 0.0, (high - low) / STEPS)
+        found = torch.from_numpy(np.log(count)).to(ends.device), size
+        self._kept_steps[place] = (table, *found)
+        return found
+
+    def _first_numbers(self, place: int, x: Tensor, bias: Tensor) -> Tensor:
+        """The numbers of a column's residuals at which they are as frequent as in rows."""
+        rows = x[:: max(1, len(x) // MOST_ROWS)].double()
+        _, log_n, step = self._in_cell(place, rows[:, place : place + 1])
+        codes = self._group(place).codes(rows[:, place : place + 1])[:, 0]
+        used = self._group(place).ends().shape[1]
+        log_free = torch.log_softmax(bias[:used].double(), 0)[codes]
+        return self.relations.first_numbers(place, rows, log_free, step, log_n).double()
+
+    def _with_related(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Parameters of a column whose cells have the probability of its residuals in them."""
+        if not self.relations.count(place):
             return parameters
-        group = self._group(place)
-        values = self._in_units(x, self.ties.sources[place])
-        log_shares = self._tie_shares(place, parameters, values, known)
-        free = self._alone(place, parameters).probabilities(0)[0] * log_shares[:, :1].exp()
-        copied = self.ties.copied(place, values).to(x)
-        codes = torch.cat([group.codes(each) for each in copied.split(1, 1)], 1)
-        cells = free.scatter_add(1, codes, log_shares[:, 1:].exp())
+        values = self.relations.values(x, set(self.relations.needed(place)))
+        log_shares, log_cells = self._related(place, parameters, values, known)
+        cells = self._of(place, parameters).probabilities(0)[0] * log_shares[:, :1].exp()
+        column = self.columns[place]
+        each = zip(
+            self.relations.spread(place, values), log_cells, log_shares[:, 1:].T, strict=True
+        )
+        for spread, by_cell, share in each:
+            units = np.zeros(spread.shape)
+            there = np.isfinite(spread)
+            units[there] = column.encode(spread[there])
+            flat = torch.from_numpy(units).to(x).reshape(-1, 1)
+            codes = self._group(place).codes(flat).view(len(x), -1)
+            weights = (share.unsqueeze(1) + by_cell[:, : spread.shape[1]]).exp() / spread.shape[2]
+            cells = cells.scatter_add(1, codes, weights.repeat_interleave(spread.shape[2], 1))
         rest = parameters[:, cells.shape[1] :]
         return torch.cat([cells.clamp_min(NOTHING).log(), rest], 1)
 
@@ -505,8 +545,8 @@ class AutoregressiveColumns(Likelihood):
             else:
                 shares = self._shares(place, parameters, may_miss)
                 ends = self._group(place).ends()
-                copies = self._copies(place, parameters, x[rows], drawn)
-                values = chooser.choose(place, index[rows], shares, ends, copies)
+                related = self._candidates(place, parameters, x[rows], drawn)
+                values = chooser.choose(place, index[rows], shares, ends, related)
             x[rows, place] = values.to(x)
             codes, numbers = self._seen_at(place, x[rows, place])
             seen[rows] += self.network.added_by(place, codes, numbers, features.dtype)
@@ -525,38 +565,53 @@ class AutoregressiveColumns(Likelihood):
             may_miss: whether they may be missing.
         """
         inside = self._inside(place, parameters, x, known)
-        values: Tensor = self._alone(place, inside).sample()[0, :, 0]
-        copies = self._copies(place, parameters, x, known)
-        if copies is not None:
-            shares = torch.cat([1 - copies.shares.sum(1, keepdim=True), copies.shares], 1)
-            choice = torch.multinomial(shares.clamp_min(0.0), 1)
-            copied = self.ties.copied(place, self._in_units(x, copies.sources)).to(values)
-            values = torch.cat([values.unsqueeze(1), copied], 1).gather(1, choice).squeeze(1)
+        values: Tensor = self._of(place, inside).sample()[0, :, 0]
+        related = self._candidates(place, parameters, x, known)
+        if related is not None:
+            units = self.relations.values(x, set(self.relations.needed(place)))
+            drawn = self.inequalities.limited(place, related.draw(units), x, known)
+            there = np.isfinite(drawn)
+            encoded = np.zeros(drawn.shape)
+            encoded[there] = self.columns[place].encode(self._rounded(place, drawn[there]))
+            shares = related.shares * torch.from_numpy(there).to(related.shares)
+            free = (1 - related.shares.sum(1, keepdim=True)).clamp_min(1e-9)
+            choice = torch.multinomial(torch.cat([free, shares], 1), 1)
+            found = torch.from_numpy(encoded).to(values)
+            values = torch.cat([values.unsqueeze(1), found], 1).gather(1, choice).squeeze(1)
         if may_miss:
             missing = torch.bernoulli(torch.sigmoid(parameters[:, -1])) > 0
             values = values.masked_fill(missing, math.nan)
         return values
 
-    def _copies(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Copies | None:
-        """The columns that a column may equal, with their shares."""
-        if not self.ties.count(place):
+    def _rounded(self, place: int, values: Array) -> Array:
+        """Values with the resolution and the range of a column."""
+        column = self.columns[place]
+        nearest = column.rules.rounded(values)
+        return nearest if column.observed is None else np.clip(nearest, *column.observed)
+
+    def _candidates(
+        self, place: int, parameters: Tensor, x: Tensor, known: Tensor
+    ) -> RelatedValues | None:
+        """Values of a column by its residuals, with their shares."""
+        if not self.relations.count(place):
             return None
-        values = self._in_units(x, self.ties.sources[place])
-        log_shares = self._tie_shares(place, parameters, values, known)
-        return Copies(self.ties.sources[place], log_shares[:, 1:].exp())
+        values = self.relations.values(x, set(self.relations.needed(place)))
+        log_shares, log_cells = self._related(place, parameters, values, known)
+        draw = partial(self.relations.drawn, place, log_cells)
+        return RelatedValues(log_shares[:, 1:].exp(), draw)
 
     def _shares(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
         """Probabilities of the cells of a value that is not missing, (rows, cells), and last that
         it is missing."""
-        shares = self._alone(place, parameters).drawn(0)[0]
+        shares = self._of(place, parameters).drawn(0)[0]
         if not may_miss:
             return shares
         missing = torch.sigmoid(parameters[:, -1:])
         # apart, since 1 - missing is 0 in float32 where a column is nearly always missing
         return torch.cat([shares, missing], 1)
 
-    def _alone(self, place: int, parameters: Tensor) -> DiscreteEmission:
-        """The distribution of one column, (1, rows, 1), without ties and gaps."""
+    def _of(self, place: int, parameters: Tensor) -> DiscreteEmission:
+        """The histogram or the levels of one column, (1, rows, 1)."""
         emission = self._group(place)(parameters[None, :, : self.own[place]])
         assert isinstance(emission, DiscreteEmission)
         return emission
@@ -595,6 +650,15 @@ class AutoregressiveColumns(Likelihood):
         for group in self.groups:
             assert isinstance(group, ColumnsOfCodes)
             yield group
+
+
+def _check_kinds(columns: Sequence[Column]) -> None:
+    """Raise DataError if a table has no columns with kinds."""
+    if not columns:
+        raise DataError(
+            "the autoregressive_columns likelihood is for tables whose columns have kinds, but "
+            "this data has no kinds; choose another, such as 'autoregressive' for pictures"
+        )
 
 
 def _family_of(column: Column, cells: int, embedding: int) -> ColumnsOfCodes:

@@ -52,18 +52,20 @@ class Inequalities:
         share, _, _ = cells_inside(column, column.rules.lattice, cells, low, high)
         return torch.from_numpy(share).to(ends.device)
 
-    def allow(self, place: int, values: Array, known: Tensor, others: Sequence[int]) -> Array:
-        """Whether the value of each other column lies in the window of this one, (rows, others).
+    def limited(self, place: int, drawn: Array, x: Tensor, known: Tensor) -> Array:
+        """Values of a column in units of the table, (rows, values); NaN outside of its window.
 
         Args:
             place: of the column.
-            values: as ``values`` gives them.
+            drawn: the values.
+            x: rows, model units.
             known: the columns that are known, (rows, columns).
-            others: places of the other columns.
         """
-        low, high = self._window(place, values, known)
-        given = values[:, list(others)]
-        return np.asarray((given >= low[:, None]) & (given <= high[:, None]))
+        if place not in self.places:
+            return drawn
+        low, high = self._window(place, self.values(x), known)
+        with np.errstate(invalid="ignore"):
+            return np.where((drawn >= low[:, None]) & (drawn <= high[:, None]), drawn, np.nan)
 
     def _window(self, place: int, values: Array, known: Tensor) -> tuple[Array, Array]:
         seen = np.where(known.cpu().numpy(), values, np.nan)

@@ -51,8 +51,8 @@ class VectorQuantizedOptions:
     )
     free: int = option(
         0,
-        "number of first updates without quantization; the codes then start from the "
-        "encoder's vectors",
+        "number of first updates without quantization, at most 40 % of the run; the codes then "
+        "start from the encoder's vectors",
     )
     slots: int | None = option(
         None,
