@@ -60,5 +60,10 @@ def test_columns_without_repeated_values_or_with_few_values_need_none() -> None:
     draw = np.random.default_rng(2)
     assert RepeatedValues.of(draw.normal(size=500), Lattice()) is None
     assert RepeatedValues.of(draw.integers(0, FEW_VALUES, 900) * 1.0, Lattice(1.0)) is None
-    assert RepeatedValues.of(draw.integers(0, 300, 9_000) * 1.0, Lattice(1.0)) is not None
+    by_chance = draw.integers(0, 300, 9_000) * 1.0
+    assert RepeatedValues.of(by_chance, Lattice(1.0)) is None
+    heaped = np.where(draw.random(9_000) < 0.3, np.round(by_chance, -1), by_chance)
+    found = RepeatedValues.of(heaped, Lattice(1.0))
+    assert found is not None
+    assert sum(value % 10 == 0 for value in found.values) > 0.9 * len(found.values)
     assert RepeatedValues.of(np.full(9, np.nan), Lattice()) is None

@@ -1,8 +1,9 @@
-"""Values that several rows of a column share, so that synthetic rows have them as often.
+"""Values that rows of a column share more often than by chance, so that synthetic rows do so too.
 
 A cell of a histogram has a probability, and says nothing of the values in it: of 500 prices most
 may end in .99. In a cell, a drawn value is one of the repeated values with the share of the rows
-that have them there, in proportion to these rows; the others are drawn as before.
+that have them there, in proportion to these rows; the others are drawn as before. A whole number that is no more frequent
+than the numbers around it is none of these.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.lattice import Lattice
 
 FEWEST_ROWS = 3  # that have a value
+AROUND = 10  # distinct values on each side, with which one is compared
+CERTAINTY = 3.0  # standard errors
 LEAST_SHARE = 0.05  # of the rows that have such values
 FEW_VALUES = 64  # of a column with steps, whose cells hold one value each
 MOST_VALUES = 1_000
@@ -45,7 +48,7 @@ class RepeatedValues:
             lattice: the resolution of the column.
         """
         distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
-        kept = rows >= FEWEST_ROWS
+        kept = rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, lattice.step))
         if kept.sum() > MOST_VALUES:
             kept &= rows >= np.sort(rows)[-MOST_VALUES]
         if rows[kept].sum() < LEAST_SHARE * max(1, rows.sum()):
@@ -91,3 +94,15 @@ class RepeatedValues:
     def _others(self, end: Array, others: Array) -> Array:
         """Rows with other values up to each end; evenly spread between two repeated values."""
         return np.asarray(np.interp(end, self.values, others[:-1], left=0.0, right=others[-1]))
+
+
+def _by_chance(distinct: Array, rows: Array, step: float) -> Array:
+    """How many rows a value of the column's steps may have by chance, given those around it."""
+    if not step or len(distinct) < 2:
+        return np.zeros(len(distinct))
+    place = np.arange(len(distinct))
+    first, last = np.maximum(place - AROUND, 0), np.minimum(place + AROUND, len(distinct) - 1)
+    upto = np.concatenate([[0], np.cumsum(rows)])
+    others = upto[last + 1] - upto[first] - rows
+    usual = others / np.maximum((distinct[last] - distinct[first]) / step, 1.0)
+    return np.asarray(usual + CERTAINTY * np.sqrt(usual))
