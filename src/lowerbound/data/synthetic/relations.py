@@ -28,8 +28,12 @@ FREQUENT_ROWS, FREQUENT_SHARE, LEAD = 5, 0.004, 3.0  # of a value; the last over
 LEAST_CORRELATION = 0.95  # of ranks; close columns have more
 CLOSE = 0.05  # spread of a residual over that of the column
 FEWEST_PAIRS = 50  # rows that have both values
-MOST_ROWS = 5_000  # that are looked at
+FEW_ROWS, MOST_ROWS = 500, 5_000  # that are looked at
+COMPARISONS = 2**30  # of cells, which limit the rows of a table with many columns
 MOST_EARLIER, MOST_LATER = 3, 2  # columns that one follows, before and after it in the table
+TIES = 10.0  # so that they come first
+COMPARED = 3  # times as many have their residuals compared
+MOST_RELATIONS = 96  # of a table: each takes a third of a millisecond of an update
 BLOCK = 2**22  # differences at once
 
 Relation = tuple[str, int, int]
@@ -46,24 +50,33 @@ def found_relations(columns: Sequence[Column], values: Array) -> tuple[Relation,
     numeric = np.array([place for place, each in enumerate(columns) if not each.levels], dtype=int)
     if len(numeric) < 2 or not len(values):
         return ()
-    every = max(1, len(values) // MOST_ROWS)
-    some = values[::every][:, numeric]
+    most = max(FEW_ROWS, min(MOST_ROWS, COMPARISONS // len(numeric) ** 2))
+    some = values[:: max(1, len(values) // most)][:, numeric]
     steps = np.array([columns[place].rules.lattice.step for place in numeric])
     ties = _ties(some, steps)
-    close = _correlated(some)
-    found: list[Relation] = []
+    likeness = _correlation(some) + ties
+    found: list[tuple[int, float, Relation]] = []
     for place in range(len(numeric)):
-        others = np.flatnonzero(ties[place] | close[place])
-        rated = [(*_rated(some[:, place], some[:, s], ties[place, s]), int(s)) for s in others]
-        kept = sorted((not ties[place, s], spread, s, form) for spread, form, s in rated if form)
-        for later, most in ((False, MOST_EARLIER), (True, MOST_LATER)):
-            side = [(s, form) for *_, s, form in kept if (s > place) == later][:most]
-            found += [(form, int(numeric[place]), int(numeric[s])) for s, form in side]
-    return tuple(sorted(found, key=lambda each: each[1:]))
+        sides = ((range(place), MOST_EARLIER), (range(place + 1, len(numeric)), MOST_LATER))
+        for later, (side, limit) in enumerate(sides):
+            near = likeness[place]
+            alike = [s for s in np.argsort(-near).tolist() if s in side]
+            alike = [s for s in alike if near[s] > LEAST_CORRELATION]
+            rated = [
+                (*_rated(some[:, place], some[:, other], ties[place, other]), other)
+                for other in alike[: COMPARED * limit]
+            ]
+            kept = sorted(each for each in rated if each[1])[:limit]
+            for rank, (spread, form, other) in enumerate(kept):
+                relation = form, int(numeric[place]), int(numeric[other])
+                found.append((2 * rank + later, spread, relation))
+    best = sorted(found)[:MOST_RELATIONS]  # rows are drawn in the order of the table
+    return tuple(sorted((relation for *_, relation in best), key=lambda each: each[1:]))
 
 
 def _rated(own: Array, other: Array, tied: bool) -> tuple[float, str]:
-    """(spread of the best residual over that of the column, its name); "" if it is not close."""
+    """(spread of the best residual over that of the column, less ``TIES`` if they have ties; its
+    name); "" if it is not close."""
     there = np.isfinite(own) & np.isfinite(other)
     own, other = own[there], other[there]
     if len(own) < FEWEST_PAIRS:
@@ -77,7 +90,9 @@ def _rated(own: Array, other: Array, tied: bool) -> tuple[float, str]:
         ratio = _spread(np.log(own / other)) * np.exp(np.log(own).mean())
         rated.append((1.1 * ratio / spread, RATIO))
     best, form = min(rated)
-    return (best, form) if tied or best < CLOSE else (best, "")
+    if tied:
+        return best - TIES, form
+    return best, form if best < CLOSE else ""
 
 
 def slope_of(own: Array, other: Array) -> float:
@@ -94,8 +109,8 @@ def _spread(values: Array) -> float:
     return float(high - low)
 
 
-def _correlated(values: Array) -> Array:
-    """Whether two columns may be close by their ranks, (columns, columns)."""
+def _correlation(values: Array) -> Array:
+    """The absolute correlation of the ranks of two columns, (columns, columns)."""
     gone = np.isnan(values)
     ranks = np.where(gone, 0.0, np.argsort(np.argsort(values, 0), 0) + 1.0)
     present = (~gone).astype(np.float64)
@@ -103,9 +118,7 @@ def _correlated(values: Array) -> Array:
     first, second = ranks.T @ present / count, np.square(ranks).T @ present / count
     covariance = ranks.T @ ranks / count - first * first.T
     variance = np.maximum(second - np.square(first), 1e-9)
-    found = np.abs(covariance / np.sqrt(variance * variance.T)) > LEAST_CORRELATION
-    np.fill_diagonal(found, False)
-    return np.asarray(found)
+    return np.asarray(np.abs(covariance / np.sqrt(variance * variance.T)))
 
 
 def _ties(values: Array, steps: Array) -> Array:

@@ -412,7 +412,7 @@ class AutoregressiveColumns(Likelihood):
 
     def _related(
         self, place: int, parameters: Tensor, values: Array, known: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor]:
         """log of the shares of the histogram of a column and of its residuals, (rows, 1 +
         residuals), and log of the probabilities of the residuals' cells.
 
@@ -471,9 +471,8 @@ class AutoregressiveColumns(Likelihood):
         log_shares, log_cells = self._related(place, parameters, values, known)
         cells = self._of(place, parameters).probabilities(0)[0] * log_shares[:, :1].exp()
         column = self.columns[place]
-        each = zip(
-            self.relations.spread(place, values), log_cells, log_shares[:, 1:].T, strict=True
-        )
+        parts = self.relations.spread(place, values)
+        each = zip(parts, log_cells.unbind(1), log_shares[:, 1:].unbind(1), strict=True)
         for spread, by_cell, share in each:
             units = np.zeros(spread.shape)
             there = np.isfinite(spread)

@@ -229,18 +229,15 @@ class Relations(nn.Module):
         logits = numbers[:, : len(each)].masked_fill(shut, NEVER)
         return torch.log_softmax(torch.cat([torch.zeros_like(logits[:, :1]), logits], 1), 1)
 
-    def log_cells(self, place: int, numbers: Tensor) -> list[Tensor]:
-        """log g of each residual of a column, (rows, cells) each; numbers as in ``log_shares``."""
+    def log_cells(self, place: int, numbers: Tensor) -> Tensor:
+        """log g of each residual of a column, (rows, residuals, cells); numbers as in
+        ``log_shares``."""
         each = self.of_place[place]
-        parts = numbers[:, len(each) :].unflatten(1, (len(each), CELLS)).unbind(1)
-        return [
-            torch.log_softmax(part.masked_fill(~residual.used, NEVER), 1)
-            for residual, part in zip(each, parts, strict=True)
-        ]
+        unused = ~torch.stack([residual.used for residual in each])
+        logits = numbers[:, len(each) :].unflatten(1, (len(each), CELLS))
+        return torch.log_softmax(logits.masked_fill(unused, NEVER), 2)
 
-    def log_steps(
-        self, place: int, log_cells: Sequence[Tensor], values: Array, step: Array
-    ) -> Tensor:
+    def log_steps(self, place: int, log_cells: Tensor, values: Array, step: Array) -> Tensor:
         """log of the probability of one step of a column by each residual, (rows, residuals).
 
         Args:
@@ -249,16 +246,15 @@ class Relations(nn.Module):
             values: in units of the table.
             step: of the column at its values, (rows,).
         """
-        found = []
-        for residual, cells in zip(self.of_place[place], log_cells, strict=True):
-            codes, inside = residual.codes(residual.of(values))
-            part = residual.log_steps(codes, values[:, place], step)
-            code = torch.from_numpy(codes).to(cells.device).unsqueeze(1)
-            share = cells.gather(1, code).squeeze(1)
-            within = torch.from_numpy(np.where(inside, part, 0.0)).to(cells)
-            outside = torch.from_numpy(~inside).to(cells.device)
-            found.append((share + within).masked_fill(outside, NEVER))
-        return torch.stack(found, 1)
+        each = self.of_place[place]
+        codes = np.zeros((len(values), len(each)), dtype=np.int64)
+        within = np.zeros(codes.shape)
+        for index, residual in enumerate(each):
+            code, inside = residual.codes(residual.of(values))
+            part = residual.log_steps(code, values[:, place], step)
+            codes[:, index], within[:, index] = code, np.where(inside, part, NEVER)
+        places = torch.from_numpy(codes).to(log_cells.device).unsqueeze(2)
+        return log_cells.gather(2, places).squeeze(2) + torch.from_numpy(within).to(log_cells)
 
     def first_numbers(
         self, place: int, x: Tensor, log_free: Tensor, steps: Array, log_n: Tensor
@@ -291,7 +287,7 @@ class Relations(nn.Module):
         cells = [np.log((rows + 0.5) / (rows + 0.5).sum()) for rows in counts]
         return torch.from_numpy(np.concatenate([np.log(share[1:] / share[0]), *cells])).to(x)
 
-    def drawn(self, place: int, log_cells: Sequence[Tensor], values: Array) -> Array:
+    def drawn(self, place: int, log_cells: Tensor, values: Array) -> Array:
         """A value of the column by each residual, (rows, residuals), units of the table; NaN where
         there is none.
 
@@ -301,7 +297,7 @@ class Relations(nn.Module):
             values: in units of the table.
         """
         found = []
-        for residual, cells in zip(self.of_place[place], log_cells, strict=True):
+        for residual, cells in zip(self.of_place[place], log_cells.unbind(1), strict=True):
             shares = cells.exp().clamp_min(LEAST**2).masked_fill(~residual.filled, 0.0)
             codes = torch.multinomial(shares, 1)[:, 0].cpu().numpy()
             level = torch.rand(len(codes), dtype=torch.float64).numpy()
