@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.synthetic.relations import DIFFERENCE, LINEAR, RATIO, Relation
+from lowerbound.data.synthetic.relations import DIFFERENCE, EQUALITY, LINEAR, RATIO, Relation
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators import TableSynthesizer
 from lowerbound.likelihoods import AutoregressiveColumns
@@ -23,7 +23,7 @@ COLUMNS = [
 ]
 SHIFT, SCALE = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([2.0, 4.0, 1.0])
 STEP = 0.01 / 4  # of the second column, model units
-TIES: tuple[Relation, ...] = ((DIFFERENCE, 1, 0), (DIFFERENCE, 0, 1))
+TIES: tuple[Relation, ...] = ((EQUALITY, 1, 0), (EQUALITY, 0, 1))
 
 
 def table(rows: int = 4_000) -> Tensor:
@@ -57,11 +57,13 @@ def emission(built: AutoregressiveColumns, rows: int, data: Tensor | None = None
     return built(bias.expand(1, rows, -1))
 
 
-def test_the_probability_of_all_values_is_one_and_a_tie_has_its_share() -> None:
+@pytest.mark.parametrize("form", [EQUALITY, DIFFERENCE])
+def test_the_probability_of_all_values_is_one_and_a_tie_has_its_share(form: str) -> None:
     """The second column on its grid of cents, given the first; tails have a thousandth."""
     last = torch.arange(-2_500, 3_500, dtype=torch.float64) / 100
     rows = torch.stack([torch.full_like(last, 5.25), last, torch.zeros_like(last)], 1)
-    terms = emission(likelihood(), len(rows)).terms(in_units(rows))[0, :, 1].detach()
+    built = likelihood(((form, 1, 0),))
+    terms = emission(built, len(rows)).terms(in_units(rows))[0, :, 1].detach()
     mass = terms.exp() * STEP
     assert float(mass.sum()) == pytest.approx(1.0, abs=0.01)
     tie = float(mass[(last - 5.25).abs() < 1e-6])

@@ -10,6 +10,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.synthetic.relations import (
     DIFFERENCE,
+    EQUALITY,
     LINEAR,
     MOST_EARLIER,
     MOST_LATER,
@@ -40,7 +41,7 @@ def test_ties_are_found_at_any_resolution() -> None:
         last = np.round(first - draw.exponential(90, 400), decimals)
         last = np.where(draw.random(400) < 0.3, first, last)
         found = relations(draw.normal(500, 100, 400), first, last)
-        assert [each[1:] for each in found] == [(1, 2), (2, 1)]
+        assert found == ((EQUALITY, 1, 2), (EQUALITY, 2, 1))
 
 
 def test_equal_rows_of_close_columns_are_chance() -> None:

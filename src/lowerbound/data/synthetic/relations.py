@@ -8,7 +8,7 @@ above the price at its start. The residual of a column x_j on another x_s is one
 A column follows another if the residual of nine tenths of the rows varies in a small part of the
 range of the column itself. It has ties with it if many more rows are equal than are 1, 2 or 3 steps
 of the resolution apart, since close columns also agree by chance; rows in which both values are
-frequent, such as two zeros, are no evidence.
+frequent, such as two zeros, are no evidence. Without being close, only equal rows are of use.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 
 DIFFERENCE, LINEAR, RATIO = "difference", "linear", "ratio"
+EQUALITY = "equality"  # the difference, if it is 0
 FEWEST, LEAST_SHARE = 10, 0.01  # equal rows, and their share of the rows that are evidence
 NEIGHBORS = (1, 2, 3)  # steps apart
 CERTAINTY = 3.0  # standard errors
@@ -90,9 +91,9 @@ def _rated(own: Array, other: Array, tied: bool) -> tuple[float, str]:
         ratio = _spread(np.log(own / other)) * np.exp(np.log(own).mean())
         rated.append((1.1 * ratio / spread, RATIO))
     best, form = min(rated)
-    if tied:
-        return best - TIES, form
-    return best, form if best < CLOSE else ""
+    if best >= CLOSE:
+        form = EQUALITY if tied else ""
+    return best - TIES * tied, form
 
 
 def slope_of(own: Array, other: Array) -> float:

@@ -19,13 +19,21 @@ from torch import Tensor, nn
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.synthetic.relations import DIFFERENCE, LINEAR, RATIO, Relation, slope_of
+from lowerbound.data.synthetic.relations import (
+    DIFFERENCE,
+    EQUALITY,
+    LINEAR,
+    RATIO,
+    Relation,
+    slope_of,
+)
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.likelihoods.columns.cells import fit_cells
+from lowerbound.likelihoods.columns.cells import HistogramCells, fit_cells
 from lowerbound.likelihoods.columns.windows import in_units
 
-FORMS = (DIFFERENCE, LINEAR, RATIO)
+FORMS = (DIFFERENCE, EQUALITY, LINEAR, RATIO)
 CELLS = 24  # of a histogram of residuals
+NARROW, ONLY = 1e-4, 1e-12  # width of a frequent residual's cell: over the spread, and least
 STEPS = 1_000.0  # in a cell, of a column without steps
 ROUNDED = 1e-6  # relative error of values in units of the table that were float32
 NEVER = -1e4  # log of a share of nothing
@@ -105,11 +113,16 @@ class Residual(nn.Module):
             self.slope.fill_(slope_of(pair[:, 0], pair[:, 1]))
         residual = self.of(values)
         residual = residual[np.isfinite(residual)]
-        if not len(residual):
-            return
-        spread = np.quantile(np.abs(residual), 0.9)
-        narrow = self.finest / 2 if self.form == DIFFERENCE and self.finest else 1e-4 * spread
-        found = fit_cells(torch.from_numpy(residual), CELLS, max(narrow, 1e-12))
+        if self.form == EQUALITY:
+            zero = torch.zeros(1, dtype=torch.float64)
+            self._set(HistogramCells(torch.tensor([-ONLY, ONLY]), zero, zero == 0))
+        elif len(residual):
+            spread = np.quantile(np.abs(residual), 0.9)
+            steps = self.form == DIFFERENCE and self.finest
+            width = max(self.finest / 2 if steps else NARROW * spread, ONLY)
+            self._set(fit_cells(torch.from_numpy(residual), CELLS, width))
+
+    def _set(self, found: HistogramCells) -> None:
         used = len(found)
         self.edges.fill_(math.inf)
         self.edges[: used + 1] = found.edges
