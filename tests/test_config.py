@@ -15,6 +15,7 @@ from lowerbound.config import (
     RenamedWarning,
     construct,
     from_mapping,
+    in_words,
     old_names_in_silence,
     option,
     renamed_keywords,
@@ -202,3 +203,10 @@ def test_schemas_of_the_last_version() -> None:
     then["measurement"] = then.pop("target")
     with old_names_in_silence():
         assert data_schema.Schema.from_mapping(then) == data.schema
+
+
+def test_tuples_of_several_types_have_an_example() -> None:
+    assert in_words(tuple[tuple[str, int], ...]) == (
+        'values, each (text, a whole number), such as [["a",200],["a",200]]'
+    )
+    assert in_words(tuple[int, int]) == "two whole numbers, such as [200,200]"

@@ -179,19 +179,29 @@ def in_words(hint: Any) -> str:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(in_words(kind) for kind in arguments if kind is not type(None))
     if typing.get_origin(hint) is tuple:
-        return _tuple_in_words(arguments)
+        example = json.dumps(_example(hint), separators=(",", ":"))
+        return f"{_tuple_in_words(arguments)}, such as {example}"
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(map(repr, arguments))
     return _WORDS[hint][0] if hint in _WORDS else str(getattr(hint, "__name__", hint))
 
 
 def _tuple_in_words(kinds: tuple[Any, ...]) -> str:
-    """A tuple's length, the kind of its values, and an example."""
-    length = None if kinds[-1] is ... else len(kinds)
-    many = _WORDS[kinds[0]][1] if kinds[0] in _WORDS else f"values, each {in_words(kinds[0])}"
-    number = "" if length is None else f"{_NUMBERS.get(length, length)} "
-    example = json.dumps([_EXAMPLES.get(kinds[0], "a")] * (length or 2), separators=(",", ":"))
-    return f"{number}{many}, such as {example}"
+    """How many values a tuple has, and of which kinds."""
+    if kinds[-1] is not ... and len(set(kinds)) > 1:
+        return "(" + ", ".join(map(in_words, kinds)) + ")"
+    of_tuples = typing.get_origin(kinds[0]) is tuple
+    each = _tuple_in_words(typing.get_args(kinds[0])) if of_tuples else in_words(kinds[0])
+    many = _WORDS[kinds[0]][1] if kinds[0] in _WORDS else f"values, each {each}"
+    return many if kinds[-1] is ... else f"{_NUMBERS.get(len(kinds), len(kinds))} {many}"
+
+
+def _example(hint: Any) -> Any:
+    """An example of the values of a type."""
+    if typing.get_origin(hint) is not tuple:
+        return _EXAMPLES.get(hint, "a")
+    kinds = typing.get_args(hint)
+    return [_example(kind) for kind in (kinds[:1] * 2 if kinds[-1] is ... else kinds)]
 
 
 _WORDS: Mapping[Any, tuple[str, str]] = {
