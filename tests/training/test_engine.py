@@ -125,7 +125,7 @@ def test_hooks_follow_updates_that_were_made_and_no_others(
 ) -> None:
     seen: list[object] = []
     model, objective = vae(), ELBO()
-    monkeypatch.setattr(model, "after_update", seen.append)
+    monkeypatch.setattr(model, "after_update", lambda batch, progress: seen.append(batch))
     monkeypatch.setattr(objective, "after_update", seen.append)
     engine = Engine(Update(model, objective), options())
     rows = batch()
