@@ -34,7 +34,7 @@ COMPARISONS = 2**30  # of cells, which limit the rows of a table with many colum
 MOST_EARLIER, MOST_LATER = 3, 2  # columns that one follows, before and after it in the table
 TIES = 10.0  # so that they come first
 COMPARED = 3  # times as many have their residuals compared
-MOST_RELATIONS = 96  # of a table: each takes a third of a millisecond of an update
+MOST_RELATIONS = 96  # of a table, since each makes every update slower
 BLOCK = 2**22  # differences at once
 
 Relation = tuple[str, int, int]

@@ -402,10 +402,9 @@ class AutoregressiveColumns(Likelihood):
                 place, parameters[:, self.places[place]], values, known[:, place]
             )
             log_within, log_n, step = self._in_cell(place, x[:, place : place + 1])
-            by = self.relations.log_steps(place, log_cells, values, step) + (log_within + log_n).to(
-                terms
-            ).unsqueeze(1)
-            parts = torch.cat([terms[:, place : place + 1], by], 1)
+            by = self.relations.log_steps(place, log_cells, values, step)
+            inside = (log_within + log_n).to(terms).unsqueeze(1)
+            parts = torch.cat([terms[:, place : place + 1], by + inside], 1)
             found = torch.logsumexp(log_shares + parts, 1)
             columns[place] = torch.where(scored[:, place], found, 0.0)
         return torch.stack(columns, 1)

@@ -286,11 +286,12 @@ class Relations(nn.Module):
         within = [r.log_steps(codes, values[:, place], steps) for codes, _, r in each]
         counts = [np.bincount(codes[inside], minlength=CELLS) * 1.0 for codes, inside, _ in each]
         share = np.full(1 + len(each), 1 / (1 + len(each)))
+        free, inner = (part.double().cpu().numpy() for part in (log_free, log_n))
         for _ in range(ROUNDS):
-            parts = [log_free.double().cpu().numpy()]
+            parts = [free]
             for (codes, inside, _), part, rows in zip(each, within, counts, strict=True):
                 cell = np.log((rows + 0.5) / (rows + 0.5).sum())[codes]
-                parts.append(np.where(inside, cell + part + log_n.double().cpu().numpy(), NEVER))
+                parts.append(np.where(inside, cell + part + inner, NEVER))
             logits = torch.from_numpy(np.stack(parts, 1) + np.log(share))
             weights = torch.softmax(logits, 1).numpy()
             share = np.maximum(weights.mean(0), LEAST)
