@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.estimators import TableSynthesizer
 from lowerbound.likelihoods import AutoregressiveColumns
 
@@ -103,3 +104,28 @@ def test_close_columns_keep_their_means() -> None:
     assert (drawn["low"] <= drawn["high"]).all()
     shift = (drawn["high"] - drawn["low"]).mean() - (high - low).mean()
     assert abs(shift) / high.std() < 0.04
+
+
+@pytest.mark.parametrize("step", [0.01, 0.0])
+def test_an_equal_value_is_in_the_window_after_float32(step: float) -> None:
+    """Prices with cells of one value, most of them equal: the probabilities sum to one."""
+    draw = np.random.default_rng(0)
+    prices = np.array([1.69, 1.75, 1.76, 1.86, 1.99]) if step else 10 / np.array([3, 7, 9, 11, 13])
+    lattice = Lattice(step, decimals=2) if step else Lattice()
+    columns = [Column(name, "real", scale=0.3, lattice=lattice) for name in ("sale", "price")]
+    rows = np.sort(draw.choice(prices, (500, 2)), 1)
+    units = torch.from_numpy(np.asarray(rows / 0.3)).float()
+    built = AutoregressiveColumns(columns, inequalities=PAIR, cells=16, width=8).eval()
+    built.initialize(units)
+    for price in prices:
+        grid = np.stack([prices, np.full(len(prices), price)], 1)
+        known = torch.tensor([False, True]).expand(len(prices), 2)
+        inside = built.inequalities.inside(
+            0,
+            built.groups[0].ends(),  # type: ignore[operator]
+            built.inequalities.values(torch.from_numpy(grid / 0.3).float()),
+            known,
+        )
+        codes = built.groups[0].codes(torch.from_numpy(grid[:, :1] / 0.3).float())  # type: ignore[operator]
+        found = inside.gather(1, codes)[:, 0]
+        np.testing.assert_array_equal(found.numpy(), (prices <= price).astype(float))

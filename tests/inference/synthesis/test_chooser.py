@@ -193,3 +193,57 @@ def test_complete_rows_have_complete_combinations() -> None:
             drawn(nothing, 0, [0.3, 0.3, 0.4], cells).astype(int)
         ]
         assert ("Rome" in names) != complete
+
+
+def schools() -> pd.DataFrame:
+    """Schools 10, 11, 12 and 13 with 5, 5, 7 and 9 teachers, and one of 99 with one row."""
+    school = np.array([10, 11, 12, 13])[np.arange(400) % 4]
+    size = np.array([5, 5, 7, 9])[school - 10]
+    return pd.DataFrame({"school": [*school, 99], "size": [*size, 3]})
+
+
+SCHOOL_CELLS = [(each - 0.5, each + 0.5) for each in (10, 11, 12, 13, 99)]
+SIZE_CELLS = [(each - 0.5, each + 0.5) for each in (3, 5, 7, 9)]
+
+
+def school_restrictions() -> Restrictions:
+    kinds = {"school": "real", "size": "real"}
+    frame = schools()
+    schema = read_for_synthesis(frame, kinds).schema  # type: ignore[arg-type]
+    found = Restrictions.of(TableForm.learn(frame, schema), schema.modeled)
+    assert [each.columns for _, each in found.lookups] == [("school", "size")]
+    return found
+
+
+def test_a_determined_value_follows_from_its_column() -> None:
+    for school, size in ((10, 5), (12, 7), (13, 9)):
+        values = drawn(
+            given(school_restrictions(), [school, np.nan]), 1, [0.7, 0.1, 0.1, 0.1], SIZE_CELLS
+        )
+        assert set(values) == {size}
+
+
+def test_a_value_that_is_not_listed_determines_nothing() -> None:
+    chooser = given(school_restrictions(), [99.0, np.nan])
+    values = drawn(chooser, 1, [0.4, 0.3, 0.2, 0.1], SIZE_CELLS)
+    counts = [(values == each).sum() for each in (3, 5, 7, 9)]
+    assert chisquare(counts, ROWS * np.array([0.4, 0.3, 0.2, 0.1])).pvalue > 1e-3
+
+
+def test_the_column_that_determines_is_drawn_given_what_it_determines() -> None:
+    """Of schools with 5 teachers the model has 10 and 11 with .3 and .1; 99 stays as likely."""
+    chooser = given(school_restrictions(), [np.nan, 5.0])
+    values = drawn(chooser, 0, [0.3, 0.1, 0.2, 0.3, 0.1], SCHOOL_CELLS)
+    excluded = 0.5  # of 12 and 13, drawn again
+    expected = np.array([0.3 + excluded * 0.75, 0.1 + excluded * 0.25, 0.1])
+    counts = np.array([(values == each).sum() for each in (10, 11, 99)])
+    assert counts.sum() == ROWS
+    assert chisquare(counts, ROWS * expected).pvalue > 1e-3
+
+
+def test_a_determined_value_is_first_one_that_is_listed() -> None:
+    chooser = given(school_restrictions(), [np.nan, np.nan])
+    values = drawn(chooser, 1, [0.4, 0.3, 0.2, 0.1], SIZE_CELLS)
+    assert (values == 3).mean() == pytest.approx(0.4 / 401, abs=3e-3)
+    ratio = (values == 5).sum() / (values == 9).sum()
+    assert ratio == pytest.approx(3, rel=0.1)

@@ -213,3 +213,39 @@ def test_pictures_are_not_a_table() -> None:
     fitted = fit(rows, FitOptions(ModelOptions(latent_dim=2), training=TrainingOptions(updates=1)))
     with pytest.raises(UnsupportedError, match="lowerbound sample"):
         TableSource(fitted)
+
+
+@pytest.fixture(scope="module")
+def stays() -> TableSource:
+    """Of wards with a floor each, and stays with a start and an end, all found."""
+    draw = np.random.default_rng(0)
+    start = draw.integers(0, 60, 800)
+    ward = draw.choice(list("abcdef"), 800)
+    frame = pd.DataFrame(
+        {
+            "ward": ward,
+            "end": start + draw.integers(0, 15, 800),
+            "floor": pd.Series(ward).map(dict(zip("abcdef", "xxyyzz", strict=True))),
+            "start": start,
+        }
+    )
+    return TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.02))
+
+
+def test_rows_have_what_all_fitted_rows_have(stays: TableSource) -> None:
+    assert [each.summary for each in stays.form.orders] == ["start <= end"]
+    assert [each.summary for each in stays.form.lookups] == ["ward determines floor"]
+    rows = whole(stays.blocks(2_000))
+    assert (rows["start"] <= rows["end"]).all()
+    assert rows.groupby("ward")["floor"].nunique().eq(1).all()
+    assert set(whole(stays.completed(stays.given({"floor": "y"}), 200))["ward"]) == {"c", "d"}
+
+
+def test_given_cells_may_break_an_order_that_was_found(stays: TableSource) -> None:
+    with pytest.warns(UserWarning, match="row 0 are in an order that no fitted row has: 'end'"):
+        rows = whole(stays.completed(stays.given({"start": 50, "end": 20}), 5))
+    assert rows["start"].eq(50).all()
+    assert rows["end"].eq(20).all()
+    kept = whole(stays.completed(stays.given({"ward": "a", "floor": "z"}), 5))
+    assert kept["ward"].eq("a").all()
+    assert kept["floor"].eq("z").all()

@@ -73,6 +73,8 @@ class SynthesizerReport(Report):
         columns: names of the modeled columns.
         identifiers: names of the columns that get fresh identifiers.
         constraints: number of ranges, inequalities and combinations.
+        found: sentences on what no fitted row breaks: inequalities, and columns that another
+            determines.
         prior: name of p(z).
         seconds: of training.
         likeness: how well boosting distinguishes drawn rows from fitted ones; None: too few rows.
@@ -83,6 +85,7 @@ class SynthesizerReport(Report):
     columns: tuple[str, ...]
     identifiers: tuple[str, ...]
     constraints: int
+    found: tuple[str, ...]
     prior: str
     seconds: float
     likeness: Likeness | None
@@ -93,6 +96,8 @@ class SynthesizerReport(Report):
             lines.append(f"identifiers: {', '.join(self.identifiers)} (replaced by fresh ones)")
         if self.constraints:
             lines.append(f"constraints: {self.constraints}, fulfilled by every synthetic row")
+        if self.found:
+            lines.append(f"found:       {'; '.join(self.found)}")
         lines.append(f"prior:       {self.prior}")
         if self.likeness is not None:
             lines.append(f"likeness:    {self.likeness.sentence}")
@@ -169,6 +174,7 @@ def _report(request: SynthesizerRequest, fitted: Fitted, rows: int) -> Synthesiz
         columns=tuple(column.name for column in fitted.schema.modeled),
         identifiers=tuple(each.name for each in form.columns if each.identifiers is not None),
         constraints=sum(sizes),
+        found=(*(e.summary for e in form.orders), *(e.summary for e in form.lookups)),
         prior=facts.kind if facts is not None else "standard_normal",
         seconds=records[-1].seconds if records else 0.0,
         likeness=fitted.options.likeness,

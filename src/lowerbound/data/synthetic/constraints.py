@@ -29,6 +29,11 @@ class Inequality:
     upper: str
     strict: bool = False
 
+    @property
+    def summary(self) -> str:
+        """As a sentence that declares it."""
+        return f"{self.lower} {'<' if self.strict else '<='} {self.upper}"
+
 
 @dataclass(frozen=True)
 class ColumnRange:
@@ -67,6 +72,12 @@ class Constraints:
 
     def __bool__(self) -> bool:
         return bool(self.ranges or self.inequalities or self.combinations)
+
+    @property
+    def compared(self) -> set[str]:
+        """Names of the columns in inequalities and combinations."""
+        pairs = {name for each in self.inequalities for name in (each.lower, each.upper)}
+        return pairs.union(*(each.columns for each in self.combinations))
 
 
 def sides(sentence: str) -> list[str]:

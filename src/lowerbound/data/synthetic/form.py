@@ -26,8 +26,10 @@ from lowerbound.data.columns.values import (
     scalar,
     with_room_for_gaps,
 )
+from lowerbound.data.lookups import Lookup, found_lookups
 from lowerbound.data.schema import Schema
-from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
+from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints, Inequality
+from lowerbound.data.synthetic.orders import found_orders
 from lowerbound.data.synthetic.relations import found_relations
 from lowerbound.data.synthetic.repeated import RepeatedValues
 from lowerbound.data.tables.frame_types import ORDERED
@@ -189,12 +191,16 @@ class TableForm:
 
     Attributes:
         columns: all columns, in the order of the table.
-        constraints: that every row fulfills.
+        constraints: that every row fulfills, as declared.
+        orders: inequalities that no fitted row breaks, as found.
+        lookups: columns that another determines in all fitted rows, as found.
         relations: the residual, the name of a column, and that of the column that it follows.
     """
 
     columns: tuple[ColumnForm, ...]
     constraints: Constraints = field(default_factory=Constraints)
+    orders: tuple[Inequality, ...] = ()
+    lookups: tuple[Lookup, ...] = ()
     relations: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
@@ -226,9 +232,11 @@ class TableForm:
         modeled = schema.modeled
         matrix = np.stack([values[column.name] for column in modeled], 1)
         names = [column.name for column in modeled]
+        lookups = found_lookups(modeled, matrix, read.compared)
+        orders = found_orders(modeled, matrix, read.compared, [each.columns for each in lookups])
         found = found_relations(modeled, matrix)
         relations = tuple((form, names[own], names[other]) for form, own, other in found)
-        return cls(tuple(forms), read, relations)
+        return cls(tuple(forms), read, orders, lookups, relations)
 
     @classmethod
     def of(cls, schema: Schema) -> TableForm:
@@ -243,6 +251,11 @@ class TableForm:
         return replace(
             self, columns=tuple(replace(each, low=None, high=None) for each in self.columns)
         )
+
+    @property
+    def inequalities(self) -> tuple[Inequality, ...]:
+        """Those that were declared, and those that were found."""
+        return self.constraints.inequalities + self.orders
 
     def on(self, schema: Schema) -> Schema:
         """The schema with this form in its details."""

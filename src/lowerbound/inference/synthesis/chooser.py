@@ -11,6 +11,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import is_atom
+from lowerbound.data.lookups import Lookup
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.inference.synthesis.restrictions import Restrictions
 from lowerbound.likelihoods.columns.choice import RelatedValues
@@ -63,6 +64,9 @@ class RowChooser:
             values = self._windowed(place, index, weights, gone, cells)
             if related is not None:
                 values = self._related(place, index, values, related)
+            for places, each in self.restrictions.lookups:
+                if place in places:
+                    values = self._looked_up(place, index, values, weights, cells, places, each)
         self.values[index, place], self.known[index, place] = values, True
         return self._units(place, values)
 
@@ -160,6 +164,62 @@ class RowChooser:
         choice, _ = _drawn(np.concatenate([free, likely * there], 1), np.zeros(len(rows)))
         found = np.concatenate([values[:, None], drawn], 1)[np.arange(len(rows)), choice]
         return np.where(np.isnan(values), values, found)
+
+    # columns that another determines --------------------------------------------------------------
+
+    def _looked_up(
+        self,
+        place: int,
+        rows: Array,
+        values: Array,
+        weights: Array,
+        cells: Tensor,
+        places: Sequence[int],
+        lookup: Lookup,
+    ) -> Array:
+        """The values, of which those that a lookup excludes are drawn again from the others.
+
+        A value that the lookup does not list may be with any of the others.
+        """
+        at, listed = list(places).index(place), lookup.values[:, list(places).index(place)]
+        agree = np.ones((len(rows), len(listed)), dtype=bool)
+        for other, each in enumerate(places):
+            if other != at:  # what is unknown is NaN, which agrees with all
+                agree &= lookup.agree(other, self.values[rows, each])
+        alike = lookup.agree(at, values)
+        if at == 0:
+            free = ~alike.any(1)
+        else:
+            unknown = ~self.known[rows, places[0]]
+            level = torch.rand(len(rows), dtype=torch.float64).numpy()
+            free = unknown & (level < lookup.share_of_others)
+            free |= ~unknown & (np.isnan(self.values[rows, places[0]]) | ~agree.any(1))
+        again = np.flatnonzero(~free & ~np.isnan(values) & ~(agree & alike).any(1))
+        if not len(again):
+            return values
+        low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
+        with np.errstate(invalid="ignore"):
+            inside = (listed >= low[again, None]) & (listed <= high[again, None])
+        likely = self._listed(place, listed, weights[again], cells, np.array(lookup.rows))
+        likely = likely * (agree[again] & inside)
+        choice, _ = _drawn(likely, np.zeros(len(again)))
+        usable = likely.sum(1) > 0
+        values = values.copy()
+        values[again[usable]] = listed[choice[usable]]
+        return values
+
+    def _listed(
+        self, place: int, listed: Array, weights: Array, cells: Tensor, rows: Array
+    ) -> Array:
+        """The probability of each listed value by its cell, in which it has the share of its rows;
+        small where the cell has none, 0 where it is missing."""
+        present = ~np.isnan(listed)
+        code = _cell_of(self.restrictions.columns[place], listed[present], cells)
+        in_cell = np.bincount(code, rows[present], minlength=weights.shape[1])
+        likely = np.zeros((len(weights), len(listed)))
+        share = rows[present] / in_cell[code]
+        likely[:, present] = (weights[:, code] + NOTHING) * share
+        return likely
 
     # fixed combinations ---------------------------------------------------------------------------
 

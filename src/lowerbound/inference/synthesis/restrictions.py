@@ -1,4 +1,4 @@
-"""What a column of a row may be, given the columns that are known: windows and combinations."""
+"""What a column of a row may be, given known columns: windows, combinations, and lookups."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.lookups import Lookup
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.data.synthetic.form import ColumnForm, TableForm
 
@@ -25,9 +26,10 @@ class Restrictions:
         columns: the modeled columns, in the order of x.
         forms: of these columns.
         low, high: range of each column, (columns,); infinite for levels.
-        order: ``AT_MOST`` or ``BELOW`` where the row's column is declared so related to the other,
-            0 else, (columns, columns).
+        order: ``AT_MOST`` or ``BELOW`` where the row's column is so related to the other, 0 else,
+            (columns, columns).
         combinations: each with the places of its columns.
+        lookups: each with the places of its columns.
         complete: whether no drawn cell is missing.
         mapped: whether drawn values are mapped to those of the fitted rows, if the model learned
             how.
@@ -39,6 +41,7 @@ class Restrictions:
     high: Array
     order: Array
     combinations: tuple[tuple[tuple[int, ...], Combination], ...]
+    lookups: tuple[tuple[tuple[int, ...], Lookup], ...] = ()
     complete: bool = False
     mapped: bool = True
 
@@ -64,14 +67,17 @@ class Restrictions:
             if limit.high is not None:
                 high[index] = min(high[index], lattice.at_most(np.array(limit.high)))
         order = np.zeros((len(columns), len(columns)), dtype=np.int8)
-        for each in form.constraints.inequalities:
+        for each in form.inequalities:
             pair = place[each.lower], place[each.upper]
             order[pair] = max(order[pair], BELOW if each.strict else AT_MOST)
         combinations = tuple(
             (tuple(place[name] for name in each.columns), each)
             for each in form.constraints.combinations
         )
-        return cls(tuple(columns), forms, low, high, order, combinations, complete, mapped)
+        lookups = tuple(
+            (tuple(place[name] for name in each.columns), each) for each in form.lookups
+        )
+        return cls(tuple(columns), forms, low, high, order, combinations, lookups, complete, mapped)
 
     @property
     def constrained(self) -> bool:

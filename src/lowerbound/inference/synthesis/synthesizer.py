@@ -105,7 +105,7 @@ def fit_synthesizer(
     dataset = read_for_synthesis(frame, kinds, compared, dialect)
     form = TableForm.learn(frame, dataset.schema, constraints, combinations)
     place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
-    pairs = [(place[each.lower], place[each.upper]) for each in form.constraints.inequalities]
+    pairs = [(place[each.lower], place[each.upper]) for each in form.inequalities]
     relations = tuple((residual, place[a], place[b]) for residual, a, b in form.relations)
     options = synthesis_options(dataset, minutes, seed, device, tuple(pairs), relations)
     fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)

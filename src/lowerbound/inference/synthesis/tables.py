@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,8 @@ class TableSource:
         complete: whether no drawn cell is missing.
         mapped: whether drawn values are mapped to those of the fitted rows, if the model learned
             how; mapped numbers never leave the range.
+        orders: whether rows fulfill inequalities that were not declared, but that no fitted row
+            breaks.
 
     Raises:
         UnsupportedError: the model is not of a table.
@@ -42,6 +44,7 @@ class TableSource:
     beyond_range: bool = False
     complete: bool = False
     mapped: bool = True
+    orders: bool = True
 
     def __post_init__(self) -> None:
         schema = self.fitted.schema
@@ -55,6 +58,8 @@ class TableSource:
     def form(self) -> TableForm:
         """The form of the table."""
         form = TableForm.of(self.fitted.schema)
+        if not self.orders:
+            form = replace(form, orders=())
         return form.without_ranges if self.beyond_range else form
 
     @cached_property
@@ -106,7 +111,8 @@ class TableSource:
         frame = with_numbers(frame.reset_index(drop=True), notations_of(self.fitted.schema))
         if not len(frame):
             raise DataError("the table of given cells has no rows")
-        return TableDraws(self, seed, self._with_names(frame), self._given(frame))
+        given = self._given(frame)
+        return TableDraws(self._fulfilled_by(given), seed, self._with_names(frame), given)
 
     def given(self, conditions: Mapping[str, Any]) -> Any:
         """A frame of one row with the conditions.
@@ -144,9 +150,7 @@ class TableSource:
         for place, column in enumerate(columns):
             if column.name in frame.columns:
                 values[:, place] = self._read(place, frame[column.name])
-        known = ~np.isnan(values)
-        self._check_rows(values, known)
-        return GivenCells(self._dataset(frame), values, known)
+        return GivenCells(self._dataset(frame), values, ~np.isnan(values))
 
     def _check_names(self, frame: Any) -> None:
         names = [form.name for form in self.form.columns]
@@ -182,14 +186,35 @@ class TableSource:
         }
         return frame.assign(**read)
 
-    def _check_rows(self, values: Array, known: Array) -> None:
-        """Raise OptionError for the first row whose given cells cannot occur."""
-        if not self.restrictions.broken(values, known):
-            return
-        for row in range(len(values)):
+    def _fulfilled_by(self, given: GivenCells) -> TableSource:
+        """This, or without found orders if the given cells break one, with a warning.
+
+        Raises:
+            OptionError: the given cells of a row cannot occur.
+        """
+        broken = self._broken(given)
+        if broken is None:
+            return self
+        free = replace(self, orders=False)
+        still = free._broken(given) if self.form.orders else broken
+        if still is not None:
+            raise OptionError(f"the given cells of row {still[0]} cannot occur: {still[1]}")
+        warnings.warn(
+            f"the given cells of row {broken[0]} are in an order that no fitted row has: "
+            f"{broken[1]}; so drawn cells may break orders of the fitted rows too",
+            stacklevel=3,
+        )
+        return free
+
+    def _broken(self, given: GivenCells) -> tuple[int, str] | None:
+        """The first row whose given cells cannot occur, and why; None: all can."""
+        if not self.restrictions.broken(given.values, given.known):
+            return None
+        for row in range(len(given)):
             some = slice(row, row + 1)
-            if found := self.restrictions.broken(values[some], known[some]):
-                raise OptionError(f"the given cells of row {row} cannot occur: {found[0]}")
+            if found := self.restrictions.broken(given.values[some], given.known[some]):
+                return row, found[0]
+        return None
 
     def _dataset(self, frame: Any) -> Any:
         """The given rows in model units, hidden where nothing is given."""

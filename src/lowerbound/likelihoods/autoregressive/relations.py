@@ -29,13 +29,12 @@ from lowerbound.data.synthetic.relations import (
 )
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.likelihoods.columns.cells import HistogramCells, fit_cells
-from lowerbound.likelihoods.columns.windows import in_units
+from lowerbound.likelihoods.columns.windows import ROUNDED, in_units
 
 FORMS = (DIFFERENCE, EQUALITY, LINEAR, RATIO)
 CELLS = 24  # of a histogram of residuals
 NARROW, ONLY = 1e-4, 1e-12  # width of a frequent residual's cell: over the spread, and least
 STEPS = 1_000.0  # in a cell, of a column without steps
-ROUNDED = 1e-6  # relative error of values in units of the table that were float32
 NEVER = -1e4  # log of a share of nothing
 POINTS = 4  # of a cell of residuals, where the column's cells are needed
 ROUNDS, LEAST = 30, 1e-4  # of expectation maximization, and least first share

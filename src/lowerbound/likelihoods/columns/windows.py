@@ -11,6 +11,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 
+ROUNDED = 1e-6  # relative error of values in units of the table that were float32
+
 
 def in_units(columns: Sequence[Column], places: Sequence[int], x: Tensor) -> Array:
     """The values of some columns in units of the table, (rows, columns); NaN: missing, or another
@@ -55,6 +57,7 @@ def cells_inside(
     share = np.clip((last - first) / width, 0.0, 1.0)
     values = np.asarray(column.decode(ends[0].copy()), dtype=np.float64)
     values = lattice.nearest(values)
-    within = (values >= low[:, None]) & (values <= high[:, None])
+    slack = ROUNDED * np.abs(values)  # an end that was float32 is not below itself
+    within = (values >= low[:, None] - slack) & (values <= high[:, None] + slack)
     first, last = np.where(single, ends[0], first), np.where(single, ends[0], last)
     return np.where(single, within, share), first, last

@@ -1,0 +1,163 @@
+r"""Columns that another determines, as a city its country: each value has one value of the others.
+
+A column x determines y if y is the same in all rows with one value of x, and this is no chance:
+if the columns were independent, its probability would be at most
+
+.. math:: \prod_x \sum_y p_y^{n_x}
+
+where n_x rows have the value x, and a share p_y of all rows has y. Only values that several rows
+have are kept, since others would identify a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+
+FEWEST_ROWS = 3  # of a value that is kept
+LEAST_SHARE = 0.8  # of the rows with such values
+CHANCE = -30.0  # log of the probability that it is by chance
+MOST_VALUES = 5_000
+ROUNDED = 1e-9  # relative error of numbers that were in other units
+MOST_ROWS = 5_000  # in which pairs of columns are compared first
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The values of columns that another determines.
+
+    Attributes:
+        columns: the name of the column that determines, and those of the others.
+        cells: for each value of the first that at least ``FEWEST_ROWS`` rows have, this value and
+            those of the others, units of the table or codes of levels; None: they were missing.
+        rows: how many rows have each.
+        others: rows with another value, or where it is missing.
+    """
+
+    columns: tuple[str, ...]
+    cells: tuple[tuple[float | None, ...], ...]
+    rows: tuple[int, ...]
+    others: int = 0
+
+    @classmethod
+    def of(cls, columns: Sequence[str], values: Array) -> Lookup:
+        """The lookup of rows, (rows, columns), units as ``cells``; NaN where missing."""
+        distinct, which, rows = np.unique(
+            values[:, 0], return_inverse=True, return_counts=True, equal_nan=True
+        )
+        kept = np.flatnonzero((rows >= FEWEST_ROWS) & np.isfinite(distinct))
+        cells = np.full((len(distinct), values.shape[1]), np.nan)
+        cells[:, 0] = distinct
+        for place in range(1, values.shape[1]):
+            there = np.isfinite(values[:, place])
+            cells[which[there], place] = values[there, place]
+        listed = tuple(
+            tuple(None if np.isnan(v) else float(v) for v in cells[each]) for each in kept
+        )
+        counts = tuple(int(rows[each]) for each in kept)
+        return cls(tuple(columns), listed, counts, len(values) - sum(counts))
+
+    @property
+    def summary(self) -> str:
+        """Which column determines which."""
+        return f"{self.columns[0]} determines {', '.join(self.columns[1:])}"
+
+    @cached_property
+    def values(self) -> Array:
+        """``cells``, NaN where missing."""
+        return np.array(self.cells, dtype=np.float64).reshape(-1, len(self.columns))
+
+    @property
+    def share_of_others(self) -> float:
+        """The share of the rows that are in ``others``."""
+        return self.others / max(1, self.others + sum(self.rows))
+
+    def agree(self, at: int, cells: Array) -> Array:
+        """Whether cells of a column agree with each of the ``values``, (rows, values); what is
+        missing agrees with all."""
+        listed = self.values[None, :, at]
+        given = cells[:, None]
+        with np.errstate(invalid="ignore"):
+            same = np.abs(given - listed) <= ROUNDED * np.abs(listed)
+        return np.asarray(same | np.isnan(listed) | np.isnan(given))
+
+
+def found_lookups(
+    columns: Sequence[Column], values: Array, taken: Collection[str] = ()
+) -> tuple[Lookup, ...]:
+    """The columns that determine others; each column is in one lookup at most.
+
+    Args:
+        columns: of the table.
+        values: (rows, columns), units of the table or codes of levels; NaN where missing.
+        taken: names of columns that have other constraints.
+    """
+    names = [each.name for each in columns]
+    codes = {
+        place: _codes(values[:, place])
+        for place, name in enumerate(names)
+        if name not in taken and np.isfinite(values[:, place]).any()
+    }
+    counts = {place: int(each.max()) + 1 for place, each in codes.items()}
+    by = {
+        place: [
+            other
+            for other in codes
+            if other != place
+            and 1 < counts[other] <= counts[place]
+            and _determines(codes[place], codes[other])
+        ]
+        for place in codes
+        if _repeats(codes[place])
+    }
+    found: list[Lookup] = []
+    used: set[int] = set()
+    for place in sorted(by, key=lambda each: (-len(by[each]), counts[each], each)):
+        others = [other for other in by[place] if other not in used]
+        if place not in used and others:
+            used |= {place, *others}
+            places = [place, *others]
+            found.append(Lookup.of([names[each] for each in places], values[:, places]))
+    return tuple(found)
+
+
+def _codes(column: Array) -> Array:
+    """The number of each row's value, -1 where missing."""
+    there = np.isfinite(column)
+    found = np.full(len(column), -1)
+    found[there] = np.unique(column[there], return_inverse=True)[1]
+    return found
+
+
+def _repeats(codes: Array) -> bool:
+    """Whether most rows have a value that several rows have."""
+    counts = np.bincount(codes[codes >= 0])
+    if not 1 < len(counts) <= MOST_VALUES:
+        return False
+    return bool(counts[counts >= FEWEST_ROWS].sum() >= LEAST_SHARE * counts.sum())
+
+
+def _determines(codes: Array, others: Array) -> bool:
+    if not (_agree(codes[:MOST_ROWS], others[:MOST_ROWS]) and _agree(codes, others)):
+        return False
+    there = (codes >= 0) & (others >= 0)
+    sizes, repeats = np.unique(np.bincount(codes[there]), return_counts=True)
+    shares = np.bincount(others[there])
+    log_p = np.log(shares[shares > 0] / max(1, there.sum()))
+    log_same = repeats * np.logaddexp.reduce(sizes[:, None] * log_p, 1)
+    return float(log_same.sum()) < CHANCE
+
+
+def _agree(codes: Array, others: Array) -> bool:
+    """Whether each value has one value of the other column."""
+    there = (codes >= 0) & (others >= 0)
+    own, other = codes[there], others[there]
+    first = np.full(int(codes.max(initial=0)) + 1, -1)
+    first[own] = other
+    return bool((first[own] == other).all())

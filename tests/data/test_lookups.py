@@ -1,0 +1,91 @@
+"""Which columns determine others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.lookups import Lookup, found_lookups
+
+NAN = np.nan
+
+
+def lookups(*each: Array, taken: tuple[str, ...] = ()) -> tuple[Lookup, ...]:
+    values = np.stack([np.asarray(one, dtype=np.float64) for one in each], 1)
+    columns = [Column(f"c{place}", "real") for place in range(values.shape[1])]
+    return found_lookups(columns, values, taken)
+
+
+def nested(rows: int = 600, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Pupils: noise, their school, and the size of the school."""
+    draw = np.random.default_rng(seed)
+    school = draw.integers(0, 40, rows)
+    return draw.normal(size=rows), school, draw.integers(100, 130, 40)[school]
+
+
+def test_a_column_of_groups_is_found_on_both_sides() -> None:
+    noise, school, size = nested()
+    for each in (noise, school, size), (size, noise, school):
+        (found,) = lookups(*each)
+        assert found.columns[0] == f"c{[value is school for value in each].index(True)}"
+        assert len(found.columns) == 2
+        table = dict(found.cells)
+        assert all(table[float(a)] == b for a, b in zip(school, size, strict=True) if a in table)
+        assert sum(found.rows) + found.others == len(school)
+    assert not lookups(*nested(), taken=("c1",))
+
+
+def test_one_exception_is_enough_against_it() -> None:
+    noise, school, size = nested()
+    size[7] += 1
+    assert not lookups(noise, school, size)
+
+
+def test_missing_cells_are_no_exception() -> None:
+    noise, school, size = nested()
+    draw = np.random.default_rng(1)
+    school, size = school.astype(float), size.astype(float)
+    school[draw.random(600) < 0.2] = size[draw.random(600) < 0.3] = NAN
+    size[school == 3] = NAN
+    (found,) = lookups(noise, school, size)
+    assert dict(found.cells)[3.0] is None
+    assert found.others >= np.isnan(school).sum()
+
+
+def test_values_of_few_rows_are_not_kept() -> None:
+    school = np.repeat([*range(40), 77.0, 78.0], [15] * 40 + [2, 3])
+    size = school * 7 % 11
+    (found,) = lookups(school, size)
+    assert {row[0] for row in found.cells} == {*map(float, range(40)), 78.0}
+    assert found.others == 2
+    assert found.share_of_others == pytest.approx(2 / len(school))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_chance_is_no_lookup(share: float) -> None:
+    """Two hundred tables of independent columns, groups of few rows, and a frequent level."""
+    draw = np.random.default_rng(2)
+    for _ in range(200):
+        rows = int(draw.integers(30, 300))
+        group = draw.integers(0, max(2, rows // 4), rows)
+        assert not lookups(group, draw.random(rows) < share)
+
+
+def test_doubled_rows_are_no_lookup() -> None:
+    draw = np.random.default_rng(3)
+    rows = draw.normal(size=(300, 2))
+    assert not lookups(*np.concatenate([rows, rows[:200]]).T)
+
+
+def test_what_agrees() -> None:
+    found = Lookup(("a", "b"), ((1.0, 5.0), (2.0, None)), (3, 3))
+    assert found.agree(0, np.array([1.0, 2.0, 3.0, NAN])).tolist() == [
+        [True, False],
+        [False, True],
+        [False, False],
+        [True, True],
+    ]
+    assert found.agree(1, np.array([5.0, 6.0])).tolist() == [[True, True], [False, True]]
+    assert found.summary == "a determines b"
