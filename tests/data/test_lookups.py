@@ -33,7 +33,7 @@ def test_a_column_of_groups_is_found_on_both_sides() -> None:
         assert len(found.columns) == 2
         table = dict(found.cells)
         assert all(table[float(a)] == b for a, b in zip(school, size, strict=True) if a in table)
-        assert sum(found.rows) + found.others == len(school)
+        assert sum(found.rows) + found.others + found.missing == len(school)
     assert not lookups(*nested(), taken=("c1",))
 
 
@@ -51,7 +51,7 @@ def test_missing_cells_are_no_exception() -> None:
     size[school == 3] = NAN
     (found,) = lookups(noise, school, size)
     assert dict(found.cells)[3.0] is None
-    assert found.others >= np.isnan(school).sum()
+    assert found.missing == np.isnan(school).sum()
 
 
 def test_values_of_few_rows_are_not_kept() -> None:
@@ -89,3 +89,36 @@ def test_what_agrees() -> None:
     ]
     assert found.agree(1, np.array([5.0, 6.0])).tolist() == [[True, True], [False, True]]
     assert found.summary == "a determines b"
+
+
+def test_a_cell_follows_from_all_values_that_agree() -> None:
+    cells = ((1.0, 5.0, 8.0), (2.0, 5.0, 8.0), (3.0, 6.0, 7.0), (4.0, None, 7.0))
+    found = Lookup(("a", "b", "c"), cells, (50, 50, 50, 50))
+    given = np.array(
+        [
+            [1.0, NAN, NAN],  # the first column determines
+            [NAN, 5.0, NAN],  # three agree with it, and differ in the third
+            [NAN, 6.0, NAN],  # one agrees with a value, and one was always missing there
+            [4.0, NAN, NAN],
+            [9.0, NAN, NAN],  # not listed
+            [1.0, 6.0, NAN],  # contradicts all
+        ]
+    )
+    np.testing.assert_array_equal(
+        found.determined(given),
+        [
+            [1, 5, 8],
+            [NAN, NAN, NAN],
+            [NAN, NAN, 7],
+            [4, NAN, 7],
+            [NAN, NAN, NAN],
+            [NAN, NAN, NAN],
+        ],
+    )
+    whole = Lookup(("a", "b", "c"), cells[:3], (50, 50, 50))
+    assert whole.determined(given)[1, 1:].tolist() == [5, 8]
+    assert whole.determined(given)[2].tolist() == [3, 6, 7]
+    rarer = Lookup(("a", "b", "c"), cells[:3], (50, 50, 50), others=5)
+    assert np.isnan(rarer.determined(given)[1:3]).all()
+    assert rarer.determined(given)[0].tolist() == [1, 5, 8]
+    assert found.determined(given[:0]).shape == (0, 3)

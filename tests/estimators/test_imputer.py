@@ -521,3 +521,32 @@ def test_hidden_cells_are_the_same_for_every_default_type_of_torch() -> None:
         torch.set_default_dtype(torch.float32)
     assert found is not None
     assert torch.equal(found, expected)
+
+
+def test_a_column_that_another_determines_is_exact(tmp_path: Path) -> None:
+    """Pupils of 30 schools: a school has one town and one size, and hidden cells of them follow."""
+    draw = np.random.default_rng(0)
+    school = draw.integers(0, 30, 600)
+    frame = pd.DataFrame(
+        {
+            "score": draw.normal(size=600),
+            "size": draw.integers(80, 400, 30)[school] / 7,
+            "school": [f"S{each:02d}" for each in school],
+            "town": draw.choice(["Bern", "Wien", "Rome"], 30)[school],
+        }
+    )
+    hidden = draw.random(frame.shape) < 0.15
+    hidden[:, 0] = False
+    given = frame.mask(hidden)
+    imputer = VAEImputer(epochs=1, random_state=0).fit(given)
+    known = ~hidden[:, 2]
+    for filled in (imputer.transform(given), imputer.sample(given, 1)[0], *imputer.interval(given)):
+        np.testing.assert_allclose(filled["size"][known], frame["size"][known], rtol=1e-5)
+    for filled in (imputer.transform(given), imputer.sample(given, 1)[0]):
+        assert filled["town"][known].equals(frame["town"][known])
+    # a size is that of one school
+    by_size = hidden[:, 2] & ~hidden[:, 1]
+    assert (imputer.transform(given)["school"] == frame["school"])[by_size].mean() > 0.9
+    imputer.save(tmp_path / "imputer.lb")
+    again = VAEImputer.load(tmp_path / "imputer.lb").transform(given)
+    pd.testing.assert_frame_equal(again, imputer.transform(given))

@@ -12,19 +12,24 @@ have are kept, since others would identify a row.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.dataset import Dataset
 
 FEWEST_ROWS = 3  # of a value that is kept
 LEAST_SHARE = 0.8  # of the rows with such values
 CHANCE = -30.0  # log of the probability that it is by chance
 MOST_VALUES = 5_000
 ROUNDED = 1e-9  # relative error of numbers that were in other units
+RARE = 0.01  # share of the rows with a value that is not kept
+AT_ONCE = 1 << 23  # comparisons
+DETAIL = "lookups"  # key in the details of a schema
 MOST_ROWS = 5_000  # in which pairs of columns are compared first
 
 
@@ -37,13 +42,15 @@ class Lookup:
         cells: for each value of the first that at least ``FEWEST_ROWS`` rows have, this value and
             those of the others, units of the table or codes of levels; None: they were missing.
         rows: how many rows have each.
-        others: rows with another value, or where it is missing.
+        others: rows with another value.
+        missing: rows where it is missing.
     """
 
     columns: tuple[str, ...]
     cells: tuple[tuple[float | None, ...], ...]
     rows: tuple[int, ...]
     others: int = 0
+    missing: int = 0
 
     @classmethod
     def of(cls, columns: Sequence[str], values: Array) -> Lookup:
@@ -61,7 +68,8 @@ class Lookup:
             tuple(None if np.isnan(v) else float(v) for v in cells[each]) for each in kept
         )
         counts = tuple(int(rows[each]) for each in kept)
-        return cls(tuple(columns), listed, counts, len(values) - sum(counts))
+        missing = int(np.isnan(values[:, 0]).sum())
+        return cls(tuple(columns), listed, counts, len(values) - missing - sum(counts), missing)
 
     @property
     def summary(self) -> str:
@@ -75,8 +83,14 @@ class Lookup:
 
     @property
     def share_of_others(self) -> float:
-        """The share of the rows that are in ``others``."""
+        """The share of the rows that are in ``others``, of those where the first is not missing."""
         return self.others / max(1, self.others + sum(self.rows))
+
+    @property
+    def unlisted(self) -> float:
+        """The share of the rows that are in ``others`` or ``missing``."""
+        rest = self.others + self.missing
+        return rest / max(1, rest + sum(self.rows))
 
     def agree(self, at: int, cells: Array) -> Array:
         """Whether cells of a column agree with each of the ``values``, (rows, values); what is
@@ -86,6 +100,69 @@ class Lookup:
         with np.errstate(invalid="ignore"):
             same = np.abs(given - listed) <= ROUNDED * np.abs(listed)
         return np.asarray(same | np.isnan(listed) | np.isnan(given))
+
+    def determined(self, cells: Array) -> Array:
+        """The value of each cell that follows from the others of its row; NaN where none does.
+
+        A value follows if all of ``values`` that agree with the row have it. Where the first column
+        is missing, hardly any row may have other values of it.
+
+        Args:
+            cells: (rows, columns), NaN where missing.
+        """
+        found = np.full(cells.shape, np.nan)
+        usable = np.isfinite(cells[:, 0]) | (self.share_of_others <= RARE)
+        size = max(1, AT_ONCE // max(1, len(self.values)))
+        for start in range(0, len(cells), size):
+            part = slice(start, start + size)
+            agree = np.ones((len(cells[part]), len(self.values)), dtype=bool)
+            for at, column in enumerate(cells[part].T):
+                agree &= self.agree(at, column)
+            agree &= usable[part, None]
+            some = agree.any(1)
+            for at, listed in enumerate(self.values.T):
+                lowest = np.where(agree, listed, np.inf).min(1)  # NaN stays
+                highest = np.where(agree, listed, -np.inf).max(1)
+                found[part, at] = np.where(some & (lowest == highest), lowest, np.nan)
+        return found
+
+
+def with_lookups(dataset: Dataset) -> Dataset:
+    """The rows with a schema that has the lookups of their observed cells in its details."""
+    schema = dataset.schema
+    if not schema.columns or not schema.data_kind.matrix:
+        return dataset
+    modeled = [place for place, each in enumerate(schema.columns) if each.modeled]
+    columns = [schema.columns[place] for place in modeled]
+    found = found_lookups(columns, _cells(dataset)[:, modeled])
+    details = {**schema.details, DETAIL: [to_mapping(each) for each in found]}
+    return replace(dataset, schema=replace(schema, details=details)) if found else dataset
+
+
+def determined(dataset: Dataset) -> Array | None:
+    """The value of each cell, (rows, columns), that the schema's lookups determine, NaN where they
+    do not; None without lookups. Units of the table or codes of levels."""
+    schema = dataset.schema
+    if DETAIL not in schema.details:
+        return None
+    place = {column.name: index for index, column in enumerate(schema.columns)}
+    cells = _cells(dataset)
+    found = np.full(cells.shape, np.nan)
+    for each in schema.details[DETAIL]:
+        lookup = from_mapping(Lookup, each)
+        own = [place[name] for name in lookup.columns]
+        found[:, own] = lookup.determined(cells[:, own])
+    return found
+
+
+def _cells(dataset: Dataset) -> Array:
+    """Values in units of the table or codes of levels, NaN where they are not observed."""
+    schema = dataset.schema
+    values = schema.decode(schema.units(dataset.x.cpu())).astype(np.float64)
+    if dataset.observed is None:
+        return values
+    seen = schema.data_kind.laid_out(schema, dataset.observed.cpu().numpy())
+    return np.where(seen, values, np.nan)
 
 
 def found_lookups(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.lookups import determined, with_lookups
 from lowerbound.estimators.imputer_fit import updates
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.restoration.column_trees import ColumnTrees, grown_rows
@@ -70,6 +72,7 @@ def calibrated_fit(
         with_trees: whether trees of the columns may be pooled with the model.
         reporter, callbacks: of the training with all cells.
     """
+    dataset = with_lookups(dataset)
     test = HiddenCells.of(dataset.thinned(MOST_ROWS), share, options.training.seed)
     if test is None:
         return ImputerFit(fit(dataset, options, reporter=reporter, callbacks=callbacks))
@@ -133,6 +136,7 @@ class HiddenCells:
         if hidden is None:
             return None
         rest = replace(dataset, x=dataset.x.masked_fill(hidden, 0), observed=dataset.mask & ~hidden)
+        rest = with_lookups(rest)
         values = dataset.schema.decode(dataset.schema.units(dataset.x)).astype(np.float64)
         known = _averaged(values, dataset.schema.columns)
         known = np.where(_laid_out(dataset, dataset.mask), known, np.nan)
@@ -142,6 +146,12 @@ class HiddenCells:
         scale = np.where(leveled | ~(spread > 0), 1.0, spread)
         rows = torch.nonzero(hidden.any(1)).flatten()
         return cls(rest, values[rows], _laid_out(dataset, hidden[rows]), scale, rows)
+
+    @cached_property
+    def open(self) -> Array:
+        """Mask of the hidden cells that no other column determines, (some rows, columns)."""
+        found = determined(self.rest.subset(self.rows))
+        return self.hidden if found is None else self.hidden & np.isnan(found)
 
     def error(self, model: Model, samples: int) -> float:
         """The mean over hidden cells of the squared error in variances; for levels of 0 or 1."""
@@ -163,8 +173,8 @@ class HiddenCells:
         every, tried = np.ones(len(self.scale)), []
         for leaf in LEAVES:
             grown = ColumnTrees.fit(*filled, np.full(len(every), leaf), every, seed)
-            answers = grown.answers(made.mean, self.hidden)
-            tried.append(grown.weighted(made.parts, answers, self.truth, self.hidden, self.scale))
+            answers = grown.answers(made.mean, self.open)
+            tried.append(grown.weighted(made.parts, answers, self.truth, self.open, self.scale))
         best = ColumnTrees.best(tried)
         return best if best.trees else None
 
@@ -173,7 +183,7 @@ class HiddenCells:
     ) -> IntervalCalibration | None:
         """The calibration of the intervals; None if too few hidden cells have one."""
         ordered = [column.rules.ordered for column in self.rest.schema.columns]
-        if (self.hidden & ordered).sum() < FEWEST_HIDDEN:
+        if (self.open & ordered).sum() < FEWEST_HIDDEN:
             return None
         schema = self.rest.schema
 
@@ -184,7 +194,7 @@ class HiddenCells:
         some = self.rest.subset(self.rows)
         found = summarized_draws(model, some, summary, samples=samples, trees=trees)
         own, places = np.split(found, [len(SHARES)])
-        return IntervalCalibration.of(self.truth, own, places, self.hidden, schema.columns)
+        return IntervalCalibration.of(self.truth, own, places, self.open, schema.columns)
 
 
 def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:

@@ -9,6 +9,7 @@ With z_k ~ q(z | x_o) and w_k = p(x_o, z_k) / q(z_k | x_o), normalized over K dr
 The second is a draw of multiple imputation, exact as K grows. A row without observed cells gets the
 mean under the prior. An autoencoder has one code with weight one, so it gives its decoder's output.
 The mean of a linear model is that of p(x | z) at the mean of its exact posterior, without draws.
+A cell that another column of its row determines has that value (``lowerbound.data.lookups``).
 Source: Mattei & Frellsen 2019.
 """
 
@@ -24,6 +25,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.lookups import determined
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import KeyedNoise, Occurrences, row_keys
 from lowerbound.distributions.reparameterization import seeded
@@ -220,6 +222,7 @@ class _Found:
     draws: Array | None
     effective_sample_size: Tensor
     parts: dict[int, Array] | None
+    determined: Array | None
 
     @classmethod
     def of(cls, dataset: Dataset, samples: int, draws: int, parts: bool) -> _Found:
@@ -227,7 +230,9 @@ class _Found:
         given = dataset.schema.for_other_rows.decode(units).astype(np.float64)
         drawn = np.repeat(given[None], draws, 0) if draws else None
         complete = torch.full((len(dataset),), float(samples), dtype=torch.float64)
-        return cls(dataset, _incomplete(dataset), given, drawn, complete, {} if parts else None)
+        own: dict[int, Array] | None = {} if parts else None
+        found = determined(dataset)
+        return cls(dataset, _incomplete(dataset), given, drawn, complete, own, found)
 
     def put_means(
         self, rows: Tensor, expected: Expectation, resampled: Resampled, trees: ColumnTrees | None
@@ -244,7 +249,7 @@ class _Found:
             for column, own in parts.items():
                 empty = np.zeros((len(self.dataset), own.shape[1]))
                 self.parts.setdefault(column, empty)[place] = own
-        self.mean[place] = filled
+        self.mean[place] = self._looked_up(filled, hidden, place)
         self.effective_sample_size[rows.cpu()] = resampled.effective_sample_size.cpu()
         return answers
 
@@ -263,7 +268,16 @@ class _Found:
         if answers is not None:
             keys, seed = resampled.keys, resampled.seed
             drawn = answers.pooled_draws(drawn, keys, seed, some.start, joint)
-        self.draws[some, place] = np.where(self._hidden(rows), drawn, self.draws[some, place])
+        hidden = self._hidden(rows)
+        drawn = self._looked_up(drawn, hidden, place)
+        self.draws[some, place] = np.where(hidden, drawn, self.draws[some, place])
+
+    def _looked_up(self, filled: Array, hidden: Array, place: Array) -> Array:
+        """Filled rows, (..., rows, columns), with the values that other columns determine."""
+        if self.determined is None:
+            return filled
+        found = self.determined[place]
+        return np.where(hidden & np.isfinite(found), found, filled)
 
     def _hidden(self, rows: Tensor) -> Array:
         """Mask of the hidden cells of some rows, in the data's layout."""

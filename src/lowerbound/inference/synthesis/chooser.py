@@ -192,7 +192,7 @@ class RowChooser:
         else:
             unknown = ~self.known[rows, places[0]]
             level = torch.rand(len(rows), dtype=torch.float64).numpy()
-            free = unknown & (level < lookup.share_of_others)
+            free = unknown & (level < lookup.unlisted)
             free |= ~unknown & (np.isnan(self.values[rows, places[0]]) | ~agree.any(1))
         again = np.flatnonzero(~free & ~np.isnan(values) & ~(agree & alike).any(1))
         if not len(again):
