@@ -122,3 +122,10 @@ def test_a_cell_follows_from_all_values_that_agree() -> None:
     assert np.isnan(rarer.determined(given)[1:3]).all()
     assert rarer.determined(given)[0].tolist() == [1, 5, 8]
     assert found.determined(given[:0]).shape == (0, 3)
+
+
+def test_negative_numbers_and_rounding() -> None:
+    found = Lookup(("a", "b"), ((-0.3, 1.0), (-0.1, 2.0), (0.0, 3.0), (7e6, 4.0)), (5, 5, 5, 5))
+    first = np.array([-0.1 * 3, -0.1, 0.0, 7e6 * (1 + 1e-13), 8e6, -1.0])
+    cells = np.stack([first, np.full(6, NAN)], 1)
+    np.testing.assert_array_equal(found.determined(cells)[:, 1], [1, 2, 3, 4, NAN, NAN])

@@ -110,20 +110,37 @@ class Lookup:
         Args:
             cells: (rows, columns), NaN where missing.
         """
+        known = np.isfinite(cells[:, 0])
         found = np.full(cells.shape, np.nan)
-        usable = np.isfinite(cells[:, 0]) | (self.share_of_others <= RARE)
+        found[known] = self._by_first(cells[known])
+        if self.share_of_others <= RARE and not known.all():
+            rest, rows = np.unique(cells[~known], axis=0, return_inverse=True)
+            found[~known] = self._by_others(rest)[rows]
+        return found
+
+    def _by_first(self, cells: Array) -> Array:
+        """``determined`` of rows with the first column."""
+        listed = self.values
+        first = cells[:, 0]
+        place = np.searchsorted(listed[:, 0], first - ROUNDED * np.abs(first))
+        near = listed[place.clip(0, len(listed) - 1)]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(cells - near) > ROUNDED * np.abs(near)
+        return np.where(apart.any(1, keepdims=True), np.nan, near)
+
+    def _by_others(self, cells: Array) -> Array:
+        """``determined`` of rows without the first column."""
+        found = np.full(cells.shape, np.nan)
         size = max(1, AT_ONCE // max(1, len(self.values)))
         for start in range(0, len(cells), size):
             part = slice(start, start + size)
             agree = np.ones((len(cells[part]), len(self.values)), dtype=bool)
             for at, column in enumerate(cells[part].T):
                 agree &= self.agree(at, column)
-            agree &= usable[part, None]
-            some = agree.any(1)
             for at, listed in enumerate(self.values.T):
                 lowest = np.where(agree, listed, np.inf).min(1)  # NaN stays
                 highest = np.where(agree, listed, -np.inf).max(1)
-                found[part, at] = np.where(some & (lowest == highest), lowest, np.nan)
+                found[part, at] = np.where(lowest == highest, lowest, np.nan)
         return found
 
 

@@ -96,8 +96,8 @@ class SynthesizerReport(Report):
             lines.append(f"identifiers: {', '.join(self.identifiers)} (replaced by fresh ones)")
         if self.constraints:
             lines.append(f"constraints: {self.constraints}, fulfilled by every synthetic row")
-        if self.found:
-            lines.append(f"found:       {'; '.join(self.found)}")
+        for number, sentence in enumerate(self.found):
+            lines.append(f"{'' if number else 'found:':<13}{sentence}")
         lines.append(f"prior:       {self.prior}")
         if self.likeness is not None:
             lines.append(f"likeness:    {self.likeness.sentence}")
