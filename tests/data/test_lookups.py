@@ -8,6 +8,7 @@ import pytest
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.lookups import Lookup, found_lookups
+from lowerbound.errors import OptionError
 
 NAN = np.nan
 
@@ -129,3 +130,17 @@ def test_negative_numbers_and_rounding() -> None:
     first = np.array([-0.1 * 3, -0.1, 0.0, 7e6 * (1 + 1e-13), 8e6, -1.0])
     cells = np.stack([first, np.full(6, NAN)], 1)
     np.testing.assert_array_equal(found.determined(cells)[:, 1], [1, 2, 3, 4, NAN, NAN])
+
+
+def test_a_lookup_whose_parts_differ_is_refused() -> None:
+    for cells, rows in ((((1.0, 2.0),), (3, 4)), (((1.0,),), (3,)), ((), ())):
+        with pytest.raises(OptionError, match="a lookup needs rows"):
+            Lookup(("a", "b"), cells, rows)
+
+
+def test_many_columns_of_pixels_take_little_time() -> None:
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 16, (2_000, 300)).astype(float)
+    pixels[:, 200] = pixels[:, 10] // 4
+    (found,) = lookups(*pixels.T)
+    assert found.columns == ("c10", "c200")

@@ -21,6 +21,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError
 
 FEWEST_ROWS = 3  # of a value that is kept
 LEAST_SHARE = 0.8  # of the rows with such values
@@ -30,7 +31,7 @@ ROUNDED = 1e-9  # relative error of numbers that were in other units
 RARE = 0.01  # share of the rows with a value that is not kept
 AT_ONCE = 1 << 23  # comparisons
 DETAIL = "lookups"  # key in the details of a schema
-MOST_ROWS = 5_000  # in which pairs of columns are compared first
+FIRST_ROWS = 1_000  # in which all columns are compared first
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Lookup:
         rows: how many rows have each.
         others: rows with another value.
         missing: rows where it is missing.
+
+    Raises:
+        OptionError: the sizes differ, or there are no values.
     """
 
     columns: tuple[str, ...]
@@ -51,6 +55,11 @@ class Lookup:
     rows: tuple[int, ...]
     others: int = 0
     missing: int = 0
+
+    def __post_init__(self) -> None:
+        widths = {len(row) for row in self.cells}
+        if not self.cells or widths != {len(self.columns)} or len(self.rows) != len(self.cells):
+            raise OptionError("a lookup needs rows, each with a value of every column and a count")
 
     @classmethod
     def of(cls, columns: Sequence[str], values: Array) -> Lookup:
@@ -193,26 +202,28 @@ def found_lookups(
         taken: names of columns that have other constraints.
     """
     names = [each.name for each in columns]
-    codes = {
-        place: _codes(values[:, place])
-        for place, name in enumerate(names)
-        if name not in taken and np.isfinite(values[:, place]).any()
-    }
-    counts = {place: int(each.max()) + 1 for place, each in codes.items()}
+    there = np.asarray(np.isfinite(values).any(0))
+    free = [place for place, name in enumerate(names) if name not in taken and there[place]]
+    if len(free) < 2:
+        return ()
+    codes = {place: _codes(values[:, place]) for place in free}
+    counts = np.array([int(codes[place].max()) + 1 for place in free])
+    some = np.stack([codes[place][:FIRST_ROWS] for place in free], 1)
     by = {
         place: [
-            other
-            for other in codes
-            if other != place
-            and 1 < counts[other] <= counts[place]
-            and _determines(codes[place], codes[other])
+            free[other]
+            for other in np.flatnonzero(
+                (counts > 1) & (counts <= counts[at]) & _may_follow(some, at)
+            ).tolist()
+            if other != at and _determines(codes[place], codes[free[other]])
         ]
-        for place in codes
+        for at, place in enumerate(free)
         if _repeats(codes[place])
     }
+    sizes = dict(zip(free, counts.tolist(), strict=True))
     found: list[Lookup] = []
     used: set[int] = set()
-    for place in sorted(by, key=lambda each: (-len(by[each]), counts[each], each)):
+    for place in sorted(by, key=lambda each: (-len(by[each]), sizes[each], each)):
         others = [other for other in by[place] if other not in used]
         if place not in used and others:
             used |= {place, *others}
@@ -237,11 +248,22 @@ def _repeats(codes: Array) -> bool:
     return bool(counts[counts >= FEWEST_ROWS].sum() >= LEAST_SHARE * counts.sum())
 
 
+def _may_follow(codes: Array, at: int) -> Array:
+    """Whether each column of some rows has one value where that at ``at`` has one, as far as
+    neighbors show after sorting by it, (columns,)."""
+    ordered = codes[np.argsort(codes[:, at], kind="stable")]
+    first, second = ordered[:-1], ordered[1:]
+    same = (first[:, at] == second[:, at]) & (first[:, at] >= 0)
+    first, second = first[same], second[same]
+    return np.asarray(~((first != second) & (first >= 0) & (second >= 0)).any(0))
+
+
 def _determines(codes: Array, others: Array) -> bool:
-    if not (_agree(codes[:MOST_ROWS], others[:MOST_ROWS]) and _agree(codes, others)):
+    if not _agree(codes, others):
         return False
     there = (codes >= 0) & (others >= 0)
-    sizes, repeats = np.unique(np.bincount(codes[there]), return_counts=True)
+    counts = np.bincount(codes[there])
+    sizes, repeats = np.unique(counts[counts > 0], return_counts=True)
     shares = np.bincount(others[there])
     log_p = np.log(shares[shares > 0] / max(1, there.sum()))
     log_same = repeats * np.logaddexp.reduce(sizes[:, None] * log_p, 1)

@@ -41,19 +41,20 @@ def found_orders(
     if len(usable) < 2:
         return ()
     some = values[:: max(1, len(values) // MOST_ROWS)]
-    ordered = np.array([np.sort(column[np.isfinite(column)]) for column in some.T], dtype=object)
+    ordered = [np.sort(column[np.isfinite(column)]) for column in some.T]
     found: dict[tuple[int, int], tuple[float, bool]] = {}
     for lower in usable:
+        with np.errstate(invalid="ignore"):
+            broken_before = np.asarray((some[:, [lower]] > some).any(0))
         for upper in usable:
             names = {columns[lower].name, columns[upper].name}
-            if len(names) < 2 or any(names <= set(each) for each in alike):
-                continue
-            if not _hold(some, lower, upper):
+            apart = len(names) == 2 and not any(names <= set(each) for each in alike)
+            if broken_before[upper] or not apart:
                 continue
             broken, equal = _by_chance(values, ordered, lower, upper)
             if broken >= EXPECTED and _hold(values, lower, upper):
                 strict = bool(equal >= EXPECTED and (values[:, lower] != values[:, upper]).all())
-                found[lower, upper] = _gap(some, lower, upper), strict
+                found[lower, upper] = _gap(values, lower, upper), strict
     whole = {place for place in usable if not np.isnan(values[:, place]).any()}
     best = sorted(_reduced(found, whole), key=lambda pair: found[pair])[:MOST_ORDERS]
     return tuple(
@@ -67,10 +68,12 @@ def _hold(values: Array, lower: int, upper: int) -> bool:
         return not (values[:, lower] > values[:, upper]).any()
 
 
-def _by_chance(values: Array, ordered: Array, lower: int, upper: int) -> tuple[float, float]:
+def _by_chance(
+    values: Array, ordered: Sequence[Array], lower: int, upper: int
+) -> tuple[float, float]:
     """Rows that would break the order, and rows that would be equal, if one were shuffled."""
     rows = float(np.isfinite(values[:, lower] + values[:, upper]).sum())
-    first, second = (ordered[place].astype(np.float64) for place in (lower, upper))
+    first, second = ordered[lower], ordered[upper]
     if not len(first) or not len(second):
         return 0.0, 0.0
     below = np.searchsorted(second, first, side="left").mean() / len(second)
@@ -81,6 +84,7 @@ def _by_chance(values: Array, ordered: Array, lower: int, upper: int) -> tuple[f
 def _gap(values: Array, lower: int, upper: int) -> float:
     """How far apart the columns are in a row, in parts of the range of the narrower one."""
     both = values[np.isfinite(values[:, lower] + values[:, upper])]
+    both = both[:: max(1, len(both) // MOST_ROWS)]
     spreads = [np.subtract(*np.quantile(both[:, each], [0.95, 0.05])) for each in (lower, upper)]
     apart = float(np.median(both[:, upper] - both[:, lower]))
     return apart / max(float(min(spreads)), float(np.finfo(float).tiny))
