@@ -12,6 +12,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.estimators import TableSynthesizer
 from lowerbound.likelihoods import AutoregressiveColumns
+from lowerbound.likelihoods.columns.windows import cells_inside
 
 PAIR = ((0, 1),)  # the first column is at most the second
 COLUMNS = [Column("low", "real", shift=1.0, scale=2.0), Column("high", "real", scale=3.0)]
@@ -129,3 +130,13 @@ def test_an_equal_value_is_in_the_window_after_float32(step: float) -> None:
         codes = built.groups[0].codes(torch.from_numpy(grid[:, :1] / 0.3).float())  # type: ignore[operator]
         found = inside.gather(1, codes)[:, 0]
         np.testing.assert_array_equal(found.numpy(), (prices <= price).astype(float))
+
+
+def test_a_large_whole_number_is_not_in_the_window_of_its_neighbor() -> None:
+    """A millionth of three million is more than a step."""
+    numbers = np.arange(3_000_000, 3_000_005, dtype=np.float64)
+    column = Column("number", "real", lattice=Lattice(1.0))
+    ends = np.stack([numbers, numbers])
+    low, high = np.full(1, numbers[1]), np.full(1, numbers[3])
+    share, _, _ = cells_inside(column, column.rules.lattice, ends, low, high)
+    assert share.tolist() == [[0, 1, 1, 1, 0]]

@@ -88,7 +88,7 @@ class Lookup:
     @cached_property
     def values(self) -> Array:
         """``cells``, NaN where missing."""
-        return np.array(self.cells, dtype=np.float64).reshape(-1, len(self.columns))
+        return np.array(self.cells, dtype=np.float64)
 
     @property
     def share_of_others(self) -> float:

@@ -181,7 +181,8 @@ class RowChooser:
 
         A value that the lookup does not list may be with any of the others.
         """
-        at, listed = list(places).index(place), lookup.values[:, list(places).index(place)]
+        at = places.index(place)
+        listed = lookup.values[:, at]
         agree = np.ones((len(rows), len(listed)), dtype=bool)
         for other, each in enumerate(places):
             if other != at:  # what is unknown is NaN, which agrees with all

@@ -58,6 +58,8 @@ def cells_inside(
     values = np.asarray(column.decode(ends[0].copy()), dtype=np.float64)
     values = lattice.nearest(values)
     slack = ROUNDED * np.abs(values)  # an end that was float32 is not below itself
+    if lattice.step:
+        slack = np.minimum(slack, margin)  # nor is one of large numbers at its neighbor
     within = (values >= low[:, None] - slack) & (values <= high[:, None] + slack)
     first, last = np.where(single, ends[0], first), np.where(single, ends[0], last)
     return np.where(single, within, share), first, last
