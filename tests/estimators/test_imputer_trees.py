@@ -106,17 +106,42 @@ def test_where_the_model_is_exact_trees_do_no_harm() -> None:
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    """Levels by the product of two numbers, and counts."""
+    """Levels by the product of two numbers, counts, and a price in each of 30 shops."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 500))
     level = np.where(a * b > 0, "same", np.where(a > 0, "above", "below"))
     found = pd.DataFrame({"a": a, "b": b, "level": level, "n": rng.poisson(np.exp(1 + a / 2))})
+    found["shop"] = rng.integers(30, size=500)
+    found["price"] = rng.normal(size=30)[found["shop"]] + 0.1 * rng.normal(size=500)
     return found.mask(rng.random(found.shape) < 0.15)
 
 
 @pytest.fixture(scope="module")
 def frame_imputer(frame: pd.DataFrame) -> VAEImputer:
     return clone(QUICK).fit(frame)
+
+
+def test_rows_of_a_shop_help_each_other(frame: pd.DataFrame, frame_imputer: VAEImputer) -> None:
+    shop, price = frame["shop"], frame["price"]
+    mean = price.groupby(shop).transform("mean")
+    cells = price.isna() & shop.notna()
+    found = frame_imputer.transform(frame)["price"]
+    assert abs(found - mean)[cells].mean() < 0.3 * price.std()
+    assert abs(mean - price.mean())[cells].mean() > 0.6 * price.std()  # the mean of all rows
+
+
+@pytest.mark.slow
+def test_means_of_groups_are_of_more_rows_than_are_fitted_first() -> None:
+    rng = np.random.default_rng(0)
+    subject = np.repeat(np.arange(1_500), 4)  # sorted: of 2,000 rows, hardly two are of one
+    y = rng.normal(size=1_500)[subject] + 0.2 * rng.normal(size=6_000)
+    frame = pd.DataFrame({"subject": subject, "y": y, "z": rng.normal(size=6_000)})
+    gone = rng.random(6_000) < 0.2
+    imputer = clone(QUICK).fit(frame.assign(y=np.where(gone, np.nan, y)))
+    assert imputer.trees_ is not None
+    assert set(imputer.trees_.means) == {1}
+    found = imputer.transform(frame.assign(y=np.where(gone, np.nan, y)))["y"].to_numpy()
+    assert np.square(found - y)[gone].mean() < 0.2 * y.var()
 
 
 @pytest.mark.slow
@@ -127,6 +152,8 @@ def test_a_stored_imputer_gives_the_same_numbers(
     frame_imputer.save(tmp_path / "imputer.lb")
     again = VAEImputer.load(tmp_path / "imputer.lb", strategy=strategy, n_importance=SAMPLES)
     assert again.trees_ is not None
+    assert frame_imputer.trees_ is not None
+    assert again.trees_.means.keys() == frame_imputer.trees_.means.keys() >= {5}  # price
     before = clone_with(frame_imputer, strategy)
     pd.testing.assert_frame_equal(again.transform(frame), before.transform(frame))
     for ours, theirs in zip(again.interval(frame), before.interval(frame), strict=True):
@@ -178,16 +205,17 @@ def test_a_damaged_file_is_refused(frame_imputer: VAEImputer, tmp_path: Path) ->
     folder = tmp_path / "imputer.lb"
     frame_imputer.save(folder)
     whole = (folder / TREES).read_bytes()
-    for damaged in (whole[:-9], b"", b"\x00" * 40, _renamed(whole)):
+    renamed = _renamed(whole, "0.roots"), _renamed(whole, "5.places")
+    for damaged in (whole[:-9], b"", b"\x00" * 40, *renamed):
         (folder / TREES).write_bytes(damaged)
         with pytest.raises(ModelFolderError, match=TREES):
             VAEImputer.load(folder)
 
 
-def _renamed(content: bytes) -> bytes:
+def _renamed(content: bytes, name: str) -> bytes:
     """The same file with one array under another name."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    header["0.other"] = header.pop("0.roots")
+    header[f"{name}.other"] = header.pop(name)
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + content[8 + length :]

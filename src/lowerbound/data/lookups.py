@@ -160,9 +160,11 @@ def with_lookups(dataset: Dataset) -> Dataset:
         return dataset
     modeled = [place for place, each in enumerate(schema.columns) if each.modeled]
     columns = [schema.columns[place] for place in modeled]
-    found = found_lookups(columns, _cells(dataset)[:, modeled])
-    details = {**schema.details, DETAIL: [to_mapping(each) for each in found]}
-    return replace(dataset, schema=replace(schema, details=details)) if found else dataset
+    found = found_lookups(columns, observed_cells(dataset)[:, modeled])
+    details = {name: own for name, own in schema.details.items() if name != DETAIL}
+    if found:
+        details[DETAIL] = [to_mapping(each) for each in found]
+    return replace(dataset, schema=replace(schema, details=details))
 
 
 def determined(dataset: Dataset) -> Array | None:
@@ -172,7 +174,7 @@ def determined(dataset: Dataset) -> Array | None:
     if DETAIL not in schema.details:
         return None
     place = {column.name: index for index, column in enumerate(schema.columns)}
-    cells = _cells(dataset)
+    cells = observed_cells(dataset)
     found = np.full(cells.shape, np.nan)
     for each in schema.details[DETAIL]:
         lookup = from_mapping(Lookup, each)
@@ -181,7 +183,7 @@ def determined(dataset: Dataset) -> Array | None:
     return found
 
 
-def _cells(dataset: Dataset) -> Array:
+def observed_cells(dataset: Dataset) -> Array:
     """Values in units of the table or codes of levels, NaN where they are not observed."""
     schema = dataset.schema
     values = schema.decode(schema.units(dataset.x.cpu())).astype(np.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.lookups import determined, with_lookups
+from lowerbound.data.dataset import spread_rows
+from lowerbound.data.lookups import determined, observed_cells, with_lookups
 from lowerbound.estimators.imputer_fit import updates
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.restoration.column_trees import ColumnTrees, grown_rows
+from lowerbound.inference.restoration.column_trees import ColumnTrees, GrownRows, most_grown
+from lowerbound.inference.restoration.group_means import KnownCells
 from lowerbound.inference.restoration.imputation import impute, quantiles, summarized_draws
 from lowerbound.inference.restoration.interval_calibration import (
     SHARES,
@@ -31,8 +34,10 @@ from lowerbound.models import Model
 from lowerbound.training import TrainingReporter
 
 MOST_ROWS = 2_000  # of the first fit
+MOST_KNOWN, MOST_CELLS = 100_000, 2_000_000  # rows and cells that means are taken of
 FEWEST_HIDDEN, MOST_HIDDEN = 30, 2_000  # cells
-LEAVES = (3, 10)  # fewest rows in a leaf of the trees, tried
+LEAVES = (1, 3, 10)  # fewest rows in a leaf of the trees, tried
+FEWEST_OF_NUMBERS = 3  # for columns of numbers
 ENOUGH_HIDDEN, MOST_OF_ALL = 200, 0.2  # up to 200 cells and a fifth of a small table are hidden
 
 
@@ -73,7 +78,7 @@ def calibrated_fit(
         reporter, callbacks: of the training with all cells.
     """
     dataset = with_lookups(dataset)
-    test = HiddenCells.of(dataset.thinned(MOST_ROWS), share, options.training.seed)
+    test = HiddenCells.of(dataset, share, options.training.seed)
     if test is None:
         return ImputerFit(fit(dataset, options, reporter=reporter, callbacks=callbacks))
     training = options.training
@@ -88,18 +93,27 @@ def calibrated_fit(
     how = (start_only, options)[best]
     fitted = fit(dataset, how, reporter=reporter, callbacks=callbacks)
     if trees is not None:
-        filled = filled_rows(dataset, fitted.model, samples)
-        trees = ColumnTrees.fit(*filled, trees.leaves, trees.weights, training.seed)
+        known = _known(dataset)
+        rows = grown_rows(known, torch.arange(len(known)), fitted.model, samples, training.seed)
+        trees = trees.grown_again(rows, training.seed)
     return ImputerFit(fitted, calibration, (errors[0], errors[1]), trees)
 
 
-def filled_rows(
-    dataset: Dataset, model: Model, samples: int
-) -> tuple[tuple[Column, ...], Array, Array]:
-    """What trees are grown on: the columns, some rows filled by the model, and their mask."""
-    columns = dataset.schema.columns
-    some = dataset.thinned(grown_rows(len(dataset), len(columns)))
-    return columns, impute(model, some, samples=samples).mean, _laid_out(some, some.mask)
+def grown_rows(every: Dataset, places: Tensor, model: Model, samples: int, seed: int) -> GrownRows:
+    """Rows that trees are grown on, filled by the model.
+
+    Args:
+        every: rows of which means of groups are taken.
+        places: of those that trees may be grown on, (some rows,).
+        model, samples: as for ``impute``.
+        seed: of the folds.
+    """
+    columns = every.schema.columns
+    places = places[spread_rows(len(places), most_grown(len(places), len(columns)))]
+    some = every.subset(places)
+    filled, seen = impute(model, some, samples=samples).mean, _laid_out(some, some.mask)
+    known = KnownCells(columns, observed_cells(every), seed)
+    return GrownRows(columns, filled, seen, known, places.numpy())
 
 
 def _of_fewer_rows(options: FitOptions, rows: Dataset) -> FitOptions:
@@ -116,14 +130,16 @@ class HiddenCells:
     """Rows with some observed cells hidden.
 
     Attributes:
-        rest: the rows without the hidden cells.
+        every: all rows, or many, without the hidden cells.
+        places: of the rows that are fitted, (rows,).
         truth: values or codes of the rows with a hidden cell, (some rows, columns).
         hidden: mask of their hidden cells, (some rows, columns).
         scale: standard deviation of what is averaged of each column; 1 for levels, (columns,).
-        rows: their numbers.
+        rows: their numbers among those that are fitted.
     """
 
-    rest: Dataset
+    every: Dataset
+    places: Tensor
     truth: Array
     hidden: Array
     scale: Array
@@ -132,20 +148,30 @@ class HiddenCells:
     @classmethod
     def of(cls, dataset: Dataset, share: float, seed: int) -> HiddenCells | None:
         """Hide a share of the observed cells; None if there are too few. Rows keep one at least."""
-        hidden = drawn_cells(dataset.mask, share, seed)
+        known = _known(dataset)
+        places = spread_rows(len(known), MOST_ROWS)
+        some = known.subset(places)
+        hidden = drawn_cells(some.mask, share, seed)
         if hidden is None:
             return None
-        rest = replace(dataset, x=dataset.x.masked_fill(hidden, 0), observed=dataset.mask & ~hidden)
-        rest = with_lookups(rest)
-        values = dataset.schema.decode(dataset.schema.units(dataset.x)).astype(np.float64)
-        known = _averaged(values, dataset.schema.columns)
-        known = np.where(_laid_out(dataset, dataset.mask), known, np.nan)
-        leveled = [bool(column.levels) for column in dataset.schema.columns]
-        some = ~np.isnan(known).all(0)
-        spread = np.where(some, np.nanstd(np.where(some, known, 0.0), axis=0), 0.0)
+        gone = torch.zeros_like(known.mask)
+        gone[places] = hidden
+        x, observed = known.x.masked_fill(gone, 0), known.mask & ~gone
+        every = with_lookups(replace(known, x=x, observed=observed))
+        columns = known.schema.columns
+        values = known.schema.decode(known.schema.units(some.x)).astype(np.float64)
+        averaged = np.where(_laid_out(some, some.mask), _averaged(values, columns), np.nan)
+        leveled = [bool(column.levels) for column in columns]
+        seen = ~np.isnan(averaged).all(0)
+        spread = np.where(seen, np.nanstd(np.where(seen, averaged, 0.0), axis=0), 0.0)
         scale = np.where(leveled | ~(spread > 0), 1.0, spread)
         rows = torch.nonzero(hidden.any(1)).flatten()
-        return cls(rest, values[rows], _laid_out(dataset, hidden[rows]), scale, rows)
+        return cls(every, places, values[rows], _laid_out(some, hidden[rows]), scale, rows)
+
+    @cached_property
+    def rest(self) -> Dataset:
+        """The rows that are fitted, without the hidden cells."""
+        return self.every.subset(self.places)
 
     @cached_property
     def open(self) -> Array:
@@ -169,10 +195,12 @@ class HiddenCells:
             return None
         made = impute(model, self.rest.subset(self.rows), samples=samples, parts=True)
         assert made.parts is not None
-        filled = filled_rows(self.rest, model, samples)
-        every, tried = np.ones(len(self.scale)), []
-        for leaf in LEAVES:
-            grown = ColumnTrees.fit(*filled, np.full(len(every), leaf), every, seed)
+        rows = grown_rows(self.every, self.places, model, samples, seed)
+        leveled = np.array([bool(column.levels) for column in rows.columns])
+        ones, tried = np.ones(len(leveled)), []
+        for leaf, grouped in product(LEAVES, (False, True)):
+            some = ones if leaf >= FEWEST_OF_NUMBERS else leveled * ones
+            grown = ColumnTrees.fit(rows, leaf * ones, some, grouped * ones, seed)
             answers = grown.answers(made.mean, self.open)
             tried.append(grown.weighted(made.parts, answers, self.truth, self.open, self.scale))
         best = ColumnTrees.best(tried)
@@ -195,6 +223,12 @@ class HiddenCells:
         found = summarized_draws(model, some, summary, samples=samples, trees=trees)
         own, places = np.split(found, [len(SHARES)])
         return IntervalCalibration.of(self.truth, own, places, self.open, schema.columns)
+
+
+def _known(dataset: Dataset) -> Dataset:
+    """The rows of which means of groups are taken; at least as many as are fitted first."""
+    cells = MOST_CELLS // max(1, len(dataset.schema.columns))
+    return dataset.thinned(min(MOST_KNOWN, max(MOST_ROWS, cells)))
 
 
 def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:

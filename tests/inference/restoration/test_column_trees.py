@@ -15,10 +15,12 @@ from lowerbound.inference.restoration.column_trees import (
     MOST_CELLS,
     MOST_ROWS,
     ColumnTrees,
+    GrownRows,
     TreeAnswers,
     _cautious_weight,
-    grown_rows,
+    most_grown,
 )
+from lowerbound.inference.restoration.group_means import KnownCells
 
 Array = np.ndarray[Any, Any]
 ROWS, HIDDEN = 400, 120
@@ -50,9 +52,15 @@ def hidden() -> Array:
     return mask
 
 
+def grown_rows(columns: tuple[Column, ...], values: Array, hidden: Array) -> GrownRows:
+    known = KnownCells(columns, np.where(hidden, np.nan, values), 0)
+    return GrownRows(columns, values, ~hidden, known, np.arange(len(values)))
+
+
 @pytest.fixture(scope="module")
 def trees(columns: tuple[Column, ...], values: Array, hidden: Array) -> ColumnTrees:
-    return ColumnTrees.fit(columns, values, ~hidden, np.full(4, 3), np.full(4, 0.5), 0)
+    rows = grown_rows(columns, values, hidden)
+    return ColumnTrees.fit(rows, np.full(4, 3), np.full(4, 0.5), np.zeros(4), 0)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +133,8 @@ def test_joint_draws_of_hidden_cells_belong_together() -> None:
     values = base + 0.1 * rng.normal(size=(800, 2))
     columns = load(pd.DataFrame(values, columns=list("ab"))).schema.columns
     hidden = np.broadcast_to(np.arange(800)[:, None] < 400, (800, 2))
-    trees = ColumnTrees.fit(columns, values, ~hidden, np.full(2, 3), np.full(2, 1.0), 0)
+    rows = grown_rows(columns, values, hidden)
+    trees = ColumnTrees.fit(rows, np.full(2, 3), np.full(2, 1.0), np.zeros(2), 0)
     drawn = rng.normal(size=(1, 800, 1)) + 0.1 * rng.normal(size=(1, 800, 2))
     drawn[0, 400:] = values[400:]  # a model whose draws belong together
     filled = np.where(hidden, 0.0, drawn[0])
@@ -204,9 +213,72 @@ def test_the_best_trees_of_each_column_are_taken(trees: ColumnTrees) -> None:
     assert set(best.trees) == {0, 1, 2}
 
 
+@pytest.fixture(scope="module")
+def subjects() -> tuple[tuple[Column, ...], Array, Array]:
+    """A subject's number, its mean plus noise, a level that half of the subjects have, and noise;
+    the columns, the rows, and a mask of hidden cells of the mean and of the level."""
+    rng = np.random.default_rng(0)
+    subject = rng.integers(100, size=800)
+    mean, high = rng.normal(size=100), rng.random(100) < 0.5
+    y = mean[subject] + 0.2 * rng.normal(size=800)
+    seen = np.where(rng.random(800) < 0.05, ~high[subject], high[subject])
+    noise = rng.normal(size=800)
+    frame = pd.DataFrame({"id": subject, "y": y, "seen": np.where(seen, "yes", "no"), "z": noise})
+    hidden = np.zeros((800, 4), dtype=bool)
+    hidden[rng.permutation(800)[:150], 1] = True
+    hidden[rng.permutation(800)[:150], 2] = True
+    return load(frame).schema.columns, np.stack([subject, y, seen, noise], 1), hidden
+
+
+def grouped_error(
+    subjects: tuple[tuple[Column, ...], Array, Array], grouped: bool
+) -> tuple[ColumnTrees, float, float]:
+    """Trees, their mean squared error of numbers, and their share of wrong levels."""
+    columns, values, hidden = subjects
+    filled = np.where(hidden, [50.0, 0.0, 0.0, 0.0], values)
+    rows = GrownRows(
+        columns, filled, ~hidden, grown_rows(columns, values, hidden).known, np.arange(800)
+    )
+    trees = ColumnTrees.fit(rows, np.full(4, 3), np.ones(4), np.full(4, grouped), 0)
+    parts = trees.answers(filled, hidden).parts
+    apart = parts[1][:, 0] - values[hidden[:, 1], 1]
+    wrong = parts[2].argmax(1) != values[hidden[:, 2], 2]
+    return trees, float(np.square(apart).mean()), float(wrong.mean())
+
+
+def test_means_of_groups_explain_what_a_number_of_a_subject_does_not(
+    subjects: tuple[tuple[Column, ...], Array, Array],
+) -> None:
+    alone, error, wrong = grouped_error(subjects, False)
+    trees, less, fewer = grouped_error(subjects, True)
+    assert alone.means == {}
+    assert {0, 3}.isdisjoint(trees.means)  # noise
+    assert trees.means[1].groupings[0].place == 0
+    assert less < 0.1 < 0.2 < error  # the noise alone has .04, and 6 rows of a group .007
+    assert fewer < 0.15 < wrong
+
+
+def test_draws_use_the_group_of_the_draw(
+    subjects: tuple[tuple[Column, ...], Array, Array],
+) -> None:
+    _, values, hidden = subjects
+    trees = grouped_error(subjects, True)[0]
+    answers = trees.answers(values, hidden)
+    other = values.copy()
+    other[:, 0] = (values[:, 0] + 1) % 100
+    means = [
+        answers.pooled_draws(np.repeat(rows[None], 40, 0), torch.arange(800), 0, 0, True).mean(0)
+        for rows in (values, other)
+    ]
+    at = hidden[:, 1]
+    table = pd.Series(np.where(at, np.nan, values[:, 1])).groupby(values[:, 0]).mean()
+    for rows, found in zip((values, other), means, strict=True):
+        assert np.corrcoef(found[at, 1], table.loc[rows[at, 0]])[0, 1] > 0.9
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "expected"),
     [(500, 10, 500), (10_000, 20, MOST_ROWS), (10_000, 100, MOST_CELLS // 100), (10**6, 10**5, 30)],
 )
 def test_trees_see_so_many_rows(rows: int, columns: int, expected: int) -> None:
-    assert grown_rows(rows, columns) == expected
+    assert most_grown(rows, columns) == expected

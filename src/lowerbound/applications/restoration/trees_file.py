@@ -14,6 +14,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.column_trees import ColumnTrees
+from lowerbound.inference.restoration.group_means import STORED as STORED_MEANS, GroupMeans
 from lowerbound.model_folder.manifest import MODEL, TREES, WEIGHTS, check_belongs, hashes
 
 SHARES, LEAVES = "weights", "leaves"
@@ -27,6 +28,8 @@ def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
     arrays = {SHARES: trees.weights, LEAVES: trees.leaves}
     for place, own in trees.trees.items():
         arrays |= {f"{place}.{name}": array for name, array in own.arrays().items()}
+    for place, means in trees.means.items():
+        arrays |= {f"{place}.{name}": array for name, array in means.arrays().items()}
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     facts = {MODEL: hashes(folder)[WEIGHTS]}
     durable.write_tensors(folder / TREES, tensors, facts)
@@ -58,10 +61,15 @@ def _read(arrays: dict[str, Array], columns: Sequence[Column]) -> ColumnTrees:
         raise DataError(f"weights of shape {weights.shape} for {len(columns)} columns")
     if not ((weights >= 0) & (weights <= most)).all():
         raise DataError("a weight of its trees is not a share")
-    trees = {}
+    trees, means = {}, {}
     for place in np.flatnonzero(weights).tolist():
         own = {name: arrays.pop(f"{place}.{name}") for name in STORED}
-        trees[place] = ExtraTrees.of(own, features, len(columns[place].levels))
+        width = features
+        if f"{place}.{STORED_MEANS[0]}" in arrays:
+            given = {name: arrays.pop(f"{place}.{name}") for name in STORED_MEANS}
+            means[place] = GroupMeans.of(given, len(columns))
+            width += means[place].width
+        trees[place] = ExtraTrees.of(own, width, len(columns[place].levels))
     if arrays:
         raise DataError(f"trees of {next(iter(arrays))}, a column without a weight")
-    return ColumnTrees(tuple(columns), trees, weights, leaves)
+    return ColumnTrees(tuple(columns), trees, weights, leaves, means)

@@ -1,7 +1,8 @@
 r"""Trees of each column given all others, pooled with a model's answers for missing cells.
 
 The features of a column's trees are the other cells of the row, missing ones filled with the
-model's answers. With w the weight of the column's trees,
+model's answers, and for some columns the means of the column among rows that share a value
+(``group_means``). With w the weight of the column's trees,
 
 .. math:: F(x_j \mid x_o) = (1 - w_j) F_\mathrm{model}(x_j \mid x_o) + w_j F_\mathrm{trees}(x_j)
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.inference.restoration.expectation import Parts
+from lowerbound.inference.restoration.group_means import GroupMeans, KnownCells
 
 FEWEST_CELLS = 30  # observed in a column with trees
 MOST_LEVELS = 64  # of a column with trees
@@ -35,6 +38,25 @@ NOISE_LEVEL = -(2**20)  # of ``KeyedNoise``, apart from those of latents and the
 
 
 @dataclass(frozen=True, eq=False)
+class GrownRows:
+    """The rows that trees are grown on.
+
+    Attributes:
+        columns: of the schema.
+        values: the rows with missing cells filled by the model, (rows, columns).
+        observed: mask of the observed cells, (rows, columns).
+        known: cells of these and maybe further rows, of which means of groups are taken.
+        places: of the rows in ``known``, (rows,).
+    """
+
+    columns: tuple[Column, ...]
+    values: Array
+    observed: Array
+    known: KnownCells
+    places: Array
+
+
+@dataclass(frozen=True, eq=False)
 class ColumnTrees:
     """Trees by column, and their weights.
 
@@ -43,44 +65,49 @@ class ColumnTrees:
         trees: by the place of a column in the schema; some columns have none.
         weights: w, 0 for a column without trees, (columns,).
         leaves: fewest rows in a leaf of each column's trees, (columns,).
+        means: of groups of rows, features of the trees of some columns.
     """
 
     columns: tuple[Column, ...]
     trees: Mapping[int, ExtraTrees]
     weights: Array
     leaves: Array
+    means: Mapping[int, GroupMeans]
 
     @classmethod
     def fit(
-        cls,
-        columns: Sequence[Column],
-        values: Array,
-        observed: Array,
-        leaves: Array,
-        weights: Array,
-        seed: int,
+        cls, rows: GrownRows, leaves: Array, weights: Array, grouped: Array, seed: int
     ) -> ColumnTrees:
         """Grow the trees of the columns with a weight and enough observed cells.
 
         Args:
-            columns: of the schema.
-            values: the rows with missing cells filled by the model, (rows, columns).
-            observed: mask of the observed cells, (rows, columns).
+            rows: that they are grown on.
             leaves: fewest rows in a leaf of each column's trees, (columns,).
             weights: w, (columns,).
+            grouped: whether means of groups are features of each column's trees, (columns,).
             seed: of the splits.
         """
-        x = features(columns, values)
-        trees = {}
-        for own, place in enumerate(_modeled(columns)):
-            seen, levels = observed[:, place], len(columns[place].levels)
-            rules = columns[place].rules
-            target = rules.averaged(rules.rounded(values[seen, place]))
-            enough = len(target) >= FEWEST_CELLS and levels <= MOST_LEVELS
+        x = features(rows.columns, rows.values)
+        trees, means = {}, {}
+        for own, place in enumerate(_modeled(rows.columns)):
+            column, seen = rows.columns[place], rows.observed[:, place]
+            target = column.rules.averaged(column.rules.rounded(rows.values[seen, place]))
+            enough = len(target) >= FEWEST_CELLS and len(column.levels) <= MOST_LEVELS
             if weights[place] > 0 and enough and x.shape[1] > 1:
-                others = np.delete(x[seen], own, 1)
-                trees[place] = ExtraTrees.fit(others, target, levels, int(leaves[place]), seed)
-        return cls(tuple(columns), trees, weights, leaves).with_weights(weights)
+                given = np.delete(x[seen], own, 1)
+                if grouped[place]:
+                    found = rows.known.means(place, rows.places[seen], rows.values[seen])
+                    if found is not None:
+                        means[place] = found[0]
+                        given = np.concatenate([given, found[1]], 1)
+                leaf, levels = int(leaves[place]), len(column.levels)
+                trees[place] = ExtraTrees.fit(given, target, levels, leaf, seed)
+        return cls(rows.columns, trees, weights, leaves, means).with_weights(weights)
+
+    def grown_again(self, rows: GrownRows, seed: int) -> ColumnTrees:
+        """Trees of other rows, of the same kind for each column."""
+        grouped = np.isin(np.arange(len(self.columns)), list(self.means))
+        return self.fit(rows, self.leaves, self.weights, grouped, seed)
 
     def weighted(
         self, model: Parts, own: TreeAnswers, truth: Array, hidden: Array, scale: Array
@@ -115,8 +142,10 @@ class ColumnTrees:
     def with_weights(self, weights: Array) -> ColumnTrees:
         """The same trees with other weights; trees of weight 0 are left out."""
         kept = {place: trees for place, trees in self.trees.items() if weights[place] > 0}
+        means = {place: own for place, own in self.means.items() if place in kept}
         has_trees = np.isin(np.arange(len(self.columns)), list(kept))
-        return replace(self, trees=kept, weights=np.where(has_trees, weights, 0.0))
+        weights = np.where(has_trees, weights, 0.0)
+        return replace(self, trees=kept, weights=weights, means=means)
 
     @staticmethod
     def best(tried: Sequence[tuple[ColumnTrees, Array]]) -> ColumnTrees:
@@ -127,17 +156,16 @@ class ColumnTrees:
         """
         most = np.stack([saved for _, saved in tried]).argmax(0)
         each = [found for found, _ in tried]
-        trees = {
-            place: each[own].trees[place]
-            for place, own in enumerate(most)
-            if place in each[own].trees
-        }
+        trees, means = (
+            {place: of[place] for place, own in enumerate(most) if place in (of := kinds[own])}
+            for kinds in ([found.trees for found in each], [found.means for found in each])
+        )
         columns = np.arange(len(most))
         weights, leaves = (
             np.stack([getattr(found, name) for found in each])[most, columns]
             for name in ("weights", "leaves")
         )
-        return ColumnTrees(each[0].columns, trees, weights, leaves)
+        return ColumnTrees(each[0].columns, trees, weights, leaves, means)
 
     def answers(self, values: Array, hidden: Array) -> TreeAnswers:
         """The trees' answers for hidden cells.
@@ -147,13 +175,29 @@ class ColumnTrees:
             hidden: mask of the hidden cells, (rows, columns).
         """
         x = features(self.columns, values)
-        own = {place: i for i, place in enumerate(_modeled(self.columns))}
         cells = {place: np.flatnonzero(hidden[:, place]) for place in self.trees}
         leaves = {
-            place: trees.leaves(np.delete(x[cells[place]], own[place], 1))
-            for place, trees in self.trees.items()
+            place: self.reached(place, x[rows], values[rows]) for place, rows in cells.items()
         }
         return TreeAnswers(self, cells, leaves)
+
+    def reached(self, place: int, x: Array, values: Array) -> Array:
+        """The leaves of a column's trees, (rows, trees).
+
+        Args:
+            place: of the column.
+            x: ``features`` of the rows.
+            values: the rows, (rows, columns).
+        """
+        given = np.delete(x, self.numbers[place], 1)
+        if place in self.means:
+            given = np.concatenate([given, self.means[place].features(values)], 1)
+        return self.trees[place].leaves(given)
+
+    @cached_property
+    def numbers(self) -> dict[int, int]:
+        """The feature of each modeled column."""
+        return {place: number for number, place in enumerate(_modeled(self.columns))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,12 +278,13 @@ class TreeAnswers:
             uniform: numbers in (0, 1): whether trees decide, and their draws, (rows, 1 + columns).
         """
         values, columns = draw.copy(), self.of.columns
-        x, own = features(columns, values), {p: i for i, p in enumerate(_modeled(columns))}
+        x = features(columns, values)
         for place, cells in self.cells.items():
-            rows, trees = cells[uniform[cells, 0] < self.of.weights[place]], self.of.trees[place]
-            leaves = trees.leaves(np.delete(x[rows], own[place], 1))
+            rows = cells[uniform[cells, 0] < self.of.weights[place]]
+            leaves = self.of.reached(place, x[rows], values[rows])
             values[rows, place] = self._drawn(place, leaves, uniform[None, rows, 1 + place])[0]
-            x[rows, own[place]] = np.nan_to_num(columns[place].encode(values[rows, place]))
+            units = np.nan_to_num(columns[place].encode(values[rows, place]))
+            x[rows, self.of.numbers[place]] = units
         return values
 
 
@@ -250,7 +295,7 @@ def features(columns: Sequence[Column], values: Array) -> Array:
     return np.asarray(np.nan_to_num(np.stack(units, 1)))
 
 
-def grown_rows(rows: int, columns: int) -> int:
+def most_grown(rows: int, columns: int) -> int:
     """The number of rows that trees are grown on."""
     return min(rows, MOST_ROWS, max(FEWEST_CELLS, MOST_CELLS // columns))
 

@@ -241,6 +241,7 @@ class _Found:
         assert resampled.mean is not None
         hidden, place = self._hidden(rows), rows.cpu().numpy()
         filled = np.where(hidden, expected.answer(resampled.mean), self.mean[place])
+        filled = self._looked_up(filled, hidden, place)
         answers = None if trees is None else trees.answers(filled, hidden)
         parts = {} if trees is None and self.parts is None else expected.parts(resampled.mean)
         if answers is not None:
