@@ -110,3 +110,44 @@ def test_a_number_that_seems_to_mark_missing_values_is_named(
     if found is not None:
         assert f"column 'age' has {marker} in 2 of 38 rows" in str(said[0].message)
         assert f"fit --missing-value {marker}" in str(said[0].message)
+
+
+@pytest.mark.parametrize(
+    ("cells", "levels"),
+    [
+        (["driver", "none", "driver", "none"], ("driver", "none")),
+        (["driver", "NONE", "", "both"], ("NONE", "both", "driver")),
+        (["driver", "None", "both", "?"], ("both", "driver")),  # as Python writes it
+        (["none", "some", "2a", "2a"], ("2a", "none", "some")),
+    ],
+)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_none_is_a_level_beside_words(
+    cells: list[str], levels: tuple[str, ...], in_file: bool, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"n": np.arange(400) ** 0.5, "airbag": cells * 100})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    dataset = load(tmp_path / "rows.csv" if in_file else frame, missing="model")
+    column = dataset.schema.columns[1]
+    assert tuple(map(str, column.levels)) == levels
+    assert column.missing_share == np.mean([str(cell) not in levels for cell in cells])
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [(["1.5", "none", "2.25", "7.5"], "real"), (["2024-01-05", "none", "2023-11-30"], "datetime")],
+)
+def test_none_is_missing_beside_numbers_and_dates(cells: list[str], kind: str) -> None:
+    frame = pd.DataFrame({"n": np.arange(60) % 7, "y": (cells * 60)[:60]})
+    column = load(frame, missing="model").schema.columns[1]
+    assert column.kind != "categorical"
+    assert (column.kind == "datetime") == (kind == "datetime")
+    assert column.missing_share == np.mean(frame["y"] == "none")
+
+
+def test_a_fitted_column_decides_what_none_is() -> None:
+    rows = pd.DataFrame({"n": ["1.5", "2.5", "none", "7.25"] * 30, "bag": ["yes", "none"] * 60})
+    schema = load(rows, missing="model").schema
+    one = load(rows.iloc[[2, 3]].assign(n="none", bag="none"), schema=schema)
+    assert one.observed is not None
+    assert one.observed.tolist() == [[False, True]] * 2

@@ -80,7 +80,7 @@ class DatetimeKind(Continuous):
         return found if found.format is None else replace(found, round_to=rounding(values))
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
-        gone, format = missing(series), self.column.format
+        gone, format = missing(series, words=False), self.column.format
         if format is None or is_date_type(series.dtype):
             values = of_cells(series.mask(gone))
         else:
@@ -112,7 +112,7 @@ class DatetimeKind(Continuous):
             return super().unseen(series)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.isnan(self.read(series)) & ~missing(series)
+            return np.isnan(self.read(series)) & ~missing(series, words=False)
 
     def localized(self, series: Any) -> Any:
         """Dates without a zone are in the zone of the fitted column."""
@@ -156,7 +156,9 @@ class DatetimeKind(Continuous):
             return series.astype(object)
         if pd.api.types.infer_dtype(series, skipna=True) != "datetime":
             return series.copy()
-        return as_dates(of_cells(series.mask(missing(series))), 0).set_axis(series.index)
+        return as_dates(of_cells(series.mask(missing(series, words=False))), 0).set_axis(
+            series.index
+        )
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""
@@ -208,4 +210,4 @@ def _format(series: Any) -> str | None:
 
 
 def _cells(series: Any) -> list[str]:
-    return [name(value) for value in distinct_values(series)]
+    return [name(value) for value in distinct_values(series, words=False)]

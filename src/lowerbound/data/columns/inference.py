@@ -18,7 +18,6 @@ from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.text.moments import is_date_type
 from lowerbound.data.columns.values import (
     EXACT,
-    MARKERS,
     Level,
     are_whole,
     check_numbers,
@@ -26,6 +25,7 @@ from lowerbound.data.columns.values import (
     distinct_values,
     exact_whole,
     finite_numbers,
+    marked,
     missing,
     name,
     parsed_numbers,
@@ -145,8 +145,9 @@ class Sample:
         """The distinct values in order; a pandas category keeps its own order."""
         categories = getattr(self.series.dtype, "categories", None)
         if categories is not None:
+            marks = marked([name(level) for level in categories])
             return tuple(
-                scalar(level) for level in categories if name(level).lower() not in MARKERS
+                scalar(level) for level, mark in zip(categories, marks, strict=True) if not mark
             )
         return distinct_levels(self.series)
 

@@ -1,6 +1,7 @@
 """The cells of a frame's column: missing values, numbers and distinct values.
 
-Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text.
+Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text. Beside words, "none"
+is a level like them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ EXACT = 2**53  # the largest whole number up to which float64 holds each
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
+NONE = "none"
+_WORD = re.compile(r"[^\W\d_][^\d]*")
 
 
 def finite_numbers(series: Any) -> Array:
@@ -73,18 +76,40 @@ def parsed_numbers(series: Any) -> tuple[Array, Array]:
     import pandas as pd
 
     parsed = _float64(pd.to_numeric(series.astype(object), errors="coerce"))
-    return parsed, np.isnan(parsed) & ~missing(series)
+    return parsed, np.isnan(parsed) & ~missing(series, words=False)
 
 
-def missing(series: Any) -> Array:
-    """Mask of the missing cells, (rows,)."""
+def missing(series: Any, words: bool = True) -> Array:
+    """Mask of the missing cells, (rows,).
+
+    Args:
+        series: the cells.
+        words: whether they may be words; see ``marked``.
+    """
     gone = empty(series)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
         codes, distinct = factorized(series)
-        marks = np.array([name(value).lower() in MARKERS for value in distinct], dtype=bool)
+        marks = marked([name(value) for value in distinct], words)
         if marks.any():
             gone |= (codes >= 0) & np.append(marks, False)[codes]
     return gone
+
+
+def marked(names: Sequence[str], words: bool = True) -> Array:
+    """Which of the distinct cells of a column mark missing values, (names,).
+
+    Args:
+        names: of the cells.
+        words: whether they may be words; then "none" is a level beside words or alone, unless it is
+            written "None", as Python writes what is missing.
+    """
+    marks = np.array([text.lower() in MARKERS for text in names], dtype=bool)
+    nones = np.array([text.lower() == NONE and text != str(None) for text in names], dtype=bool)
+    if words and nones.any():
+        others = [text for text, mark in zip(names, marks, strict=True) if not mark]
+        if not others or any(map(_WORD.fullmatch, others)):
+            marks &= ~nones
+    return marks
 
 
 def empty(series: Any) -> Array:
@@ -116,10 +141,16 @@ def with_room_for_gaps(series: Any) -> Any:
     return series.convert_dtypes() if ours else series
 
 
-def distinct_values(series: Any) -> list[Any]:
-    """The distinct values that are not missing, in the order of their appearance."""
+def distinct_values(series: Any, words: bool = True) -> list[Any]:
+    """The distinct values that are not missing, in the order of their appearance.
+
+    Args:
+        series: the cells.
+        words: whether they may be words; see ``marked``.
+    """
     _, distinct = factorized(series)
-    return [value for value in distinct if name(value).lower() not in MARKERS]
+    marks = marked([name(value) for value in distinct], words)
+    return [value for value, mark in zip(distinct, marks, strict=True) if not mark]
 
 
 def name(value: Level) -> str:
@@ -168,7 +199,11 @@ def level_codes(series: Any, label: str, levels: Sequence[Level]) -> Array:
     index = {name(level): code for code, level in enumerate(levels)}
     codes, distinct = factorized(series)
     names = [name(value) for value in distinct]
-    new = [text for text in names if text not in index and text.lower() not in MARKERS]
+    new = [
+        text
+        for text, mark in zip(names, marked(names), strict=True)
+        if text not in index and not mark
+    ]
     if new:
         warnings.warn(
             f"column {label!r} has levels that the model was not fitted on: "
@@ -201,7 +236,7 @@ def check_numbers(series: Any, text: Array) -> None:
         DataError: most cells are numbers and some are not.
     """
     rows = np.flatnonzero(text)
-    if len(rows) and 2 * len(rows) <= (~missing(series)).sum():
+    if len(rows) and 2 * len(rows) <= (~missing(series, words=False)).sum():
         raise DataError(
             f"column {series.name!r} holds numbers, but not in rows {listed(rows.tolist())}, "
             f"counted from 0 (row {rows[0]}: {scalar(series.iloc[rows[0]])!r}); empty those "

@@ -149,7 +149,7 @@ def written_as_known(path: Path, layout: Layout, known: Notations) -> set[str]:
 def _is_other(cells: Any, notation: Notation) -> bool:
     """Whether some cells are plain numbers that are not in a notation."""
     _, words = parsed_numbers(cells)
-    return bool((np.isnan(notation.numbers(cells)) & ~missing(cells) & ~words).any())
+    return bool((np.isnan(notation.numbers(cells)) & ~missing(cells, words=False) & ~words).any())
 
 
 def read_text(source: str | Path, asked: Dialect | None = None) -> Any:

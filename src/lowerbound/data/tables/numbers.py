@@ -74,7 +74,7 @@ def _check_fractions(series: Any) -> None:
     """
     values = Notation(decimal=COMMA).numbers(series)
     if (values != np.rint(values))[~np.isnan(values)].any():
-        check_numbers(series, np.isnan(values) & ~missing(series))
+        check_numbers(series, np.isnan(values) & ~missing(series, words=False))
 
 
 def _clocks(frame: Any, skipped: Collection[str]) -> dict[str, Notation]:
@@ -103,7 +103,7 @@ def with_numbers(frame: Any, notations: Notations) -> Any:
             values = notation.numbers(series)
             example = notation.texts([1234.5], rounded=False)[0]
             words = f"column {name!r} holds numbers that are written as {example}, but not"
-            refuse(np.isnan(values) & ~missing(series), series, words)
+            refuse(np.isnan(values) & ~missing(series, words=False), series, words)
             made[name] = pd.Series(values, index=series.index)
     return frame.assign(**made) if made else frame
 
