@@ -134,6 +134,24 @@ def test_none_is_a_level_beside_words(
 
 
 @pytest.mark.parametrize(
+    "cells", [["none"], ["none", "NONE", ""], ["?", "none"]], ids=["one", "two", "beside a marker"]
+)
+def test_none_alone_is_missing(cells: list[str]) -> None:
+    frame = pd.DataFrame({"n": np.arange(60) % 7, "y": (cells * 60)[:60]})
+    with pytest.warns(UserWarning, match="'y'"):
+        column = load(frame, missing="model").schema.columns[1]
+    assert column.blank
+
+
+@pytest.mark.parametrize("truths", [(True, False), ("true", "FALSE")])
+def test_none_is_missing_beside_true_and_false(truths: tuple[Any, Any]) -> None:
+    frame = pd.DataFrame({"n": np.arange(60) % 7, "y": [*truths, "none"] * 20})
+    column = load(frame, missing="model").schema.columns[1]
+    assert column.kind == "binary"
+    assert column.missing_share == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
     ("cells", "kind"),
     [(["1.5", "none", "2.25", "7.5"], "real"), (["2024-01-05", "none", "2023-11-30"], "datetime")],
 )

@@ -110,7 +110,7 @@ class ColumnKind:
     def settled(self, series: Any) -> Column:
         """The fitted column with its share of missing cells, and the resolution and the range of
         its values; levels have none."""
-        gone = missing(series, words=bool(self.column.levels))
+        gone = missing(series, words=None if self.column.levels else False)
         column = replace(self.column, missing_share=float(gone.mean()))
         if column.levels or gone.all():
             return column

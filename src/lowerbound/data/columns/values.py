@@ -23,7 +23,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 NONE = "none"
-_WORD = re.compile(r"[^\W\d_][^\d]*")
+_WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_]\D*")
 
 
 def finite_numbers(series: Any) -> Array:
@@ -79,12 +79,12 @@ def parsed_numbers(series: Any) -> tuple[Array, Array]:
     return parsed, np.isnan(parsed) & ~missing(series, words=False)
 
 
-def missing(series: Any, words: bool = True) -> Array:
+def missing(series: Any, words: bool | None = None) -> Array:
     """Mask of the missing cells, (rows,).
 
     Args:
         series: the cells.
-        words: whether they may be words; see ``marked``.
+        words: whether they are words; see ``marked``.
     """
     gone = empty(series)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
@@ -95,21 +95,22 @@ def missing(series: Any, words: bool = True) -> Array:
     return gone
 
 
-def marked(names: Sequence[str], words: bool = True) -> Array:
+def marked(names: Sequence[str], words: bool | None = None) -> Array:
     """Which of the distinct cells of a column mark missing values, (names,).
 
     Args:
         names: of the cells.
-        words: whether they may be words; then "none" is a level beside words or alone, unless it is
-            written "None", as Python writes what is missing.
+        words: whether they are words. Then "none" is a level, unless it is written "None", as
+            Python writes what is missing. None: if there are words beside it; numbers, true and
+            false are none.
     """
     marks = np.array([text.lower() in MARKERS for text in names], dtype=bool)
     nones = np.array([text.lower() == NONE and text != str(None) for text in names], dtype=bool)
-    if words and nones.any():
-        others = [text for text, mark in zip(names, marks, strict=True) if not mark]
-        if not others or any(map(_WORD.fullmatch, others)):
-            marks &= ~nones
-    return marks
+    if words is None and nones.any():
+        words = any(
+            _WORD.fullmatch(text) for text, mark in zip(names, marks, strict=True) if not mark
+        )
+    return marks & ~nones if words else marks
 
 
 def empty(series: Any) -> Array:
@@ -141,12 +142,12 @@ def with_room_for_gaps(series: Any) -> Any:
     return series.convert_dtypes() if ours else series
 
 
-def distinct_values(series: Any, words: bool = True) -> list[Any]:
+def distinct_values(series: Any, words: bool | None = None) -> list[Any]:
     """The distinct values that are not missing, in the order of their appearance.
 
     Args:
         series: the cells.
-        words: whether they may be words; see ``marked``.
+        words: whether they are words; see ``marked``.
     """
     _, distinct = factorized(series)
     marks = marked([name(value) for value in distinct], words)

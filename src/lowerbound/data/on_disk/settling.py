@@ -30,7 +30,7 @@ class SettledColumn:
 
     def add(self, cells: Any) -> None:
         """Count the next cells, and widen range and resolution by them."""
-        absent = missing(cells, words=bool(self.column.levels))
+        absent = missing(cells, words=None if self.column.levels else False)
         self.rows += len(absent)
         self.gone += int(absent.sum())
         if self.column.levels or absent.all():

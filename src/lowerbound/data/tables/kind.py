@@ -341,11 +341,15 @@ def _numbers_among(frame: Any, identifiers: Sequence[str]) -> str:
         numbers = [cell.translate(MARKS).isdecimal() for cell in cells]
         if 2 * sum(numbers) > len(cells):
             example = cells[numbers.index(True)]
-            wrong = None if all(numbers) else cells[numbers.index(False)]
-            but = "" if wrong is None else f", and others are not, such as {wrong!r}"
+            if all(numbers):
+                return (
+                    f" (all cells of column {name!r} are digits, such as {example!r}: if they are "
+                    f"quantities, give it the kind real, by --kind '{name}=real')"
+                )
             return (
-                f" (most cells of column {name!r} are numbers, such as {example!r}{but}: if they "
-                "are quantities, write all in one way)"
+                f" (most cells of column {name!r} are numbers, such as {example!r}, and others are "
+                f"not, such as {cells[numbers.index(False)]!r}: if they are quantities, write all "
+                "in one way)"
             )
     return ""
 

@@ -14,7 +14,8 @@ from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.identifiers import ApartIdentifiers
 from lowerbound.data.columns.values import distinct_values, missing, name as level_name, refuse
-from lowerbound.data.synthetic.form import TableForm, in_type_or_wide
+from lowerbound.data.synthetic.column_form import in_type_or_wide
+from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
 from lowerbound.fitting import Fitted
@@ -125,8 +126,10 @@ class TableSource:
         if not conditions:
             raise OptionError("no column is given: name one, such as sex=Female")
         row = pd.DataFrame({str(name): [value] for name, value in conditions.items()})
+        levels = {each.name: [*map(level_name, each.levels)] for each in self.fitted.schema.columns}
         for name in row.columns:
-            if missing(row[name]).any():
+            is_level = level_name(row[name][0]) in levels.get(name, ())  # "none" may be one
+            if missing(row[name]).any() and not is_level:
                 raise OptionError(
                     f"column {name!r} is given without a value: leave it out, and it is drawn"
                 )
