@@ -12,8 +12,9 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.lookups import Lookup
+from lowerbound.data.synthetic.column_form import ColumnForm
 from lowerbound.data.synthetic.constraints import Combination
-from lowerbound.data.synthetic.form import ColumnForm, TableForm
+from lowerbound.data.synthetic.form import TableForm
 
 AT_MOST, BELOW = 1, 2  # entries of the order of two columns
 
