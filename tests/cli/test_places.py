@@ -66,6 +66,7 @@ def test_a_folder_that_may_not_be_written_is_refused_first(
         ("fit", NOTHING),
         ("fit", NOTHING, "--overwrite"),
         ("synthesizer", NOTHING, "--overwrite"),
+        ("imputer", NOTHING, "--overwrite"),
         ("prior", "{model}", NOTHING, "--kind", "mixture"),
         ("prior", "{model}", NOTHING, "--kind", "mixture", "--overwrite"),
         ("control", "train", "CartPole-v1", "--overwrite"),

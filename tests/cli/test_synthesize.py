@@ -65,6 +65,16 @@ def test_given_values_and_given_rows(folder: Path) -> None:
     assert rows["age"].notna().all()
 
 
+@pytest.mark.slow
+def test_impute_fills_cells_by_a_synthesizer(folder: Path, tmp_path: Path) -> None:
+    rows = pd.read_csv(folder / "people.csv", dtype=str)
+    rows.assign(land=rows["land"].mask(rows.index % 3 == 0)).to_csv(tmp_path / "t.csv", index=False)
+    assert run("impute", folder / "m", tmp_path / "t.csv", "-o", tmp_path / "whole.csv") == 0
+    found = pd.read_csv(tmp_path / "whole.csv", dtype=str)
+    assert (found["land"] == rows["land"])[rows.index % 3 != 0].all()
+    assert found["land"].notna().all()
+
+
 def test_a_model_that_is_there_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (folder / "m" / "manifest.json").read_bytes()
     assert run("synthesizer", folder / "people.csv", "-o", folder / "m") == 2

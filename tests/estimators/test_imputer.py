@@ -19,9 +19,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from lowerbound import VAE, VAEImputer
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
-from lowerbound.estimators import imputer_first_fit
-from lowerbound.estimators.imputer_fit import updates
-from lowerbound.inference.restoration import imputation
+from lowerbound.fitting.imputation import updates
+from lowerbound.inference.restoration import imputation, imputer_fit
 from lowerbound.model_folder.manifest import IMPUTER, INTERVALS
 from tests.estimators.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
@@ -450,7 +449,7 @@ def test_intervals_of_an_overconfident_model_cover_as_promised(
         found, median = made(draws, schema, shares), made(draws, schema, (0.5,))
         return np.asarray(median + 0.5 * (found - median))
 
-    for module in (imputation, imputer_first_fit):
+    for module in (imputation, imputer_fit):
         monkeypatch.setattr(module, "quantiles", too_narrow)
     covered = {}
     for calibration in (0.0, 0.1):
@@ -466,11 +465,11 @@ def test_intervals_of_an_overconfident_model_cover_as_promised(
 def test_training_that_does_not_gain_is_left_out(
     trained: float, updates_made: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def error(self: imputer_first_fit.HiddenCells, model: Any, samples: int) -> float:
+    def error(self: imputer_fit.HiddenCells, model: Any, samples: int) -> float:
         return 1.0 if not errors.append(model) and len(errors) == 1 else trained
 
     errors: list[Any] = []
-    monkeypatch.setattr(imputer_first_fit.HiddenCells, "error", error)
+    monkeypatch.setattr(imputer_fit.HiddenCells, "error", error)
     holes = np.where(np.random.default_rng(1).random((256, 5)) < 0.2, np.nan, rows(256))
     imputer = VAEImputer(epochs=10, random_state=0).fit(holes)
     assert imputer.errors_ == (1.0, trained)
@@ -481,7 +480,7 @@ def test_the_error_of_hidden_cells_is_in_variances_and_levels_are_wrong_or_right
     rng = np.random.default_rng(0)
     size = 10 * rng.normal(size=400)
     frame = pd.DataFrame({"a": size, "b": 5 * size, "c": np.where(size > 0, "up", "down")})
-    test = imputer_first_fit.HiddenCells.of(load(frame), 0.1, 0)
+    test = imputer_fit.HiddenCells.of(load(frame), 0.1, 0)
     assert test is not None
     assert int(test.hidden.sum()) == 160  # a fifth, without the cell that each row keeps
     assert (test.hidden.sum(1) < 3).all()
@@ -490,7 +489,7 @@ def test_the_error_of_hidden_cells_is_in_variances_and_levels_are_wrong_or_right
     def answer(values: np.ndarray[Any, Any]) -> float:
         with pytest.MonkeyPatch.context() as patch:
             made = SimpleNamespace(mean=values)
-            patch.setattr(imputer_first_fit, "impute", lambda *_, **__: made)
+            patch.setattr(imputer_fit, "impute", lambda *_, **__: made)
             return test.error(object(), 1)  # type: ignore[arg-type]
 
     assert answer(perfect) == 0
@@ -512,11 +511,11 @@ def test_too_few_cells_to_hide_are_not_hidden() -> None:
 
 def test_hidden_cells_are_the_same_for_every_default_type_of_torch() -> None:
     observed = torch.ones(100, 4, dtype=torch.bool)
-    expected = imputer_first_fit.drawn_cells(observed, 0.1, 0)
+    expected = imputer_fit.drawn_cells(observed, 0.1, 0)
     assert expected is not None
     torch.set_default_dtype(torch.float64)
     try:
-        found = imputer_first_fit.drawn_cells(observed, 0.1, 0)
+        found = imputer_fit.drawn_cells(observed, 0.1, 0)
     finally:
         torch.set_default_dtype(torch.float32)
     assert found is not None

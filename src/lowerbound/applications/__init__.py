@@ -45,6 +45,7 @@ _LISTINGS = {
         "design.design",
         "search latent space for rows with a high score, and judge them truly",
     ),
+    "imputer": ("restoration.imputer", "fit a model of a table that fills its missing cells"),
     "impute": ("restoration.imputation", "fill missing cells, in-paint hidden pixels"),
     "denoise": ("restoration.denoising", "remove noise from pictures and rows"),
     "detect": ("anomaly.detect", "find odd rows, with p-values and explanations"),

@@ -23,10 +23,8 @@ from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.estimators.base import FittedEstimator
+from lowerbound.estimators.base import FittedEstimator, chosen
 from lowerbound.estimators.imputer_columns import read_columns, write_columns
-from lowerbound.estimators.imputer_first_fit import calibrated_fit
-from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
 from lowerbound.estimators.inputs.rows import (
     as_frame,
@@ -37,17 +35,20 @@ from lowerbound.estimators.inputs.rows import (
     with_names_of,
     with_text_names,
 )
+from lowerbound.fitting import FitOptions
+from lowerbound.fitting.imputation import BATCH_SIZE, LEARNING_RATE, imputation_options
 from lowerbound.inference.draws.samples import whole_count
 from lowerbound.inference.restoration.imputation import DRAWS, SAMPLES, impute, imputed_quantiles
+from lowerbound.inference.restoration.imputer_fit import HIDDEN_SHARE, fit_imputer
 from lowerbound.inference.restoration.observed_range import within_observed
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
 
 Self = TypeVar("Self", bound="VAEImputer")
 
 STRATEGIES = ("mean", "median", "sample")
-CALIBRATION = 0.1
 
 
 @dataclass(eq=False, repr=False)
@@ -144,15 +145,15 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     network_options: Mapping[str, Any] | None = None
     likelihood: str = AUTO
     likelihood_options: Mapping[str, Any] | None = None
-    calibration: float = CALIBRATION
+    calibration: float = HIDDEN_SHARE
     trees: bool = True
     missingness: str = AT_RANDOM
     objective: str = "elbo"
     objective_options: Mapping[str, Any] | None = None
     epochs: int | None = None
     minutes: float | None = None
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    batch_size: int = BATCH_SIZE
+    learning_rate: float = LEARNING_RATE
     validation: float = 0.0
     patience: int = TrainingOptions.patience
     training_options: Mapping[str, Any] | None = None
@@ -180,11 +181,23 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         normal_scores = self.missingness == AT_RANDOM  # a spline fits the observed values alone
         reading = {"missing": "model", "normal_scores": normal_scores, **(self.data_options or {})}
         dataset = construct(load, incomplete.without(X, self.empty_), options=reading)
-        options = fit_options(self, dataset, new_seed(self.random_state))
+        training = {**chosen(TrainingOptions, self), **(self.training_options or {})}
+        options = imputation_options(
+            dataset,
+            chosen(ModelOptions, self),
+            {**training, "seed": new_seed(self.random_state)},
+            **chosen(FitOptions, self),
+        )
         reporter = reporter_for() if self.verbose else None
         share = self.calibration if normal_scores else 0.0
-        found = calibrated_fit(
-            dataset, options, share, self.n_importance, self.trees, reporter, self.callbacks
+        found = fit_imputer(
+            dataset,
+            options,
+            share,
+            self.n_importance,
+            with_trees=self.trees,
+            reporter=reporter,
+            callbacks=self.callbacks,
         )
         self.fitted_, self.calibration_ = found.fitted, found.calibration
         self.errors_, self.trees_ = found.errors, found.trees

@@ -1,4 +1,4 @@
-"""Default training and network options of the imputer.
+"""The options of a fit whose model fills the missing cells of a table.
 
 They were chosen on tables of 178 to 1,797 rows, by hiding observed cells.
 """
@@ -6,40 +6,51 @@ They were chosen on tables of 178 to 1,797 rows, by hiding observed cells.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from sklearn.base import BaseEstimator
-
 from lowerbound.config import from_mapping
-from lowerbound.data import Dataset
-from lowerbound.estimators.base import chosen
-from lowerbound.fitting import FitOptions
-from lowerbound.models.options import ModelOptions
-from lowerbound.training import TrainingOptions
+from lowerbound.data.dataset import Dataset
+from lowerbound.fitting.model import FitOptions
 
 MOST_FACTORS = 16
 HIDDEN = (256, 256)
-TRAINING: dict[str, Any] = {"weight_decay": 0.1, "weight_average": 0.99, "gradient_clip": 5.0}
+BATCH_SIZE, LEARNING_RATE = 64, 2e-3
+TRAINING: dict[str, Any] = {
+    "batch_size": BATCH_SIZE,
+    "learning_rate": LEARNING_RATE,
+    "validation": 0.0,  # small tables need every row
+    "weight_decay": 0.1,
+    "weight_average": 0.99,
+    "gradient_clip": 5.0,
+}
 PASSES, MOST_PASSES = 60, 300  # over a table of middle size, over a small one
 FEWEST_UPDATES, MOST_UPDATES = 1_400, 3_000
 
 
-def fit_options(imputer: BaseEstimator, dataset: Dataset, seed: int) -> FitOptions:
-    """The complete options for the fit of an imputer to ``dataset``.
+def imputation_options(
+    dataset: Dataset, model: Mapping[str, Any], training: Mapping[str, Any], **rest: Any
+) -> FitOptions:
+    """The complete options for the fit of an imputer.
+
+    Args:
+        dataset: the rows.
+        model: fields of ``ModelOptions``; ``latent_dim`` None: one fewer than columns, 16 at most.
+        training: fields of ``TrainingOptions``; without epochs and minutes, the number of rows
+            determines the number of updates.
+        rest: further fields of ``FitOptions``.
 
     Raises:
-        OptionError: a parameter has an unknown name or an invalid value.
+        OptionError: a field has an unknown name or an invalid value.
     """
-    model = {**chosen(ModelOptions, imputer), "model": "vae", "network": "tabular"}
-    model["network_options"] = {"hidden": HIDDEN, **(imputer.network_options or {})}
-    if imputer.latent_dim is None:
+    network = {"hidden": HIDDEN, **model.get("network_options", {})}
+    model = {**model, "model": "vae", "network": "tabular", "network_options": network}
+    if model.get("latent_dim") is None:
         model["latent_dim"] = max(1, min(dataset.schema.dimension - 1, MOST_FACTORS))
-    training = chosen(TrainingOptions, imputer)
-    if imputer.epochs is None and imputer.minutes is None:
-        training["updates"] = updates(len(dataset), imputer.batch_size)
-    training = {**training, **TRAINING, **(imputer.training_options or {}), "seed": seed}
-    rest = {"model": model, "training": training, **chosen(FitOptions, imputer)}
-    return from_mapping(FitOptions, rest)
+    chosen = {**TRAINING, **training}
+    if training.get("epochs") is None and training.get("minutes") is None:
+        chosen = {"updates": updates(len(dataset), chosen["batch_size"]), **chosen}
+    return from_mapping(FitOptions, {"model": model, "training": chosen, **rest})
 
 
 def updates(rows: int, batch_size: int) -> int:

@@ -17,7 +17,7 @@ from lowerbound.inference.restoration.column_trees import (
     ColumnTrees,
     GrownRows,
     TreeAnswers,
-    _cautious_weight,
+    cautious_weights,
     most_grown,
 )
 from lowerbound.inference.restoration.group_means import KnownCells
@@ -181,36 +181,56 @@ def test_weights_go_to_whoever_is_right(
     assert bool(found.trees.keys() & {0, 1}) != model_is_right
 
 
-def test_a_column_with_few_cells_borrows_the_weight_of_the_others(
-    trees: ColumnTrees, answers: TreeAnswers, values: Array, hidden: Array
-) -> None:
-    truth = values.copy()
-    truth[hidden[:, 0], 0] = answers.parts[0][:, 0]  # trees are right
-    truth[hidden[:, 1], 1] = -4.0  # the model is right
-    found, _ = trees.weighted(model_parts(), answers, truth, hidden, np.ones(4))
-    assert 0 < found.weights[1] < found.weights[0] < 1
+def effect(slope: float, noise: float, cells: int, seed: int = 0) -> Array:
+    """g and s of cells whose misses are a slope times what the trees change, plus noise."""
+    rng = np.random.default_rng(seed)
+    apart = rng.normal(size=cells)
+    missed = slope * apart + noise * rng.normal(size=cells)
+    return np.stack([missed * apart, np.square(apart)])
+
+
+def test_weights_are_least_squares_where_cells_are_many() -> None:
+    weights, saved = cautious_weights([effect(0.4, 0.1, 20_000), effect(0.8, 0.1, 20_000, 1)])
+    np.testing.assert_allclose(weights, [0.4, 0.8], atol=0.005)
+    np.testing.assert_allclose(saved, 20_000 * np.square(weights), rtol=0.05)
+
+
+def test_a_column_with_few_cells_borrows_the_weight_of_the_others() -> None:
+    others = [effect(0.7, 1.0, 2_000, seed) for seed in range(3)]
+    few = effect(-0.5, 1.0, 8, 5)
+    alone, many = effect(-0.5, 1.0, 2_000, 5), cautious_weights([few])[0][0]
+    assert many == 0
+    assert cautious_weights([*others, few])[0][3] > 0.3
+    assert cautious_weights([*others, alone])[0][3] == 0
+    assert abs(cautious_weights([*others, alone])[0][:3] - 0.7).max() < 0.06
+
+
+def test_a_column_is_not_held_back_by_the_others() -> None:
+    useless = [effect(-0.3, 1.0, 300, seed) for seed in range(3)]
+    assert cautious_weights([*useless, effect(0.9, 0.3, 40, 7)])[0][3] > 0.7
 
 
 def test_a_saving_that_may_be_chance_gives_less_weight() -> None:
-    rng = np.random.default_rng(0)
-    size = np.ones(200)
-    sure = np.stack([np.full(200, 0.4), size])
-    weights = [_cautious_weight(sure, sure)[0]]
-    for noise in (2.0, 20.0):
-        gain = rng.normal(size=200)
-        unsure = np.stack([0.4 + noise * (gain - gain.mean()), size])
-        weights.append(_cautious_weight(unsure, unsure)[0])
-    assert weights[0] == pytest.approx(0.4)  # least squares
+    weights = [cautious_weights([effect(0.4, noise, 200)])[0][0] for noise in (0.0, 2.0, 20.0)]
+    assert weights[0] == pytest.approx(0.4)
     assert weights[0] > weights[1] > weights[2] == 0
+
+
+def test_columns_without_cells_or_change_have_no_weight() -> None:
+    weights, saved = cautious_weights([np.zeros((2, 0)), np.zeros((2, 9)), effect(0.5, 0.1, 99)])
+    assert weights[:2].tolist() == saved[:2].tolist() == [0, 0]
+    assert weights[2] > 0.4
+    assert cautious_weights([])[0].shape == (0,)
 
 
 def test_the_best_trees_of_each_column_are_taken(trees: ColumnTrees) -> None:
     other = trees.with_weights(np.array([0.25, 0.0, 0.75, 0.0]))
-    best = ColumnTrees.best(
+    best, saved = ColumnTrees.best(
         [(trees, np.array([1.0, 1.0, 1.0, 0.0])), (other, np.array([2.0, 0.0, 0.5, 0.0]))]
     )
     np.testing.assert_array_equal(best.weights, [0.25, 0.5, 0.5, 0.0])
     assert set(best.trees) == {0, 1, 2}
+    np.testing.assert_array_equal(saved, [2.0, 1.0, 1.0, 0.0])
 
 
 @pytest.fixture(scope="module")
@@ -258,22 +278,23 @@ def test_means_of_groups_explain_what_a_number_of_a_subject_does_not(
     assert fewer < 0.15 < wrong
 
 
-def test_draws_use_the_group_of_the_draw(
-    subjects: tuple[tuple[Column, ...], Array, Array],
+@pytest.mark.parametrize("joint", [False, True])
+def test_draws_are_of_the_group_if_it_is_known(
+    subjects: tuple[tuple[Column, ...], Array, Array], joint: bool
 ) -> None:
     _, values, hidden = subjects
-    trees = grouped_error(subjects, True)[0]
-    answers = trees.answers(values, hidden)
-    other = values.copy()
-    other[:, 0] = (values[:, 0] + 1) % 100
-    means = [
-        answers.pooled_draws(np.repeat(rows[None], 40, 0), torch.arange(800), 0, 0, True).mean(0)
-        for rows in (values, other)
-    ]
-    at = hidden[:, 1]
+    trees, at = grouped_error(subjects, True)[0], hidden[:, 1]
     table = pd.Series(np.where(at, np.nan, values[:, 1])).groupby(values[:, 0]).mean()
-    for rows, found in zip((values, other), means, strict=True):
-        assert np.corrcoef(found[at, 1], table.loc[rows[at, 0]])[0, 1] > 0.9
+    expected = table.loc[values[at, 0]]
+    for known in (True, False):
+        gone = hidden.copy()
+        gone[:, 0] = not known
+        filled = np.where(gone, [50.0, 0.0, 0.0, 0.0], values)
+        answers = trees.answers(filled, gone)
+        draws = np.repeat(filled[None], 40, 0)
+        found = answers.pooled_draws(draws, torch.arange(800), 0, 0, joint).mean(0)[at, 1]
+        assert (np.corrcoef(found, expected)[0, 1] > 0.9) == known
+        assert abs(found.mean() - np.nanmean(table)) < 0.35
 
 
 @pytest.mark.parametrize(

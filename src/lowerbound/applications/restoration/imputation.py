@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
 from lowerbound import durable
@@ -38,6 +37,7 @@ from lowerbound.applications.restoration.incomplete_parts import (
     incomplete_parts,
 )
 from lowerbound.applications.restoration.inpainting import InpaintReport, inpaint_pictures
+from lowerbound.applications.restoration.interval_file import read_calibration
 from lowerbound.applications.restoration.requests import RestorationRequest
 from lowerbound.applications.restoration.trees_file import read_trees
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
@@ -52,9 +52,11 @@ from lowerbound.inference.restoration.imputation import (
     impute as fill,
     imputed_quantiles,
 )
+from lowerbound.inference.restoration.interval_calibration import IntervalCalibration
 from lowerbound.inference.restoration.observed_range import MovedMeans
 
 LEVEL = 0.9  # of the intervals in the report
+DAY = 86_400.0  # seconds
 OF_MODELS = (
     *("strategy", "draws", "samples", "allow_resize", "device", "resume"),
     *("engine", "workers", "address"),
@@ -99,8 +101,9 @@ class ImputeReport(WrittenReport):
         rows: number of rows.
         incomplete: number of rows with a missing cell.
         filled: number of filled cells, by column; "pixels" for pictures.
-        widths: mean width of the cells' 90% intervals in the data's own units, by column; empty
-            without draws. Columns of unordered levels have none.
+        widths: mean width of the cells' 90% intervals in the data's own units, of dates in seconds,
+            by column; empty without draws. Columns of unordered levels have none.
+        dates: names of the columns of dates.
         strategy: mean, median or sample.
         draws: number of additional completed data sets.
         samples: K.
@@ -114,6 +117,7 @@ class ImputeReport(WrittenReport):
     incomplete: int
     filled: Mapping[str, int]
     widths: Mapping[str, float]
+    dates: tuple[str, ...]
     strategy: str
     draws: int
     samples: int
@@ -128,7 +132,10 @@ class ImputeReport(WrittenReport):
             f"{self.strategy}: {listed(self.files, self.files_written)}"
         ]
         width = max(map(len, self.filled), default=0)
-        widths = {name: f"{value:.4g}" for name, value in self.widths.items()}
+        widths = {
+            name: f"{value / DAY:.4g} days" if name in self.dates else f"{value:.4g}"
+            for name, value in self.widths.items()
+        }
         for name, count in self.filled.items():
             line = f"  {name:{width}}  {count:,}"
             lines.append(f"{line}, 90% within {widths[name]}" if name in widths else line)
@@ -197,14 +204,16 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
     if writer.in_parts(path):
         for place in numbered_paths(path, request.draws):
             durable.check_replaced(place)
-    trees = read_trees(Path(request.model), fitted.schema.columns)
+    columns = fitted.schema.columns
+    trees = read_trees(Path(request.model), columns)
+    calibration = read_calibration(Path(request.model), len(columns)) if columns else None
     tally = ImputedTally()
 
     def progress_of(part: RequestedRows) -> Progress:
         return lambda done, total: reporter.advance("imputing", *part.place(done, total + 1))
 
     resumable = in_parts(request.data, fitted, request.mask)
-    compute = partial(_computed, request, fitted, trees)
+    compute = partial(_computed, request, fitted, trees, calibration)
     with (
         finished_parts("impute", request, reporter, in_parts=resumable) as finished,
         engine_of(request, compute, in_parts=resumable) as engine,
@@ -219,6 +228,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         incomplete=tally.incomplete,
         filled=tally.filled,
         widths=tally.widths,
+        dates=tuple(column.name for column in columns if column.rules.has_format),
         strategy=request.strategy,
         draws=request.draws,
         samples=request.samples,
@@ -262,13 +272,14 @@ def _computed(
     request: ImputeRequest,
     fitted: Fitted,
     trees: ColumnTrees | None,
+    calibration: IntervalCalibration | None,
     part: RequestedRows,
     progress: Progress,
 ) -> Arrays:
     """Means, draws, quantiles and effective sample sizes of the rows of a part.
 
-    There are the requested draws, one more if the strategy is "sample", and the quantiles that the
-    strategy or the widths of intervals need.
+    There are the requested draws, one more if the strategy is "sample", the median if it is
+    "median", and the ends of intervals if there are draws.
     """
     made = fill(
         fitted.model,
@@ -283,20 +294,22 @@ def _computed(
     found = {"mean": made.mean, "sizes": made.effective_sample_size[made.incomplete].numpy()}
     if made.draws is not None:
         found["draws"] = made.draws
-    shares = {"median": 0.5} if request.strategy == "median" else {}
-    if request.draws:
-        shares |= {"low": (1 - LEVEL) / 2, "high": (1 + LEVEL) / 2}
-    if not shares:
-        return found
-    quantiles = imputed_quantiles(
+    quantiles = partial(
+        imputed_quantiles,
         fitted.model,
         part.rows,
-        tuple(shares.values()),
         samples=request.samples,
         seed=request.seed,
         trees=trees,
     )
-    return {**found, **{name: np.asarray(q) for name, q in zip(shares, quantiles, strict=True)}}
+    if request.strategy == "median":
+        found["median"] = quantiles((0.5,))[0]
+    if request.draws and calibration is None:
+        found["low"], found["high"] = quantiles(((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    elif request.draws and calibration is not None:
+        ends = quantiles(calibration.asked(LEVEL))
+        found["low"], found["high"] = calibration.interval(ends, LEVEL, fitted.schema.columns)
+    return found
 
 
 def _answers(

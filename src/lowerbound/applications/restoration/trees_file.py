@@ -17,7 +17,8 @@ from lowerbound.inference.restoration.column_trees import ColumnTrees
 from lowerbound.inference.restoration.group_means import STORED as STORED_MEANS, GroupMeans
 from lowerbound.model_folder.manifest import MODEL, TREES, WEIGHTS, check_belongs, hashes
 
-SHARES, LEAVES = "weights", "leaves"
+SHARES, LEAVES, PASSES = "weights", "leaves", "passes"
+MOST_PASSES = 2
 
 
 def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
@@ -25,7 +26,7 @@ def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
     if trees is None:
         (folder / TREES).unlink(missing_ok=True)
         return
-    arrays = {SHARES: trees.weights, LEAVES: trees.leaves}
+    arrays = {SHARES: trees.weights, LEAVES: trees.leaves, PASSES: np.array([trees.passes])}
     for place, own in trees.trees.items():
         arrays |= {f"{place}.{name}": array for name, array in own.arrays().items()}
     for place, means in trees.means.items():
@@ -55,12 +56,15 @@ def read_trees(folder: Path, columns: Sequence[Column]) -> ColumnTrees | None:
 
 def _read(arrays: dict[str, Array], columns: Sequence[Column]) -> ColumnTrees:
     weights, leaves = arrays.pop(SHARES), arrays.pop(LEAVES)
+    passes = int(arrays.pop(PASSES, np.ones(1)).item())  # files of earlier versions have none
     features = sum(column.modeled for column in columns) - 1
     most = np.array([float(column.modeled) for column in columns])
     if not weights.shape == leaves.shape == most.shape:
         raise DataError(f"weights of shape {weights.shape} for {len(columns)} columns")
     if not ((weights >= 0) & (weights <= most)).all():
         raise DataError("a weight of its trees is not a share")
+    if not 1 <= passes <= MOST_PASSES:
+        raise DataError(f"trees for {passes} passes")
     trees, means = {}, {}
     for place in np.flatnonzero(weights).tolist():
         own = {name: arrays.pop(f"{place}.{name}") for name in STORED}
@@ -72,4 +76,4 @@ def _read(arrays: dict[str, Array], columns: Sequence[Column]) -> ColumnTrees:
         trees[place] = ExtraTrees.of(own, width, len(columns[place].levels))
     if arrays:
         raise DataError(f"trees of {next(iter(arrays))}, a column without a weight")
-    return ColumnTrees(tuple(columns), trees, weights, leaves, means)
+    return ColumnTrees(tuple(columns), trees, weights, leaves, means, passes)

@@ -46,8 +46,8 @@ class IncompleteColumns(Incomplete):
         return {name: int(n) for name, n in zip(names, each, strict=True) if n}
 
     def widths(self, low: Array, high: Array) -> dict[str, float]:
-        """Mean interval width over the missing cells, by column with an order; of levels, in
-        codes."""
+        """Mean interval width over the missing cells, by column with an order; of levels in
+        codes, of dates in seconds."""
         found, hidden = {}, self.hidden
         for i, column in enumerate(self.schema.columns):
             if hidden[:, i].any() and column.rules.ordered:

@@ -9,6 +9,7 @@ model's answers, and for some columns the means of the column among rows that sh
 The pool is linear (Stone 1961): its mean is the weighted mean, its probabilities of levels are the
 weighted probabilities, and a draw is from the trees with probability w. The weights are those that
 surely reduce the squared error of hidden cells most (Breiman 1996, with a margin of its noise).
+Each column's weight also follows those of the others, by how much weights differ among columns.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from lowerbound.inference.restoration.group_means import GroupMeans, KnownCells
 FEWEST_CELLS = 30  # observed in a column with trees
 MOST_LEVELS = 64  # of a column with trees
 MOST_CELLS, MOST_ROWS = 80_000, 4_000  # that trees are grown on
-TRIED = np.linspace(0, 1, 41)  # weights
 CAUTION = 0.5  # standard errors
-BORROWED = 300.0  # cells: the weight of all hidden cells in the fit of each column's weight
+BORROWED = 10.0  # cells: the weight of all hidden cells in the noise of each column
+LEAST_SPREAD = 0.1  # of the columns' weights
+LEAST_VARIANCE = 1e-15  # of a weight
 NOISE_LEVEL = -(2**20)  # of ``KeyedNoise``, apart from those of latents and their choice
 
 
@@ -66,6 +68,8 @@ class ColumnTrees:
         weights: w, 0 for a column without trees, (columns,).
         leaves: fewest rows in a leaf of each column's trees, (columns,).
         means: of groups of rows, features of the trees of some columns.
+        passes: how often the cells of a row are filled; from the second on, trees see the pooled
+            answers for the other missing cells in place of the model's.
     """
 
     columns: tuple[Column, ...]
@@ -73,6 +77,7 @@ class ColumnTrees:
     weights: Array
     leaves: Array
     means: Mapping[int, GroupMeans]
+    passes: int = 1
 
     @classmethod
     def fit(
@@ -96,7 +101,7 @@ class ColumnTrees:
             if weights[place] > 0 and enough and x.shape[1] > 1:
                 given = np.delete(x[seen], own, 1)
                 if grouped[place]:
-                    found = rows.known.means(place, rows.places[seen], rows.values[seen])
+                    found = rows.known.means(place, rows.places[seen])
                     if found is not None:
                         means[place] = found[0]
                         given = np.concatenate([given, found[1]], 1)
@@ -107,7 +112,8 @@ class ColumnTrees:
     def grown_again(self, rows: GrownRows, seed: int) -> ColumnTrees:
         """Trees of other rows, of the same kind for each column."""
         grouped = np.isin(np.arange(len(self.columns)), list(self.means))
-        return self.fit(rows, self.leaves, self.weights, grouped, seed)
+        grown = self.fit(rows, self.leaves, self.weights, grouped, seed)
+        return replace(grown, passes=self.passes)
 
     def weighted(
         self, model: Parts, own: TreeAnswers, truth: Array, hidden: Array, scale: Array
@@ -115,8 +121,7 @@ class ColumnTrees:
         """The same trees with the weights that surely save most of the squared error of hidden
         cells, and this saving in each column, (columns,).
 
-        Columns of numbers share the cells of all columns of numbers as ``BORROWED`` further cells,
-        and so do columns of levels.
+        The weights of columns of numbers inform each other, and so do those of levels.
 
         Args:
             model: the model's answers.
@@ -133,10 +138,10 @@ class ColumnTrees:
             missed = _as_part(truth[at, place], self.columns[place]) / scale[place] - base
             effects[place] = np.stack([(apart * missed).sum(1), np.square(apart).sum(1)])
         weights, saved = np.zeros((2, len(self.columns)))
-        for place, effect in effects.items():
-            leveled = bool(self.columns[place].levels)
-            alike = [e for i, e in effects.items() if bool(self.columns[i].levels) == leveled]
-            weights[place], saved[place] = _cautious_weight(effect, np.concatenate(alike, 1))
+        for leveled in (False, True):
+            alike = [place for place in effects if bool(self.columns[place].levels) == leveled]
+            found = cautious_weights([effects[place] for place in alike])
+            weights[alike], saved[alike] = found
         return self.with_weights(weights), saved
 
     def with_weights(self, weights: Array) -> ColumnTrees:
@@ -148,8 +153,8 @@ class ColumnTrees:
         return replace(self, trees=kept, weights=weights, means=means)
 
     @staticmethod
-    def best(tried: Sequence[tuple[ColumnTrees, Array]]) -> ColumnTrees:
-        """For each column the trees that save most.
+    def best(tried: Sequence[tuple[ColumnTrees, Array]]) -> tuple[ColumnTrees, Array]:
+        """For each column the trees that save most, and what they save, (columns,).
 
         Args:
             tried: results of ``weighted``.
@@ -165,7 +170,8 @@ class ColumnTrees:
             np.stack([getattr(found, name) for found in each])[most, columns]
             for name in ("weights", "leaves")
         )
-        return ColumnTrees(each[0].columns, trees, weights, leaves, means)
+        saved = np.stack([saved for _, saved in tried]).max(0)
+        return ColumnTrees(each[0].columns, trees, weights, leaves, means), saved
 
     def answers(self, values: Array, hidden: Array) -> TreeAnswers:
         """The trees' answers for hidden cells.
@@ -176,22 +182,21 @@ class ColumnTrees:
         """
         x = features(self.columns, values)
         cells = {place: np.flatnonzero(hidden[:, place]) for place in self.trees}
-        leaves = {
-            place: self.reached(place, x[rows], values[rows]) for place, rows in cells.items()
-        }
-        return TreeAnswers(self, cells, leaves)
+        known = np.where(hidden, np.nan, values)
+        leaves = {place: self.reached(place, x[rows], known[rows]) for place, rows in cells.items()}
+        return TreeAnswers(self, cells, leaves, known)
 
-    def reached(self, place: int, x: Array, values: Array) -> Array:
+    def reached(self, place: int, x: Array, known: Array) -> Array:
         """The leaves of a column's trees, (rows, trees).
 
         Args:
             place: of the column.
             x: ``features`` of the rows.
-            values: the rows, (rows, columns).
+            known: the rows, NaN in place of hidden cells, (rows, columns).
         """
         given = np.delete(x, self.numbers[place], 1)
         if place in self.means:
-            given = np.concatenate([given, self.means[place].features(values)], 1)
+            given = np.concatenate([given, self.means[place].features(known)], 1)
         return self.trees[place].leaves(given)
 
     @cached_property
@@ -208,11 +213,13 @@ class TreeAnswers:
         of: the trees.
         cells: by column, the rows with a hidden cell, (hidden,).
         leaves: by column, their leaves, (hidden, trees).
+        known: the rows, NaN in place of hidden cells, (rows, columns).
     """
 
     of: ColumnTrees
     cells: Mapping[int, Array]
     leaves: Mapping[int, Array]
+    known: Array
 
     @property
     def parts(self) -> Parts:
@@ -279,9 +286,9 @@ class TreeAnswers:
         """
         values, columns = draw.copy(), self.of.columns
         x = features(columns, values)
-        for place, cells in self.cells.items():
+        for place, cells in list(self.cells.items()) * self.of.passes:
             rows = cells[uniform[cells, 0] < self.of.weights[place]]
-            leaves = self.of.reached(place, x[rows], values[rows])
+            leaves = self.of.reached(place, x[rows], self.known[rows])
             values[rows, place] = self._drawn(place, leaves, uniform[None, rows, 1 + place])[0]
             units = np.nan_to_num(columns[place].encode(values[rows, place]))
             x[rows, self.of.numbers[place]] = units
@@ -300,27 +307,56 @@ def most_grown(rows: int, columns: int) -> int:
     return min(rows, MOST_ROWS, max(FEWEST_CELLS, MOST_CELLS // columns))
 
 
-def _cautious_weight(own: Array, every: Array) -> tuple[float, float]:
-    """The weight that surely saves most, and the squared error that it surely saves.
+def cautious_weights(effects: Sequence[Array]) -> tuple[Array, Array]:
+    """The weights that surely save most, and the squared error that each surely saves, (columns,).
 
     A weight w saves 2 w g - w^2 s of a cell's squared error: with r what the model misses and d
-    what the trees change, g = r d and s = d^2. Its sure saving is ``CAUTION`` standard errors below
-    the mean over cells.
+    what the trees change, g = r d and s = d^2. The best weight of a column is the slope of r on d.
 
     Args:
-        own: g and s of the column's hidden cells, (2, cells).
-        every: of all columns of its sort, which count as ``BORROWED`` cells, (2, more cells).
+        effects: g and s of the hidden cells of each column, (2, cells).
     """
-    gain, size = np.concatenate([own, every], 1)
-    counts = np.ones(len(gain))
-    counts[own.shape[1] :] = BORROWED / max(1, every.shape[1])
-    share, tried = counts / counts.sum(), TRIED[:, None]
-    saved = 2 * tried * gain - tried**2 * size
-    mean = saved @ share
-    spread = np.sqrt(np.maximum(np.square(saved) @ share - mean**2, 0))
-    sure = mean - CAUTION * spread / np.sqrt(min(every.shape[1], counts.sum()))
-    best = int(sure.argmax())
-    return float(TRIED[best]), float(sure[best] * counts.sum())
+    sums = np.array([each.sum(1) for each in effects]).reshape(-1, 2)
+    cells = np.array([each.shape[1] for each in effects])
+    some = (sums[:, 1] > 0) & (cells > 0)
+    weights, saved = np.zeros((2, len(effects)))
+    if not some.any():
+        return weights, saved
+    gain, size = sums[some].T
+    slope = gain / size
+    own = [each for each, kept in zip(effects, some, strict=True) if kept]
+    noise = np.array([np.square(e[0] - w * e[1]).sum() for e, w in zip(own, slope, strict=True)])
+    usual = noise.sum() / size.sum() * size / cells[some]
+    variance = (noise + BORROWED * usual) / (1 + BORROWED / cells[some]) / np.square(size)
+    mean, spread = _random_effects(slope, variance)
+    sure = mean - CAUTION * spread
+    weights[some] = sure.clip(0, 1)
+    saved[some] = size * weights[some] * (2 * sure - weights[some])
+    return weights, saved
+
+
+def _random_effects(slope: Array, variance: Array) -> tuple[Array, Array]:
+    """Means and standard deviations of the columns' slopes, each given all estimates.
+
+    Slopes vary about a common mean with a variance by the method of moments (DerSimonian & Laird
+    1986).
+
+    Args:
+        slope: estimates, (columns,).
+        variance: of their errors, (columns,).
+    """
+    variance = np.maximum(variance, LEAST_VARIANCE)
+    precision = 1 / variance
+    common = (precision @ slope) / precision.sum()
+    apart = precision @ np.square(slope - common) - (len(slope) - 1)
+    scale = precision.sum() - np.square(precision).sum() / precision.sum()
+    between = max(LEAST_SPREAD**2, apart / scale if scale > 0 else 0.0)
+    total = 1 / (variance + between)
+    common = (total @ slope) / total.sum()
+    share = variance * total  # of the common mean
+    mean = share * common + (1 - share) * slope
+    spread = np.sqrt(between * share + np.square(share) / total.sum())
+    return mean, spread
 
 
 def _modeled(columns: Sequence[Column]) -> list[int]:

@@ -65,10 +65,10 @@ class GroupMeans:
         return len(self.groupings) * len(self.overall)
 
     def features(self, values: Array) -> Array:
-        """The means of the rows' groups, (rows, features); overall ones of unknown values.
+        """The means of the rows' groups, (rows, features); overall ones of other rows.
 
         Args:
-            values: units of the table or codes of levels, (rows, columns).
+            values: units of the table or codes of levels, NaN where missing, (rows, columns).
         """
         each = []
         for grouping in self.groupings:
@@ -124,14 +124,13 @@ class KnownCells:
     cells: Array
     seed: int
 
-    def means(self, place: int, rows: Array, values: Array) -> tuple[GroupMeans, Array] | None:
+    def means(self, place: int, rows: Array) -> tuple[GroupMeans, Array] | None:
         """Means of a column, and those without the fold of each of some rows, (some rows,
         features); None if no other column's values explain it.
 
         Args:
             place: of the column.
             rows: their numbers, (some rows,).
-            values: these rows, missing cells filled, (some rows, columns).
         """
         there = np.isfinite(self.cells[:, place])
         y = _numbers(self.cells[there, place], self.columns[place])
@@ -148,8 +147,8 @@ class KnownCells:
             Grouping(other, distinct, folds.means) for other, distinct, folds in found
         )
         apart = [
-            folds.without[self._fold[rows], codes(values[:, other], distinct)]
-            for other, distinct, folds in found
+            folds.without[self._fold[rows], self._groups[other][1][rows]]
+            for other, _, folds in found
         ]
         return GroupMeans(y.mean(0), groupings), np.concatenate(apart, 1)
 

@@ -123,7 +123,8 @@ def impute(
     row = first_row(dataset, model)
     footprint = dry_run(model, row)
     everything = torch.ones_like(row.filled, dtype=torch.bool)
-    likelihood = footprint.trace.likelihood.given(row.filled, everything)
+    with torch.inference_mode():
+        likelihood = footprint.trace.likelihood.given(row.filled, everything)
     if footprint.trace.steps:
         require_exact_densities(footprint.trace, "imputation")
     else:
@@ -242,15 +243,17 @@ class _Found:
         hidden, place = self._hidden(rows), rows.cpu().numpy()
         filled = np.where(hidden, expected.answer(resampled.mean), self.mean[place])
         filled = self._looked_up(filled, hidden, place)
-        answers = None if trees is None else trees.answers(filled, hidden)
         parts = {} if trees is None and self.parts is None else expected.parts(resampled.mean)
-        if answers is not None:
-            filled = answers.pooled_means(parts, filled)
+        answers = None
+        for _ in range(0 if trees is None else trees.passes):
+            assert trees is not None
+            answers = trees.answers(filled, self._open(hidden, place))
+            filled = self._looked_up(answers.pooled_means(parts, filled), hidden, place)
         if self.parts is not None:
             for column, own in parts.items():
                 empty = np.zeros((len(self.dataset), own.shape[1]))
                 self.parts.setdefault(column, empty)[place] = own
-        self.mean[place] = self._looked_up(filled, hidden, place)
+        self.mean[place] = filled
         self.effective_sample_size[rows.cpu()] = resampled.effective_sample_size.cpu()
         return answers
 
@@ -272,6 +275,10 @@ class _Found:
         hidden = self._hidden(rows)
         drawn = self._looked_up(drawn, hidden, place)
         self.draws[some, place] = np.where(hidden, drawn, self.draws[some, place])
+
+    def _open(self, hidden: Array, place: Array) -> Array:
+        """Mask of the hidden cells that no other column determines."""
+        return hidden if self.determined is None else hidden & np.isnan(self.determined[place])
 
     def _looked_up(self, filled: Array, hidden: Array, place: Array) -> Array:
         """Filled rows, (..., rows, columns), with the values that other columns determine."""

@@ -1,15 +1,16 @@
-"""The first fit of an imputer, which hides some observed cells of the table.
+"""Fit an imputer: a first fit hides some observed cells of the table, a second one none.
 
-They tell whether training improves on the factor analysis at which it starts, how much trees of
-each column add to the model, and how wide intervals have to be. The second fit is to all cells.
+The hidden cells show whether training improves on the factor analysis at which it starts, how much
+trees of each column add to the model, how wide intervals have to be, and how good answers are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,11 +21,11 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import spread_rows
 from lowerbound.data.lookups import determined, observed_cells, with_lookups
-from lowerbound.estimators.imputer_fit import updates
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting.imputation import updates
 from lowerbound.inference.restoration.column_trees import ColumnTrees, GrownRows, most_grown
 from lowerbound.inference.restoration.group_means import KnownCells
-from lowerbound.inference.restoration.imputation import impute, quantiles, summarized_draws
+from lowerbound.inference.restoration.imputation import SAMPLES, impute, quantiles, summarized_draws
 from lowerbound.inference.restoration.interval_calibration import (
     SHARES,
     IntervalCalibration,
@@ -33,12 +34,30 @@ from lowerbound.inference.restoration.interval_calibration import (
 from lowerbound.models import Model
 from lowerbound.training import TrainingReporter
 
+HIDDEN_SHARE = 0.1  # of the observed cells, by default
 MOST_ROWS = 2_000  # of the first fit
 MOST_KNOWN, MOST_CELLS = 100_000, 2_000_000  # rows and cells that means are taken of
 FEWEST_HIDDEN, MOST_HIDDEN = 30, 2_000  # cells
 LEAVES = (1, 3, 10)  # fewest rows in a leaf of the trees, tried
 FEWEST_OF_NUMBERS = 3  # for columns of numbers
+LEAST_GAIN = 0.03  # of a second pass, in squared errors saved
 ENOUGH_HIDDEN, MOST_OF_ALL = 200, 0.2  # up to 200 cells and a fifth of a small table are hidden
+
+
+@dataclass(frozen=True)
+class HiddenError:
+    """How well the hidden cells of a column were filled.
+
+    Attributes:
+        cells: that were hidden.
+        error: root mean squared error in deviations of the column; of levels, the share of wrong
+            ones.
+        usual: the same for the mean of the column; of levels, for the most frequent one.
+    """
+
+    cells: int
+    error: float
+    usual: float
 
 
 @dataclass(frozen=True)
@@ -50,22 +69,29 @@ class ImputerFit:
         calibration: of its intervals; None if there were too few cells to hide.
         errors: mean error of the hidden cells at the start and after training; None as above.
         trees: of the columns; None as above, or if they add nothing.
+        hidden: how well hidden cells were filled, by column; empty if that was not asked.
     """
 
     fitted: Fitted
     calibration: IntervalCalibration | None = None
     errors: tuple[float, float] | None = None
     trees: ColumnTrees | None = None
+    hidden: Mapping[str, HiddenError] = field(default_factory=dict)
 
 
-def calibrated_fit(
+def fit_imputer(
     dataset: Dataset,
     options: FitOptions,
-    share: float,
-    samples: int,
-    with_trees: bool,
-    reporter: TrainingReporter | None,
-    callbacks: Sequence[TrainingReporter] | None,
+    share: float = HIDDEN_SHARE,
+    samples: int = SAMPLES,
+    *,
+    with_trees: bool = True,
+    with_errors: bool = False,
+    folder: Path | None = None,
+    resume: bool = False,
+    reporter: TrainingReporter | None = None,
+    callbacks: Sequence[TrainingReporter] | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> ImputerFit:
     """Fit to all cells, after a first fit with hidden cells that decides and calibrates.
 
@@ -75,43 +101,78 @@ def calibrated_fit(
         share: of the observed cells that the first fit hides.
         samples: K of an imputation.
         with_trees: whether trees of the columns may be pooled with the model.
-        reporter, callbacks: of the training with all cells.
+        with_errors: whether the errors of hidden cells by column are wanted.
+        folder: for checkpoints of the second fit.
+        resume: continue from the checkpoint in ``folder``, after the same first fit.
+        reporter: of the trainings.
+        callbacks: of the training with all cells.
+        say: receives what is done next.
+
+    Raises:
+        OptionError: an option is unknown, or has an invalid value.
+        Interrupted: Ctrl-C.
     """
     dataset = with_lookups(dataset)
+    second = partial(
+        fit, dataset, folder=folder, resume=resume, reporter=reporter, callbacks=callbacks
+    )
     test = HiddenCells.of(dataset, share, options.training.seed)
     if test is None:
-        return ImputerFit(fit(dataset, options, reporter=reporter, callbacks=callbacks))
+        return ImputerFit(second(options))
     training = options.training
     start_only = replace(options, training=replace(training, updates=1, minutes=None))
     if training.minutes is not None:
         options = replace(options, training=replace(training, minutes=training.minutes / 2))
-    models = [fit(test.rest, how).model for how in (start_only, _of_fewer_rows(options, test.rest))]
+    say(f"a first fit of {len(test.rest):,} rows, with {test.hidden.sum():,} of their cells hidden")
+    trained = fit(test.rest, _of_fewer_rows(options, test.rest), reporter=reporter)
+    models = [fit(test.rest, start_only).model, trained.model]
     errors = [test.error(model, samples) for model in models]
     best = int(errors[1] < errors[0])
+    say("comparing the hidden cells with the model's answers")
     trees = test.trees(models[best], samples, training.seed) if with_trees else None
     calibration = test.calibration(models[best], samples, trees)
-    how = (start_only, options)[best]
-    fitted = fit(dataset, how, reporter=reporter, callbacks=callbacks)
+    hidden = test.errors(models[best], samples, trees) if with_errors else {}
+    say("the fit to all cells")
+    fitted = second((start_only, options)[best])
     if trees is not None:
-        known = _known(dataset)
-        rows = grown_rows(known, torch.arange(len(known)), fitted.model, samples, training.seed)
-        trees = trees.grown_again(rows, training.seed)
-    return ImputerFit(fitted, calibration, (errors[0], errors[1]), trees)
+        say(f"growing the trees of {len(trees.trees):,} columns")
+        trees = _grown(trees, _known(dataset), fitted.model, samples, training.seed)
+    return ImputerFit(fitted, calibration, (errors[0], errors[1]), trees, hidden)
 
 
-def grown_rows(every: Dataset, places: Tensor, model: Model, samples: int, seed: int) -> GrownRows:
-    """Rows that trees are grown on, filled by the model.
+def _grown(
+    trees: ColumnTrees, known: Dataset, model: Model, samples: int, seed: int
+) -> ColumnTrees:
+    """Trees of these rows, of the same kind for each column."""
+    filled_by = None
+    for _ in range(trees.passes):
+        rows = grown_rows(known, torch.arange(len(known)), model, samples, seed, filled_by)
+        grown = trees.grown_again(rows, seed)
+        filled_by = replace(grown, passes=1)
+    return grown
+
+
+def grown_rows(
+    every: Dataset,
+    places: Tensor,
+    model: Model,
+    samples: int,
+    seed: int,
+    trees: ColumnTrees | None = None,
+) -> GrownRows:
+    """Rows that trees are grown on, with missing cells filled.
 
     Args:
         every: rows of which means of groups are taken.
         places: of those that trees may be grown on, (some rows,).
-        model, samples: as for ``impute``.
+        model, samples, trees: as for ``impute``.
         seed: of the folds.
     """
     columns = every.schema.columns
     places = places[spread_rows(len(places), most_grown(len(places), len(columns)))]
     some = every.subset(places)
-    filled, seen = impute(model, some, samples=samples).mean, _laid_out(some, some.mask)
+    filled = impute(model, some, samples=samples, trees=trees).mean
+    seen = _laid_out(some, some.mask)
     known = KnownCells(columns, observed_cells(every), seed)
     return GrownRows(columns, filled, seen, known, places.numpy())
 
@@ -181,12 +242,34 @@ class HiddenCells:
 
     def error(self, model: Model, samples: int) -> float:
         """The mean over hidden cells of the squared error in variances; for levels of 0 or 1."""
-        answer = impute(model, self.rest.subset(self.rows), samples=samples).mean
+        answers = impute(model, self.rest.subset(self.rows), samples=samples).mean
+        return float(self._missed(_averaged(answers, self.rest.schema.columns))[self.hidden].mean())
+
+    def errors(
+        self, model: Model, samples: int, trees: ColumnTrees | None
+    ) -> dict[str, HiddenError]:
+        """How well the hidden cells of each column are filled."""
+        columns, some = self.rest.schema.columns, self.rest.subset(self.rows)
+        answers = impute(model, some, samples=samples, trees=trees).mean
+        missed = self._missed(_averaged(answers, columns))
+        without = self._missed(_usual(self.rest)[None])
+        found = {}
+        for column, at, own, usual in zip(columns, self.hidden.T, missed.T, without.T, strict=True):
+            if at.any():
+                both = np.array([own[at].mean(), usual[at].mean()])
+                both = both if column.levels else np.sqrt(both)
+                found[column.name] = HiddenError(int(at.sum()), *both.tolist())
+        return found
+
+    def _missed(self, averaged: Array) -> Array:
+        """The squared error in variances of answers, or 1 for wrong levels, (some rows, columns).
+
+        Args:
+            averaged: what is averaged of the answers, (some rows or 1, columns).
+        """
         columns = self.rest.schema.columns
-        apart = _averaged(answer, columns) - _averaged(self.truth, columns)
-        apart = np.square(apart / self.scale)
-        leveled = [bool(column.levels) for column in columns]
-        return float(np.where(leveled, apart > 0, apart)[self.hidden].mean())
+        apart = np.square((averaged - _averaged(self.truth, columns)) / self.scale)
+        return np.where([bool(column.levels) for column in columns], apart > 0, apart)
 
     def trees(self, model: Model, samples: int, seed: int) -> ColumnTrees | None:
         """Trees grown on the rest, with leaves and weights that fit the hidden cells; None if they
@@ -203,8 +286,16 @@ class HiddenCells:
             grown = ColumnTrees.fit(rows, leaf * ones, some, grouped * ones, seed)
             answers = grown.answers(made.mean, self.open)
             tried.append(grown.weighted(made.parts, answers, self.truth, self.open, self.scale))
-        best = ColumnTrees.best(tried)
-        return best if best.trees else None
+        best, saved = ColumnTrees.best(tried)
+        if not best.trees:
+            return None
+        rows = grown_rows(self.every, self.places, model, samples, seed, best)
+        again = best.grown_again(rows, seed)
+        filled = impute(model, self.rest.subset(self.rows), samples=samples, trees=again).mean
+        answers = again.answers(filled, self.open)
+        twice, more = again.weighted(made.parts, answers, self.truth, self.open, self.scale)
+        gains = more.sum() > (1 + LEAST_GAIN) * saved.sum()
+        return replace(twice, passes=2) if gains else best
 
     def calibration(
         self, model: Model, samples: int, trees: ColumnTrees | None
@@ -252,6 +343,18 @@ def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:
     hidden = torch.zeros(observed.numel(), dtype=torch.bool)
     hidden[first] = True
     return hidden.reshape(observed.shape)
+
+
+def _usual(dataset: Dataset) -> Array:
+    """The mean of what is averaged of each column; of levels the most frequent one, (columns,)."""
+    columns, cells = dataset.schema.columns, observed_cells(dataset)
+    averaged, found = _averaged(cells, columns), np.zeros(len(columns))
+    for place, column in enumerate(columns):
+        seen = averaged[np.isfinite(cells[:, place]), place]
+        if len(seen):
+            leveled = bool(column.levels)
+            found[place] = np.bincount(seen.astype(np.int64)).argmax() if leveled else seen.mean()
+    return found
 
 
 def _averaged(values: Array, columns: Sequence[Column]) -> Array:

@@ -1,0 +1,174 @@
+"""``lowerbound imputer``: fit a model of a table that fills its missing cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED, DeviceRequest, typed
+from lowerbound.applications.io import fit_folder
+from lowerbound.applications.io.sources import DialectOptions, ReadingOptions, column_hints
+from lowerbound.applications.restoration.interval_file import write_calibration
+from lowerbound.applications.restoration.trees_file import write_trees
+from lowerbound.config import from_mapping, option
+from lowerbound.data import Dataset, load
+from lowerbound.data.lookups import DETAIL, Lookup
+from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.fitting.imputation import imputation_options
+from lowerbound.inference.restoration.imputer_fit import (
+    HiddenError,
+    ImputerFit,
+    fit_imputer,
+)
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.training import Interrupted
+
+MOST_LINES = 40  # columns in the printed report
+
+
+@dataclass(frozen=True)
+class ImputerRequest(DeviceRequest):
+    """Options of ``lowerbound imputer``."""
+
+    data: str = option(
+        REQUIRED, "a table, whose cells may be missing", positional=True, metavar="DATA"
+    )
+    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
+    kind: tuple[str, ...] = option(
+        (),
+        "kind of a column, if the inferred kind is wrong, such as zip=categorical; repeatable",
+        metavar="COLUMN=KIND",
+    )
+    columns: str | None = option(
+        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
+    )
+    minutes: float | None = option(None, "minutes of training (default: from the number of rows)")
+    seed: int = option(0, "of the fit")
+    resume: bool = option(False, "continue the fit that was interrupted in this folder")
+    overwrite: bool = option(False, "replace the model in this folder")
+    file: DialectOptions = field(default_factory=DialectOptions)
+
+
+@dataclass(frozen=True)
+class ImputerReport(Report):
+    """A model that fills missing cells.
+
+    Attributes:
+        model: the model folder.
+        rows: number of rows that it was fitted to.
+        missing: share of their cells that are missing.
+        with_trees: number of columns with trees.
+        with_means: number of columns whose trees see means of groups of rows.
+        found: sentences on columns that another determines.
+        hidden: how well cells that were hidden from a first fit were filled, by column; empty if
+            there were too few to hide.
+    """
+
+    model: str
+    rows: int
+    missing: float
+    with_trees: int
+    with_means: int
+    found: tuple[str, ...]
+    hidden: Mapping[str, HiddenError]
+
+    def text(self) -> str:
+        lines = [f"rows:    {self.rows:,}, of whose cells {self.missing:.1%} are missing"]
+        if self.with_trees:
+            means = f", {self.with_means} of which see means of groups" if self.with_means else ""
+            lines.append(f"trees:   of {self.with_trees} columns{means}")
+        for number, sentence in enumerate(self.found):
+            lines.append(f"{'' if number else 'found:':<9}{sentence}")
+        lines += self._errors()
+        lines.append(f"model:   {self.model}")
+        return "\n".join(lines)
+
+    def _errors(self) -> list[str]:
+        if not self.hidden:
+            return ["hidden:  too few cells to hide some, so no errors are known"]
+        width = max(map(len, self.hidden))
+        lines = [
+            "hidden:  errors of cells that a first fit did not see: of numbers in standard",
+            "         deviations, beside the column's mean; of levels the share of wrong ones,",
+            "         beside the most frequent level",
+        ]
+        for name, each in islice(self.hidden.items(), MOST_LINES):
+            cells = f"{each.cells:>6,} cells"
+            lines.append(f"  {name:{width}} {cells}  {each.error:.3f}  ({each.usual:.3f})")
+        if len(self.hidden) > MOST_LINES:
+            lines.append(f"  and {len(self.hidden) - MOST_LINES:,} more columns (--json has all)")
+        return lines
+
+
+@fit_folder.alone("output")
+def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
+    """Fit an imputer of a table and write its folder.
+
+    Raises:
+        DataError: the data is no table, or cannot be read or modeled.
+        OptionError: a kind is unknown, or a number is invalid.
+        ModelFolderError: the folder holds something else, or a model that must not be replaced.
+        Interrupted: Ctrl-C; the message names how to continue.
+    """
+    folder = Path(request.output)
+    state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
+    if state == "finished" and request.resume:
+        raise ModelFolderError(f"{folder} holds a finished model: there is nothing to resume")
+    dataset = _read(request)
+    reporter.say(f"{request.data}: {len(dataset):,} rows of {len(dataset.schema.columns)} columns")
+    training = {"minutes": request.minutes, "seed": request.seed, "device": request.device}
+    options = imputation_options(dataset, {}, training)
+    try:
+        found = fit_imputer(
+            dataset,
+            options,
+            with_errors=True,
+            folder=folder,
+            resume=request.resume,
+            reporter=reporter.training(),
+            say=reporter.say,
+        )
+    except Interrupted as interruption:
+        if fit_folder.state_of(folder) != "unfinished":
+            raise
+        again = typed("imputer", replace(request, resume=True, overwrite=False))
+        raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
+
+    def beside(place: Path) -> None:
+        write_calibration(place, found.calibration)
+        write_trees(place, found.trees)
+
+    model_folder.write(folder, found.fitted, beside)
+    return _report(request, dataset, found)
+
+
+def _read(request: ImputerRequest) -> Dataset:
+    """The rows.
+
+    Raises:
+        DataError: they are no table.
+    """
+    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
+    dataset = load(request.data, missing="model", kinds=hints, dialect=request.file.dialect)
+    if not (dataset.schema.columns and dataset.schema.data_kind.matrix):
+        raise DataError(
+            f"{request.data} holds {dataset.schema.summary}, and no table: a model of "
+            "lowerbound fit --missing model fills missing cells of it"
+        )
+    return dataset
+
+
+def _report(request: ImputerRequest, dataset: Dataset, found: ImputerFit) -> ImputerReport:
+    lookups = found.fitted.schema.details.get(DETAIL, ())
+    return ImputerReport(
+        model=request.output,
+        rows=len(dataset),
+        missing=dataset.missing_share,
+        with_trees=0 if found.trees is None else len(found.trees.trees),
+        with_means=0 if found.trees is None else len(found.trees.means),
+        found=tuple(from_mapping(Lookup, each).summary for each in lookups),
+        hidden=found.hidden,
+    )
