@@ -173,15 +173,17 @@ class ColumnTrees:
         saved = np.stack([saved for _, saved in tried]).max(0)
         return ColumnTrees(each[0].columns, trees, weights, leaves, means), saved
 
-    def answers(self, values: Array, hidden: Array) -> TreeAnswers:
+    def answers(self, values: Array, hidden: Array, wanted: Array | None = None) -> TreeAnswers:
         """The trees' answers for hidden cells.
 
         Args:
             values: the rows with hidden cells filled by the model, (rows, columns).
             hidden: mask of the hidden cells, (rows, columns).
+            wanted: those of them that are answered; None: all.
         """
+        wanted = hidden if wanted is None else wanted
         x = features(self.columns, values)
-        cells = {place: np.flatnonzero(hidden[:, place]) for place in self.trees}
+        cells = {place: np.flatnonzero(wanted[:, place]) for place in self.trees}
         known = np.where(hidden, np.nan, values)
         leaves = {place: self.reached(place, x[rows], known[rows]) for place, rows in cells.items()}
         return TreeAnswers(self, cells, leaves, known)
@@ -207,7 +209,7 @@ class ColumnTrees:
 
 @dataclass(frozen=True, eq=False)
 class TreeAnswers:
-    """The trees' answers for the hidden cells of some rows.
+    """The trees' answers for hidden cells of some rows.
 
     Attributes:
         of: the trees.

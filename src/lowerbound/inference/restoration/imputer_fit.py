@@ -237,8 +237,7 @@ class HiddenCells:
     @cached_property
     def open(self) -> Array:
         """Mask of the hidden cells that no other column determines, (some rows, columns)."""
-        found = determined(self.rest.subset(self.rows))
-        return self.hidden if found is None else self.hidden & np.isnan(found)
+        return _without(self.hidden, determined(self.rest.subset(self.rows)))
 
     def error(self, model: Model, samples: int) -> float:
         """The mean over hidden cells of the squared error in variances; for levels of 0 or 1."""
@@ -276,23 +275,25 @@ class HiddenCells:
         add nothing."""
         if not self.rest.schema.data_kind.matrix:
             return None
-        made = impute(model, self.rest.subset(self.rows), samples=samples, parts=True)
+        some = self.rest.subset(self.rows)
+        gone = _without(_laid_out(some, ~some.mask), determined(some))
+        made = impute(model, some, samples=samples, parts=True)
         assert made.parts is not None
         rows = grown_rows(self.every, self.places, model, samples, seed)
         leveled = np.array([bool(column.levels) for column in rows.columns])
         ones, tried = np.ones(len(leveled)), []
         for leaf, grouped in product(LEAVES, (False, True)):
-            some = ones if leaf >= FEWEST_OF_NUMBERS else leveled * ones
-            grown = ColumnTrees.fit(rows, leaf * ones, some, grouped * ones, seed)
-            answers = grown.answers(made.mean, self.open)
+            full = ones if leaf >= FEWEST_OF_NUMBERS else leveled * ones
+            grown = ColumnTrees.fit(rows, leaf * ones, full, grouped * ones, seed)
+            answers = grown.answers(made.mean, gone, self.open)
             tried.append(grown.weighted(made.parts, answers, self.truth, self.open, self.scale))
         best, saved = ColumnTrees.best(tried)
         if not best.trees:
             return None
         rows = grown_rows(self.every, self.places, model, samples, seed, best)
         again = best.grown_again(rows, seed)
-        filled = impute(model, self.rest.subset(self.rows), samples=samples, trees=again).mean
-        answers = again.answers(filled, self.open)
+        filled = impute(model, some, samples=samples, trees=again).mean
+        answers = again.answers(filled, gone, self.open)
         twice, more = again.weighted(made.parts, answers, self.truth, self.open, self.scale)
         gains = more.sum() > (1 + LEAST_GAIN) * saved.sum()
         return replace(twice, passes=2) if gains else best
@@ -343,6 +344,11 @@ def drawn_cells(observed: Tensor, share: float, seed: int) -> Tensor | None:
     hidden = torch.zeros(observed.numel(), dtype=torch.bool)
     hidden[first] = True
     return hidden.reshape(observed.shape)
+
+
+def _without(cells: Array, found: Array | None) -> Array:
+    """The mask of cells without those that other columns determine."""
+    return cells if found is None else cells & np.isnan(found)
 
 
 def _usual(dataset: Dataset) -> Array:
