@@ -133,7 +133,8 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
         )
     except Interrupted as interruption:
         if fit_folder.state_of(folder) != "unfinished":
-            raise
+            words = "interrupted in the first fit, from which nothing is kept: start again"
+            raise Interrupted(words, interruption.history) from None
         again = typed("imputer", replace(request, resume=True, overwrite=False))
         raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
 
