@@ -44,7 +44,7 @@ class TestEveryApplication:
 
     def test_every_request_can_be_asked_for_with_a_seed_or_needs_none(self, name: str) -> None:
         draws = {"demo", "fit", "evaluate", "sample", "decode", "reconstruct"}
-        draws |= {"impute", "denoise", "detect"}
+        draws |= {"imputer", "impute", "denoise", "detect"}
         draws |= {"redraw"}
         draws |= {"design"}
         draws |= {"audit", "canaries"}  # rows that are attacked, rows that are planted

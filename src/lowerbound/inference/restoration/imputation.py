@@ -238,7 +238,7 @@ class _Found:
     def put_means(
         self, rows: Tensor, expected: Expectation, resampled: Resampled, trees: ColumnTrees | None
     ) -> TreeAnswers | None:
-        """Fill the cells of some rows by their means; also what the trees know of these cells."""
+        """Fill the cells of some rows by their means; also the trees' answers for these cells."""
         assert resampled.mean is not None
         hidden, place = self._hidden(rows), rows.cpu().numpy()
         filled = np.where(hidden, expected.answer(resampled.mean), self.mean[place])
@@ -269,11 +269,11 @@ class _Found:
         assert self.draws is not None
         place = rows.cpu().numpy()
         drawn = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
+        hidden = self._hidden(rows)
+        drawn = self._looked_up(drawn, hidden, place)
         if answers is not None:
             keys, seed = resampled.keys, resampled.seed
             drawn = answers.pooled_draws(drawn, keys, seed, some.start, joint)
-        hidden = self._hidden(rows)
-        drawn = self._looked_up(drawn, hidden, place)
         self.draws[some, place] = np.where(hidden, drawn, self.draws[some, place])
 
     def _open(self, hidden: Array, place: Array) -> Array:
