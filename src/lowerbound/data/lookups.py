@@ -130,8 +130,7 @@ class Lookup:
     def _by_first(self, cells: Array) -> Array:
         """``determined`` of rows with the first column."""
         listed = self.values
-        first = cells[:, 0]
-        place = np.searchsorted(listed[:, 0], first - ROUNDED * np.abs(first))
+        place = places_of(cells[:, 0], listed[:, 0])
         near = listed[place.clip(0, len(listed) - 1)]
         with np.errstate(invalid="ignore"):
             apart = np.abs(cells - near) > ROUNDED * np.abs(near)
@@ -151,6 +150,15 @@ class Lookup:
                 highest = np.where(agree, listed, -np.inf).max(1)
                 found[part, at] = np.where(lowest == highest, lowest, np.nan)
         return found
+
+
+def places_of(cells: Array, values: Array) -> Array:
+    """The place of each cell among increasing values, and their number for other cells, (rows,)."""
+    place = np.searchsorted(values, cells - ROUNDED * np.abs(cells))
+    near = values[place.clip(0, len(values) - 1)]
+    with np.errstate(invalid="ignore"):
+        same = np.abs(cells - near) <= ROUNDED * np.abs(near)
+    return np.where(same, place, len(values))
 
 
 def with_lookups(dataset: Dataset) -> Dataset:

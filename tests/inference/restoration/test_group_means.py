@@ -10,12 +10,12 @@ import pytest
 import scipy.stats
 
 from lowerbound.data import load
+from lowerbound.data.lookups import places_of
 from lowerbound.inference.restoration.group_means import (
     FOLDS,
     Grouping,
     GroupMeans,
     KnownCells,
-    codes,
 )
 
 Array = np.ndarray[Any, Any]
@@ -122,10 +122,10 @@ def test_stored_means_are_the_same_and_damaged_ones_are_refused(known: KnownCell
             GroupMeans.of({**whole, name: array}, 3)
 
 
-def test_codes_are_places_of_equal_values() -> None:
+def test_places_are_those_of_equal_values() -> None:
     values = np.array([-2.0, 0.1, 3.0])
     cells = np.array([0.1, 3.0 * (1 + 1e-12), -2.0 * (1 - 1e-12), 7.0, -9.0, np.nan, 2.9])
-    np.testing.assert_array_equal(codes(cells, values), [1, 2, 0, 3, 3, 3, 3])
+    np.testing.assert_array_equal(places_of(cells, values), [1, 2, 0, 3, 3, 3, 3])
 
 
 def test_folds_are_of_equal_size(known: KnownCells) -> None:

@@ -77,6 +77,16 @@ def may_write(folder: Path, *, resume: bool, overwrite: bool) -> State:
     return state
 
 
+def check_startable(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that a fit may start in a folder, or go on there.
+
+    Raises:
+        ModelFolderError: as ``may_write``, or the fit to resume is finished.
+    """
+    if may_write(folder, resume=resume, overwrite=overwrite) == "finished" and resume:
+        raise ModelFolderError(f"{folder} holds a finished model: there is nothing to resume")
+
+
 def ending(folder: Path) -> str:
     """How the training of the model in ``folder`` ended; "" if unknown or without training."""
     try:

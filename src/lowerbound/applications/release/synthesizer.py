@@ -13,7 +13,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import OptionError
 from lowerbound.evaluation.release.likeness import likeness
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.likeness import Likeness
@@ -116,9 +116,7 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
         Interrupted: Ctrl-C; the message names how to continue.
     """
     folder = Path(request.output)
-    state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
-    if state == "finished" and request.resume:
-        raise ModelFolderError(f"{folder} holds a finished model: there is nothing to resume")
+    fit_folder.check_startable(folder, resume=request.resume, overwrite=request.overwrite)
     frame, dialect = read_cells(request.data, "DATA")
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
     hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))

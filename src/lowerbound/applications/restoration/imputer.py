@@ -16,7 +16,7 @@ from lowerbound.applications.restoration.trees_file import write_trees
 from lowerbound.config import from_mapping, option
 from lowerbound.data import Dataset, load
 from lowerbound.data.lookups import DETAIL, Lookup
-from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.errors import DataError
 from lowerbound.fitting.imputation import imputation_options
 from lowerbound.inference.restoration.imputer_fit import (
     HiddenError,
@@ -114,9 +114,7 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
         Interrupted: Ctrl-C; the message names how to continue.
     """
     folder = Path(request.output)
-    state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
-    if state == "finished" and request.resume:
-        raise ModelFolderError(f"{folder} holds a finished model: there is nothing to resume")
+    fit_folder.check_startable(folder, resume=request.resume, overwrite=request.overwrite)
     dataset = _read(request)
     reporter.say(f"{request.data}: {len(dataset):,} rows of {len(dataset.schema.columns)} columns")
     training = {"minutes": request.minutes, "seed": request.seed, "device": request.device}
@@ -133,7 +131,7 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
         )
     except Interrupted as interruption:
         if fit_folder.state_of(folder) != "unfinished":
-            words = "interrupted in the first fit, from which nothing is kept: start again"
+            words = "interrupted, and nothing of this fit can be resumed: start again"
             raise Interrupted(words, interruption.history) from None
         again = typed("imputer", replace(request, resume=True, overwrite=False))
         raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None

@@ -38,7 +38,7 @@ from lowerbound.data.columns.text.moments import (
     rounding,
     without_zone,
 )
-from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
+from lowerbound.data.columns.values import distinct_values, factorized, name, refuse
 
 OF_DATES = ("datetime64", "datetime", "date", "period")  # of pandas, for what a column holds
 
@@ -80,7 +80,7 @@ class DatetimeKind(Continuous):
         return found if found.format is None else replace(found, round_to=rounding(values))
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
-        gone, format = missing(series, words=False), self.column.format
+        gone, format = self.missing(series), self.column.format
         if format is None or is_date_type(series.dtype):
             values = of_cells(series.mask(gone))
         else:
@@ -112,7 +112,7 @@ class DatetimeKind(Continuous):
             return super().unseen(series)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.isnan(self.read(series)) & ~missing(series, words=False)
+            return np.isnan(self.read(series)) & ~self.missing(series)
 
     def localized(self, series: Any) -> Any:
         """Dates without a zone are in the zone of the fitted column."""
@@ -156,9 +156,7 @@ class DatetimeKind(Continuous):
             return series.astype(object)
         if pd.api.types.infer_dtype(series, skipna=True) != "datetime":
             return series.copy()
-        return as_dates(of_cells(series.mask(missing(series, words=False))), 0).set_axis(
-            series.index
-        )
+        return as_dates(of_cells(series.mask(self.missing(series))), 0).set_axis(series.index)
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""

@@ -110,7 +110,7 @@ class ColumnKind:
     def settled(self, series: Any) -> Column:
         """The fitted column with its share of missing cells, and the resolution and the range of
         its values; levels have none."""
-        gone = missing(series, words=None if self.column.levels else False)
+        gone = self.missing(series)
         column = replace(self.column, missing_share=float(gone.mean()))
         if column.levels or gone.all():
             return column
@@ -119,6 +119,10 @@ class ColumnKind:
         return replace(
             column, lattice=lattice, observed=(present.min().item(), present.max().item())
         )
+
+    def missing(self, series: Any) -> Array:
+        """Mask of the missing cells, (rows,); "none" may be a level, but no number or date."""
+        return missing(series, words=None if self.column.levels else False)
 
     # Conversion to model units and back
 

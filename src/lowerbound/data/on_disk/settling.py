@@ -11,7 +11,6 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.values import missing
 
 
 @dataclass
@@ -30,7 +29,7 @@ class SettledColumn:
 
     def add(self, cells: Any) -> None:
         """Count the next cells, and widen range and resolution by them."""
-        absent = missing(cells, words=None if self.column.levels else False)
+        absent = self.column.rules.missing(cells)
         self.rows += len(absent)
         self.gone += int(absent.sum())
         if self.column.levels or absent.all():

@@ -21,6 +21,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.lookups import places_of
 
 FOLDS = 10
 FEWEST_VALUES = 8  # of a column that groups rows: trees split few as well
@@ -29,7 +30,6 @@ MOST_SHARES = 7  # levels whose shares are features
 LEAST_RATIO = 1e-9  # of variances
 LEAST_GAIN = 0.01  # share of the variance that means of other folds explain
 STORED = ("overall", "places", "sizes", "values", "means")
-ROUNDED = 1e-9  # relative error of numbers that were in other units
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class GroupMeans:
         """
         each = []
         for grouping in self.groupings:
-            which = codes(values[:, grouping.place], grouping.values)
+            which = places_of(values[:, grouping.place], grouping.values)
             each.append(np.vstack([grouping.means, self.overall])[which])
         return np.concatenate(each, 1)
 
@@ -165,7 +165,7 @@ class KnownCells:
             cells = self.cells[:, place]
             distinct = np.unique(cells[np.isfinite(cells)])
             if column.modeled and FEWEST_VALUES <= len(distinct) <= len(cells) // 2:
-                found[place] = distinct, codes(cells, distinct)
+                found[place] = distinct, places_of(cells, distinct)
         return found
 
 
@@ -245,12 +245,3 @@ def _numbers(cells: Array, column: Column) -> Array:
     counts = np.bincount(cells.astype(np.int64), minlength=len(column.levels))
     most = np.argsort(-counts, kind="stable")[: min(MOST_SHARES, len(counts) - 1)]
     return np.asarray(cells[:, None] == most, dtype=np.float64)
-
-
-def codes(cells: Array, distinct: Array) -> Array:
-    """The place of each cell among increasing values; their number for other cells."""
-    place = np.searchsorted(distinct, cells - ROUNDED * np.abs(cells))
-    near = distinct[place.clip(0, len(distinct) - 1)]
-    with np.errstate(invalid="ignore"):
-        same = np.abs(cells - near) <= ROUNDED * np.abs(near)
-    return np.where(same, place.clip(0, len(distinct) - 1), len(distinct))

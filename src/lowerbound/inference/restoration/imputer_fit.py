@@ -235,21 +235,26 @@ class HiddenCells:
         return self.every.subset(self.places)
 
     @cached_property
+    def some(self) -> Dataset:
+        """The rows with a hidden cell, without it."""
+        return self.rest.subset(self.rows)
+
+    @cached_property
     def open(self) -> Array:
         """Mask of the hidden cells that no other column determines, (some rows, columns)."""
-        return _without(self.hidden, determined(self.rest.subset(self.rows)))
+        return _without(self.hidden, determined(self.some))
 
     def error(self, model: Model, samples: int) -> float:
         """The mean over hidden cells of the squared error in variances; for levels of 0 or 1."""
-        answers = impute(model, self.rest.subset(self.rows), samples=samples).mean
+        answers = impute(model, self.some, samples=samples).mean
         return float(self._missed(_averaged(answers, self.rest.schema.columns))[self.hidden].mean())
 
     def errors(
         self, model: Model, samples: int, trees: ColumnTrees | None
     ) -> dict[str, HiddenError]:
         """How well the hidden cells of each column are filled."""
-        columns, some = self.rest.schema.columns, self.rest.subset(self.rows)
-        answers = impute(model, some, samples=samples, trees=trees).mean
+        columns = self.rest.schema.columns
+        answers = impute(model, self.some, samples=samples, trees=trees).mean
         missed = self._missed(_averaged(answers, columns))
         without = self._missed(_usual(self.rest)[None])
         found = {}
@@ -275,9 +280,8 @@ class HiddenCells:
         add nothing."""
         if not self.rest.schema.data_kind.matrix:
             return None
-        some = self.rest.subset(self.rows)
-        gone = _without(_laid_out(some, ~some.mask), determined(some))
-        made = impute(model, some, samples=samples, parts=True)
+        gone = _without(_laid_out(self.some, ~self.some.mask), determined(self.some))
+        made = impute(model, self.some, samples=samples, parts=True)
         assert made.parts is not None
         rows = grown_rows(self.every, self.places, model, samples, seed)
         leveled = np.array([bool(column.levels) for column in rows.columns])
@@ -292,7 +296,7 @@ class HiddenCells:
             return None
         rows = grown_rows(self.every, self.places, model, samples, seed, best)
         again = best.grown_again(rows, seed)
-        filled = impute(model, some, samples=samples, trees=again).mean
+        filled = impute(model, self.some, samples=samples, trees=again).mean
         answers = again.answers(filled, gone, self.open)
         twice, more = again.weighted(made.parts, answers, self.truth, self.open, self.scale)
         gains = more.sum() > (1 + LEAST_GAIN) * saved.sum()
@@ -311,8 +315,7 @@ class HiddenCells:
             places = tails(draws, self.truth[rows], schema.columns)
             return np.concatenate([quantiles(draws, schema, SHARES), places])
 
-        some = self.rest.subset(self.rows)
-        found = summarized_draws(model, some, summary, samples=samples, trees=trees)
+        found = summarized_draws(model, self.some, summary, samples=samples, trees=trees)
         own, places = np.split(found, [len(SHARES)])
         return IntervalCalibration.of(self.truth, own, places, self.open, schema.columns)
 
