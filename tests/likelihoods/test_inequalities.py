@@ -140,3 +140,15 @@ def test_a_large_whole_number_is_not_in_the_window_of_its_neighbor() -> None:
     low, high = np.full(1, numbers[1]), np.full(1, numbers[3])
     share, _, _ = cells_inside(column, column.rules.lattice, ends, low, high)
     assert share.tolist() == [[0, 1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", ["positive", "bounded"])
+def test_a_limit_beyond_the_bounds_of_a_column_is_no_limit(kind: str) -> None:
+    """As of a negative profit below a positive market value, whose logarithm it has not."""
+    column = Column("b", kind, low=0.0, high=1.0 if kind == "bounded" else None)
+    ends = column.encode(np.array([[0.1, 0.2], [0.2, 0.9]]))
+    lattice = Lattice(0.0, 0.0)
+    for low, high, inside in ((-3.0, np.inf, 1.0), (0.0, np.inf, 1.0), (-np.inf, -3.0, 0.0)):
+        share, first, last = cells_inside(column, lattice, ends, np.array([low]), np.array([high]))
+        assert share.tolist() == [[inside, inside]], (low, high)
+        assert not np.isnan(first).any() and not np.isnan(last).any()

@@ -25,7 +25,8 @@ REACH = 0.1  # largest distance of the extreme numbers from 0 and 1 for a bounde
 
 class WithinBounds(Continuous):
     """A column with bounds. A value beyond them raises an error while fitting. After the fit it is
-    clipped to the bound, which has a low density, and a warning names its row."""
+    clipped to the bound, which has a low density, and a warning names its row. g takes a value
+    beyond a bound, such as the end of a window, for the bound: it is -inf or inf."""
 
     @property
     def bounds(self) -> tuple[float, float | None]:
@@ -75,8 +76,8 @@ class PositiveKind(WithinBounds):
         return None
 
     def g(self, values: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.log(values))
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.maximum(values, 0.0)))
 
     def g_inverse(self, values: Array) -> Array:
         return np.asarray(np.exp(np.minimum(values, LARGEST_LOG)))
@@ -116,7 +117,8 @@ class BoundedKind(WithinBounds):
     def g(self, values: Array) -> Array:
         from scipy.special import logit
 
-        return np.asarray(logit((values - self.bounds[0]) / self._width))
+        shares = (values - self.bounds[0]) / self._width
+        return np.asarray(logit(np.clip(shares, 0.0, 1.0)))
 
     def g_inverse(self, values: Array) -> Array:
         from scipy.special import expit
