@@ -549,3 +549,20 @@ def test_a_column_that_another_determines_is_exact(tmp_path: Path) -> None:
     imputer.save(tmp_path / "imputer.lb")
     again = VAEImputer.load(tmp_path / "imputer.lb").transform(given)
     pd.testing.assert_frame_equal(again, imputer.transform(given))
+
+
+def test_a_column_that_others_give_is_exact() -> None:
+    """A bill of the parts and the rate: any one hidden cell follows; mean, draw and interval."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.gamma(4, 20, (500, 2)).round(2), columns=["work", "parts"])
+    frame["net"] = (frame["work"] + frame["parts"]).round(2)
+    frame["tax"] = (0.2 * frame["net"]).round(2)
+    hidden = draw.random(frame.shape) < 0.15
+    given = frame.mask(hidden)
+    imputer = VAEImputer(epochs=1, random_state=0).fit(given)
+    alone = hidden[:, :3].sum(1) == 1
+    for filled in (imputer.transform(given), imputer.sample(given, 1)[0], *imputer.interval(given)):
+        apart = (filled - frame).abs()[["work", "parts", "net"]]
+        np.testing.assert_allclose(apart[alone], 0, atol=0.0051)
+        known = hidden[:, 3] & (hidden[:, :3].sum(1) <= 1)
+        np.testing.assert_allclose(filled["tax"][known], frame["tax"][known], atol=0.0051)

@@ -21,6 +21,7 @@ from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.matrix import named
+from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator, chosen
@@ -266,7 +267,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             ends = tuple(self._quantiles(rows, ((1 - level) / 2, (1 + level) / 2)))
         else:
             found = self._quantiles(rows, self.calibration_.asked(level))
-            ends = self.calibration_.interval(found, level, rows.schema.columns)
+            columns = rows.schema.columns
+            ends = self.calibration_.interval(found, level, columns, determined(rows.dataset))
         low, high = (self._given_back(self._unordered(rows, end), X) for end in ends)
         return with_names_of(low, given), with_names_of(high, given)
 

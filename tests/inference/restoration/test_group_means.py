@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from lowerbound.data import load
-from lowerbound.data.lookups import places_of
+from lowerbound.data.dependencies.lookups import places_of
 from lowerbound.inference.restoration.group_means import (
     FOLDS,
     Grouping,

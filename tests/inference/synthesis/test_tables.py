@@ -234,7 +234,7 @@ def stays() -> TableSource:
 
 def test_rows_have_what_all_fitted_rows_have(stays: TableSource) -> None:
     assert [each.summary for each in stays.form.orders] == ["start <= end"]
-    assert [each.summary for each in stays.form.lookups] == ["ward determines floor"]
+    assert [each.summary for each in stays.form.dependencies.lookups] == ["ward determines floor"]
     rows = whole(stays.blocks(2_000))
     assert (rows["start"] <= rows["end"]).all()
     assert rows.groupby("ward")["floor"].nunique().eq(1).all()
@@ -249,3 +249,47 @@ def test_given_cells_may_break_an_order_that_was_found(stays: TableSource) -> No
     kept = whole(stays.completed(stays.given({"ward": "a", "floor": "z"}), 5))
     assert kept["ward"].eq("a").all()
     assert kept["floor"].eq("z").all()
+
+
+@pytest.fixture(scope="module")
+def work() -> TableSource:
+    """Of pay that is hours times a wage, which only those with hours have, and of years."""
+    draw = np.random.default_rng(0)
+    hours = np.where(draw.random(800) < 0.4, 0, draw.integers(5, 60, 800))
+    wage = np.where(hours > 0, draw.gamma(5, 3, 800).round(2) + 1, np.nan)
+    school, years = draw.integers(0, 16, 800), draw.integers(0, 50, 800)
+    pay = (hours * np.nan_to_num(wage)).round(2)
+    frame = pd.DataFrame({"pay": pay, "hours": hours, "wage": wage})
+    frame = frame.assign(school=school, years=years)
+    frame["age"] = frame["school"] + frame["years"] + 6
+    return TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.03))
+
+
+def test_rows_fulfill_the_formulas_of_all_fitted_rows(work: TableSource) -> None:
+    assert work.form.dependencies.summaries == ("pay = hours * wage", "age = years + school + 6")
+    rows = whole(work.blocks(3_000))
+    assert (rows["years"] == rows["age"] - rows["school"] - 6).all()
+    paid = rows.dropna()
+    assert len(paid) > 1_000
+    np.testing.assert_allclose(paid["pay"], (paid["hours"] * paid["wage"]).round(2), atol=0.0051)
+    for form in work.form.columns:
+        if form.low is not None:
+            assert rows[form.name].dropna().between(form.low, form.high).all()
+
+
+def test_given_cells_stay_and_others_are_computed(work: TableSource) -> None:
+    rows = whole(work.completed(work.given({"years": 2, "age": 48}), 50))
+    assert rows[["years", "age"]].eq([2, 48]).all(axis=None)  # no school lasts 40 years
+    rows = whole(work.completed(work.given({"years": 20, "age": 30}), 200))
+    assert rows["school"].eq(4).all()
+
+
+def test_a_column_that_may_be_missing_leaves_no_window_before_it_is_drawn(
+    work: TableSource,
+) -> None:
+    """Pay of 0 is below every wage, but it is that of rows without a wage."""
+    assert "wage <= pay" in [each.summary for each in work.form.orders]
+    rows = whole(work.blocks(3_000))
+    none = rows["pay"].eq(0)
+    assert 0.3 < none.mean() < 0.5
+    assert rows.loc[none, "wage"].isna().all()

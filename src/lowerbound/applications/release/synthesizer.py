@@ -172,7 +172,7 @@ def _report(request: SynthesizerRequest, fitted: Fitted, rows: int) -> Synthesiz
         columns=tuple(column.name for column in fitted.schema.modeled),
         identifiers=tuple(each.name for each in form.columns if each.identifiers is not None),
         constraints=sum(sizes),
-        found=(*(e.summary for e in form.orders), *(e.summary for e in form.lookups)),
+        found=(*(each.summary for each in form.orders), *form.dependencies.summaries),
         prior=facts.kind if facts is not None else "standard_normal",
         seconds=records[-1].seconds if records else 0.0,
         likeness=fitted.options.likeness,

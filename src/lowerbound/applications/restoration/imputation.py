@@ -43,6 +43,7 @@ from lowerbound.applications.restoration.trees_file import read_trees
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
@@ -308,7 +309,9 @@ def _computed(
         found["low"], found["high"] = quantiles(((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     elif request.draws and calibration is not None:
         ends = quantiles(calibration.asked(LEVEL))
-        found["low"], found["high"] = calibration.interval(ends, LEVEL, fitted.schema.columns)
+        found["low"], found["high"] = calibration.interval(
+            ends, LEVEL, fitted.schema.columns, determined(part.rows)
+        )
     return found
 
 

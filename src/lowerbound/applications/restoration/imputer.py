@@ -13,9 +13,9 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import DialectOptions, ReadingOptions, column_hints
 from lowerbound.applications.restoration.interval_file import write_calibration
 from lowerbound.applications.restoration.trees_file import write_trees
-from lowerbound.config import from_mapping, option
+from lowerbound.config import option
 from lowerbound.data import Dataset, load
-from lowerbound.data.lookups import DETAIL, Lookup
+from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.errors import DataError
 from lowerbound.fitting.imputation import imputation_options
 from lowerbound.inference.restoration.imputer_fit import (
@@ -161,13 +161,12 @@ def _read(request: ImputerRequest) -> Dataset:
 
 
 def _report(request: ImputerRequest, dataset: Dataset, found: ImputerFit) -> ImputerReport:
-    lookups = found.fitted.schema.details.get(DETAIL, ())
     return ImputerReport(
         model=request.output,
         rows=len(dataset),
         missing=dataset.missing_share,
         with_trees=0 if found.trees is None else len(found.trees.trees),
         with_means=0 if found.trees is None else len(found.trees.means),
-        found=tuple(from_mapping(Lookup, each).summary for each in lookups),
+        found=Dependencies.of(found.fitted.schema).summaries,
         hidden=found.hidden,
     )

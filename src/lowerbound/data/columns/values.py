@@ -23,7 +23,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 NONE = "none"
-_WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_]\D*")
+_WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
+LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
 
 
 def finite_numbers(series: Any) -> Array:
@@ -107,10 +108,13 @@ def marked(names: Sequence[str], words: bool | None = None) -> Array:
     marks = np.array([text.lower() in MARKERS for text in names], dtype=bool)
     nones = np.array([text.lower() == NONE and text != str(None) for text in names], dtype=bool)
     if words is None and nones.any():
-        words = any(
-            _WORD.fullmatch(text) for text, mark in zip(names, marks, strict=True) if not mark
-        )
+        words = any(_is_word(text) for text, mark in zip(names, marks, strict=True) if not mark)
     return marks & ~nones if words else marks
+
+
+def _is_word(text: str) -> bool:
+    letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
+    return _WORD.fullmatch(text) is not None and letters >= LETTERS * digits
 
 
 def empty(series: Any) -> Array:

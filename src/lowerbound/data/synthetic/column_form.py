@@ -74,8 +74,9 @@ class ColumnForm:
         if column is None or values is None:
             share = float(missing(series).mean())
             return replace(form, identifiers=_identifiers(series), missing=share)
-        form = replace(form, marker=_marker(series, np.isnan(values)))
-        if np.isnan(values).all():
+        gone = np.isnan(values)
+        form = replace(form, marker=_marker(series, gone), missing=float(gone.mean()))
+        if gone.all():
             return replace(form, blank=True)
         if column.levels:
             unused = set(range(len(column.levels))) - set(values[~np.isnan(values)].astype(int))

@@ -13,10 +13,10 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT
 from lowerbound.data.columns.text.dates import compact_format
-from lowerbound.data.columns.values import (
-    missing,
-)
-from lowerbound.data.lookups import Lookup, found_lookups
+from lowerbound.data.columns.values import missing
+from lowerbound.data.dependencies.determined import Dependencies
+from lowerbound.data.dependencies.formula_search import found_formulas
+from lowerbound.data.dependencies.lookups import found_lookups
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.column_form import ColumnForm, of_schema_column
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints, Inequality
@@ -35,14 +35,14 @@ class TableForm:
         columns: all columns, in the order of the table.
         constraints: that every row fulfills, as declared.
         orders: inequalities that no fitted row breaks, as found.
-        lookups: columns that another determines in all fitted rows, as found.
+        dependencies: lookups and formulas that all fitted rows fulfill, as found.
         relations: the residual, the name of a column, and that of the column that it follows.
     """
 
     columns: tuple[ColumnForm, ...]
     constraints: Constraints = field(default_factory=Constraints)
     orders: tuple[Inequality, ...] = ()
-    lookups: tuple[Lookup, ...] = ()
+    dependencies: Dependencies = field(default_factory=Dependencies)
     relations: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
@@ -75,10 +75,12 @@ class TableForm:
         matrix = np.stack([values[column.name] for column in modeled], 1)
         names = [column.name for column in modeled]
         lookups = found_lookups(modeled, matrix, read.compared)
-        orders = found_orders(modeled, matrix, read.compared, [each.columns for each in lookups])
+        alike = [each.columns for each in lookups]
+        orders = found_orders(modeled, matrix, read.compared, alike)
+        formulas = found_formulas(modeled, matrix, read.compared.union(*alike))
         found = found_relations(modeled, matrix)
         relations = tuple((form, names[own], names[other]) for form, own, other in found)
-        return cls(tuple(forms), read, orders, lookups, relations)
+        return cls(tuple(forms), read, orders, Dependencies(lookups, formulas), relations)
 
     @classmethod
     def of(cls, schema: Schema) -> TableForm:

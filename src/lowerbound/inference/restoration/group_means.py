@@ -21,7 +21,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.lookups import places_of
+from lowerbound.data.dependencies.lookups import places_of
 
 FOLDS = 10
 FEWEST_VALUES = 8  # of a column that groups rows: trees split few as well

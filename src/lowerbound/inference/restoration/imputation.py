@@ -9,7 +9,7 @@ With z_k ~ q(z | x_o) and w_k = p(x_o, z_k) / q(z_k | x_o), normalized over K dr
 The second is a draw of multiple imputation, exact as K grows. A row without observed cells gets the
 mean under the prior. An autoencoder has one code with weight one, so it gives its decoder's output.
 The mean of a linear model is that of p(x | z) at the mean of its exact posterior, without draws.
-A cell that another column of its row determines has that value (``lowerbound.data.lookups``).
+A cell that other columns of its row determine has that value (``lowerbound.data.dependencies``).
 Source: Mattei & Frellsen 2019.
 """
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.lookups import determined
+from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import KeyedNoise, Occurrences, row_keys
 from lowerbound.distributions.reparameterization import seeded

@@ -20,7 +20,11 @@ from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import spread_rows
-from lowerbound.data.lookups import determined, observed_cells, with_lookups
+from lowerbound.data.dependencies.determined import (
+    determined,
+    observed_cells,
+    with_dependencies,
+)
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.fitting.imputation import updates
 from lowerbound.inference.restoration.column_trees import ColumnTrees, GrownRows, most_grown
@@ -112,7 +116,7 @@ def fit_imputer(
         OptionError: an option is unknown, or has an invalid value.
         Interrupted: Ctrl-C.
     """
-    dataset = with_lookups(dataset)
+    dataset = with_dependencies(dataset)
     second = partial(
         fit, dataset, folder=folder, resume=resume, reporter=reporter, callbacks=callbacks
     )
@@ -218,7 +222,7 @@ class HiddenCells:
         gone = torch.zeros_like(known.mask)
         gone[places] = hidden
         x, observed = known.x.masked_fill(gone, 0), known.mask & ~gone
-        every = with_lookups(replace(known, x=x, observed=observed))
+        every = with_dependencies(replace(known, x=x, observed=observed))
         columns = known.schema.columns
         values = known.schema.decode(known.schema.units(some.x)).astype(np.float64)
         averaged = np.where(_laid_out(some, some.mask), _averaged(values, columns), np.nan)

@@ -96,7 +96,11 @@ class IntervalCalibration:
         return np.stack([np.full_like(share, HALF), share, 1 - share])
 
     def interval(
-        self, quantiles: Array, level: float, columns: Sequence[Column]
+        self,
+        quantiles: Array,
+        level: float,
+        columns: Sequence[Column],
+        determined: Array | None = None,
     ) -> tuple[Array, Array]:
         """The calibrated interval, (rows, columns) each.
 
@@ -104,6 +108,8 @@ class IntervalCalibration:
             quantiles: by the model at ``asked(level)``, (3, rows, columns).
             level: of the interval.
             columns: of the schema.
+            determined: values of cells that other columns determine, (rows, columns), NaN
+                elsewhere; such an interval is the value. None: there are none.
         """
         median, low, high = quantiles
         factor = _at(level, self.factors)
@@ -114,7 +120,8 @@ class IntervalCalibration:
         up = median + factor * np.maximum(high - median, units)
         for place, column in enumerate(columns):
             down[:, place], up[:, place] = _valid(down[:, place], up[:, place], column)
-        return np.where(ordered, down, low), np.where(ordered, up, high)
+        open_ = ordered if determined is None else ordered & np.isnan(determined)
+        return np.where(open_, down, low), np.where(open_, up, high)
 
 
 def even_shares(columns: int) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.dependencies.determined import determined
 
 MARGIN = 0.5  # on each side, of the range
 
@@ -49,6 +50,9 @@ class MovedMeans:
         hidden = schema.data_kind.laid_out(schema, ~rows.mask.cpu().numpy())
         room = MARGIN * np.where(np.isfinite(high - low), high - low, 0.0)
         outside = hidden & ((mean < low - room) | (mean > high + room))
+        certain = determined(rows) if outside.any() else None
+        if certain is not None:
+            outside &= np.isnan(certain)
         for place in np.flatnonzero(outside.any(0)):
             name = schema.columns[place].name
             self._counts[name] = self._counts.get(name, 0) + int(outside[:, place].sum())

@@ -11,7 +11,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import is_atom
-from lowerbound.data.lookups import Lookup
+from lowerbound.data.dependencies.lookups import Lookup
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.inference.synthesis.restrictions import Restrictions
 from lowerbound.likelihoods.columns.choice import RelatedValues
@@ -35,12 +35,14 @@ class RowChooser:
 
     Attributes:
         values: all cells drawn so far; NaN where missing.
+        known: which cells are given or drawn.
+        given: which cells are given.
     """
 
     def __init__(self, restrictions: Restrictions, values: Array, known: Array) -> None:
         self.restrictions = restrictions
         self.values = np.where(known, values, np.nan)
-        self.known = known.copy()
+        self.known, self.given = known.copy(), known
 
     def choose(
         self,
@@ -69,6 +71,11 @@ class RowChooser:
                     values = self._looked_up(place, index, values, weights, cells, places, each)
         self.values[index, place], self.known[index, place] = values, True
         return self._units(place, values)
+
+    def finished(self) -> tuple[Array, Array]:
+        """(all rows, after every column is drawn, with the columns that formulas give; which rows
+        fulfill the formulas)."""
+        return self.restrictions.computed(self.values, self.given)
 
     def settle(self, place: int, units: Tensor) -> None:
         """Take the values of a column that were drawn without restrictions, model units."""
@@ -108,6 +115,7 @@ class RowChooser:
         if self.restrictions.narrows(place):
             weights, first, last = self._inside(place, weights, ends, low, high)
         code, missing = _drawn(weights, gone)
+        missing |= (low > high) & self.restrictions.may_miss(place)
         each = np.arange(len(rows))
         start, end = first[each, code], last[each, code]
         units = start + (end - start) * torch.rand(len(rows), dtype=torch.float64).numpy()

@@ -1,4 +1,4 @@
-"""What a column of a row may be, given known columns: windows, combinations, and lookups."""
+"""What a column of a row may be, given known columns: windows, combinations, lookups, formulas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.lookups import Lookup
+from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
+from lowerbound.data.dependencies.lookups import Lookup
 from lowerbound.data.synthetic.column_form import ColumnForm
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.data.synthetic.form import TableForm
@@ -30,7 +31,7 @@ class Restrictions:
         order: ``AT_MOST`` or ``BELOW`` where the row's column is so related to the other, 0 else,
             (columns, columns).
         combinations: each with the places of its columns.
-        lookups: each with the places of its columns.
+        lookups, formulas: each with the places of its columns.
         complete: whether no drawn cell is missing.
         mapped: whether drawn values are mapped to those of the fitted rows, if the model learned
             how.
@@ -43,6 +44,7 @@ class Restrictions:
     order: Array
     combinations: tuple[tuple[tuple[int, ...], Combination], ...]
     lookups: tuple[tuple[tuple[int, ...], Lookup], ...] = ()
+    formulas: tuple[tuple[tuple[int, ...], Formula], ...] = ()
     complete: bool = False
     mapped: bool = True
 
@@ -76,9 +78,15 @@ class Restrictions:
             for each in form.constraints.combinations
         )
         lookups = tuple(
-            (tuple(place[name] for name in each.columns), each) for each in form.lookups
+            (tuple(place[name] for name in each.columns), each)
+            for each in form.dependencies.lookups
         )
-        return cls(tuple(columns), forms, low, high, order, combinations, lookups, complete, mapped)
+        formulas = tuple(
+            (tuple(place[name] for name in each.columns), each)
+            for each in form.dependencies.formulas
+        )
+        limits = (low, high, order, combinations, lookups, formulas)
+        return cls(tuple(columns), forms, *limits, complete, mapped)
 
     @property
     def constrained(self) -> bool:
@@ -89,10 +97,15 @@ class Restrictions:
         """The resolution of a column."""
         return self.forms[place].lattice
 
+    def may_miss(self, place: int) -> bool:
+        """Whether a drawn cell of a column may be missing."""
+        return self.forms[place].missing > 0 and not self.complete
+
     def window(self, place: int, values: Array, known: Array) -> tuple[Array, Array]:
         """Smallest and largest value of a column in each row, (rows,) each.
 
-        Every value between them leaves room for the columns that are not known yet.
+        Every value between them leaves room for the columns that are not known yet, except for
+        those that may be missing.
 
         Args:
             place: of the column.
@@ -119,7 +132,9 @@ class Restrictions:
         for other in np.flatnonzero(related).tolist():
             if other in seen:
                 continue
-            beyond = self._end(other, values, known, below=below, seen=seen)
+            beyond: Array | float = np.nan
+            if not self.may_miss(other):
+                beyond = self._end(other, values, known, below=below, seen=seen)
             ends = np.where(known[:, other], values[:, other], beyond)
             strictly = bool(related[other] == BELOW)
             if below:
@@ -160,6 +175,56 @@ class Restrictions:
             if not self.matches(each, places, values, known).any(1).all():
                 found.append(f"this combination of {listed(list(each.columns))} does not occur")
         return found
+
+    def computed(self, values: Array, given: Array) -> tuple[Array, Array]:
+        """(rows with the columns that formulas give, which rows fulfill all that all fitted rows
+        do). Of a row that does not, the cells are those that were drawn.
+
+        A formula gives its first column, or where that is given, the first that no other formula
+        has.
+
+        Args:
+            values: complete rows, (rows, columns), NaN where missing.
+            given: cells that stay, (rows, columns).
+        """
+        found, right = values.copy(), np.ones(len(values), dtype=bool)
+        if not self.formulas:
+            return found, right
+        counts = np.bincount([at for own, _ in self.formulas for at in own])
+        for own, formula in self.formulas:
+            open_ = np.asarray(~np.isnan(values[:, own]).any(1))
+            for at, place in enumerate(own):
+                if not formula.solved[at] or (at and counts[place] > 1):
+                    continue
+                rows = np.flatnonzero(open_ & ~given[:, place])
+                found[rows, place] = self._by_formula(own, formula, at, found[rows])
+                open_[rows] = False
+            right &= ~open_ | given[:, own].all(1)
+        right &= (np.isnan(found) == np.isnan(values)).all(1)
+        right &= self._inside(found, given)
+        return np.where(right[:, None], found, values), right
+
+    def _by_formula(self, own: tuple[int, ...], formula: Formula, at: int, values: Array) -> Array:
+        """The value of a column of a formula in each row; NaN: it is none of its levels."""
+        place = own[at]
+        numbers = formula.value(
+            at, numbers_of([self.columns[each] for each in own], values[:, own])
+        )
+        found = cells_of(self.columns[place], numbers)
+        if not self.columns[place].levels:
+            known = np.isfinite(found)
+            found[known] = self.lattice(place).nearest(found[known])
+        return np.where(np.isnan(numbers), values[:, place], found)
+
+    def _inside(self, values: Array, given: Array) -> Array:
+        """Whether the columns of formulas that are not given lie in their windows, (rows,)."""
+        known, inside = np.ones(values.shape, dtype=bool), np.ones(len(values), dtype=bool)
+        for place in {at for own, _ in self.formulas for at in own}:
+            low, high = self.window(place, values, known)
+            with np.errstate(invalid="ignore"):
+                outside = (values[:, place] < low) | (values[:, place] > high)
+            inside &= ~outside | given[:, place]
+        return inside
 
     def written(self, place: int, value: float) -> str:
         """A value as the table writes it."""

@@ -11,6 +11,7 @@ own, so a row depends on the seed and on its number only, not on how many rows a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -35,6 +36,7 @@ from lowerbound.trace import Batch, Draw, Emission, Given
 from lowerbound.training.checkpoints.randomness import stream_seed
 
 BLOCK = 1024  # rows with one seed
+ROUNDS = 10  # in which a row is drawn, until it fulfills every formula
 SAMPLES, MOST_SAMPLES = 16, 256  # latents from which those of a given row are resampled
 MOST_SEEDS = 2**31  # keyed noise multiplies its seed in 64 bits
 FEW_ROWS = 16  # fewer rows in a block have the larger number
@@ -85,9 +87,13 @@ def new_block(model: Model, restrictions: Restrictions, block: int, *, seed: int
             does not draw column by column.
     """
     imagines = require(model, Imagines, "be sampled")
-    with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
-        emission = imagines.imagine(placed(Batch(), model), Draw(BLOCK)).likelihood
+
+    def drawn(numbers: Array, round: int) -> tuple[Array, Array]:
+        emission = imagines.imagine(placed(Batch(), model), Draw(len(numbers))).likelihood
         return _restricted(model, emission, restrictions)
+
+    with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
+        return _fulfilling(drawn, BLOCK)
 
 
 def completed_block(
@@ -115,13 +121,34 @@ def completed_block(
             does not draw column by column.
     """
     place = stream_seed(seed, f"block {block} of completed rows") % MOST_SEEDS
-    with seeded(place), _using(model):
+
+    def drawn(numbers: Array, round: int) -> tuple[Array, Array]:
+        own = (place + round) % MOST_SEEDS
         if len(given) == 1:
-            return _completed(model, restrictions, given, BLOCK, place)[:rows]
-        start = block * BLOCK
+            return _completed(model, restrictions, given, len(numbers), own)
+        some = given.rows((block * BLOCK + numbers) % len(given))
+        return _completed(model, restrictions, some, 1, own)
+
+    with seeded(place), _using(model):
         # always a whole block, so that a row does not depend on how many are drawn
-        numbers = np.arange(start, start + BLOCK) % len(given)
-        return _completed(model, restrictions, given.rows(numbers), 1, place)[:rows]
+        return _fulfilling(drawn, BLOCK)[:rows]
+
+
+def _fulfilling(drawn: Callable[[Array, int], tuple[Array, Array]], rows: int) -> Array:
+    """Rows of which those that do not fulfill every formula are drawn again, a few times.
+
+    Args:
+        drawn: some rows by their numbers and the number of the draw, and which fulfill them.
+        rows: their number.
+    """
+    values, right = drawn(np.arange(rows), 0)
+    for round in range(1, ROUNDS):
+        wrong = np.flatnonzero(~right)
+        if not len(wrong):
+            break
+        again, fulfill = drawn(wrong, round)
+        values[wrong[fulfill]], right[wrong[fulfill]] = again[fulfill], True
+    return values
 
 
 def _using(model: Model) -> AbstractContextManager[None]:
@@ -129,23 +156,26 @@ def _using(model: Model) -> AbstractContextManager[None]:
 
 
 @torch.no_grad()
-def _restricted(model: Model, emission: Emission, restrictions: Restrictions) -> Array:
-    """New rows of the samples of an emission."""
+def _restricted(
+    model: Model, emission: Emission, restrictions: Restrictions
+) -> tuple[Array, Array]:
+    """New rows of the samples of an emission, and which fulfill the formulas."""
     rows, width = emission.batch_shape.numel(), len(restrictions.columns)
     nothing = np.full((rows, width), np.nan)
     chooser = RowChooser(restrictions, nothing, np.zeros((rows, width), dtype=bool))
     if isinstance(emission, DrawsByColumn):
         x = as_taken(torch.zeros(emission.batch_shape[1], width), model)
         emission.chosen(x, torch.zeros_like(x, dtype=torch.bool), chooser)
-        return chooser.values
+        return chooser.finished()
     return _settled(model, emission.sample().flatten(0, 1), chooser)
 
 
 @torch.no_grad()
 def _completed(
     model: Model, restrictions: Restrictions, given: GivenCells, draws: int, seed: int
-) -> Array:
-    """Rows with given cells, (draws * given rows, modeled columns)."""
+) -> tuple[Array, Array]:
+    """Rows with given cells, (draws * given rows, modeled columns), and which fulfill the
+    formulas."""
     known = torch.from_numpy(given.known)
     rows = given.dataset.batch(torch.arange(len(given)))
     # hidden cells are unknown, which is not the same as missing
@@ -158,7 +188,7 @@ def _completed(
     )
     if isinstance(emission, DrawsByColumn):
         emission.chosen(batch.filled, observed, chooser)
-        return chooser.values
+        return chooser.finished()
     drawn = emission.complete(batch.filled, observed).flatten(0, 1)
     return _settled(model, drawn, chooser)
 
@@ -178,8 +208,8 @@ def _latents(model: Model, batch: Batch, draws: int, seed: int) -> list[Tensor]:
     return list(resampled.latents)
 
 
-def _settled(model: Model, x: Tensor, chooser: RowChooser) -> Array:
-    """Drawn rows in original units, corrected by the model."""
+def _settled(model: Model, x: Tensor, chooser: RowChooser) -> tuple[Array, Array]:
+    """Drawn rows in original units, corrected by the model, and which fulfill the formulas."""
     restrictions = chooser.restrictions
     if restrictions.constrained:
         raise UnsupportedError(
@@ -195,4 +225,4 @@ def _settled(model: Model, x: Tensor, chooser: RowChooser) -> Array:
         )
     for place in range(x.shape[1]):
         chooser.settle(place, x[:, place])
-    return chooser.values
+    return chooser.finished()

@@ -7,7 +7,7 @@ import pytest
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.lookups import Lookup, found_lookups
+from lowerbound.data.dependencies.lookups import Lookup, found_lookups
 from lowerbound.errors import OptionError
 
 NAN = np.nan

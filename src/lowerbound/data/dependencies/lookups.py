@@ -12,15 +12,13 @@ have are kept, since others would identify a row.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 
 FEWEST_ROWS = 3  # of a value that is kept
@@ -30,7 +28,6 @@ MOST_VALUES = 5_000
 ROUNDED = 1e-9  # relative error of numbers that were in other units
 RARE = 0.01  # share of the rows with a value that is not kept
 AT_ONCE = 1 << 23  # comparisons
-DETAIL = "lookups"  # key in the details of a schema
 FIRST_ROWS = 1_000  # in which all columns are compared first
 
 
@@ -159,46 +156,6 @@ def places_of(cells: Array, values: Array) -> Array:
     with np.errstate(invalid="ignore"):
         same = np.abs(cells - near) <= ROUNDED * np.abs(near)
     return np.where(same, place, len(values))
-
-
-def with_lookups(dataset: Dataset) -> Dataset:
-    """The rows with a schema that has the lookups of their observed cells in its details."""
-    schema = dataset.schema
-    if not schema.columns or not schema.data_kind.matrix:
-        return dataset
-    modeled = [place for place, each in enumerate(schema.columns) if each.modeled]
-    columns = [schema.columns[place] for place in modeled]
-    found = found_lookups(columns, observed_cells(dataset)[:, modeled])
-    details = {name: own for name, own in schema.details.items() if name != DETAIL}
-    if found:
-        details[DETAIL] = [to_mapping(each) for each in found]
-    return replace(dataset, schema=replace(schema, details=details))
-
-
-def determined(dataset: Dataset) -> Array | None:
-    """The value of each cell, (rows, columns), that the schema's lookups determine, NaN where they
-    do not; None without lookups. Units of the table or codes of levels."""
-    schema = dataset.schema
-    if DETAIL not in schema.details:
-        return None
-    place = {column.name: index for index, column in enumerate(schema.columns)}
-    cells = observed_cells(dataset)
-    found = np.full(cells.shape, np.nan)
-    for each in schema.details[DETAIL]:
-        lookup = from_mapping(Lookup, each)
-        own = [place[name] for name in lookup.columns]
-        found[:, own] = lookup.determined(cells[:, own])
-    return found
-
-
-def observed_cells(dataset: Dataset) -> Array:
-    """Values in units of the table or codes of levels, NaN where they are not observed."""
-    schema = dataset.schema
-    values = schema.decode(schema.units(dataset.x.cpu())).astype(np.float64)
-    if dataset.observed is None:
-        return values
-    seen = schema.data_kind.laid_out(schema, dataset.observed.cpu().numpy())
-    return np.where(seen, values, np.nan)
 
 
 def found_lookups(

@@ -1,0 +1,116 @@
+"""Missing cells that follow from the others of their row, by lookups and formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.dependencies.formula_search import found_formulas
+from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
+from lowerbound.data.dependencies.lookups import Lookup, found_lookups
+from lowerbound.data.schema import Schema
+
+DETAIL = "dependencies"  # key in the details of a schema
+ROUNDS = 3  # in which a cell that follows may give another; first those that follow exactly
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What the columns of a table have to do with each other.
+
+    Attributes:
+        lookups: columns that another determines.
+        formulas: columns that others give by arithmetic.
+    """
+
+    lookups: tuple[Lookup, ...] = ()
+    formulas: tuple[Formula, ...] = ()
+
+    @classmethod
+    def of(cls, schema: Schema) -> Dependencies:
+        """Those of a schema's details; none if it has none."""
+        found = schema.details.get(DETAIL)
+        return cls() if found is None else from_mapping(cls, found)
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """A sentence or an equation for each."""
+        sentences = (each.summary for each in self.lookups)
+        return (*sentences, *(each.summary for each in self.formulas))
+
+
+def with_dependencies(dataset: Dataset) -> Dataset:
+    """The rows with a schema that has the lookups and formulas of their observed cells in its
+    details."""
+    schema = dataset.schema
+    if not schema.columns or not schema.data_kind.matrix:
+        return dataset
+    modeled = [place for place, each in enumerate(schema.columns) if each.modeled]
+    columns, cells = [schema.columns[place] for place in modeled], observed_cells(dataset)
+    found = Dependencies(
+        found_lookups(columns, cells[:, modeled]), found_formulas(columns, cells[:, modeled])
+    )
+    details = {name: own for name, own in schema.details.items() if name != DETAIL}
+    if found != Dependencies():
+        details[DETAIL] = to_mapping(found)
+    return replace(dataset, schema=replace(schema, details=details))
+
+
+def determined(dataset: Dataset) -> Array | None:
+    """The value of each missing cell, (rows, columns), that follows from the others of its row by
+    the dependencies of the schema, NaN elsewhere; None without dependencies. Units of the table or
+    codes of levels."""
+    found = Dependencies.of(dataset.schema)
+    if found == Dependencies():
+        return None
+    columns = dataset.schema.columns
+    place = {column.name: index for index, column in enumerate(columns)}
+    given = observed_cells(dataset)
+    cells = given.copy()
+    for round in range(2 * ROUNDS):
+        missing, only_exact = np.isnan(cells), round < ROUNDS
+        for lookup in found.lookups:
+            own = [place[name] for name in lookup.columns]
+            cells[:, own] = _filled(cells[:, own], lookup.determined(cells[:, own]))
+        for formula in found.formulas:
+            own = [place[name] for name in formula.columns]
+            some = [columns[at] for at in own]
+            solved = formula.exact if only_exact else formula.solved
+            cells[:, own] = _computed(formula, solved, some, cells[:, own])
+        if not only_exact and np.array_equal(missing, np.isnan(cells)):
+            break
+    return np.where(np.isnan(given), cells, np.nan)
+
+
+def observed_cells(dataset: Dataset) -> Array:
+    """Values in units of the table or codes of levels, NaN where they are not observed."""
+    schema = dataset.schema
+    values = schema.decode(schema.units(dataset.x.cpu())).astype(np.float64)
+    if dataset.observed is None:
+        return values
+    seen = schema.data_kind.laid_out(schema, dataset.observed.cpu().numpy())
+    return np.where(seen, values, np.nan)
+
+
+def _filled(cells: Array, found: Array) -> Array:
+    return np.where(np.isnan(cells), found, cells)
+
+
+def _computed(
+    formula: Formula, solved: Sequence[bool], columns: Sequence[Column], cells: Array
+) -> Array:
+    """The cells of a formula's columns, of which single missing ones are computed."""
+    alone = np.isnan(cells).sum(1) == 1
+    numbers = numbers_of(columns, cells)
+    filled = cells.copy()
+    for at, column in enumerate(columns):
+        if solved[at]:
+            rows = alone & np.isnan(cells[:, at])
+            filled[rows, at] = cells_of(column, formula.value(at, numbers[rows]))
+    return filled

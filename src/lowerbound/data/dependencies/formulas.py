@@ -1,0 +1,168 @@
+r"""Columns that others give by arithmetic: a total and its parts, a price and a rate, a unit.
+
+.. math:: \sum_k c_k\, g_k(x_k) = c_0
+
+where each g is the identity or the logarithm. So a sum has coefficients c and no logarithm, a
+product and a ratio have logarithms only, and ``lwage = log(wage)`` has one of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.errors import OptionError
+
+CLOSE = 1e-6  # relative error of a computed level
+SHORT = 6  # digits of a number in a sentence
+
+
+@dataclass(frozen=True)
+class Formula:
+    """An equation that the cells of every row fulfill, up to the rounding of their columns.
+
+    Attributes:
+        columns: names, at least two; the first is the one that is computed from the others, if
+            nothing else is known.
+        coefficients: c_k of each.
+        constant: c_0.
+        logs: whether g_k is the logarithm.
+        solved: whether the equation gives the column from the others about as exactly as it is
+            rounded.
+        exact: whether it gives the rounded value itself.
+
+    Raises:
+        OptionError: the sizes differ, or a number is not finite or 0.
+    """
+
+    columns: tuple[str, ...]
+    coefficients: tuple[float, ...]
+    constant: float
+    logs: tuple[bool, ...]
+    solved: tuple[bool, ...]
+    exact: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        each = (self.columns, self.coefficients, self.logs, self.solved, self.exact)
+        sizes = {len(numbers) for numbers in each}
+        numbers = np.array([*self.coefficients, self.constant])
+        if len(sizes) != 1 or len(self.columns) < 2 or not np.isfinite(numbers).all():
+            raise OptionError("a formula needs two columns or more, and a finite number for each")
+        if not all(self.coefficients):
+            raise OptionError("a coefficient of a formula is 0")
+
+    def value(self, at: int, cells: Array) -> Array:
+        """The value of a column that the others give, (rows,); NaN where one is missing, or where
+        nothing follows, as from 0 times an unknown number.
+
+        Args:
+            at: place of the column in ``columns``.
+            cells: (rows, columns), units of the table, NaN where missing.
+        """
+        total = np.full(len(cells), self.constant)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for place, own in enumerate(zip(self.coefficients, self.logs, strict=True)):
+                if place != at:
+                    total = total - own[0] * g(cells[:, place], own[1])
+            units = total / self.coefficients[at]
+            found = np.exp(units) if self.logs[at] else units
+        return np.where(np.isfinite(found), found, np.nan)
+
+    @property
+    def summary(self) -> str:
+        """The equation, solved for the first column, such as "total = first + second"."""
+        own, scale = self.logs[0], self.coefficients[0]
+        others = [
+            (name, -coefficient / scale, log)
+            for name, coefficient, log in zip(
+                self.columns[1:], self.coefficients[1:], self.logs[1:], strict=True
+            )
+        ]
+        constant = self.constant / scale
+        if own and all(self.logs):
+            right = _product(others, float(np.exp(constant)))
+        else:
+            right = _sum(others, constant)
+            right = f"exp({right})" if own else right
+        return f"{self.columns[0]} = {right}"
+
+
+def g(values: Array, log: bool) -> Array:
+    """The values, or their logarithm: -inf of 0, NaN of negative ones."""
+    if not log:
+        return values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.log(values))
+
+
+def numbers_of(columns: Sequence[Column], cells: Array) -> Array:
+    """Cells as numbers: levels that are numbers have these, and others are missing.
+
+    Args:
+        columns: of the cells.
+        cells: (rows, columns), units of the table or codes of levels; NaN where missing.
+    """
+    found = cells.copy()
+    for place, column in enumerate(columns):
+        if column.levels:
+            there = np.isfinite(cells[:, place])
+            levels = _levels(column)
+            found[there, place] = levels[cells[there, place].astype(np.int64)]
+    return found
+
+
+def cells_of(column: Column, numbers: Array) -> Array:
+    """Computed numbers as cells of a column, rounded as it is; NaN: they are none of its levels."""
+    known = np.isfinite(numbers)
+    found = np.full(len(numbers), np.nan)
+    if not column.levels:
+        found[known] = column.rules.rounded(numbers[known])
+        return found
+    levels = _levels(column)
+    apart = np.abs(numbers[known, None] - levels)
+    nearest = np.argmin(np.where(np.isnan(apart), np.inf, apart), 1)
+    same = apart[np.arange(len(nearest)), nearest] <= CLOSE * np.maximum(1, np.abs(levels[nearest]))
+    found[known] = np.where(same, nearest, np.nan)
+    return found
+
+
+def _levels(column: Column) -> Array:
+    """The levels that are numbers, (levels,); NaN for others."""
+    return np.array(
+        [
+            np.nan if isinstance(level, str | bool | np.bool_) else float(level)
+            for level in column.levels
+        ]
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.{SHORT}g}"
+
+
+def _sum(terms: Sequence[tuple[str, float, bool]], constant: float) -> str:
+    written = ""
+    for name, coefficient, log in sorted(terms, key=lambda term: term[1] < 0):
+        size, term = _number(abs(coefficient)), f"log({name})" if log else name
+        term = term if size == "1" else f"{size} {term}"
+        sign = "-" if coefficient < 0 else "+"
+        written += f" {sign} {term}" if written else f"{'-' * (coefficient < 0)}{term}"
+    size = _number(abs(constant))
+    return written if size == "0" else f"{written} {'-' if constant < 0 else '+'} {size}"
+
+
+def _product(terms: Sequence[tuple[str, float, bool]], factor: float) -> str:
+    above = [_power(name, power) for name, power, _ in terms if power > 0]
+    below = [_power(name, -power) for name, power, _ in terms if power < 0]
+    size = _number(factor)
+    above = above if size == "1" and above else [size, *above]
+    return " / ".join([" * ".join(above), *below])
+
+
+def _power(name: str, power: float) -> str:
+    size = _number(power)
+    return name if size == "1" else f"{name}^{size}"
