@@ -64,6 +64,7 @@ def test_a_total_of_many_parts_is_found(draw: np.random.Generator) -> None:
         (lambda a, b: {"y": (0.27 * a).round(2)}, "y = 0.27 a"),
         (lambda a, b: {"y": (28.35 * a).round(1)}, "y = 28.35 a"),
         (lambda a, b: {"y": (a - b - 6).round(1)}, "y = a - b - 6"),
+        (lambda a, b: {"y": (900 - a - b).round(1)}, "y = 900 - a - b"),
         (lambda a, b: {"y": (0.6 * a + 0.4 * b).round(3)}, "y = 0.6 a + 0.4 b"),
         (lambda a, b: {"y": ((a - a.mean()) / a.std()).round(6)}, "y = "),
     ],

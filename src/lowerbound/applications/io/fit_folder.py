@@ -77,6 +77,19 @@ def may_write(folder: Path, *, resume: bool, overwrite: bool) -> State:
     return state
 
 
+def way_on(folder: Path, interruption: str, again: str) -> str:
+    """What an interrupted fit says.
+
+    Args:
+        folder: of the fit.
+        interruption: where it was interrupted.
+        again: the command that goes on, if there is something to go on with.
+    """
+    if state_of(folder) != "unfinished":
+        return "interrupted, and nothing of this fit can be resumed: start again"
+    return f"{interruption}; continue by {again}"
+
+
 def check_startable(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that a fit may start in a folder, or go on there.
 

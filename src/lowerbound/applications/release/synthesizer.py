@@ -139,7 +139,8 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
         )
     except Interrupted as interruption:
         again = typed("synthesizer", replace(request, resume=True, overwrite=False))
-        raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
+        words = fit_folder.way_on(folder, str(interruption), again)
+        raise Interrupted(words, interruption.history) from None
     reporter.say("comparing drawn rows with fitted ones")
     found = likeness(fitted, frame, kinds, request.seed)
     fitted = replace(fitted, options=replace(fitted.options, likeness=found))

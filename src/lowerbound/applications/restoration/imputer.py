@@ -130,11 +130,9 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
             say=reporter.say,
         )
     except Interrupted as interruption:
-        if fit_folder.state_of(folder) != "unfinished":
-            words = "interrupted, and nothing of this fit can be resumed: start again"
-            raise Interrupted(words, interruption.history) from None
         again = typed("imputer", replace(request, resume=True, overwrite=False))
-        raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
+        words = fit_folder.way_on(folder, str(interruption), again)
+        raise Interrupted(words, interruption.history) from None
 
     def beside(place: Path) -> None:
         write_calibration(place, found.calibration)

@@ -145,14 +145,17 @@ def _number(value: float) -> str:
 
 
 def _sum(terms: Sequence[tuple[str, float, bool]], constant: float) -> str:
-    written = ""
+    size = _number(abs(constant))
+    first = constant > 0 and all(coefficient < 0 for _, coefficient, _ in terms)
+    written = size if first else ""
     for name, coefficient, log in sorted(terms, key=lambda term: term[1] < 0):
-        size, term = _number(abs(coefficient)), f"log({name})" if log else name
-        term = term if size == "1" else f"{size} {term}"
+        times, term = _number(abs(coefficient)), f"log({name})" if log else name
+        term = term if times == "1" else f"{times} {term}"
         sign = "-" if coefficient < 0 else "+"
         written += f" {sign} {term}" if written else f"{'-' * (coefficient < 0)}{term}"
-    size = _number(abs(constant))
-    return written if size == "0" else f"{written} {'-' if constant < 0 else '+'} {size}"
+    if first or size == "0":
+        return written
+    return f"{written} {'-' if constant < 0 else '+'} {size}"
 
 
 def _product(terms: Sequence[tuple[str, float, bool]], factor: float) -> str:
