@@ -122,8 +122,21 @@ def test_levels_that_are_numbers_take_part(draw: np.random.Generator) -> None:
     column = Column("n", "ordinal", levels=(2, 4, "x"))
     cells = np.array([[0.0], [1.0], [2.0], [NAN]])
     np.testing.assert_array_equal(numbers_of([column], cells)[:, 0], [2, 4, NAN, NAN])
-    computed = cells_of(column, np.array([4.0, 2.0, 3.0, NAN]))
+    computed = cells_of(column, np.array([4.0, 2.3, 5.2, NAN]))
     np.testing.assert_array_equal(computed, [1, 0, NAN, NAN])
+
+
+def test_a_level_is_computed_by_rounding() -> None:
+    """The month by the day of the year and of the month: each of the levels comes back."""
+    day = pd.date_range("2001-01-01", "2003-12-31")
+    frame = pd.DataFrame({"month": day.month, "of_year": day.day_of_year, "day": day.day})
+    columns = load(frame, kinds="infer", missing="model").schema.modeled
+    cells = np.stack([each.rules.read(frame[each.name]) for each in columns], 1)
+    assert columns[0].levels
+    (formula,) = found_formulas(columns, cells, taken=("of_year", "day"))
+    own = [frame.columns.get_loc(name) for name in formula.columns]
+    numbers = numbers_of([columns[at] for at in own], cells[:, own])
+    np.testing.assert_array_equal(cells_of(columns[0], formula.value(0, numbers)), cells[:, 0])
 
 
 def test_a_product_may_have_zeros(draw: np.random.Generator) -> None:
@@ -175,3 +188,15 @@ def test_missing_cells_follow_in_turn(draw: np.random.Generator) -> None:
     expected = np.full(frame.shape, NAN)
     expected[0, 2:], expected[1, 0] = whole.loc[0, ["total", "cents"]], whole.loc[1, "a"]
     np.testing.assert_array_equal(cells, expected)
+
+
+def test_sources_are_found_behind_a_close_column(draw: np.random.Generator) -> None:
+    """Sleep with and without naps, and the rest of the week: three columns are nearly the same."""
+    frame = pd.DataFrame({"sleep": draw.normal(3_000, 400, 700).round()})
+    frame["naps"] = frame["sleep"] + np.where(draw.random(700) < 0.4, draw.integers(1, 300, 700), 0)
+    frame["rest"] = frame["naps"] + np.where(draw.random(700) < 0.6, draw.integers(1, 500, 700), 0)
+    frame["work"] = draw.normal(2_200, 900, 700).round()
+    frame["free"] = 10_080 - frame["sleep"] - frame["work"]
+    frame["awake"] = 10_080 - frame["naps"] - frame["work"]
+    frame["active"] = 10_080 - frame["rest"] - frame["work"]
+    assert len(found(frame.mask(draw.random(frame.shape) < 0.15))) == 3

@@ -25,7 +25,7 @@ from lowerbound.data.dependencies.formulas import Formula, g, numbers_of
 
 SEARCHED, VERIFIED = 400, 20_000  # rows that are searched, and that must fulfill a formula
 FEWEST_ROWS = 20  # beyond three for each number that is fitted
-MOST_SOURCES = 5  # that are chosen one after another
+MOST_SOURCES, STARTS = 5, 3  # that are chosen one after another, and tried as the first
 MOST_COLUMNS = 100  # of numbers
 FLOAT32 = 1e-6  # relative error of numbers without a step
 ALLOWED = 1.25  # residuals, in parts of the rounding of the cells
@@ -223,8 +223,9 @@ class _Numbers:
         spreads = np.abs(numbers) * np.nanstd(sheet.values[:, members], 0)
         apart = np.array([_apart(sheet, equation, at) for at in range(len(members))])
         exact = apart <= 1.0
+        leveled = np.array([bool(self.columns[sheet.places[at]].levels) for at in members])
         # of two columns that differ by a step at times, the difference is no rounding to lose
-        solved = apart < np.inf if len(members) > 2 else exact
+        solved = exact | ((apart < np.inf) & (len(members) > 2) & ~leveled)
         names = [self.columns[sheet.places[at]].name for at in members]
         free = solved & np.array([name not in self.taken for name in names])
         if not free.any():
@@ -305,19 +306,21 @@ def _hopeful(sheet: _Sheet) -> Array:
 
 
 def _added(sheet: _Sheet, target: int, others: Sequence[int], most: int) -> tuple[int, ...]:
-    """Sources that fulfill an equation, chosen one after another; () if there are none."""
-    chosen: list[int] = []
-    while len(chosen) < most:
-        left = [at for at in others if at not in chosen]
-        best = _next(sheet.values, target, chosen, left)
-        if best is None:
-            return ()
-        chosen.append(best)
-        equation = _least_squares(sheet, target, chosen)
-        if equation is None:
-            return ()
-        if equation.holds(sheet):
-            return _pruned(sheet, equation)
+    """Sources that fulfill an equation, chosen one after another; () if there are none.
+
+    The first may be one of a few, because a column that is close to the target hides its sources.
+    """
+    for first in _next(sheet.values, target, (), others)[:STARTS]:
+        chosen = [first]
+        while chosen:
+            equation = _least_squares(sheet, target, chosen)
+            if equation is None:
+                break
+            if equation.holds(sheet):
+                return _pruned(sheet, equation)
+            left = [at for at in others if at not in chosen]
+            best = _next(sheet.values, target, chosen, left)[:1] if len(chosen) < most else []
+            chosen = chosen + best if best else []
     return ()
 
 
@@ -329,12 +332,13 @@ def _left(sheet: _Sheet, target: int, others: Sequence[int]) -> tuple[int, ...]:
     return _pruned(sheet, equation)
 
 
-def _next(x: Array, target: int, chosen: Sequence[int], left: Sequence[int]) -> int | None:
-    """The column that explains most beside the chosen ones, on the rows where all are known."""
+def _next(x: Array, target: int, chosen: Sequence[int], left: Sequence[int]) -> list[int]:
+    """The columns by how much they explain beside the chosen ones, on the rows where all are
+    known."""
     rows = np.isfinite(x[:, [target, *chosen]]).all(1)
     y = x[rows, target]
     if not len(left) or len(y) < FEWEST_ROWS:
-        return None
+        return []
     base = np.column_stack([np.ones(len(y)), _scaled(x[rows][:, chosen])])
     more = _scaled(x[rows][:, left])
     there = np.isfinite(more)
@@ -352,8 +356,7 @@ def _next(x: Array, target: int, chosen: Sequence[int], left: Sequence[int]) -> 
     total, rows_known = known.T @ np.square(y), known.sum(0)
     enough = rows_known >= FEWEST_ROWS + 3 * (size + 1)
     share = np.where(enough, (total - explained) / np.maximum(total, TINY), np.inf)
-    best = int(np.argmin(share))
-    return left[best] if np.isfinite(share[best]) else None
+    return [left[at] for at in np.argsort(share) if np.isfinite(share[at])]
 
 
 def _scaled(x: Array) -> Array:

@@ -17,7 +17,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import OptionError
 
-CLOSE = 1e-6  # relative error of a computed level
+ROUNDED = 1.01  # half steps from a level to a number that is rounded to it
 SHORT = 6  # digits of a number in a sentence
 
 
@@ -125,8 +125,9 @@ def cells_of(column: Column, numbers: Array) -> Array:
     levels = _levels(column)
     apart = np.abs(numbers[known, None] - levels)
     nearest = np.argmin(np.where(np.isnan(apart), np.inf, apart), 1)
-    same = apart[np.arange(len(nearest)), nearest] <= CLOSE * np.maximum(1, np.abs(levels[nearest]))
-    found[known] = np.where(same, nearest, np.nan)
+    half = 0.5 * np.diff(np.unique(levels[np.isfinite(levels)])).min(initial=np.inf)
+    near = apart[np.arange(len(nearest)), nearest] <= ROUNDED * half
+    found[known] = np.where(near, nearest, np.nan)
     return found
 
 
