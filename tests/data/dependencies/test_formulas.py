@@ -109,6 +109,14 @@ def test_what_is_nearly_so_is_no_formula(draw: np.random.Generator) -> None:
     assert all(each.startswith("year = ") for each in found(year))
 
 
+def test_every_row_of_a_long_table_counts(draw: np.random.Generator) -> None:
+    parts = draw.integers(0, 100, (50_001, 2))
+    frame = pd.DataFrame(parts, columns=["a", "b"]).assign(y=parts.sum(1))
+    assert found(frame) == ["y = a + b"]
+    frame.loc[7, "y"] += 5
+    assert found(frame) == []
+
+
 def test_independent_columns_have_no_formula(draw: np.random.Generator) -> None:
     for decimals in (0, 1, 6):
         frame = pd.DataFrame(draw.normal(0, 3, (200, 12)).round(decimals)).add_prefix("x")

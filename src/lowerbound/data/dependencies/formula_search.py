@@ -23,7 +23,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.dependencies.formulas import Formula, g, numbers_of
 
-SEARCHED, VERIFIED = 400, 20_000  # rows that are searched, and that must fulfill a formula
+SEARCHED, COMPARED = 400, 20_000  # rows that are searched, and in which equations are compared
 FEWEST_ROWS = 20  # beyond three for each number that is fitted
 MOST_SOURCES, STARTS = 5, 3  # that are chosen one after another, and tried as the first
 MOST_COLUMNS = 100  # of numbers
@@ -52,13 +52,15 @@ def found_formulas(
         values: (rows, columns) in units of the table or codes of levels; NaN where missing.
         taken: names of columns that no formula computes.
     """
-    cells = numbers_of(columns, values[:: max(1, len(values) // VERIFIED)])
+    cells = numbers_of(columns, values)
     numeric = [place for place in range(len(columns)) if _varies(cells[:, place])]
     if not 2 <= len(numeric) <= MOST_COLUMNS:
         return ()
-    some = cells[:, numeric]
-    table = _Numbers(some, [columns[place] for place in numeric], taken)
-    return tuple(reversed([*table.formulas()]))
+    cells, some = cells[:, numeric], [columns[place] for place in numeric]
+    table = _Numbers(cells[:: max(1, len(cells) // COMPARED)], some, taken)
+    every = _Numbers(cells, some, taken)
+    found = [formula for formula in table.formulas() if every.fulfill(formula)]
+    return tuple(reversed(found))
 
 
 def _varies(values: Array) -> bool:
@@ -137,6 +139,23 @@ class _Numbers:
                     yield formula
                     computed = formula.columns[0]
                     self.pool = [at for at in self.pool if self.columns[at].name != computed]
+
+    def fulfill(self, formula: Formula) -> bool:
+        """Whether the rows fulfill a formula, up to rounding."""
+        names = [column.name for column in self.columns]
+        residual, slack = np.full(len(self.values), -formula.constant), np.zeros(len(self.values))
+        for name, coefficient, log in zip(
+            formula.columns, formula.coefficients, formula.logs, strict=True
+        ):
+            at = names.index(name)
+            values, own = self.values[:, at], self._slack(at)
+            if log:
+                values = np.where(values > 0, values, np.nan)
+                own = own / values
+            residual = residual + coefficient * g(values, log)
+            slack = slack + abs(coefficient) * own
+        with np.errstate(invalid="ignore"):
+            return not bool((np.abs(residual) > ALLOWED * slack).any())
 
     def _sheet(self, logs: Sequence[bool]) -> _Sheet:
         parts = []
@@ -295,7 +314,7 @@ def _hopeful(sheet: _Sheet) -> Array:
     count = sheet.values.shape[1]
     if len(rows) < FEWEST_ROWS + 3 * (count + 1):
         return np.ones(count, dtype=bool)
-    rows = rows[:: max(1, len(rows) // VERIFIED)]
+    rows = rows[:: max(1, len(rows) // COMPARED)]
     x = sheet.values[rows]
     spread = np.maximum(x.std(0), TINY)
     scaled = (x - x.mean(0)) / spread
