@@ -104,6 +104,9 @@ def test_what_is_nearly_so_is_no_formula(draw: np.random.Generator) -> None:
     assert found(pd.DataFrame(near.round()).add_prefix("x")) == []
     year = draw.choice([1985, 1995], ROWS)
     assert found(pd.DataFrame({"year": year, "index": np.where(year < 1990, 1.07, 1.52)})) == []
+    years, cost = draw.integers(1993, 1999, ROWS), draw.gamma(9, 100, ROWS).round()
+    deflated = (cost * 1.02 ** (years - 1995)).round()  # nearly cost * (years / 1995) ^ 39.5
+    assert found(pd.DataFrame({"years": years, "cost": cost, "deflated": deflated})) == []
     day = pd.Timestamp("1950-01-01") + pd.to_timedelta(draw.integers(0, 20_000, ROWS), "D")
     year = pd.DataFrame({"day": day, "year": day.year})
     assert all(each.startswith("year = ") for each in found(year))

@@ -38,6 +38,7 @@ NEGLIGIBLE = 1e-4  # standard deviations that count as exact
 PREFERRED = 0.5  # spread of an exactly computed column over the largest one
 POSITIVE = 0.5  # share of the values of a column that has logarithms
 DENOMINATORS, ROOTS = 12, 3  # of simple coefficients, and of simple powers
+POWER = 4  # largest power, and largest root
 DIGITS, SIMPLE = (0, 1, 2, 3, 4, 5, 6, 8, 10), 3  # of coefficients, and most of simple ones
 TINY = 1e-9
 
@@ -225,7 +226,9 @@ class _Numbers:
             if again is not None and formula is not None:
                 odd = sum(not float(each).is_integer() for each in again.coefficients)
                 found.append((again.constant != 0, again.digits, odd, len(found), formula))
-        return min(found, key=lambda each: each[:4])[4] if found else first
+        if not found:
+            return None if sheet.logs[members].all() else first
+        return min(found, key=lambda each: each[:4])[4]
 
     def _formula(
         self, sheet: _Sheet, equation: _Equation, computed: int | None = None
@@ -475,10 +478,14 @@ def _is_no_chance(sheet: _Sheet, equation: _Equation) -> bool:
             return False
         spread = float(np.std(fewer.residuals(sheet)[rows]))
         weakest = max(weakest, width / max(2.5 * spread, TINY * width))
-    simple, powers = equation.digits <= SIMPLE, bool(sheet.logs[members].all())
-    if (powers and equation.digits) or (not simple and len(equation.sources) > ODD_SOURCES):
+    simple, logs = equation.digits <= SIMPLE, sheet.logs[members]
+    if logs.all():
+        sizes = np.abs(equation.coefficients)
+        if equation.digits or sizes.max() > POWER or sizes.min() < 1 / POWER:
+            return False
+    elif not simple and len(equation.sources) > ODD_SOURCES:
         return False
-    limit = SHARE if simple else ODD_SHARE
+    limit = SHARE if simple and logs.all() == logs.any() else ODD_SHARE
     total, each = CERTAIN
     certain = distinct * math.log(min(weakest, 1.0)) <= total + each * len(equation.sources)
     return weakest <= limit and certain
