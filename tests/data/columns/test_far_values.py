@@ -140,3 +140,15 @@ def test_pixels_and_numbers_of_a_linear_model_stay_as_they_are() -> None:
         schema = load(rows, **options).schema
         assert [column.bulk for column in schema.columns] == [None, None]
         assert not schema.mixed
+
+
+@pytest.mark.parametrize("kind", ["positive", "mixed"])
+def test_a_draw_of_zero_leaves_a_finite_mean(kind: str) -> None:
+    """The exponential of a draw far below is 0 in float64, and 0 has no logarithm."""
+    column = column_of(values(kind), kind)
+    drawn = np.array([0.0, 1.0, 2.0])
+    averaged = column.rules.averaged(drawn)
+    assert np.isfinite(averaged).all()
+    mean = column.rules.decided(np.array([[averaged.mean()]]))
+    assert np.isfinite(mean).all()
+    assert np.isnan(column.rules.averaged(np.array([np.nan]))).all()

@@ -73,7 +73,11 @@ class Continuous(ColumnKind):
 
     def averaged(self, values: Array) -> Array:
         """h(g(v)) if some values lie far out, so that a few draws of them do not decide a mean."""
-        return values if self.column.bulk is None else self.h(self.g(values))
+        if self.column.bulk is None:
+            return values
+        inner = self.g(values)  # infinite at a bound
+        inner = np.where(np.isinf(inner), np.copysign(LARGEST_LOG, inner), inner)
+        return self.h(inner)
 
     def decided(self, averaged: Array) -> Array:
         mean = averaged[:, 0]
