@@ -211,3 +211,20 @@ def test_sources_are_found_behind_a_close_column(draw: np.random.Generator) -> N
     frame["awake"] = 10_080 - frame["naps"] - frame["work"]
     frame["active"] = 10_080 - frame["rest"] - frame["work"]
     assert len(found(frame.mask(draw.random(frame.shape) < 0.15))) == 3
+
+
+def test_levels_of_numbers_and_text_are_no_obstacle(draw: np.random.Generator) -> None:
+    mixed = np.array([1, 2, "x"], dtype=object)[draw.integers(0, 3, ROWS)]
+    a = draw.integers(0, 99, ROWS)
+    frame = pd.DataFrame({"mixed": mixed, "a": a, "b": 2 * a})
+    with pytest.warns(UserWarning, match="'mixed' has 'x' beside few whole numbers"):
+        assert found(frame) == ["b = 2 a"]
+
+
+def test_columns_that_are_never_known_together_are_no_obstacle(draw: np.random.Generator) -> None:
+    a, first = draw.integers(0, 99, ROWS), np.arange(ROWS) < ROWS / 2
+    frame = pd.DataFrame(
+        {"a": a, "early": np.where(first, a, NAN), "late": np.where(first, NAN, a)}
+    )
+    frame["c"] = draw.normal(size=ROWS).round(2)
+    assert {each.split()[0] for each in found(frame)} <= {"a", "early", "late"}

@@ -21,7 +21,7 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.dependencies.formulas import Formula, g, numbers_of
+from lowerbound.data.dependencies.formulas import Formula, g, numbers_of, numbers_of_levels
 
 SEARCHED, COMPARED = 400, 20_000  # rows that are searched, and in which equations are compared
 FEWEST_ROWS = 20  # beyond three for each number that is fitted
@@ -34,6 +34,8 @@ CERTAIN = -30.0, -15.0  # log of the probability by chance: in all, and for each
 SHARE, ODD_SHARE = 0.3, 0.01  # of the rows by chance; the second if numbers are not simple
 ODD_SOURCES = 2  # most of them with such numbers
 STEPS, FINE, FINEST = 4.0, 0.02, 0.002  # half steps, and standard deviations; see ``_apart``
+MARGIN = 1.05  # of half a step, for the errors of float64
+WIDTH = 2.5  # a normal density at its middle is 1 over so many standard deviations
 NEGLIGIBLE = 1e-4  # standard deviations that count as exact
 PREFERRED = 0.5  # spread of an exactly computed column over the largest one
 POSITIVE = 0.5  # share of the values of a column that has logarithms
@@ -148,28 +150,26 @@ class _Numbers:
         for name, coefficient, log in zip(
             formula.columns, formula.coefficients, formula.logs, strict=True
         ):
-            at = names.index(name)
-            values, own = self.values[:, at], self._slack(at)
-            if log:
-                values = np.where(values > 0, values, np.nan)
-                own = own / values
-            residual = residual + coefficient * g(values, log)
+            values, own = self._term(names.index(name), log)
+            residual = residual + coefficient * values
             slack = slack + abs(coefficient) * own
         with np.errstate(invalid="ignore"):
             return not bool((np.abs(residual) > ALLOWED * slack).any())
 
     def _sheet(self, logs: Sequence[bool]) -> _Sheet:
-        parts = []
-        for log in logs:
-            places = np.array([at for at in self.pool if not log or self._has_logs(at)], dtype=int)
-            values = self.values[:, places]
-            slack = np.stack([self._slack(at) for at in places] or [np.empty(len(values))], 1)
-            slack = slack[:, : len(places)]
-            if log:
-                values = np.where(values > 0, values, np.nan)
-                slack = slack / values
-            parts.append((g(values, log), slack, np.full(len(places), log), places))
-        return _Sheet(*(np.concatenate(each, -1) for each in zip(*parts, strict=True)))
+        each = [(at, log) for log in logs for at in self.pool if not log or self._has_logs(at)]
+        terms = np.array([self._term(at, log) for at, log in each])
+        values, slack = terms.reshape(len(each), 2, len(self.values)).transpose(1, 2, 0)
+        places, own = np.array(each, dtype=int).reshape(-1, 2).T
+        return _Sheet(values, slack, own.astype(bool), places)
+
+    def _term(self, at: int, log: bool) -> tuple[Array, Array]:
+        """g of a column, NaN where it has none, and how far rounding may have moved it, (rows,)."""
+        values, slack = self.values[:, at], self._slack(at)
+        if not log:
+            return values, slack
+        values = np.where(values > 0, values, np.nan)
+        return g(values, log), slack / values
 
     def _has_logs(self, at: int) -> bool:
         """Whether no value of a column is negative, and most are positive."""
@@ -181,7 +181,7 @@ class _Numbers:
         column = self.columns[at]
         size, lattice = np.abs(self.values[:, at]), column.rules.lattice
         if column.levels:
-            lattice = Lattice.of(np.array(column.levels, dtype=np.float64))
+            lattice = Lattice.of(numbers_of_levels(column))
         if lattice.step:
             return np.asarray(np.maximum(0.5 * 10.0**-lattice.decimals, FLOAT32 / 10 * size))
         error = FLOAT32 * np.maximum(size, np.nanstd(self.values[:, at]))
@@ -301,9 +301,9 @@ def _apart(sheet: _Sheet, equation: _Equation, at: int) -> float:
     slack, spread = sheet.slack[:, member], np.nanstd(sheet.values[:, member])
     near = np.maximum(np.minimum(STEPS * slack, FINE * spread), FINEST * spread)
     known = np.isfinite(apart)
-    if (apart > np.maximum(1.05 * slack, near))[known].any():
+    if (apart > np.maximum(MARGIN * slack, near))[known].any():
         return math.inf
-    own = np.maximum(1.05 * slack, NEGLIGIBLE * spread)
+    own = np.maximum(MARGIN * slack, NEGLIGIBLE * spread)
     return float((apart / own)[known].max(initial=0.0))
 
 
@@ -382,8 +382,11 @@ def _next(x: Array, target: int, chosen: Sequence[int], left: Sequence[int]) -> 
 
 
 def _scaled(x: Array) -> Array:
-    middle, spread = np.nanmean(x, 0), np.nanstd(x, 0)
-    return np.asarray((x - middle) / np.where(spread > 0, spread, 1.0))
+    there = np.isfinite(x)
+    count = np.maximum(there.sum(0), 1)
+    apart = x - np.where(there, x, 0.0).sum(0) / count
+    spread = np.sqrt(np.square(np.where(there, apart, 0.0)).sum(0) / count)
+    return np.asarray(apart / np.where(spread > 0, spread, 1.0))
 
 
 def _least_squares(sheet: _Sheet, target: int, sources: Sequence[int]) -> _Equation | None:
@@ -477,7 +480,7 @@ def _is_no_chance(sheet: _Sheet, equation: _Equation) -> bool:
         if fewer is None:
             return False
         spread = float(np.std(fewer.residuals(sheet)[rows]))
-        weakest = max(weakest, width / max(2.5 * spread, TINY * width))
+        weakest = max(weakest, width / max(WIDTH * spread, TINY * width))
     simple, logs = equation.digits <= SIMPLE, sheet.logs[members]
     if logs.all():
         sizes = np.abs(equation.coefficients)

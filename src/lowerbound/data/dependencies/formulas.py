@@ -110,7 +110,7 @@ def numbers_of(columns: Sequence[Column], cells: Array) -> Array:
     for place, column in enumerate(columns):
         if column.levels:
             there = np.isfinite(cells[:, place])
-            levels = _levels(column)
+            levels = numbers_of_levels(column)
             found[there, place] = levels[cells[there, place].astype(np.int64)]
     return found
 
@@ -122,7 +122,7 @@ def cells_of(column: Column, numbers: Array) -> Array:
     if not column.levels:
         found[known] = column.rules.rounded(numbers[known])
         return found
-    levels = _levels(column)
+    levels = numbers_of_levels(column)
     apart = np.abs(numbers[known, None] - levels)
     nearest = np.argmin(np.where(np.isnan(apart), np.inf, apart), 1)
     half = 0.5 * np.diff(np.unique(levels[np.isfinite(levels)])).min(initial=np.inf)
@@ -131,7 +131,7 @@ def cells_of(column: Column, numbers: Array) -> Array:
     return found
 
 
-def _levels(column: Column) -> Array:
+def numbers_of_levels(column: Column) -> Array:
     """The levels that are numbers, (levels,); NaN for others."""
     return np.array(
         [

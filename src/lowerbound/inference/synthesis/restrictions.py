@@ -211,9 +211,6 @@ class Restrictions:
             at, numbers_of([self.columns[each] for each in own], values[:, own])
         )
         found = cells_of(self.columns[place], numbers)
-        if not self.columns[place].levels:
-            known = np.isfinite(found)
-            found[known] = self.lattice(place).nearest(found[known])
         return np.where(np.isnan(numbers), values[:, place], found)
 
     def _inside(self, values: Array, given: Array) -> Array:
