@@ -228,3 +228,10 @@ def test_columns_that_are_never_known_together_are_no_obstacle(draw: np.random.G
     )
     frame["c"] = draw.normal(size=ROWS).round(2)
     assert {each.split()[0] for each in found(frame)} <= {"a", "early", "late"}
+
+
+def test_a_body_mass_index_gives_the_weight_up_to_its_rounding(draw: np.random.Generator) -> None:
+    frame = pd.DataFrame({"height": draw.normal(178, 9, ROWS), "weight": draw.normal(75, 14, ROWS)})
+    frame["bmi"] = 10_000 * frame["weight"] / frame["height"] ** 2
+    frame = frame.round({"height": 1, "weight": 1, "bmi": 2})  # each from the unrounded ones
+    assert found(frame) == ["weight = 0.0001 * bmi * height^2"]
