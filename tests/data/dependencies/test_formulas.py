@@ -234,4 +234,4 @@ def test_a_body_mass_index_gives_the_weight_up_to_its_rounding(draw: np.random.G
     frame = pd.DataFrame({"height": draw.normal(178, 9, ROWS), "weight": draw.normal(75, 14, ROWS)})
     frame["bmi"] = 10_000 * frame["weight"] / frame["height"] ** 2
     frame = frame.round({"height": 1, "weight": 1, "bmi": 2})  # each from the unrounded ones
-    assert found(frame) == ["weight = 0.0001 * bmi * height^2"]
+    assert found(frame) == ["weight = 0.0001 * height^2 * bmi"]
