@@ -32,7 +32,7 @@ from lowerbound.inference.anomaly.conformal import (
 )
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
-from lowerbound.inference.anomaly.reference import check_score
+from lowerbound.inference.anomaly.reference import Reference, check_score
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
@@ -74,8 +74,9 @@ class VAEDetector(OutlierMixin, VAE):
         criterion: "combined", "bound" (-L_K, nats), "reconstruction" (-log p(x | z), nats),
             "latent" (distance to the fitted rows through their codes, in standard deviations); for
             tables also "neighbors" and "mahalanobis" (distances without the model), and "unseen"
-            (nats of values that the fit did not see); for pictures also "surroundings" (how rare
-            the pixels are among the pixels around them, nats).
+            (nats of values that the fit did not see, and of dependencies of columns that the row
+            breaks); for pictures also "surroundings" (how rare the pixels are among the pixels
+            around them, nats).
         contamination: "clean": all training rows are normal; "auto": some are not, so a second fit
             leaves out the worst, and a table's model stays at factor analysis unless ``epochs`` or
             ``minutes`` request more; a share up to 0.5: the same, but the threshold flags that
@@ -192,7 +193,7 @@ class VAEDetector(OutlierMixin, VAE):
         import pandas as pd
 
         index = X.index if inputs.is_frame(X) else None
-        nats = _nats_of_columns(dataset, found, self.reference_.costs)
+        nats = _nats_of_columns(dataset, found, self.reference_)
         rate = {free_name("rate", list(nats)): found.rate.numpy()}
         return inputs.with_names_of(pd.DataFrame({**nats, **rate}, index=index), X)
 
@@ -363,17 +364,15 @@ class VAEDetector(OutlierMixin, VAE):
         return super()._read(X, y)
 
 
-def _nats_of_columns(dataset: Dataset, found: Shares, costs: Array | None) -> dict[str, Array]:
+def _nats_of_columns(dataset: Dataset, found: Shares, reference: Reference) -> dict[str, Array]:
     """Nats of each modeled column, and of each other with a value that the fit did not see."""
     features = found.features.flatten(1).numpy()
     nats = {c.name: features[:, place] for place, c in enumerate(dataset.schema.modeled)}
-    if costs is None or dataset.unseen is None:
-        return nats
-    new = dataset.unseen.cpu().numpy()
+    new = reference.nats_of_columns(dataset)
     for place in np.flatnonzero(new.any(0)):
         name = dataset.schema.columns[place].name
-        # the model treats the cell as missing, so it has no share there
-        nats[name] = nats.get(name, np.zeros(len(dataset))) + new[:, place] * costs[place]
+        # the model treats an unseen value as missing, so it has no share there
+        nats[name] = nats.get(name, np.zeros(len(dataset))) + new[:, place]
     return nats
 
 

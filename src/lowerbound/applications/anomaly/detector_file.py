@@ -14,8 +14,10 @@ from safetensors.numpy import save
 
 from lowerbound import durable, untrusted
 from lowerbound.classical.surroundings import ChannelFit
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.errors import ModelFolderError
+from lowerbound.inference.anomaly.broken import NormalDependencies
 from lowerbound.inference.anomaly.conformal import ConformalCalibration, raised
 from lowerbound.inference.anomaly.explanation import Shares
 from lowerbound.inference.anomaly.input_space import InputSpace
@@ -91,6 +93,8 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
             for name, value in parameters.items()
         },
     }
+    if reference.dependencies is not None:
+        said["dependencies"] = to_mapping(reference.dependencies)
     if reference.surface is not None:
         surface_arrays, said["surface"] = _of_surface(reference.surface)
         arrays |= surface_arrays
@@ -196,6 +200,11 @@ def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorStat
         usual=arrays["usual"].reshape(-1) if said.get("gaps") else None,
         surface=_surface(said["surface"], votes.shape, arrays) if "surface" in said else None,
         unit_free=bool(said.get("unit_free")),
+        dependencies=(
+            from_mapping(NormalDependencies, said["dependencies"])
+            if "dependencies" in said
+            else None
+        ),
         **fields,
     )
     usual = Shares(torch.from_numpy(arrays["usual"]), torch.from_numpy(arrays["usual_rate"]))

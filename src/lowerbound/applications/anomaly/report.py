@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lowerbound.applications.anomaly.labels import Ranking
@@ -20,6 +20,7 @@ class Odd:
         p_value: None without calibration.
         features: nats above the average, the most surprising first; "rate" is that of the code.
         values: the row's values of these features, in the data's units.
+        broken: dependencies of columns that the row breaks, with its values of these columns.
     """
 
     row: str
@@ -27,6 +28,7 @@ class Odd:
     p_value: float | None
     features: Mapping[str, float]
     values: Mapping[str, Any]
+    broken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def text(self) -> str:
         rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
@@ -34,7 +36,11 @@ class Odd:
             f"{name}{f' = {self.values[name]}' if name in self.values else ''} ({nats:+.1f} nats)"
             for name, nats in self.features.items()
         ]
-        return f"row {self.row}: score {self.score:.2f}{rarity}: {', '.join(words)}"
+        broken = [
+            f"breaks {summary} ({', '.join(f'{name} = {cell}' for name, cell in cells.items())})"
+            for summary, cells in self.broken.items()
+        ]
+        return f"row {self.row}: score {self.score:.2f}{rarity}: {', '.join(broken + words)}"
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ class RowScorer:
         unseen = self._unseen(chosen)
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
+        broken = self._broken(chosen, values)
         p_values = self._p_values(scores[index], self.normal.calibration)
         odd = [
             Odd(
@@ -114,6 +115,7 @@ class RowScorer:
                 score=float(scores[row]),
                 p_value=None if p_values is None else float(p_values[place]),
                 **_most_surprising(names, values, excess, place, unseen),
+                broken=broken[place],
             )
             for place, row in enumerate(index)
         ]
@@ -137,6 +139,21 @@ class RowScorer:
         return [
             {names[i]: float(costs[i]) for i in np.flatnonzero(cells)}
             for cells in rows.unseen.cpu().numpy()
+        ]
+
+    def _broken(
+        self, rows: Dataset, values: Mapping[str, Sequence[Any]]
+    ) -> list[dict[str, dict[str, str]]]:
+        """Of each row, the costliest dependencies that it breaks, with its cells there."""
+        known = self.normal.reference.dependencies
+        every = [] if known is None else known.broken(rows)
+        every = sorted(every, key=lambda each: -each.nats)
+        return [
+            {
+                each.summary: {name: str(values[name][place]) for name in each.columns}
+                for each in [each for each in every if each.rows[place]][:NAMED]
+            }
+            for place in range(len(rows))
         ]
 
     def _p_values(self, scores: Array, calibration: ConformalCalibration | None) -> Array | None:

@@ -17,7 +17,6 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.dependencies.equations import (
     ALLOWED,
     FEWEST_ROWS,
@@ -27,12 +26,11 @@ from lowerbound.data.dependencies.equations import (
     least_squares,
     simplest,
 )
-from lowerbound.data.dependencies.formulas import Formula, g, numbers_of, numbers_of_levels
+from lowerbound.data.dependencies.formulas import Formula, numbers_of, term
 
 SEARCHED, COMPARED = 400, 20_000  # rows that are searched, and in which equations are compared
 MOST_SOURCES, STARTS = 5, 3  # that are chosen one after another, and tried as the first
 MOST_COLUMNS = 100  # of numbers
-FLOAT32 = 1e-6  # relative error of numbers without a step
 STEPS, FINE, FINEST = 4.0, 0.02, 0.002  # half steps, and standard deviations; see ``_apart``
 MARGIN = 1.05  # of half a step, for the errors of float64
 NEGLIGIBLE = 1e-4  # standard deviations that count as exact
@@ -75,6 +73,8 @@ class _Numbers:
     taken: Collection[str]
 
     def __post_init__(self) -> None:
+        self.names = [column.name for column in self.columns]
+        self.spreads = np.nanstd(self.values, 0)
         self.pool = [*range(len(self.columns))]  # columns that no formula gives
 
     def formulas(self) -> Iterator[Formula]:
@@ -93,16 +93,10 @@ class _Numbers:
 
     def fulfill(self, formula: Formula) -> bool:
         """Whether the rows fulfill a formula, up to rounding."""
-        names = [column.name for column in self.columns]
-        residual, slack = np.full(len(self.values), -formula.constant), np.zeros(len(self.values))
-        for name, coefficient, log in zip(
-            formula.columns, formula.coefficients, formula.logs, strict=True
-        ):
-            values, own = self._term(names.index(name), log)
-            residual = residual + coefficient * values
-            slack = slack + abs(coefficient) * own
-        with np.errstate(invalid="ignore"):
-            return not bool((np.abs(residual) > ALLOWED * slack).any())
+        places = [self.names.index(name) for name in formula.columns]
+        some = [self.columns[at] for at in places]
+        excess = formula.excess(some, self.values[:, places], self.spreads[places])
+        return not bool((excess > ALLOWED).any())
 
     def _terms(self, logs: Sequence[bool]) -> Terms:
         each = [(at, log) for log in logs for at in self.pool if not log or self._has_logs(at)]
@@ -113,31 +107,12 @@ class _Numbers:
 
     def _term(self, at: int, log: bool) -> tuple[Array, Array]:
         """g of a column, NaN where it has none, and how far rounding may have moved it, (rows,)."""
-        values, slack = self.values[:, at], self._slack(at)
-        if not log:
-            return values, slack
-        values = np.where(values > 0, values, np.nan)
-        return g(values, log), slack / values
+        return term(self.columns[at], self.values[:, at], log, self.spreads[at])
 
     def _has_logs(self, at: int) -> bool:
         """Whether no value of a column is negative, and most are positive."""
         values = self.values[np.isfinite(self.values[:, at]), at]
         return bool((values >= 0).all() and (values > 0).mean() >= POSITIVE)
-
-    def _slack(self, at: int) -> Array:
-        """How far each value of a column may be from the one before rounding."""
-        column = self.columns[at]
-        size, lattice = np.abs(self.values[:, at]), column.rules.lattice
-        if column.levels:
-            lattice = Lattice.of(numbers_of_levels(column))
-        if lattice.step:
-            return np.asarray(np.maximum(0.5 * 10.0**-lattice.decimals, FLOAT32 / 10 * size))
-        error = FLOAT32 * np.maximum(size, np.nanstd(self.values[:, at]))
-        if not lattice.digits:
-            return np.asarray(error)
-        with np.errstate(divide="ignore"):
-            last = np.floor(np.log10(size)) - lattice.digits + 1
-        return np.asarray(np.maximum(0.5 * 10.0**last, error))
 
     def _equation(self, terms: Terms, target: int, most: int) -> Equation | None:
         if terms.places[target] not in self.pool:
@@ -233,7 +208,7 @@ class _Numbers:
         return replace(formula, solved=tuple(solved), exact=exact) if solved[0] else None
 
     def _differs(self, place: int, computed: Array, values: Array) -> bool:
-        slack = float(np.nanmedian(self._slack(place)))
+        slack = float(np.nanmedian(self._term(place, False)[1]))
         return bool((np.abs(computed - values) > STEPS * slack).any())
 
 

@@ -15,8 +15,10 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.lattice import Lattice
 from lowerbound.errors import OptionError
 
+FLOAT32 = 1e-6  # relative error of numbers without a step
 ROUNDED = 1.01  # half steps from a level to a number that is rounded to it
 SHORT = 6  # digits of a number in a sentence
 
@@ -72,6 +74,22 @@ class Formula:
             found = np.exp(units) if self.logs[at] else units
         return np.where(np.isfinite(found), found, np.nan)
 
+    def excess(self, columns: Sequence[Column], cells: Array, spreads: Array) -> Array:
+        """How far rows are from the equation, in parts of what rounding explains, (rows,); NaN
+        where a number is missing, or has no logarithm.
+
+        Args:
+            columns: of the formula.
+            cells: (rows, columns), numbers in units of the table, NaN where missing.
+            spreads: standard deviations of the columns.
+        """
+        residual, slack = np.full(len(cells), -self.constant), np.zeros(len(cells))
+        for at, column in enumerate(columns):
+            values, own = term(column, cells[:, at], self.logs[at], spreads[at])
+            residual = residual + self.coefficients[at] * values
+            slack = slack + abs(self.coefficients[at]) * own
+        return np.asarray(np.abs(residual) / slack)
+
     @property
     def summary(self) -> str:
         """The equation, solved for the first column, such as "total = first + second"."""
@@ -97,6 +115,38 @@ def g(values: Array, log: bool) -> Array:
         return values
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.log(values))
+
+
+def term(column: Column, numbers: Array, log: bool, spread: float) -> tuple[Array, Array]:
+    """g of the numbers of a column, NaN where it has none, and how far rounding may have moved it,
+    (rows,) each.
+
+    Args:
+        column: of the numbers.
+        numbers: (rows,), units of the table.
+        log: whether g is the logarithm.
+        spread: standard deviation of the column.
+    """
+    slack = _rounding(column, numbers, spread)
+    if not log:
+        return numbers, slack
+    positive = np.where(numbers > 0, numbers, np.nan)
+    return g(positive, log), slack / positive
+
+
+def _rounding(column: Column, numbers: Array, spread: float) -> Array:
+    """How far each number of a column may be from the one before rounding."""
+    size, lattice = np.abs(numbers), column.rules.lattice
+    if column.levels:
+        lattice = Lattice.of(numbers_of_levels(column))
+    if lattice.step:
+        return np.asarray(np.maximum(0.5 * 10.0**-lattice.decimals, FLOAT32 / 10 * size))
+    error = FLOAT32 * np.maximum(size, spread)
+    if not lattice.digits:
+        return np.asarray(error)
+    with np.errstate(divide="ignore"):
+        last = np.floor(np.log10(size)) - lattice.digits + 1
+    return np.asarray(np.maximum(0.5 * 10.0**last, error))
 
 
 def numbers_of(columns: Sequence[Column], cells: Array) -> Array:

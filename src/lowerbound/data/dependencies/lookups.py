@@ -124,14 +124,25 @@ class Lookup:
             found[~known] = self._by_others(rest)[rows]
         return found
 
+    def broken(self, cells: Array) -> Array:
+        """Whether rows have other values than the listed ones beside a listed value of the first
+        column, (rows,); what is missing is no other value."""
+        _, apart = self._listed(cells)
+        known = places_of(cells[:, 0], self.values[:, 0]) < len(self.values)
+        return np.asarray(known & apart.any(1))
+
     def _by_first(self, cells: Array) -> Array:
         """``determined`` of rows with the first column."""
-        listed = self.values
-        place = places_of(cells[:, 0], listed[:, 0])
-        near = listed[place.clip(0, len(listed) - 1)]
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(cells - near) > ROUNDED * np.abs(near)
+        near, apart = self._listed(cells)
         return np.where(apart.any(1, keepdims=True), np.nan, near)
+
+    def _listed(self, cells: Array) -> tuple[Array, Array]:
+        """The values that are listed beside the first column, any if it has no listed one, and
+        which cells differ from them, (rows, columns) each."""
+        place = places_of(cells[:, 0], self.values[:, 0])
+        near = self.values[place.clip(0, len(self.values) - 1)]
+        with np.errstate(invalid="ignore"):
+            return near, np.abs(cells - near) > ROUNDED * np.abs(near)
 
     def _by_others(self, cells: Array) -> Array:
         """``determined`` of rows without the first column."""

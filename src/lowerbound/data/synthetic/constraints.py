@@ -15,24 +15,11 @@ import numpy as np
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
+from lowerbound.data.dependencies.orders import Inequality
 from lowerbound.errors import DataError, OptionError, unknown
 
 _OPERATOR = re.compile(r"\s*(<=|>=|<|>)\s*")
 MOST_COMBINATIONS = 50_000
-
-
-@dataclass(frozen=True)
-class Inequality:
-    """lower <= upper in every row, or lower < upper; the names of two columns."""
-
-    lower: str
-    upper: str
-    strict: bool = False
-
-    @property
-    def summary(self) -> str:
-        """As a sentence that declares it."""
-        return f"{self.lower} {'<' if self.strict else '<='} {self.upper}"
 
 
 @dataclass(frozen=True)
@@ -197,8 +184,7 @@ class ConstraintReader:
 
     def _wrong(self, part: ColumnRange | Inequality) -> Array:
         if isinstance(part, Inequality):
-            lower, upper = self.values[part.lower], self.values[part.upper]
-            return np.asarray(lower >= upper if part.strict else lower > upper)
+            return part.broken(self.values[part.lower], self.values[part.upper])
         cells = self.values[part.column]
         low = -np.inf if part.low is None else part.low
         high = np.inf if part.high is None else part.high

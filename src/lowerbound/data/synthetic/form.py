@@ -17,10 +17,10 @@ from lowerbound.data.columns.values import missing
 from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.data.dependencies.formula_search import found_formulas
 from lowerbound.data.dependencies.lookups import found_lookups
+from lowerbound.data.dependencies.orders import Inequality, found_orders
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.column_form import ColumnForm, of_schema_column
-from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints, Inequality
-from lowerbound.data.synthetic.orders import found_orders
+from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.synthetic.relations import found_relations
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 

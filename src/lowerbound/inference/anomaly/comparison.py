@@ -7,11 +7,13 @@ would need many times its own size.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
+from lowerbound.inference.anomaly.broken import NormalDependencies
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
 from lowerbound.inference.anomaly.scores import SAMPLES, RawScores, raw_scores
@@ -60,6 +62,7 @@ def learn_reference(
         votes=votes_for(seen, clean),
         unseen=unseen_costs(seen),
         usual=None if usual is None else usual.features.flatten().numpy(),
+        dependencies=NormalDependencies.of(seen, fresh) if clean else None,
     )
 
 
@@ -106,6 +109,8 @@ def compared(
             progress=add,
             unit_free=reference.unit_free,
         )
+        if reference.dependencies is not None:
+            raw = replace(raw, broken=reference.dependencies.nats(part))
         parts.append(reference.components(raw))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

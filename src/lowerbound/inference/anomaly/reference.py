@@ -1,8 +1,9 @@
 r"""Normal rows with which new rows are compared: all anomaly scores, and their combination.
 
 Besides the scores of the model (``scores``), tables have three: two distances without the model,
-"neighbors" and "mahalanobis" (``input_space``), and the cost of values that the fit did not see,
-"unseen" (``unseen``). Pictures have one more, "surroundings" (``surfaces``). No score is best
+"neighbors" and "mahalanobis" (``input_space``), and the cost of what the fit did not see, "unseen":
+new values (``unseen``), and dependencies of columns that a row breaks (``broken``). Pictures have
+one more, "surroundings" (``surfaces``). No score is best
 everywhere, so the default adds up rarities:
 
 .. math:: \text{combined: } \sum_c w_c r_c, \qquad r_c = -\log p_c(s_c(x)),
@@ -13,7 +14,8 @@ The scores in nats are sums over the observed cells. A missing cell adds what it
 has, so the scores of rows with and without gaps compare, in any unit of the data.
 A value that the fit did not see costs -log p, "unseen". The model cannot score its cell, so these
 nats are added to both scores in nats. Distances treat the cell as missing, so their rarity is at
-least ``NEW_VALUES`` of these nats. No labels are needed.
+least ``NEW_VALUES`` of these nats. A broken dependency adds its nats too, and every rarity is at
+least as large. No labels are needed.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.duplicates import same_rows
 from lowerbound.errors import DataError, UnsupportedError, unknown
+from lowerbound.inference.anomaly.broken import NormalDependencies
 from lowerbound.inference.anomaly.input_space import MOST_NUMBERS, InputSpace
 from lowerbound.inference.anomaly.nearest import kth_distance
 from lowerbound.inference.anomaly.scores import RawScores
@@ -93,6 +96,7 @@ class Reference:
         usual: average nats of each feature, which a missing cell adds, (features,); None: nothing.
         unit_free: whether the scores leave out the units of columns with an atom; older files do
             not.
+        dependencies: between columns, which new rows may break; None: none are known.
     """
 
     tails: Mapping[str, UpperTail]
@@ -107,6 +111,7 @@ class Reference:
     surface: Surface | None = None
     usual: Array | None = None
     unit_free: bool = True
+    dependencies: NormalDependencies | None = None
 
     @classmethod
     def of(
@@ -117,6 +122,7 @@ class Reference:
         votes: Votes = OF_CODES,
         unseen: Array | None = None,
         usual: Array | None = None,
+        dependencies: NormalDependencies | None = None,
     ) -> Reference:
         """The reference by the raw scores of normal rows.
 
@@ -130,6 +136,7 @@ class Reference:
             unseen: nats of a value that the training rows do not have, (columns,); None: not
                 scored.
             usual: average nats of each feature, (features,).
+            dependencies: of the normal rows.
 
         Raises:
             DataError: fewer than two rows.
@@ -158,22 +165,41 @@ class Reference:
             bare = replace(bare, surface=Surface.of(raw.row, votes.shape, others))
             found |= bare._of_surface(raw.row[index] if others is None else others)
         return replace(
-            bare, costs=unseen, tails={name: UpperTail.of(scores) for name, scores in found.items()}
+            bare,
+            costs=unseen,
+            tails={name: UpperTail.of(scores) for name, scores in found.items()},
+            dependencies=dependencies,
         )
 
     def components(self, raw: RawScores) -> dict[str, Array]:
         """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
         found = self._nats_and_way(raw, self.neighbors) | self._of_inputs(raw.row)
         found |= self._of_surface(raw.row)
-        new = np.zeros(len(raw))
+        values = np.zeros(len(raw))
+        if self.costs is not None and raw.unseen is not None:
+            values = raw.unseen @ self.costs
+        broken = np.zeros(len(raw)) if raw.broken is None else raw.broken
+        new = values + broken
         if self.costs is not None:
-            new = new if raw.unseen is None else raw.unseen @ self.costs
             found = {name: s + new if name in IN_NATS else s for name, s in found.items()}
             found |= {"unseen": new}
         votes = [(weight, self._vote(name, found)) for name, weight in self.votes.weights.items()]
-        least = np.where(new > 0, NEW_VALUES * new, -np.inf)
+        least = np.maximum(NEW_VALUES * values, broken)
+        least = np.where(new > 0, least, -np.inf)
         combined = [w * np.maximum(vote, least) for w, vote in votes if vote is not None]
         return {"combined": np.sum(combined, axis=0), **found}
+
+    def nats_of_columns(self, rows: Dataset) -> Array:
+        """Nats of the values that the fit did not see, and of the dependencies that are broken, in
+        equal shares of their columns, (rows, columns of the schema)."""
+        known = self.dependencies
+        if known is None:
+            nats = np.zeros((len(rows), len(rows.schema.columns)))
+        else:
+            nats = known.nats_of_columns(rows)
+        if self.costs is not None and rows.unseen is not None:
+            nats += rows.unseen.cpu().numpy() * self.costs
+        return nats
 
     def by_surroundings(self, kind: str) -> bool:
         """Whether a score comes from the pixels around each pixel, and not from the model."""

@@ -41,6 +41,7 @@ class RawScores:
             are none.
         hidden: mask of the other cells that are not observed, (rows, features); None: there are
             none, or rows have no fixed features.
+        broken: nats of the dependencies that the row breaks, (rows,); None: none are known.
     """
 
     bound: Array | None
@@ -49,6 +50,7 @@ class RawScores:
     place: Array
     unseen: Array | None = None
     hidden: Array | None = None
+    broken: Array | None = None
 
     def __len__(self) -> int:
         return len(self.reconstruction)
@@ -66,6 +68,7 @@ class RawScores:
             self.place[index],
             some(self.unseen),
             some(self.hidden),
+            some(self.broken),
         )
 
 

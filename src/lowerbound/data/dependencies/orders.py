@@ -7,16 +7,40 @@ values of one column were shuffled, at least ``EXPECTED`` rows would break it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.synthetic.constraints import Inequality
 
 EXPECTED = 20.0  # rows that would break an order by chance
 MOST_ROWS = 5_000  # that chance is computed from
 MOST_ORDERS = 32  # of a table, since each makes every update slower
+
+
+@dataclass(frozen=True)
+class Inequality:
+    """lower <= upper in every row, or lower < upper; the names of two columns."""
+
+    lower: str
+    upper: str
+    strict: bool = False
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Names of its columns."""
+        return self.lower, self.upper
+
+    @property
+    def summary(self) -> str:
+        """As a sentence that declares it."""
+        return f"{self.lower} {'<' if self.strict else '<='} {self.upper}"
+
+    def broken(self, lower: Array, upper: Array) -> Array:
+        """Whether values of the two columns do not fulfill it; a missing one does."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(lower >= upper if self.strict else lower > upper)
 
 
 def found_orders(

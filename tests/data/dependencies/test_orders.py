@@ -7,8 +7,7 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.synthetic.constraints import Inequality
-from lowerbound.data.synthetic.orders import MOST_ORDERS, found_orders
+from lowerbound.data.dependencies.orders import MOST_ORDERS, Inequality, found_orders
 
 DRAW = np.random.default_rng
 

@@ -1,0 +1,246 @@
+r"""Dependencies between columns that no normal row breaks: a new row that breaks one is odd.
+
+Normal rows show lookups, such as a city and its country, formulas, such as total = net + tax, and
+orders, such as start <= end (``data.dependencies``). A row that breaks one costs -log p, the
+estimate by n normal rows of which m break one of its sort:
+
+.. math:: p = \frac{1 + m}{1 + n}
+
+No fitted row breaks what was found in it. So m counts held-out rows. A lookup or formula is no
+chance, and m is scaled from these rows to n. An order may hold by chance; therefore orders are
+also found in four fifths of the fitted rows, and the rows of the other fifth that break one count.
+A wrong cell may break several dependencies, so a row costs as much as the costliest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.dependencies.determined import observed_cells
+from lowerbound.data.dependencies.formula_search import found_formulas
+from lowerbound.data.dependencies.formulas import Formula, numbers_of
+from lowerbound.data.dependencies.lookups import Lookup, found_lookups
+from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.schema import Schema
+
+MOST_ROWS, MOST_COLUMNS = 20_000, 300  # in which dependencies are found
+FOLDS = 5  # of the fitted rows, for orders
+LEAST, TIMES = 0.25, 2.0  # excess of a formula that breaks it; the second: times the largest so far
+
+
+@dataclass(frozen=True)
+class KnownFormula:
+    """A formula with what normal rows show of it.
+
+    Attributes:
+        formula: that they fulfill.
+        spreads: standard deviations of its columns.
+        limit: the ``excess`` of a row that fulfills it.
+    """
+
+    formula: Formula
+    spreads: tuple[float, ...]
+    limit: float
+
+    @classmethod
+    def of(cls, formula: Formula, schema: Schema, cells: Array) -> KnownFormula:
+        """From the cells of normal rows, (rows, columns of the schema)."""
+        own = cells[:, _places(schema, formula.columns)]
+        spreads = np.nanstd(numbers_of(_columns(schema, formula.columns), own), 0)
+        known = cls(formula, tuple(spreads.tolist()), 0.0)
+        largest = np.nan_to_num(known.excess(schema, own)).max(initial=0.0)
+        return replace(known, limit=max(LEAST, TIMES * float(largest)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return self.formula.columns
+
+    @property
+    def summary(self) -> str:
+        """The equation."""
+        return self.formula.summary
+
+    def excess(self, schema: Schema, cells: Array) -> Array:
+        """``Formula.excess`` of cells of its columns, (rows,)."""
+        columns = _columns(schema, self.columns)
+        return self.formula.excess(columns, numbers_of(columns, cells), np.array(self.spreads))
+
+    def broken(self, schema: Schema, cells: Array) -> Array:
+        """Whether rows do not fulfill it, (rows,); one with a missing cell does."""
+        return np.asarray(self.excess(schema, cells) > self.limit)
+
+
+@dataclass(frozen=True, eq=False)
+class Broken:
+    """The rows that break a dependency.
+
+    Attributes:
+        columns: of the dependency.
+        summary: an equation or a sentence.
+        nats: what it costs to break it.
+        rows: whether each row breaks it, (rows,).
+    """
+
+    columns: tuple[str, ...]
+    summary: str
+    nats: float
+    rows: Array
+
+
+@dataclass(frozen=True)
+class NormalDependencies:
+    """The dependencies of normal rows.
+
+    Attributes:
+        lookups, formulas, orders: that they fulfill.
+        costs: nats of a row that breaks a lookup, a formula, or an order.
+    """
+
+    lookups: tuple[Lookup, ...] = ()
+    formulas: tuple[KnownFormula, ...] = ()
+    orders: tuple[Inequality, ...] = ()
+    costs: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, seen: Dataset, fresh: Dataset | None = None) -> NormalDependencies | None:
+        """Those of the rows of a table; None: there are none, or many columns.
+
+        Args:
+            seen: normal rows, in which they are found.
+            fresh: other normal rows.
+        """
+        schema = seen.schema
+        if not schema.columns or not schema.data_kind.matrix:
+            return None
+        modeled = [place for place, column in enumerate(schema.columns) if column.modeled]
+        if len(modeled) > MOST_COLUMNS:
+            return None
+        seen = seen.thinned(MOST_ROWS)
+        cells = _cells(seen)
+        columns, values = [schema.columns[place] for place in modeled], cells[:, modeled]
+        lookups = found_lookups(columns, values)
+        formulas = tuple(
+            KnownFormula.of(formula, schema, cells) for formula in found_formulas(columns, values)
+        )
+        alike = [each.columns for each in lookups]
+        orders = found_orders(columns, values, (), alike)
+        found = cls(lookups, formulas, orders)
+        if found == cls():
+            return None
+        by_chance = _breaking_orders(columns, values, alike) if orders else 0
+        return replace(found, costs=found._costs(len(seen), by_chance, fresh))
+
+    def broken(self, rows: Dataset) -> list[Broken]:
+        """The rows that break each dependency."""
+        return [each for sort in self._by_sort(rows) for each in sort]
+
+    def nats(self, rows: Dataset) -> Array:
+        """What the broken dependencies cost, (rows,)."""
+        nats = [each.nats * each.rows for each in self.broken(rows)]
+        return np.asarray(np.max(nats, axis=0))
+
+    def nats_of_columns(self, rows: Dataset) -> Array:
+        """``nats``, in equal shares of the columns of the costliest dependency, (rows, columns of
+        the schema)."""
+        nats = np.zeros((len(rows), len(rows.schema.columns)))
+        for each in self.broken(rows):
+            places = _places(rows.schema, each.columns)
+            more = each.rows & (nats.sum(1) < each.nats)
+            nats[more] = 0.0
+            nats[np.ix_(more, places)] = each.nats / len(places)
+        return nats
+
+    def _costs(
+        self, rows: int, by_chance: int, fresh: Dataset | None
+    ) -> tuple[float, float, float]:
+        """``costs``.
+
+        Args:
+            rows: in which the dependencies were found.
+            by_chance: those that break orders which others of them show.
+            fresh: held-out rows.
+        """
+        held_out, breaking = 0, [0, 0, 0]
+        if fresh is not None and len(fresh):
+            fresh = fresh.thinned(MOST_ROWS)
+            held_out = len(fresh)
+            breaking = [
+                int(np.any([each.rows for each in sort], axis=0).sum()) if sort else 0
+                for sort in self._by_sort(fresh)
+            ]
+        every = rows + held_out
+        scale = every / max(held_out, 1)
+        counts = scale * breaking[0], scale * breaking[1], by_chance + breaking[2]
+        first, second, third = (float(np.log((1 + every) / (1 + count))) for count in counts)
+        return first, second, third
+
+    def _by_sort(self, rows: Dataset) -> tuple[list[Broken], list[Broken], list[Broken]]:
+        cells, schema = _cells(rows), rows.schema
+        of_lookup, of_formula, of_order = self.costs
+
+        def own(columns: Sequence[str]) -> Array:
+            return cells[:, _places(schema, columns)]
+
+        return (
+            [
+                Broken(each.columns, each.summary, of_lookup, each.broken(own(each.columns)))
+                for each in self.lookups
+            ],
+            [
+                Broken(
+                    each.columns, each.summary, of_formula, each.broken(schema, own(each.columns))
+                )
+                for each in self.formulas
+            ],
+            [
+                Broken(each.columns, each.summary, of_order, each.broken(*own(each.columns).T))
+                for each in self.orders
+            ],
+        )
+
+
+def _breaking_orders(
+    columns: Sequence[Column], values: Array, alike: Sequence[Sequence[str]]
+) -> int:
+    """Rows of each fold that break an order which the others show, in all."""
+    names, breaking = [column.name for column in columns], 0
+    fold = np.arange(len(values)) % FOLDS
+    for apart in range(FOLDS):
+        orders = found_orders(columns, values[fold != apart], (), alike)
+        rows = values[fold == apart]
+        lower, upper = ([names.index(each.columns[side]) for each in orders] for side in (0, 1))
+        strict = np.array([each.strict for each in orders], dtype=bool)
+        below, above = rows[:, lower], rows[:, upper]
+        with np.errstate(invalid="ignore"):
+            breaking += int(((below > above) | (strict & (below == above))).any(1).sum())
+    return breaking
+
+
+def _columns(schema: Schema, names: Sequence[str]) -> list[Column]:
+    return [schema.columns[place] for place in _places(schema, names)]
+
+
+def _places(schema: Schema, names: Sequence[str]) -> list[int]:
+    every = [column.name for column in schema.columns]
+    return [every.index(name) for name in names]
+
+
+def _cells(rows: Dataset) -> Array:
+    """``observed_cells``, NaN also where a value lies beyond the ends of model units."""
+    cells = observed_cells(rows)
+    units = rows.x.cpu().numpy()
+    modeled = [place for place, column in enumerate(rows.schema.columns) if column.modeled]
+    for position, place in enumerate(modeled):
+        column = rows.schema.columns[place]
+        if isinstance(column.rules, Continuous) and not column.affine:
+            beyond = (units[:, position] <= LOWEST) | (units[:, position] >= HIGHEST)
+            cells[beyond, place] = np.nan
+    return cells

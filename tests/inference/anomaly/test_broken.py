@@ -1,0 +1,160 @@
+"""Dependencies that normal rows fulfill: they are found, and a row that breaks one is odd."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound import VAEDetector, cli
+from lowerbound.data import load
+from lowerbound.inference.anomaly.broken import FOLDS, NormalDependencies
+
+pytestmark = pytest.mark.filterwarnings("ignore:column")
+COUNTRIES = {"Rom": "Italien", "Mailand": "Italien", "Paris": "Frankreich", "Bonn": "Deutschland"}
+FOUND = ["city determines country", "total = net + shipping", "ordered <= shipped"]
+
+
+def sales(count: int = 300, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    city = rng.choice(list(COUNTRIES), count)
+    net = np.round(rng.lognormal(3, 0.6, count), 2)
+    shipping = np.round(2 + rng.exponential(5, count), 2)
+    ordered = pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 200, count), unit="D")
+    return pd.DataFrame(
+        {
+            "net": net,
+            "shipping": shipping,
+            "total": np.round(net + shipping, 2),
+            "city": city,
+            "country": [COUNTRIES[each] for each in city],
+            "ordered": ordered,
+            "shipped": ordered + pd.to_timedelta(rng.integers(0, 30, count), unit="D"),
+        }
+    )
+
+
+def broken_sales() -> pd.DataFrame:
+    """Rows 0, 1 and 2 break one dependency each; 3 to 6 have nothing that breaks one."""
+    new = sales(8, seed=1)
+    new.loc[0, "country"] = "Deutschland" if new.country[0] != "Deutschland" else "Italien"
+    new.loc[1, "total"] += 0.05
+    new.loc[2, "shipped"] = new.ordered[2] - pd.Timedelta(days=1)
+    new.loc[3, "total"] = np.nan
+    new.loc[4, "city"] = "Graz"
+    new.loc[5, "country"] = None
+    new.loc[6, ["net", "total"]] = 5e5, 5e5 + new.shipping[6]
+    return new
+
+
+def known_of(frame: pd.DataFrame) -> NormalDependencies:
+    known = NormalDependencies.of(load(frame))
+    assert known is not None
+    return known
+
+
+@pytest.fixture(scope="module")
+def detector() -> VAEDetector:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return VAEDetector(epochs=3, random_state=0).fit(sales())
+
+
+def summaries(known: NormalDependencies, frame: pd.DataFrame) -> list[str]:
+    return [each.summary for each in known.broken(load(frame, schema=load(sales()).schema))]
+
+
+def test_they_are_found_and_the_rows_that_break_them_too() -> None:
+    known = known_of(sales())
+    places = [summaries(known, sales()).index(name) for name in FOUND]
+    rows = load(broken_sales(), schema=load(sales()).schema)
+    found = np.stack([each.rows for each in known.broken(rows)], 1)[:, places]
+    expected = np.zeros((8, 3), dtype=bool)
+    expected[[0, 1, 2], [0, 1, 2]] = True
+    assert found.tolist() == expected.tolist()
+    assert NormalDependencies.of(load(np.random.default_rng(0).normal(size=(200, 3)))) is None
+
+
+def test_new_normal_rows_break_none() -> None:
+    schema = load(sales()).schema
+    rows = load(sales(2_000, seed=2), schema=schema)
+    wrong = {each.summary: int(each.rows.sum()) for each in known_of(sales()).broken(rows)}
+    assert {name: wrong[name] for name in FOUND} == dict.fromkeys(FOUND, 0)
+
+
+def test_the_cost_is_by_the_rows_that_break_one() -> None:
+    data = load(sales())
+    alone, held_out = NormalDependencies.of(data), load(sales(100, seed=3), schema=data.schema)
+    assert alone is not None
+    assert alone.costs[:2] == (np.log(301), np.log(301))
+    wrong = sales(100, seed=3)
+    wrong.loc[:1, "total"] += 9.0
+    both = [
+        NormalDependencies.of(data, rows) for rows in (held_out, load(wrong, schema=data.schema))
+    ]
+    assert both[0] is not None and both[1] is not None
+    assert np.allclose(both[0].costs[:2], np.log(401))
+    assert np.allclose(both[1].costs[:2], [np.log(401), np.log(401 / (1 + 2 * 400 / 100))])
+
+
+def test_an_order_by_chance_costs_less() -> None:
+    rng = np.random.default_rng(0)
+    first, low = rng.normal(size=(2, 400))
+    frame = pd.DataFrame({"first": first, "second": first + rng.exponential(size=400)})
+    certain = known_of(frame)
+    assert [each.summary for each in certain.orders] == ["first <= second"]
+    assert certain.costs[2] == np.log(401)
+    # all rows that break another order are in one fold, whose complement shows that order
+    frame["low"], frame["high"] = low, low + rng.exponential(size=400)
+    frame.loc[[2, 2 + FOLDS, 2 + 2 * FOLDS], "high"] -= 9.0
+    found = known_of(frame)
+    assert [each.summary for each in found.orders] == ["first <= second"]
+    assert found.costs[2] == pytest.approx(np.log(401 / 4))
+
+
+def test_every_score_with_nats_rises_and_the_shares_are_the_cost(detector: VAEDetector) -> None:
+    known = detector.reference_.dependencies
+    assert known is not None
+    right, wrong = sales(8, seed=1), broken_sales()
+    before, after = detector.components(right), detector.components(wrong)
+    assert (before["unseen"] == 0).all()
+    costs = [known.costs[sort] for sort in range(3)]
+    assert np.allclose(after["unseen"][:3], costs)
+    assert (after["unseen"][[3, 5, 6]] == 0).all()
+    assert (after["combined"][:3] > before["combined"][:3].max()).all()
+    shares = detector.explain(wrong, excess=False)
+    whole = wrong.notna().all(axis=1)  # a missing cell adds its usual nats
+    assert np.allclose(shares.sum(axis=1)[whole], after["bound"][whole])
+    added = detector.reference_.nats_of_columns(detector._read(wrong))
+    assert np.allclose(added.sum(1), after["unseen"])
+    assert np.allclose(added[0], np.isin(right.columns, ["city", "country"]) * costs[0] / 2)
+
+
+def test_a_saved_detector_knows_them(detector: VAEDetector, tmp_path: Path) -> None:
+    detector.save(tmp_path / "model")
+    loaded = VAEDetector.load(tmp_path / "model")
+    assert loaded.reference_.dependencies == detector.reference_.dependencies
+    broken_sales().to_csv(tmp_path / "new.csv", index=False)
+    frame = broken_sales()
+    assert np.array_equal(loaded.score_samples(frame), detector.score_samples(frame))
+    written = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", written)
+        cli.main(["detect", str(tmp_path / "model"), str(tmp_path / "new.csv"), "--explain", "8"])
+    country, total = frame.country[0], frame.total[1]
+    text = written.getvalue()
+    assert f"breaks city determines country (city = {frame.city[0]}, country = {country})" in text
+    assert f"breaks total = net + shipping (total = {total:.4g}, " in text
+    assert "breaks ordered <= shipped (ordered = 2026-" in text
+    assert text.count("breaks ") == 3
+
+
+def test_among_anomalies_none_are_known() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = VAEDetector(epochs=1, random_state=0, contamination="auto").fit(sales())
+    assert found.reference_.dependencies is None
