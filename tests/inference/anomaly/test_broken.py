@@ -96,7 +96,8 @@ def test_the_cost_is_by_the_rows_that_break_one() -> None:
     both = [
         NormalDependencies.of(data, rows) for rows in (held_out, load(wrong, schema=data.schema))
     ]
-    assert both[0] is not None and both[1] is not None
+    assert both[0] is not None
+    assert both[1] is not None
     assert np.allclose(both[0].costs[:2], np.log(401))
     assert np.allclose(both[1].costs[:2], [np.log(401), np.log(401 / (1 + 2 * 400 / 100))])
 
