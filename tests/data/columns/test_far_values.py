@@ -9,7 +9,7 @@ import pytest
 from lowerbound import TableSynthesizer, VAEImputer
 from lowerbound.data import history_frame, load
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.continuous import bulk_of
+from lowerbound.data.columns.continuous import bulk_of, resolved
 from lowerbound.errors import OptionError
 from tests.data.columns.every_kind import (
     VALUES,
@@ -61,6 +61,35 @@ def test_the_bulk_is_where_the_quantiles_differ() -> None:
     assert bulk_of(random.standard_t(3, 1_000)) is None
     with pytest.raises(OptionError, match="is not a median and a spread"):
         Column("x", bulk=(0.0, 0.0))
+
+
+def test_quantities_of_different_sizes_keep_their_resolution() -> None:
+    random = np.random.default_rng(0)
+    percent, price = random.normal(3, 4, 300), random.lognormal(8, 1, 300)
+    people = random.lognormal(20, 2, 300)
+    mixed = pd.Series(np.concatenate([percent, price, people]), name="value")
+    column = column_of(mixed, "real")
+    units = column.encode(mixed.to_numpy())
+    for part in (units[:300], units[300:600], units[600:]):
+        assert np.std(part) > 0.1
+    check_round_trip(mixed, "real")
+    check_slope(column)
+    back = column.decode(units.astype(np.float32).astype(float))
+    np.testing.assert_allclose(back[:300], percent, atol=0.01)
+
+
+def test_the_part_needs_a_much_higher_density() -> None:
+    random = np.random.default_rng(0)
+    normal, skewed = random.normal(3, 2, 1_000), random.lognormal(0, 1, 1_000)
+    for some in (normal, skewed, random.standard_t(3, 1_000), np.append(normal, [1e6, -1e9])):
+        assert resolved(some, bulk_of(some)) == bulk_of(some)
+    assert resolved(np.array([2.0, 2.0]), None) is None
+    huge = np.array([-1.7e308, 1e-300, 2e-300, 3e-300, 1.7e308] * 9)
+    assert resolved(huge, None) is None
+    two = np.concatenate([normal, 1e9 * skewed])
+    middle, spread = resolved(two, bulk_of(two)) or (0.0, 0.0)
+    assert abs(middle - 3) < 2
+    assert spread < 10
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ g is the identity, the logarithm of a positive value or the logit of a bounded v
 quantile-normal spline of the column, or the identity. So is h, except where some values lie so far
 from the others that their standard deviation says nothing about the others: there, with the median
 m and the spread s of the bulk of the values, h(y) = asinh((y - m) / s), which is almost linear in
-the bulk and logarithmic beyond.
+the bulk and logarithmic beyond. A column of quantities of very different sizes has the m and s of a
+part of them (``resolved``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ LOWEST, HIGHEST = -32.0, 32.0  # limits of continuous model units
 SPLINE_GAIN = 0.05  # nats per row that a spline must gain over an affine map
 FAR = 5.0  # standard deviation over the spread of the bulk, from which on the map is logarithmic
 BULKS = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # between these quantiles, if they differ
+RESOLVED = 1.0  # nats for each value, from which on the map has the scale of a part of them
+PARTS = (0.2, 0.3)  # shares of the values in a part
+MOST_VALUES = 5_000  # that such maps are compared on
 LARGEST_LOG = 700.0  # exp of larger numbers is infinite
 
 
@@ -115,7 +119,7 @@ class Continuous(ColumnKind):
             return replace(self.column, shift=float(units[0]))
         column = self.column
         if normal_scores:
-            column = replace(column, bulk=bulk_of(units))
+            column = replace(column, bulk=resolved(units, bulk_of(units)))
             units = type(self)(column).h(units)
         shift, scale = moments(units)
         standardized = (units - shift) / scale
@@ -182,6 +186,49 @@ def bulk_of(
         if spread > 0:
             return (float(middle), float(spread)) if moments(values)[1] / FAR > spread else None
     return None
+
+
+def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The bulk, or that of a part of the values if asinh((y - m) / s) describes them far better.
+
+    A column of several quantities, such as millions of people and percent, has values that are
+    equal beside the spread of all. With m and s by a part of them, its numbers of every size
+    differ. Better means by ``RESOLVED`` nats for each value, by normal densities of asinh.
+
+    Args:
+        values: at least one.
+        bulk: ``bulk_of`` the values.
+    """
+    from scipy.special import ndtri
+
+    some = values[:: max(1, len(values) // MOST_VALUES)]
+    if np.ptp(some / 2) == 0:
+        return bulk
+    least = max(_log_density(some, each) for each in {bulk, None}) + RESOLVED
+    best = bulk
+    for share in PARTS:
+        lows = np.arange(0.05, 0.95 - share, 0.05)
+        first, middle, last = (np.quantile(some, lows + part * share) for part in (0, 0.5, 1))
+        with np.errstate(over="ignore"):
+            spreads = (last / 2 - first / 2) / ndtri(0.5 + share / 2)
+        for found in zip(middle.tolist(), spreads.tolist(), strict=True):
+            own = _log_density(some, found) if 0 < found[1] < np.inf else -np.inf
+            if own > least:
+                best, least = found, own
+    return best
+
+
+def _log_density(values: Array, bulk: tuple[float, float] | None) -> float:
+    """Mean log density of values whose asinh((y - m) / s), or who themselves, are normal with
+    their own mean and variance; nats, up to a constant."""
+    if bulk is None:
+        return -float(np.log(moments(values)[1]))
+    with np.errstate(over="ignore"):
+        z = (values - bulk[0]) / bulk[1]
+    if not (np.isfinite(z).all() and np.ptp(z)):
+        return -np.inf
+    log_slope = -np.log(bulk[1]) - np.log(np.hypot(1.0, z))
+    return float(log_slope.mean() - np.log(moments(np.arcsinh(z))[1]))
 
 
 def _gain(spline: QuantileNormal, standardized: Array) -> float:
