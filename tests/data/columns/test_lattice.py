@@ -35,6 +35,28 @@ def test_numbers_of_single_precision() -> None:
     assert Lattice.of(values).step == 0.0
 
 
+@pytest.mark.parametrize("digits", [0, 15])
+def test_float32_numbers_that_were_written_in_decimals(digits: int) -> None:
+    random = np.random.default_rng(0)
+    plain = np.round(random.uniform(600, 700, 300), 1)
+    narrow = plain.astype(np.float32).astype(np.float64)
+    written = np.array([float(f"{value:.15g}") for value in narrow]) if digits else narrow
+    assert Lattice.of(written).step == 0 or Lattice.of(written).decimals > 8
+    found = Lattice.found(written)
+    assert (found.step, found.decimals, found.single) == (0.1, 1, True)
+    assert np.array_equal(found.nearest(written), written)
+    assert np.array_equal(found.nearest(plain + random.uniform(-0.04, 0.04, 300)), written)
+    assert np.array_equal(found.at_least(written), written)
+    assert np.array_equal(found.at_most(written), written)
+    steps = np.round(found.at_least(written, strictly=True) - found.at_most(written, True), 3)
+    assert (steps == 0.2).all()
+    logs = np.log(plain).astype(np.float32).astype(np.float64)
+    assert np.array_equal(Lattice.found(logs).nearest(np.log(plain)), logs)
+    for other in (plain, np.log(plain), np.arange(9.0), np.array([1.5, 2.25])):
+        assert not Lattice.found(other).single
+        assert Lattice.found(other) == Lattice.of(other)
+
+
 def test_neighbors_are_exact_decimals() -> None:
     cents = Lattice.of(np.array([0.01, 0.02, 0.07]))
     values = np.random.default_rng(0).uniform(0, 1000, 5_000)

@@ -67,3 +67,14 @@ def test_columns_without_repeated_values_or_with_few_values_need_none() -> None:
     assert found is not None
     assert sum(value % 10 == 0 for value in found.values) > 0.9 * len(found.values)
     assert RepeatedValues.of(np.full(9, np.nan), Lattice()) is None
+
+
+def test_float32_numbers_keep_their_last_bits() -> None:
+    draw = np.random.default_rng(3)
+    tenths = np.round(draw.integers(1, 41, 900) / 10, 1).astype(np.float32).astype(np.float64)
+    read = np.nextafter(tenths, np.inf)  # as a reader of decimals may round them
+    lattice = Lattice.found(read)
+    assert (lattice.step, lattice.single) == (0.1, True)
+    found = RepeatedValues.of(read, lattice)
+    assert found is not None
+    assert set(found.values) == set(np.unique(read))

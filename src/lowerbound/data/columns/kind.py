@@ -115,7 +115,7 @@ class ColumnKind:
         if column.levels or gone.all():
             return column
         present = self.read(series)[~gone]
-        lattice = Lattice.of(present, column.dtype)
+        lattice = Lattice.found(present, column.dtype)
         return replace(
             column, lattice=lattice, observed=(present.min().item(), present.max().item())
         )

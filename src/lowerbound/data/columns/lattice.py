@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,9 @@ MOST_DECIMALS = 9
 EXACT = 2**53  # whole numbers of a float64 up to which each has its own value
 ROUNDING = 1e-6  # of a step
 MOST_DIGITS = 15  # of a decimal number that float64 always returns
+COARSE = 8  # decimals or digits that float32 numbers rarely have
+SPACINGS = 4.0  # of float32 numbers, in the finest step that counts
+WRITTEN = 1e-14  # relative error of a float32 number in 15 digits
 LOOKED_AT = 100  # numbers, which soon show whether a column has more digits
 
 
@@ -24,7 +27,9 @@ class Lattice:
         step: distance of two neighbors.
         offset: one of the numbers.
         decimals: of their decimal notation, which are exact after rounding.
-        digits: most significant digits of the numbers, if the step is 0; 0: any.
+        digits: most significant digits of the numbers, if the step is 0, or of single ones; 0: any.
+        single: whether each number is the float32 that is nearest to offset + k step, as in files
+            of statistics programs, where 690.2 is 690.200012207031.
 
     Raises:
         OptionError: a number is not finite, the step is negative, or the decimals are too many.
@@ -34,6 +39,7 @@ class Lattice:
     offset: float = 0.0
     decimals: int = 0
     digits: int = 0
+    single: bool = False
 
     def __post_init__(self) -> None:
         finite = np.isfinite([self.step, self.offset]).all()
@@ -64,6 +70,25 @@ class Lattice:
         return cls(digits=significant_digits(distinct) if narrow == np.float64 else 0)
 
     @classmethod
+    def found(cls, values: Array, dtype: str = "float64") -> Lattice:
+        """``of``, or that of the float32 numbers that the values were before they were written in
+        decimals, if it is coarser."""
+        plain = cls.of(values, dtype)
+        if dtype not in ("float64", "str") or not (plain.step == 0 or plain.decimals > COARSE):
+            return plain
+        if 0 < plain.digits <= COARSE:
+            return plain
+        present = values[~np.isnan(values)]
+        if not len(present) or not _are_single(present):
+            return plain
+        digits, single = significant_digits(present), cls.of(present, "float32")
+        # float32 numbers have a spacing of their own, which is no resolution of the column
+        spacing = np.finfo(np.float32).eps * float(np.median(np.abs(present)))
+        if single.step <= SPACINGS * spacing:
+            return cls(digits=digits, single=True)
+        return replace(single, digits=digits, single=True)
+
+    @classmethod
     def _of_whole(cls, whole: Array, decimals: int) -> Lattice:
         step = int(np.gcd.reduce(np.diff(whole))) if len(whole) > 1 else 1
         unit = 10**decimals
@@ -73,7 +98,7 @@ class Lattice:
         """The nearest numbers of the lattice."""
         if self.step:
             return self._at(np.rint((values - self.offset) / self.step))
-        return rounded_to_digits(values, self.digits) if self.digits else values
+        return self._written(values)
 
     def at_least(self, values: Array, strictly: bool = False) -> Array:
         """The smallest numbers that are at least, or strictly above, the values."""
@@ -81,8 +106,8 @@ class Lattice:
             return np.nextafter(values, np.inf) if strictly else values
         place = (values - self.offset) / self.step
         if strictly:
-            return self._at(np.floor(place + ROUNDING) + 1)
-        return self._at(np.ceil(place - ROUNDING))
+            return self._at(np.floor(place + self._error(values)) + 1)
+        return self._at(np.ceil(place - self._error(values)))
 
     def at_most(self, values: Array, strictly: bool = False) -> Array:
         """The largest numbers that are at most, or strictly below, the values."""
@@ -90,11 +115,35 @@ class Lattice:
             return np.nextafter(values, -np.inf) if strictly else values
         place = (values - self.offset) / self.step
         if strictly:
-            return self._at(np.ceil(place - ROUNDING) - 1)
-        return self._at(np.floor(place + ROUNDING))
+            return self._at(np.ceil(place - self._error(values)) - 1)
+        return self._at(np.floor(place + self._error(values)))
 
     def _at(self, place: Array) -> Array:
-        return np.asarray(np.round(place * self.step + self.offset, self.decimals))
+        return self._written(np.round(place * self.step + self.offset, self.decimals))
+
+    def _written(self, values: Array) -> Array:
+        """The values in the type and the digits in which the numbers were written."""
+        if self.single:
+            with np.errstate(over="ignore"):
+                narrow = values.astype(np.float32).astype(np.float64)
+            values = np.where(np.isfinite(narrow), narrow, values)
+        return rounded_to_digits(values, self.digits) if self.digits else np.asarray(values)
+
+    def _error(self, values: Array) -> Array | float:
+        """How far numbers may be from the lattice, in steps."""
+        if not self.single:
+            return ROUNDING
+        return ROUNDING + np.finfo(np.float32).eps * np.abs(values) / self.step
+
+
+def _are_single(values: Array) -> bool:
+    """Whether values are float32 numbers, up to the digits that were written of them."""
+    for some in (values[:LOOKED_AT], values):
+        with np.errstate(over="ignore"):
+            narrow = some.astype(np.float32).astype(np.float64)
+        if not (np.abs(narrow - some) <= WRITTEN * np.abs(some)).all():
+            return False
+    return True
 
 
 def significant_digits(values: Array) -> int:

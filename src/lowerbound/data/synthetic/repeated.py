@@ -48,12 +48,14 @@ class RepeatedValues:
             lattice: the resolution of the column.
         """
         distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
-        kept = rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, lattice.step))
+        # float32 numbers that were read from decimals may differ from the lattice in a bit
+        step = 0.0 if lattice.single else lattice.step
+        kept = rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, step))
         if kept.sum() > MOST_VALUES:
             kept &= rows >= np.sort(rows)[-MOST_VALUES]
         if rows[kept].sum() < LEAST_SHARE * max(1, rows.sum()):
             return None
-        if lattice.step and len(distinct) <= FEW_VALUES:
+        if step and len(distinct) <= FEW_VALUES:
             return None
         place = np.cumsum(kept)[~kept]
         between = np.bincount(place, rows[~kept], minlength=int(kept.sum()) + 1).astype(int)
