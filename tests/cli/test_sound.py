@@ -170,3 +170,46 @@ def test_other_models_reconstruct_windows(run: Run, sounds: Path, tmp_path: Path
     found = read_clips(tmp_path / "made")
     assert found.rate == RATE
     assert set(found.lengths) == {RATE}  # windows of a second
+
+
+@pytest.fixture(scope="module")
+def continuous(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of the same clips, whose latents are continuous."""
+    return fitted(sounds, tmp_path_factory.mktemp("models") / "vae", "--model", "vae")
+
+
+def test_denoised_clips_keep_their_names_and_lengths(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    """Without noise, every form has the given samples, bit for bit."""
+    given = read_clips(sounds)
+    exact = ("--noise", 0, "--draws", 1)
+    assert run("denoise", continuous, sounds, "-o", tmp_path / "clean", *exact).code == 0
+    found = read_clips(tmp_path / "clean")
+    assert found.names == tuple(f"{i}{end}.wav" for i in range(4) for end in ("-1", ""))
+    for clip, samples in zip(given.samples, found.samples[1::2], strict=True):
+        np.testing.assert_array_equal(samples, clip)
+    assert run("denoise", continuous, sounds, "-o", tmp_path / "clean.wav", *exact).code == 0
+    for name in ("clean.wav", "clean-1.wav"):
+        np.testing.assert_array_equal(read_wav(tmp_path / name)[0], given.joined)
+    assert run("denoise", continuous, sounds, "-o", tmp_path / "clean.npz", *exact).code == 0
+    with np.load(tmp_path / "clean.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"].reshape(-1)[:2320], given.joined)
+        rows = arrays["x"]
+    np.savez(tmp_path / "rows.npz", x=rows)
+    words = ("--noise", 0.1, "--chains", 2, "--temperatures", 2)
+    found_rows = run("denoise", continuous, tmp_path / "rows.npz", "-o", tmp_path / "new", *words)
+    assert found_rows.code == 0, found_rows.err
+    assert read_clips(tmp_path / "new").lengths == (RATE,) * 12
+
+
+def test_draws_whose_names_collide_are_numbered(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "given").mkdir()
+    for name in ("a.wav", "a-1.wav"):
+        write_wav(tmp_path / "given" / name, read_wav(sounds / "1.wav")[0], RATE)
+    words = ("-o", tmp_path / "clean", "--noise", 0, "--draws", 1)
+    assert run("denoise", continuous, tmp_path / "given", *words).code == 0
+    names = ("00000-1.wav", "00000.wav", "00001-1.wav", "00001.wav")
+    assert read_clips(tmp_path / "clean").names == names
