@@ -172,6 +172,15 @@ def test_other_models_reconstruct_windows(run: Run, sounds: Path, tmp_path: Path
     assert set(found.lengths) == {RATE}  # windows of a second
 
 
+def test_sound_has_no_gaps(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
+    refused = run("fit", sounds, "-o", tmp_path / "m", "--missing", "model")
+    assert refused.code == 2
+    assert "sound has no missing samples" in refused.err
+    refused = run("impute", model, sounds, "-o", tmp_path / "whole.npz")
+    assert refused.code == 2
+    assert "rows of 1 s of sound, 200 samples per second, of which no part" in refused.err
+
+
 @pytest.fixture(scope="module")
 def continuous(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VAE of the same clips, whose latents are continuous."""

@@ -27,6 +27,7 @@ class AudioKind(DataKind):
 
     matrix = True
     amplitudes = True
+    always_complete = True
 
     def reads(self, source: Any) -> bool:
         return is_audio(source)
@@ -43,6 +44,8 @@ class AudioKind(DataKind):
         others = (reading.resize, reading.binarize, reading.levels, reading.image_size)
         if any(value not in (None, "none") for value in others):
             raise OptionError("sound has no levels and bits, and no pictures to resize")
+        if reading.gaps:
+            raise OptionError("sound has no missing samples: leave missing='model' out")
         if schema is not None and schema.sample_rate is None:
             raise DataError(f"{source} is sound, but the model was fitted on other data")
         rate = None if schema is None else schema.sample_rate
