@@ -50,6 +50,7 @@ def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None
     else:
         hidden = _booleans(path)
     hidden = schema.data_kind.as_event(schema, hidden)
+    _check_sides(hidden, path, schema, names)
     return torch.from_numpy(_for_rows(hidden, path, schema, rows))
 
 
@@ -160,6 +161,20 @@ def _rectangle(text: str, schema: Schema) -> Array:
         )
     inside[top : top + height, left : left + width] = True
     return inside
+
+
+def _check_sides(hidden: Array, path: Path, schema: Schema, names: Sequence[str] | None) -> None:
+    """Check that masks of pixels have the size of the pictures.
+
+    Raises:
+        DataError: they have another; the message has both, and the picture if there is only one.
+    """
+    if not schema.data_kind.pictures or not (hidden.ndim == 2 or path.is_dir()):
+        return
+    (height, width), (tall, wide) = schema.event_shape[1:], hidden.shape[-2:]
+    if (height, width) != (tall, wide):
+        other = f"{names[0]} has" if names and len(names) == 1 else "the pictures have"
+        raise DataError(f"{path}: the mask has {wide}x{tall} pixels, and {other} {width}x{height}")
 
 
 def _for_rows(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:
