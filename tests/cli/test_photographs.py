@@ -161,6 +161,31 @@ def test_masks_are_checked_before_any_picture_is_filled(run: Run, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_masks_that_hide_nothing_are_named(run: Run, tmp_path: Path) -> None:
+    for folder, light in (("in", 99), ("masks", 128)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            Image.new("L", (16, 16), light).save(tmp_path / folder / f"{name}.png")
+    words = ("impute", tmp_path / "in", "-o", tmp_path / "out", "--mask")
+    grey = tmp_path / "masks" / "a.png"
+    rule = "hides no pixel: only black pixels (0 of 255) are hidden, and its darkest is 128"
+    refused = run(*words, grey)
+    assert refused.code == 2
+    assert f"{grey} {rule}" in refused.err
+    np.save(tmp_path / "mask.npy", np.zeros((16, 16), bool))
+    assert "mask.npy hides nothing: no value is True" in run(*words, tmp_path / "mask.npy").err
+    assert "masks hide no pixel: only black pixels" in run(*words, tmp_path / "masks").err
+    assert not (tmp_path / "out").exists()
+    some = Image.new("L", (16, 16), 255)
+    some.putpixel((3, 4), 0)
+    some.save(tmp_path / "masks" / "b.png")
+    done = run(*words, tmp_path / "masks")
+    assert f"1 of 2 masks hide no pixel, and their pictures stay as they are: {grey} {rule}" in (
+        done.err
+    )
+    assert "1 hidden pixels" in done.out
+
+
 @pytest.mark.slow
 def test_a_mask_that_hides_most_is_perhaps_inverted(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("impute", folder / "L.png", "-o", tmp_path / "whole.png", "--mask")

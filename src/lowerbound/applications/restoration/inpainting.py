@@ -8,14 +8,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import OnError
-from lowerbound.applications.io.masks import masks_in, read_mask
+from lowerbound.applications.io.masks import hides_nothing, masks_in, read_mask
 from lowerbound.applications.restoration.shipped import shipped_denoiser
 from lowerbound.applications.restoration.whole_pictures import (
     all_made,
@@ -81,7 +81,7 @@ def inpaint_pictures(
         seed: of the noise.
 
     Raises:
-        DataError: a picture or the mask cannot be read, or they do not fit.
+        DataError: a picture or the mask cannot be read, they do not fit, or no pixel is hidden.
         OptionError: there is no mask, or the output is invalid.
     """
     began = time.perf_counter()
@@ -102,6 +102,8 @@ def inpaint_pictures(
 
     # filling takes seconds, and one mask that does not fit would end it halfway
     looked = all_made(targets, on_error, reporter, "reading masks", look)
+    hides = {masks[path]: count for path, count in looked.made.items()}
+    _note_empty(Path(mask).expanduser(), hides, reporter)
     usable = {path: targets[path] for path in looked.made}
     done = all_made(usable, on_error, reporter, "filling", filled)
     hidden = sum(count for count, _ in done.made.values())
@@ -128,6 +130,28 @@ def _masks(mask: Path, data: str, pictures: Collection[Path]) -> list[Path]:
     if len(found) != len(pictures):
         raise DataError(f"{mask} has {len(found):,} masks for {len(pictures):,} pictures")
     return found
+
+
+def _note_empty(given: Path, counts: Mapping[Path, int], reporter: Reporter) -> None:
+    """Name masks that hide no pixel.
+
+    Args:
+        given: the mask, or the folder of the masks.
+        counts: number of pixels that each mask hides.
+        reporter: is given the names.
+
+    Raises:
+        DataError: none of the masks hides a pixel.
+    """
+    empty = [mask for mask, count in counts.items() if not count]
+    if len(empty) == len(counts):
+        raise DataError(hides_nothing(empty[0] if len(empty) == 1 else given))
+    if empty:
+        reporter.say(
+            f"{len(empty):,} of {len(counts):,} masks hide no pixel, and their pictures stay as "
+            f"they are: {hides_nothing(empty[0])}"
+            + (f"; also {listed(empty[1:])}" if empty[1:] else "")
+        )
 
 
 def _hidden(mask: Path, path: Path, picture: WholePicture) -> Array:
