@@ -212,6 +212,14 @@ def test_denoised_clips_keep_their_names_and_lengths(
     assert read_clips(tmp_path / "new").lengths == (RATE,) * 12
 
 
+def test_codes_cannot_be_denoised(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
+    for noise in (0, 0.1, "auto"):
+        refused = run("denoise", model, sounds, "-o", tmp_path / "clean.npz", "--noise", noise)
+        assert refused.code == 2
+        assert "removing noise moves latents along gradients" in refused.err
+        assert "discrete latent (Quantized): fit a vae or pca to clean rows" in refused.err
+
+
 def test_draws_whose_names_collide_are_numbered(
     run: Run, continuous: Path, sounds: Path, tmp_path: Path
 ) -> None:
