@@ -234,6 +234,25 @@ def test_broken_files_can_be_left_out(tmp_path: Path) -> None:
         assert read_clips(tmp_path, on_error="skip").names == ("a.wav",)
 
 
+def test_no_clip_that_can_be_read_is_a_sentence(tmp_path: Path) -> None:
+    """Also if the rate is known, from the fit."""
+    broken(tmp_path / "b.wav", b"nothing")
+    for rate in (None, RATE):
+        with (
+            pytest.warns(UserWarning, match=r"1 of 1 clips cannot be read"),
+            pytest.raises(DataError, match=r"has no \.wav file that can be read$"),
+        ):
+            read_clips(tmp_path, rate, on_error="skip")
+
+
+def test_every_file_that_can_be_skipped_says_so(tmp_path: Path) -> None:
+    nan = np.full(9, np.nan, np.float32)
+    for name, samples, why in (("a", np.int16([]), "no samples"), ("b", nan, "are not finite")):
+        wavfile.write(tmp_path / f"{name}.wav", RATE, samples)
+        with pytest.raises(DataError, match=rf"{why}.*\(on_error='skip' leaves it out\)$"):
+            read_wav(tmp_path / f"{name}.wav")
+
+
 def test_sample_rates_must_agree(tmp_path: Path) -> None:
     schema = load(stored(tmp_path / "a.wav", noise(900))).schema
     stored(tmp_path / "b.wav", noise(), rate=1600)
