@@ -280,6 +280,10 @@ def test_sound_and_other_data_are_told_apart(tmp_path: Path) -> None:
     assert torch.equal(load(np.ones((3, 800)), schema=schema).x, torch.ones(3, 800))
     with pytest.raises(DataError, match=r"neither a \.wav file nor a folder"):
         read_clips(tmp_path / "absent.wav")
+    (tmp_path / "empty").mkdir()
+    for model in (schema, load(path, spectrograms=True).schema):
+        with pytest.raises(DataError, match=r"empty is neither a \.wav file nor a folder"):
+            load(tmp_path / "empty", schema=model)
 
 
 def test_files_of_other_formats_are_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lowerbound.data.audio.clips import Clips, is_audio, read_clips, usual_windo
 from lowerbound.data.audio.spectrograms import read_spectrograms
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.pictures.folders import find_pictures
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -31,6 +33,11 @@ class AudioKind(DataKind):
 
     def reads(self, source: Any) -> bool:
         return is_audio(source)
+
+    def takes(self, source: Any, reading: Reading) -> bool:
+        """Also a folder with neither pictures nor sound, if the model was fitted on sound."""
+        heard = reading.schema is not None and reading.schema.sample_rate is not None
+        return self.reads(source) or (heard and _holds_neither(source))
 
     def load(self, source: Any, reading: Reading) -> Dataset:
         """Read a .wav file or a folder of them as rows, or as spectrograms if requested.
@@ -79,6 +86,11 @@ class AudioKind(DataKind):
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
         return Default("frames", "sound is modeled in frames")
+
+
+def _holds_neither(source: Any) -> bool:
+    path = Path(source).expanduser() if isinstance(source, str | Path) else None
+    return path is not None and path.is_dir() and not find_pictures(path)
 
 
 def learned(rate: int, windows: Windows) -> Schema:
