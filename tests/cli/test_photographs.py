@@ -215,7 +215,7 @@ def test_bad_input_is_a_sentence(
         (("denoise", table, "-o", out), "neither a picture nor a folder"),
         (("denoise", picture_model, "-o", out), "is a model folder: name the data after it"),
         (("denoise", tmp_path / "deep.png", "-o", out), "convert it to 8 bits first"),
-        (("denoise", tmp_path / "tiny.png", "-o", out), "too few to estimate its noise"),
+        (("denoise", tmp_path / "tiny.png", "-o", out), "give --noise, or leave such pictures out"),
         (("denoise", picture_model, photo, "-o", out), f"{WIDTH}x{HEIGHT} pixels, and"),
         (("impute", photo, "-o", out), "--mask is missing"),
         (("impute", photo, "-o", out, "--samples", 3, "--mask", "0,0,1,1"), "needs a model"),

@@ -155,7 +155,8 @@ def _estimated(path: Path, noisy: Array, reporter: Reporter) -> float:
     if min(noisy.shape[:2]) < 2 * PATCH:
         height, width = noisy.shape[:2]
         raise DataError(
-            f"{path} has {width}x{height} pixels, too few to estimate its noise: give --noise"
+            f"{path} has {width}x{height} pixels, too few to estimate its noise: give "
+            "--noise, or leave such pictures out with --on-error skip"
         )
     level = noise_level(noisy)
     if level > STRONGEST / WHITE:
