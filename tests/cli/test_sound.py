@@ -56,6 +56,12 @@ def test_files_and_back(run: Run, model: Path, sounds: Path, tmp_path: Path) -> 
     assert report["sound_seconds"] == pytest.approx(2320 / RATE)
     assert report["codebooks"] == 4
     assert run("verify", file, "--model", model, "--json").object["decoded"] is True
+    said = run("info", file).out
+    assert "4 clips, 11.6 s of sound with 200 samples per second, in " in said
+    for suffix in (".csv", ".npz"):
+        refused = run("decompress", model, file, "-o", tmp_path / f"back{suffix}")
+        assert refused.code == 2
+        assert f"back{suffix}: clips, which differ in length, are written as one" in refused.err
     assert run("decompress", model, file, "-o", tmp_path / "back").code == 0
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.b.lbz").write_bytes(file.read_bytes())

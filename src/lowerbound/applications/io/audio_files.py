@@ -29,14 +29,12 @@ from lowerbound.data.pictures.folders import OnError
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 
-SUFFIXES = (SUFFIX, NPZ, "")
-
 
 @ROW_FILES.register("audio")
 class SoundFiles(RowFiles):
     """Sound as .wav files; an .npz file holds the rows as one array."""
 
-    suffixes = SUFFIXES
+    suffixes = (SUFFIX, NPZ, "")
     written = f"sound is written as one {SUFFIX}, as .npz, or into a folder (a name without suffix)"
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
@@ -120,10 +118,11 @@ def check_clips_output(path: Path) -> None:
     Raises:
         OptionError: the suffix is unknown; the message names those that can be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise OptionError(f"{path}: {SoundFiles.written}")
-    if path.suffix.lower() == NPZ:
-        raise OptionError(f"{path}: clips differ in length; write one .wav, or a folder of them")
+    if path.suffix.lower() not in (SUFFIX, ""):
+        raise OptionError(
+            f"{path}: clips, which differ in length, are written as one {SUFFIX}, or into a folder "
+            "(a name without suffix)"
+        )
 
 
 def write_sounds(
