@@ -226,6 +226,21 @@ def test_codes_cannot_be_denoised(run: Run, model: Path, sounds: Path, tmp_path:
         assert "discrete latent (Quantized): fit a vae or pca to clean rows" in refused.err
 
 
+def test_detect_names_the_clip_and_the_second(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    done = run("detect", continuous, sounds, "-o", tmp_path / "scores.csv")
+    assert done.code == 0, done.err
+    assert "row 0.wav at 0 s: score" in done.out
+    assert ": sample at 0." in done.out
+    rows = (tmp_path / "scores.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows][:3] == [
+        "0.wav at 0 s",
+        "0.wav at 1 s",
+        "1.wav at 0.35 s",  # sample 400, after the 330 of 0.wav, at 200 per second
+    ]
+
+
 def test_draws_whose_names_collide_are_numbered(
     run: Run, continuous: Path, sounds: Path, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from lowerbound.data.audio.clips import (
     usual_windows,
     write_wav,
 )
+from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 
@@ -223,6 +224,22 @@ def test_floats_that_are_too_loud_are_named(tmp_path: Path) -> None:
         )
     with pytest.warns(UserWarning, match=r"1 of 2 clips have samples outside of -1 to 1.*: b\.wav"):
         assert read_clips(tmp_path).samples[1].max() == 5
+
+
+def test_rows_are_named_after_the_clip_and_the_second_of_their_first_sample() -> None:
+    """Every sample has its own value, so that the first of a row says where it begins."""
+    lengths = (2, 3 * RATE, RATE // 2, RATE - 2, 5)
+    whole = np.arange(sum(lengths), dtype=np.float32) / 2**13
+    parts = tuple(np.split(whole, np.cumsum(lengths)[:-1]))
+    clips = Clips(parts, RATE, tuple(f"{name}.wav" for name in "abcde"))
+    found = rows_of(clips, learned(RATE, Windows(RATE, RATE)))
+    assert found.ids is not None
+    assert found.ids[1] == "b.wav at 0.998 s"
+    assert len(found.ids) == len(found)
+    for name, first in zip(found.ids, found.x[:, 0].tolist(), strict=True):
+        clip, second = name.removesuffix(" s").split(" at ")
+        samples = parts[clips.names.index(clip)]
+        assert samples[round(float(second) * RATE)] == first
 
 
 def test_broken_files_can_be_left_out(tmp_path: Path) -> None:

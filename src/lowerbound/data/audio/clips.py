@@ -79,6 +79,17 @@ class Clips:
         ends = np.cumsum(self.lengths)
         return np.split(signal[: ends[-1]], ends[:-1])
 
+    def places(self, length: int) -> tuple[str, ...]:
+        """Where each row of ``length`` samples begins, such as "a.wav at 1.5 s"."""
+        ends = np.cumsum(self.lengths)
+        starts = np.arange(0, ends[-1], length)
+        clips = np.searchsorted(ends, starts, side="right")
+        inside = starts - (ends - self.lengths)[clips]
+        return tuple(
+            f"{self.names[clip]} at {round(sample / self.rate, 3):.6g} s"
+            for clip, sample in zip(clips.tolist(), inside.tolist(), strict=True)
+        )
+
     def rows(self, windows: Windows) -> Array:
         """All clips concatenated and cut into rows, (rows, length); silence fills the last row."""
         joined = self.joined

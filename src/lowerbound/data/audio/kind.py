@@ -84,6 +84,11 @@ class AudioKind(DataKind):
         seconds = schema.dimension / (schema.sample_rate or 1)
         return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
 
+    def feature_names(self, schema: Schema) -> list[str]:
+        """The time of each sample, from the start of the row."""
+        rate = schema.sample_rate or 1
+        return [f"sample at {round(index / rate, 6):.10g} s" for index in range(schema.dimension)]
+
     def default_network(self, schema: Schema, tabular: bool) -> Default:
         return Default("frames", "sound is modeled in frames")
 
@@ -105,9 +110,13 @@ def learned(rate: int, windows: Windows) -> Schema:
 
 
 def rows_of(clips: Clips, schema: Schema, windows: Windows | None = None) -> Dataset:
-    """Cut clips into rows of amplitudes, without overlap unless ``windows`` defines it."""
+    """Cut clips into rows of amplitudes, without overlap unless ``windows`` defines it.
+
+    Rows without overlap are named after the clip and the second at which they begin.
+    """
+    ids = clips.places(schema.dimension) if windows is None else None
     windows = windows or Windows(schema.dimension, schema.dimension)
-    return Dataset(schema, torch.from_numpy(clips.rows(windows)), source=clips.source)
+    return Dataset(schema, torch.from_numpy(clips.rows(windows)), ids=ids, source=clips.source)
 
 
 def _pictures(source: Any, reading: Reading) -> Dataset:
