@@ -101,6 +101,25 @@ def test_pictures_are_painted(run: Run, painter: Path, pictures: Path, tmp_path:
     assert (tmp_path / "sheet.png").exists()
 
 
+def test_nothing_to_fill_is_said(
+    run: Run, painter: Path, model: Path, table: Path, pictures: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    said = "no cell is missing, so nothing was filled"
+    assert said in run("impute", model, table, "-o", tmp_path / "out.csv", "--samples", 2).err
+    words = ("impute", painter, pictures, "-o", tmp_path / "s.png", "--samples", 2, "--mask")
+    for light, why in ((128, "its darkest is 128"), (0, "once it has the size of the model's")):
+        mask = Image.new("L", (500, 600), 255)
+        mask.putpixel((3, 4), light)
+        mask.save(tmp_path / "mask.png")
+        done = run(*words, tmp_path / "mask.png")
+        assert done.code == 0
+        assert f"{said}: {tmp_path / 'mask.png'} hides no pixel" in done.err
+        assert why in done.err
+    assert "nothing was filled" not in run(*words, "0,0,2,2").err
+
+
 def test_bad_input_is_a_sentence(
     run: Run,
     model: Path,

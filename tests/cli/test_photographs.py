@@ -83,6 +83,7 @@ def test_a_folder_becomes_a_folder(run: Run, folder: Path, tmp_path: Path) -> No
     assert "cannot be read" in run(*words).err
     outcome = run(*words, "--on-error", "skip")
     assert "3 pictures" in outcome.out
+    assert f"\nleft out: 1 picture, {tmp_path / 'in' / 'broken.png'}" in outcome.out
     found = sorted(path.relative_to(tmp_path / "out") for path in tmp_path.glob("out/**/*.png"))
     assert [str(path) for path in found] == ["a.bmp.png", "a.png.png", "deep/b.png"]
 
@@ -121,6 +122,70 @@ def test_the_seed_of_filled_pixels_is_that_of_the_request(run: Run, tmp_path: Pa
     assert (found[0] != found[2]).any()
 
 
+def test_pictures_that_a_mask_does_not_fit_are_named(run: Run, tmp_path: Path) -> None:
+    """Before any is filled; a picture that is 1 pixel high has sides like any other."""
+    for name, size in (("a", (20, 16)), ("b", (16, 20)), ("c", (20, 1))):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.new("RGB", size, (9, 99, 200)).save(tmp_path / "in" / f"{name}.png")
+    mask = Image.new("L", (20, 16), 255)
+    mask.paste(0, (4, 5, 6, 8))
+    mask.save(tmp_path / "mask.png")
+    b, c = tmp_path / "in" / "b.png", tmp_path / "in" / "c.png"
+    words = ("impute", tmp_path / "in", "-o", tmp_path / "out", "--mask", tmp_path / "mask.png")
+    refused = run(*words)
+    assert refused.code == 2
+    sides = f"{tmp_path / 'mask.png'}: the mask has 20x16 pixels, and {b} has 16x20"
+    assert sides in refused.err
+    assert not (tmp_path / "out").exists()
+    done = run(*words, "--on-error", "skip")
+    assert f"{b} is left out: {sides}" in done.err
+    assert f"and {c} has 20x1" in done.err
+    assert "6 hidden pixels (2%) of 1 picture filled" in done.out
+    assert f"\nleft out: 2 pictures, {b}, {c}" in done.out
+    report = run(*words, "--on-error", "skip", "--json").object
+    assert (report["pictures"], report["left_out"]) == (1, [str(b), str(c)])
+    report = run("impute", c, "-o", tmp_path / "c.png", "--mask", "0,3,1,2", "--json").object
+    assert report["filled"] == 2
+
+
+def test_masks_are_checked_before_any_picture_is_filled(run: Run, tmp_path: Path) -> None:
+    for folder, light in (("in", 99), ("masks", 255)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            Image.new("L", (16, 16), light).save(tmp_path / folder / f"{name}.png")
+    Image.new("L", (16, 16), 0).save(tmp_path / "masks" / "b.png")
+    words = ("--mask", tmp_path / "masks", "-o", tmp_path / "out")
+    refused = run("impute", tmp_path / "in", *words)
+    b = tmp_path / "in" / "b.png"
+    assert f"{b}: {tmp_path / 'masks' / 'b.png'} hides the whole picture" in refused.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_that_hide_nothing_are_named(run: Run, tmp_path: Path) -> None:
+    for folder, light in (("in", 99), ("masks", 128)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            Image.new("L", (16, 16), light).save(tmp_path / folder / f"{name}.png")
+    words = ("impute", tmp_path / "in", "-o", tmp_path / "out", "--mask")
+    grey = tmp_path / "masks" / "a.png"
+    rule = "hides no pixel: only black pixels (0 of 255) are hidden, and its darkest is 128"
+    refused = run(*words, grey)
+    assert refused.code == 2
+    assert f"{grey} {rule}" in refused.err
+    np.save(tmp_path / "mask.npy", np.zeros((16, 16), bool))
+    assert "mask.npy hides nothing: no value is True" in run(*words, tmp_path / "mask.npy").err
+    assert "masks hide no pixel: only black pixels" in run(*words, tmp_path / "masks").err
+    assert not (tmp_path / "out").exists()
+    some = Image.new("L", (16, 16), 255)
+    some.putpixel((3, 4), 0)
+    some.save(tmp_path / "masks" / "b.png")
+    done = run(*words, tmp_path / "masks")
+    assert f"1 of 2 masks hide no pixel, and their pictures stay as they are: {grey} {rule}" in (
+        done.err
+    )
+    assert "1 hidden pixels" in done.out
+
+
 @pytest.mark.slow
 def test_a_mask_that_hides_most_is_perhaps_inverted(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("impute", folder / "L.png", "-o", tmp_path / "whole.png", "--mask")
@@ -143,11 +208,14 @@ def test_bad_input_is_a_sentence(
         (("denoise", photo, "-o", out, "--draws", 2), "--draws needs a model"),
         (("denoise", photo, "-o", out, "--device", "cpu"), "--device needs a model"),
         (("denoise", tmp_path / "no.png", "-o", out), "there is no file or folder"),
-        (("impute", photo, "-o", out, "--mask", tmp_path / "tiny.png"), "fits neither one row"),
+        (
+            ("impute", photo, "-o", out, "--mask", tmp_path / "tiny.png"),
+            f"9x9 pixels, and {photo} has",
+        ),
         (("denoise", table, "-o", out), "neither a picture nor a folder"),
         (("denoise", picture_model, "-o", out), "is a model folder: name the data after it"),
         (("denoise", tmp_path / "deep.png", "-o", out), "convert it to 8 bits first"),
-        (("denoise", tmp_path / "tiny.png", "-o", out), "too few to estimate its noise"),
+        (("denoise", tmp_path / "tiny.png", "-o", out), "give --noise, or leave such pictures out"),
         (("denoise", picture_model, photo, "-o", out), f"{WIDTH}x{HEIGHT} pixels, and"),
         (("impute", photo, "-o", out), "--mask is missing"),
         (("impute", photo, "-o", out, "--samples", 3, "--mask", "0,0,1,1"), "needs a model"),

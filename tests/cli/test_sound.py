@@ -56,6 +56,12 @@ def test_files_and_back(run: Run, model: Path, sounds: Path, tmp_path: Path) -> 
     assert report["sound_seconds"] == pytest.approx(2320 / RATE)
     assert report["codebooks"] == 4
     assert run("verify", file, "--model", model, "--json").object["decoded"] is True
+    said = run("info", file).out
+    assert "4 clips, 11.6 s of sound with 200 samples per second, in " in said
+    for suffix in (".csv", ".npz"):
+        refused = run("decompress", model, file, "-o", tmp_path / f"back{suffix}")
+        assert refused.code == 2
+        assert f"back{suffix}: clips, which differ in length, are written as one" in refused.err
     assert run("decompress", model, file, "-o", tmp_path / "back").code == 0
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.b.lbz").write_bytes(file.read_bytes())
@@ -170,3 +176,78 @@ def test_other_models_reconstruct_windows(run: Run, sounds: Path, tmp_path: Path
     found = read_clips(tmp_path / "made")
     assert found.rate == RATE
     assert set(found.lengths) == {RATE}  # windows of a second
+
+
+def test_sound_has_no_gaps(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
+    refused = run("fit", sounds, "-o", tmp_path / "m", "--missing", "model")
+    assert refused.code == 2
+    assert "sound has no missing samples" in refused.err
+    refused = run("impute", model, sounds, "-o", tmp_path / "whole.npz")
+    assert refused.code == 2
+    assert "rows of 1 s of sound, 200 samples per second, of which no part" in refused.err
+
+
+@pytest.fixture(scope="module")
+def continuous(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of the same clips, whose latents are continuous."""
+    return fitted(sounds, tmp_path_factory.mktemp("models") / "vae", "--model", "vae")
+
+
+def test_denoised_clips_keep_their_names_and_lengths(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    """Without noise, every form has the given samples, bit for bit."""
+    given = read_clips(sounds)
+    exact = ("--noise", 0, "--draws", 1)
+    assert run("denoise", continuous, sounds, "-o", tmp_path / "clean", *exact).code == 0
+    found = read_clips(tmp_path / "clean")
+    assert found.names == tuple(f"{i}{end}.wav" for i in range(4) for end in ("-1", ""))
+    for clip, samples in zip(given.samples, found.samples[1::2], strict=True):
+        np.testing.assert_array_equal(samples, clip)
+    assert run("denoise", continuous, sounds, "-o", tmp_path / "clean.wav", *exact).code == 0
+    for name in ("clean.wav", "clean-1.wav"):
+        np.testing.assert_array_equal(read_wav(tmp_path / name)[0], given.joined)
+    assert run("denoise", continuous, sounds, "-o", tmp_path / "clean.npz", *exact).code == 0
+    with np.load(tmp_path / "clean.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"].reshape(-1)[:2320], given.joined)
+        rows = arrays["x"]
+    np.savez(tmp_path / "rows.npz", x=rows)
+    words = ("--noise", 0.1, "--chains", 2, "--temperatures", 2)
+    found_rows = run("denoise", continuous, tmp_path / "rows.npz", "-o", tmp_path / "new", *words)
+    assert found_rows.code == 0, found_rows.err
+    assert read_clips(tmp_path / "new").lengths == (RATE,) * 12
+
+
+def test_codes_cannot_be_denoised(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
+    for noise in (0, 0.1, "auto"):
+        refused = run("denoise", model, sounds, "-o", tmp_path / "clean.npz", "--noise", noise)
+        assert refused.code == 2
+        assert "removing noise moves latents along gradients" in refused.err
+        assert "discrete latent (Quantized): fit a vae or pca to clean rows" in refused.err
+
+
+def test_detect_names_the_clip_and_the_second(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    done = run("detect", continuous, sounds, "-o", tmp_path / "scores.csv")
+    assert done.code == 0, done.err
+    assert "row 0.wav at 0 s: score" in done.out
+    assert ": sample at 0." in done.out
+    rows = (tmp_path / "scores.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows][:3] == [
+        "0.wav at 0 s",
+        "0.wav at 1 s",
+        "1.wav at 0.35 s",  # sample 400, after the 330 of 0.wav, at 200 per second
+    ]
+
+
+def test_draws_whose_names_collide_are_numbered(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "given").mkdir()
+    for name in ("a.wav", "a-1.wav"):
+        write_wav(tmp_path / "given" / name, read_wav(sounds / "1.wav")[0], RATE)
+    words = ("-o", tmp_path / "clean", "--noise", 0, "--draws", 1)
+    assert run("denoise", continuous, tmp_path / "given", *words).code == 0
+    names = ("00000-1.wav", "00000.wav", "00001-1.wav", "00001.wav")
+    assert read_clips(tmp_path / "clean").names == names

@@ -14,10 +14,11 @@ import torch
 
 from lowerbound import untrusted
 from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.clip_lengths import KIND
 from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.frame_coders import code_tables, decoded, encoded, frame_coder
 from lowerbound.coding.lossless import model_hash
-from lowerbound.coding.sound import KIND, Decoded, read_clips, symbols, write_clips
+from lowerbound.coding.sound import Decoded, read_clips, symbols, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.coding.stack import whole_shares
 from lowerbound.errors import BitstreamError

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from lowerbound import untrusted
 from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.clip_lengths import KIND, clip_lengths
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.frame_coders import FrameCoder, frame_coder
 from lowerbound.coding.lossless import model_hash
@@ -38,7 +39,6 @@ from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
 
-KIND = "audio"
 CHUNK_FRAMES = 1 << 15
 CODE = np.dtype("<u4")
 
@@ -107,7 +107,7 @@ def read_clips(file: Container, model: Model) -> Decoded:
     """
     coder = SoundCoder.of(model)
     file.expect(KIND, model_hash(model))
-    lengths = _read_lengths(file)
+    lengths = clip_lengths(file)
     rate, codebooks, chunk_frames = _read_settings(file, len(coder.quantizers))
     samples = file.header.shape[0]
     # a stack of no words holds any number of first codes, so the payload bounds no length
@@ -121,21 +121,6 @@ def read_clips(file: Container, model: Model) -> Decoded:
 def symbols(codes: Tensor) -> bytes:
     """Codes (frames, codebooks) as bytes for the checksum: each a u32, frame by frame."""
     return codes.numpy().astype(CODE).tobytes()
-
-
-def _read_lengths(file: Container) -> list[int]:
-    """Number of samples of each clip."""
-    payload = file.payload(0)
-    file.check_symbols(0, payload)
-    try:
-        lengths = varint.decode_all(payload)
-    except ValueError as error:
-        raise BitstreamError(f"{file.name} has clips with invalid lengths") from error
-    if sum(lengths) != file.header.shape[0] or 0 in lengths:
-        raise BitstreamError(
-            f"{file.name} has clips whose lengths are zero or do not add up to the total"
-        )
-    return list(lengths)
 
 
 def _read_settings(file: Container, most: int) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ from lowerbound.data.audio.clips import (
     usual_windows,
     write_wav,
 )
+from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 
@@ -225,6 +226,22 @@ def test_floats_that_are_too_loud_are_named(tmp_path: Path) -> None:
         assert read_clips(tmp_path).samples[1].max() == 5
 
 
+def test_rows_are_named_after_the_clip_and_the_second_of_their_first_sample() -> None:
+    """Every sample has its own value, so that the first of a row says where it begins."""
+    lengths = (2, 3 * RATE, RATE // 2, RATE - 2, 5)
+    whole = np.arange(sum(lengths), dtype=np.float32) / 2**13
+    parts = tuple(np.split(whole, np.cumsum(lengths)[:-1]))
+    clips = Clips(parts, RATE, tuple(f"{name}.wav" for name in "abcde"))
+    found = rows_of(clips, learned(RATE, Windows(RATE, RATE)))
+    assert found.ids is not None
+    assert found.ids[1] == "b.wav at 0.998 s"
+    assert len(found.ids) == len(found)
+    for name, first in zip(found.ids, found.x[:, 0].tolist(), strict=True):
+        clip, second = name.removesuffix(" s").split(" at ")
+        samples = parts[clips.names.index(clip)]
+        assert samples[round(float(second) * RATE)] == first
+
+
 def test_broken_files_can_be_left_out(tmp_path: Path) -> None:
     stored(tmp_path / "a.wav", noise())
     broken(tmp_path / "b.wav", b"nothing")
@@ -232,6 +249,25 @@ def test_broken_files_can_be_left_out(tmp_path: Path) -> None:
         read_clips(tmp_path)
     with pytest.warns(UserWarning, match=r"1 of 2 clips cannot be read and are left out: b\.wav"):
         assert read_clips(tmp_path, on_error="skip").names == ("a.wav",)
+
+
+def test_no_clip_that_can_be_read_is_a_sentence(tmp_path: Path) -> None:
+    """Also if the rate is known, from the fit."""
+    broken(tmp_path / "b.wav", b"nothing")
+    for rate in (None, RATE):
+        with (
+            pytest.warns(UserWarning, match=r"1 of 1 clips cannot be read"),
+            pytest.raises(DataError, match=r"has no \.wav file that can be read$"),
+        ):
+            read_clips(tmp_path, rate, on_error="skip")
+
+
+def test_every_file_that_can_be_skipped_says_so(tmp_path: Path) -> None:
+    nan = np.full(9, np.nan, np.float32)
+    for name, samples, why in (("a", np.int16([]), "no samples"), ("b", nan, "are not finite")):
+        wavfile.write(tmp_path / f"{name}.wav", RATE, samples)
+        with pytest.raises(DataError, match=rf"{why}.*\(on_error='skip' leaves it out\)$"):
+            read_wav(tmp_path / f"{name}.wav")
 
 
 def test_sample_rates_must_agree(tmp_path: Path) -> None:
@@ -261,6 +297,10 @@ def test_sound_and_other_data_are_told_apart(tmp_path: Path) -> None:
     assert torch.equal(load(np.ones((3, 800)), schema=schema).x, torch.ones(3, 800))
     with pytest.raises(DataError, match=r"neither a \.wav file nor a folder"):
         read_clips(tmp_path / "absent.wav")
+    (tmp_path / "empty").mkdir()
+    for model in (schema, load(path, spectrograms=True).schema):
+        with pytest.raises(DataError, match=r"empty is neither a \.wav file nor a folder"):
+            load(tmp_path / "empty", schema=model)
 
 
 def test_files_of_other_formats_are_named(tmp_path: Path) -> None:

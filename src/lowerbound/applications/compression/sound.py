@@ -23,9 +23,10 @@ from lowerbound.applications.io.audio_files import (
     write_sound_folder,
     write_sounds,
 )
+from lowerbound.coding.files.clip_lengths import KIND
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress, model_hash
-from lowerbound.coding.sound import KIND, Decoded, read_clips, write_clips
+from lowerbound.coding.sound import Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data.audio import clips as audio
 from lowerbound.data.audio.clips import Clips

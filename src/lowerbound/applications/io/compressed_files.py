@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowerbound.applications.base import Report
+from lowerbound.coding.files.clip_lengths import KIND, described
 from lowerbound.coding.files.container import Container
 
 SUFFIX = ".lbz"
@@ -19,6 +20,7 @@ class FileReport(Report):
         kind: kind of its coder.
         codec: hash of the model that decodes it.
         shape: shape of the rows.
+        content: the rows or clips in words.
         bytes: size of the file.
         header_bytes: size of its header.
         chunks: number of parts that decode independently.
@@ -29,6 +31,7 @@ class FileReport(Report):
     kind: str
     codec: str
     shape: tuple[int, ...]
+    content: str
     bytes: int
     header_bytes: int
     chunks: int
@@ -36,10 +39,9 @@ class FileReport(Report):
 
     def text(self) -> str:
         how = "decodes" if self.decoded else "is intact (--model MODEL also decodes it)"
-        sizes = " x ".join(map(str, self.shape[1:]))
         return (
-            f"{self.file} {how}: {self.shape[0]:,} rows of {sizes} numbers in {self.bytes:,} "
-            f"bytes, kind {self.kind}, codec {self.codec}"
+            f"{self.file} {how}: {self.content} in {self.bytes:,} bytes, kind {self.kind}, codec "
+            f"{self.codec}"
         )
 
 
@@ -52,11 +54,14 @@ def whole(file: Container) -> FileReport:
     """
     file.verify()
     header = file.header
+    sizes = " x ".join(map(str, header.shape[1:]))
+    rows = f"{header.shape[0]:,} rows of {sizes} numbers"
     return FileReport(
         file=file.name,
         kind=header.kind,
         codec=header.model_hash.hex(),
         shape=header.shape,
+        content=described(file) if header.kind == KIND else rows,
         bytes=file.size,
         header_bytes=file.overhead,
         chunks=len(header.chunks),

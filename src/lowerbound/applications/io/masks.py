@@ -50,6 +50,7 @@ def read_mask(path: Path, schema: Schema, rows: int, names: Sequence[str] | None
     else:
         hidden = _booleans(path)
     hidden = schema.data_kind.as_event(schema, hidden)
+    _check_sides(hidden, path, schema, names)
     return torch.from_numpy(_for_rows(hidden, path, schema, rows))
 
 
@@ -123,27 +124,51 @@ def _booleans(path: Path) -> Array:
 
 def _black(path: Path, schema: Schema) -> Array:
     """(H, W), True at pixels that are black, or nearly so, as in a JPEG; clear ones are white."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if not schema.data_kind.pictures:
         raise DataError(
             f"{path} is a picture, but the data is not pictures; give a .npy file of booleans"
         )
-    if not path.exists():
-        raise DataError(f"there is no file {path}, which should be a mask")
-    try:
-        with open_picture(path) as picture:
-            limit = NEAR_BLACK if picture.format in LOSSY else 1
-            grey = np.asarray(on_white(ImageOps.exif_transpose(picture)).convert("L"))
-        black = Image.fromarray(255 * (grey < limit).astype(np.uint8))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+    grey, limit = _grey(path)
+    black = Image.fromarray(255 * (grey < limit).astype(np.uint8))
     _, height, width = schema.event_shape
     resize = "pad" if schema.image is None else schema.image.resize
     if resize != "tiles":  # whose pictures are not resized
         black = fit_to(black, (height, width), resize)
     hidden: Array = np.asarray(black) > 127
     return hidden
+
+
+def _grey(path: Path) -> tuple[Array, int]:
+    """(grey values of a mask, (H, W) uint8; the limit below which one counts as black)."""
+    from PIL import ImageOps
+
+    if not path.exists():
+        raise DataError(f"there is no file {path}, which should be a mask")
+    try:
+        with open_picture(path) as picture:
+            limit = NEAR_BLACK if picture.format in LOSSY else 1
+            grey = np.asarray(on_white(ImageOps.exif_transpose(picture)).convert("L"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+    return grey, limit
+
+
+def hides_nothing(path: Path) -> str:
+    """What a mask that hides no cell says, in words; ``path`` is one that ``read_mask`` reads."""
+    if path.is_dir():
+        return f"the masks in {path} hide no pixel: only black pixels (0 of 255) are hidden"
+    if path.suffix.lower() not in SUFFIXES:
+        return f"{path} hides nothing: no value is True"
+    grey, limit = _grey(path)
+    if (grey < limit).any():
+        return f"{path} hides no pixel once it has the size of the model's pictures"
+    black = "0" if limit == 1 else f"below {limit}"
+    return (
+        f"{path} hides no pixel: only black pixels ({black} of 255) are hidden, and its darkest "
+        f"is {grey.min()}"
+    )
 
 
 def _rectangle(text: str, schema: Schema) -> Array:
@@ -160,6 +185,20 @@ def _rectangle(text: str, schema: Schema) -> Array:
         )
     inside[top : top + height, left : left + width] = True
     return inside
+
+
+def _check_sides(hidden: Array, path: Path, schema: Schema, names: Sequence[str] | None) -> None:
+    """Check that masks of pixels have the size of the pictures.
+
+    Raises:
+        DataError: they have another; the message has both, and the picture if there is only one.
+    """
+    if not schema.data_kind.pictures or not (hidden.ndim == 2 or path.is_dir()):
+        return
+    (height, width), (tall, wide) = schema.event_shape[1:], hidden.shape[-2:]
+    if (height, width) != (tall, wide):
+        other = f"{names[0]} has" if names and len(names) == 1 else "the pictures have"
+        raise DataError(f"{path}: the mask has {wide}x{tall} pixels, and {other} {width}x{height}")
 
 
 def _for_rows(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:

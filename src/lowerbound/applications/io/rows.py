@@ -102,7 +102,7 @@ class NoisyRows(NamedTuple):
     values: Array  # in the data's own units, NaN where missing
     labels: Any = None
     ids: Files | None = None  # a name of each row
-    cells: Any = None  # a table as a pandas frame, also columns outside the schema
+    cells: Any = None  # a table as a pandas frame, also columns outside the schema; sound as clips
 
 
 class RowFiles:
@@ -330,7 +330,7 @@ class RowFiles:
             given: noisy rows.
             clean, drawn: denoised rows, and draws of them.
             ids: a name of each row.
-            cells: of ``NoisyRows``; a table keeps its other columns.
+            cells: of ``NoisyRows``; a table keeps its other columns, sound its clips.
         """
         return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean"), ids))
 

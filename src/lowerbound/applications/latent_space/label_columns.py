@@ -55,7 +55,8 @@ def open_labeled(
     if not column or column == fitted.schema.label_column:
         dataset = open_data(source, fitted, on_error=on_error)
         label, names = dataset.label, fitted.schema.class_names
-        if (label is None or bool((label < 0).all())) and Path(source).expanduser().is_dir():
+        pictures = dataset.schema.data_kind.pictures and Path(source).expanduser().is_dir()
+        if pictures and (label is None or bool((label < 0).all())):
             folders = classes_of([Path(name) for name in dataset.ids or ()])
             label, names = (label, names) if folders is None else encode_labels(folders)
         return Labeled(dataset, label, names)

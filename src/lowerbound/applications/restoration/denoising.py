@@ -41,7 +41,8 @@ class DenoiseRequest(RestorationRequest):
     output: str = option(
         "",
         "the rows without noise: a .png sheet, .npz or a folder for pictures, .csv, .parquet or "
-        ".npz for tables; without a model NAME.png, or a folder for a folder of pictures",
+        ".npz for tables, .wav, .npz or a folder for sound; without a model NAME.png, or a folder "
+        "for a folder of pictures",
         short="-o",
         metavar="OUT",
     )

@@ -26,6 +26,7 @@ from lowerbound.applications.finished_parts import (
 )
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.files import check_apart
+from lowerbound.applications.io.masks import hides_nothing
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.applications.io.row_files import RowFiles, row_files
 from lowerbound.applications.io.rows import Filled
@@ -224,6 +225,8 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         filled = _filled(made, request, reporter, fitted, tally)
         files = writer.write_filled(path, filled, request.strategy != "mean")
     tally.moved.warn()
+    if not tally.incomplete:
+        reporter.say(_nothing_filled(request.mask))
     return ImputeReport(
         rows=tally.rows,
         incomplete=tally.incomplete,
@@ -255,6 +258,12 @@ def _filled(
         tally.add(data, torch.from_numpy(made["sizes"]), widths)
         yield Filled(data, answers, draws)
         reporter.advance("imputing", *part.place(1, 1))
+
+
+def _nothing_filled(mask: str | None) -> str:
+    """Why no cell was filled."""
+    why = "" if mask is None else f": {hides_nothing(Path(mask).expanduser())}"
+    return f"no cell is missing, so nothing was filled{why}"
 
 
 def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:

@@ -19,10 +19,11 @@ from lowerbound.applications.form import OnError
 from lowerbound.applications.restoration.shipped import shipped_denoiser
 from lowerbound.applications.restoration.whole_pictures import (
     WHITE,
+    all_made,
     counted,
-    each_made,
     light,
     targets_of,
+    without,
     write_whole,
 )
 from lowerbound.data.arrays import Array, listed
@@ -39,6 +40,7 @@ class CleanPicturesReport(WrittenReport):
 
     Attributes:
         pictures: number of pictures.
+        left_out: those that were skipped.
         noise: standard deviation of the noise, of 255; the mean over pictures.
         learned: whether it was estimated from each picture.
         psnr: PSNR in dB that the posterior expects of its mean; the mean over the pictures with
@@ -49,6 +51,7 @@ class CleanPicturesReport(WrittenReport):
     """
 
     pictures: int
+    left_out: tuple[str, ...]
     noise: float
     learned: bool
     psnr: float | None
@@ -60,12 +63,16 @@ class CleanPicturesReport(WrittenReport):
         if self.psnr is None:
             which = "picture is" if self.pictures == 1 else "pictures are"
             found = "no noise found" if self.learned else "no noise to remove"
-            return f"{found}; the {which} unchanged: {listed(self.files, self.files_written)}"
+            return (
+                f"{found}; the {which} unchanged: {listed(self.files, self.files_written)}"
+                f"{without(self.left_out)}"
+            )
         how = "estimated from the picture" if self.learned else "as given"
         return (
             f"noise of standard deviation {self.noise:.3g} of {WHITE} ({how}) removed from "
             f"{counted(self.pictures)}, {self.megapixels:.2f} megapixels in {self.seconds:.1f} s; "
             f"expected PSNR {self.psnr:.1f} dB: {listed(self.files, self.files_written)}"
+            f"{without(self.left_out)}"
         )
 
 
@@ -105,18 +112,19 @@ def denoise_pictures(
     def cleaned(path: Path, target: Path) -> _Figures:
         return _cleaned(path, target, noise, reporter)
 
-    made = dict(each_made(targets, on_error, reporter, "denoising", cleaned))
-    figures = list(made.values())
+    done = all_made(targets, on_error, reporter, "denoising", cleaned)
+    figures = list(done.made.values())
     expected = [one.psnr for one in figures if one.psnr is not None]
     return CleanPicturesReport(
-        pictures=len(made),
+        pictures=len(figures),
+        left_out=done.left_out,
         noise=WHITE * float(np.mean([one.noise for one in figures])),
         learned=noise is None,
         psnr=float(np.mean(expected)) if expected else None,
         moved=WHITE * float(np.mean([one.moved for one in figures])),
         megapixels=sum(one.pixels for one in figures) / 1e6,
         seconds=time.perf_counter() - began,
-        **written([str(target) for target in made]),
+        **written([str(targets[path]) for path in done.made]),
     )
 
 
@@ -147,7 +155,8 @@ def _estimated(path: Path, noisy: Array, reporter: Reporter) -> float:
     if min(noisy.shape[:2]) < 2 * PATCH:
         height, width = noisy.shape[:2]
         raise DataError(
-            f"{path} has {width}x{height} pixels, too few to estimate its noise: give --noise"
+            f"{path} has {width}x{height} pixels, too few to estimate its noise: give "
+            "--noise, or leave such pictures out with --on-error skip"
         )
     level = noise_level(noisy)
     if level > STRONGEST / WHITE:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import OnError
 from lowerbound.applications.io.files import check_apart, replacing
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.whole import WholePicture, names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError
 
@@ -60,32 +61,53 @@ def targets_of(data: str, output: str) -> dict[Path, Path]:
     return {path: target / name for path, name in zip(paths, names, strict=True)}
 
 
-def each_made(
-    targets: dict[Path, Path],
+@dataclass(frozen=True, eq=False)
+class MadePictures(Generic[Made]):
+    """Results of pictures.
+
+    Attributes:
+        made: the result of each picture, by its path.
+        left_out: paths of the others.
+    """
+
+    made: dict[Path, Made]
+    left_out: tuple[str, ...]
+
+
+def all_made(
+    targets: Mapping[Path, Path],
     on_error: OnError,
     reporter: Reporter,
     task: str,
     make: Callable[[Path, Path], Made],
-) -> Iterator[tuple[Path, Made]]:
-    """Yield each file that is written, and what ``make(picture, file)`` says of it.
+) -> MadePictures[Made]:
+    """What ``make(picture, file)`` returns for each picture and the file that is written of it.
 
     Raises:
-        DataError: a picture cannot be read and ``on_error`` is "raise"; or none can be read.
+        DataError: a picture cannot be used and ``on_error`` is "raise"; or none can be used. The
+            message names the picture.
     """
-    some = False
+    made: dict[Path, Made] = {}
+    left_out: list[str] = []
     for done, (path, target) in enumerate(targets.items(), 1):
         try:
-            made = make(path, target)
+            made[path] = make(path, target)
         except DataError as error:
+            why = str(error) if str(path) in str(error) else f"{path}: {error}"
             if on_error == "raise":
-                raise
-            reporter.say(f"left out: {error}")
+                raise DataError(why) from error
+            reporter.say(f"{path} is left out: {why.removeprefix(f'{path}: ')}")
+            left_out.append(str(path))
             continue
-        some = True
-        yield target, made
         reporter.advance(task, done, len(targets))
-    if not some:
-        raise DataError("none of the pictures can be read")
+    if not made:
+        raise DataError(f"no picture is left: all {len(left_out):,} were left out")
+    return MadePictures(made, tuple(left_out))
+
+
+def without(left_out: Sequence[str]) -> str:
+    """A line that names the pictures that were left out, if there are any."""
+    return f"\nleft out: {counted(len(left_out))}, {listed(left_out)}" if left_out else ""
 
 
 def counted(pictures: int) -> str:

@@ -44,6 +44,7 @@ _BROKEN = (
 )
 BYTES_OF_SAMPLE = 12  # of memory for each byte of a file, while it is read
 UNKNOWN_LENGTH = 0x7FFF0000  # bytes from which the length in a header is that of a pipe
+SKIPPED = "(on_error='skip' leaves it out)"  # how the message of a file that cannot be used ends
 OVERLAP = 4  # default number of training rows that begin within the length of one row
 
 
@@ -77,6 +78,17 @@ class Clips:
         """Split a signal, at least as long as all clips together, into parts of their lengths."""
         ends = np.cumsum(self.lengths)
         return np.split(signal[: ends[-1]], ends[:-1])
+
+    def places(self, length: int) -> tuple[str, ...]:
+        """Where each row of ``length`` samples begins, such as "a.wav at 1.5 s"."""
+        ends = np.cumsum(self.lengths)
+        starts = np.arange(0, ends[-1], length)
+        clips = np.searchsorted(ends, starts, side="right")
+        inside = starts - (ends - self.lengths)[clips]
+        return tuple(
+            f"{self.names[clip]} at {round(sample / self.rate, 3):.6g} s"
+            for clip, sample in zip(clips.tolist(), inside.tolist(), strict=True)
+        )
 
     def rows(self, windows: Windows) -> Array:
         """All clips concatenated and cut into rows, (rows, length); silence fills the last row."""
@@ -170,7 +182,7 @@ def read_clips(
     root = images.split_folder(path, split) if path.is_dir() else path.parent
     names = _clips_to_read(path, root)
     found, rate = _all_read(root, names, rate, on_error)
-    if rate is None:
+    if rate is None or not found:
         raise DataError(f"{path} has no {SUFFIX} file that can be read")
     kept = tuple(name.as_posix() for name in found)
     return Clips(tuple(found.values()), rate, kept, str(path))
@@ -237,14 +249,12 @@ def read_wav(path: Path) -> tuple[Array, int]:
     except DataError:
         raise
     except _BROKEN as error:
-        raise DataError(
-            f"{path} cannot be read as sound: {error} (on_error='skip' leaves it out)"
-        ) from error
+        raise DataError(f"{path} cannot be read as sound: {error} {SKIPPED}") from error
     samples = amplitudes(values)
     if not len(samples) or rate < 1:
-        raise DataError(f"{path} holds no samples")
+        raise DataError(f"{path} holds no samples {SKIPPED}")
     if not np.isfinite(samples).all():
-        raise DataError(f"{path} has samples that are not finite (NaN or infinities)")
+        raise DataError(f"{path} has samples that are not finite (NaN or infinities) {SKIPPED}")
     return samples, int(rate)
 
 
@@ -274,8 +284,7 @@ def _whole(path: Path) -> bytes:
             known = long or not (piped or length >= UNKNOWN_LENGTH)
             if known and left + 1 < length:  # some count the padding
                 raise DataError(
-                    f"{path} ends early: it has {left:,} of {length:,} bytes of sound "
-                    "(on_error='skip' leaves it out)"
+                    f"{path} ends early: it has {left:,} of {length:,} bytes of sound {SKIPPED}"
                 )
             content[place + 4 : place + 8] = min(length, left).to_bytes(4, order)
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lowerbound.data.audio.clips import Clips, is_audio, read_clips, usual_windo
 from lowerbound.data.audio.spectrograms import read_spectrograms
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.pictures.folders import find_pictures
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -27,9 +29,15 @@ class AudioKind(DataKind):
 
     matrix = True
     amplitudes = True
+    always_complete = True
 
     def reads(self, source: Any) -> bool:
         return is_audio(source)
+
+    def takes(self, source: Any, reading: Reading) -> bool:
+        """Also a folder with neither pictures nor sound, if the model was fitted on sound."""
+        heard = reading.schema is not None and reading.schema.sample_rate is not None
+        return self.reads(source) or (heard and _holds_neither(source))
 
     def load(self, source: Any, reading: Reading) -> Dataset:
         """Read a .wav file or a folder of them as rows, or as spectrograms if requested.
@@ -43,6 +51,8 @@ class AudioKind(DataKind):
         others = (reading.resize, reading.binarize, reading.levels, reading.image_size)
         if any(value not in (None, "none") for value in others):
             raise OptionError("sound has no levels and bits, and no pictures to resize")
+        if reading.gaps:
+            raise OptionError("sound has no missing samples: leave missing='model' out")
         if schema is not None and schema.sample_rate is None:
             raise DataError(f"{source} is sound, but the model was fitted on other data")
         rate = None if schema is None else schema.sample_rate
@@ -74,8 +84,18 @@ class AudioKind(DataKind):
         seconds = schema.dimension / (schema.sample_rate or 1)
         return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
 
+    def feature_names(self, schema: Schema) -> list[str]:
+        """The time of each sample, from the start of the row."""
+        rate = schema.sample_rate or 1
+        return [f"sample at {round(index / rate, 6):.10g} s" for index in range(schema.dimension)]
+
     def default_network(self, schema: Schema, tabular: bool) -> Default:
         return Default("frames", "sound is modeled in frames")
+
+
+def _holds_neither(source: Any) -> bool:
+    path = Path(source).expanduser() if isinstance(source, str | Path) else None
+    return path is not None and path.is_dir() and not find_pictures(path)
 
 
 def learned(rate: int, windows: Windows) -> Schema:
@@ -90,9 +110,13 @@ def learned(rate: int, windows: Windows) -> Schema:
 
 
 def rows_of(clips: Clips, schema: Schema, windows: Windows | None = None) -> Dataset:
-    """Cut clips into rows of amplitudes, without overlap unless ``windows`` defines it."""
+    """Cut clips into rows of amplitudes, without overlap unless ``windows`` defines it.
+
+    Rows without overlap are named after the clip and the second at which they begin.
+    """
+    ids = clips.places(schema.dimension) if windows is None else None
     windows = windows or Windows(schema.dimension, schema.dimension)
-    return Dataset(schema, torch.from_numpy(clips.rows(windows)), source=clips.source)
+    return Dataset(schema, torch.from_numpy(clips.rows(windows)), ids=ids, source=clips.source)
 
 
 def _pictures(source: Any, reading: Reading) -> Dataset:

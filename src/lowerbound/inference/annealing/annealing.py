@@ -54,6 +54,7 @@ SCALE_DRAWS = 16
 LEAST_SCALE = 1e-6
 START, PILOT, FORWARD, BACKWARD = range(4)  # streams of noise
 STREAMS = 4
+TASK, INSTEAD = "annealed importance sampling", "take the bound L_K instead"
 
 
 @dataclass(frozen=True)
@@ -145,20 +146,25 @@ def temperatures(count: int, schedule: Schedule) -> Tensor:
     return (bent - bent[0]) / (bent[-1] - bent[0])
 
 
-def checked(model: Model, dataset: Dataset) -> Footprint:
+def checked(model: Model, dataset: Dataset, task: str = TASK, instead: str = INSTEAD) -> Footprint:
     """The memory of a differentiated pass, after checking that the model can be annealed.
+
+    Args:
+        model, dataset: the model and its rows.
+        task: what chains are for, in words.
+        instead: what to do if latents are discrete.
 
     Raises:
         UnsupportedError: no latents, discrete latents, or a density that is not exact.
     """
     footprint = dry_run(model, first_row(dataset, model))
     refuse_no_latents(model, footprint.trace)
-    refuse_discrete_latents(footprint.trace)
+    refuse_discrete_latents(footprint.trace, task, instead)
     require_exact_densities(footprint.trace, "annealed importance sampling")
     return footprint.differentiated()
 
 
-def refuse_discrete_latents(trace: Trace) -> None:
+def refuse_discrete_latents(trace: Trace, task: str = TASK, instead: str = INSTEAD) -> None:
     """Raise an error for latents without gradients.
 
     Raises:
@@ -169,8 +175,8 @@ def refuse_discrete_latents(trace: Trace) -> None:
         continuous = getattr(step.posterior, "continuous", step.posterior.has_rsample)
         if not (step.z.is_floating_point() and continuous):
             raise UnsupportedError(
-                f"level {level} is a discrete latent ({type(step.posterior).__name__}), and "
-                "annealed importance sampling moves along gradients; take the bound L_K instead"
+                f"{task} moves latents along gradients, and level {level} is a discrete latent "
+                f"({type(step.posterior).__name__}): {instead}"
             )
 
 

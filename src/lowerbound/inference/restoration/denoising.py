@@ -56,6 +56,8 @@ SLACK = 2.0  # of the highest one, since few rows may spread less than their noi
 TRIES, LEAST_TRIES = 14, 8
 COARSE = 1.5  # nats between the first tries
 HOPELESS = 1.0  # nats per cell by which a level is less likely than a larger one
+TASK = "removing noise"
+INSTEAD = "fit a vae or pca to clean rows, or take reconstruct, which keeps only what the codes say"
 FORMULA_ROWS = 256  # at once in a closed form, whose matrices differ where hidden cells differ
 
 Restore = Callable[[Batch], "Denoised"]
@@ -359,7 +361,7 @@ def _footprint(model: Model, dataset: Dataset, noise: NoiseModel) -> Footprint:
     Raises:
         UnsupportedError: chains cannot be annealed, or the likelihood has no version with noise.
     """
-    checked(model, dataset)  # so that an error names the fitted model
+    checked(model, dataset, TASK, INSTEAD)  # so that an error names the fitted model
     footprint = checked(NoisyModel(model, noise), dataset)
     emission = footprint.trace.likelihood
     if not isinstance(emission, NoisyLevels):
