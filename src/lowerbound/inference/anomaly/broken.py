@@ -10,6 +10,9 @@ No fitted row breaks what was found in it. So m counts held-out rows. A lookup o
 chance, and m is scaled from these rows to n. An order may hold by chance; therefore orders are
 also found in four fifths of the fitted rows, and the rows of the other fifth that break one count.
 A wrong cell may break several dependencies, so a row costs as much as the costliest of them.
+
+Rows that break an order are rare, and may be normal: like new values, they count half in the
+combined score, and lookups and formulas fully.
 """
 
 from __future__ import annotations
@@ -143,9 +146,13 @@ class NormalDependencies:
         return [each for sort in self._by_sort(rows) for each in sort]
 
     def nats(self, rows: Dataset) -> Array:
-        """What the broken dependencies cost, (rows,)."""
-        nats = [each.nats * each.rows for each in self.broken(rows)]
-        return np.asarray(np.max(nats, axis=0))
+        """What broken lookups and formulas cost, and what broken orders cost, (rows, 2)."""
+        of_lookup, of_formula, of_order = self._by_sort(rows)
+        found = np.zeros((len(rows), 2))
+        for side, broken in enumerate(((*of_lookup, *of_formula), of_order)):
+            for each in broken:
+                found[:, side] = np.maximum(found[:, side], each.nats * each.rows)
+        return found
 
     def nats_of_columns(self, rows: Dataset) -> Array:
         """``nats``, in equal shares of the columns of the costliest dependency, (rows, columns of

@@ -14,8 +14,8 @@ The scores in nats are sums over the observed cells. A missing cell adds what it
 has, so the scores of rows with and without gaps compare, in any unit of the data.
 A value that the fit did not see costs -log p, "unseen". The model cannot score its cell, so these
 nats are added to both scores in nats. Distances treat the cell as missing, so their rarity is at
-least ``NEW_VALUES`` of these nats. A broken dependency adds its nats too, and every rarity is at
-least as large. No labels are needed.
+least ``NEW_VALUES`` of these nats. A broken order counts like such a value, and a broken lookup or
+formula in full. No labels are needed.
 """
 
 from __future__ import annotations
@@ -178,14 +178,14 @@ class Reference:
         values = np.zeros(len(raw))
         if self.costs is not None and raw.unseen is not None:
             values = raw.unseen @ self.costs
-        broken = np.zeros(len(raw)) if raw.broken is None else raw.broken
-        new = values + broken
+        broken = np.zeros((len(raw), 2)) if raw.broken is None else raw.broken
+        new = values + broken.max(1)
         if self.costs is not None:
             found = {name: s + new if name in IN_NATS else s for name, s in found.items()}
             found |= {"unseen": new}
         votes = [(weight, self._vote(name, found)) for name, weight in self.votes.weights.items()]
-        least = np.maximum(NEW_VALUES * values, broken)
-        least = np.where(new > 0, least, -np.inf)
+        least = np.maximum(NEW_VALUES * (values + broken[:, 1]), broken[:, 0])
+        least = np.where(least > 0, least, -np.inf)
         combined = [w * np.maximum(vote, least) for w, vote in votes if vote is not None]
         return {"combined": np.sum(combined, axis=0), **found}
 
