@@ -65,7 +65,9 @@ def detector() -> VAEDetector:
 
 
 def summaries(known: NormalDependencies, frame: pd.DataFrame) -> list[str]:
-    return [each.summary for each in known.broken(load(frame, schema=load(sales()).schema))]
+    return [
+        each.dependency.summary for each in known.broken(load(frame, schema=load(sales()).schema))
+    ]
 
 
 def test_they_are_found_and_the_rows_that_break_them_too() -> None:
@@ -82,7 +84,9 @@ def test_they_are_found_and_the_rows_that_break_them_too() -> None:
 def test_new_normal_rows_break_none() -> None:
     schema = load(sales()).schema
     rows = load(sales(2_000, seed=2), schema=schema)
-    wrong = {each.summary: int(each.rows.sum()) for each in known_of(sales()).broken(rows)}
+    wrong = {
+        each.dependency.summary: int(each.rows.sum()) for each in known_of(sales()).broken(rows)
+    }
     assert {name: wrong[name] for name in FOUND} == dict.fromkeys(FOUND, 0)
 
 
@@ -149,8 +153,11 @@ def test_a_saved_detector_knows_them(detector: VAEDetector, tmp_path: Path) -> N
         cli.main(["detect", str(tmp_path / "model"), str(tmp_path / "new.csv"), "--explain", "8"])
     country, total = frame.country[0], frame.total[1]
     text = written.getvalue()
-    assert f"breaks city determines country (city = {frame.city[0]}, country = {country})" in text
-    assert f"breaks total = net + shipping (total = {total:.4g}, " in text
+    right = COUNTRIES[frame.city[0]]
+    cells = f"(city = {frame.city[0]}, country = {country}, not {right})"
+    assert f"breaks city determines country {cells}" in text
+    cells = f"(total = {total:.2f}, not {total - 0.05:.2f}, net = {frame.net[1]}, "
+    assert f"breaks total = net + shipping {cells}" in text
     assert "breaks ordered <= shipped (ordered = 2026-" in text
     assert text.count("breaks ") == 3
 

@@ -20,7 +20,8 @@ class Odd:
         p_value: None without calibration.
         features: nats above the average, the most surprising first; "rate" is that of the code.
         values: the row's values of these features, in the data's units.
-        broken: dependencies of columns that the row breaks, with its values of these columns.
+        broken: dependencies of columns that the row breaks, with its values of these columns, and
+            what the others give.
     """
 
     row: str

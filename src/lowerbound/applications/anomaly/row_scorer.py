@@ -107,7 +107,7 @@ class RowScorer:
         unseen = self._unseen(chosen)
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
-        broken = self._broken(chosen, values)
+        broken = self._broken(chosen)
         p_values = self._p_values(scores[index], self.normal.calibration)
         odd = [
             Odd(
@@ -141,16 +141,14 @@ class RowScorer:
             for cells in rows.unseen.cpu().numpy()
         ]
 
-    def _broken(
-        self, rows: Dataset, values: Mapping[str, Sequence[Any]]
-    ) -> list[dict[str, dict[str, str]]]:
+    def _broken(self, rows: Dataset) -> list[dict[str, dict[str, str]]]:
         """Of each row, the costliest dependencies that it breaks, with its cells there."""
         known = self.normal.reference.dependencies
         every = [] if known is None else known.broken(rows)
         every = sorted(every, key=lambda each: -each.nats)
         return [
             {
-                each.summary: {name: str(values[name][place]) for name in each.columns}
+                each.dependency.summary: each.in_words(rows.schema, place)
                 for each in [each for each in every if each.rows[place]][:NAMED]
             }
             for place in range(len(rows))

@@ -127,22 +127,18 @@ class Lookup:
     def broken(self, cells: Array) -> Array:
         """Whether rows have other values than the listed ones beside a listed value of the first
         column, (rows,); what is missing is no other value."""
-        _, apart = self._listed(cells)
-        known = places_of(cells[:, 0], self.values[:, 0]) < len(self.values)
-        return np.asarray(known & apart.any(1))
+        return np.asarray(_apart(cells, self.listed(cells)).any(1))
 
     def _by_first(self, cells: Array) -> Array:
         """``determined`` of rows with the first column."""
-        near, apart = self._listed(cells)
-        return np.where(apart.any(1, keepdims=True), np.nan, near)
+        listed = self.listed(cells)
+        return np.where(_apart(cells, listed).any(1, keepdims=True), np.nan, listed)
 
-    def _listed(self, cells: Array) -> tuple[Array, Array]:
-        """The values that are listed beside the first column, any if it has no listed one, and
-        which cells differ from them, (rows, columns) each."""
+    def listed(self, cells: Array) -> Array:
+        """The values that are listed beside that of the first column, (rows, columns); NaN if it
+        is none of them."""
         place = places_of(cells[:, 0], self.values[:, 0])
-        near = self.values[place.clip(0, len(self.values) - 1)]
-        with np.errstate(invalid="ignore"):
-            return near, np.abs(cells - near) > ROUNDED * np.abs(near)
+        return np.concatenate([self.values, np.full_like(self.values[:1], np.nan)])[place]
 
     def _by_others(self, cells: Array) -> Array:
         """``determined`` of rows without the first column."""
@@ -158,6 +154,12 @@ class Lookup:
                 highest = np.where(agree, listed, -np.inf).max(1)
                 found[part, at] = np.where(lowest == highest, lowest, np.nan)
         return found
+
+
+def _apart(cells: Array, listed: Array) -> Array:
+    """Which cells differ from the listed ones; a missing one does not."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(cells - listed) > ROUNDED * np.abs(listed))
 
 
 def places_of(cells: Array, values: Array) -> Array:

@@ -28,7 +28,7 @@ from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import observed_cells
 from lowerbound.data.dependencies.formula_search import found_formulas
-from lowerbound.data.dependencies.formulas import Formula, numbers_of
+from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
 from lowerbound.data.dependencies.lookups import Lookup, found_lookups
 from lowerbound.data.dependencies.orders import Inequality, found_orders
 from lowerbound.data.schema import Schema
@@ -66,11 +66,6 @@ class KnownFormula:
         """Names of its columns."""
         return self.formula.columns
 
-    @property
-    def summary(self) -> str:
-        """The equation."""
-        return self.formula.summary
-
     def excess(self, schema: Schema, cells: Array) -> Array:
         """``Formula.excess`` of cells of its columns, (rows,)."""
         columns = _columns(schema, self.columns)
@@ -86,16 +81,42 @@ class Broken:
     """The rows that break a dependency.
 
     Attributes:
-        columns: of the dependency.
-        summary: an equation or a sentence.
+        dependency: with the names of its columns and a summary.
         nats: what it costs to break it.
         rows: whether each row breaks it, (rows,).
+        cells: of its columns, (rows, columns), units of the table or codes of levels.
     """
 
-    columns: tuple[str, ...]
-    summary: str
+    dependency: Lookup | Formula | Inequality
     nats: float
     rows: Array
+    cells: Array
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return self.dependency.columns
+
+    def in_words(self, schema: Schema, row: int) -> dict[str, str]:
+        """The cells of a row by column, and what the others give where it is something else."""
+        columns = _columns(schema, self.columns)
+        own, given = self.cells[row], self._given(columns, self.cells[row])
+        found = {}
+        for column, cell, other in zip(columns, own, given, strict=True):
+            text = _text(column, cell)
+            differs = np.isfinite(other) and _text(column, other) != text
+            found[column.name] = f"{text}, not {_text(column, other)}" if differs else text
+        return found
+
+    def _given(self, columns: Sequence[Column], cells: Array) -> Array:
+        """What the others give for each cell of a row, (columns,); NaN: nothing."""
+        given, cells = np.full(len(cells), np.nan), cells[None]
+        if isinstance(self.dependency, Lookup):
+            return np.asarray(self.dependency.listed(cells)[0])
+        if isinstance(self.dependency, Formula):
+            number = self.dependency.value(0, numbers_of(columns, cells))
+            given[0] = cells_of(columns[0], number)[0]
+        return given
 
 
 @dataclass(frozen=True)
@@ -190,28 +211,20 @@ class NormalDependencies:
         return first, second, third
 
     def _by_sort(self, rows: Dataset) -> tuple[list[Broken], list[Broken], list[Broken]]:
-        cells, schema = _cells(rows), rows.schema
+        every, schema = _cells(rows), rows.schema
         of_lookup, of_formula, of_order = self.costs
-
-        def own(columns: Sequence[str]) -> Array:
-            return cells[:, _places(schema, columns)]
-
-        return (
-            [
-                Broken(each.columns, each.summary, of_lookup, each.broken(own(each.columns)))
-                for each in self.lookups
-            ],
-            [
-                Broken(
-                    each.columns, each.summary, of_formula, each.broken(schema, own(each.columns))
-                )
-                for each in self.formulas
-            ],
-            [
-                Broken(each.columns, each.summary, of_order, each.broken(*own(each.columns).T))
-                for each in self.orders
-            ],
-        )
+        lookups, formulas, orders = [], [], []
+        for lookup in self.lookups:
+            cells = every[:, _places(schema, lookup.columns)]
+            lookups.append(Broken(lookup, of_lookup, lookup.broken(cells), cells))
+        for formula in self.formulas:
+            cells = every[:, _places(schema, formula.columns)]
+            broken = formula.broken(schema, cells)
+            formulas.append(Broken(formula.formula, of_formula, broken, cells))
+        for order in self.orders:
+            cells = every[:, _places(schema, order.columns)]
+            orders.append(Broken(order, of_order, order.broken(*cells.T), cells))
+        return lookups, formulas, orders
 
 
 def _breaking_orders(
@@ -229,6 +242,12 @@ def _breaking_orders(
         with np.errstate(invalid="ignore"):
             breaking += int(((below > above) | (strict & (below == above))).any(1).sum())
     return breaking
+
+
+def _text(column: Column, cell: float) -> str:
+    import pandas as pd
+
+    return "missing" if np.isnan(cell) else str(pd.Series(column.rules.typed(np.array([cell])))[0])
 
 
 def _columns(schema: Schema, names: Sequence[str]) -> list[Column]:
