@@ -84,7 +84,7 @@ class Broken:
         dependency: with the names of its columns and a summary.
         nats: what it costs to break it.
         rows: whether each row breaks it, (rows,).
-        cells: of its columns, (rows, columns), units of the table or codes of levels.
+        cells: of the rows, (rows, columns of the schema), units of the table or codes of levels.
     """
 
     dependency: Lookup | Formula | Inequality
@@ -100,7 +100,8 @@ class Broken:
     def in_words(self, schema: Schema, row: int) -> dict[str, str]:
         """The cells of a row by column, and what the others give where it is something else."""
         columns = _columns(schema, self.columns)
-        own, given = self.cells[row], self._given(columns, self.cells[row])
+        own = self.cells[row, _places(schema, self.columns)]
+        given = self._given(columns, own)
         found = {}
         for column, cell, other in zip(columns, own, given, strict=True):
             text = _text(column, cell)
@@ -211,20 +212,26 @@ class NormalDependencies:
         return first, second, third
 
     def _by_sort(self, rows: Dataset) -> tuple[list[Broken], list[Broken], list[Broken]]:
-        every, schema = _cells(rows), rows.schema
+        cells, schema = _cells(rows), rows.schema
         of_lookup, of_formula, of_order = self.costs
-        lookups, formulas, orders = [], [], []
-        for lookup in self.lookups:
-            cells = every[:, _places(schema, lookup.columns)]
-            lookups.append(Broken(lookup, of_lookup, lookup.broken(cells), cells))
-        for formula in self.formulas:
-            cells = every[:, _places(schema, formula.columns)]
-            broken = formula.broken(schema, cells)
-            formulas.append(Broken(formula.formula, of_formula, broken, cells))
-        for order in self.orders:
-            cells = every[:, _places(schema, order.columns)]
-            orders.append(Broken(order, of_order, order.broken(*cells.T), cells))
-        return lookups, formulas, orders
+
+        def own(names: Sequence[str]) -> Array:
+            return cells[:, _places(schema, names)]
+
+        return (
+            [
+                Broken(each, of_lookup, each.broken(own(each.columns)), cells)
+                for each in self.lookups
+            ],
+            [
+                Broken(each.formula, of_formula, each.broken(schema, own(each.columns)), cells)
+                for each in self.formulas
+            ],
+            [
+                Broken(each, of_order, each.broken(*own(each.columns).T), cells)
+                for each in self.orders
+            ],
+        )
 
 
 def _breaking_orders(
