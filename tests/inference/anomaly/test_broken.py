@@ -132,6 +132,10 @@ def test_every_score_with_nats_rises_and_the_shares_are_the_cost(detector: VAEDe
     assert (after["unseen"][[3, 5, 6]] == 0).all()
     assert (after["combined"][:2] > before["combined"].max()).all()
     assert (after["combined"][:3] > before["combined"][:3]).all()
+    odder = wrong.copy()
+    odder.loc[:1, "shipping"] = 0.0
+    again = detector.components(odder)
+    assert again["combined"][0] > after["combined"][0]
     shares = detector.explain(wrong, excess=False)
     whole = wrong.notna().all(axis=1)  # a missing cell adds its usual nats
     assert np.allclose(shares.sum(axis=1)[whole], after["bound"][whole])

@@ -179,15 +179,19 @@ class Reference:
         if self.costs is not None and raw.unseen is not None:
             values = raw.unseen @ self.costs
         broken = np.zeros((len(raw), 2)) if raw.broken is None else raw.broken
-        new = values + broken.max(1)
+        new, known = values + broken.max(1), found
         if self.costs is not None:
             found = {name: s + new if name in IN_NATS else s for name, s in found.items()}
             found |= {"unseen": new}
-        votes = [(weight, self._vote(name, found)) for name, weight in self.votes.weights.items()]
-        least = np.maximum(NEW_VALUES * (values + broken[:, 1]), broken[:, 0])
-        least = np.where(least > 0, least, -np.inf)
-        combined = [w * np.maximum(vote, least) for w, vote in votes if vote is not None]
-        return {"combined": np.sum(combined, axis=0), **found}
+        certain, likely = broken[:, 0], NEW_VALUES * (values + broken[:, 1])
+        combined = np.zeros(len(raw))
+        for name, weight in self.votes.weights.items():
+            usual, vote = self._vote(name, known), self._vote(name, found)
+            if usual is not None and vote is not None:
+                vote = np.maximum(vote, np.where(likely > 0, likely, -np.inf))
+                vote = np.maximum(vote, np.where(certain > 0, usual + certain, -np.inf))
+                combined += weight * vote
+        return {"combined": combined, **found}
 
     def nats_of_columns(self, rows: Dataset) -> Array:
         """Nats of the values that the fit did not see, and of the dependencies that are broken, in
