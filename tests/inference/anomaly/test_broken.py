@@ -106,6 +106,25 @@ def test_the_cost_is_by_the_rows_that_break_one() -> None:
     assert np.allclose(both[1].costs[:2], [np.log(401), np.log(401 / (1 + 2 * 400 / 100))])
 
 
+def test_a_few_errors_in_the_fitted_rows_hide_no_dependency() -> None:
+    frame = sales(2_000)
+    wrong = np.random.default_rng(1).choice(2_000, 10, replace=False)
+    frame.loc[wrong[:6], "total"] += 3.0
+    other = frame.country[wrong[6:]].map({"Italien": "Frankreich"}).fillna("Italien")
+    frame.loc[wrong[6:], "country"] = other
+    known = known_of(frame)
+    found = {each.dependency.summary: each.rows for each in known.broken(load(frame))}
+    assert set(FOUND) <= set(found)
+    assert set(np.flatnonzero(found["total = net + shipping"])) == set(wrong[:6])
+    assert set(np.flatnonzero(found["city determines country"])) == set(wrong[6:])
+    assert np.allclose(known.costs[:2], [np.log(2001 / 5), np.log(2001 / 7)])
+    # with many of them, it is no dependency
+    frame.loc[:200, "total"] += 3.0
+    assert "total = net + shipping" not in {
+        each.formula.summary for each in known_of(frame).formulas
+    }
+
+
 def test_an_order_by_chance_costs_less() -> None:
     rng = np.random.default_rng(0)
     first, low = rng.normal(size=(2, 400))

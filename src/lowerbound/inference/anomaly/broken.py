@@ -6,9 +6,12 @@ estimate by n normal rows of which m break one of its sort:
 
 .. math:: p = \frac{1 + m}{1 + n}
 
-No fitted row breaks what was found in it. So m counts held-out rows. A lookup or formula is no
+Few fitted rows break what was found in them. So m counts held-out rows. A lookup or formula is no
 chance, and m is scaled from these rows to n. An order may hold by chance; therefore orders are
 also found in four fifths of the fitted rows, and the rows of the other fifth that break one count.
+
+Normal rows may have a few errors. Lookups and formulas are also found in parts of the rows; rows
+that break one of these are set aside if they are few, and count in m.
 A wrong cell may break several dependencies, so a row costs as much as the costliest of them.
 
 Rows that break an order are rare, and may be normal: like new values, they count half in the
@@ -35,6 +38,8 @@ from lowerbound.data.schema import Schema
 
 MOST_ROWS, MOST_COLUMNS = 20_000, 300  # in which dependencies are found
 FOLDS = 5  # of the fitted rows, for orders
+PARTS, PART_ROWS = 6, 200  # of the fitted rows, some of which may be without errors
+MOST_WRONG = 0.005  # share of the fitted rows that may break a lookup or formula
 LEAST, TIMES = 0.25, 2.0  # excess of a formula that breaks it; the second: times the largest so far
 
 
@@ -148,28 +153,34 @@ class NormalDependencies:
         modeled = [place for place, column in enumerate(schema.columns) if column.modeled]
         if len(modeled) > MOST_COLUMNS:
             return None
-        seen = seen.thinned(MOST_ROWS)
-        cells = _cells(seen)
+        cells = _cells(seen.thinned(MOST_ROWS))
+        found = cls._of_cells(schema, cells[_right(schema, cells)])
         columns, values = [schema.columns[place] for place in modeled], cells[:, modeled]
-        lookups = found_lookups(columns, values)
-        formulas = tuple(
-            KnownFormula.of(formula, schema, cells) for formula in found_formulas(columns, values)
-        )
-        alike = [each.columns for each in lookups]
-        orders = found_orders(columns, values, (), alike)
-        found = cls(lookups, formulas, orders)
+        alike = [each.columns for each in found.lookups]
+        found = replace(found, orders=found_orders(columns, values, (), alike))
         if found == cls():
             return None
-        by_chance = _breaking_orders(columns, values, alike) if orders else 0
-        return replace(found, costs=found._costs(len(seen), by_chance, fresh))
+        by_chance = _breaking_orders(columns, values, alike) if found.orders else 0
+        return replace(found, costs=found._costs(schema, cells, by_chance, fresh))
+
+    @classmethod
+    def _of_cells(cls, schema: Schema, cells: Array) -> NormalDependencies:
+        """The lookups and formulas that all rows fulfill; cells: (rows, columns of the schema)."""
+        modeled = [place for place, column in enumerate(schema.columns) if column.modeled]
+        columns, values = [schema.columns[place] for place in modeled], cells[:, modeled]
+        formulas = found_formulas(columns, values)
+        return cls(
+            found_lookups(columns, values),
+            tuple(KnownFormula.of(formula, schema, cells) for formula in formulas),
+        )
 
     def broken(self, rows: Dataset) -> list[Broken]:
         """The rows that break each dependency."""
-        return [each for sort in self._by_sort(rows) for each in sort]
+        return [each for sort in self._by_sort(rows.schema, _cells(rows)) for each in sort]
 
     def nats(self, rows: Dataset) -> Array:
         """What broken lookups and formulas cost, and what broken orders cost, (rows, 2)."""
-        of_lookup, of_formula, of_order = self._by_sort(rows)
+        of_lookup, of_formula, of_order = self._by_sort(rows.schema, _cells(rows))
         found = np.zeros((len(rows), 2))
         for side, broken in enumerate(((*of_lookup, *of_formula), of_order)):
             for each in broken:
@@ -188,31 +199,37 @@ class NormalDependencies:
         return nats
 
     def _costs(
-        self, rows: int, by_chance: int, fresh: Dataset | None
+        self, schema: Schema, cells: Array, by_chance: int, fresh: Dataset | None
     ) -> tuple[float, float, float]:
         """``costs``.
 
         Args:
-            rows: in which the dependencies were found.
-            by_chance: those that break orders which others of them show.
+            schema: of the rows.
+            cells: of the fitted rows, (rows, columns of the schema).
+            by_chance: fitted rows that break orders which others of them show.
             fresh: held-out rows.
         """
-        held_out, breaking = 0, [0, 0, 0]
-        if fresh is not None and len(fresh):
-            fresh = fresh.thinned(MOST_ROWS)
-            held_out = len(fresh)
-            breaking = [
-                int(np.any([each.rows for each in sort], axis=0).sum()) if sort else 0
-                for sort in self._by_sort(fresh)
-            ]
-        every = rows + held_out
-        scale = every / max(held_out, 1)
-        counts = scale * breaking[0], scale * breaking[1], by_chance + breaking[2]
-        first, second, third = (float(np.log((1 + every) / (1 + count))) for count in counts)
+        seen = self._breaking(schema, cells)
+        others = cells[:0] if fresh is None else _cells(fresh.thinned(MOST_ROWS))
+        held_out = self._breaking(schema, others)
+        every = len(cells) + len(others)
+        scaled = every / max(len(others), 1) * held_out
+        lookups, formulas, _ = np.maximum(seen + held_out, scaled)
+        counts = np.array([lookups, formulas, by_chance + held_out[2]])
+        first, second, third = np.log((1 + every) / (1 + counts)).tolist()
         return first, second, third
 
-    def _by_sort(self, rows: Dataset) -> tuple[list[Broken], list[Broken], list[Broken]]:
-        cells, schema = _cells(rows), rows.schema
+    def _breaking(self, schema: Schema, cells: Array) -> Array:
+        """How many rows break a lookup, a formula, or an order."""
+        rows = [
+            np.any([each.rows for each in sort], axis=0).sum() if sort else 0
+            for sort in self._by_sort(schema, cells)
+        ]
+        return np.array(rows)
+
+    def _by_sort(
+        self, schema: Schema, cells: Array
+    ) -> tuple[list[Broken], list[Broken], list[Broken]]:
         of_lookup, of_formula, of_order = self.costs
 
         def own(names: Sequence[str]) -> Array:
@@ -232,6 +249,18 @@ class NormalDependencies:
                 for each in self.orders
             ],
         )
+
+
+def _right(schema: Schema, cells: Array) -> Array:
+    """Rows that break no lookup or formula which some rows show and nearly all fulfill, (rows,)."""
+    right = np.ones(len(cells), dtype=bool)
+    step = max(PARTS, len(cells) // PART_ROWS)
+    for part in range(PARTS):
+        for sort in NormalDependencies._of_cells(schema, cells[part::step])._by_sort(schema, cells):
+            for each in sort:
+                if each.rows.sum() <= MOST_WRONG * len(cells):
+                    right &= ~each.rows
+    return right
 
 
 def _breaking_orders(
