@@ -84,6 +84,9 @@ def test_the_part_needs_a_much_higher_density() -> None:
     for some in (normal, skewed, random.standard_t(3, 1_000), np.append(normal, [1e6, -1e9])):
         assert resolved(some, bulk_of(some)) == bulk_of(some)
     assert resolved(np.array([2.0, 2.0]), None) is None
+    # most values are equal up to rounding, and the others differ
+    equal = 3.0 + 1e-15 * random.integers(0, 5, 600)
+    assert resolved(np.append(equal, random.normal(3, 1, 100)), None) is None
     huge = np.array([-1.7e308, 1e-300, 2e-300, 3e-300, 1.7e308] * 9)
     assert resolved(huge, None) is None
     two = np.concatenate([normal, 1e9 * skewed])

@@ -119,6 +119,8 @@ def test_a_number_that_seems_to_mark_missing_values_is_named(
         (["driver", "NONE", "", "both"], ("NONE", "both", "driver")),
         (["driver", "None", "both", "?"], ("both", "driver")),  # as Python writes it
         (["none", "some", "2a", "2a"], ("2a", "none", "some")),
+        (["none", "8 nested", "1 alone", "?"], ("1 alone", "8 nested", "none")),
+        (["none", "1 week", "2 weeks", "9 weeks"], ("1 week", "2 weeks", "9 weeks")),
     ],
 )
 @pytest.mark.parametrize("in_file", [False, True])
@@ -153,7 +155,11 @@ def test_none_is_missing_beside_true_and_false(truths: tuple[Any, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("cells", "kind"),
-    [(["1.5", "none", "2.25", "7.5"], "real"), (["2024-01-05", "none", "2023-11-30"], "datetime")],
+    [
+        (["1.5", "none", "2.25", "7.5"], "real"),
+        (["2024-01-05", "none", "2023-11-30"], "datetime"),
+        (["5 March 2024", "none", "12 April 2023", "1 May 2025"], "datetime"),
+    ],
 )
 def test_none_is_missing_beside_numbers_and_dates(cells: list[str], kind: str) -> None:
     frame = pd.DataFrame({"n": np.arange(60) % 7, "y": (cells * 60)[:60]})

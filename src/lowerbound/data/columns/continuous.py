@@ -33,7 +33,8 @@ FAR = 5.0  # standard deviation over the spread of the bulk, from which on the m
 BULKS = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # between these quantiles, if they differ
 RESOLVED = 1.0  # nats for each value, from which on the map has the scale of a part of them
 PARTS = (0.2, 0.3)  # shares of the values in a part
-MOST_VALUES = 5_000  # that such maps are compared on
+FEWEST_VALUES, MOST_VALUES = 50, 5_000  # different ones, that such maps are compared on
+ROUNDED = 1e-7  # of a median: a spread that may be rounding
 LARGEST_LOG = 700.0  # exp of larger numbers is infinite
 
 
@@ -193,7 +194,7 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
 
     A column of several quantities, such as millions of people and percent, has values that are
     equal beside the spread of all. With m and s by a part of them, its numbers of every size
-    differ. Better means by ``RESOLVED`` nats for each value, by normal densities of asinh.
+    differ. Better means by ``RESOLVED`` nats for each distinct value, by normal densities of asinh.
 
     Args:
         values: at least one.
@@ -201,8 +202,8 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
     """
     from scipy.special import ndtri
 
-    some = values[:: max(1, len(values) // MOST_VALUES)]
-    if np.ptp(some / 2) == 0:
+    some = np.unique(values[:: max(1, len(values) // MOST_VALUES)])  # repeated ones have no spread
+    if len(some) < FEWEST_VALUES:
         return bulk
     least = max(_log_density(some, each) for each in {bulk, None}) + RESOLVED
     best = bulk
@@ -212,7 +213,8 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
         with np.errstate(over="ignore"):
             spreads = (last / 2 - first / 2) / ndtri(0.5 + share / 2)
         for found in zip(middle.tolist(), spreads.tolist(), strict=True):
-            own = _log_density(some, found) if 0 < found[1] < np.inf else -np.inf
+            usable = ROUNDED * abs(found[0]) < found[1] < np.inf
+            own = _log_density(some, found) if usable else -np.inf
             if own > least:
                 best, least = found, own
     return best
@@ -225,7 +227,7 @@ def _log_density(values: Array, bulk: tuple[float, float] | None) -> float:
         return -float(np.log(moments(values)[1]))
     with np.errstate(over="ignore"):
         z = (values - bulk[0]) / bulk[1]
-    if not (np.isfinite(z).all() and np.ptp(z)):
+    if not np.isfinite(z).all():
         return -np.inf
     log_slope = -np.log(bulk[1]) - np.log(np.hypot(1.0, z))
     return float(log_slope.mean() - np.log(moments(np.arcsinh(z))[1]))

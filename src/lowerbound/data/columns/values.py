@@ -24,6 +24,7 @@ MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 NONE = "none"
 _WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
+_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}\D*?)s?", re.DOTALL)  # singular; no date
 LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
 
 
@@ -108,8 +109,15 @@ def marked(names: Sequence[str], words: bool | None = None) -> Array:
     marks = np.array([text.lower() in MARKERS for text in names], dtype=bool)
     nones = np.array([text.lower() == NONE and text != str(None) for text in names], dtype=bool)
     if words is None and nones.any():
-        words = any(_is_word(text) for text, mark in zip(names, marks, strict=True) if not mark)
+        words = _are_words([text for text, mark in zip(names, marks, strict=True) if not mark])
     return marks & ~nones if words else marks
+
+
+def _are_words(names: Sequence[str]) -> bool:
+    """Whether some are words, or numbers of different things, as in "8 pregnant" and "1 virgin"; one
+    word after all numbers may be their unit."""
+    counted = [_COUNTED.fullmatch(text) for text in names]
+    return any(map(_is_word, names)) or len({found[1] for found in counted if found}) > 1
 
 
 def _is_word(text: str) -> bool:
