@@ -24,7 +24,7 @@ MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 NONE = "none"
 _WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
-_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}\D*?)s?", re.DOTALL)  # singular; no date
+_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}?\D*?)s?", re.DOTALL)  # singular; no date
 LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
 
 
@@ -114,8 +114,10 @@ def marked(names: Sequence[str], words: bool | None = None) -> Array:
 
 
 def _are_words(names: Sequence[str]) -> bool:
-    """Whether some are words, or numbers of different things, as in "8 pregnant" and "1 virgin"; one
-    word after all numbers may be their unit."""
+    """Whether some are words, or numbers of different things, such as "8 pregnant" and "1 virgin".
+
+    One word after all numbers may be their unit.
+    """
     counted = [_COUNTED.fullmatch(text) for text in names]
     return any(map(_is_word, names)) or len({found[1] for found in counted if found}) > 1
 
