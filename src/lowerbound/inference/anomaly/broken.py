@@ -10,12 +10,11 @@ Few fitted rows break what was found in them. So m counts held-out rows. A looku
 chance, and m is scaled from these rows to n. An order may hold by chance; therefore orders are
 also found in four fifths of the fitted rows, and the rows of the other fifth that break one count.
 
-Normal rows may have a few errors. Lookups and formulas are also found in parts of the rows; rows
-that break one of these are set aside if they are few, and count in m.
-A wrong cell may break several dependencies, so a row costs as much as the costliest of them.
+Normal rows may have a few errors. So lookups and formulas are first found in parts of the rows, and
+rows that break one of these are set aside if they are few; they count in m.
 
-Rows that break an order are rare, and may be normal: like new values, they count half in the
-combined score, and lookups and formulas fully.
+A wrong cell may break several dependencies, so a row costs as much as the costliest of them. Rows
+that break an order may be normal: in the combined score they count half, like new values.
 """
 
 from __future__ import annotations
