@@ -37,13 +37,13 @@ def ages(rows: int = 500) -> pd.DataFrame:
 
 
 def drawn(
-    chooser: RowChooser, place: int, shares: list[float], cells: list[tuple[float, float]]
+    chooser: RowChooser, place: int, shares: list[float] | Array, cells: list[tuple[float, float]]
 ) -> Array:
-    """Draws of one column for all rows, in original units."""
+    """Draws of one column for all rows, in original units; shares are of all or of each row."""
     column = chooser.restrictions.columns[place]
     ends = np.array(cells, dtype=np.float64)
     units = np.stack([column.encode(ends[:, 0].copy()), column.encode(ends[:, 1].copy())])
-    weights = torch.tensor([shares], dtype=torch.float64).expand(ROWS, -1)
+    weights = torch.from_numpy(np.atleast_2d(shares).astype(np.float64)).expand(ROWS, -1)
     with seeded(0):
         found = chooser.choose(place, torch.arange(ROWS), weights, torch.from_numpy(units))
     again = column.decode(found.numpy())
@@ -239,6 +239,24 @@ def test_the_column_that_determines_is_drawn_given_what_it_determines() -> None:
     counts = np.array([(values == each).sum() for each in (10, 11, 99)])
     assert counts.sum() == ROWS
     assert chisquare(counts, ROWS * expected).pvalue > 1e-3
+
+
+def test_values_of_a_lookup_are_as_frequent_as_in_the_fitted_rows() -> None:
+    """10 and 11 have as many rows; a row may have more of one of them than others by the model."""
+    chooser = given(school_restrictions(), [np.nan, np.nan])
+    size = drawn(chooser, 1, [0.0, 1.0, 0.0, 0.0], SIZE_CELLS)
+    assert set(size) == {5}
+    alike = drawn(chooser, 0, [0.3, 0.1, 0.3, 0.3, 0.0], SCHOOL_CELLS)
+    assert chisquare([(alike == 10).sum(), (alike == 11).sum()]).pvalue > 1e-3
+    chooser.known[:, 0], chooser.values[:, 0] = False, np.nan
+    first = np.arange(ROWS) % 2 == 0
+    shares = np.where(first[:, None], [0.3, 0.1, 0.3, 0.3, 0.0], [0.1, 0.1, 0.4, 0.4, 0.0])
+    found = drawn(chooser, 0, shares, SCHOOL_CELLS)
+    # 10 has 0.3 over a mean of 0.2, or 0.1 over it; 11 has 0.1 over 0.1
+    for rows, share in ((first, 1.5 / 2.5), (~first, 0.5 / 1.5)):
+        counts = np.array([(found[rows] == 10).sum(), (found[rows] == 11).sum()])
+        expected = rows.sum() * np.array([share, 1 - share])
+        assert chisquare(counts, expected).pvalue > 1e-3
 
 
 def test_a_determined_value_is_first_one_that_is_listed() -> None:

@@ -189,7 +189,7 @@ class RowChooser:
 
         A value that the lookup does not list may be with any of the others.
         """
-        at = places.index(place)
+        at, others = places.index(place), [each for each in places if each != place]
         listed = lookup.values[:, at]
         agree = np.ones((len(rows), len(listed)), dtype=bool)
         for other, each in enumerate(places):
@@ -203,13 +203,17 @@ class RowChooser:
             level = torch.rand(len(rows), dtype=torch.float64).numpy()
             free = unknown & (level < lookup.unlisted)
             free |= ~unknown & (np.isnan(self.values[rows, places[0]]) | ~agree.any(1))
-        again = np.flatnonzero(~free & ~np.isnan(values) & ~(agree & alike).any(1))
+        started = np.asarray(np.isfinite(self.values[rows][:, others]).any(1))
+        if self.given.any():  # the rows are not the population
+            started[:] = False
+        again = np.flatnonzero(~free & ~np.isnan(values) & (started | ~(agree & alike).any(1)))
         if not len(again):
             return values
         low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
         with np.errstate(invalid="ignore"):
             inside = (listed >= low[again, None]) & (listed <= high[again, None])
         likely = self._listed(place, listed, weights[again], cells, np.array(lookup.rows))
+        likely = _by_rows(likely, agree[again], np.array(lookup.rows), started[again])
         likely = likely * (agree[again] & inside)
         choice, _ = _drawn(likely, np.zeros(len(again)))
         usable = likely.sum(1) > 0
@@ -303,3 +307,27 @@ def _cell_of(column: Column, options: Array, cells: Tensor) -> Array:
     order = np.argsort(starts, kind="stable")
     found = np.searchsorted(starts[order], units + 1e-9, side="right") - 1
     return np.asarray(order[np.clip(found, 0, len(starts) - 1)])
+
+
+def _by_rows(likely: Array, agree: Array, counts: Array, started: Array) -> Array:
+    r"""The probability of each listed value, (rows, values), from that by the model.
+
+    Where columns of the lookup are known, the model only says how the others change it:
+
+    .. math:: p(v) \propto n_v \frac{p_i(v)}{\bar p(v)}
+
+    with the fitted rows n_v of a value, and the mean of p over the drawn rows in which the same
+    values agree. The model's own probability would raise rare values, since it is smooth.
+
+    Args:
+        likely: p, (rows, values).
+        agree: whether a value agrees with the known columns, (rows, values).
+        counts: n, (values,).
+        started: whether columns of the lookup are known, (rows,).
+    """
+    _, group = np.unique(np.packbits(agree, axis=1), axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    sums = np.zeros((int(group.max()) + 1, likely.shape[1]))
+    np.add.at(sums, group, likely)
+    mean = (sums / np.bincount(group)[:, None])[group]
+    return np.where(started[:, None], counts * (likely + NOTHING) / (mean + NOTHING), likely)

@@ -187,7 +187,7 @@ class Restrictions:
             values: complete rows, (rows, columns), NaN where missing.
             given: cells that stay, (rows, columns).
         """
-        found, right = values.copy(), np.ones(len(values), dtype=bool)
+        found, right = values.copy(), self._by_lookups(values, given)
         if not self.formulas:
             return found, right
         counts = np.bincount([at for own, _ in self.formulas for at in own])
@@ -203,6 +203,14 @@ class Restrictions:
         right &= (np.isnan(found) == np.isnan(values)).all(1)
         right &= self._inside(found, given)
         return np.where(right[:, None], found, values), right
+
+    def _by_lookups(self, values: Array, given: Array) -> Array:
+        """Whether rows break no lookup, unless two of its columns are given, (rows,)."""
+        right = np.ones(len(values), dtype=bool)
+        for places, lookup in self.lookups:
+            drawn = given[:, places].sum(1) < 2
+            right &= ~(drawn & lookup.broken(values[:, places]))
+        return right
 
     def _by_formula(self, own: tuple[int, ...], formula: Formula, at: int, values: Array) -> Array:
         """The value of a column of a formula in each row; NaN: it is none of its levels."""
