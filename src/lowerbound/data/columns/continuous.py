@@ -25,7 +25,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import Feature, Value
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-from lowerbound.data.columns.quantile_normal import QuantileNormal
+from lowerbound.data.columns.quantile_normal import LEAST_GAP, QuantileNormal
 
 LOWEST, HIGHEST = -32.0, 32.0  # limits of continuous model units
 SPLINE_GAIN = 0.05  # nats per row that a spline must gain over an affine map
@@ -193,8 +193,9 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
     """The bulk, or that of a part of the values if asinh((y - m) / s) describes them far better.
 
     A column of several quantities, such as millions of people and percent, has values that are
-    equal beside the spread of all. With m and s by a part of them, its numbers of every size
-    differ. Better means by ``RESOLVED`` nats for each distinct value, by normal densities of asinh.
+    equal beside the spread of all: a spline cannot resolve them. With m and s by a part of them,
+    numbers of every size differ. Better means by ``RESOLVED`` nats for each distinct value, by
+    normal densities of asinh.
 
     Args:
         values: at least one.
@@ -206,6 +207,7 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
     if len(some) < FEWEST_VALUES:
         return bulk
     least = max(_log_density(some, each) for each in {bulk, None}) + RESOLVED
+    finest = LEAST_GAP * (moments(values)[1] if bulk is None else bulk[1])
     best = bulk
     for share in PARTS:
         lows = np.arange(0.05, 0.95 - share, 0.05)
@@ -213,7 +215,7 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
         with np.errstate(over="ignore"):
             spreads = (last / 2 - first / 2) / ndtri(0.5 + share / 2)
         for found in zip(middle.tolist(), spreads.tolist(), strict=True):
-            usable = ROUNDED * abs(found[0]) < found[1] < np.inf
+            usable = ROUNDED * abs(found[0]) < found[1] < finest
             own = _log_density(some, found) if usable else -np.inf
             if own > least:
                 best, least = found, own

@@ -14,7 +14,8 @@ Normal rows may have a few errors. So lookups and formulas are first found in pa
 rows that break one of these are set aside if they are few; they count in m.
 
 A wrong cell may break several dependencies, so a row costs as much as the costliest of them. Rows
-that break an order may be normal: in the combined score they count half, like new values.
+that break an order, or what known rows broke, may be normal: in the combined score they count half,
+like new values.
 """
 
 from __future__ import annotations
@@ -131,12 +132,14 @@ class NormalDependencies:
     Attributes:
         lookups, formulas, orders: that they fulfill.
         costs: nats of a row that breaks a lookup, a formula, or an order.
+        certain: whether no known row breaks each of the lookups and formulas.
     """
 
     lookups: tuple[Lookup, ...] = ()
     formulas: tuple[KnownFormula, ...] = ()
     orders: tuple[Inequality, ...] = ()
     costs: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    certain: tuple[bool, ...] = ()
 
     @classmethod
     def of(cls, seen: Dataset, fresh: Dataset | None = None) -> NormalDependencies | None:
@@ -160,7 +163,11 @@ class NormalDependencies:
         if found == cls():
             return None
         by_chance = _breaking_orders(columns, values, alike) if found.orders else 0
-        return replace(found, costs=found._costs(schema, cells, by_chance, fresh))
+        others = cells[:0] if fresh is None else _cells(fresh.thinned(MOST_ROWS))
+        lookups, formulas, _ = found._by_sort(schema, np.concatenate([cells, others]))
+        certain = tuple(not each.rows.any() for each in (*lookups, *formulas))
+        costs = found._costs(schema, cells, others, by_chance)
+        return replace(found, costs=costs, certain=certain)
 
     @classmethod
     def _of_cells(cls, schema: Schema, cells: Array) -> NormalDependencies:
@@ -178,12 +185,13 @@ class NormalDependencies:
         return [each for sort in self._by_sort(rows.schema, _cells(rows)) for each in sort]
 
     def nats(self, rows: Dataset) -> Array:
-        """What broken lookups and formulas cost, and what broken orders cost, (rows, 2)."""
-        of_lookup, of_formula, of_order = self._by_sort(rows.schema, _cells(rows))
+        """What it costs to break certain lookups and formulas, and to break others and orders,
+        (rows, 2)."""
+        certain = (*self.certain, *(False for _ in self.orders))
         found = np.zeros((len(rows), 2))
-        for side, broken in enumerate(((*of_lookup, *of_formula), of_order)):
-            for each in broken:
-                found[:, side] = np.maximum(found[:, side], each.nats * each.rows)
+        for each, sure in zip(self.broken(rows), certain, strict=True):
+            side = 0 if sure else 1
+            found[:, side] = np.maximum(found[:, side], each.nats * each.rows)
         return found
 
     def nats_of_columns(self, rows: Dataset) -> Array:
@@ -198,18 +206,16 @@ class NormalDependencies:
         return nats
 
     def _costs(
-        self, schema: Schema, cells: Array, by_chance: int, fresh: Dataset | None
+        self, schema: Schema, cells: Array, others: Array, by_chance: int
     ) -> tuple[float, float, float]:
         """``costs``.
 
         Args:
             schema: of the rows.
-            cells: of the fitted rows, (rows, columns of the schema).
+            cells, others: of the fitted and the held-out rows, (rows, columns of the schema).
             by_chance: fitted rows that break orders which others of them show.
-            fresh: held-out rows.
         """
         seen = self._breaking(schema, cells)
-        others = cells[:0] if fresh is None else _cells(fresh.thinned(MOST_ROWS))
         held_out = self._breaking(schema, others)
         every = len(cells) + len(others)
         scaled = every / max(len(others), 1) * held_out
