@@ -14,8 +14,8 @@ Normal rows may have a few errors. So lookups and formulas are first found in pa
 rows that break one of these are set aside if they are few; they count in m.
 
 A wrong cell may break several dependencies, so a row costs as much as the costliest of them. Rows
-that break an order, or what known rows broke, may be normal: in the combined score they count half,
-like new values.
+that break an order, or a lookup that known rows break too, may be normal: in the combined score
+they count half, like new values. A formula has no exceptions but errors.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class NormalDependencies:
     Attributes:
         lookups, formulas, orders: that they fulfill.
         costs: nats of a row that breaks a lookup, a formula, or an order.
-        certain: whether no known row breaks each of the lookups and formulas.
+        certain: whether no known row breaks each of the lookups.
     """
 
     lookups: tuple[Lookup, ...] = ()
@@ -164,8 +164,8 @@ class NormalDependencies:
             return None
         by_chance = _breaking_orders(columns, values, alike) if found.orders else 0
         others = cells[:0] if fresh is None else _cells(fresh.thinned(MOST_ROWS))
-        lookups, formulas, _ = found._by_sort(schema, np.concatenate([cells, others]))
-        certain = tuple(not each.rows.any() for each in (*lookups, *formulas))
+        lookups, _, _ = found._by_sort(schema, np.concatenate([cells, others]))
+        certain = tuple(not each.rows.any() for each in lookups)
         costs = found._costs(schema, cells, others, by_chance)
         return replace(found, costs=costs, certain=certain)
 
@@ -185,9 +185,9 @@ class NormalDependencies:
         return [each for sort in self._by_sort(rows.schema, _cells(rows)) for each in sort]
 
     def nats(self, rows: Dataset) -> Array:
-        """What it costs to break certain lookups and formulas, and to break others and orders,
-        (rows, 2)."""
-        certain = (*self.certain, *(False for _ in self.orders))
+        """What it costs to break certain lookups and formulas, and to break other lookups and
+        orders, (rows, 2)."""
+        certain = (*self.certain, *(True for _ in self.formulas), *(False for _ in self.orders))
         found = np.zeros((len(rows), 2))
         for each, sure in zip(self.broken(rows), certain, strict=True):
             side = 0 if sure else 1

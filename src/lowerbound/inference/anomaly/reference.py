@@ -14,8 +14,8 @@ The scores in nats are sums over the observed cells. A missing cell adds what it
 has, so the scores of rows with and without gaps compare, in any unit of the data.
 A value that the fit did not see costs -log p, "unseen". The model cannot score its cell, so these
 nats are added to both scores in nats. Distances treat the cell as missing, so their rarity is at
-least ``NEW_VALUES`` of these nats. A broken dependency counts like such a value, and a lookup or
-formula that no known row breaks in full. No labels are needed.
+least ``NEW_VALUES`` of these nats. A broken dependency counts like such a value, and a formula,
+or a lookup that no known row breaks, in full. No labels are needed.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class RawScores:
             are none.
         hidden: mask of the other cells that are not observed, (rows, features); None: there are
             none, or rows have no fixed features.
-        broken: nats of the lookups and formulas that the row breaks and no known row did, and of
-            other dependencies, (rows, 2); None: none are known.
+        broken: nats of the formulas that the row breaks, and of the lookups that it breaks and no
+            known row does; and of other dependencies, (rows, 2); None: none are known.
     """
 
     bound: Array | None
