@@ -262,7 +262,7 @@ def work() -> TableSource:
     frame = pd.DataFrame({"pay": pay, "hours": hours, "wage": wage})
     frame = frame.assign(school=school, years=years)
     frame["age"] = frame["school"] + frame["years"] + 6
-    return TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.03))
+    return TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.06))
 
 
 def test_rows_fulfill_the_formulas_of_all_fitted_rows(work: TableSource) -> None:
