@@ -146,13 +146,13 @@ class RowScorer:
         known = self.normal.reference.dependencies
         every = [] if known is None else known.broken(rows)
         every = sorted(every, key=lambda each: -each.nats)
-        return [
-            {
-                each.dependency.summary: each.in_words(rows.schema, place)
-                for each in [each for each in every if each.rows[place]][:NAMED]
-            }
-            for place in range(len(rows))
-        ]
+        found: list[dict[str, dict[str, str]]] = []
+        for place in range(len(rows)):
+            own = [each for each in every if each.rows[place]][:NAMED]
+            found.append(
+                {each.dependency.summary: each.in_words(rows.schema, place) for each in own}
+            )
+        return found
 
     def _p_values(self, scores: Array, calibration: ConformalCalibration | None) -> Array | None:
         return None if calibration is None else calibration.p_values(scores)

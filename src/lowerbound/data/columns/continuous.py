@@ -223,8 +223,8 @@ def resolved(values: Array, bulk: tuple[float, float] | None) -> tuple[float, fl
 
 
 def _log_density(values: Array, bulk: tuple[float, float] | None) -> float:
-    """Mean log density of values whose asinh((y - m) / s), or who themselves, are normal with
-    their own mean and variance; nats, up to a constant."""
+    """Mean log density of values of which asinh((y - m) / s) is normal, with its own mean and
+    variance; without a bulk the values themselves are normal. Nats, up to a constant."""
     if bulk is None:
         return -float(np.log(moments(values)[1]))
     with np.errstate(over="ignore"):

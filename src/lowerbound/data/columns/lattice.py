@@ -74,9 +74,8 @@ class Lattice:
         """``of``, or that of the float32 numbers that the values were before they were written in
         decimals, if it is coarser."""
         plain = cls.of(values, dtype)
-        if dtype not in ("float64", "str") or not (plain.step == 0 or plain.decimals > COARSE):
-            return plain
-        if 0 < plain.digits <= COARSE:
+        short = plain.decimals <= COARSE if plain.step else 0 < plain.digits <= COARSE
+        if short or dtype not in ("float64", "str"):
             return plain
         present = values[~np.isnan(values)]
         if not len(present) or not _are_single(present):

@@ -24,7 +24,7 @@ MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
 NONE = "none"
 _WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
-_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}?\D*?)s?", re.DOTALL)  # singular; no date
+_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}?\D*?)s?", re.DOTALL)  # without a plural s, and no date
 LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
 
 

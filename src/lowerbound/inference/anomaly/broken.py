@@ -77,7 +77,7 @@ class KnownFormula:
         return self.formula.excess(columns, numbers_of(columns, cells), np.array(self.spreads))
 
     def broken(self, schema: Schema, cells: Array) -> Array:
-        """Whether rows do not fulfill it, (rows,); one with a missing cell does."""
+        """Whether rows do not fulfill it, (rows,); one with a missing cell fulfills it."""
         return np.asarray(self.excess(schema, cells) > self.limit)
 
 
@@ -152,33 +152,49 @@ class NormalDependencies:
         schema = seen.schema
         if not schema.columns or not schema.data_kind.matrix:
             return None
-        modeled = [place for place, column in enumerate(schema.columns) if column.modeled]
-        if len(modeled) > MOST_COLUMNS:
+        if len(schema.modeled) > MOST_COLUMNS:
             return None
         cells = _cells(seen.thinned(MOST_ROWS))
+        others = cells[:0] if fresh is None else _cells(fresh.thinned(MOST_ROWS))
         found = cls._of_cells(schema, cells[_right(schema, cells)])
-        columns, values = [schema.columns[place] for place in modeled], cells[:, modeled]
         alike = [each.columns for each in found.lookups]
+        columns, values = _modeled(schema, cells)
         found = replace(found, orders=found_orders(columns, values, (), alike))
         if found == cls():
             return None
         by_chance = _breaking_orders(columns, values, alike) if found.orders else 0
-        others = cells[:0] if fresh is None else _cells(fresh.thinned(MOST_ROWS))
-        lookups, _, _ = found._by_sort(schema, np.concatenate([cells, others]))
-        certain = tuple(not each.rows.any() for each in lookups)
-        costs = found._costs(schema, cells, others, by_chance)
-        return replace(found, costs=costs, certain=certain)
+        return found._counted(schema, cells, others, by_chance)
 
     @classmethod
     def _of_cells(cls, schema: Schema, cells: Array) -> NormalDependencies:
         """The lookups and formulas that all rows fulfill; cells: (rows, columns of the schema)."""
-        modeled = [place for place, column in enumerate(schema.columns) if column.modeled]
-        columns, values = [schema.columns[place] for place in modeled], cells[:, modeled]
+        columns, values = _modeled(schema, cells)
         formulas = found_formulas(columns, values)
         return cls(
             found_lookups(columns, values),
             tuple(KnownFormula.of(formula, schema, cells) for formula in formulas),
         )
+
+    def _counted(
+        self, schema: Schema, cells: Array, others: Array, by_chance: int
+    ) -> NormalDependencies:
+        """These with ``costs`` and ``certain``.
+
+        Args:
+            schema: of the rows.
+            cells, others: of the fitted and the held-out rows, (rows, columns of the schema).
+            by_chance: fitted rows that break orders which others of them show.
+        """
+        sorts = self._by_sort(schema, np.concatenate([cells, others]))
+        every, fitted = len(cells) + len(others), len(cells)
+        nothing = np.zeros(every, dtype=bool)
+        broken = np.stack([np.any([nothing, *(one.rows for one in sort)], 0) for sort in sorts])
+        held_out = broken[:, fitted:].sum(1)
+        counts = np.maximum(broken.sum(1), every / max(len(others), 1) * held_out)
+        counts[2] = by_chance + held_out[2]
+        first, second, third = np.log((1 + every) / (1 + counts)).tolist()
+        certain = tuple(not each.rows.any() for each in sorts[0])
+        return replace(self, costs=(first, second, third), certain=certain)
 
     def broken(self, rows: Dataset) -> list[Broken]:
         """The rows that break each dependency."""
@@ -204,33 +220,6 @@ class NormalDependencies:
             nats[more] = 0.0
             nats[np.ix_(more, places)] = each.nats / len(places)
         return nats
-
-    def _costs(
-        self, schema: Schema, cells: Array, others: Array, by_chance: int
-    ) -> tuple[float, float, float]:
-        """``costs``.
-
-        Args:
-            schema: of the rows.
-            cells, others: of the fitted and the held-out rows, (rows, columns of the schema).
-            by_chance: fitted rows that break orders which others of them show.
-        """
-        seen = self._breaking(schema, cells)
-        held_out = self._breaking(schema, others)
-        every = len(cells) + len(others)
-        scaled = every / max(len(others), 1) * held_out
-        lookups, formulas, _ = np.maximum(seen + held_out, scaled)
-        counts = np.array([lookups, formulas, by_chance + held_out[2]])
-        first, second, third = np.log((1 + every) / (1 + counts)).tolist()
-        return first, second, third
-
-    def _breaking(self, schema: Schema, cells: Array) -> Array:
-        """How many rows break a lookup, a formula, or an order."""
-        rows = [
-            np.any([each.rows for each in sort], axis=0).sum() if sort else 0
-            for sort in self._by_sort(schema, cells)
-        ]
-        return np.array(rows)
 
     def _by_sort(
         self, schema: Schema, cells: Array
@@ -272,16 +261,14 @@ def _breaking_orders(
     columns: Sequence[Column], values: Array, alike: Sequence[Sequence[str]]
 ) -> int:
     """Rows of each fold that break an order which the others show, in all."""
-    names, breaking = [column.name for column in columns], 0
-    fold = np.arange(len(values)) % FOLDS
+    place = {column.name: at for at, column in enumerate(columns)}
+    fold, breaking = np.arange(len(values)) % FOLDS, 0
     for apart in range(FOLDS):
-        orders = found_orders(columns, values[fold != apart], (), alike)
         rows = values[fold == apart]
-        lower, upper = ([names.index(each.columns[side]) for each in orders] for side in (0, 1))
-        strict = np.array([each.strict for each in orders], dtype=bool)
-        below, above = rows[:, lower], rows[:, upper]
-        with np.errstate(invalid="ignore"):
-            breaking += int(((below > above) | (strict & (below == above))).any(1).sum())
+        broken = np.zeros(len(rows), dtype=bool)
+        for order in found_orders(columns, values[fold != apart], (), alike):
+            broken |= order.broken(rows[:, place[order.lower]], rows[:, place[order.upper]])
+        breaking += int(broken.sum())
     return breaking
 
 
@@ -289,6 +276,12 @@ def _text(column: Column, cell: float) -> str:
     import pandas as pd
 
     return "missing" if np.isnan(cell) else str(pd.Series(column.rules.typed(np.array([cell])))[0])
+
+
+def _modeled(schema: Schema, cells: Array) -> tuple[list[Column], Array]:
+    """The modeled columns, and their cells."""
+    places = [place for place, column in enumerate(schema.columns) if column.modeled]
+    return [schema.columns[place] for place in places], cells[:, places]
 
 
 def _columns(schema: Schema, names: Sequence[str]) -> list[Column]:

@@ -186,11 +186,14 @@ class Reference:
         certain, likely = broken[:, 0], NEW_VALUES * (values + broken[:, 1])
         combined = np.zeros(len(raw))
         for name, weight in self.votes.weights.items():
-            usual, vote = self._vote(name, known), self._vote(name, found)
-            if usual is not None and vote is not None:
-                vote = np.maximum(vote, np.where(likely > 0, likely, -np.inf))
+            vote = self._vote(name, found)
+            if vote is None:
+                continue
+            vote = np.maximum(vote, np.where(likely > 0, likely, -np.inf))
+            usual = self._vote(name, known) if certain.any() else None
+            if usual is not None:
                 vote = np.maximum(vote, np.where(certain > 0, usual + certain, -np.inf))
-                combined += weight * vote
+            combined += weight * vote
         return {"combined": combined, **found}
 
     def nats_of_columns(self, rows: Dataset) -> Array:

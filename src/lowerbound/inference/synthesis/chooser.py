@@ -327,7 +327,7 @@ def _by_rows(likely: Array, agree: Array, counts: Array, started: Array) -> Arra
     """
     _, group = np.unique(np.packbits(agree, axis=1), axis=0, return_inverse=True)
     group = group.reshape(-1)
-    sums = np.zeros((int(group.max()) + 1, likely.shape[1]))
-    np.add.at(sums, group, likely)
-    mean = (sums / np.bincount(group)[:, None])[group]
+    rows = np.bincount(group)
+    sums = np.add.reduceat(likely[np.argsort(group)], np.cumsum(rows) - rows)
+    mean = (sums / rows[:, None])[group]
     return np.where(started[:, None], counts * (likely + NOTHING) / (mean + NOTHING), likely)
