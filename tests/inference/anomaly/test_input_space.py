@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist, mahalanobis
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -50,6 +51,35 @@ def test_single_precision_loses_no_digit(k: int) -> None:
     expected = np.sort(cdist(new, known), 1)[:, k - 1]
     found = nearest.kth_distance(known, new, k)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("points", [40, 1_000, 1_999])
+@pytest.mark.parametrize("k", [1, 7])
+def test_neighbors_among_many_points_are_those_of_all_distances(points: int, k: int) -> None:
+    """Points that are next to each other are in one share, equal ones in several."""
+    known = np.repeat(rows(12, points), 2, axis=0)[:points]
+    known = np.concatenate([known, known[::3]])
+    new = np.concatenate([known[::5], rows(12, 30, seed=1), 1e40 * rows(12, 9, seed=2)])
+    expected = np.sort(cdist(new, known), 1)[:, k - 1]
+    found = nearest.kth_distance(known, new, k)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("points", [7, 1_001])
+def test_rows_beyond_single_precision_are_compared_in_double(points: int) -> None:
+    """In single precision they are as far from every point as the padding."""
+    known, new = -10 - 1e37 * np.arange(points)[:, None] * np.ones(12), np.full((3, 12), 1e38)
+    found = nearest.kth_distance(known, new, 3)
+    np.testing.assert_allclose(found, 1.2e38 * np.sqrt(12), rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 9])
+def test_smallest_numbers_of_a_row_are_those_of_a_sort(k: int) -> None:
+    table = torch.from_numpy(np.random.default_rng(0).integers(0, 500, (50, 1_200))).float()
+    near, place = nearest.smallest(table, k)
+    assert torch.equal(near, table.sort(1).values[:, :k])
+    assert torch.equal(near, table.gather(1, place))
+    assert all(len(set(row)) == k for row in place.tolist())
 
 
 def test_mahalanobis_is_that_of_scipy() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.nn import functional as F
 
 from lowerbound.data.arrays import Array
 from lowerbound.networks.processor.matrix_products import affine
@@ -24,6 +25,7 @@ TREE_NUMBERS = 8  # dimensions up to which a tree is faster than all distances
 LEAF = 64  # points in a leaf of the tree
 TABLE = 2**20  # distances at once: 4 MB, which fits into a cache
 SPARE = 4
+SHARE = 20  # points of which the nearest is found first
 ROUNDING = 2.0**-23  # of a product in single precision, and of a sum of two
 
 
@@ -59,17 +61,22 @@ class _Search:
         self.points, self.kept, self.k = points, kept, k
         self.lengths = points.square().sum(1)
         self.longest = float(self.lengths.max().sqrt())
-        self.single = (-2 * points).float(), self.lengths.float()
+        padding = -len(points) % SHARE if kept < len(points) else 0
+        far = F.pad(self.lengths, (0, padding), value=torch.inf)
+        beside = F.pad(-2 * points, (0, 0, 0, padding))
+        self.single = torch.cat((beside, far.unsqueeze(1)), 1).float()
 
     def distances(self, rows: Tensor) -> Tensor:
         """Distance of each row to the k-th point, (rows,)."""
-        table = affine(rows.float(), *self.single)
-        near, place = table.topk(self.kept, 1, largest=False)
+        table = affine(F.pad(rows, (0, 1), value=1.0).float(), self.single)
+        near, place = smallest(table, self.kept)
+        place.clamp_(max=len(self.points) - 1)  # of a row beyond single precision: it is unsure
         found = self._among(rows, place)
         own = rows.square().sum(1)
         if self.kept < len(self.points):
-            error = ROUNDING * (rows.shape[1] + 2) * self.longest * (self.longest + 2 * own.sqrt())
-            unsure = ~(found + error < near[:, -1].double() + own)
+            error = ROUNDING * (rows.shape[1] + 3) * self.longest * (self.longest + 2 * own.sqrt())
+            beyond = near[:, -1].double() + own
+            unsure = ~((found + error < beyond) & beyond.isfinite())
             if unsure.any():
                 found[unsure] = self._in_double(rows[unsure])
         return found.sqrt()
@@ -83,3 +90,24 @@ class _Search:
         """Squared distance of each row to the k-th of some points, (rows, points)."""
         exact = (self.points[place] - rows.unsqueeze(1)).square().sum(2)
         return exact.kthvalue(self.k, 1).values
+
+
+def smallest(table: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k smallest numbers of each row, ascending, and their places, (rows, k) each.
+
+    They lie in the k columns with the smallest minima of the row folded into a matrix, which are
+    far fewer numbers to sort.
+
+    Args:
+        table: (rows, numbers), contiguous; many numbers are a multiple of ``SHARE``.
+        k: at most the number of numbers.
+    """
+    width = table.shape[1] // SHARE
+    if width <= max(k, SHARE):
+        return table.topk(k, 1, largest=False)
+    folded = table.unflatten(1, (SHARE, width))
+    column = folded.amin(1).topk(k, 1, largest=False).indices
+    candidates = folded.gather(2, column.unsqueeze(1).expand(-1, SHARE, -1)).flatten(1)
+    near, which = candidates.topk(k, 1, largest=False)
+    share = which.div(k, rounding_mode="floor")
+    return near, share * width + column.gather(1, which % k)
