@@ -181,6 +181,10 @@ def test_codes_among_numbers_are_levels_and_a_typing_error_is_not() -> None:
     random = np.random.default_rng(0)
     codes = random.choice(["250", "401.9", "V57", "E909", "V58", "E880", "V45", "428"], 300)
     assert understood(pd.Series(codes, name="diagnosis")).kind == "categorical"
+    courses = [f"{number}{part}" for number in range(180, 200) for part in ("", "A", "DH")]
+    assert understood(pd.Series([*courses * 3, "A"], name="course")).kind == "categorical"
+    with pytest.raises(DataError, match="holds numbers, but not in rows"):
+        understood(pd.Series([*map(str, range(40)), *"ABCDEF", *"123456A"], name="n"))
     numbers = pd.Series(random.normal(size=300).round(3).astype(str), name="n")
     numbers.iloc[17] = "o.5"
     with pytest.raises(DataError, match=r"not in rows 17, counted from 0 \(row 17: 'o.5'\)"):

@@ -125,6 +125,26 @@ def test_a_few_errors_in_the_fitted_rows_hide_no_dependency() -> None:
     }
 
 
+def test_zeros_of_many_rows_are_numbers_of_a_formula() -> None:
+    """Most orders have no discount, so 0 is an atom, apart from the other numbers."""
+    rng = np.random.default_rng(0)
+    list_price, share = np.round(rng.lognormal(3, 0.6, 400), 2), rng.choice([0, 0, 0.1, 0.3], 400)
+    frame = pd.DataFrame({"list": list_price, "off": np.round(share * list_price, 2)})
+    frame["paid"] = (frame["list"] - frame["off"]).round(2)
+    data = load(frame)
+    assert data.schema.columns[1].atom == 0
+    known = NormalDependencies.of(data)
+    assert known is not None
+    (formula,) = known.formulas
+    assert set(formula.columns) == {"list", "off", "paid"}
+    new = frame.iloc[:6].copy()
+    new.loc[[1, 4], "off"], new.loc[[1, 4], "paid"] = 0.0, new["list"][[1, 4]] + 1.0
+    found = {
+        each.dependency.summary: each.rows for each in known.broken(load(new, schema=data.schema))
+    }
+    assert np.flatnonzero(found[formula.formula.summary]).tolist() == [1, 4]
+
+
 def test_an_order_by_chance_costs_less() -> None:
     rng = np.random.default_rng(0)
     first, low = rng.normal(size=(2, 400))

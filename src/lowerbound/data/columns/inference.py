@@ -37,6 +37,7 @@ Hint = str | Mapping[str, Any]
 
 MOST_MIXED = 20  # distinct whole numbers and texts that are levels together
 FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
+MOST_WORDS = 0.05  # share of the distinct texts beside numbers that have no digit, among codes
 FEWEST_MARKED = 2  # cells with one number, from which it may mark missing values
 _PADDED = re.compile(r"0\d+")
 HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
@@ -293,9 +294,10 @@ def is_code(cell: str) -> bool:
 
 def _are_codes(series: Any, text: Array) -> bool:
     """Whether a column of text and numbers contains codes such as "V57", not markers of missing
-    values: then its texts are many and contain digits."""
+    values: then its texts are many, and nearly all contain digits."""
     odd = {name(value) for value in series[text].unique()}
-    return len(odd) >= FEWEST_CODES and all(any(c.isdigit() for c in value) for value in odd)
+    words = sum(not any(map(str.isdigit, value)) for value in odd)
+    return len(odd) >= FEWEST_CODES and words <= MOST_WORDS * len(odd)
 
 
 def _are_few(series: Any, values: Array, text: Array) -> bool:

@@ -11,7 +11,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.dependencies.formula_search import found_formulas
+from lowerbound.data.dependencies.errors import formulas_beside_errors
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
 from lowerbound.data.dependencies.lookups import Lookup, found_lookups
 from lowerbound.data.schema import Schema
@@ -42,7 +42,7 @@ class Dependencies:
     def summaries(self) -> tuple[str, ...]:
         """A sentence or an equation for each."""
         sentences = (each.summary for each in self.lookups)
-        return (*sentences, *(each.summary for each in self.formulas))
+        return (*sentences, *(each.summary_with_errors for each in self.formulas))
 
 
 def with_dependencies(dataset: Dataset) -> Dataset:
@@ -54,7 +54,8 @@ def with_dependencies(dataset: Dataset) -> Dataset:
     modeled = [place for place, each in enumerate(schema.columns) if each.modeled]
     columns, cells = [schema.columns[place] for place in modeled], observed_cells(dataset)
     found = Dependencies(
-        found_lookups(columns, cells[:, modeled]), found_formulas(columns, cells[:, modeled])
+        found_lookups(columns, cells[:, modeled]),
+        formulas_beside_errors(columns, cells[:, modeled]),
     )
     details = {name: own for name, own in schema.details.items() if name != DETAIL}
     if found != Dependencies():

@@ -147,6 +147,9 @@ def _is_no_chance(terms: Terms, equation: Equation) -> bool:
     members = [equation.target, *equation.sources]
     rows = np.isfinite(terms.values[:, members]).all(1)
     own = terms.values[rows][:, members]
+    parts = np.abs([1.0, *equation.coefficients]) * own.std(0)
+    if parts.min() <= TINY * parts.max():  # it only says in which rows the others are enough
+        return False
     distinct = len(np.unique(own, axis=0))
     slack = terms.slack[rows, equation.target]
     width = 2 * max(float(np.abs(equation.residuals(terms)[rows]).max()), float(np.median(slack)))

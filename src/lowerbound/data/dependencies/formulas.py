@@ -36,6 +36,7 @@ class Formula:
         solved: whether the equation gives the column from the others about as exactly as it is
             rounded.
         exact: whether it gives the rounded value itself.
+        errors: rows in which it was found that break it.
 
     Raises:
         OptionError: the sizes differ, or a number is not finite or 0.
@@ -47,6 +48,7 @@ class Formula:
     logs: tuple[bool, ...]
     solved: tuple[bool, ...]
     exact: tuple[bool, ...]
+    errors: int = 0
 
     def __post_init__(self) -> None:
         each = (self.columns, self.coefficients, self.logs, self.solved, self.exact)
@@ -107,6 +109,14 @@ class Formula:
             right = _sum(others, constant)
             right = f"exp({right})" if own else right
         return f"{self.columns[0]} = {right}"
+
+    @property
+    def summary_with_errors(self) -> str:
+        """``summary``, and how many rows break it."""
+        if not self.errors:
+            return self.summary
+        rows = "1 row breaks it" if self.errors == 1 else f"{self.errors:,} rows break it"
+        return f"{self.summary} ({rows})"
 
 
 def g(values: Array, log: bool) -> Array:

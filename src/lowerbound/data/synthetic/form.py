@@ -15,7 +15,7 @@ from lowerbound.data.columns.lattice import EXACT
 from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dependencies.determined import Dependencies
-from lowerbound.data.dependencies.formula_search import found_formulas
+from lowerbound.data.dependencies.errors import formulas_beside_errors
 from lowerbound.data.dependencies.lookups import found_lookups
 from lowerbound.data.dependencies.orders import Inequality, found_orders
 from lowerbound.data.schema import Schema
@@ -35,7 +35,8 @@ class TableForm:
         columns: all columns, in the order of the table.
         constraints: that every row fulfills, as declared.
         orders: inequalities that no fitted row breaks, as found.
-        dependencies: lookups and formulas that all fitted rows fulfill, as found.
+        dependencies: lookups that all fitted rows fulfill, and formulas that nearly all do, as
+            found.
         relations: the residual, the name of a column, and that of the column that it follows.
     """
 
@@ -77,7 +78,7 @@ class TableForm:
         lookups = found_lookups(modeled, matrix, read.compared)
         alike = [each.columns for each in lookups]
         orders = found_orders(modeled, matrix, read.compared, alike)
-        formulas = found_formulas(modeled, matrix, read.compared.union(*alike))
+        formulas = formulas_beside_errors(modeled, matrix, read.compared.union(*alike))
         found = found_relations(modeled, matrix)
         relations = tuple((form, names[own], names[other]) for form, own, other in found)
         return cls(tuple(forms), read, orders, Dependencies(lookups, formulas), relations)

@@ -20,7 +20,7 @@ they count half, like new values. A formula has no exceptions but errors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,8 +28,10 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
+from lowerbound.data.columns.mixed import is_atom
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import observed_cells
+from lowerbound.data.dependencies.errors import KnownFormula, without_errors
 from lowerbound.data.dependencies.formula_search import found_formulas
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
 from lowerbound.data.dependencies.lookups import Lookup, found_lookups
@@ -38,47 +40,6 @@ from lowerbound.data.schema import Schema
 
 MOST_ROWS, MOST_COLUMNS = 20_000, 300  # in which dependencies are found
 FOLDS = 5  # of the fitted rows, for orders
-PARTS, PART_ROWS = 6, 200  # of the fitted rows, some of which may be without errors
-MOST_WRONG = 0.005  # share of the fitted rows that may break a lookup or formula
-LEAST, TIMES = 0.25, 2.0  # excess of a formula that breaks it; the second: times the largest so far
-
-
-@dataclass(frozen=True)
-class KnownFormula:
-    """A formula with what normal rows show of it.
-
-    Attributes:
-        formula: that they fulfill.
-        spreads: standard deviations of its columns.
-        limit: the ``excess`` of a row that fulfills it.
-    """
-
-    formula: Formula
-    spreads: tuple[float, ...]
-    limit: float
-
-    @classmethod
-    def of(cls, formula: Formula, schema: Schema, cells: Array) -> KnownFormula:
-        """From the cells of normal rows, (rows, columns of the schema)."""
-        own = cells[:, _places(schema, formula.columns)]
-        spreads = np.nanstd(numbers_of(_columns(schema, formula.columns), own), 0)
-        known = cls(formula, tuple(spreads.tolist()), 0.0)
-        largest = np.nan_to_num(known.excess(schema, own)).max(initial=0.0)
-        return replace(known, limit=max(LEAST, TIMES * float(largest)))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of its columns."""
-        return self.formula.columns
-
-    def excess(self, schema: Schema, cells: Array) -> Array:
-        """``Formula.excess`` of cells of its columns, (rows,)."""
-        columns = _columns(schema, self.columns)
-        return self.formula.excess(columns, numbers_of(columns, cells), np.array(self.spreads))
-
-    def broken(self, schema: Schema, cells: Array) -> Array:
-        """Whether rows do not fulfill it, (rows,); one with a missing cell fulfills it."""
-        return np.asarray(self.excess(schema, cells) > self.limit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +133,7 @@ class NormalDependencies:
         formulas = found_formulas(columns, values)
         return cls(
             found_lookups(columns, values),
-            tuple(KnownFormula.of(formula, schema, cells) for formula in formulas),
+            tuple(KnownFormula.of(formula, columns, values) for formula in formulas),
         )
 
     def _counted(
@@ -235,7 +196,7 @@ class NormalDependencies:
                 for each in self.lookups
             ],
             [
-                Broken(each.formula, of_formula, each.broken(schema, own(each.columns)), cells)
+                Broken(each.formula, of_formula, each.broken(schema.columns, cells), cells)
                 for each in self.formulas
             ],
             [
@@ -247,14 +208,12 @@ class NormalDependencies:
 
 def _right(schema: Schema, cells: Array) -> Array:
     """Rows that break no lookup or formula which some rows show and nearly all fulfill, (rows,)."""
-    right = np.ones(len(cells), dtype=bool)
-    step = max(PARTS, len(cells) // PART_ROWS)
-    for part in range(PARTS):
-        for sort in NormalDependencies._of_cells(schema, cells[part::step])._by_sort(schema, cells):
-            for each in sort:
-                if each.rows.sum() <= MOST_WRONG * len(cells):
-                    right &= ~each.rows
-    return right
+
+    def broken(part: Array) -> Iterator[Array]:
+        for sort in NormalDependencies._of_cells(schema, part)._by_sort(schema, cells):
+            yield from (each.rows for each in sort)
+
+    return without_errors(cells, broken)
 
 
 def _breaking_orders(
@@ -301,6 +260,7 @@ def _cells(rows: Dataset) -> Array:
     for position, place in enumerate(modeled):
         column = rows.schema.columns[place]
         if isinstance(column.rules, Continuous) and not column.affine:
-            beyond = (units[:, position] <= LOWEST) | (units[:, position] >= HIGHEST)
+            own = units[:, position]
+            beyond = ((own <= LOWEST) & ~is_atom(own)) | (own >= HIGHEST)
             cells[beyond, place] = np.nan
     return cells
