@@ -246,7 +246,8 @@ def test_given_cells_may_break_an_order_that_was_found(stays: TableSource) -> No
         rows = whole(stays.completed(stays.given({"start": 50, "end": 20}), 5))
     assert rows["start"].eq(50).all()
     assert rows["end"].eq(20).all()
-    kept = whole(stays.completed(stays.given({"ward": "a", "floor": "z"}), 5))
+    with pytest.warns(UserWarning, match="cells of row 0 break ward determines floor, which"):
+        kept = whole(stays.completed(stays.given({"ward": "a", "floor": "z"}), 5))
     assert kept["ward"].eq("a").all()
     assert kept["floor"].eq("z").all()
 
@@ -283,10 +284,35 @@ def test_rows_fulfill_the_formulas_of_the_fitted_rows(work: TableSource) -> None
 
 
 def test_given_cells_stay_and_others_are_computed(work: TableSource) -> None:
-    rows = whole(work.completed(work.given({"years": 2, "age": 48}), 50))
+    with pytest.warns(
+        UserWarning, match=r"given cells of row 0 were found .* \(age = years \+ sch"
+    ):
+        rows = whole(work.completed(work.given({"years": 2, "age": 48}), 50))
     assert rows[["years", "age"]].eq([2, 48]).all(axis=None)  # no school lasts 40 years
     rows = whole(work.completed(work.given({"years": 20, "age": 30}), 200))
     assert rows["school"].eq(4).all()
+
+
+def test_given_cells_that_break_a_formula_stay_and_are_named(work: TableSource) -> None:
+    given = work.given({"years": 2, "age": 30, "school": 7})
+    with pytest.warns(UserWarning, match=r"cells of row 0 break age = years \+ school \+ 6, which"):
+        rows = whole(work.completed(given, 5))
+    assert rows[["years", "age", "school"]].eq([2, 30, 7]).all(axis=None)
+
+
+def test_given_cells_are_used_in_every_formula_of_theirs() -> None:
+    """Days by three columns: what is given comes first, and then what follows from it."""
+    draw = np.random.default_rng(0)
+    days = draw.integers(1, 400, 500)
+    frame = pd.DataFrame({"days": days, "hours": 24 * days, "weeks": (days / 7).round(4)})
+    frame["size"] = draw.normal(size=500).round(2) + days / 100
+    fitted = TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.02))
+    assert len(fitted.form.dependencies.formulas) == 2
+    for name in ("days", "hours", "weeks"):
+        given = frame[[name]].iloc[:40]
+        rows = whole(fitted.completed(given))
+        assert rows["days"].equals(frame["days"].iloc[:40]), name
+        assert rows["hours"].equals(24 * rows["days"]), name
 
 
 def test_a_column_that_may_be_missing_leaves_no_window_before_it_is_drawn(

@@ -76,21 +76,25 @@ class Formula:
             found = np.exp(units) if self.logs[at] else units
         return np.where(np.isfinite(found), found, np.nan)
 
-    def excess(self, columns: Sequence[Column], cells: Array, spreads: Array) -> Array:
+    def excess(
+        self, columns: Sequence[Column], cells: Array, spreads: Array | None = None
+    ) -> Array:
         """How far rows are from the equation, in parts of what rounding explains, (rows,); NaN
         where a number is missing, or has no logarithm.
 
         Args:
             columns: of the formula.
             cells: (rows, columns), numbers in units of the table, NaN where missing.
-            spreads: standard deviations of the columns.
+            spreads: standard deviations of the columns, in which float32 rounds; None: each number
+                is rounded by itself.
         """
+        spreads = np.zeros(len(columns)) if spreads is None else spreads
         residual, slack = np.full(len(cells), -self.constant), np.zeros(len(cells))
         for at, column in enumerate(columns):
             values, own = term(column, cells[:, at], self.logs[at], spreads[at])
             residual = residual + self.coefficients[at] * values
             slack = slack + abs(self.coefficients[at]) * own
-        return np.asarray(np.abs(residual) / slack)
+        return np.asarray(np.abs(residual) / np.maximum(slack, np.finfo(np.float64).tiny))
 
     @property
     def summary(self) -> str:

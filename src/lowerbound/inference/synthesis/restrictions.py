@@ -18,6 +18,7 @@ from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.data.synthetic.form import TableForm
 
 AT_MOST, BELOW = 1, 2  # entries of the order of two columns
+ROUNDED = 1.05  # excess of a formula that rounding explains
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +181,8 @@ class Restrictions:
         """(rows with the columns that formulas give, which rows fulfill all that all fitted rows
         do). Of a row that does not, the cells are those that were drawn.
 
-        A formula gives its first column, or where that is given, the first that no other formula
-        has.
+        A formula gives its first column. Where that is given, or follows from another formula, it
+        gives another column, and this is done first.
 
         Args:
             values: complete rows, (rows, columns), NaN where missing.
@@ -190,19 +191,62 @@ class Restrictions:
         found, right = values.copy(), self._by_lookups(values, given)
         if not self.formulas:
             return found, right
-        counts = np.bincount([at for own, _ in self.formulas for at in own])
-        for own, formula in self.formulas:
-            open_ = np.asarray(~np.isnan(values[:, own]).any(1))
-            for at, place in enumerate(own):
-                if not formula.solved[at] or (at and counts[place] > 1):
-                    continue
-                rows = np.flatnonzero(open_ & ~given[:, place])
-                found[rows, place] = self._by_formula(own, formula, at, found[rows])
-                open_[rows] = False
-            right &= ~open_ | given[:, own].all(1)
+        own = sorted({at for places, _ in self.formulas for at in places})
+        patterns, pattern = np.unique(given[:, own], axis=0, return_inverse=True)
+        for number, some in enumerate(patterns):
+            rows = np.flatnonzero(pattern.ravel() == number)
+            final = np.zeros(values.shape[1], dtype=bool)
+            final[own] = some
+            found[rows] = self._solved(found[rows], final)
+        for places, formula in self.formulas:
+            numbers = numbers_of([self.columns[at] for at in places], found[:, places])
+            wrong = formula.excess([self.columns[at] for at in places], numbers) > ROUNDED
+            right &= ~wrong | given[:, places].all(1)
         right &= (np.isnan(found) == np.isnan(values)).all(1)
         right &= self._inside(found, given)
         return np.where(right[:, None], found, values), right
+
+    def _solved(self, values: Array, final: Array) -> Array:
+        """Rows with the columns that formulas give, (rows, columns).
+
+        Args:
+            values: complete rows, (rows, columns), NaN where missing.
+            final: columns that stay, (columns,); they are more after each formula.
+        """
+        found, final, waiting = values.copy(), final.copy(), list(self.formulas)
+        counts = np.bincount([at for places, _ in self.formulas for at in places])
+        while waiting:
+            forced = [each for each in waiting if final[each[0][0]]]
+            places, formula = chosen = (forced or waiting)[0]
+            waiting.remove(chosen)
+            free = [
+                at for at, place in enumerate(places) if formula.solved[at] and not final[place]
+            ]
+            if free:
+                at = min(free, key=lambda each: (each > 0, counts[places[each]]))
+                rows = np.flatnonzero(~np.isnan(values[:, places]).any(1))
+                found[rows, places[at]] = self._by_formula(places, formula, at, found[rows])
+            final[list(places)] = True
+        return found
+
+    def contradicted(self, values: Array, known: Array) -> list[tuple[int, str]]:
+        """The formulas and lookups that given cells break on their own, each with the first row
+        that does.
+
+        Args:
+            values: (rows, columns), NaN where unknown or missing.
+            known: which columns are given, (rows, columns).
+        """
+        broken = []
+        for places, formula in self.formulas:
+            columns = [self.columns[at] for at in places]
+            given = np.where(known[:, places], values[:, places], np.nan)
+            wrong = formula.excess(columns, numbers_of(columns, given)) > ROUNDED
+            broken.append((wrong, formula.summary))
+        for places, lookup in self.lookups:
+            given = np.where(known[:, places], values[:, places], np.nan)
+            broken.append((lookup.broken(given), lookup.summary))
+        return [(int(np.flatnonzero(wrong)[0]), text) for wrong, text in broken if wrong.any()]
 
     def _by_lookups(self, values: Array, given: Array) -> Array:
         """Whether rows break no lookup, unless two of its columns are given, (rows,)."""

@@ -93,7 +93,7 @@ def new_block(model: Model, restrictions: Restrictions, block: int, *, seed: int
         return _restricted(model, emission, restrictions)
 
     with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
-        return _fulfilling(drawn, BLOCK)
+        return _fulfilling(drawn, BLOCK)[0]
 
 
 def completed_block(
@@ -104,9 +104,9 @@ def completed_block(
     rows: int,
     *,
     seed: int = 0,
-) -> Array:
+) -> tuple[Array, Array]:
     """Rows that have given cells, (rows, modeled columns): row i those of given row i modulo their
-    number.
+    number; and which fulfill every formula and lookup, as far as these cells leave a choice.
 
     Args:
         model: with exact densities, trained with missing cells.
@@ -131,11 +131,15 @@ def completed_block(
 
     with seeded(place), _using(model):
         # always a whole block, so that a row does not depend on how many are drawn
-        return _fulfilling(drawn, BLOCK)[:rows]
+        found, right = _fulfilling(drawn, BLOCK)
+        return found[:rows], right[:rows]
 
 
-def _fulfilling(drawn: Callable[[Array, int], tuple[Array, Array]], rows: int) -> Array:
-    """Rows of which those that do not fulfill every formula are drawn again, a few times.
+def _fulfilling(
+    drawn: Callable[[Array, int], tuple[Array, Array]], rows: int
+) -> tuple[Array, Array]:
+    """Rows of which those that do not fulfill every formula are drawn again, a few times; and which
+    fulfill them.
 
     Args:
         drawn: some rows by their numbers and the number of the draw, and which fulfill them.
@@ -148,7 +152,7 @@ def _fulfilling(drawn: Callable[[Array, int], tuple[Array, Array]], rows: int) -
             break
         again, fulfill = drawn(wrong, round)
         values[wrong[fulfill]], right[wrong[fulfill]] = again[fulfill], True
-    return values
+    return values, right
 
 
 def _using(model: Model) -> AbstractContextManager[None]:

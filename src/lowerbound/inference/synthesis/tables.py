@@ -113,7 +113,14 @@ class TableSource:
         if not len(frame):
             raise DataError("the table of given cells has no rows")
         given = self._given(frame)
-        return TableDraws(self._fulfilled_by(given), seed, self._with_names(frame), given)
+        source = self._fulfilled_by(given)
+        for row, text in self.restrictions.contradicted(given.values, given.known):
+            warnings.warn(
+                f"the given cells of row {row} break {text}, which no fitted row without an error "
+                "does; they stay",
+                stacklevel=2,
+            )
+        return TableDraws(source, seed, self._with_names(frame), given)
 
     def given(self, conditions: Mapping[str, Any]) -> Any:
         """A frame of one row with the conditions.
@@ -262,8 +269,27 @@ class TableDraws:
                 parts.append(new_block(model, limits, block, seed=self.seed)[:count])
             else:
                 found = completed_block(model, limits, self.given, block, count, seed=self.seed)
-                parts.append(found)
+                parts.append(found[0])
+                self._warn_of(start + np.flatnonzero(~found[1]))
         return np.concatenate(parts)
+
+    def _warn_of(self, rows: Array) -> None:
+        """Warn of rows, by their numbers, that do not have what the fitted rows have."""
+        if not len(rows):
+            return
+        assert self.given is not None
+        row, limits = int(rows[0]) % len(self.given), self.source.restrictions
+        known = self.given.known[row]
+        found = [
+            each.summary
+            for places, each in (*limits.formulas, *limits.lookups)
+            if known[list(places)].any() and not known[list(places)].all()
+        ]
+        warnings.warn(
+            f"no rows with the given cells of row {row} were found that have all that the fitted "
+            f"rows have ({', '.join(found)}, and the range of each column): some break it",
+            stacklevel=2,
+        )
 
     def frame(self, values: Array, first: int) -> Any:
         """A frame of rows in the form of the table.
