@@ -14,6 +14,8 @@ from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.identifiers import ApartIdentifiers
 from lowerbound.data.columns.values import distinct_values, missing, name as level_name, refuse
+from lowerbound.data.dependencies.formulas import Formula
+from lowerbound.data.dependencies.lookups import Lookup
 from lowerbound.data.synthetic.column_form import in_type_or_wide
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -280,9 +282,10 @@ class TableDraws:
         assert self.given is not None
         row, limits = int(rows[0]) % len(self.given), self.source.restrictions
         known = self.given.known[row]
+        each: list[tuple[tuple[int, ...], Formula | Lookup]] = [*limits.formulas, *limits.lookups]
         found = [
-            each.summary
-            for places, each in (*limits.formulas, *limits.lookups)
+            dependency.summary
+            for places, dependency in each
             if known[list(places)].any() and not known[list(places)].all()
         ]
         warnings.warn(
