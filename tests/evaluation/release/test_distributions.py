@@ -9,7 +9,7 @@ import pytest
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.utility.associations import cramers_v, spearman, trend_error
 from lowerbound.evaluation.release.utility.categories import coverage
-from lowerbound.evaluation.release.utility.distinguishing import distinguished
+from lowerbound.evaluation.release.utility.distinguishing import boosted_area, distinguished
 from lowerbound.evaluation.release.utility.margins import column_errors, margin_error
 from tests.evaluation.release.people import parts, people
 
@@ -112,3 +112,13 @@ def test_boosting_distinguishes_columns_without_their_relation() -> None:
     drawn = other.assign(weight=np.random.default_rng(0).permutation(other["weight"]))
     found = distinguished(codes, codes.encode(real), codes.encode(drawn), folds=3)
     assert found.low > 0.6
+
+
+def test_a_few_rows_of_another_source_are_distinguished() -> None:
+    """Trees with leaves of twenty rows could split none of these, and every score would be 0.5."""
+    random = np.random.default_rng(0)
+    few, other = random.normal(size=(20, 3)), random.normal(2.0, 1.0, (20, 3))
+    found = boosted_area(few, other, np.zeros(3, dtype=bool))
+    assert found.low > 0.7
+    same = boosted_area(few, random.normal(size=(20, 3)), np.zeros(3, dtype=bool))
+    assert same.low < 0.5 < same.high

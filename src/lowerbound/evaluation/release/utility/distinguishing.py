@@ -16,9 +16,10 @@ from lowerbound.data.arrays import Array
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.ranking import area
-from lowerbound.evaluation.release.utility.boosting import boosted_classifier
+from lowerbound.evaluation.release.utility.boosting import LEAF, boosted_classifier
 
 FOLDS = 5
+LEAVES, LEAST_LEAF = 16, 2  # of few rows; in each leaf at least so many
 
 
 def distinguished(
@@ -42,7 +43,8 @@ def boosted_area(
 
     Each row is scored by a classifier that was trained without it. AUROC is the mean over the
     folds. Its variance is that of DeLong in each fold, times 1 + folds / (folds - 1), because the
-    classifiers share training rows (Nadeau & Bengio 2003).
+    classifiers share training rows (Nadeau & Bengio 2003). Trees of few rows have small leaves,
+    since they could not split these rows otherwise.
 
     Args:
         first, second: rows for trees, NaN if missing; surplus rows of the larger set are left out
@@ -62,7 +64,9 @@ def boosted_area(
         learn, test = fold != part, fold == part
         with small_fit():
             seen = ~np.isnan(x[learn]).all(0)  # the library refuses a column without a value
-            model = boosted_classifier(unordered[seen], seed).fit(x[learn][:, seen], y[learn])
+            leaf = min(LEAF, max(LEAST_LEAF, int(learn.sum()) // LEAVES))
+            model = boosted_classifier(unordered[seen], seed, leaf)
+            model.fit(x[learn][:, seen], y[learn])
             scores = model.predict_proba(x[test][:, seen])[:, 1]
         areas.append(area(scores[y[test] == 1], scores[y[test] == 0]))
     value = float(np.mean([mean for mean, _ in areas]))

@@ -86,6 +86,12 @@ class Material:
         columns = self.training.schema.modeled
         return {c.name: tuple(map(str, c.levels)) for c in columns if c.levels}
 
+    @property
+    def dates(self) -> frozenset[str]:
+        """Names of the columns of dates, which are seconds since 1970."""
+        columns = self.training.schema.modeled
+        return frozenset(column.name for column in columns if column.rules.has_format)
+
     def observed(self, dataset: Dataset) -> Array:
         """Rows as returned by ``columns``, NaN if not observed."""
         values = self.columns(real_rows(dataset))

@@ -68,5 +68,5 @@ def _scatter(material: Material) -> Plate:
         CHAPTER,
         "Each held-out value against its reconstruction. If the points lie close to the line, the "
         "code keeps the column. In a flat cloud, the model treats the column as noise.",
-        figures.scatter_reconstructions(x, center, names, main.name),
+        figures.scatter_reconstructions(x, center, names, main.name, material.dates),
     )

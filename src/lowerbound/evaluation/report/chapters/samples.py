@@ -62,7 +62,7 @@ def of_columns(material: Material) -> Iterator[Plate]:
         CHAPTER,
         "Each column of the held-out rows (grey) and of samples (lines). If a line leaves the "
         "grey area, the model makes values that do not occur, or lacks values that do.",
-        figures.marginals(real, drawn, material.names, material.levels),
+        figures.marginals(real, drawn, material.names, material.levels, material.dates),
     )
     if len(material.names) > 1:
         yield Plate(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.evaluation.report.figures.axis_values import write_dates
 from lowerbound.evaluation.report.figures.style import (
     INK,
     MUTED,
@@ -103,13 +104,20 @@ def profile_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
     return figure
 
 
-def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: str = "") -> Figure:
+def scatter_reconstructions(
+    x: Array,
+    mean: Array,
+    names: Sequence[str],
+    name: str = "",
+    dates: Collection[str] = (),
+) -> Figure:
     """Reconstruction against value, one panel per column; exact values lie on the line.
 
     Args:
         x, mean: (rows, features) in the data's own units; x is NaN if not observed.
         names: names of the features.
         name: name of the model.
+        dates: names of the features that are seconds since 1970.
     """
     count = min(x.shape[1], MOST_PANELS)
     rows, columns = grid_shape(count, 4)
@@ -123,6 +131,9 @@ def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: s
         style(axes, title, "value", "reconstruction")
         axes.scatter(values, found, s=5, alpha=0.4, color=color_of(0), linewidths=0)
         axes.axline((values.mean(), values.mean()), slope=1, color=MUTED, linewidth=0.8)
+        if names[feature] in dates:
+            write_dates(axes.xaxis)
+            write_dates(axes.yaxis)
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure

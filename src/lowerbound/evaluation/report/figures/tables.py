@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.evaluation.report.figures.axis_values import name_levels, write_dates
 from lowerbound.evaluation.report.figures.style import (
     DIVERGING,
     MUTED,
@@ -20,12 +21,10 @@ from lowerbound.evaluation.report.figures.style import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 12
 NAMED_COLUMNS = 25
-NAMED_LEVELS = 5
 FILL = "#c9ced6"
 
 
@@ -34,6 +33,7 @@ def marginals(
     samples: Mapping[str, Array],
     names: Sequence[str],
     levels: Mapping[str, Sequence[str]] | None = None,
+    dates: Collection[str] = (),
 ) -> Figure:
     """Histogram of each column: the data filled, samples as outlines.
 
@@ -42,6 +42,7 @@ def marginals(
         samples: by model, (count, columns).
         names: names of the columns.
         levels: meanings of the codes of a column, by its name.
+        dates: names of the columns that are seconds since 1970.
     """
     levels = levels or {}
     count = min(real.shape[1], MOST_COLUMNS)
@@ -58,7 +59,7 @@ def marginals(
             edges = _edges(seen, list(drawn.values()))
         else:
             edges = np.arange(len(meanings) + 1) - 0.5
-            _name_levels(axes, meanings)
+            name_levels(axes, meanings)
         axes.hist(seen, edges, weights=_shares(seen), color=FILL, label="held-out rows")
         for index, (model, values) in enumerate(drawn.items()):
             axes.hist(
@@ -70,6 +71,8 @@ def marginals(
                 color=color_of(index),
                 label=model,
             )
+        if names[column] in dates:
+            write_dates(axes.xaxis)
     for axes in panels[count:]:
         axes.set_axis_off()
     shared_legend(figure, panels[0])
@@ -101,14 +104,6 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
         axes.tick_params(labelsize=7, length=0)
     figure.colorbar(picture, ax=grid.tolist(), shrink=0.7).ax.tick_params(labelsize=7, colors=MUTED)
     return figure
-
-
-def _name_levels(axes: Axes, meanings: Sequence[str]) -> None:
-    """Write the meaning of each bar, if there is room."""
-    few = len(meanings) <= NAMED_LEVELS
-    shown = [short(meaning, 8) for meaning in meanings] if few else []
-    axes.set_xticks(range(len(meanings)) if few else [], shown)
-    axes.tick_params(axis="x", labelsize=6, length=0)
 
 
 def _edges(real: Array, samples: Sequence[Array]) -> Array:

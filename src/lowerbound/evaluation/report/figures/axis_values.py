@@ -1,0 +1,47 @@
+"""Axes of columns: the names of levels, and dates instead of seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowerbound.evaluation.report.figures.style import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+LEVEL_NAMES, UPRIGHT_NAMES = 5, 12  # levels that are named across, or else upright
+DATES = 3  # ticks
+DAY = 86_400.0  # seconds
+PARTS = ((3 * 365 * DAY, "Y"), (90 * DAY, "M"), (3 * DAY, "D"), (0.0, "m"))
+"""Span of an axis in seconds, and the smallest part of a date that its ticks have."""
+
+
+def name_levels(axes: Axes, levels: Sequence[str]) -> None:
+    """Name each code on the x-axis; of many levels, the first and the last."""
+    axes.tick_params(axis="x", labelsize=6, length=0)
+    if len(levels) <= UPRIGHT_NAMES:
+        upright = len(levels) > LEVEL_NAMES
+        shown = [short(level, 8) for level in levels]
+        axes.set_xticks(range(len(levels)), shown, rotation=90 if upright else 0)
+        return
+    axes.set_xticks([])
+    axes.set_xlabel(f"{short(levels[0])} to {short(levels[-1])}, {len(levels)} levels", fontsize=6)
+
+
+def write_dates(axis: Axis) -> None:
+    """Write seconds since 1970 as dates."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    low, high = axis.get_view_interval()
+    part = next(part for span, part in PARTS if high - low >= span)
+
+    def written(value: float, _: object) -> str:
+        date = np.datetime64(round(value), "s")
+        return np.datetime_as_string(date, unit=part).replace("T", " ")  # type: ignore[call-overload]
+
+    axis.set_major_locator(MaxNLocator(DATES))
+    axis.set_major_formatter(FuncFormatter(written))
