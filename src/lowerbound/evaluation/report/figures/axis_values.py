@@ -41,7 +41,8 @@ def write_dates(axis: Axis) -> None:
 
     def written(value: float, _: object) -> str:
         date = np.datetime64(round(value), "s")
-        return np.datetime_as_string(date, unit=part).replace("T", " ")  # type: ignore[call-overload]
+        text = np.datetime_as_string(date, unit=part)  # type: ignore[call-overload]
+        return str(text).replace("T", " ")
 
     axis.set_major_locator(MaxNLocator(DATES))
     axis.set_major_formatter(FuncFormatter(written))
