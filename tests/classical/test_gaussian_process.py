@@ -48,6 +48,19 @@ def test_the_answers_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(ours[1], scale * deviation, rtol=1e-8)
 
 
+def test_a_small_difference_of_large_columns_is_found() -> None:
+    """As the day of the month by the day of the year and the month, beside other columns."""
+    random = np.random.default_rng(1)
+    month = random.integers(1, 13, 2 * ROWS).astype(float)
+    day = random.integers(1, 31, 2 * ROWS).astype(float)
+    others = random.normal(size=(2 * ROWS, 12))
+    x = np.column_stack((30.4 * month + day, month, others))
+    x = torch.from_numpy((x - x[:ROWS].mean(0)) / x[:ROWS].std(0))
+    found = GaussianProcess.of(x[:ROWS], torch.from_numpy(day[:ROWS]))
+    mean, _ = found(x[ROWS:])
+    assert np.corrcoef(mean.numpy(), day[ROWS:])[0, 1] > 0.95
+
+
 @pytest.mark.slow
 def test_the_hyperparameters_have_the_highest_posterior_density() -> None:
     found = GaussianProcess.of(*tensors()).logs.numpy()

@@ -27,8 +27,12 @@ SHARED = 4  # a, b, noise, l; the logarithms of the l_j follow
 CENTER = (0.0, 0.0, -1.0, 0.5)  # of the prior of their logarithms
 SPREAD = (1.5, 1.5, 1.5, 1.0)  # its standard deviations
 APART = 0.7  # standard deviation of log l_j. These were chosen on draws of no reported benchmark.
-STARTS = ((0.0, -1.0, -1.0, 0.3), (-2.0, 0.0, -0.5, 1.0))  # nonlinear, and nearly linear
-BOUNDS = ((-9.0, 5.0), (-9.0, 5.0), (-7.0, 2.0), (-4.0, 6.0))
+STARTS = (
+    (0.0, -1.0, -1.0, 0.3),  # nonlinear
+    (-2.0, 0.0, -0.5, 1.0),  # nearly linear
+    (-4.0, 6.0, -4.0, 1.0),  # a small difference of large columns, with hardly any noise
+)
+BOUNDS = ((-9.0, 5.0), (-9.0, 9.0), (-7.0, 2.0), (-4.0, 6.0))
 BOUND_APART = (-4.0, 4.0)
 ITERATIONS = 60
 TUNED = 300  # most rows that choose the hyperparameters, whose likelihood is computed many times
