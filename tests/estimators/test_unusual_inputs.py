@@ -380,6 +380,20 @@ def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> No
     np.testing.assert_allclose(whole["a"], frame["a"])
 
 
+@pytest.mark.slow
+def test_a_filled_frame_of_polars_has_the_types_of_the_given_one() -> None:
+    polars = pytest.importorskip("polars", reason="pip install polars")
+    days = pd.Series(pd.date_range("2020-01-01", periods=ROWS)).dt.date
+    days.iloc[3] = None
+    other = polars.from_pandas(numbers(day=days, whole=days))
+    assert other.schema["day"] == polars.Date
+    imputer = VAEImputer("median", epochs=1, calibration=0, random_state=0)
+    filled = imputer.set_output(transform="polars").fit(other).transform(other)
+    assert filled.schema == other.schema
+    assert filled["day"].null_count() == 0
+    assert filled["day"][:3].to_list() == other["day"][:3].to_list()
+
+
 @pytest.mark.parametrize("estimator", [VAE, VAEDetector, VAEImputer, TableSynthesizer])
 def test_a_single_series_is_no_table(estimator: type[Any]) -> None:
     series = numbers()["a"]

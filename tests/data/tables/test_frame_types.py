@@ -55,12 +55,14 @@ def test_far_dates_come_back_in_their_unit(unit: str, zone: str | None) -> None:
     assert (back["far"] == frame["far"]).all()
 
 
-@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", "polars"])
 def test_dates_without_a_time_come_back_as_such(library: str) -> None:
     days = pd.Series(pd.date_range("2020-01-01", periods=ROWS)).dt.date
     days.iloc[3] = None
     frame = pd.DataFrame({"day": days, "x": RNG.random(ROWS)})
     found: Any = frame if library == "pandas" else pa.table({"day": pa.array(days), "x": frame.x})
+    if library == "polars":
+        found = pytest.importorskip("polars", reason="pip install polars").from_arrow(found)
     dataset = load(found)
     back = to_frame(dataset.schema, dataset.schema.units(dataset.x))["day"]
     assert back.drop(3).tolist() == days.drop(3).tolist()

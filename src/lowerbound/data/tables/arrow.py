@@ -105,16 +105,21 @@ def _of_any(source: Any) -> Any:
 
 
 def _of_polars(source: Any) -> Any:
-    exact = [name for name, kind in source.schema.items() if kind.is_integer() or kind.is_decimal()]
+    exact = [
+        name
+        for name, kind in source.schema.items()
+        if kind.is_integer() or kind.is_decimal() or kind.is_temporal()
+    ]
     return _exact_frame(source, source.select(exact).to_arrow())
 
 
 def _exact_frame(source: Any, table: Any) -> Any:
-    """What ``source`` makes of itself for pandas, with the whole numbers and the decimals of an
-    Arrow table.
+    """What ``source`` makes of itself for pandas, with the whole numbers, the decimals and the
+    dates without a time of an Arrow table.
 
     pandas has whole numbers with gaps as floats, which have too few digits above 2**53, and
-    decimals as objects of Python.
+    decimals as objects of Python. Polars makes dates with a time of those without, which are
+    objects of Python here, as pyarrow has them.
     """
     import pyarrow as pa
 
@@ -128,7 +133,7 @@ def _exact_frame(source: Any, table: Any) -> Any:
             numbers = with_room_for_gaps(cells.fill_null(0).to_pandas())
             gone = cells.is_null().to_numpy(zero_copy_only=False)
             frame.isetitem(places[field.name], numbers.mask(gone).array)
-        elif cells is not given:
+        elif cells is not given or pa.types.is_date(cells.type):
             frame.isetitem(places[field.name], cells.to_pandas().array)
     return frame
 
