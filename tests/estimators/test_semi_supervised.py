@@ -97,6 +97,8 @@ def test_minus_one_and_one_alone_are_classes_and_the_count_is_named() -> None:
         (FEW[:-1], "119 labels"),
         (np.where(FEW >= 0, FEW, np.nan), "y holds NaN"),
         (np.linspace(0.1, 0.9, ROWS), "continuous"),
+        ([1, "a"] * (ROWS // 2), r"such as 1 \(int\) and 'a' \(str\): .* text, such as '1'"),
+        (["a", None, 2.0, "a"] * (ROWS // 4), r"such as 2\.0 \(float\) and 'a' \(str\)"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(y: Any, message: str) -> None:

@@ -21,8 +21,8 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
     values None, NaN, pandas' NA and empty text mean unlabeled.
 
     Raises:
-        DataError, ValueError: labels are fractions, NaN among numbers is not declared, or no label
-            is known.
+        DataError, ValueError: labels are fractions, text among other values, NaN among numbers is
+            not declared, or no label is known.
 
     Warns:
         UserWarning: -1 and 1 are the only numbers, so -1 is a class.
@@ -43,6 +43,7 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
             "of each class"
         )
     found = _numbers_as_such(labels[known])
+    _check_types(found.tolist())
     check_classification_targets(found)
     return found, known
 
@@ -53,6 +54,18 @@ def _numbers_as_such(labels: Array) -> Array:
     if labels.dtype != object or not all(isinstance(value, numbers) for value in values):
         return labels
     return np.array(values)
+
+
+def _check_types(values: list[Any]) -> None:
+    """Raise DataError for text among values of another type, which have no order."""
+    text = next((value for value in values if isinstance(value, str)), None)
+    other = next((value for value in values if not isinstance(value, str)), None)
+    if text is not None and other is not None:
+        raise DataError(
+            f"y holds classes of different types, such as {other!r} ({type(other).__name__}) and "
+            f"{text!r} ({type(text).__name__}): write all of them as text, such as {str(other)!r}, "
+            "and mark unlabeled rows by None"
+        )
 
 
 def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
