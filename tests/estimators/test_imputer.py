@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from lowerbound import VAE, VAEImputer
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
+from lowerbound.estimators.inputs import incomplete
 from lowerbound.fitting.imputation import updates
 from lowerbound.inference.restoration import imputation, imputer_fit
 from lowerbound.model_folder.manifest import IMPUTER, INTERVALS
@@ -210,6 +211,19 @@ def test_empty_columns_are_dropped_or_zeros(X: np.ndarray[Any, Any]) -> None:
     with pytest.warns(UserWarning, match="dropped"):
         framed = clone(QUICK).fit_transform(pd.DataFrame({"a": X[:, 0], "b": None, "c": X[:, 2]}))
     assert list(framed) == ["a", "c"]
+
+
+def test_empty_columns_keep_their_type_and_are_zeros_where_it_has_one() -> None:
+    numbers = {"float64": 0.0, "float32": 0.0, "Float64": 0.0, "Int64": 0, "boolean": False}
+    others = ["object", "str", "category", "datetime64[ns]"]
+    empty = {kind: pd.Series([None] * 9).astype(kind) for kind in [*numbers, *others]}
+    X = pd.DataFrame({"a": np.arange(9.0), **empty}, index=range(1, 10))
+    filled = incomplete.with_zeros(X[["a"]] + 1, X, np.array([False] + [True] * len(empty)))
+    pd.testing.assert_series_equal(filled.dtypes, X.dtypes)
+    pd.testing.assert_series_equal(filled["a"], X["a"] + 1)
+    for kind, zero in numbers.items():
+        assert (filled[kind] == zero).all()
+    pd.testing.assert_frame_equal(filled[others], X[others])
 
 
 @pytest.mark.slow

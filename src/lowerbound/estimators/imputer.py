@@ -89,8 +89,9 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         n_importance: K, latents drawn per row.
         add_indicator: append a column of missing marks for each column with missing cells in the
             fit.
-        keep_empty_features: keep columns without any observed value, as zeros; otherwise they are
-            dropped, with a warning.
+        keep_empty_features: keep columns without any observed value, in their type: as zeros if it
+            is of numbers, otherwise (text, levels, dates, objects) with their missing cells. By
+            default they are dropped, with a warning.
         missing_values: the value of a missing cell in X, in addition to NaN.
         network_options: options of the network "tabular", such as ``{"hidden": (64, 64)}``.
         likelihood: p(x | z), or "auto": by columns for frames, Gaussian for arrays.
@@ -413,7 +414,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         if empty and not self.keep_empty_features:
             warnings.warn(
                 f"no value was observed in {named(empty)}: dropped; keep_empty_features=True keeps "
-                "such columns, as zeros",
+                "such columns, of numbers as zeros",
                 UserWarning,
                 stacklevel=3,
             )

@@ -56,24 +56,29 @@ def without(X: Any, empty: Array) -> Any:
 
 
 def with_zeros(filled: Any, X: Any, empty: Array) -> Any:
-    """The rows with their empty columns in place; missing cells of these are zero."""
+    """The rows with their empty columns in place; missing cells of these are zero in the type of
+    the column, and stay missing in a type without a zero: text, levels, dates, objects."""
     if not empty.any():
         return filled
-    nothing = gone(X)
     if not is_frame(X):
-        wide = np.where(nothing, 0, X)
+        wide = np.where(gone(X), 0, X)
         wide[:, ~empty] = filled
         return wide
     import pandas as pd
 
     columns, rest = [], iter(range(filled.shape[1]))
     for i in range(X.shape[1]):
-        if empty[i]:
-            zeros = X.iloc[:, i].astype(object).mask(nothing[:, i], 0)
-            columns.append(zeros.infer_objects())
-        else:
-            columns.append(filled.iloc[:, next(rest)])
+        columns.append(_zeros(X.iloc[:, i]) if empty[i] else filled.iloc[:, next(rest)])
     return pd.concat(columns, axis=1)
+
+
+def _zeros(series: Any) -> Any:
+    """A column with zero, or False, in its missing cells, if its type has these."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(series.dtype):
+        return series
+    return series.fillna(False if pd.api.types.is_bool_dtype(series.dtype) else 0)
 
 
 def with_indicator(filled: Any, X: Any, columns: Array, names: list[str]) -> Any:
