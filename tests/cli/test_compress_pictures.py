@@ -173,6 +173,8 @@ def test_without_a_model_by_the_codec_that_comes_along(
     said = run("decompress", file)  # the picture is there: it is not written over
     assert (said.code, "is there already" in said.err) == (2, True)
     assert run("decompress", file, "-o", tmp_path / "back.png").code == 0
+    said = run("decompress", tmp_path, file, "-o", tmp_path / "of_model.png")
+    assert (said.code, f"leave {tmp_path} out, as in: lowerbound d" in said.err) == (2, True)
     picture.unlink()
     assert run("decompress", file).code == 0
     assert picture.read_bytes() == (tmp_path / "back.png").read_bytes()

@@ -22,6 +22,7 @@ from lowerbound.coding.stored_pictures import as_png, smallest_exact
 from lowerbound.data import load
 from lowerbound.data.pictures import folders
 from lowerbound.data.pictures.decoding import on_white
+from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.data.pictures.whole import read_whole_picture
 from lowerbound.errors import DataError, OptionError
@@ -226,6 +227,19 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
         dataset = load(tmp_path)
     assert dataset.x[0, :, 0, 0].tolist() == [10, 20, 30]
     assert dataset.x[0, :, 1, 1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("bands", [2, 4])
+def test_only_transparent_pixels_are_a_loss(tmp_path: Path, bands: int) -> None:
+    pixels = np.full((3, 5, bands), 255, dtype=np.uint8)
+    pixels[..., :-1] = RANDOM.integers(0, 256, (3, 5, bands - 1))
+    write(tmp_path / "a.png", pixels)
+    assert load(tmp_path).x.flatten().tolist()[0] == pixels[0, 0, 0]  # without a warning
+    pixels[2, 1, -1] = 254
+    write(tmp_path / "b.png", pixels)
+    looked = look_at([tmp_path / "a.png", tmp_path / "b.png"])
+    assert looked.losses(3) == ["transparent ones are laid on white"]
+    assert look_at([tmp_path / "a.png"]).losses(3) == []
 
 
 def test_deep_greys_keep_their_upper_byte(tmp_path: Path) -> None:

@@ -22,12 +22,11 @@ from lowerbound import durable, untrusted
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
 from lowerbound.coding.exports import export_of
-from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import model_hash
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data import Dataset, Schema
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
+from lowerbound.errors import LowerboundError, ModelFolderError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.model_folder.manifest import WEIGHTS, hashes
@@ -91,25 +90,6 @@ def exported_model(fitted: Fitted, folder: Path, rows: Dataset) -> ExportedModel
     made = export_model(fitted, _calibration(fitted, folder, rows))
     write_exported(folder, made, fitted.options.model, weights)
     return made
-
-
-def exported_for(file: Container, folder: Path) -> ExportedModel:
-    """The copy that wrote a file.
-
-    Raises:
-        BitstreamError: the folder does not contain it.
-        ModelFolderError: there is no such folder.
-    """
-    if not folder.is_dir():
-        raise ModelFolderError(f"there is no model folder {folder}")
-    name = file.header.model_hash.hex()
-    path = folder / FOLDER / f"{name}.safetensors"
-    if not path.exists():
-        raise BitstreamError(
-            f"{file.name} was compressed with the codec {name}, and {folder} has none of that "
-            "name; give the model folder that it was compressed with"
-        )
-    return read_exported(path)
 
 
 def export_model(fitted: Fitted, rows: Dataset, seed: int = 0) -> ExportedModel:

@@ -21,8 +21,9 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.codec import CODECS, PARTS, Codec, Output, beside
+from lowerbound.applications.compression.codec_of_file import exported_for
 from lowerbound.applications.compression.comparison.pictures import compare_pictures
-from lowerbound.applications.compression.exported_models import ExportedModel, exported_for
+from lowerbound.applications.compression.exported_models import ExportedModel
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
     write_decoded,
@@ -243,7 +244,8 @@ def _report(
     qualities = sorted({quality_of(one.level) for one in coded.values() if one.level is not None})
     psnr = float(np.mean([one.psnr for one in coded.values()])) if coded else None
     share = _share_measured(coded.values()) if coded else None
-    notes = look_at([sources[target] for target in coded], COLORS).notes if coded else []
+    lossy = [sources[target] for target in coded]
+    notes = look_at(lossy).losses(COLORS) if coded else []
     made_up = invents(exported.model) and bool(coded)
     return CompressReport.of(
         list(written),

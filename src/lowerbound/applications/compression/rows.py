@@ -19,12 +19,12 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.codec import CODECS, Codec, Output, advancing
+from lowerbound.applications.compression.codec_of_file import exported_for
 from lowerbound.applications.compression.comparison.lossless_rivals import rivals
 from lowerbound.applications.compression.comparison.lossy_rivals import lossy_rivals
 from lowerbound.applications.compression.exported_models import (
     ExportedModel,
     bits_of,
-    exported_for,
     exported_model,
 )
 from lowerbound.applications.compression.losses import Loss, loss_of

@@ -16,7 +16,8 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.codec import CODECS, Output, advancing
-from lowerbound.applications.compression.exported_models import exported_for, exported_model
+from lowerbound.applications.compression.codec_of_file import exported_for
+from lowerbound.applications.compression.exported_models import exported_model
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
     readable,
@@ -72,7 +73,7 @@ class PictureTiles(ExactRows):
         lossless.write_rows(path, exported.model, x, sizes=sizes, progress=progress)
         numbers = channels * sum(height * width for height, width in sizes)
         bits = 8 * path.stat().st_size / numbers  # without the padding of the last tiles
-        notes = tuple(look_at(paths, channels).notes)
+        notes = tuple(look_at(paths).losses(channels))
         lost = f"lost on reading, before compression: {'; '.join(notes)}"
         return CompressReport.of(
             [path],
@@ -107,8 +108,8 @@ def _own_sizes(schema: Schema, source: str) -> bool:
     paths = picture_paths(source)
     if not paths or Path(source).is_file():
         return bool(paths)
-    channels, *side = schema.event_shape
-    return bool(set(look_at(paths, channels).sizes) - {tuple(side)})
+    _, *side = schema.event_shape
+    return bool(set(look_at(paths).sizes) - {tuple(side)})
 
 
 def _tiled(pictures: Iterable[Array], schema: Schema) -> tuple[Dataset, list[Size]]:

@@ -249,7 +249,7 @@ def _check_pictures(request: NamesData, schema: Schema) -> None:
         return
     channels, height, width = schema.event_shape
     for path in picture_paths(str(Path(request.data).expanduser())):
-        found = look_at([path], channels)
+        found = look_at([path])
         others = [f"{dimensions(size)} pixels" for size in found.sizes if size != (height, width)]
         others += ["color"] if found.colored and channels == 1 else []
         if others:

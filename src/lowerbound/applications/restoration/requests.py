@@ -58,7 +58,7 @@ class RestorationRequest(DeviceRequest, PhotographsRequest):
             return
         height, width = schema.event_shape[1:]
         for path in picture_paths(self.source):
-            for tall, wide in look_at([path], 1).sizes:
+            for tall, wide in look_at([path]).sizes:
                 if (tall, wide) != (height, width):
                     raise DataError(
                         f"{path} has {wide}x{tall} pixels, and {self.model} was fitted to pictures "

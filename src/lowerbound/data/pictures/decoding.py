@@ -30,9 +30,10 @@ T = TypeVar("T")
 class PictureHeader:
     """The header of a picture file; size is (height, width) after rotation."""
 
+    path: Path
     size: tuple[int, int]
     colored: bool
-    transparent: bool
+    transparent: bool  # or has an opacity: whether a pixel is transparent, only pixels say
     deep: bool
     inks: bool  # or LAB: its colors become those of a screen
     frames: int
@@ -122,6 +123,7 @@ def read_header(path: Path) -> PictureHeader:
             what = "floats" if picture.mode == "F" else "whole numbers of 32 bits"
             raise ValueError(f"its pixels are {what}; save such data as .npz, scaled to [0, 1]")
         return PictureHeader(
+            path=path,
             size=(height, width),
             colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
             transparent=is_transparent(picture),
@@ -148,6 +150,15 @@ def frames_of(picture: Image) -> int:
 def is_transparent(picture: Image) -> bool:
     """Whether a picture has opacity."""
     return picture.mode in CLEAR_MODES or "transparency" in picture.info
+
+
+def has_clear_pixel(path: Path) -> bool:
+    """Whether ``on_white`` changes a pixel of the picture that ``read_pixels`` reads."""
+    with open_picture(path) as picture:
+        if picture.mode[0] == "I" or not is_transparent(picture):
+            return False
+        opacity = np.asarray(picture.convert("RGBA").getchannel("A"))
+        return int(opacity.min()) < 255
 
 
 def read_pixels(path: Path, mode: str, target: tuple[int, int] | None = None) -> Image:

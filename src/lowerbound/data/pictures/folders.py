@@ -23,6 +23,7 @@ from lowerbound.data.pictures.decoding import (
     Unreadable,
     any_number_of_pixels,
     each_answer,
+    has_clear_pixel,
     read_header,
     read_pixels,
 )
@@ -142,19 +143,29 @@ def read_whole(path: Path, channels: int) -> Array:
 class PictureHeaders(NamedTuple):
     """Information from the headers of picture files."""
 
-    sizes: list[tuple[int, int]]  # (height, width), upright
-    notes: list[str]  # losses of the conversion to 8 bits and this number of channels
-    colored: int = 0  # how many are in color
+    each: list[PictureHeader]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each, upright."""
+        return [header.size for header in self.each]
+
+    @property
+    def colored(self) -> int:
+        """How many are in color."""
+        return sum(header.colored for header in self.each)
+
+    def losses(self, channels: int) -> list[str]:
+        """Losses of the conversion to 8 bits and this number of channels."""
+        return _losses(self.each, channels > 1)
 
 
-def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
+def look_at(paths: Sequence[Path]) -> PictureHeaders:
     """Read the headers of the pictures at these paths; unreadable ones are left out."""
     try:
-        headers = list(_Attempt(paths, "skip").each(read_header).values())
+        return PictureHeaders(list(_Attempt(paths, "skip").each(read_header).values()))
     except DataError:  # reading the pixels raises the error
-        return PictureHeaders([], [])
-    colored = sum(header.colored for header in headers)
-    return PictureHeaders([h.size for h in headers], _losses(headers, channels > 1), colored)
+        return PictureHeaders([])
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -385,7 +396,7 @@ def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
         notes.append(
             f"{inks} of {len(headers)} are in CMYK or LAB and become RGB, so colors may differ"
         )
-    if any(header.transparent for header in headers):
+    if _any_clear([header for header in headers if header.transparent]):
         notes.append("transparent ones are laid on white")
     if any(header.deep for header in headers):
         notes.append("16-bit ones keep their upper 8 bits")
@@ -395,6 +406,14 @@ def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
             "first is read"
         )
     return notes
+
+
+def _any_clear(headers: Sequence[PictureHeader]) -> bool:
+    """Whether a pixel of the pictures is transparent; reading broken ones raises the error."""
+    threads = _threads([math.prod(header.size) for header in headers]) if headers else 1
+    paths = [header.path for header in headers]
+    with closing(each_answer(has_clear_pixel, paths, threads)) as answers:
+        return any(answer is True for answer in answers)
 
 
 def split_folder(folder: Path, split: str | None) -> Path:
