@@ -213,6 +213,15 @@ def test_a_table_of_other_columns_is_named() -> None:
         load(frame().add_prefix("x_"), schema=schema)
 
 
+def test_a_table_for_a_model_of_pictures_is_no_table_of_other_columns(tmp_path: Path) -> None:
+    schema = load(np.random.default_rng(0).integers(0, 256, (9, 6, 5), dtype=np.uint8)).schema
+    path = tmp_path / "table.csv"
+    frame().to_csv(path, index=False)
+    for source, name in ((frame(), "the data"), (path, "table.csv")):
+        with pytest.raises(DataError, match=rf"of grey pictures, 5x6 .*{name} is a table"):
+            load(source, schema=schema)  # without a warning of columns
+
+
 def test_columns_of_one_name_are_refused() -> None:
     table = frame()[["height", "children", "height"]]
     with pytest.raises(DataError, match="columns height appear more than once"):

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -171,6 +171,8 @@ class TableKind(ColumnarKind):
         """Read the columns of a table, or cut its rows into windows if they are points in time."""
         reading.refuse(source, "spectrograms", "image_size", "resize", "split")
         schema, label = reading.schema, reading.label
+        if schema is not None and not schema.columns:
+            _refuse_table(source, schema)
         frame, dialect = _frame(source, reading)
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if schema is not None:
@@ -231,6 +233,15 @@ class TableKind(ColumnarKind):
         if schema.levels is None and (schema.mixed or schema.missing):
             return Default("mixed", "each column by its kind")
         return super().default_likelihood(schema)
+
+
+def _refuse_table(source: Any, schema: Schema) -> NoReturn:
+    """Raise DataError for a table that is given to a model of rows without columns."""
+    name = str(source) if isinstance(source, (str, Path)) else "the data"
+    raise DataError(
+        f"the model is of {schema.data_kind.describe(schema)}, and {name} is a table: give data of "
+        "the model's kind"
+    )
 
 
 def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
