@@ -213,6 +213,13 @@ def test_empty_columns_are_dropped_or_zeros(X: np.ndarray[Any, Any]) -> None:
     assert list(framed) == ["a", "c"]
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (3, 0)])
+def test_a_frame_without_rows_or_columns_is_empty(shape: tuple[int, int]) -> None:
+    frame = pd.DataFrame(np.empty(shape)).rename(columns=str)
+    with pytest.raises(DataError, match=f"the table is empty: {shape[0]} rows, {shape[1]} col"):
+        VAEImputer().fit(frame)
+
+
 def test_empty_columns_keep_their_type_and_are_zeros_where_it_has_one() -> None:
     numbers = {"float64": 0.0, "float32": 0.0, "Float64": 0.0, "Int64": 0, "boolean": False}
     others = ["object", "str", "category", "datetime64[ns]"]

@@ -23,6 +23,7 @@ from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.tables.completion import IncompleteColumns
+from lowerbound.data.tables.frames import check_filled
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator, chosen
 from lowerbound.estimators.imputer_columns import read_columns, write_columns
@@ -338,6 +339,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         X = as_frame(X)
         # if the fit saw no column names, columns are matched by position
         if is_frame(X) and (reset or hasattr(self, "feature_names_in_")):
+            check_filled(X)
             X = with_text_names(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
         else:

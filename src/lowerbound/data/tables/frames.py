@@ -39,10 +39,8 @@ def from_frame(
             column can be modeled, or a column of numbers has text in some rows.
     """
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    check_filled(frame, source)
     names = list(frame.columns)
-    if not len(frame) or not names:
-        where = f" in {source}" if source else ""
-        raise DataError(f"the table{where} is empty: {len(frame)} rows, {len(names)} columns")
     check_unique(names)
     label = _label_column(names, label, schema)
     labels = None if label is None else frame[label]
@@ -63,6 +61,14 @@ def from_frame(
         kind = "of numbers" if numbers_only else "to model"
         raise DataError(f"the table has no column {kind}; it has {listed(names)}")
     return RawData(features, labels=labels, label_column=label, left_out=tuple(text), source=source)
+
+
+def check_filled(frame: Any, source: str = "") -> None:
+    """Raise DataError if a frame has no row or no column."""
+    rows, columns = frame.shape
+    if not rows or not columns:
+        where = f" in {source}" if source else ""
+        raise DataError(f"the table{where} is empty: {rows} rows, {columns} columns")
 
 
 def check_unique(names: Sequence[str]) -> None:
