@@ -115,6 +115,9 @@ def test_collapsed_latents_are_refused_with_their_spread():
     noise = torch.randn(500, 8, 3, generator=torch.Generator().manual_seed(0))
     with pytest.raises(OptionError, match=r"collapsed: .* at most [0-9.]+%"):
         refuse_collapsed(Latents(noise, None, ""))
+    with pytest.raises(OptionError, match=r"by lowerbound fit, with a lower objective\.beta"):
+        refuse_collapsed(Latents(noise, None, ""))
+    refuse_collapsed(Latents(noise[:1], None, ""))  # no spread, and no warning of torch
     refuse_collapsed(Latents(noise + torch.arange(500.0)[:, None, None] / 100, None, ""))
 
 

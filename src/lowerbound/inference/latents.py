@@ -92,8 +92,8 @@ def refuse_collapsed(latents: Latents) -> None:
         OptionError: the rows explain almost no part of the variance of any latent number.
     """
     rows, draws = latents.z.shape[:2]
-    if draws < 2:
-        return
+    if min(rows, draws) < 2:
+        return  # one row has no spread to compare
     z = latents.z.double()
     noise = z.var(1).mean(0)
     explained = 1 - noise / (z.mean(1).var(0) + noise * (1 - 1 / draws)).clamp_min(1e-300)
@@ -102,8 +102,8 @@ def refuse_collapsed(latents: Latents) -> None:
         raise OptionError(
             f"the latents are collapsed: of the variance of a latent number at most "
             f"{max(most, 0.0):.1%} is due to the row, and the rest is noise of q(z | x), so z "
-            "carries no information; fit the model again with a lower objective.beta, or with "
-            "objective.free_bits"
+            "carries no information; fit the model again, by lowerbound fit, with a lower "
+            "objective.beta, or with objective.free_bits"
         )
 
 

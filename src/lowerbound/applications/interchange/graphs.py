@@ -232,7 +232,8 @@ def _write(graph: Graph, inputs: Inputs, path: Path, form: GraphFormat) -> None:
         reason = str(error).strip().partition("\n")[0][:200]
         raise UnsupportedError(
             f"this model has no form as {form.suffix}: torch cannot export an operation of its "
-            f"networks ({reason}); fit with --network mlp or convolutional"
+            f"networks ({reason}); fit a model by lowerbound fit with --network mlp or "
+            "convolutional"
         ) from error
 
 

@@ -134,7 +134,7 @@ def active_units(encoded: EncodedRows) -> int:
         raise DataError(
             f"the model is collapsed: 0 of {len(shares)} latent units are active (at most "
             f"{float(shares.max()):.2%} of the variance of a unit is due to the row), so codes say "
-            "nothing about rows; fit it again with a lower objective.beta, or with "
-            "objective.free_bits"
+            "nothing about rows; fit it again, by lowerbound fit, with a lower objective.beta, or "
+            "with objective.free_bits"
         )
     return active
