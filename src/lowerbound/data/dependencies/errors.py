@@ -63,19 +63,25 @@ class KnownFormula:
 def formulas_beside_errors(
     columns: Sequence[Column], values: Array, taken: Collection[str] = ()
 ) -> tuple[Formula, ...]:
-    """``found_formulas`` of the rows without errors, which nearly all are; each formula has the
-    number of the rows that break it."""
+    """``found_formulas`` of the rows without errors, which nearly all are, with the number of the
+    rows that break each."""
 
     def broken(part: Array) -> Iterable[Array]:
         for formula in found_formulas(columns, part, taken):
             yield KnownFormula.of(formula, columns, part).broken(columns, values)
 
     right = values[without_errors(values, broken)]
-    return tuple(
-        replace(formula, errors=int(known.broken(columns, values).sum()))
-        for formula in found_formulas(columns, right, taken)
-        for known in [KnownFormula.of(formula, columns, right)]
-    )
+    found = found_formulas(columns, right, taken)
+    return tuple(_counted(formula, columns, values, right) for formula in found)
+
+
+def _counted(formula: Formula, columns: Sequence[Column], values: Array, right: Array) -> Formula:
+    """A formula with the rows that break it and the limit of the right ones."""
+    known = KnownFormula.of(formula, columns, right)
+    some, places = _own(columns, formula.columns)
+    excess = formula.excess(some, numbers_of(some, right[:, places]))
+    limit = max(LEAST, TIMES * float(np.nan_to_num(excess).max(initial=0.0)))
+    return replace(formula, errors=int(known.broken(columns, values).sum()), limit=limit)
 
 
 def without_errors(rows: Array, broken: Callable[[Array], Iterable[Array]]) -> Array:

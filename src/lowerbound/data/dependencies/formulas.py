@@ -37,6 +37,7 @@ class Formula:
             rounded.
         exact: whether it gives the rounded value itself.
         errors: rows in which it was found that break it.
+        limit: the ``excess`` of rows that fulfill it, each number rounded by itself.
 
     Raises:
         OptionError: the sizes differ, or a number is not finite or 0.
@@ -49,6 +50,7 @@ class Formula:
     solved: tuple[bool, ...]
     exact: tuple[bool, ...]
     errors: int = 0
+    limit: float = 1.25
 
     def __post_init__(self) -> None:
         each = (self.columns, self.coefficients, self.logs, self.solved, self.exact)
@@ -95,6 +97,11 @@ class Formula:
             residual = residual + self.coefficients[at] * values
             slack = slack + abs(self.coefficients[at]) * own
         return np.asarray(np.abs(residual) / np.maximum(slack, np.finfo(np.float64).tiny))
+
+    def broken(self, columns: Sequence[Column], cells: Array) -> Array:
+        """Whether rows do not fulfill it, (rows,); one with a missing cell fulfills it. Arguments
+        as for ``excess``, but the cells are units of the table or codes of levels."""
+        return np.asarray(self.excess(columns, numbers_of(columns, cells)) > self.limit)
 
     @property
     def summary(self) -> str:

@@ -18,7 +18,6 @@ from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.data.synthetic.form import TableForm
 
 AT_MOST, BELOW = 1, 2  # entries of the order of two columns
-ROUNDED = 1.05  # excess of a formula that rounding explains
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +198,7 @@ class Restrictions:
             final[own] = some
             found[rows] = self._solved(found[rows], final)
         for places, formula in self.formulas:
-            numbers = numbers_of([self.columns[at] for at in places], found[:, places])
-            wrong = formula.excess([self.columns[at] for at in places], numbers) > ROUNDED
+            wrong = formula.broken([self.columns[at] for at in places], found[:, places])
             right &= ~wrong | given[:, places].all(1)
         right &= (np.isnan(found) == np.isnan(values)).all(1)
         right &= self._inside(found, given)
@@ -239,9 +237,8 @@ class Restrictions:
         """
         broken = []
         for places, formula in self.formulas:
-            columns = [self.columns[at] for at in places]
             given = np.where(known[:, places], values[:, places], np.nan)
-            wrong = formula.excess(columns, numbers_of(columns, given)) > ROUNDED
+            wrong = formula.broken([self.columns[at] for at in places], given)
             broken.append((wrong, formula.summary))
         for places, lookup in self.lookups:
             given = np.where(known[:, places], values[:, places], np.nan)
