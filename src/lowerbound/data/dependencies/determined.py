@@ -89,6 +89,48 @@ def determined(dataset: Dataset) -> Array | None:
     return np.where(np.isnan(given), cells, np.nan)
 
 
+def in_agreement(schema: Schema, cells: Array, filled: Array, rounded: bool) -> Array:
+    """Filled rows in which the filled cells of each formula agree with its other cells.
+
+    Of the filled cells of a formula, one is computed from all others: the first, whose spread is
+    large, so that the errors of the others are small beside it. Cells stay where the computed value
+    lies outside the observed range of its column.
+
+    Args:
+        schema: with the dependencies.
+        cells: rows without missing cells, (rows, columns), units of the table or codes of levels.
+        filled: mask of the cells that were filled and may change, (rows, columns).
+        rounded: whether they are values of their columns. If not, they are means, which do not
+            agree in a formula with logarithms: the mean of a logarithm is not that of a mean.
+    """
+    place = {column.name: index for index, column in enumerate(schema.columns)}
+    cells, free = cells.copy(), filled.copy()
+    for formula in Dependencies.of(schema).formulas:
+        if any(formula.logs) and not rounded:
+            continue
+        own = [place[name] for name in formula.columns]
+        waiting = np.asarray(free[:, own].any(1))
+        for at, (target, solved) in enumerate(zip(own, formula.solved, strict=True)):
+            rows = np.flatnonzero(waiting & free[:, target])
+            if solved and len(rows):
+                columns = [schema.columns[each] for each in own]
+                numbers = formula.value(at, numbers_of(columns, cells[rows][:, own]))
+                cells[rows, target] = _inside(columns[at], numbers, cells[rows, target], rounded)
+                waiting[rows] = False
+        free[:, own] = False
+    return cells
+
+
+def _inside(column: Column, computed: Array, cells: Array, rounded: bool) -> Array:
+    """Computed numbers as cells of a column; the present ones where they are no value of it, or
+    outside its observed range."""
+    found = cells_of(column, computed) if rounded or column.levels else computed
+    if not column.levels and column.observed is not None:
+        low, high = column.observed
+        found = np.where((found >= low) & (found <= high), found, np.nan)
+    return np.where(np.isfinite(found), found, cells)
+
+
 def observed_cells(dataset: Dataset) -> Array:
     """Values in units of the table or codes of levels, NaN where they are not observed."""
     schema = dataset.schema

@@ -25,7 +25,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.dependencies.determined import determined
+from lowerbound.data.dependencies.determined import determined, in_agreement
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import KeyedNoise, Occurrences, row_keys
 from lowerbound.distributions.reparameterization import seeded
@@ -253,7 +253,7 @@ class _Found:
             for column, own in parts.items():
                 empty = np.zeros((len(self.dataset), own.shape[1]))
                 self.parts.setdefault(column, empty)[place] = own
-        self.mean[place] = filled
+        self.mean[place] = self._agreeing(filled, hidden, place, rounded=False)
         self.effective_sample_size[rows.cpu()] = resampled.effective_sample_size.cpu()
         return answers
 
@@ -274,6 +274,7 @@ class _Found:
         if answers is not None:
             keys, seed = resampled.keys, resampled.seed
             drawn = answers.pooled_draws(drawn, keys, seed, some.start, joint)
+        drawn = self._agreeing(drawn, hidden, place, rounded=True)
         self.draws[some, place] = np.where(hidden, drawn, self.draws[some, place])
 
     def _open(self, hidden: Array, place: Array) -> Array:
@@ -286,6 +287,14 @@ class _Found:
             return filled
         found = self.determined[place]
         return np.where(hidden & np.isfinite(found), found, filled)
+
+    def _agreeing(self, filled: Array, hidden: Array, place: Array, rounded: bool) -> Array:
+        """Filled rows, (..., rows, columns), that fulfill the formulas; see ``in_agreement``."""
+        if self.determined is None:
+            return filled
+        flat = filled.reshape(-1, filled.shape[-1])
+        open_ = np.tile(self._open(hidden, place), (len(flat) // len(place), 1))
+        return in_agreement(self.dataset.schema, flat, open_, rounded).reshape(filled.shape)
 
     def _hidden(self, rows: Tensor) -> Array:
         """Mask of the hidden cells of some rows, in the data's layout."""
