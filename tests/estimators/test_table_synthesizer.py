@@ -66,6 +66,7 @@ def test_a_matrix_gives_a_matrix(tmp_path: Path) -> None:
     assert not hasattr(again, "feature_names_in_")
 
 
+@pytest.mark.filterwarnings("ignore:no rows with the given cells of row 0")  # whose other is 0
 def test_lists_with_none_are_numbers() -> None:
     lists = [[k / 2, None if k % 3 == 0 else 0.7 * k] for k in range(60)]
     made = TableSynthesizer(prior="standard_normal", minutes=0.01, random_state=0).fit(lists)
