@@ -38,11 +38,10 @@ class KnownFormula:
     @classmethod
     def of(cls, formula: Formula, columns: Sequence[Column], cells: Array) -> KnownFormula:
         """From the cells of these rows, (rows, columns), of all columns of a table."""
-        some, places = _own(columns, formula.columns)
+        some, places = named_columns(columns, formula.columns)
         spreads = np.nanstd(numbers_of(some, cells[:, places]), 0)
         known = cls(formula, tuple(spreads.tolist()), 0.0)
-        largest = np.nan_to_num(known.excess(columns, cells)).max(initial=0.0)
-        return replace(known, limit=max(LEAST, TIMES * float(largest)))
+        return replace(known, limit=_limit(known.excess(columns, cells)))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -51,7 +50,7 @@ class KnownFormula:
 
     def excess(self, columns: Sequence[Column], cells: Array) -> Array:
         """``Formula.excess`` of rows, (rows,), by all columns of a table."""
-        some, places = _own(columns, self.columns)
+        some, places = named_columns(columns, self.columns)
         numbers = numbers_of(some, cells[:, places])
         return self.formula.excess(some, numbers, np.array(self.spreads))
 
@@ -78,10 +77,15 @@ def formulas_beside_errors(
 def _counted(formula: Formula, columns: Sequence[Column], values: Array, right: Array) -> Formula:
     """A formula with the rows that break it and the limit of the right ones."""
     known = KnownFormula.of(formula, columns, right)
-    some, places = _own(columns, formula.columns)
+    some, places = named_columns(columns, formula.columns)
     excess = formula.excess(some, numbers_of(some, right[:, places]))
-    limit = max(LEAST, TIMES * float(np.nan_to_num(excess).max(initial=0.0)))
-    return replace(formula, errors=int(known.broken(columns, values).sum()), limit=limit)
+    errors = int(known.broken(columns, values).sum())
+    return replace(formula, errors=errors, limit=_limit(excess))
+
+
+def _limit(excess: Array) -> float:
+    """The excess of a row that fulfills a formula, by that of rows without errors, (rows,)."""
+    return max(LEAST, TIMES * float(np.nan_to_num(excess).max(initial=0.0)))
 
 
 def without_errors(rows: Array, broken: Callable[[Array], Iterable[Array]]) -> Array:
@@ -100,7 +104,9 @@ def without_errors(rows: Array, broken: Callable[[Array], Iterable[Array]]) -> A
     return right
 
 
-def _own(columns: Sequence[Column], names: Sequence[str]) -> tuple[list[Column], list[int]]:
+def named_columns(
+    columns: Sequence[Column], names: Sequence[str]
+) -> tuple[list[Column], list[int]]:
     """Some of the columns by name, and their places."""
     place = {column.name: at for at, column in enumerate(columns)}
     places = [place[name] for name in names]

@@ -16,6 +16,7 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.dependencies.equations import ALLOWED
 from lowerbound.errors import OptionError
 
 FLOAT32 = 1e-6  # relative error of numbers without a step
@@ -50,7 +51,7 @@ class Formula:
     solved: tuple[bool, ...]
     exact: tuple[bool, ...]
     errors: int = 0
-    limit: float = 1.25
+    limit: float = ALLOWED
 
     def __post_init__(self) -> None:
         each = (self.columns, self.coefficients, self.logs, self.solved, self.exact)

@@ -31,7 +31,7 @@ from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
 from lowerbound.data.columns.mixed import is_atom
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import observed_cells
-from lowerbound.data.dependencies.errors import KnownFormula, without_errors
+from lowerbound.data.dependencies.errors import KnownFormula, named_columns, without_errors
 from lowerbound.data.dependencies.formula_search import found_formulas
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
 from lowerbound.data.dependencies.lookups import Lookup, found_lookups
@@ -65,8 +65,8 @@ class Broken:
 
     def in_words(self, schema: Schema, row: int) -> dict[str, str]:
         """The cells of a row by column, and what the others give where it is something else."""
-        columns = _columns(schema, self.columns)
-        own = self.cells[row, _places(schema, self.columns)]
+        columns, places = named_columns(schema.columns, self.columns)
+        own = self.cells[row, places]
         given = self._given(columns, own)
         found = {}
         for column, cell, other in zip(columns, own, given, strict=True):
@@ -176,7 +176,7 @@ class NormalDependencies:
         the schema)."""
         nats = np.zeros((len(rows), len(rows.schema.columns)))
         for each in self.broken(rows):
-            places = _places(rows.schema, each.columns)
+            _, places = named_columns(rows.schema.columns, each.columns)
             more = each.rows & (nats.sum(1) < each.nats)
             nats[more] = 0.0
             nats[np.ix_(more, places)] = each.nats / len(places)
@@ -188,7 +188,7 @@ class NormalDependencies:
         of_lookup, of_formula, of_order = self.costs
 
         def own(names: Sequence[str]) -> Array:
-            return cells[:, _places(schema, names)]
+            return cells[:, named_columns(schema.columns, names)[1]]
 
         return (
             [
@@ -241,15 +241,6 @@ def _modeled(schema: Schema, cells: Array) -> tuple[list[Column], Array]:
     """The modeled columns, and their cells."""
     places = [place for place, column in enumerate(schema.columns) if column.modeled]
     return [schema.columns[place] for place in places], cells[:, places]
-
-
-def _columns(schema: Schema, names: Sequence[str]) -> list[Column]:
-    return [schema.columns[place] for place in _places(schema, names)]
-
-
-def _places(schema: Schema, names: Sequence[str]) -> list[int]:
-    every = [column.name for column in schema.columns]
-    return [every.index(name) for name in names]
 
 
 def _cells(rows: Dataset) -> Array:

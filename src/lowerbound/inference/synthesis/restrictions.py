@@ -177,8 +177,8 @@ class Restrictions:
         return found
 
     def computed(self, values: Array, given: Array) -> tuple[Array, Array]:
-        """(rows with the columns that formulas give, which rows fulfill all that all fitted rows
-        do). Of a row that does not, the cells are those that were drawn.
+        """(rows with the columns that formulas give, which rows have the lookups, formulas and
+        ranges of the fitted rows). Of a row that does not, the cells are those that were drawn.
 
         A formula gives its first column. Where that is given, or follows from another formula, it
         gives another column, and this is done first.
@@ -235,14 +235,12 @@ class Restrictions:
             values: (rows, columns), NaN where unknown or missing.
             known: which columns are given, (rows, columns).
         """
-        broken = []
+        given, broken = np.where(known, values, np.nan), []
         for places, formula in self.formulas:
-            given = np.where(known[:, places], values[:, places], np.nan)
-            wrong = formula.broken([self.columns[at] for at in places], given)
+            wrong = formula.broken([self.columns[at] for at in places], given[:, places])
             broken.append((wrong, formula.summary))
         for places, lookup in self.lookups:
-            given = np.where(known[:, places], values[:, places], np.nan)
-            broken.append((lookup.broken(given), lookup.summary))
+            broken.append((lookup.broken(given[:, places]), lookup.summary))
         return [(int(np.flatnonzero(wrong)[0]), text) for wrong, text in broken if wrong.any()]
 
     def _by_lookups(self, values: Array, given: Array) -> Array:
