@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lowerbound import VAE, PyODDetector, VAEDetector
+from lowerbound.cli import main
 from lowerbound.data import Dataset, to_frame
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import Fitted, fit
@@ -150,6 +151,19 @@ def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetecto
     assert again.get_params()["criterion"] == "combined"
     assert pickle.loads(pickle.dumps(detector)).offset_ == detector.offset_
     VAE.load(tmp_path / "model").score_samples(X)
+
+
+@pytest.mark.parametrize("draws", [1, 9])
+def test_the_command_scores_with_as_many_draws_as_the_detector(tmp_path: Path, draws: int) -> None:
+    frame = pd.DataFrame(rows(60)).add_prefix("x")
+    found = VAEDetector(network="mlp", epochs=1, n_importance=draws, random_state=0).fit(frame)
+    found.save(tmp_path / "model")
+    frame.to_parquet(tmp_path / "rows.parquet")
+    scores = tmp_path / "scores.csv"
+    words = [str(tmp_path / "model"), str(tmp_path / "rows.parquet"), "-o", str(scores)]
+    assert main(["detect", *words]) == 0
+    bound = pd.read_csv(scores)["bound"].to_numpy()
+    np.testing.assert_allclose(bound, found.components(frame)["bound"], rtol=1e-6)
 
 
 @pytest.mark.slow

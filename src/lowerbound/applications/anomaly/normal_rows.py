@@ -25,6 +25,7 @@ from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares
 from lowerbound.inference.anomaly.planted import with_planted_cells
 from lowerbound.inference.anomaly.reference import Reference
+from lowerbound.inference.anomaly.scores import SAMPLES
 from lowerbound.model_folder.manifest import DETECTOR
 from lowerbound.models import Model
 
@@ -44,6 +45,7 @@ class Normal:
         origin: the source of the rows, in words.
         planted: by score, how well it finds normal rows of a table with cells of other rows: the
             area under the ROC curve beside the calibration rows; empty without them.
+        samples: K of the bound of all these scores, and of those that are compared with them.
     """
 
     reference: Reference
@@ -52,6 +54,7 @@ class Normal:
     origin: str
     planted: Mapping[str, float] = field(default_factory=dict)
     points: ConformalCalibration | None = None
+    samples: int = SAMPLES
 
     @property
     def deciding(self) -> ConformalCalibration | None:
@@ -107,8 +110,13 @@ def normal_of(
         state, parameters = read_state(Path(folder))
         state.reference.check(kind)
         same = parameters["criterion"] == kind
-        calibration = state.calibration if same else None
-        return Normal(state.reference, calibration, state.usual, "the detector's own rows")
+        return Normal(
+            state.reference,
+            state.calibration if same else None,
+            state.usual,
+            "the detector's own rows",
+            samples=int(parameters["n_importance"]),
+        )
     rows = _rows(fitted, folder, given, seed, series)
     usual = usual_shares(fitted.model, rows.seen, seed=seed)
     reference = learn_reference(fitted.model, rows.seen, rows.fresh, usual=usual, seed=seed)

@@ -74,8 +74,15 @@ class RowScorer:
 
     def components(self, part: RequestedRows, progress: Progress) -> Mapping[str, Array]:
         """The scores of some rows."""
-        model, reference = self.fitted.model, self.normal.reference
-        return compared(model, reference, part.rows, seed=self.seed, progress=progress)
+        normal = self.normal
+        return compared(
+            self.fitted.model,
+            normal.reference,
+            part.rows,
+            samples=normal.samples,
+            seed=self.seed,
+            progress=progress,
+        )
 
     def scored(self, part: RequestedRows, components: Mapping[str, Array]) -> ScoredRows:
         """Rows with their scores, compared with normal rows."""
@@ -126,7 +133,13 @@ class RowScorer:
         """Nats of each feature above the usual; of a surface, the rarity of each pixel."""
         model, reference = self.fitted.model, self.normal.reference
         if reference.surface is None or not reference.by_surroundings(self.score):
-            found = shares(model, rows, seed=self.seed, unit_free=reference.unit_free)
+            found = shares(
+                model,
+                rows,
+                samples=self.normal.samples,
+                seed=self.seed,
+                unit_free=reference.unit_free,
+            )
             return found.above(self.normal.usual, rows.observed)
         heat = reference.surface.heat(rebuild(model, rows).row)
         return Shares(heat.unsqueeze(1).double(), torch.zeros(len(rows), dtype=torch.float64))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.inference.anomaly.scores import SAMPLES
 from lowerbound.inference.anomaly.units import unit_nats
 from lowerbound.inference.passes import (
     MEMORY,
@@ -91,7 +92,7 @@ def shares(
     model: Model,
     dataset: Dataset,
     *,
-    samples: int = 16,
+    samples: int = SAMPLES,
     seed: int = 0,
     memory: int = MEMORY,
     unit_free: bool = True,
