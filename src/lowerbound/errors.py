@@ -67,3 +67,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> OptionError:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return OptionError(f"unknown {kind} {str(name)!r}{hint} (known: {', '.join(names) or 'none'})")
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things in a message, such as "1 episode" and "2,000 episodes"."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"

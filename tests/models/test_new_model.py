@@ -141,7 +141,7 @@ def test_it_goes_through_every_command(
     named = ("--model", "toy", "--set", "model.start_scale=0.5", "--no-standardize")
     long = ("--updates", "1000", "--learning-rate", "0.02", "--weight-average", "0")
     said = run(capsys, "fit", data, "-o", folder, *named, *long, "--samples", "20", "--compare")
-    assert "model: toy, 1 latent numbers" in said
+    assert "model: toy, 1 latent number" in said
     assert "linear both ways" in said
     assert "likelihood gaussian" in said
 
@@ -151,7 +151,7 @@ def test_it_goes_through_every_command(
     assert "Toy model with 1 latent dimensions" in (folder / "MODEL_CARD.md").read_text()
 
     shown = run(capsys, "info", folder)
-    assert "toy, 1 latent numbers" in shown
+    assert "toy, 1 latent number" in shown
     assert "likelihood gaussian" in shown
     assert "network" not in shown
 

@@ -11,7 +11,6 @@ import torch
 from lowerbound.applications.base import PROCESSOR, Reporter, WrittenReport, written
 from lowerbound.applications.control.request import (
     EnvironmentRequest,
-    counted,
     environment_of,
     typed,
     world_of,
@@ -23,7 +22,7 @@ from lowerbound.data.sequences.frame_clips import CLASSES, FrameClips
 from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.distributions.actions import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.player import Player
 from lowerbound.model_folder import folder as model_folder

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.control.request import counted
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import replacing
 from lowerbound.config import option
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.figures.style import color_of, legend, new_figure, style, to_png
 from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds

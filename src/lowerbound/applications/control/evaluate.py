@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.control.request import counted, environment_of, world_of
+from lowerbound.applications.control.request import environment_of, world_of
 from lowerbound.applications.form import FolderRequest
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.returns import over_seeds
 from lowerbound.fitting import Fitted

@@ -38,11 +38,6 @@ class EnvironmentRequest:
         )
 
 
-def counted(count: int, thing: str) -> str:
-    """A number of things, such as "1 episode" and "2,000 episodes"."""
-    return f"{count:,} {thing}{'s' * (count != 1)}"
-
-
 def typed(seen: EnvironmentOptions) -> str:
     """An environment as it is typed, without defaults: "CartPole-v1 --pixels 48"."""
     given = to_mapping(seen)

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.control.request import EnvironmentRequest, counted
+from lowerbound.applications.control.request import EnvironmentRequest
 from lowerbound.applications.form import REQUIRED, DeviceRequest
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.part_settings import option_names, split_setting
 from lowerbound.config import from_mapping, option, options_of
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import ModelFolderError, OptionError, counted
 from lowerbound.fitting.control.agent import MODEL as WORLD_MODEL, AgentOptions
 from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.control.request import counted, environment_of, world_of
+from lowerbound.applications.control.request import environment_of, world_of
 from lowerbound.applications.form import REQUIRED, FolderRequest
 from lowerbound.applications.io.drawings.animations import ANIMATIONS
 from lowerbound.applications.io.drawings.film import SHEET, check_outputs, joined_frames, write_film
@@ -19,7 +19,7 @@ from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.data.sequences.frame_clips import FrameClips
 from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.control.environments import Environment

@@ -16,7 +16,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
-from lowerbound.errors import ModelFolderError
+from lowerbound.errors import ModelFolderError, counted
 from lowerbound.model_folder.manifest import (
     AGENT,
     CONFIG,
@@ -93,7 +93,10 @@ class InfoReport(Report):
         condition = ", conditioned on the class" if model["conditional"] else ""
         stride = model["model_options"].get("stride")
         place = f" at each place of a map of stride {stride}" if stride else ""
-        yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{place}{condition}"
+        yield (
+            "model",
+            f"{self.kind}, {counted(model['latent_dim'], 'latent number')}{place}{condition}",
+        )
         yield "data", self.rows
         if quantities := self.data.get("quantities"):
             yield "predicts", ", ".join(quantity["name"] for quantity in quantities)

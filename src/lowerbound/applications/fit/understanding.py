@@ -8,6 +8,7 @@ from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.date_formats import ISO, in_strptime
+from lowerbound.errors import counted
 from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
@@ -74,7 +75,8 @@ def about_model(schema: Schema, given: ModelOptions, chosen: ModelOptions) -> li
         chosen: the options with every default resolved.
     """
     lines = [
-        f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_condition(chosen, schema)}"
+        f"model: {chosen.model}, {counted(chosen.latent_dim or 0, 'latent number')}"
+        f"{_condition(chosen, schema)}"
     ]
     kind = MODELS[chosen.model]
     if kind.remark:

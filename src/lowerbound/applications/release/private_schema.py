@@ -13,7 +13,7 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.config import option, to_mapping
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.text_form import read_numbers
-from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.errors import DataError, OptionError, counted, unknown
 from lowerbound.training.private.marginals.declarations import Declarations
 from lowerbound.training.private.marginals.schema_measuring import measure_schema
 
@@ -86,7 +86,9 @@ def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> Private
         _refuse_measured(Path(request.output))
     known = Declarations.read(request.public_schema) if request.public_schema else None
     frame, _ = read_numbers(request.data, skipped=known.other_than_numbers if known else ())
-    reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    reporter.say(
+        f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
+    )
     for name in request.leave_out:
         if name not in frame.columns:
             raise unknown("column", name, map(str, frame.columns))

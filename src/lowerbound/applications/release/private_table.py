@@ -23,7 +23,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.declarations import Declarations
@@ -145,7 +145,9 @@ def _fitted(
     given = _given(request.public_schema)
     skipped = () if given is None else given.other_than_numbers
     frame, form = read_numbers(request.data, skipped=skipped)
-    reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    reporter.say(
+        f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
+    )
     if given is not None:
         _warn_of_undeclared(request.public_schema, frame, given)
     declared = given or _declared(frame, reporter)

@@ -13,7 +13,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.release.likeness import likeness
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.likeness import Likeness
@@ -118,7 +118,9 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     folder = Path(request.output)
     fit_folder.check_startable(folder, resume=request.resume, overwrite=request.overwrite)
     frame, dialect = read_cells(request.data, "DATA")
-    reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    reporter.say(
+        f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
+    )
     hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
     kinds = hints if isinstance(hints, dict) else None
     try:

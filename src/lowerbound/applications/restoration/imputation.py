@@ -46,7 +46,7 @@ from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.incomplete import Incomplete
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError, counted
 from lowerbound.fitting import Fitted
 from lowerbound.inference.restoration.column_trees import ColumnTrees
 from lowerbound.inference.restoration.imputation import (
@@ -142,7 +142,7 @@ class ImputeReport(WrittenReport):
             line = f"  {name:{width}}  {count:,}"
             lines.append(f"{line}, 90% within {widths[name]}" if name in widths else line)
         if self.with_trees:
-            lines.append(f"pooled with the trees of {self.with_trees:,} columns")
+            lines.append(f"pooled with the trees of {counted(self.with_trees, 'column')}")
         if self.missingness != AT_RANDOM:
             lines.append(f"missing cells {self.missingness}, {WARNING}")
         return "\n".join(lines)

@@ -16,7 +16,7 @@ from lowerbound.applications.restoration.trees_file import write_trees
 from lowerbound.config import option
 from lowerbound.data import Dataset, load
 from lowerbound.data.dependencies.determined import Dependencies
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, counted
 from lowerbound.fitting.imputation import imputation_options
 from lowerbound.inference.restoration.imputer_fit import (
     HiddenError,
@@ -79,7 +79,7 @@ class ImputerReport(Report):
         lines = [f"rows:    {self.rows:,}, of whose cells {self.missing:.1%} are missing"]
         if self.with_trees:
             means = f", {self.with_means} of which see means of groups" if self.with_means else ""
-            lines.append(f"trees:   of {self.with_trees} columns{means}")
+            lines.append(f"trees:   of {counted(self.with_trees, 'column')}{means}")
         for number, sentence in enumerate(self.found):
             lines.append(f"{'' if number else 'found:':<9}{sentence}")
         lines += self._errors()
@@ -116,7 +116,10 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
     folder = Path(request.output)
     fit_folder.check_startable(folder, resume=request.resume, overwrite=request.overwrite)
     dataset = _read(request)
-    reporter.say(f"{request.data}: {len(dataset):,} rows of {len(dataset.schema.columns)} columns")
+    reporter.say(
+        f"{request.data}: {counted(len(dataset), 'row')} of "
+        f"{counted(len(dataset.schema.columns), 'column')}"
+    )
     training = {"minutes": request.minutes, "seed": request.seed, "device": request.device}
     options = imputation_options(dataset, {}, training)
     try:

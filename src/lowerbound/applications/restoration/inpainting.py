@@ -19,7 +19,6 @@ from lowerbound.applications.io.masks import hides_nothing, masks_in, read_mask
 from lowerbound.applications.restoration.shipped import shipped_denoiser
 from lowerbound.applications.restoration.whole_pictures import (
     all_made,
-    counted,
     light,
     targets_of,
     without,
@@ -29,7 +28,7 @@ from lowerbound.data import load
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.whole import WholePicture, read_whole_picture
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.inference.restoration.inpainting import inpainted
 
 MOST = 0.5  # share of hidden pixels above which a mask is perhaps inverted
@@ -55,8 +54,9 @@ class InpaintReport(WrittenReport):
 
     def text(self) -> str:
         return (
-            f"{self.filled:,} hidden pixels ({self.share:.0%}) of {counted(self.pictures)} filled "
-            f"in {self.seconds:.1f} s: {listed(self.files, self.files_written)}"
+            f"{self.filled:,} hidden pixels ({self.share:.0%}) of "
+            f"{counted(self.pictures, 'picture')} filled in {self.seconds:.1f} s: "
+            f"{listed(self.files, self.files_written)}"
             f"{without(self.left_out)}{self._doubt}"
         )
 

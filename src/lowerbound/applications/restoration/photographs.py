@@ -20,7 +20,6 @@ from lowerbound.applications.restoration.shipped import shipped_denoiser
 from lowerbound.applications.restoration.whole_pictures import (
     WHITE,
     all_made,
-    counted,
     light,
     targets_of,
     without,
@@ -28,7 +27,7 @@ from lowerbound.applications.restoration.whole_pictures import (
 )
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.whole import read_whole_picture
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.inference.restoration.noise_level import PATCH, noise_level
 from lowerbound.inference.restoration.picture_tiles import clean_picture
 from lowerbound.models.picture_denoiser import STRONGEST
@@ -70,8 +69,9 @@ class CleanPicturesReport(WrittenReport):
         how = "estimated from the picture" if self.learned else "as given"
         return (
             f"noise of standard deviation {self.noise:.3g} of {WHITE} ({how}) removed from "
-            f"{counted(self.pictures)}, {self.megapixels:.2f} megapixels in {self.seconds:.1f} s; "
-            f"expected PSNR {self.psnr:.1f} dB: {listed(self.files, self.files_written)}"
+            f"{counted(self.pictures, 'picture')}, {self.megapixels:.2f} megapixels in "
+            f"{self.seconds:.1f} s; expected PSNR {self.psnr:.1f} dB: "
+            f"{listed(self.files, self.files_written)}"
             f"{without(self.left_out)}"
         )
 

@@ -14,7 +14,7 @@ from lowerbound.applications.form import OnError
 from lowerbound.applications.io.files import check_apart, replacing
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.whole import WholePicture, names_beside, picture_paths
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 
 WHITE = 255
 SUFFIX = ".png"
@@ -107,9 +107,6 @@ def all_made(
 
 def without(left_out: Sequence[str]) -> str:
     """A line that names the pictures that were left out, if there are any."""
-    return f"\nleft out: {counted(len(left_out))}, {listed(left_out)}" if left_out else ""
-
-
-def counted(pictures: int) -> str:
-    """The number of pictures in words."""
-    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"
+    return (
+        f"\nleft out: {counted(len(left_out), 'picture')}, {listed(left_out)}" if left_out else ""
+    )

@@ -59,7 +59,7 @@ from lowerbound.data.tables.numbers import (
     with_numbers,
 )
 from lowerbound.data.tables.quoted import unquoted
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, counted
 
 MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3+-"))  # that numbers may have
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
@@ -116,9 +116,10 @@ class ColumnarKind(DataKind):
 
     def describe(self, schema: Schema) -> str:
         names = self.feature_names(schema)
-        if schema.mixed:
-            return f"rows of {len(names)} columns"
-        return f"rows of {len(names)} columns of {self.describe_values(schema)} ({listed(names)})"
+        rows = f"rows of {counted(len(names), 'column')}"
+        return (
+            rows if schema.mixed else f"{rows} of {self.describe_values(schema)} ({listed(names)})"
+        )
 
     def feature_names(self, schema: Schema) -> list[str]:
         return [column.name for column in schema.modeled] or super().feature_names(schema)
