@@ -33,7 +33,6 @@ from lowerbound.inference.anomaly.conformal import (
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.reference import Reference, check_score
-from lowerbound.inference.anomaly.scores import SAMPLES
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
@@ -87,8 +86,7 @@ class VAEDetector(OutlierMixin, VAE):
         calibration: share of the rows that are not fitted on and set the threshold; at least the
             1 / rate - 1 rows that ``false_alarm_rate`` requires. If there are too few rows, all are
             fitted on, with a warning; 0 does the same without a warning.
-        n_importance: K of the bound, latents drawn per row.
-        latent_dim and all others: as for ``VAE``. Matrices of numbers are modeled
+        latent_dim, n_importance and all others: as for ``VAE``. Matrices of numbers are modeled
             column by column, each through its own quantile-normal map. In pictures of two channels,
             such as a template and a picture, the second channel of a pixel depends on the first.
 
@@ -104,7 +102,6 @@ class VAEDetector(OutlierMixin, VAE):
     contamination: Any = "clean"
     false_alarm_rate: float = 0.05
     calibration: float = CALIBRATION
-    n_importance: int = SAMPLES
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the detector to X; y is ignored.

@@ -26,7 +26,7 @@ from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
 from lowerbound.models import Model
 
-SAMPLES = 4  # K; more do not change the order of the rows, and take longer
+SAMPLES = 16  # K
 
 
 @dataclass(frozen=True)
