@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,10 @@ import pytest
 
 from lowerbound import VAEImputer
 from lowerbound.cli import main
+from lowerbound.fitting import fit
+from lowerbound.inference.restoration import imputer_fit
 from lowerbound.model_folder.manifest import INTERVALS, TREES
+from lowerbound.training import Progress, SilentReporter
 
 COLUMNS = ["shop", "town", "price", "bag"]
 QUICK = ("--minutes", "0.02")
@@ -53,6 +59,41 @@ def folder(
     whole.mask(hidden).to_csv(place / "rows.csv", index=False)
     assert run("imputer", place / "rows.csv", "-o", place / "m", *QUICK) == 0
     return place
+
+
+class Stops(SilentReporter):
+    """Sends the signal of Ctrl-C at the first report."""
+
+    def update(self, progress: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_an_interrupted_first_fit_goes_on(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stopped = partial(fit, callbacks=[Stops()])
+    words = ["imputer", folder / "rows.csv", "-o", tmp_path / "m", "--minutes", "0.1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(imputer_fit, "fit", stopped)
+        assert run(*words) == 130
+    assert f"-o {tmp_path / 'm'} --minutes 0.1 --resume" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(imputer_fit.HiddenCells, "calibration", interrupted)
+        assert run(*words, "--resume") == 130
+    said = capsys.readouterr().err
+    assert "resumed at update 1" in said
+    assert "interrupted after the first fit, which is saved; continue by lowerbound" in said
+    assert run(*words, "--resume") == 0
+    assert "this training has already ended" in capsys.readouterr().err
+    assert run("impute", tmp_path / "m", folder / "rows.csv", "-o", tmp_path / "full.csv") == 0
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_model_fills_cells_by_groups_and_lookups(

@@ -24,7 +24,7 @@ from lowerbound.inference.restoration.imputer_fit import (
     fit_imputer,
 )
 from lowerbound.model_folder import folder as model_folder
-from lowerbound.training import Interrupted
+from lowerbound.training import History, Interrupted
 
 MOST_LINES = 40  # columns in the printed report
 
@@ -132,10 +132,11 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
             reporter=reporter.training(),
             say=reporter.say,
         )
-    except Interrupted as interruption:
+    except KeyboardInterrupt as interruption:
         again = typed("imputer", replace(request, resume=True, overwrite=False))
-        words = fit_folder.way_on(folder, str(interruption), again)
-        raise Interrupted(words, interruption.history) from None
+        where = str(interruption) or "interrupted after the first fit, which is saved"
+        history = getattr(interruption, "history", History())
+        raise Interrupted(fit_folder.way_on(folder, where, again), history) from None
 
     def beside(place: Path) -> None:
         write_calibration(place, found.calibration)

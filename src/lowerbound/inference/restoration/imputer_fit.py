@@ -37,7 +37,9 @@ from lowerbound.inference.restoration.interval_calibration import (
 )
 from lowerbound.models import Model
 from lowerbound.training import TrainingReporter
+from lowerbound.training.checkpoints.checkpoint import FOLDER
 
+FIRST = "first"  # folder of the first fit, in that of the checkpoint of the second
 HIDDEN_SHARE = 0.1  # of the observed cells, by default
 MOST_ROWS = 2_000  # of the first fit
 MOST_KNOWN, MOST_CELLS = 100_000, 2_000_000  # rows and cells that means are taken of
@@ -106,8 +108,8 @@ def fit_imputer(
         samples: K of an imputation.
         with_trees: whether trees of the columns may be pooled with the model.
         with_errors: whether the errors of hidden cells by column are wanted.
-        folder: for checkpoints of the second fit.
-        resume: continue from the checkpoint in ``folder``, after the same first fit.
+        folder: for checkpoints of both fits.
+        resume: continue from the checkpoints in ``folder``.
         reporter: of the trainings.
         callbacks: of the training with all cells.
         say: receives what is done next.
@@ -128,7 +130,13 @@ def fit_imputer(
     if training.minutes is not None:
         options = replace(options, training=replace(training, minutes=training.minutes / 2))
     say(f"a first fit of {len(test.rest):,} rows, with {test.hidden.sum():,} of their cells hidden")
-    trained = fit(test.rest, _of_fewer_rows(options, test.rest), reporter=reporter)
+    trained = fit(
+        test.rest,
+        _of_fewer_rows(options, test.rest),
+        folder=None if folder is None else folder / FOLDER / FIRST,
+        resume=resume,
+        reporter=reporter,
+    )
     models = [fit(test.rest, start_only).model, trained.model]
     errors = [test.error(model, samples) for model in models]
     best = int(errors[1] < errors[0])
