@@ -1,0 +1,126 @@
+"""Columns of a series that only give the time of each point, and what they say of its rows.
+
+Times of new points lie beyond those of the fit, so a model of them finds every new point odd.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import Sample
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.text.moments import DAY
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.errors import DataError
+
+EVEN = 0.01  # of the usual step, by which an even step may differ from it
+UNITS = ((DAY, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
+
+
+def time_axes(frame: Any, windows: Windows, hinted: Collection[str]) -> list[str]:
+    """Names of the columns that give the time of each point, in the frame of its windows.
+
+    These are dates of which none repeats, and numbers that grow by one step from point to point.
+    A warning names each, and says whether its times ascend, and are evenly spaced.
+
+    Args:
+        frame: of windows, a row each.
+        windows: how they were cut.
+        hinted: names of columns with a given kind, which are left out of the search.
+    """
+    found = []
+    for name, columns in _series(frame, windows):
+        if name in hinted:
+            continue
+        times = _dates(frame, columns)
+        if times is not None and len(np.unique(times[:, 0])) == len(times):
+            found.append(name)
+            said = _say(times)
+            _warn(f"column {name!r} gives the time of each point: the model leaves it out{said}")
+        elif times is None and _counts(frame, columns):
+            found.append(name)
+            _warn(f"column {name!r} counts the points: the model leaves it out")
+    return found
+
+
+def _series(frame: Any, windows: Windows) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The columns of the series, and of each those of the windows."""
+    for first in frame.columns:
+        name, at, offset = str(first).rpartition("@")
+        if at and offset == "0":
+            yield name, windows.columns(name)
+
+
+def _dates(frame: Any, columns: tuple[str, ...]) -> Array | None:
+    """Seconds, (windows, length); None if the cells are no dates, or one is missing."""
+    first = frame[columns[0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the fit gives them
+        column = _column_of_dates(first)
+        if column is None:
+            return None
+        try:
+            times = np.stack([column.rules.read(frame[each]) for each in columns], 1)
+        except DataError:
+            return None
+    return times if np.isfinite(times).all() else None
+
+
+def _column_of_dates(series: Any) -> Column | None:
+    sample = Sample.of(series)
+    for kind in COLUMN_KINDS:
+        rules = COLUMN_KINDS[kind]
+        if rules.has_format and (found := rules.recognize(sample)) is not None:
+            return found.rules.completed(series)
+    return None
+
+
+def _counts(frame: Any, columns: tuple[str, ...]) -> bool:
+    """Whether numbers grow by one step from point to point, in windows and between them."""
+    if frame[columns[0]].dtype.kind not in "iuf" or len(columns) < 2 or len(frame) < 2:
+        return False
+    values = frame[list(columns)].to_numpy(dtype=np.float64)
+    steps = np.diff(values, axis=1)
+    return bool(
+        (steps == steps[0, 0]).all() and steps[0, 0] > 0 and (np.diff(values[:, 0]) > 0).all()
+    )
+
+
+def _say(times: Array) -> str:
+    """What the times of the points in windows, (windows, length), say of their order."""
+    steps = np.diff(times, axis=1)
+    if not steps.size:
+        return ""
+    back = int((steps < 0).any(1).sum())
+    if back:
+        return (
+            f". Its times do not ascend in {back:,} of {len(times):,} windows: points are in the "
+            "order of the rows, so sort the rows by time"
+        )
+    usual = float(np.median(steps))
+    uneven = int((np.abs(steps - usual) > EVEN * usual).any(1).sum())
+    if not uneven or usual <= 0:
+        return ""
+    return (
+        f". In {uneven:,} of {len(times):,} windows a step differs from the usual one of "
+        f"{_duration(usual)} (the longest is {_duration(float(steps.max()))}): windows count "
+        "points and not time"
+    )
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in UNITS:
+        if seconds >= size:
+            count = f"{seconds / size:.4g}"
+            return f"{count} {unit}{'s' * (count != '1')}"
+    return f"{seconds:.4g} seconds"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=4)
