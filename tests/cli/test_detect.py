@@ -210,7 +210,9 @@ def test_a_series_is_scored_by_windows(
     scores = pd.read_csv(out)
     assert done.object["rows"] == len(scores) == 400
     assert abs(int(scores["score"].argmax()) - 201) < 6
-    start, end = map(int, done.object["oddest"][0]["row"].split("-"))
+    oddest = done.object["oddest"][0]
+    assert oddest["p_value"] is None  # the points have one
+    start, end = map(int, oddest["row"].split("-"))
     assert end - start == 11
     assert start <= 203
     assert end >= 200

@@ -17,7 +17,7 @@ class Odd:
     Attributes:
         row: its number from 0, or its name.
         score: higher is more anomalous.
-        p_value: None without calibration.
+        p_value: None without calibration, and for windows of a series, whose points have one.
         features: nats above the average, the most surprising first; "rate" is that of the code.
         values: the row's values of these features, in the data's units.
         broken: dependencies of columns that the row breaks, with its values of these columns, and

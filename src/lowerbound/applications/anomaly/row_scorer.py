@@ -115,7 +115,9 @@ class RowScorer:
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
         broken = self._broken(chosen)
-        p_values = self._p_values(scores[index], self.normal.calibration)
+        # the points of a series are compared with points, and a window has no p-value among them
+        of_windows = self.normal.points is not None
+        p_values = None if of_windows else self._p_values(scores[index], self.normal.calibration)
         odd = [
             Odd(
                 row=part.name(int(row)),
