@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lowerbound.applications.io.drawings import animations
+from lowerbound.applications.latent_space import paths
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_bad_input import refused
 from tests.cli.test_generation import picture
@@ -147,13 +148,15 @@ def test_a_conditional_model_is_told_one_class(
     assert run(*words, "--rows", "0,40", "--label", "below", "--pairs", "4").code == 0
 
 
-def test_a_film_needs_an_encoder_and_the_sheet_is_there_anyway(
+def test_a_film_needs_an_encoder_before_anything_is_computed_or_written(
     run: Run, pictures: Path, deep_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(animations.shutil, "which", lambda name: None)
+    monkeypatch.setattr(paths, "open_data", lambda *given, **named: pytest.fail("data is read"))
+    (tmp_path / "w.png").write_bytes(b"mine")
     done = run("interpolate", deep_model, pictures, "-o", tmp_path / "w.mp4")
-    refused(done, "ffmpeg", "not on the path", "w.png")
-    assert picture(tmp_path / "w.png").size[0] > 100
+    refused(done, "ffmpeg", "not on the path")
+    assert (tmp_path / "w.png").read_bytes() == b"mine"
     assert not (tmp_path / "w.mp4").exists()
 
 

@@ -212,7 +212,8 @@ def test_resume_needs_an_output_and_tolerates_that_nothing_is_left(
     assert main(words) == 2
     assert "--resume needs an output: name it with -o" in capsys.readouterr().err
     assert main([*words, "-o", str(tmp_path / "scores.csv")]) == 0
-    assert "scores.csv.unfinished to resume: everything is computed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "scores.csv.unfinished to resume, so all rows are computed again from the start" in said
 
 
 def test_a_folder_of_somebody_else_is_left_alone(

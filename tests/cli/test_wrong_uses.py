@@ -42,6 +42,11 @@ WRONG_USES = {
         "unknown option --components; did you mean --set components=9 (of mixture, vamp)?"
     ),
     "fit --lr 0.01": "unknown option --lr; did you mean --learning-rate?",
+    # and options whose spelling is near none
+    "imputer {table} --epochs 3": "unknown option --epochs; see lowerbound imputer --help",
+    "imputer {table} --epoch 3": "unknown option --epoch; see lowerbound imputer --help",
+    "impute {model} {table} --median": "unknown option --median; see lowerbound impute --help",
+    "audit {table} {table} --entity who": "unknown option --entity; see lowerbound audit --help",
     f"{SAMPLE} --count 3": "unknown option --count; did you mean --number?",
     # commands that mean another
     "train {table}": "unknown command 'train'; did you mean: lowerbound fit?",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lowerbound import untrusted
+from lowerbound.assembly.build import assemble
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.clip_lengths import KIND
 from lowerbound.coding.files.container import open_container, pack, unpack
@@ -21,8 +22,11 @@ from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.sound import Decoded, read_clips, symbols, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.coding.stack import whole_shares
+from lowerbound.data.audio.kind import learned
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import BitstreamError
-from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from tests.coding.small_sound import RATE, clips, sound_model
 
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
@@ -44,7 +48,7 @@ def written(
     return path.read_bytes()
 
 
-def read(content: bytes, model: VectorQuantizedVariationalAutoencoder) -> Decoded:
+def read(content: bytes, model: Model) -> Decoded:
     return read_clips(open_container(content), model)
 
 
@@ -198,6 +202,9 @@ def test_another_model_and_another_kind_are_refused(
     other = sound_model(prior="uniform")
     with pytest.raises(BitstreamError, match="decode it with the model that encoded it"):
         read(written, other)
+    plain = assemble(learned(RATE, Windows(80, 80)), ModelOptions(model="vae"))
+    with pytest.raises(BitstreamError, match="decode it with the model that encoded it"):
+        read(written, plain)
     header, payloads = unpack(written)
     chunks = [(payload, 0) for payload in payloads]
     rows = container.pack("bits_back", header.model_hash, header.shape, b"", chunks)

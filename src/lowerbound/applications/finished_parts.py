@@ -148,7 +148,7 @@ def finished_parts(
         return
     folder = Path(f"{request.output}{UNFINISHED}")
     identity = _identity(command, request) | dict(facts or {})
-    goes_on = _prepare(folder, identity, request.resume, reporter)
+    goes_on = _prepare(folder, identity, request.resume, reporter, unit)
     parts = FinishedParts(folder)
     again = typed(command, replace(request, resume=True))
     try:
@@ -176,7 +176,9 @@ def _obstacle(request: Any, in_parts: bool) -> str:
     return "" if all(Address.read(each).file for each in addresses) else NO_DATABASE
 
 
-def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter) -> bool:
+def _prepare(
+    folder: Path, identity: dict[str, Any], resume: bool, reporter: Reporter, unit: str
+) -> bool:
     """Check the folder of an interrupted run, or begin a new one; whether the run goes on.
 
     Raises:
@@ -196,7 +198,9 @@ def _prepare(folder: Path, identity: dict[str, Any], resume: bool, reporter: Rep
             )
         return True
     if resume:
-        reporter.say(f"there is no {folder} to resume: everything is computed")
+        reporter.say(
+            f"there is no {folder} to resume, so all {unit} are computed again from the start"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with _errors_of(folder):

@@ -11,6 +11,7 @@ from lowerbound.applications.form import Entry
 LISTS_PARTS = "fit"  # the command whose help lists the registered parts
 FAMILIES = ("model", "network", "likelihood", "prior", "posterior", "objective")  # of these parts
 MOST_PARTS = 3  # that a message names
+NEAR, NEAREST = 0.7, 0.8  # likeness of spellings; the two dashes alone are a part of it
 DEVICES: Mapping[str, str] = {  # what --device takes, by words that may be typed instead
     **dict.fromkeys(("gpu", "cuda"), "cuda"),
     **dict.fromkeys(("cpu", "processor"), "cpu"),
@@ -105,7 +106,7 @@ def meant_option(
     for setting in (name, meant):
         if setting in settings:
             return _as_setting(settings[setting], value if equals else _after(word, words))
-    for known, cutoff in ((flags, 0.8), (list(settings), 0.8), (flags, 0.5)):
+    for known, cutoff in ((flags, NEAREST), (list(settings), NEAREST), (flags, NEAR)):
         if close := difflib.get_close_matches(flag if known is flags else name, known, 1, cutoff):
             if known is flags:
                 return f"did you mean {close[0]}?"

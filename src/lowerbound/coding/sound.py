@@ -105,8 +105,8 @@ def read_clips(file: Container, model: Model) -> Decoded:
         BitstreamError: the file is damaged, of another kind, or of another model, or its sound
             needs more memory than the limit.
     """
+    file.expect(KIND, model_hash(model))  # before a model without codes of sound is refused
     coder = SoundCoder.of(model)
-    file.expect(KIND, model_hash(model))
     lengths = clip_lengths(file)
     rate, codebooks, chunk_frames = _read_settings(file, len(coder.quantizers))
     samples = file.header.shape[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import finite_numbers
 from lowerbound.data.regression_targets import TargetScale
-from lowerbound.errors import DataError, unknown
+from lowerbound.errors import DataError, counted, unknown
 
 LEAST_KNOWN = 20
 
@@ -66,7 +66,8 @@ def _scale(name: str, values: Array) -> TargetScale:
     known = values[~np.isnan(values)]
     if len(known) < LEAST_KNOWN:
         raise DataError(
-            f"{name} is known for {len(known)} rows: a prediction needs at least {LEAST_KNOWN}"
+            f"{name} is known for {counted(len(known), 'row')}: a prediction needs at least "
+            f"{LEAST_KNOWN}"
         )
     if known.min() == known.max():
         raise DataError(f"{name} is {known[0]:g} in all rows: there is nothing to predict")

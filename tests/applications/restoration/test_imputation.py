@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lowerbound.applications.restoration.imputation import (
 )
 from lowerbound.applications.restoration.incomplete_parts import open_incomplete
 from lowerbound.data import Schema, Texts, load
+from lowerbound.data.columns.text.moments import in_time
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
@@ -86,10 +88,49 @@ def test_draws_are_files_of_their_own_and_say_how_sure(
     assert (one["real"] != two["real"])[gone["real"]].all()
     assert (one["real"] == two["real"])[~gone["real"]].all()
     assert (one["visits"] % 1 == 0).all()
-    assert set(report.widths) == set(given) - {"town", "grade"}
+    assert set(report.widths) == set(given) - {"town", "grade", "member"}
     assert all(width >= 0 for width in report.widths.values())
     assert "90% within" in report.text()
     assert report.to_mapping()["filled"]["real"] == int(gone["real"].sum())
+
+
+@pytest.mark.slow
+def test_widths_have_units_and_levels_without_distance_have_none(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    minutes, days = random.integers(0, 1440, 200), random.integers(0, 900, 200)
+    frame = pd.DataFrame(
+        {
+            "at": [f"{value // 60:02d}:{value % 60:02d}" for value in minutes],
+            "day": (pd.Timestamp("2020-01-01") + pd.to_timedelta(days, "D")).astype(str),
+            "size": random.normal(size=200),
+            "bit": random.integers(0, 2, 200),
+            "answer": random.choice(["no", "yes"], 200),
+            "rooms": random.integers(1, 9, 200),
+        }
+    )
+    with_holes(frame).to_csv(tmp_path / "x.csv", index=False)
+    fitted = fit(load(tmp_path / "x.csv", missing="model"), FitOptions(training=FEW))
+    report = run(fitted, tmp_path / "x.csv", tmp_path / "whole.csv", draws=2)
+    assert set(report.widths) == {"at", "day", "size", "rooms"}
+    lines = {line.split()[0]: line for line in report.text().splitlines()[1:]}
+    assert re.search(r"90% within \d+\.?\d* hours$", lines["at"])
+    assert re.search(r"90% within \d+\.?\d* days$", lines["day"])
+    assert "within" not in lines["bit"] + lines["answer"]
+    assert re.search(r"90% within \d+\.?\d*$", lines["rooms"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (16_000_000.0, "185.2 days"),
+        (81_680.0, "22.69 hours"),
+        (3600.0, "1 hour"),
+        (90.0, "1.5 minutes"),
+        (0.25, "0.25 seconds"),
+    ],
+)
+def test_a_span_of_time_is_in_its_largest_unit(seconds: float, words: str) -> None:
+    assert in_time(seconds) == words
 
 
 def test_an_array_is_completed_bit_for_bit(tmp_path: Path) -> None:

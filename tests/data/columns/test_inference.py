@@ -125,6 +125,48 @@ def test_an_identifier_taken_for_classes_is_doubted() -> None:
         load(table().drop(columns=["constant", "categorical"]))
 
 
+MONTHS = [f"{year}-{month:02d}" for year in (2010, 2011, 2012) for month in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "advice"),
+    [
+        (
+            MONTHS,
+            r" \(all cells of column 'a' can be read as dates, such as '2010-01'.*'a=datetime'",
+        ),
+        ([f"555-{i:04d}" for i in range(36)], "$"),
+        ([f"{i}-{i + 9}" for i in range(36)], "$"),
+        ([f"{i + 10}-" for i in range(36)], r" \(all cells of column 'a' are digits.*'a=real'"),
+    ],
+)
+def test_the_advice_for_a_column_that_is_left_out_can_be_followed(
+    cells: list[str], advice: str
+) -> None:
+    frame = pd.DataFrame({"a": cells, "x": np.arange(36.0) % 7 / 3})
+    with pytest.warns(
+        UserWarning, match=f"^column 'a': .* it identifies rows and is left out{advice}"
+    ):
+        load(frame)
+
+
+def test_the_kind_that_is_advised_for_months_is_right() -> None:
+    frame = pd.DataFrame({"a": MONTHS, "x": np.arange(36.0) % 7 / 3})
+    assert load(frame, kinds={"a": "datetime"}).schema.columns[0].format == "%Y-%m"
+
+
+def test_several_columns_that_identify_rows_are_named_in_the_plural() -> None:
+    names = {name: [f"{name}{i}" for i in range(36)] for name in "ab"}
+    frame = pd.DataFrame({**names, "x": np.arange(36.0) % 7 / 3})
+    with pytest.warns(UserWarning, match="columns 'a', 'b': .* they identify rows and are left"):
+        load(frame)
+    with (
+        pytest.warns(UserWarning, match="they identify rows"),
+        pytest.raises(DataError, match="columns 'a', 'b' identify rows"),
+    ):
+        load(frame[["a", "b"]])
+
+
 def test_a_level_that_is_new_counts_as_missing_and_is_named() -> None:
     frame = pd.DataFrame({"a": ["x", "y", "z", "x"] * 5, "b": np.arange(20.0) ** 2})
     schema = load(frame).schema

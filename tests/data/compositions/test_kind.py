@@ -99,6 +99,10 @@ def test_bad_rows_are_left_out_up_to_one_percent() -> None:
     assert data.label[6:9].tolist() == [0, 2, 0]
     with pytest.raises(DataError, match=r"1 of 20 rows .* At most 1 %"):
         load(Formulas(texts[:20]), on_error="skip")
+    with pytest.raises(DataError, match=r"row 7, counted from 0, .*\(on_error='skip' leaves"):
+        load(Formulas(texts))
+    with pytest.raises(DataError, match=r"row 7, counted from 0, .*: correct the row$"):
+        load(Formulas(texts[:20]))
 
 
 def test_elements_that_the_model_has_not_seen_are_named() -> None:

@@ -191,6 +191,26 @@ def test_times_that_are_neither_dates_nor_numbers() -> None:
         load(frame, entity="patient", time="day")
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        lambda days: days.dt.strftime("%d.%m.%Y"),
+        lambda days: days.dt.strftime("%Y-%m-%d"),
+        lambda days: days.dt.strftime("%Y%m%d"),
+        lambda days: (days.astype("int64") / 1e15).astype(str),
+    ],
+)
+def test_cells_of_the_times_that_hold_none_are_named(times: Any) -> None:
+    frame = visits()
+    written = times(pd.to_datetime(frame["day"], format=FORMAT["day"].partition(":")[2]))
+    written = written.astype(object)
+    written.iloc[[3, 5]] = ["soon", "later"]
+    with pytest.raises(DataError) as raised:
+        load(frame.assign(day=written), entity="patient", time="day")
+    assert "column 'day' holds the times of the events, but not in rows 3, 5" in str(raised.value)
+    assert "('soon', 'later'): correct those cells, or drop those rows" in str(raised.value)
+
+
 def test_entity_and_time_are_given_together() -> None:
     with pytest.raises(OptionError, match="give --entity COLUMN and --time COLUMN"):
         load(visits(), entity="patient")

@@ -72,6 +72,13 @@ def test_the_first_bad_row_is_named() -> None:
         read_smiles([])
 
 
+def test_skipping_is_advised_only_where_it_is_possible() -> None:
+    with pytest.raises(DataError, match=r"row 99, .* \(on_error='skip' leaves such rows out\)$"):
+        read_smiles(["CC"] * 99 + ["C("])
+    with pytest.raises(DataError, match=r"row 98, .*: correct the row$"):
+        read_smiles(["CC"] * 98 + ["C("])
+
+
 def test_skipped_rows_are_counted_and_named() -> None:
     texts = ["CC", "OC"] * 150
     texts[7] = "C("

@@ -122,8 +122,12 @@ def test_rows_that_cannot_be_read_are_named_or_left_out() -> None:
         load(rows, tokens="smiles")
     with pytest.warns(UserWarning, match="1 of 201"):
         assert len(load(rows, tokens="smiles", on_error="skip")) == 200
-    with pytest.raises(DataError, match="more than 1% are not left out"):
-        load(rows[150:], tokens="smiles", on_error="skip")
+    with pytest.raises(DataError, match="--on-error skip leaves them out"):
+        load(rows, tokens="smiles")
+    asked: tuple[dict[str, Any], ...] = ({}, {"on_error": "skip"})
+    for options in asked:
+        with pytest.raises(DataError, match=r"rows count from 0\); more than 1% are not left out"):
+            load(rows[150:], tokens="smiles", **options)
 
 
 def test_selfies_return_the_molecule() -> None:

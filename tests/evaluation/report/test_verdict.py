@@ -200,3 +200,4 @@ def test_options_are_code_and_names_are_escaped() -> None:
 
 def test_a_verdict_names_its_flags() -> None:
     assert judge(replace(SOUND, rows=5)).flags[0] == Flag(BOUND, "there are only 5 rows")
+    assert judge(replace(SOUND, rows=1)).flags[0] == Flag(BOUND, "there is only 1 row")

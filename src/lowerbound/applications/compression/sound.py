@@ -30,6 +30,7 @@ from lowerbound.coding.sound import Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data.audio import clips as audio
 from lowerbound.data.audio.clips import Clips
+from lowerbound.errors import counted
 from lowerbound.fitting import Fitted
 from lowerbound.model_folder import folder as model_folder
 
@@ -57,7 +58,7 @@ class SoundClips(Codec):
         return CompressReport.of(
             [path],
             sum(clips.lengths) * BITS // 8,
-            f"{len(clips.samples):,} clips, {seconds:,.1f} s of sound,",
+            f"{counted(len(clips.samples), 'clip')}, {seconds:,.1f} s of sound,",
             f"{kilobits:.2f} kbit/s with {codebooks} codebooks",
             [f"lossy: decompressed sound is approximate; keep the model folder, codec {codec}"],
             clips=len(clips.samples),

@@ -21,7 +21,7 @@ from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.rows import Reconstructed
 from lowerbound.applications.io.sentences import about_exact, about_explained
 from lowerbound.config import option
-from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.errors import DataError, OptionError, UnsupportedError, counted
 from lowerbound.fitting import Fitted
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
@@ -71,7 +71,7 @@ class ReconstructReport(WrittenReport):
     exact: float | None = None
 
     def text(self) -> str:
-        facts = [f"{self.rows:,} rows"]
+        facts = [counted(self.rows, "row")]
         if self.refined:
             facts.append("refined draws (--mean writes the decoder's means)")
         if self.exact is not None:

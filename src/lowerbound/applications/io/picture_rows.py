@@ -16,6 +16,7 @@ from lowerbound import durable
 from lowerbound.applications.io.drawings.animations import (
     ANIMATIONS,
     FRAMES_PER_SECOND,
+    check_animation,
     write_animation,
 )
 from lowerbound.applications.io.drawings.grids import as_image, grid, sheet, write_picture
@@ -35,7 +36,7 @@ from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.file_names import file_names
 from lowerbound.data.pictures.folders import OVERVIEW, SHEET, OnError
 from lowerbound.data.pictures.pixels import eight_bit
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import OptionError
 
 ON_A_SHEET = 100  # most pictures on a sheet
 RECONSTRUCTED = 32  # most pictures on a sheet beside their reconstructions
@@ -73,20 +74,22 @@ class PictureFiles(RowFiles):
         return _with_sheet(path, overview, eight_bit(part.mean), part.ids)
 
     def check_strip(self, path: Path) -> None:
+        """As ``RowFiles.check_strip``.
+
+        Raises:
+            UnsupportedError: no encoder for the animation is installed.
+        """
         if path.suffix.lower() not in (*self.suffixes, *ANIMATIONS):
             raise OptionError(
                 f"{path}: pictures are written as a .png sheet, as an animation "
                 f"({', '.join(ANIMATIONS)}), as .npz, or into a folder (a name without suffix)"
             )
+        check_animation(path)
         if path.suffix:
             durable.check_replaced(_sheet_beside(path))
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
-        """As ``RowFiles.write_strip``; also write a .png sheet, before any animation.
-
-        Raises:
-            UnsupportedError: no encoder for the animation is installed; the sheet is written.
-        """
+        """As ``RowFiles.write_strip``; also write a .png sheet, before any animation."""
         suffix = path.suffix.lower()
         if not suffix:
             return fill_folder(path, lambda place: _fill_with_strip(place, strip))
@@ -95,10 +98,7 @@ class PictureFiles(RowFiles):
             return sheet
         if suffix == NPZ:
             return (*super().write_strip(path, strip, per_second), *sheet)
-        try:
-            return (*write_animation(path, animated(strip), per_second), *sheet)
-        except UnsupportedError as error:
-            raise UnsupportedError(f"{error} (the sheet is in {sheet[0]})") from error
+        return (*write_animation(path, animated(strip), per_second), *sheet)
 
     def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
         return self.suffixes

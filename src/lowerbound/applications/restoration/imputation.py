@@ -7,12 +7,12 @@ See ``lowerbound.inference.restoration.imputation``. Without a model: ``inpainti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +44,8 @@ from lowerbound.applications.restoration.trees_file import read_trees
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.text.moments import in_time
 from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError, counted
@@ -58,7 +60,6 @@ from lowerbound.inference.restoration.interval_calibration import IntervalCalibr
 from lowerbound.inference.restoration.observed_range import MovedMeans
 
 LEVEL = 0.9  # of the intervals in the report
-DAY = 86_400.0  # seconds
 OF_MODELS = (
     *("strategy", "draws", "samples", "allow_resize", "device", "resume"),
     *("engine", "workers", "address"),
@@ -104,9 +105,10 @@ class ImputeReport(WrittenReport):
         incomplete: number of rows with a missing cell.
         filled: number of filled cells, by column; "pixels" for pictures.
         left_empty: number of missing cells of columns that the model does not fill, by column.
-        widths: mean width of the cells' 90% intervals in the data's own units, of dates in seconds,
-            by column; empty without draws. Columns of unordered levels have none.
-        dates: names of the columns of dates.
+        widths: mean width of the cells' 90% intervals in the data's own units, by column; empty
+            without draws. Two levels, and levels that are no numbers, have none.
+        dates: names of the columns of dates, whose widths are in seconds.
+        clocks: names of the columns of durations and times of day, whose widths are in seconds.
         strategy: mean, median or sample.
         draws: number of additional completed data sets.
         samples: K.
@@ -122,6 +124,7 @@ class ImputeReport(WrittenReport):
     left_empty: Mapping[str, int]
     widths: Mapping[str, float]
     dates: tuple[str, ...]
+    clocks: tuple[str, ...]
     strategy: str
     draws: int
     samples: int
@@ -132,12 +135,14 @@ class ImputeReport(WrittenReport):
     def text(self) -> str:
         cells = sum(self.filled.values())
         lines = [
-            f"{cells:,} missing cells in {self.incomplete:,} of {self.rows:,} rows filled by their "
-            f"{self.strategy}: {listed(self.files, self.files_written)}"
+            f"{counted(cells, 'missing cell')} in {self.incomplete:,} of "
+            f"{counted(self.rows, 'row')} filled by their {self.strategy}: "
+            f"{listed(self.files, self.files_written)}"
         ]
         width = max(map(len, self.filled), default=0)
+        timed = {*self.dates, *self.clocks}
         widths = {
-            name: f"{value / DAY:.4g} days" if name in self.dates else f"{value:.4g}"
+            name: in_time(value) if name in timed else f"{value:.4g}"
             for name, value in self.widths.items()
         }
         for name, count in self.filled.items():
@@ -241,7 +246,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         filled=tally.filled,
         left_empty=tally.left_empty,
         widths=tally.widths,
-        dates=tuple(column.name for column in columns if column.rules.has_format),
+        **_in_seconds(first.schema.columns),
         strategy=request.strategy,
         draws=request.draws,
         samples=request.samples,
@@ -250,6 +255,14 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         with_trees=0 if trees is None else len(trees.trees),
         **written(files),
     )
+
+
+def _in_seconds(columns: Sequence[Column]) -> dict[str, Any]:
+    """The names of the columns whose widths are in seconds, for the report."""
+    return {
+        "dates": tuple(one.name for one in columns if one.rules.has_format),
+        "clocks": tuple(one.name for one in columns if one.notation and one.notation.clock),
+    }
 
 
 def _filled(

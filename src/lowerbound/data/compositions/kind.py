@@ -183,13 +183,7 @@ def _parsed(raw: RawData, elements: Sequence[str], skip: bool) -> RawData:
         raise DataError("there are no formulas: the table is empty")
     found, refused = read_formulas(raw.x, elements)
     if refused:
-        first, reason = next(iter(refused.items()))
-        if not skip:
-            raise DataError(
-                f"row {first}, counted from 0, cannot be read: {reason} (on_error='skip' leaves "
-                "such rows out)"
-            )
-        _report(refused, len(raw.x))
+        _report(refused, len(raw.x), skip)
     kept = [row for row in range(len(raw.x)) if row not in refused]
     labels = raw.labels if raw.labels is None or not refused else _rows(raw.labels, kept)
     quantities = {name: _rows(values, kept) for name, values in raw.quantities.items()}
@@ -199,12 +193,22 @@ def _parsed(raw: RawData, elements: Sequence[str], skip: bool) -> RawData:
     )
 
 
-def _report(refused: dict[int, str], total: int) -> None:
+def _report(refused: dict[int, str], total: int, skip: bool) -> None:
+    """Warn about rows that are left out.
+
+    Raises:
+        DataError: they may not be left out, or too many cannot be read.
+    """
+    few = len(refused) <= MOST_SKIPPED * total
+    if not skip:
+        first, reason = next(iter(refused.items()))
+        remedy = " (on_error='skip' leaves such rows out)" if few else ": correct the row"
+        raise DataError(f"row {first}, counted from 0, cannot be read: {reason}{remedy}")
     which = (
         f"{len(refused):,} of {total:,} rows cannot be read: rows {listed(list(refused))}, "
         f"counted from 0; the first: {next(iter(refused.values()))}"
     )
-    if len(refused) > MOST_SKIPPED * total:
+    if not few:
         raise DataError(f"{which}. At most 1 % of the rows may be left out: correct them")
     warnings.warn(f"{which}; they are left out", UserWarning, stacklevel=4)
 

@@ -11,9 +11,10 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint, dtype_of_numbers, understood
-from lowerbound.data.columns.text.dates import compact_format
+from lowerbound.data.columns.text.date_formats import seconds
+from lowerbound.data.columns.text.dates import closest_format, compact_format, looks_like_date
 from lowerbound.data.columns.text.level_types import level_type
-from lowerbound.data.columns.values import factorized, missing
+from lowerbound.data.columns.values import factorized, missing, name, parsed_numbers
 from lowerbound.data.tables.frame_types import frame_dtype
 from lowerbound.errors import DataError
 
@@ -86,6 +87,8 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
     if hint is None and _numpy_dtype(series)[0] in "iu":
         format = compact_format(np.unique(series.to_numpy()), fewest=1)
         hint = None if format is None else f"datetime:{format}"
+    if hint is None:
+        _refuse_some(series)
     column = understood(series, hint, standardize, normal_scores=False)
     if not column.rules.has_format and column.levels and not _numeric(column):
         raise DataError(
@@ -104,6 +107,30 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
     if not step:
         return Stepped(column)
     return Stepped(replace(column, scale=step, resolution=1.0), grid=True)
+
+
+def _refuse_some(series: Any) -> None:
+    """Raise an error if most cells of the column of times are times and some are not.
+
+    Raises:
+        DataError: the message names the rows.
+    """
+    codes, distinct = factorized(series)
+    if not any(isinstance(cell, str) for cell in distinct):
+        return
+    cells = [name(cell) for cell in distinct]
+    wrong = parsed_numbers(series)[1]
+    dates = [cell for cell in cells if looks_like_date(cell)]
+    if wrong.all() and dates:
+        wrong = np.isnan(seconds(cells, closest_format(dates)))[codes]
+    rows = np.flatnonzero(wrong)
+    if len(rows) and 2 * len(rows) <= len(series):
+        shown = {name(series.iloc[row]): None for row in rows}
+        raise DataError(
+            f"column {series.name!r} holds the times of the events, but not in rows "
+            f"{listed(rows.tolist())}, counted from 0 ({listed([repr(cell) for cell in shown])}): "
+            "correct those cells, or drop those rows"
+        )
 
 
 def _numeric(column: Column) -> bool:

@@ -68,21 +68,21 @@ def read_smiles(
             smiles.append(canonical_smiles(text))
             rows.append(row)
         except DataError as error:
-            if on_error == "raise":
-                raise DataError(
-                    f"row {row}, counted from {first}, is not a molecule: {error} "
-                    "(on_error='skip' leaves such rows out)"
-                ) from error
             skipped[row] = str(error)
-    _report(skipped, len(texts), most_skipped, first)
+    few = len(skipped) <= most_skipped * len(texts) and bool(smiles)
+    if skipped and on_error == "raise":
+        row, reason = next(iter(skipped.items()))
+        remedy = " (on_error='skip' leaves such rows out)" if few else ": correct the row"
+        raise DataError(f"row {row}, counted from {first}, is not a molecule: {reason}{remedy}")
+    _report(skipped, len(texts), most_skipped, first, few)
     return ReadMolecules(tuple(smiles), tuple(rows), skipped)
 
 
-def _report(skipped: dict[int, str], total: int, most: float, first: int) -> None:
+def _report(skipped: dict[int, str], total: int, most: float, first: int, few: bool) -> None:
     """Warn about skipped rows.
 
     Raises:
-        DataError: their share exceeds ``most``.
+        DataError: there are not ``few``, which are at most the share ``most``.
     """
     if not skipped:
         return
@@ -90,7 +90,7 @@ def _report(skipped: dict[int, str], total: int, most: float, first: int) -> Non
         f"{len(skipped):,} of {total:,} rows are not molecules: rows {listed(list(skipped))}, "
         f"counted from {first}; the first: {next(iter(skipped.values()))}"
     )
-    if len(skipped) > most * total or len(skipped) == total:
+    if not few:
         raise DataError(
             f"{which}. At most {most:.3g} of the rows may be left out: correct the rows, or set "
             "another limit"

@@ -15,12 +15,11 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.text.moments import DAY
+from lowerbound.data.columns.text.moments import in_time
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
 EVEN = 0.01  # of the usual step, by which an even step may differ from it
-UNITS = ((DAY, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 
 
 def time_axes(frame: Any, windows: Windows, hinted: Collection[str]) -> list[str]:
@@ -109,17 +108,9 @@ def _say(times: Array) -> str:
         return ""
     return (
         f". In {uneven:,} of {len(times):,} windows a step differs from the usual one of "
-        f"{_duration(usual)} (the longest is {_duration(float(steps.max()))}): windows count "
+        f"{in_time(usual)} (the longest is {in_time(float(steps.max()))}): windows count "
         "points and not time"
     )
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in UNITS:
-        if seconds >= size:
-            count = f"{seconds / size:.4g}"
-            return f"{count} {unit}{'s' * (count != '1')}"
-    return f"{seconds:.4g} seconds"
 
 
 def _warn(text: str) -> None:

@@ -60,13 +60,19 @@ class IncompleteColumns(Incomplete):
         return {name: count for name, count in counts.items() if count}
 
     def widths(self, low: Array, high: Array) -> dict[str, float]:
-        """Mean interval width over the missing cells, by column with an order; of levels in
-        codes, of dates in seconds."""
+        """Mean interval width over the missing cells, by column whose values have a distance; of
+        levels in codes, of dates, durations and times of day in seconds."""
         found, hidden = {}, self.hidden
         for i, column in enumerate(self.schema.columns):
-            if hidden[:, i].any() and column.rules.ordered:
+            if hidden[:, i].any() and _has_distance(column):
                 found[column.name] = float((high - low)[hidden[:, i], i].mean())
         return found
+
+
+def _has_distance(column: Column) -> bool:
+    """Whether values are near or far: not two levels, nor levels that are no numbers."""
+    numbers = not any(isinstance(level, bool | str) for level in column.levels)
+    return column.rules.ordered and (not column.levels or (numbers and len(column.levels) > 2))
 
 
 def hidden_cells(rows: Any, dataset: Dataset) -> Array:

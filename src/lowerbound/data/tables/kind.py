@@ -34,6 +34,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
+from lowerbound.data.columns.text.dates import formats
 from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.unseen import unseen_cells
 from lowerbound.data.columns.values import distinct_values, parsed_numbers
@@ -63,7 +64,8 @@ from lowerbound.data.tables.numbers import (
 from lowerbound.data.tables.quoted import unquoted
 from lowerbound.errors import DataError, counted
 
-MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3+-"))  # that numbers may have
+MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3"))  # that numbers may have
+SIGNS = "+-"  # before or after a number; inside a text they are of dates, ranges or codes
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
 PROFILE_FEATURES = 24  # number of features above which reports draw vectors as curves
 
@@ -337,14 +339,18 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     columns = tuple(column for column in found if column.rules.kept)
     identifiers = [column.name for column in found if not column.rules.kept]
     if identifiers:
+        left = (
+            "it identifies rows and is" if len(identifiers) == 1 else "they identify rows and are"
+        )
         warnings.warn(
-            f"{named(identifiers)}: no value repeats, so it identifies rows and is left out"
-            + _numbers_among(raw.x, identifiers),
+            f"{named(identifiers)}: no value repeats, so {left} left out"
+            + _quantities_among(raw.x, identifiers),
             UserWarning,
             stacklevel=3,
         )
     if identifiers and not columns:
-        raise DataError(f"{named(identifiers)} identifies rows, and no column to model remains")
+        verb = "identifies" if len(identifiers) == 1 else "identify"
+        raise DataError(f"{named(identifiers)} {verb} rows, and no column to model remains")
     check_variation(columns, len(raw.x))
     shape = (sum(column.modeled for column in columns),)
     return Schema("table", shape, columns=columns, left_out=tuple(identifiers))
@@ -364,11 +370,17 @@ def _without_times(raw: RawData, windows: Windows, hinted: Collection[str]) -> R
     return replace(raw, x=raw.x.drop(columns=columns), left_out=left_out)
 
 
-def _numbers_among(frame: Any, identifiers: Sequence[str]) -> str:
-    """What to do about a column that is left out though most of its cells hold a number."""
+def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
+    """What to do about a column that is left out though most of its cells hold a number, or all
+    of them a date."""
     for name in identifiers:
         cells = [cell for cell in distinct_values(frame[name]) if isinstance(cell, str)]
-        numbers = [cell.translate(MARKS).isdecimal() for cell in cells]
+        numbers = [_is_digits(cell) for cell in cells]
+        if cells and not any(numbers) and formats(cells):
+            return (
+                f" (all cells of column {name!r} can be read as dates, such as {cells[0]!r}: to "
+                f"model them, give it the kind datetime, by --kind '{name}=datetime')"
+            )
         if 2 * sum(numbers) > len(cells):
             example = cells[numbers.index(True)]
             if all(numbers):
@@ -382,6 +394,11 @@ def _numbers_among(frame: Any, identifiers: Sequence[str]) -> str:
                 "in one way)"
             )
     return ""
+
+
+def _is_digits(cell: str) -> bool:
+    """Whether a cell is digits, with the marks that a number may have."""
+    return cell.translate(MARKS).strip(SIGNS).isdecimal()
 
 
 def _of_numbers(

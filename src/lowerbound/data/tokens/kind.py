@@ -314,10 +314,10 @@ def _left_out(
     total, broken = len(texts), sum(texts[number] is not None for number, _ in wrong)
     first = "; ".join(f"row {number}: {why}" for number, why in wrong[:SHOWN])
     what = f"{len(wrong):,} of {total:,} {rows} cannot be read ({first}; rows count from 0)"
-    if not skip:
-        raise DataError(f"{what}; --on-error skip leaves them out")
     if broken > MOST_SKIPPED * total:
         raise DataError(f"{what}; more than {MOST_SKIPPED:.0%} are not left out: mend the file")
+    if not skip:
+        raise DataError(f"{what}; --on-error skip leaves them out")
     warnings.warn(f"{what} and are left out", UserWarning, stacklevel=5)
 
 

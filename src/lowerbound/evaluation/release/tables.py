@@ -11,7 +11,7 @@ from typing import Any
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.tables.numbers import Notations, found_notations, with_numbers
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, counted
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.privacy.copies import Overlap, overlap
 
@@ -107,7 +107,9 @@ def _named(frame: Any, what: str) -> Any:
     """
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
     if len(frame) < FEWEST_ROWS:
-        raise DataError(f"{what} has {len(frame)} rows; an audit needs at least {FEWEST_ROWS}")
+        raise DataError(
+            f"{what} has {counted(len(frame), 'row')}; an audit needs at least {FEWEST_ROWS}"
+        )
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     if twice:
         raise DataError(f"{what}: columns {listed(twice)} appear more than once; rename them")

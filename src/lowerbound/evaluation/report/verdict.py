@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.config import to_mapping
+from lowerbound.errors import counted
 from lowerbound.evaluation.likelihood.baselines import INDEPENDENT, NATS, VARIANCE, Margin
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.pareto import UNRELIABLE
@@ -239,7 +240,9 @@ def flag_seen_rows(evidence: Evidence) -> Iterator[Flag]:
 def flag_few_rows(evidence: Evidence) -> Iterator[Flag]:
     """Fewer than ``FEW_ROWS`` rows."""
     if evidence.rows < FEW_ROWS:
-        yield from _held_out_figures(evidence, f"there are only {evidence.rows} rows")
+        verb = "is" if evidence.rows == 1 else "are"
+        reason = f"there {verb} only {counted(evidence.rows, 'row')}"
+        yield from _held_out_figures(evidence, reason)
 
 
 def flag_heavy_tails(evidence: Evidence) -> Iterator[Flag]:
@@ -369,7 +372,8 @@ def hold_out_more_rows(evidence: Evidence) -> str:
     """There are too few held-out rows for narrow errors."""
     if evidence.rows >= FEW_ROWS:
         return ""
-    return f"Next: hold out more rows, with --test 0.3, because {evidence.rows} rows are few."
+    few = f"{counted(evidence.rows, 'row')} {'is' if evidence.rows == 1 else 'are'} few"
+    return f"Next: hold out more rows, with --test 0.3, because {few}."
 
 
 def prefer_the_simpler(evidence: Evidence) -> str:

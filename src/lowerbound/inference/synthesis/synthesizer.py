@@ -46,8 +46,7 @@ def read_for_synthesis(
     """
     with warnings.catch_warnings():
         # identifiers are not modeled, but they are replaced by fresh ones
-        warnings.filterwarnings("ignore", "column.*identifies rows and is left out")
-        warnings.filterwarnings("ignore", "column.*identify rows and are left out")
+        warnings.filterwarnings("ignore", "column.*: no value repeats, so")
         hints = kind_hints(_with_numbers(frame, dialect), dict(kinds or {}), compared)
         return load(frame, missing="model", kinds=hints or "infer", dialect=dialect)
 

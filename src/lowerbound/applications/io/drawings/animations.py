@@ -41,6 +41,16 @@ def write_animation(
     return (str(path),)
 
 
+def check_animation(path: Path) -> None:
+    """Check that what writes the format of ``path``'s suffix is there, before any work is done.
+
+    Raises:
+        UnsupportedError: MP4 or WebM without an encoder; the message explains how to install one.
+    """
+    if path.suffix.lower() in BY_ENCODER:
+        encoder()
+
+
 def encoder() -> str:
     """The ffmpeg on the path; it is not a dependency, because its licence is copyleft.
 

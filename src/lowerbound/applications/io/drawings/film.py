@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.io.columnar_files import Columnar, columnar
-from lowerbound.applications.io.drawings.animations import ANIMATIONS, write_animation
+from lowerbound.applications.io.drawings.animations import (
+    ANIMATIONS,
+    check_animation,
+    write_animation,
+)
 from lowerbound.applications.io.drawings.grids import grid, in_color
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.rows import NPZ
@@ -33,6 +37,7 @@ def check_outputs(outputs: tuple[str, ...], schema: Schema) -> None:
 
     Raises:
         OptionError: a suffix is unknown, or frames that are not pictures have a film.
+        UnsupportedError: the encoder that a film needs is not installed.
     """
     for name in outputs:
         suffix = Path(name).suffix.lower()
@@ -43,6 +48,7 @@ def check_outputs(outputs: tuple[str, ...], schema: Schema) -> None:
             )
         if suffix != NPZ and not schema.data_kind.pictures:
             raise OptionError(f"{name}: frames that are no pictures are written as {NPZ}")
+        check_animation(Path(name))
 
 
 def write_film(path: Path, found: PredictedFrames, per_second: float) -> tuple[str, ...]:

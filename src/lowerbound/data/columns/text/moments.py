@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999
 _NEAR = (-9.2e9, 9.2e9)  # seconds that fit into nanoseconds of 64 bits
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-_STEPS = (DAY, 3_600, 60, 1)
+_UNITS = {"day": DAY, "hour": 3_600, "minute": 60, "second": 1}
 _ZONE = r"(?:Z|UTC|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?)\s*$"
 
 
@@ -91,7 +91,7 @@ def rounding(values: Array) -> int:
     Args:
         values: seconds since 1970.
     """
-    return next((step for step in _STEPS if not np.any(values % step)), 0)
+    return next((step for step in _UNITS.values() if not np.any(values % step)), 0)
 
 
 def rounded(values: Array, round_to: int) -> Array:
@@ -109,3 +109,11 @@ def as_dates(values: Array, round_to: int) -> Any:
     dates = np.where(gone, np.datetime64("NaT", "us"), whole.astype("datetime64[us]"))
     near = bool(((inside > _NEAR[0]) & (inside < _NEAR[1]) | gone).all())
     return pd.Series(dates.astype("datetime64[ns]") if near else dates)
+
+
+def in_time(seconds: float) -> str:
+    """A span of time in the largest unit of which it has one, such as "185 days"."""
+    units = list(_UNITS.items())
+    unit, size = next((one for one in units if seconds >= one[1]), units[-1])
+    number = f"{seconds / size:.4g}"
+    return f"{number} {unit}{'s' * (number != '1')}"
