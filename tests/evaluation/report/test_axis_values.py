@@ -71,7 +71,7 @@ def test_levels_that_begin_and_end_alike_keep_different_names() -> None:
 
 @pytest.mark.parametrize("unit", [1e5, 123456.0, 25.0, 2.5e-4, 1e9])
 def test_numbers_below_a_panel_do_not_overlap(unit: float) -> None:
-    values = np.linspace(0.3, 5.1, 50)[:, None] * unit
+    values = np.linspace(0.5, 5.0, 50)[:, None] * unit
     columns = np.repeat(values, 4, 1)
     figure = scatter_reconstructions(columns, columns, list("abcd"))
     figure.draw_without_rendering()
@@ -112,7 +112,7 @@ def test_the_manifold_of_a_column_of_levels_has_their_names(count: int) -> None:
 
 def test_the_names_below_correlations_are_not_cut() -> None:
     values = np.random.default_rng(0).normal(size=(50, 11))
-    names = [f"housing median {k}" for k in range(11)]
+    names = [f"{k} housing median" for k in range(11)]
     figure = correlations(values, {"VAE": values, "PCA": values}, names)
     figure.draw_without_rendering()
     labels = [each for axes in figure.axes for each in axes.get_xticklabels() if each.get_text()]
