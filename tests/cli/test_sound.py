@@ -44,6 +44,7 @@ def model(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_said_of_sound(run: Run, sounds: Path, tmp_path: Path) -> None:
     found = run("fit", sounds, "-o", tmp_path / "m", *SMALL, "--updates", "2", "--samples", "2")
     assert found.code == 0, found.err
+    assert "no report.html is written: a report has no figures of such rows" in found.err
     assert "rows of 1 s of sound, 200 samples per second" in found.err + found.out
     assert "network frames (sound is modeled in frames)" in found.err + found.out
 
@@ -216,6 +217,16 @@ def test_denoised_clips_keep_their_names_and_lengths(
     found_rows = run("denoise", continuous, tmp_path / "rows.npz", "-o", tmp_path / "new", *words)
     assert found_rows.code == 0, found_rows.err
     assert read_clips(tmp_path / "new").lengths == (RATE,) * 12
+
+
+def test_noise_beyond_the_amplitudes_is_refused(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    refused = run("denoise", continuous, sounds, "-o", tmp_path / "clean", "--noise", 1000)
+    assert refused.code != 0
+    assert "amplitudes, which lie between -1 and 1, not 1000" in refused.err
+    assert "0.0305" in refused.err
+    assert not (tmp_path / "clean").exists()
 
 
 def test_codes_cannot_be_denoised(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
