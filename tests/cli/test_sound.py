@@ -172,11 +172,19 @@ def test_what_makes_no_sense(run: Run, model: Path, sounds: Path, tmp_path: Path
 
 
 def test_other_models_reconstruct_windows(run: Run, sounds: Path, tmp_path: Path) -> None:
-    model = fitted(sounds, tmp_path / "vae", "--model", "vae")
+    """Clips of sound keep their names and lengths; an array holds the windows."""
+    model, given = fitted(sounds, tmp_path / "vae", "--model", "vae"), read_clips(sounds)
     assert run("reconstruct", model, sounds, "-o", tmp_path / "made").code == 0
     found = read_clips(tmp_path / "made")
-    assert found.rate == RATE
-    assert set(found.lengths) == {RATE}  # windows of a second
+    assert (found.rate, found.names, found.lengths) == (RATE, given.names, given.lengths)
+    assert run("reconstruct", model, sounds, "-o", tmp_path / "made.npz").code == 0
+    with np.load(tmp_path / "made.npz") as arrays:
+        rows, whole = arrays["x"], arrays["reconstruction"]
+    assert rows.shape == (12, RATE)  # windows of a second
+    np.testing.assert_allclose(found.joined, np.clip(whole, -1, 1).reshape(-1)[:2320], atol=1e-4)
+    np.savez(tmp_path / "rows.npz", x=rows)
+    assert run("reconstruct", model, tmp_path / "rows.npz", "-o", tmp_path / "cut").code == 0
+    assert read_clips(tmp_path / "cut").lengths == (RATE,) * 12
 
 
 def test_sound_has_no_gaps(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
