@@ -32,6 +32,9 @@ def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> Non
     assert done.code == 0, done.err
     assert "histories of 'patient', at most 5 events in the order of 'day'" in done.err
     assert "are missing" not in done.err
+    assert "no report.html is written" in done.err
+    assert "the rows have no variance" not in done.out
+    assert "Next: train longer" in done.err + done.out
     assert run("evaluate", model, table, "--samples", "2", "--json").object["rows"] == 40
     assert run("info", model).code == 0
     assert run("sample", model, "-n", "300", "-o", drawn).code == 0

@@ -44,6 +44,7 @@ def model(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_said_of_sound(run: Run, sounds: Path, tmp_path: Path) -> None:
     found = run("fit", sounds, "-o", tmp_path / "m", *SMALL, "--updates", "2", "--samples", "2")
     assert found.code == 0, found.err
+    assert "no report.html is written: a report has no figures of such rows" in found.err
     assert "rows of 1 s of sound, 200 samples per second" in found.err + found.out
     assert "network frames (sound is modeled in frames)" in found.err + found.out
 
@@ -171,11 +172,19 @@ def test_what_makes_no_sense(run: Run, model: Path, sounds: Path, tmp_path: Path
 
 
 def test_other_models_reconstruct_windows(run: Run, sounds: Path, tmp_path: Path) -> None:
-    model = fitted(sounds, tmp_path / "vae", "--model", "vae")
+    """Clips of sound keep their names and lengths; an array holds the windows."""
+    model, given = fitted(sounds, tmp_path / "vae", "--model", "vae"), read_clips(sounds)
     assert run("reconstruct", model, sounds, "-o", tmp_path / "made").code == 0
     found = read_clips(tmp_path / "made")
-    assert found.rate == RATE
-    assert set(found.lengths) == {RATE}  # windows of a second
+    assert (found.rate, found.names, found.lengths) == (RATE, given.names, given.lengths)
+    assert run("reconstruct", model, sounds, "-o", tmp_path / "made.npz").code == 0
+    with np.load(tmp_path / "made.npz") as arrays:
+        rows, whole = arrays["x"], arrays["reconstruction"]
+    assert rows.shape == (12, RATE)  # windows of a second
+    np.testing.assert_allclose(found.joined, np.clip(whole, -1, 1).reshape(-1)[:2320], atol=1e-4)
+    np.savez(tmp_path / "rows.npz", x=rows)
+    assert run("reconstruct", model, tmp_path / "rows.npz", "-o", tmp_path / "cut").code == 0
+    assert read_clips(tmp_path / "cut").lengths == (RATE,) * 12
 
 
 def test_sound_has_no_gaps(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
@@ -216,6 +225,16 @@ def test_denoised_clips_keep_their_names_and_lengths(
     found_rows = run("denoise", continuous, tmp_path / "rows.npz", "-o", tmp_path / "new", *words)
     assert found_rows.code == 0, found_rows.err
     assert read_clips(tmp_path / "new").lengths == (RATE,) * 12
+
+
+def test_noise_beyond_the_amplitudes_is_refused(
+    run: Run, continuous: Path, sounds: Path, tmp_path: Path
+) -> None:
+    refused = run("denoise", continuous, sounds, "-o", tmp_path / "clean", "--noise", 1000)
+    assert refused.code != 0
+    assert "amplitudes, which lie between -1 and 1, not 1000" in refused.err
+    assert "0.0305" in refused.err
+    assert not (tmp_path / "clean").exists()
 
 
 def test_codes_cannot_be_denoised(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:

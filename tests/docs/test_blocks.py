@@ -35,7 +35,6 @@ def run(page: Path) -> dict[str, Any]:
     """Run a page's blocks from top to bottom in one namespace, and give it back."""
     module = types.ModuleType(f"docs.{page.stem}")
     namespace = vars(module)
-    namespace.update(np=np, torch=torch)
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
     return namespace

@@ -12,11 +12,13 @@ from lowerbound.applications.io.sentences import (
     about_complete_rows,
     about_difference,
     about_explained,
+    about_likelihood,
     about_quality,
 )
 from lowerbound.evaluation.samples.neighborhoods import Neighborhoods
 from lowerbound.evaluation.samples.quality import DRAWN, Quality, SampleQuality
 from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.reconstruction import ReconstructionError
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,16 @@ def test_reconstructions_worse_than_the_mean_are_called_so() -> None:
     assert about_explained(-1.5) == worse
     assert about_explained(-math.inf) == worse
     assert about_explained(math.nan).startswith("the rows have no variance")
+
+
+def test_rows_without_distances_have_no_sentence_on_variance() -> None:
+    none, loss = Estimate(math.nan, None), Estimate(3.0, 0.1)
+    found: Any = SimpleNamespace(
+        scores=Skipped("no prior"), error=ReconstructionError(none, loss, math.nan)
+    )
+    assert about_likelihood(found) == ["no likelihood: no prior"]
+    found.error = ReconstructionError(Estimate(0.0, 0.0), loss, math.nan)
+    assert len(about_likelihood(found)) == 2
 
 
 @pytest.mark.parametrize("gaps", [False, True])

@@ -160,3 +160,16 @@ def test_rows_without_variance_have_no_share_of_it() -> None:
     found = baselines(linear_autoencoder(5, 2), training, held_out, Skipped("no prior"))
     assert isinstance(found.pca, Skipped)
     assert "no variance" in found.pca.reason
+
+
+def test_pca_of_few_rows_leaves_variance_for_its_noise() -> None:
+    noise = torch.Generator().manual_seed(0)
+    rows = torch.randn(60, 100, generator=noise, dtype=torch.float64)
+    training, held_out = vectors(rows).split(0.3, 0)
+    torch.manual_seed(0)
+    options = ModelOptions(latent_dim=45, likelihood="gaussian", network="mlp")
+    model = assemble(training.schema, options).eval()
+    found = margin(baselines(model, training, held_out, score(model, held_out, samples=2)).pca)
+    assert found.name == f"PCA of {len(training) // 2} numbers"
+    exact = multivariate_normal(np.zeros(100)).logpdf(held_out.all().filled.numpy()).mean()
+    assert exact - 200 < found.baseline < exact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.evaluation.report.evidence import overfit, rising
+from lowerbound.evaluation.report.evidence import brief, overfit, rising
 from tests.evaluation.report.test_page import History, Record
 
 
@@ -28,6 +28,15 @@ def test_a_bound_that_still_rises_in_the_last_tenth() -> None:
 )
 def test_no_history_claims_nothing(stopped: History | None) -> None:
     assert rising(stopped) is None
+
+
+def test_a_training_of_a_single_validation_was_brief() -> None:
+    assert brief(history(-90.0))
+    assert brief(history(None, -90.0))
+    assert not brief(history(-90.0, -89.0))
+    assert not brief(history(-90.0, ended="early stop"))
+    assert not brief(history())
+    assert not brief(None)
 
 
 def test_an_early_stop_was_long_enough() -> None:

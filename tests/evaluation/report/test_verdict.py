@@ -142,6 +142,8 @@ def test_reasons_of_one_figure_are_one_clause() -> None:
         ({"unseen": False}, "--part test"),
         ({"rising": 0.31}, "rose by 0.31 nats"),  # more than 1 % of 30 nats
         ({"rising": 0.29}, "use the model"),
+        ({"brief": True, "overfit": 50.0, "active": 0}, "train longer"),
+        ({"active": 0, "overfit": 50.0}, "no latent unit is active"),
         ({"rising": 1.1, "margins": (PCA,)}, "train longer"),  # no gain to compare it with
         ({"rising": 0.9, "margins": (PCA,)}, "use the model"),
         ({"overfit": 7.6}, "--weight-decay"),  # more than 25 % of 30 nats
@@ -170,13 +172,14 @@ def test_the_first_step_that_applies_is_given() -> None:
         rising=5.0,
         overfit=20.0,
         margins=(with_difference(INDEPENDENT, 10.0), with_difference(PCA, -5.0)),
-        active=1,
+        active=0,
         heavy_tailed=0.5,
         rows=50,
     )
     repairs: tuple[dict[str, object], ...] = (
         {"unseen": True},
         {"rising": None},
+        {"active": 1},
         {"overfit": None},
         {"margins": (INDEPENDENT, with_difference(PCA, 0.1))},
         {"active": 8},

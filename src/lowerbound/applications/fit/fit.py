@@ -345,7 +345,10 @@ def _measured(
 ) -> Measured:
     """Measure the model on the test part and write its page."""
     schema = fitted.schema
-    if not (request.report and schema.data_kind.report_style(schema)):
+    drawn = bool(schema.data_kind.report_style(schema))
+    if request.report and not drawn:
+        reporter.say("no report.html is written: a report has no figures of such rows")
+    if not (request.report and drawn):
         return measure_likelihood(fitted, parts, request.measuring, reporter)
     command = typed("fit", replace(request, resume=False, overwrite=False))
     title = request.title or f"Evaluation of {folder.name}"

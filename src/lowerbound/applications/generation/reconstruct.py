@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -126,14 +127,15 @@ def reconstruct(
             reporter.say(f"uncertainty from {request.draws} codes of each row")
         parts = rows_of_model(request.data, fitted, request.on_error)
         made = computed(parts, lambda part: part, engine, finished, progress_of)
-        files = writer.write_reconstructions(path, _rebuilt(made, tally))
+        cells = writer.cells_of(request.data, path, request.on_error)
+        files = writer.write_reconstructions(path, _rebuilt(made, tally, cells))
     exact = tally.exact if fitted.schema.data_kind.symbolic else None
     found = tally.explained, tally.relative_std, exact
     return ReconstructReport(tally.rows, refined, *found, **written(files))
 
 
 def _rebuilt(
-    parts: Iterable[tuple[RequestedRows, Arrays]], tally: RebuiltTally
+    parts: Iterable[tuple[RequestedRows, Arrays]], tally: RebuiltTally, cells: Any
 ) -> Iterator[Reconstructed]:
     """The reconstruction of each part, which ``tally`` adds up.
 
@@ -149,7 +151,7 @@ def _rebuilt(
                 f"{mean.shape[1]}: leave longer ones out, or fit a model to them"
             )
         tally.add(RebuiltRows(x, mean, part.rows.comparable.cpu(), std))
-        yield Reconstructed(x, mean, std, part.rows.ids)
+        yield Reconstructed(x, mean, std, part.rows.ids, cells)
 
 
 def _computed(

@@ -17,6 +17,7 @@ from lowerbound.applications.io.rows import (
     Files,
     NoisyRows,
     RebuiltItems,
+    Reconstructed,
     Restored,
     RowFiles,
 )
@@ -57,6 +58,19 @@ class SoundFiles(RowFiles):
         kept = float(1 - error / spread) if spread > 0 else float("nan")
         files = write_sounds(path, clips.cut(made.numpy()), clips.rate, clips.names)
         return RebuiltItems(len(clips.samples), kept, files)
+
+    def cells_of(self, source: str, path: Path, on_error: OnError) -> Any:
+        """The clips of files of sound, unless the output is an array of rows."""
+        if path.suffix.lower() == NPZ or not is_audio(source):
+            return None
+        return read_clips(source, self.schema.sample_rate, on_error)
+
+    def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
+        """The clips in ``part.cells`` keep their names and lengths."""
+        if part.cells is None:
+            return super()._write_reconstruction(path, part)
+        signal = self.schema.decode(part.mean, rounded=False).reshape(-1)
+        return write_sounds(path, part.cells.cut(signal), part.cells.rate, part.cells.names)
 
     def read_noisy(self, source: str, on_error: OnError) -> NoisyRows:
         """As ``RowFiles.read_noisy``, with the clips that were cut into the rows."""

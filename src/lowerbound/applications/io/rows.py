@@ -55,12 +55,14 @@ class Reconstructed:
         mean: mean of the reconstruction.
         std: its standard deviation; None: unknown.
         ids: a name of each row.
+        cells: what ``RowFiles.cells_of`` gives.
     """
 
     x: Tensor
     mean: Tensor
     std: Tensor | None = None
     ids: Files | None = None
+    cells: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +207,15 @@ class RowFiles:
         if std is None or center.dtype.kind != "f":
             return {}
         return {"std": self.schema.decode(mean + std, rounded=False) - center}
+
+    def cells_of(self, source: str, path: Path, on_error: OnError) -> Any:
+        """What was cut into the rows of ``source`` and gives its names to the output; None: rows
+        are items of their own.
+
+        Raises:
+            DataError: the items cannot be read.
+        """
+        return None
 
     def rebuild(
         self, model: Model, source: str, path: Path, on_error: OnError

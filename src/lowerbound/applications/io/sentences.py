@@ -19,6 +19,7 @@ from lowerbound.evaluation.report.suites import (
 from lowerbound.evaluation.samples.quality import Quality, SampleQuality
 from lowerbound.fitting import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.reconstruction import ReconstructionError
 from lowerbound.inference.regression import RegressionQuality
 from lowerbound.inference.scores import Scores
 
@@ -36,11 +37,17 @@ def about(found: Findings) -> list[str]:
 
 def about_likelihood(found: LikelihoodFindings) -> list[str]:
     """The bound with its error, rate and distortion, and the quality of reconstructions."""
-    exact = found.error.exact
-    explained = about_explained(found.error.explained) if exact is None else about_exact(exact)
+    explained = _explained(found.error)
     if isinstance(found.scores, Skipped):
-        return [f"no likelihood: {found.scores.reason}", explained]
-    return [*_bounds(found.scores), *_tightened(found), explained, *_columns(found.columns)]
+        return [f"no likelihood: {found.scores.reason}", *explained]
+    return [*_bounds(found.scores), *_tightened(found), *explained, *_columns(found.columns)]
+
+
+def _explained(error: ReconstructionError) -> list[str]:
+    """How good reconstructions are; nothing if no value of a row has a distance."""
+    if error.exact is not None:
+        return [about_exact(error.exact)]
+    return [] if math.isnan(error.squared.mean) else [about_explained(error.explained)]
 
 
 def _columns(found: ColumnShares | Skipped) -> list[str]:
@@ -88,7 +95,7 @@ def about_exact(share: float) -> str:
 def about_explained(share: float) -> str:
     """The share of the variance that reconstructions keep."""
     if math.isnan(share):
-        return "the rows have no variance: their values are equal, or have no distances"
+        return "the rows have no variance: their values are equal"
     if share < 0:
         return "reconstructions keep none of the variance: the mean row has a smaller error"
     return f"reconstructions keep {share:.1%} of the variance"

@@ -18,6 +18,8 @@ from lowerbound.inference.passes import Progress
 from lowerbound.inference.restoration.denoising import learned_level
 from lowerbound.likelihoods.noisy import NoiseModel
 
+FULL_SCALE = 1.0  # the largest amplitude of sound
+
 
 def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseModel:
     """The noise model for a standard deviation in the data's own units.
@@ -34,6 +36,12 @@ def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseMod
     number = isinstance(level, Real) and not isinstance(level, bool)
     if not (number and np.isfinite(level) and level >= 0):
         raise OptionError(f"the noise is a standard deviation, 0 or more, not {level}")
+    if schema.data_kind.amplitudes and level > FULL_SCALE:
+        raise OptionError(
+            f"the noise of sound is a standard deviation of amplitudes, which lie between -1 and "
+            f"1, not {level:g}: a noise in 16-bit units is divided by 32768, which is here "
+            f"{level / 32768:.3g}"
+        )
     if not 0 <= outliers < 1:
         raise OptionError(f"outliers are a share of the cells, 0 to below 1, not {outliers:g}")
     if outliers and not schema.data_kind.pictures:

@@ -5,9 +5,10 @@ model's likelihood,
 
 .. math:: \log p_\text{ind}(x) = \sum_j \log p_j(x_j)
 
-PCA: probabilistic PCA with as many numbers in a code as the model. It is compared in nats if that
-is possible: its density N(mu, W W^T + sigma^2 I) with that of a model of real numbers, and for
-levels its dequantized bound with a probability mass,
+PCA: probabilistic PCA with as many numbers in a code as the model, and at most half as many as
+training rows: with as many directions as rows, no variance is left for its noise. It is compared in
+nats if that is possible: its density N(mu, W W^T + sigma^2 I) with that of a model of real numbers,
+and for levels its dequantized bound with a probability mass,
 
 .. math:: \log P(k) \ge \mathbb{E}_u[\log p(x_k + u)] + D \log h, \quad u \sim U(-h/2, h/2)^D
 
@@ -134,14 +135,15 @@ def _pca(model: Model, training: Dataset, held_out: Dataset, scores: Scores | Sk
 
 
 def _code_size(model: Model, features: int, rows: int) -> int:
-    """Numbers in PCA's code: those of the model, if they are fewer than the features."""
+    """Numbers in PCA's code: those of the model, and at most half as many as the training rows."""
     own = getattr(model, "latent_dim", None)
     size = own if isinstance(own, int) and own > 0 else CODE
-    if min(size, rows) >= features:
+    size = min(size, max(rows // 2, 1))
+    if size >= features:
         raise UnsupportedError(
             f"a code of {size} numbers holds all {features} numbers of a row, so PCA loses nothing"
         )
-    return min(size, rows)
+    return size
 
 
 def _named(size: int) -> str:

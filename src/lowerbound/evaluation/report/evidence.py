@@ -65,6 +65,7 @@ def verdict_of(
             margins=compared.margins if isinstance(compared, Baselines) else (),
             unjudged=_unjudged(compared),
             rising=rising(history),
+            brief=brief(history),
             overfit=overfit(history, hiding=held_out.schema.missing),
             active=units.count if isinstance(units, Units) else None,
             units=len(units.rate) if isinstance(units, Units) else None,
@@ -102,13 +103,24 @@ def rising(history: TrainingHistory | None) -> float | None:
 
     None if the training did not end because its budget was used up, or nothing was held out.
     """
+    records, before = _of_whole_training(history)
+    return _value(records[-1]) - _value(before[-1]) if before else None
+
+
+def brief(history: TrainingHistory | None) -> bool:
+    """Whether a training used up its budget with no validation before its last tenth."""
+    records, before = _of_whole_training(history)
+    return bool(records) and not before
+
+
+def _of_whole_training(
+    history: TrainingHistory | None,
+) -> tuple[Sequence[TrainingRecord], Sequence[TrainingRecord]]:
+    """Validations of a training that used up its budget, and those before its last tenth."""
     if history is None or history.ended != "finished":
-        return None
+        return [], []
     records = _validated(history)
-    before = [each for each in records if each.epoch <= (1 - LAST) * records[-1].epoch]
-    if not before:
-        return None
-    return _value(records[-1]) - _value(before[-1])
+    return records, [each for each in records if each.epoch <= (1 - LAST) * records[-1].epoch]
 
 
 def overfit(history: TrainingHistory | None, *, hiding: bool = False) -> float | None:

@@ -48,6 +48,7 @@ class Evidence:
         unjudged: why there is no comparison; empty if there is one.
         rising: nats by which the validation bound rose in the last tenth of a training that ended
             because its budget was used up.
+        brief: whether training used up its budget before the bound could be seen to rise or not.
         overfit: nats by which the training bound lies above the validation bound where that was
             highest.
         active, units: number of active latent units, and of all.
@@ -65,6 +66,7 @@ class Evidence:
     margins: tuple[Margin, ...] = ()
     unjudged: str = ""
     rising: float | None = None
+    brief: bool = False
     overfit: float | None = None
     active: int | None = None
     units: int | None = None
@@ -300,12 +302,27 @@ def _share_of_gain(evidence: Evidence, share: float) -> float:
 
 
 def train_longer(evidence: Evidence) -> str:
-    """The budget of training was used up while the validation bound still rose."""
+    """The budget of training was used up while the validation bound still rose, or too early."""
+    if evidence.brief:
+        return (
+            "Next: train longer, with a larger --epochs or --minutes, because training ended "
+            "before the validation bound could show whether it still rises."
+        )
     if evidence.rising is None or evidence.rising <= _share_of_gain(evidence, RISING):
         return ""
     return (
         "Next: train longer, with a larger --epochs or --minutes, because the validation bound "
         f"still rose by {evidence.rising:.2f} nats in the last tenth of training."
+    )
+
+
+def use_the_code(evidence: Evidence) -> str:
+    """No latent unit is in use."""
+    if evidence.active != 0 or not evidence.units:
+        return ""
+    return (
+        "Next: fit with --set objective.warm_up=0.5 or another --likelihood, because no latent "
+        "unit is active: the codes say nothing about the rows."
     )
 
 
@@ -338,15 +355,10 @@ def change_model(evidence: Evidence) -> str:
 
 def shrink_code(evidence: Evidence) -> str:
     """Less than half of the latent units are in use."""
-    if evidence.active is None or not evidence.units:
+    if not evidence.active or not evidence.units:
         return ""
     if evidence.active >= UNUSED * evidence.units:
         return ""
-    if not evidence.active:
-        return (
-            "Next: fit with --set objective.warm_up=0.5 or another --likelihood, because no latent "
-            "unit is active: the codes say nothing about the rows."
-        )
     return (
         f"Next: fit with --latent-dim {evidence.active}, because only {evidence.active} of "
         f"{evidence.units} latent units are active."
@@ -395,6 +407,7 @@ def use_it(evidence: Evidence) -> str:
 STEPS = (
     measure_unseen_rows,
     train_longer,
+    use_the_code,
     reduce_overfitting,
     change_model,
     shrink_code,

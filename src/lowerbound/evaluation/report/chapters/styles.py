@@ -38,7 +38,9 @@ class ReportStyle:
     def plane(self, material: Material, decoded: Tensor, grid: LatentGrid) -> Figure:
         """Rows decoded on a plane, (cells, cells, *event) in model units."""
         values = material.columns(decoded)
-        return figures.decoded_features(values, grid.ticks, grid.names, material.names)
+        return figures.decoded_features(
+            values, grid.ticks, grid.names, material.names, material.levels
+        )
 
     def reconstructions(self, material: Material) -> Iterator[Plate]:
         """Rows beside their reconstructions by the models."""

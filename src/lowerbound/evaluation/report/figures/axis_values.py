@@ -1,4 +1,4 @@
-"""Axes of columns: the names of levels, and dates instead of seconds."""
+"""Axes of columns: the names of levels, dates instead of seconds, and large numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowerbound.evaluation.report.figures.style import short
+from lowerbound.evaluation.report.figures.style import distinct
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
 LEVEL_NAMES, UPRIGHT_NAMES = 5, 12  # levels that are named across, or else upright
-DATES = 3  # ticks
+ACROSS, UPRIGHT = 8, 12  # characters of a name
+DATES, NUMBERS = 3, 4  # steps between ticks
+LARGE = 10_000.0  # span of an axis whose numbers are written with k, M, G
 DAY = 86_400.0  # seconds
 PARTS = ((3 * 365 * DAY, "Y"), (90 * DAY, "M"), (3 * DAY, "D"), (0.0, "m"))
 """Span of an axis in seconds, and the smallest part of a date that its ticks have."""
@@ -25,11 +27,22 @@ def name_levels(axes: Axes, levels: Sequence[str]) -> None:
     axes.tick_params(axis="x", labelsize=6, length=0)
     if len(levels) <= UPRIGHT_NAMES:
         upright = len(levels) > LEVEL_NAMES
-        shown = [short(level, 8) for level in levels]
+        shown = distinct(levels, UPRIGHT if upright else ACROSS)
         axes.set_xticks(range(len(levels)), shown, rotation=90 if upright else 0)
         return
     axes.set_xticks([])
-    axes.set_xlabel(f"{short(levels[0])} to {short(levels[-1])}, {len(levels)} levels", fontsize=6)
+    first, last = distinct([levels[0], levels[-1]])
+    axes.set_xlabel(f"{first} to {last}, {len(levels)} levels", fontsize=6)
+
+
+def write_numbers(axis: Axis) -> None:
+    """Few ticks; numbers over a span of ``LARGE`` or more are written as 100k, 2M."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(MaxNLocator(NUMBERS, steps=[1, 2, 2.5, 5, 10]))
+    if high - low >= max(LARGE, 0.01 * max(abs(low), abs(high))):
+        axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def write_dates(axis: Axis) -> None:

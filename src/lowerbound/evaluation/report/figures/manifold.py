@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.evaluation.report.figures.axis_values import UPRIGHT_NAMES, write_numbers
 from lowerbound.evaluation.report.figures.style import (
+    PALETTE,
     SEQUENTIAL,
+    distinct,
     grid_shape,
     mosaic,
     new_figure,
     number,
-    short,
     style,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 12
@@ -47,7 +50,11 @@ def decoded_pictures(pictures: Array, ticks: Array, axis_names: tuple[str, str])
 
 
 def decoded_features(
-    values: Array, ticks: Array, axis_names: tuple[str, str], names: Sequence[str]
+    values: Array,
+    ticks: Array,
+    axis_names: tuple[str, str],
+    names: Sequence[str],
+    levels: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """Columns of a table or vector on the grid, one map each, sorted by variation.
 
@@ -56,18 +63,40 @@ def decoded_features(
         ticks: the latents' values along the two axes, (2, right).
         axis_names: names of the two latent dimensions.
         names: names of the features.
+        levels: meanings of the codes of a column, by its name.
     """
+    levels = levels or {}
     spread = values.std((0, 1)) / np.maximum(np.abs(values).mean((0, 1)), 1e-12)
     chosen = np.argsort(-spread)[:MOST_FEATURES]
     rows, columns = grid_shape(len(chosen), 4)
     figure = new_figure(2.4 * columns, 0.5 + 2.3 * rows, "What the latent space decodes to")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    titles = distinct(names)
     for axes, feature in zip(panels, chosen, strict=False):
-        style(axes, short(names[feature]), *axis_names)
-        picture = axes.pcolormesh(
-            ticks[0], ticks[1], values[..., feature], shading="nearest", cmap=SEQUENTIAL
-        )
-        figure.colorbar(picture, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
+        style(axes, titles[feature], *axis_names)
+        _feature(axes, values[..., feature], ticks, levels.get(names[feature]))
     for axes in panels[len(chosen) :]:
         axes.set_axis_off()
     return figure
+
+
+def _feature(axes: Axes, values: Array, ticks: Array, levels: Sequence[str] | None) -> None:
+    """The map of one column, with a bar of its numbers or of the names of its levels."""
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    figure = axes.figure
+    if levels is None:
+        picture = axes.pcolormesh(*ticks, values, shading="nearest", cmap=SEQUENTIAL)
+        bar = figure.colorbar(picture, ax=axes, shrink=0.8)
+        bar.ax.tick_params(labelsize=7)
+        write_numbers(bar.ax.yaxis)
+        return
+    count = len(levels)
+    colors = ListedColormap(PALETTE[:count]) if count <= len(PALETTE) else SEQUENTIAL
+    edges = BoundaryNorm(np.arange(count + 1) - 0.5, 256 if colors == SEQUENTIAL else count)
+    picture = axes.pcolormesh(*ticks, values, shading="nearest", cmap=colors, norm=edges)
+    bar = figure.colorbar(picture, ax=axes, shrink=0.8)
+    named = range(count) if count <= UPRIGHT_NAMES else (0, count - 1)
+    bar.set_ticks(list(named), labels=distinct([levels[code] for code in named], 10))
+    bar.ax.tick_params(labelsize=6, length=0)
+    bar.ax.minorticks_off()

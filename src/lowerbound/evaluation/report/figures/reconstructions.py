@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.report.figures.axis_values import write_dates
+from lowerbound.evaluation.report.figures.axis_values import write_dates, write_numbers
 from lowerbound.evaluation.report.figures.style import (
     INK,
     MUTED,
     SEQUENTIAL,
     color_of,
+    distinct,
     grid_shape,
     mosaic,
     new_figure,
     shared_legend,
-    short,
     style,
 )
 
@@ -124,16 +124,17 @@ def scatter_reconstructions(
     title = "Reconstruction against value" + (f": {name}" if name else "")
     figure = new_figure(2.5 * columns, 0.5 + 2.3 * rows, title)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    shown = distinct(names, 15)
     for feature, axes in enumerate(panels[:count]):
         seen = ~np.isnan(x[:, feature])
         values, found = x[seen, feature], mean[seen, feature]
-        title = f"{short(names[feature], 15)}, {_explained(values, found)}"
+        title = f"{shown[feature]}, {_explained(values, found)}"
         style(axes, title, "value", "reconstruction")
         axes.scatter(values, found, s=5, alpha=0.4, color=color_of(0), linewidths=0)
         axes.axline((values.mean(), values.mean()), slope=1, color=MUTED, linewidth=0.8)
-        if names[feature] in dates:
-            write_dates(axes.xaxis)
-            write_dates(axes.yaxis)
+        write = write_dates if names[feature] in dates else write_numbers
+        write(axes.xaxis)
+        write(axes.yaxis)
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure

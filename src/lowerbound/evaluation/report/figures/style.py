@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,31 @@ def shared_legend(figure: Figure, axes: Axes) -> None:
 def short(name: str, most: int = 20) -> str:
     """Shorten a name so that it fits above a small panel."""
     return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def distinct(names: Sequence[str], most: int = 20) -> list[str]:
+    """Shorten names so that they still differ: those that begin alike lose their middle."""
+    shown = [short(name, most) for name in names]
+    alike: dict[str, set[str]] = {}
+    for name, text in zip(names, shown, strict=True):
+        alike.setdefault(text, set()).add(name)
+    return [
+        _from_difference(name, alike[text], most) if len(alike[text]) > 1 else text
+        for name, text in zip(names, shown, strict=True)
+    ]
+
+
+def _from_difference(name: str, others: set[str], most: int) -> str:
+    """The start of a name, and its part from where it differs from the others."""
+    head = most // 3
+    room = most - head - 1
+    while True:
+        same = takewhile(lambda characters: len(set(characters)) == 1, zip(*others, strict=False))
+        begin = len(list(same))
+        part = name[begin : begin + room]
+        others = {each for each in others if each[begin : begin + room] == part}
+        if len(others) <= 1:  # the name itself
+            return f"{name[:head]}…{part}"
 
 
 def number(value: float) -> str:

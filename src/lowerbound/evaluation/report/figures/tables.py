@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.report.figures.axis_values import name_levels, write_dates
+from lowerbound.evaluation.report.figures.axis_values import (
+    name_levels,
+    write_dates,
+    write_numbers,
+)
 from lowerbound.evaluation.report.figures.style import (
     DIVERGING,
     MUTED,
     color_of,
+    distinct,
     grid_shape,
     new_figure,
     shared_legend,
-    short,
     style,
 )
 
@@ -49,8 +53,9 @@ def marginals(
     rows, columns = grid_shape(count, 4)
     figure = new_figure(2.4 * columns, 0.6 + 1.8 * rows, "Each column: data and samples")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    titles = distinct(names)
     for column, axes in enumerate(panels[:count]):
-        style(axes, short(names[column]))
+        style(axes, titles[column])
         axes.set_yticks([])
         seen = real[~np.isnan(real[:, column]), column]
         drawn = {model: values[:, column] for model, values in samples.items()}
@@ -73,6 +78,8 @@ def marginals(
             )
         if names[column] in dates:
             write_dates(axes.xaxis)
+        elif meanings is None:
+            write_numbers(axes.xaxis)
     for axes in panels[count:]:
         axes.set_axis_off()
     shared_legend(figure, panels[0])
@@ -95,9 +102,10 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
         off = np.abs(matrix - expected)[~np.eye(len(matrix), dtype=bool)]
         note = "" if name == "data" or not off.size else f", off by {off.mean():.3f}"
         style(axes, name + note)
-        picture = axes.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1)
+        # with a fixed aspect, the layout leaves too little room for the names below
+        picture = axes.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
         few = len(matrix) <= NAMED_COLUMNS
-        shown = [short(column, 12) for column in names] if few else []
+        shown = distinct(names, 12) if few else []
         axes.set_xticks(range(len(matrix)) if few else [], shown, rotation=90)
         named = few and axes is grid[0]
         axes.set_yticks(range(len(matrix)) if named else [], shown if named else [])

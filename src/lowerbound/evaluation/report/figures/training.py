@@ -98,12 +98,17 @@ def prior_curve(
 
 def reading_curves(title: str, epoch: Array, curves: Mapping[str, Array]) -> Figure:
     """One panel per reading against epochs, (records,) each; NaN where there is none."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(2.6 * len(curves), 2.6, title)
     for index, (name, values) in enumerate(curves.items()):
         axes = style(figure.add_subplot(1, len(curves), index + 1), name, "epoch", grid=True)
         axes.plot(epoch, values, color=color_of(index), linewidth=1.5)
         axes.set_xlim(float(epoch[0]), float(epoch[-1]))
         _zoom(axes, _late(values))
+        seen = values[np.isfinite(values)]
+        if np.array_equal(seen, np.round(seen)):  # a count
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 

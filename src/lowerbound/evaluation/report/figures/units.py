@@ -13,8 +13,8 @@ from lowerbound.evaluation.report.figures.style import (
     MUTED,
     SEQUENTIAL,
     color_of,
+    distinct,
     new_figure,
-    short,
     style,
 )
 
@@ -59,7 +59,7 @@ def factor_matrix(information: Array, names: Sequence[str], name: str = "") -> F
     figure = new_figure(max(5.0, min(11.0, 1.6 + 0.5 * units)), 1.3 + 0.38 * factors, title)
     axes = style(figure.subplots(), "", "latent unit")
     image = axes.imshow(information.T, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
-    axes.set_yticks(range(factors), [short(factor) for factor in names])
+    axes.set_yticks(range(factors), distinct(names))
     if units <= WRITTEN:
         axes.set_xticks(range(units), [f"z{unit + 1}" for unit in range(units)])
         for (unit, factor), value in _cells(information):
