@@ -186,12 +186,15 @@ def impute(
     return _impute_rows(request, reporter, fitted)
 
 
-def _check_gaps(request: ImputeRequest, fitted: Fitted) -> None:
-    """Check that rows of the model may have missing cells.
+def _check(request: ImputeRequest, fitted: Fitted) -> None:
+    """Check that rows of the model may have missing cells, and the numbers of the request.
 
     Raises:
         UnsupportedError: they may not; the message says what to do.
+        OptionError: a number is too small.
     """
+    if request.draws < 0 or request.samples < 1:
+        raise OptionError("--draws must be 0 or more, and --samples at least 1")
     if fitted.schema.data_kind.always_complete:
         raise UnsupportedError(
             f"{request.model} models {fitted.schema.summary}, of which no part can be missing: "
@@ -205,9 +208,7 @@ def _check_gaps(request: ImputeRequest, fitted: Fitted) -> None:
 
 
 def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
-    _check_gaps(request, fitted)
-    if request.draws < 0 or request.samples < 1:
-        raise OptionError("--draws must be 0 or more, and --samples at least 1")
+    _check(request, fitted)
     request.check_sizes(fitted.schema)
     check_apart(Path(request.output), request.data)
     asked = request.data, fitted, request.mask, request.on_error
