@@ -38,9 +38,10 @@ def test_dates_are_left_out(written: bool) -> None:
     assert len(load(later, schema=schema)) == len(WINDOWS.starts(POINTS))
 
 
-def test_a_counter_is_left_out() -> None:
+@pytest.mark.parametrize("step", [10, 0.1])
+def test_a_counter_is_left_out(step: float) -> None:
     with pytest.warns(UserWarning, match="column 'time' counts the points"):
-        assert names(load(series(np.arange(POINTS) * 10), windows=WINDOWS).schema) == {"value"}
+        assert names(load(series(np.arange(POINTS) * step), windows=WINDOWS).schema) == {"value"}
 
 
 def test_other_columns_stay() -> None:

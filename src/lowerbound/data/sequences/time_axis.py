@@ -19,6 +19,7 @@ from lowerbound.data.columns.text.moments import in_time
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
+ROUNDING = 1e-9  # of the largest number of a counter
 EVEN = 0.01  # of the usual step, by which an even step may differ from it
 
 
@@ -86,9 +87,9 @@ def _counts(frame: Any, columns: tuple[str, ...]) -> bool:
         return False
     values = frame[list(columns)].to_numpy(dtype=np.float64)
     steps = np.diff(values, axis=1)
-    return bool(
-        (steps == steps[0, 0]).all() and steps[0, 0] > 0 and (np.diff(values[:, 0]) > 0).all()
-    )
+    one, rounding = steps[0, 0], ROUNDING * np.abs(values).max()
+    even = one > rounding and (np.abs(steps - one) <= rounding).all()
+    return bool(even and (np.diff(values[:, 0]) > 0).all())
 
 
 def _say(times: Array) -> str:
