@@ -49,6 +49,9 @@ def test_blanks_are_unlabeled_and_every_row_gets_a_class(
     assert len(done.object["questions"]) == ROWS - 12  # nobody asks for a label that is there
     done = run("classify", tmp_path / "m.lb", table, "--abstain", 1)
     assert "rows got no class" in done.out
+    assert "the model was fitted to this data" in done.out
+    pd.read_csv(table).to_csv(tmp_path / "copy.csv", index=False)
+    assert "was fitted to" not in run("classify", tmp_path / "m.lb", tmp_path / "copy.csv").out
 
 
 @pytest.mark.slow

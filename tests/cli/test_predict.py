@@ -45,6 +45,12 @@ def test_every_row_gets_a_measurement_and_a_band(run: Run, table: Path, tmp_path
     done = run("predict", tmp_path / "m.lb", unlabeled)
     assert "120 rows" in done.out
     assert "known" not in done.out
+    done = run("predict", tmp_path / "m.lb", table)
+    assert "the model was fitted to this data" in done.out
+    given.to_csv(unlabeled, index=False)
+    done = run("predict", tmp_path / "m.lb", unlabeled)
+    assert "rows whose target is known" in done.out
+    assert "was fitted to" not in done.out
 
 
 @pytest.mark.slow

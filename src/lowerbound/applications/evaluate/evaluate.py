@@ -12,9 +12,8 @@ from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
 from lowerbound.applications.form import DataRequest, OnError, unreadable
-from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.files import write_text
-from lowerbound.applications.io.fit_rows import requested, requested_parts
+from lowerbound.applications.io.fit_rows import fitted_to, requested, requested_parts
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.io.sentences import (
     about_difference,
@@ -22,7 +21,7 @@ from lowerbound.applications.io.sentences import (
     about_likelihood,
     about_samples,
 )
-from lowerbound.applications.io.sources import DataParts, conditioned, same_source
+from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, OptionError, UnsupportedError
@@ -124,7 +123,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
         raise OptionError(f"--output {request.output} is a file: name a folder")
     durable.check_replaced(Path(request.output) / SCORES)
     parts = requested_parts(request, fitted)
-    unseen = request.part == "test" or not _fitted_to(request)
+    unseen = request.part == "test" or not fitted_to(request.model, request.data)
     if not unseen:
         reporter.say(
             "note: the model was fitted to rows of this data; --part test uses only the rows that "
@@ -170,12 +169,6 @@ class _Sight:
     files: list[str] = field(default_factory=list)
     reached: bool | None = None
     verdict: Verdict | None = None
-
-
-def _fitted_to(request: EvaluateRequest) -> bool:
-    past_request = fit_folder.remembered(Path(request.model))
-    data = None if past_request is None else past_request.get("data")
-    return isinstance(data, str) and same_source(data, request.data)
 
 
 def _see_likelihood(

@@ -155,6 +155,12 @@ class FitRows:
     origin: str
 
 
+def fitted_to(model: str, data: str) -> bool:
+    """Whether a model folder records that the model was fitted to this data."""
+    fit = fit_folder.remembered(Path(model)) or {}
+    return isinstance(fit.get("data"), str) and same_source(fit["data"], data)
+
+
 def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
     """The rows that the model in a folder was fitted on, and the rows that its fit held out.
 

@@ -18,6 +18,7 @@ from lowerbound.applications.engines import EngineRequest, Progress, computed, e
 from lowerbound.applications.finished_parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
+from lowerbound.applications.io.fit_rows import fitted_to
 from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, rows_of_model
 from lowerbound.config import option
 from lowerbound.errors import OptionError
@@ -82,6 +83,7 @@ class ClassifyReport(Report):
         questions: the rows to label next, most informative first.
         labeled: number of rows whose label is one of the model's classes.
         judged: accuracy and calibration on those; None: there are none.
+        of_fit: whether the model was fitted to this data.
         file: the written file; "": none.
     """
 
@@ -91,6 +93,7 @@ class ClassifyReport(Report):
     questions: tuple[Question, ...]
     labeled: int
     judged: ClassCalibration | None
+    of_fit: bool
     file: str
 
     def text(self) -> str:
@@ -103,6 +106,8 @@ class ClassifyReport(Report):
                 f"  of {self.labeled:,} rows whose label is known {self.judged.accuracy:.1%} are "
                 f"right; expected calibration error {self.judged.error:.3f} in {BINS} bins"
             )
+            if self.of_fit:
+                lines.append("  the model was fitted to this data: of new rows, fewer may be right")
         if self.questions:
             lines.append("rows to label next, by the nats that the label is expected to give:")
         for row in self.questions:
@@ -188,6 +193,7 @@ class _Tally:
             questions=tuple(self.questions),
             labeled=self.known.rows,
             judged=self.known.result() if self.known.rows else None,
+            of_fit=fitted_to(self.request.model, self.request.data),
             file=self.request.output,
         )
 

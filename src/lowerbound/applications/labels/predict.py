@@ -9,6 +9,7 @@ from pathlib import Path
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
+from lowerbound.applications.io.fit_rows import fitted_to
 from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
 from lowerbound.fitting import Fitted
@@ -39,6 +40,7 @@ class PredictReport(Report):
         deviation: the median standard deviation.
         labeled: number of rows with a known target.
         judged: errors of the predictions of those; None: there are none.
+        of_fit: whether the model was fitted to this data.
         file: the written file; "": none.
     """
 
@@ -49,6 +51,7 @@ class PredictReport(Report):
     deviation: float
     labeled: int
     judged: RegressionQuality | None
+    of_fit: bool
     file: str
 
     def text(self) -> str:
@@ -64,6 +67,10 @@ class PredictReport(Report):
                 f"square error {self.judged.rmse:.4g}; the band of 95 % holds "
                 f"{self.judged.covered:.0%}"
             )
+            if self.of_fit:
+                lines.append(
+                    "  the model was fitted to this data: errors of new rows may be larger"
+                )
         return "\n".join(lines)
 
 
@@ -98,5 +105,6 @@ def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> Pred
         deviation=float(deviation.median()),
         labeled=labeled,
         judged=near,
+        of_fit=fitted_to(request.model, request.data),
         file=request.output,
     )
