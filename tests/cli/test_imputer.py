@@ -109,7 +109,7 @@ def test_an_interrupted_first_fit_goes_on(
         assert run(*words, "--resume") == 130
     said = capsys.readouterr().err
     assert "resumed at update 1" in said
-    assert "interrupted after the first fit, which is saved; continue by lowerbound" in said
+    assert "interrupted; continue by lowerbound imputer" in said
     assert run(*words, "--resume") == 0
     assert "this training has already ended" in capsys.readouterr().err
     assert run("impute", tmp_path / "m", folder / "rows.csv", "-o", tmp_path / "full.csv") == 0

@@ -150,9 +150,10 @@ class ImputeReport(WrittenReport):
             lines.append(f"{line}, 90% within {widths[name]}" if name in widths else line)
         if self.left_empty:
             names = [f"{name!r} ({count:,})" for name, count in self.left_empty.items()]
+            empty = sum(self.left_empty.values())
             lines.append(
-                f"{counted(sum(self.left_empty.values()), 'cell')} stay empty, in columns that the "
-                f"model does not fill: {listed(names)}"
+                f"{counted(empty, 'cell')} {'stays' if empty == 1 else 'stay'} empty, in columns "
+                f"that the model does not fill: {listed(names)}"
             )
         if self.with_trees:
             lines.append(f"pooled with the trees of {counted(self.with_trees, 'column')}")

@@ -134,7 +134,7 @@ def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
         )
     except KeyboardInterrupt as interruption:
         again = typed("imputer", replace(request, resume=True, overwrite=False))
-        where = str(interruption) or "interrupted after the first fit, which is saved"
+        where = str(interruption) or "interrupted"  # between the trainings, or at a second signal
         history = getattr(interruption, "history", History())
         raise Interrupted(fit_folder.way_on(folder, where, again), history) from None
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.audio.clips import SIXTEEN_BIT
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.noisy import noise_in_units
 from lowerbound.data.schema import Schema
@@ -39,8 +40,8 @@ def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseMod
     if schema.data_kind.amplitudes and level > FULL_SCALE:
         raise OptionError(
             f"the noise of sound is a standard deviation of amplitudes, which lie between -1 and "
-            f"1, not {level:g}: a noise in 16-bit units is divided by 32768, which is here "
-            f"{level / 32768:.3g}"
+            f"1, not {level:g}: a noise in 16-bit units is divided by {SIXTEEN_BIT}, which is "
+            f"here {level / SIXTEEN_BIT:.3g}"
         )
     if not 0 <= outliers < 1:
         raise OptionError(f"outliers are a share of the cells, 0 to below 1, not {outliers:g}")

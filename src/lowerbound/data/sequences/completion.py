@@ -28,7 +28,7 @@ class Series:
     def __init__(self, schema: Schema, windows: Windows, points: int) -> None:
         self.windows, self.points = windows, points
         place = {column.name: i for i, column in enumerate(schema.columns)}
-        names = [name.removesuffix("@0") for name in place if name.endswith("@0")]
+        names = windows.names(place)
         cells = {name: [place.get(at, -1) for at in windows.columns(name)] for name in names}
         # a column that was left out at some of its times stays unchanged
         self.cells = {name: found for name, found in cells.items() if -1 not in found}

@@ -6,7 +6,8 @@ Times of new points lie beyond those of the fit, so a model of them finds every 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,28 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.matrix import named
 from lowerbound.data.columns.text.moments import in_time
+from lowerbound.data.raw import RawData
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
 ROUNDING = 1e-9  # of the largest number of a counter
 EVEN = 0.01  # of the usual step, by which an even step may differ from it
+
+
+def without_times(raw: RawData, windows: Windows, hinted: Collection[str]) -> RawData:
+    """The windows of a series without the columns that only give the time of a point.
+
+    Raises:
+        DataError: there are no others.
+    """
+    found = time_axes(raw.x, windows, hinted)
+    columns = [column for name in found for column in windows.columns(name)]
+    if len(columns) == raw.x.shape[1]:
+        raise DataError(f"{named(found)} only gives the time, and no column to model remains")
+    left_out = (*raw.left_out, *columns)
+    return replace(raw, x=raw.x.drop(columns=columns), left_out=left_out)
 
 
 def time_axes(frame: Any, windows: Windows, hinted: Collection[str]) -> list[str]:
@@ -35,26 +52,19 @@ def time_axes(frame: Any, windows: Windows, hinted: Collection[str]) -> list[str
         hinted: names of columns with a given kind, which are left out of the search.
     """
     found = []
-    for name, columns in _series(frame, windows):
+    for name in windows.names(map(str, frame.columns)):
         if name in hinted:
             continue
+        columns = windows.columns(name)
         times = _dates(frame, columns)
         if times is not None and len(np.unique(times[:, 0])) == len(times):
             found.append(name)
-            said = _say(times)
+            said = _about_order(times)
             _warn(f"column {name!r} gives the time of each point: the model leaves it out{said}")
         elif times is None and _counts(frame, columns):
             found.append(name)
             _warn(f"column {name!r} counts the points: the model leaves it out")
     return found
-
-
-def _series(frame: Any, windows: Windows) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The columns of the series, and of each those of the windows."""
-    for first in frame.columns:
-        name, at, offset = str(first).rpartition("@")
-        if at and offset == "0":
-            yield name, windows.columns(name)
 
 
 def _dates(frame: Any, columns: tuple[str, ...]) -> Array | None:
@@ -92,7 +102,7 @@ def _counts(frame: Any, columns: tuple[str, ...]) -> bool:
     return bool(even and (np.diff(values[:, 0]) > 0).all())
 
 
-def _say(times: Array) -> str:
+def _about_order(times: Array) -> str:
     """What the times of the points in windows, (windows, length), say of their order."""
     steps = np.diff(times, axis=1)
     if not steps.size:
@@ -115,4 +125,4 @@ def _say(times: Array) -> str:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, UserWarning, stacklevel=4)
+    warnings.warn(text, UserWarning, stacklevel=5)

@@ -13,6 +13,7 @@ it. Therefore every model of tables is also a model of series.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,6 +78,12 @@ class Windows:
     def columns(self, name: str) -> tuple[str, ...]:
         """The names of a series' column in a table of windows, by time."""
         return tuple(f"{name}@{offset}" for offset in range(self.length))
+
+    @staticmethod
+    def names(columns: Iterable[str]) -> list[str]:
+        """The series' columns of the columns of a table of windows; the inverse of ``columns``."""
+        first = "@0"
+        return [name.removesuffix(first) for name in columns if name.endswith(first)]
 
     def frame(self, frame: Any) -> Any:
         """Cut a pandas frame of rows in time order into windows, one per row."""

@@ -51,7 +51,7 @@ class IncompleteColumns(Incomplete):
         if not hasattr(self.given, "columns"):
             return {}
         pairs = zip(places(self.given, self.schema), self.schema.columns, strict=True)
-        filled = {place for place, column in pairs if column.modeled or not column.blank}
+        filled = {place for place, column in pairs if not column.blank}
         counts = {
             str(name): int(missing(self.given.iloc[:, place]).sum())
             for place, name in enumerate(self.given.columns)

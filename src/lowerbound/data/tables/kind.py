@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,8 +45,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
-from lowerbound.data.sequences.time_axis import time_axes
-from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.sequences.time_axis import without_times
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.arrow_types import arrow_types
 from lowerbound.data.tables.dialect import Dialect
@@ -209,7 +208,7 @@ class TableKind(ColumnarKind):
         else:
             hints = {} if how.kinds == "infer" else how.kinds
             if how.windows is not None:
-                raw = _without_times(raw, how.windows, hints)
+                raw = without_times(raw, how.windows, hints)
                 hints = at_all_times(hints, how.windows)
             schema = _of_kinds(raw, hints, how)
         left_out = (*raw.left_out, *schema.left_out)
@@ -354,20 +353,6 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     check_variation(columns, len(raw.x))
     shape = (sum(column.modeled for column in columns),)
     return Schema("table", shape, columns=columns, left_out=tuple(identifiers))
-
-
-def _without_times(raw: RawData, windows: Windows, hinted: Collection[str]) -> RawData:
-    """The windows of a series without the columns that only give the time of a point.
-
-    Raises:
-        DataError: there are no others.
-    """
-    found = time_axes(raw.x, windows, hinted)
-    columns = [column for name in found for column in windows.columns(name)]
-    if len(columns) == raw.x.shape[1]:
-        raise DataError(f"{named(found)} only gives the time, and no column to model remains")
-    left_out = (*raw.left_out, *columns)
-    return replace(raw, x=raw.x.drop(columns=columns), left_out=left_out)
 
 
 def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
