@@ -86,7 +86,9 @@ class VAEDetector(OutlierMixin, VAE):
         calibration: share of the rows that are not fitted on and set the threshold; at least the
             1 / rate - 1 rows that ``false_alarm_rate`` requires. If there are too few rows, all are
             fitted on, with a warning; 0 does the same without a warning.
-        latent_dim, n_importance and all others: as for ``VAE``. Matrices of numbers are modeled
+        n_importance: most latents drawn per row for the bound; 4 are drawn where their weights are
+            even.
+        latent_dim and all others: as for ``VAE``. Matrices of numbers are modeled
             column by column, each through its own quantile-normal map. In pictures of two channels,
             such as a template and a picture, the second channel of a pixel depends on the first.
 

@@ -54,6 +54,7 @@ def score(
     *,
     samples: int = 1,
     seed: int = 0,
+    first: int = 0,
     memory: int | None = None,
     split: str = "",
     precision: Precision = "float32",
@@ -70,6 +71,7 @@ def score(
         dataset: the rows to score.
         samples: K; it becomes 1 if the posterior is deterministic.
         seed: of the draws.
+        first: number of the first draw, for the draws that follow those of another call.
         memory: working memory in bytes; it limits the chunks for every K. None: 64 MB, or 256 MB
             for many samples.
         split: name of the rows, such as "test", for the protocol stamp.
@@ -97,7 +99,7 @@ def score(
     def measure(_: slice, batch: Batch) -> list[Tensor]:
         tally, tail = WeightTally.empty(len(batch), len(footprint.trace.steps)), Tail(samples)
         with short_products() if rounded else nullcontext():
-            for count, trace in plan.traces(model, batch, samples, seed):
+            for count, trace in plan.traces(model, batch, samples, seed, first):
                 tail.add(tally.add(trace, batch, count))
         return tally.columns(tail.shape())
 

@@ -221,11 +221,12 @@ class ChunkPlan:
         )
 
     def traces(
-        self, model: Model, batch: Batch, samples: int, seed: int
+        self, model: Model, batch: Batch, samples: int, seed: int, first: int = 0
     ) -> Iterator[tuple[int, Trace]]:
-        """(number of samples, their pass) of each chunk; see ``keyed_draw``."""
-        for first, count in self.parts(samples):
-            yield count, model(batch, keyed_draw(batch, count, seed, first))
+        """(number of samples, their pass) of each chunk, from sample ``first`` on; see
+        ``keyed_draw``."""
+        for start, count in self.parts(samples):
+            yield count, model(batch, keyed_draw(batch, count, seed, first + start))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Normal:
         origin: the source of the rows, in words.
         planted: by score, how well it finds normal rows of a table with cells of other rows: the
             area under the ROC curve beside the calibration rows; empty without them.
-        samples: K of the bound of all these scores, and of those that are compared with them.
+        samples: as for ``raw_scores``, of these scores and of those that are compared with them.
     """
 
     reference: Reference

@@ -8,7 +8,8 @@ w_k normalized to one, the bound is exactly the sum
          + \underbrace{\sum_k W_k \log \frac{q(z_k \mid x)}{p(z_k)} + \mathrm{KL}(W \,\|\, 1 / K)}
            _{\text{rate}}
 
-The rate is the cost of the code in nats. Features are in the data's own units.
+The rate is the cost of the code in nats. Features are in the data's own units. Where the bound of
+``scores`` takes few draws, the features take all K, and the rate is what is left of that bound.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.anomaly.scores import SAMPLES
+from lowerbound.inference.anomaly.scores import FEW, SAMPLES, are_even
 from lowerbound.inference.anomaly.units import unit_nats
 from lowerbound.inference.passes import (
     MEMORY,
@@ -97,12 +98,12 @@ def shares(
     memory: int = MEMORY,
     unit_free: bool = True,
 ) -> Shares:
-    """Split the bound of every row; the draws and the bound are those of ``likelihood.score``.
+    """Split the bound of every row; the draws and the bound are those of ``raw_scores``.
 
     Args:
         model: any; without a prior there is no rate, and the reconstruction loss is split.
         dataset: the rows.
-        samples: K; 1 is used where a density of the model is only a lower bound.
+        samples: K, as for ``raw_scores``.
         seed: of the draws.
         memory: working memory in bytes.
         unit_free: leave out the units of columns with an atom; see ``unit_nats``.
@@ -137,12 +138,14 @@ class _ShareTally:
     def __init__(self) -> None:
         self.top: Tensor | None = None
         self.sums: list[Tensor] = []
+        self.first: list[Tensor] = []  # log weights of the first draws
 
     def add(self, trace: Trace, batch: Batch, samples: int) -> None:
         assert batch.x is not None
         cost = -trace.likelihood.terms(batch.x, batch.observed).double()
         cost = cost.expand(samples, *cost.shape[1:])
         weight = trace.weighted(-cost.flatten(2).sum(-1))
+        self.first.extend(weight[: max(0, FEW - len(self.first))])
         top = weight.amax(0) if self.top is None else torch.maximum(self.top, weight.amax(0))
         share = torch.exp(weight - top)
         wide = share.reshape(*share.shape, *(1,) * (cost.dim() - 2))
@@ -159,6 +162,10 @@ class _ShareTally:
         assert self.top is not None
         total, cost = self.sums
         bound = self.top + total.log() - math.log(samples)
+        first = torch.stack(self.first).log_softmax(0)
+        even = are_even(torch.exp(-torch.logsumexp(2 * first, 0)), len(first))
+        of_first = torch.logsumexp(torch.stack(self.first), 0) - math.log(len(first))
+        bound = torch.where(even, of_first, bound)
         features = (cost / _like(total, cost)).cpu()
         return features, -bound.cpu() - features.flatten(1).sum(1)
 

@@ -14,8 +14,12 @@ compared with normal rows, and the other scores, are in ``reference``.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
@@ -27,6 +31,8 @@ from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
 from lowerbound.models import Model
 
 SAMPLES = 16  # K
+FEW = 4  # K of rows whose weights are even by then
+EVEN = 0.9  # least effective sample size of such rows, as a share of K
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ def raw_scores(
     Args:
         model: any; without a prior there is no bound.
         dataset: the rows.
-        samples: K of the bound; 1 is used where a density of the model is only a lower bound.
+        samples: most draws K of the bound; ``FEW`` are used where their weights are even, and 1
+            where a density of the model is only a lower bound.
         seed: of the draws.
         memory: working memory in bytes.
         progress: called with (rows done, rows).
@@ -119,15 +126,40 @@ def raw_scores(
         with warnings.catch_warnings():  # anomalies often have uneven weights
             warnings.filterwarnings("ignore", "the median effective sample size")
             most = most_samples(model, dataset, samples)
-            scores = score(
-                model, dataset, samples=most, seed=seed, memory=memory, progress=progress
-            )
-        bound = -(scores.bound if scores.log_marginal is None else scores.log_marginal).numpy()
+            bound = -_log_likelihood(model, dataset, most, seed, memory, progress)
     rebuilt = rebuild(model, dataset, memory=memory)
     cells = unit_nats(dataset, model.mass) if unit_free else None
     nats = 0.0 if cells is None else cells.sum(1).numpy()
     bound = None if bound is None else bound - nats
     return RawScores(bound, rebuilt.log_loss - nats, rebuilt.row, rebuilt.place, unseen, hidden)
+
+
+def _log_likelihood(
+    model: Model, dataset: Dataset, most: int, seed: int, memory: int, progress: Progress | None
+) -> Array:
+    """log p(x), or L_K where the model does not have it, nats, (rows,).
+
+    K is ``FEW`` in rows whose weights are even by then, and ``most`` in the others.
+    """
+    few = min(FEW, most)
+    found = score(model, dataset, samples=few, seed=seed, memory=memory, progress=progress)
+    if found.log_marginal is not None:
+        return found.log_marginal.numpy()
+    bound = found.bound.numpy()
+    uneven = (~are_even(found.effective_sample_size, few)).nonzero().flatten()
+    if most > few and len(uneven):
+        rest, rows = most - few, uneven.numpy()
+        further = score(
+            model, dataset.subset(uneven), samples=rest, seed=seed, first=few, memory=memory
+        )
+        sums = math.log(few) + bound[rows], math.log(rest) + further.bound.numpy()
+        bound[rows] = np.logaddexp(*sums) - math.log(most)
+    return bound
+
+
+def are_even(sizes: Tensor, few: int) -> Tensor:
+    """In which rows ``few`` draws are enough for the bound, by their effective sample sizes."""
+    return sizes >= EVEN * few
 
 
 def _hidden(dataset: Dataset) -> Array | None:
