@@ -78,3 +78,11 @@ def test_a_series_of_times_only_is_refused() -> None:
         pytest.raises(DataError, match="column 'time' only gives the time, and no column"),
     ):
         load(series(every(5))[["time"]], windows=WINDOWS)
+
+
+def test_rows_that_are_read_later_are_checked_too() -> None:
+    with pytest.warns(UserWarning, match="the model leaves it out"):
+        schema = load(series(every(5)), windows=WINDOWS).schema
+    with pytest.warns(UserWarning, match="'time' gives the time of each point. Its times do not"):
+        load(series(every(5)[::-1].to_numpy()), schema=schema)
+    load(series(every(5).astype(str)).drop(columns="time"), schema=schema)

@@ -67,6 +67,21 @@ def time_axes(frame: Any, windows: Windows, hinted: Collection[str]) -> list[str
     return found
 
 
+def warn_of_times(frame: Any, windows: Windows, left_out: Collection[str]) -> None:
+    """Warn of times that do not ascend, or not evenly, in rows of a series like those of a fit.
+
+    Args:
+        frame: of windows, a row each.
+        windows: how they were cut.
+        left_out: the columns of the frame that the fit left out.
+    """
+    for name in windows.names(each for each in map(str, frame.columns) if each in left_out):
+        times = _dates(frame, windows.columns(name))
+        said = "" if times is None else _about_order(times)
+        if said:
+            _warn(f"column {name!r} gives the time of each point{said}")
+
+
 def _dates(frame: Any, columns: tuple[str, ...]) -> Array | None:
     """Seconds, (windows, length); None if the cells are no dates, or one is missing."""
     first = frame[columns[0]]

@@ -45,7 +45,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
-from lowerbound.data.sequences.time_axis import without_times
+from lowerbound.data.sequences.time_axis import warn_of_times, without_times
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.arrow_types import arrow_types
 from lowerbound.data.tables.dialect import Dialect
@@ -191,6 +191,7 @@ class TableKind(ColumnarKind):
             frame, label = cut(frame, reading.windows, label), None
         if schema is not None and schema.windows is not None and not has_windows(frame, schema):
             frame = cut(frame, schema.windows, label)
+            warn_of_times(frame, schema.windows, schema.left_out)
         name = str(source) if isinstance(source, (str, Path)) else ""
         column = label if isinstance(label, str) else None
         found = from_frame(frame, column, schema, name, reading.kinds == "real")
