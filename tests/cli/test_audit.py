@@ -130,6 +130,7 @@ def test_other_tables_are_refused(run: Run, files: Path, tmp_path: Path) -> None
         with pytest.raises(DataError, match=message):
             audit(AuditRequest(**given))
     assert "there is no file" in run("audit", files / "real.csv", "nothing.csv").err
+    assert "is a folder; give one csv" in run("audit", files / "real.csv", files).err
     empty = tmp_path / "empty.csv"
     empty.write_text("")
     assert f"{empty} is empty" in run("audit", files / "real.csv", empty).err

@@ -110,9 +110,9 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
-    row_files(fitted.schema).check_strip(path)
     if path.suffix.lower() in ANIMATIONS:
         raise OptionError(f"{path}: one answer is no animation; write a .png sheet")
+    row_files(fitted.schema).check_strip(path)
     require(fitted.model, Encodes, "encode")
     require(fitted.model, Decodes, "decode")
     data = open_labeled(request.data, fitted, request.label, request.on_error)

@@ -48,7 +48,12 @@ def read_cells(source: str, what: str, asked: Dialect | None = None) -> tuple[An
 
 
 def _check_there(source: Any, what: str) -> None:
-    if not is_address(source) and not Path(source).expanduser().is_file():
+    if is_address(source):
+        return
+    path = Path(source).expanduser()
+    if path.is_dir():
+        raise DataError(f"{what}: {source} is a folder; give one csv or parquet file")
+    if not path.is_file():
         raise DataError(f"{what}: there is no file {source}; tables are csv or parquet files")
 
 

@@ -48,8 +48,8 @@ class DenoiseRequest(RestorationRequest):
     )
     noise: str = option(
         AUTO[0],
-        "standard deviation of the noise in the data's own units (of 255 for picture files), or "
-        "auto to estimate it from the data",
+        "standard deviation of the noise in the data's own units (of 255 for picture files, of 1 "
+        "for sound), or auto to estimate it from the data",
         metavar="LEVEL",
     )
     outliers: float = option(
