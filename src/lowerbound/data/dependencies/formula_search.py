@@ -134,7 +134,8 @@ class _Numbers:
     def _solved(self, terms: Terms, equation: Equation) -> Formula | None:
         """The formula of an equation, with the simplest numbers for the column that it computes.
 
-        Of two columns that give each other, the one with the simpler equation is computed.
+        Of two columns that give each other, the one with the simpler equation is computed, but not
+        the finer one of a coarse one, as a price of its tax, because that loses digits.
         """
         members = [equation.target, *equation.sources]
         first = self._formula(terms, equation)
@@ -142,16 +143,17 @@ class _Numbers:
             return None
         names = [self.columns[terms.places[at]].name for at in members]
         tried = members if len(members) == 2 else [members[names.index(first.columns[0])]]
-        found: list[tuple[bool, float, int, int, Formula]] = []
+        found: list[tuple[bool, bool, float, int, int, Formula]] = []
         for target in tried:
             again = simplest(terms, target, [at for at in members if at != target])
             formula = None if again is None else self._formula(terms, again, target)
             if again is not None and formula is not None:
                 odd = sum(not float(each).is_integer() for each in again.coefficients)
-                found.append((again.constant != 0, again.digits, odd, len(found), formula))
+                coarse = _apart(terms, again, 0, 0.0) > 1.0
+                found.append((coarse, again.constant != 0, again.digits, odd, len(found), formula))
         if not found:
             return None if terms.logs[members].all() else first
-        return min(found, key=lambda each: each[:4])[4]
+        return min(found, key=lambda each: each[:5])[5]
 
     def _formula(
         self, terms: Terms, equation: Equation, computed: int | None = None
@@ -168,6 +170,7 @@ class _Numbers:
         spreads = np.abs(numbers) * np.nanstd(terms.values[:, members], 0)
         apart = np.array([_apart(terms, equation, at) for at in range(len(members))])
         exact = apart <= 1.0
+        coarse = np.array([_apart(terms, equation, at, 0.0) > 1.0 for at in range(len(members))])
         leveled = np.array([bool(self.columns[terms.places[at]].levels) for at in members])
         # of two columns that differ by a step at times, the difference is no rounding to lose
         solved = exact | ((apart < np.inf) & (len(members) > 2) & ~leveled)
@@ -181,7 +184,13 @@ class _Numbers:
         rounded = [float(f"{spread:.1e}") for spread in spreads]
         order = sorted(
             range(len(members)),
-            key=lambda at: (members[at] != computed, not free[at], not first[at], -rounded[at]),
+            key=lambda at: (
+                members[at] != computed,
+                not free[at],
+                not first[at],
+                bool(coarse[at]),
+                -rounded[at],
+            ),
         )
         formula = Formula(
             tuple(names[at] for at in order),
@@ -212,8 +221,9 @@ class _Numbers:
         return bool((np.abs(computed - values) > STEPS * slack).any())
 
 
-def _apart(terms: Terms, equation: Equation, at: int) -> float:
-    """How far a member is from what the others give, in parts of its rounding.
+def _apart(terms: Terms, equation: Equation, at: int, negligible: float = NEGLIGIBLE) -> float:
+    """How far a member is from what the others give, in parts of its rounding, or of a negligible
+    part of its standard deviation if that is more.
 
     It is infinite if the member is not given: if it may be several steps apart that are not small
     beside its standard deviation, or more than a tiny part of that.
@@ -226,7 +236,7 @@ def _apart(terms: Terms, equation: Equation, at: int) -> float:
     known = np.isfinite(apart)
     if (apart > np.maximum(MARGIN * slack, near))[known].any():
         return math.inf
-    own = np.maximum(MARGIN * slack, NEGLIGIBLE * spread)
+    own = np.maximum(MARGIN * slack, negligible * spread)
     return float((apart / own)[known].max(initial=0.0))
 
 
