@@ -216,7 +216,8 @@ def test_a_series_is_scored_by_windows(
     assert end - start == 11
     assert start <= 203
     assert end >= 200
-    assert ("--window scores a window at every point" in done.err) == bool(asked)
+    assert "the windows of the fit start every 2 points" in done.err
+    assert ("let the rows begin a multiple of 2 points" in done.err) != bool(asked)
 
 
 @pytest.mark.slow

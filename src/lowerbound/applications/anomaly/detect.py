@@ -202,16 +202,24 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
             f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
             "leave --window out"
         )
-    if request.window is not None and fitted_on is not None and fitted_on.stride > 1:
-        warnings.warn(
-            f"--window scores a window at every point, and those of the fit start every "
-            f"{fitted_on.stride} points: where a window starts matters in a series with a period, "
-            "and the rates of false alarms then do not hold; leave --window out, or fit with "
-            "--stride 1",
-            UserWarning,
-            stacklevel=2,
-        )
+    if fitted_on is not None and fitted_on.stride > 1:
+        warnings.warn(_about_starts(fitted_on.stride, request.window), UserWarning, stacklevel=2)
     return None if request.window is None else Windows(request.window)
+
+
+def _about_starts(stride: int, window: int | None) -> str:
+    """What a model of windows that start every few points cannot know."""
+    remedy = "fit with --stride 1"
+    if window is None:
+        remedy = (
+            f"let the rows begin a multiple of {stride} points after the first row of the fit, or "
+            + remedy
+        )
+    return (
+        f"the windows of the fit start every {stride} points. In a series with a period, windows "
+        "that start elsewhere are new to the model, and the rates of false alarms do not hold: "
+        + remedy
+    )
 
 
 def _check_known(
