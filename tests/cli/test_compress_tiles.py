@@ -90,6 +90,21 @@ def test_one_picture_comes_back(
     np.testing.assert_array_equal(pixels(back), pixels(photos / name))
 
 
+@pytest.mark.slow
+def test_the_note_on_one_picture_says_nothing_of_those_of_the_fit(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "some")
+    clear = np.full((4, 4, 4), 90, np.uint8)
+    Image.fromarray(clear).save(tmp_path / "some" / "clear.png")
+    folder = fitted(tmp_path / "some", tmp_path / "m", "--network", "mlp", *EXACT)
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "one.png")
+    done = run("compress", folder, tmp_path / "one.png", "-o", tmp_path / "x.lbz")
+    assert done.code == 0
+    assert "1 picture, 1 tile," in done.out
+    assert "white" not in done.out + done.err
+
+
 def test_pictures_of_the_model_s_own_size_are_rows(
     run: Run, model: Path, photos: Path, tmp_path: Path
 ) -> None:

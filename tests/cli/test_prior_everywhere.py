@@ -114,7 +114,10 @@ def test_a_command_works(
     ("words", "message"),
     [
         ("compress {model} {data} -o {out}.lbz", "the standard_normal prior"),
-        ("mix {model} {data} -o {out}.png", "models that can: ladder"),
+        (
+            "mix {model} {data} -o {out}.png",
+            "models that can: ladder, semi_supervised, conditional ones (fit --conditional)",
+        ),
         ("impute {model} {data} -o {out}.npz", "fit it again with --missing model"),
     ],
 )

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from lowerbound.applications import drawn_parts
-from lowerbound.applications.compression import photographs
+from lowerbound.applications.compression import photographs, picture_files
 from lowerbound.cli import main
+from lowerbound.data.pictures.folders import read_whole
+from lowerbound.errors import DataError
 from lowerbound.inference.draws import prior_draws
 from lowerbound.inference.draws.prior_draws import PriorDraws
 from lowerbound.inference.synthesis.rows import BLOCK
@@ -163,6 +165,52 @@ def test_a_changed_picture_in_a_folder_below_is_noticed(
     Image.new("RGB", (50, 50)).save(photographs_folder / "more" / "c.png")
     assert main([*words, "--resume"]) == 2
     assert "was begun with another pictures" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_was_done_before_a_broken_picture_is_used_without_it(
+    photographs_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also if the output is spelled with a slash at its end, and then without."""
+    (photographs_folder / "more" / "c.png").write_text("no picture")
+    words = ["compress", str(photographs_folder), "-o"]
+    assert main([*words, f"{tmp_path}/out/"]) == 2
+    kept = tmp_path / "out.unfinished"
+    assert f"2 pictures are done and kept in {kept}" in capsys.readouterr().err
+    calls = stopping(monkeypatch, photographs, "write_smaller")
+    assert main([*words, f"{tmp_path}/out", "--resume", "--on-error", "skip"]) == 0
+    assert calls() == 0
+    assert sorted(contents(tmp_path / "out")) == ["a.lbz", "b.lbz"]
+    assert not kept.exists()
+
+
+@pytest.mark.slow
+def test_a_picture_that_can_be_read_again_gets_no_file_of_another(
+    photographs_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["compress", str(photographs_folder), "-o"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+
+    def unreadable(path: Path, channels: int) -> Any:
+        if path.name == "a.png":
+            raise DataError("its disk does not answer")
+        return read_whole(path, channels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(picture_files, "read_whole", unreadable)
+        stopping(patch, photographs, "write_smaller", fails=2)
+        assert main([*words, str(tmp_path / "parts"), "--on-error", "skip"]) == 130
+    assert "1 picture is done and kept in" in capsys.readouterr().err
+    calls = stopping(monkeypatch, photographs, "write_smaller")
+    assert main([*words, str(tmp_path / "parts"), "--resume"]) == 0
+    assert calls() == 2
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
 def test_only_work_in_parts_is_resumed(

@@ -19,7 +19,7 @@ from lowerbound.applications.form import typed
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.data.tables.duckdb import Address, is_address
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 
 IDENTITY = "identity.json"
 UNFINISHED = ".unfinished"
@@ -33,7 +33,7 @@ NO_DATABASE = (
     "--resume cannot see whether the files of a query without a database have changed: leave it "
     "out, or name one file of rows"
 )
-ANYHOW = ("resume", "engine", "workers", "address")  # options that no result depends on
+ANYHOW = ("resume", "engine", "workers", "address", "on_error")  # no finished part depends on them
 
 Arrays = Mapping[str, Array]
 
@@ -94,7 +94,7 @@ class FinishedParts:
             }
             with _errors_of(self.folder):
                 durable.write_tensors(path, tensors)
-        self.rows = part.first + len(part)
+        self.rows += len(part)
         return found
 
     def _path(self, part: Part) -> Path:
@@ -146,7 +146,7 @@ def finished_parts(
             raise OptionError(obstacle)
         yield FinishedParts(None)
         return
-    folder = Path(f"{request.output}{UNFINISHED}")
+    folder = Path(f"{Path(request.output)}{UNFINISHED}")  # "out/" is the same output as "out"
     identity = _identity(command, request) | dict(facts or {})
     goes_on = _prepare(folder, identity, request.resume, reporter, unit)
     parts = FinishedParts(folder)
@@ -157,13 +157,19 @@ def finished_parts(
         if not (parts.rows or goes_on):
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        done = f"{parts.rows:,} {unit}" if parts.rows else f"the {unit} of the interrupted run"
-        kept = f"{done} are done and kept in {folder}. To go on: {again}"
+        kept = f"{_done(parts.rows, unit)} done and kept in {folder}. To go on: {again}"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted; {kept}") from None
         reporter.say(kept)
         raise
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _done(rows: int, unit: str) -> str:
+    """How many are done, with the verb: "1 picture is", "2,048 rows are"."""
+    if not rows:
+        return f"the {unit} of the interrupted run are"
+    return f"{counted(rows, unit.removesuffix('s'))} {'is' if rows == 1 else 'are'}"
 
 
 def _obstacle(request: Any, in_parts: bool) -> str:
@@ -230,6 +236,7 @@ def _own(path: Path) -> bool:
 def _identity(command: str, request: Any) -> dict[str, Any]:
     """What the results depend on: the options, the files they name, and the version."""
     given = {name: value for name, value in asdict(request).items() if name not in ANYHOW}
+    given["output"] = str(Path(request.output))
     files = {
         f"file for {name}": _stamps(value)
         for name, value in given.items()

@@ -25,6 +25,7 @@ from lowerbound.models.powers import (
     Quantizes,
     Regresses,
     WorldModel,
+    models_with,
     name_of,
     require,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "VariationalAutoencoder",
     "VectorQuantizedVariationalAutoencoder",
     "WorldModel",
+    "models_with",
     "name_of",
     "require",
 ]

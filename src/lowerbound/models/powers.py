@@ -333,17 +333,27 @@ def name_of(model: Model | type[Model]) -> str:
     return next((name for name in MODELS if MODELS[name] is kind), kind.__name__)
 
 
-def require(model: Model, power: type[Power], task: str) -> Power:
+def models_with(power: type) -> list[str]:
+    """Names of the registered models that have ``power``."""
+    methods = [name for name, value in vars(power).items() if callable(value) and name[0] != "_"]
+    return [n for n in MODELS if all(hasattr(MODELS[n], method) for method in methods)]
+
+
+def require(model: Model, power: type[Power], task: str, others: Sequence[str] = ()) -> Power:
     """Return the model after checking that it has ``power``.
+
+    Args:
+        model: any.
+        power: what the task needs.
+        task: in words, after "cannot".
+        others: names or descriptions of models that can do the task without ``power``.
 
     Raises:
         UnsupportedError: it lacks it; the message names the models that have it.
     """
     if isinstance(model, power):
         return model
-    methods = [name for name, value in vars(power).items() if callable(value) and name[0] != "_"]
-    able = [n for n in MODELS if all(hasattr(MODELS[n], method) for method in methods)]
     raise UnsupportedError(
         f"{name_of(model)} cannot {task}: it has no {LACKED[power]}; "
-        f"models that can: {', '.join(able)}"
+        f"models that can: {', '.join([*models_with(power), *others])}"
     )

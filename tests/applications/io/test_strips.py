@@ -67,6 +67,13 @@ def test_words_too_long_are_cut_and_the_column_grows_with_them() -> None:
     assert short.width < long.width <= 2 * 56 + 10
 
 
+def test_headings_have_letters_of_other_languages() -> None:
+    picture = np.zeros((8, 8, 1), np.uint8)
+    letters = ["\u0378", *"üłжα"]  # the first one is no letter, so it is drawn as a box
+    sheets = {np.asarray(grid([[picture]], [letter])).tobytes() for letter in letters}
+    assert len(sheets) == len(letters)
+
+
 def test_opacity_is_laid_on_white() -> None:
     clear = np.zeros((2, 2, 4), np.uint8)
     assert np.asarray(flat_image(clear)).tolist() == [[[255, 255, 255]] * 2] * 2

@@ -53,7 +53,7 @@ from lowerbound.coding.transform import KIND, WITH_STEPS, invents, quality_of, r
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import names_beside, picture_paths
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.fitting import Fitted
 
 COLORS = 3
@@ -80,9 +80,10 @@ class Photographs(Codec):
         pictures = each(request, fitted, paths, reporter, "compressing")
         first = next(pictures)  # the exported model is made of it
         model, many = first[2].model, Path(request.source).is_dir()
+        place_of = {path: place for place, path in enumerate(paths)}  # also of one left out
         parts = (
-            PictureFile(number, path, pixels)
-            for number, (path, pixels, _) in enumerate(chain([first], pictures))
+            PictureFile(place_of[path], path, pixels)
+            for path, pixels, _ in chain([first], pictures)
         )
         facts = {"pictures": [[str(path), *stamp(path)] for path in paths]}
         written: dict[Path, CodedPicture] = {}
@@ -250,7 +251,7 @@ def _report(
     return CompressReport.of(
         list(written),
         sum(one.numbers for one in every),
-        "1 picture" if len(every) == 1 else f"{len(every):,} pictures",
+        counted(len(every), "picture"),
         f"{bits:.3f} bits per pixel",
         _lines(len(every) - len(coded), qualities, _decibels(psnr, share), notes, exported, tune),
         source_bytes=sum(path.stat().st_size for path in sources.values()),

@@ -36,7 +36,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.data.pictures.whole import picture_paths
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.fitting import Fitted
 
 COLORS = (1, 3)  # of picture files channels that are read
@@ -78,7 +78,7 @@ class PictureTiles(ExactRows):
         return CompressReport.of(
             [path],
             numbers,
-            f"{len(sizes):,} pictures, {len(x):,} tiles,",
+            f"{counted(len(sizes), 'picture')}, {counted(len(x), 'tile')},",
             f"{bits:.4f} bits per dimension",
             (about_codec(exported), *([lost] if notes else [])),
             pictures=len(sizes),

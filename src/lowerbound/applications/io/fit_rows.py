@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,8 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
     """The rows that the model in a folder was fitted on, and the rows that its fit held out.
 
     None if the data was moved, or if no fit of this user on this machine recorded it, because a
-    folder from another user must not choose which data is opened.
+    folder from another user must not choose which data is opened. Warnings about this data are
+    left out: the fit gave them, and the caller reads other data, too.
 
     Raises:
         DataError: the data exists, but cannot be read or has changed.
@@ -176,8 +178,10 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
     source, on_error = request["data"], request["reading"]["on_error"]
     options = fitted.options.training
     try:
-        dataset = open_unconditioned(source, fitted, on_error)
-        parts = apart(source, dataset, _test_part(request, options.seed, fitted), on_error)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = open_unconditioned(source, fitted, on_error)
+            parts = apart(source, dataset, _test_part(request, options.seed, fitted), on_error)
     except DataError as error:
         raise DataError(
             f"{folder} was fitted on {source}, which cannot be read as it was then: {error}; "

@@ -22,9 +22,10 @@ from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.fitting import Fitted
 from lowerbound.inference.latent_space.analogies import in_every_class
 from lowerbound.inference.latent_space.mixing import coarse_levels, mix_rows
-from lowerbound.models import Classifies, Mixes, require
+from lowerbound.models import Classifies, Mixes, models_with, require
 
 FIRST = 6  # default number of rows of each kind
+CONDITIONAL = "conditional ones (fit --conditional)"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
     row_files(fitted.schema).check_strip(path)
     if not isinstance(fitted.model, Mixes) and _has_classes(fitted):
         return _analogies(request, path, fitted)
-    model = require(fitted.model, Mixes, "mix styles")
+    with_classes = (*models_with(Classifies), CONDITIONAL)
+    model = require(fitted.model, Mixes, "mix styles", with_classes)
     data = open_data(request.data, fitted, on_error=request.on_error)
     coarse = _chosen(request.coarse, data, "--coarse", 0)
     fine = _chosen(request.fine, data, "--fine", len(coarse))

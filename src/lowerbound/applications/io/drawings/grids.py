@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 LEAST_SIDE = 56  # pixels: smaller pictures are enlarged
 MARGIN, SHEET_MARGIN = 3, 2
-FONT_SIZE = 13
+FONT_SIZE = 12
 COMPRESS_LEVEL = 1  # of zlib: much faster than the default 6, for files that are a little larger
 
 
@@ -87,10 +88,14 @@ def grid(
     return sheet
 
 
+@cache
 def _font() -> Any:
+    """DejaVu Sans, because Pillow's own font has few letters besides those of English."""
+    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.load_default(FONT_SIZE)
+    place = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(place, FONT_SIZE)
 
 
 def _widest(words: Sequence[str]) -> int:
