@@ -68,12 +68,12 @@ def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange
     counts = noisy(np.bincount(octave_cells(values), minlength=CELLS).astype(np.float64))
     both = counts[:-1].reshape(2, -1)
     both[0, ~WHOLE] = 0.0  # noise alone
-    seen: Array = np.asarray(both > limit(deviation))
+    seen = both > limit(deviation)
     if not seen.any():
         return None
     whole = not seen[1].any()
     rows = len(values) - max(float(counts[-1]), 0.0)
-    ends = _covering(both[seen.any(1)], seen.any(0), deviation, rows, whole)
+    ends = _covering(both[seen.any(1)], np.asarray(seen.any(0)), deviation, rows, whole)
     if ends is None:
         return None
     low, high = _octave_ends(*ends, whole)
