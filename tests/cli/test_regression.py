@@ -38,7 +38,8 @@ def test_a_label_that_is_no_number(run: Run, table: Path, tmp_path: Path) -> Non
     words = ("--model", "semi_supervised_regression", "-o", tmp_path / "m.lb")
     done = run("fit", table, "--label", "kind", *words)
     assert done.code == 2
-    assert "column 'kind' holds numbers, but not" in done.err
+    assert "the labels of 'kind' are text, such as " in done.err
+    assert "use --model semi_supervised" in done.err
     done = run("fit", table, *words)
     assert done.code == 2
     assert "name its column with --label, or give y" in done.err

@@ -274,7 +274,9 @@ def test_what_is_no_measurement() -> None:
         ([math.nan] * ROWS, "no row has a label"),
         ([3.0] * ROWS, "all 24 labels are 3: a regression needs two different ones"),
         ([math.inf] * ROWS, "contains infinity, such as in row 0"),
-        (["dear"] * ROWS, "holds numbers, but not"),
+        (["dear"] * ROWS, "are text, such as 'dear'.*use --model semi_supervised"),
+        (["dear", ""] * (ROWS // 2), "are text, such as 'dear'.*use --model semi_supervised"),
+        (["dear", "2"] * (ROWS // 2), "holds numbers, but not in rows 0, 2"),
     ):
         with pytest.raises(DataError, match=message):
             plain.with_targets(values)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.columns.values import numbers
+from lowerbound.data.columns.values import numbers, parsed_numbers
 from lowerbound.data.labels import label_column
 from lowerbound.errors import DataError
 
@@ -47,12 +47,31 @@ def encode_targets(values: Any, scale: TargetScale | None = None) -> tuple[Tenso
     series = (
         values if isinstance(values, pd.Series) else pd.Series(label_column(values), name="label")
     )
+    _check_kind(series)
     found = numbers(series)
     if np.isinf(found).any():
         raise DataError(f"the label contains infinity, such as in row {np.isinf(found).argmax()}")
     if scale is None:
         scale = _learned(found[~np.isnan(found)])
     return scale.standardized(torch.tensor(found)), scale
+
+
+def _check_kind(series: Any) -> None:
+    """Refuse classes.
+
+    Raises:
+        DataError: no label is a number, and some are text.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return
+    found, text = parsed_numbers(series)
+    if text.any() and np.isnan(found).all():
+        raise DataError(
+            f"the labels of {series.name!r} are text, such as {series[text].iloc[0]!r}, and a "
+            "regression needs numbers: to fit classes, use --model semi_supervised"
+        )
 
 
 def _learned(known: np.ndarray[Any, Any]) -> TargetScale:

@@ -31,11 +31,11 @@ def marginal_terms(likelihood: Likelihood, training: Dataset, dataset: Dataset) 
     """
     alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(training.all()).double()
     if x.shape[1:] != alone.event_shape:
-        raise UnsupportedError(f"{type(likelihood).__name__} is of a part of a row, not of a row")
+        raise UnsupportedError("the likelihood is of a part of a row, not of a row")
     alone.initialize(x)
     bias = alone.initial_bias(x)
     if bias is None:
-        raise UnsupportedError(f"{type(likelihood).__name__} has no marginal of a column")
+        raise UnsupportedError("the likelihood has no marginal of a column")
     found = []
     for rows in torch.arange(len(dataset)).split(CHUNK):
         batch = dataset.batch(rows)

@@ -56,10 +56,28 @@ def test_an_empty_text_is_an_end() -> None:
 def test_a_file_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.write_text("one\n\ntwo \n")
-    with pytest.warns(UserWarning, match="1 empty lines, which are left out"):
+    with pytest.warns(UserWarning, match="has 1 empty line, left out here"):
         found = load(path, tokens="characters")
     assert texts_of(found) == ["one", "two "]
     assert found.ids == ("0", "2")
+
+
+def test_rows_are_named_by_their_lines_where_lines_are_empty(tmp_path: Path) -> None:
+    path = tmp_path / "bad.smi"
+    path.write_text("CCO\n\n\nCC!\n")
+    with (
+        pytest.warns(UserWarning, match="has 2 empty lines, left out here"),
+        pytest.raises(DataError, match=r"row 3: 'CC!' is not SMILES"),
+    ):
+        load(path, tokens="smiles")
+    schema = load(["CCO"], tokens="smiles").schema
+    for text, message in (("CCN", r"'N' \(row 2\)"), ("CCOC", "row 2 has 4 tokens")):
+        path.write_text(f"CCO\n\n{text}\n")
+        with (
+            pytest.warns(UserWarning, match="the number of a row is that of its line"),
+            pytest.raises(DataError, match=message),
+        ):
+            load(path, schema=schema)
 
 
 def test_a_file_of_molecules_with_names(tmp_path: Path) -> None:

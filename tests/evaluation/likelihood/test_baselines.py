@@ -23,6 +23,7 @@ from lowerbound.evaluation.likelihood.linear_reconstruction import RowNumbers, l
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import score
 from lowerbound.models.options import ModelOptions
+from tests.data.events.tables import visits
 from tests.evaluation.small_models import bits, linear_autoencoder, vectors
 
 
@@ -46,6 +47,14 @@ def compared(
 def margin(found: Margin | Skipped) -> Margin:
     assert isinstance(found, Margin), found
     return found
+
+
+def test_histories_have_no_fixed_number_of_values() -> None:
+    data = load(visits(), entity="patient", time="day", kinds={"day": "datetime:%d.%m.%Y"})
+    found = baselines(assemble(data.schema, ModelOptions()), data, data, Skipped("not measured"))
+    for each in (found.independent, found.pca):
+        assert isinstance(each, Skipped)
+        assert each.reason.startswith("a history has no fixed number of values")
 
 
 def test_pca_is_the_density_of_the_model_pca() -> None:

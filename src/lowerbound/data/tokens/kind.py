@@ -105,7 +105,7 @@ class TokenKind(DataKind):
         tokenizer = _tokenizer(texts, source, reading, known)
         rows, kept = _split(found, tokenizer, reading, known)
         raw = RawData(
-            _Split(rows, tokenizer, column or "", reading.longest),
+            _Split(rows, tokenizer, column or "", reading.longest, _numbers(found, kept)),
             ids=_names(found, kept),
             source=found.source,
             kind="tokens",
@@ -134,7 +134,8 @@ class TokenKind(DataKind):
         form, places = TokenForm.of(schema), schema.event_shape[0]
         rows = raw.rows if isinstance(raw, _Split) else [form.split().split(t) for t in raw]
         codes = {token: code for code, token in enumerate(form.vocabulary, 1)}
-        _check_rows(rows, codes, places)
+        numbers = raw.numbers if isinstance(raw, _Split) else range(len(rows))
+        _check_rows(rows, numbers, codes, places)
         x = np.zeros((len(rows), places), dtype=np.uint8 if len(codes) < 256 else np.int32)
         for number, row in enumerate(rows):
             x[number, : len(row)] = [codes[token] for token in row]
@@ -192,6 +193,7 @@ class _Split:
     tokenizer: str
     column: str
     longest: int | None
+    numbers: Sequence[int]  # of the rows in messages
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -266,7 +268,7 @@ def _split(
         rows.append(tokens)
         kept.append(number)
     if wrong:
-        _left_out(wrong, found.texts, tokenizer.rows, reading.on_error == "skip")
+        _left_out(wrong, found, tokenizer.rows, reading.on_error == "skip")
     if long:
         warnings.warn(
             f"{long:,} of {len(found.texts):,} {tokenizer.rows} have more than {longest} "
@@ -307,12 +309,16 @@ def _names(found: FoundTexts, kept: Sequence[int]) -> tuple[str, ...] | None:
     return None if len(kept) == len(found.texts) else tuple(map(str, kept))
 
 
-def _left_out(
-    wrong: Sequence[tuple[int, str]], texts: Sequence[str | None], rows: str, skip: bool
-) -> None:
+def _numbers(found: FoundTexts, places: Sequence[int]) -> list[int]:
+    """The numbers in messages of the texts at these places."""
+    return list(places if found.numbers is None else [found.numbers[i] for i in places])
+
+
+def _left_out(wrong: Sequence[tuple[int, str]], found: FoundTexts, rows: str, skip: bool) -> None:
     """Warn about texts that are left out, or raise DataError."""
-    total, broken = len(texts), sum(texts[number] is not None for number, _ in wrong)
-    first = "; ".join(f"row {number}: {why}" for number, why in wrong[:SHOWN])
+    total, broken = len(found.texts), sum(found.texts[place] is not None for place, _ in wrong)
+    shown = _numbers(found, [place for place, _ in wrong[:SHOWN]])
+    first = "; ".join(f"row {row}: {why}" for row, (_, why) in zip(shown, wrong, strict=False))
     what = f"{len(wrong):,} of {total:,} {rows} cannot be read ({first}; rows count from 0)"
     if broken > MOST_SKIPPED * total:
         raise DataError(f"{what}; more than {MOST_SKIPPED:.0%} are not left out: mend the file")
@@ -321,10 +327,12 @@ def _left_out(
     warnings.warn(f"{what} and are left out", UserWarning, stacklevel=5)
 
 
-def _check_rows(rows: Sequence[Sequence[str]], codes: Mapping[str, int], places: int) -> None:
+def _check_rows(
+    rows: Sequence[Sequence[str]], numbers: Sequence[int], codes: Mapping[str, int], places: int
+) -> None:
     """Raise DataError for tokens that the model does not have, and for texts that are too long."""
     odd: dict[str, int] = {}
-    for number, tokens in enumerate(rows):
+    for number, tokens in zip(numbers, rows, strict=True):
         for token in tokens:
             if token not in codes:
                 odd.setdefault(token, number)
@@ -336,10 +344,10 @@ def _check_rows(rows: Sequence[Sequence[str]], codes: Mapping[str, int], places:
         )
     lengths = [len(row) for row in rows]
     if max(lengths, default=0) >= places:
-        row = int(np.argmax(lengths))
+        longest = int(np.argmax(lengths))
         raise DataError(
-            f"row {row} has {lengths[row]} tokens, and the model takes {places - 1}: "
-            "--on-error skip leaves longer texts out"
+            f"row {numbers[longest]} has {lengths[longest]} tokens, and the model takes "
+            f"{places - 1}: --on-error skip leaves longer texts out"
         )
 
 

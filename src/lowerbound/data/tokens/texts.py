@@ -17,7 +17,7 @@ from lowerbound.data.tables.files import (
     read_text,
     table_suffix,
 )
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, counted
 
 LINES = (".txt", ".smi", ".smiles")
 MOLECULES = (".smi", ".smiles")
@@ -46,12 +46,14 @@ class FoundTexts:
     Attributes:
         texts: of the rows; None: a cell of the table is empty.
         names: of the rows; None: they have none.
+        numbers: of the rows in messages, counted from 0; None: their places in ``texts``.
         frame: the table of the texts; None: it was no table.
         source: path of the file; "" for texts in memory.
     """
 
     texts: Sequence[str | None]
     names: tuple[str, ...] | None = None
+    numbers: Sequence[int] | None = None
     frame: Any = None
     source: str = ""
 
@@ -119,10 +121,10 @@ def _of_lines(path: Path) -> FoundTexts:
     found = [lines[place] for place in filled]
     numbers = None
     if filled and (empty := filled[-1] + 1 - len(filled)):
-        numbers = tuple(map(str, filled))
+        numbers = filled
         warnings.warn(
-            f"{path} has {empty:,} empty lines, which are left out; the names of the others are "
-            "the numbers of their lines, counted from 0",
+            f"{path} has {counted(empty, 'empty line')}, left out here: the number of a row is "
+            "that of its line, counted from 0",
             UserWarning,
             stacklevel=3,
         )
@@ -130,10 +132,14 @@ def _of_lines(path: Path) -> FoundTexts:
         return _molecules(path, found, numbers)
     if not found:
         raise DataError(f"{path} has no text")
-    return FoundTexts(found, numbers, source=str(path))
+    return FoundTexts(found, _as_names(numbers), numbers, source=str(path))
 
 
-def _molecules(path: Path, lines: list[str], numbers: tuple[str, ...] | None) -> FoundTexts:
+def _as_names(numbers: Sequence[int] | None) -> tuple[str, ...] | None:
+    return None if numbers is None else tuple(map(str, numbers))
+
+
+def _molecules(path: Path, lines: list[str], numbers: Sequence[int] | None) -> FoundTexts:
     """The first word of each line, and the rest, or else the number of the line, as its name."""
     parts = [line.split(maxsplit=1) for line in lines]
     if parts and parts[0][0].lower() in HEADERS:
@@ -141,5 +147,5 @@ def _molecules(path: Path, lines: list[str], numbers: tuple[str, ...] | None) ->
     if not parts:
         raise DataError(f"{path} has no molecule")
     named = all(len(part) == 2 for part in parts)
-    names = tuple(part[1].strip() for part in parts) if named else numbers
-    return FoundTexts([part[0] for part in parts], names, source=str(path))
+    names = tuple(part[1].strip() for part in parts) if named else _as_names(numbers)
+    return FoundTexts([part[0] for part in parts], names, numbers, source=str(path))

@@ -86,6 +86,11 @@ def baselines(
         held_out: the rows that ``scores`` are of.
         scores: of the model; Skipped if it has no likelihood.
     """
+    if training.schema.data_kind.grouped:
+        none = Skipped(
+            "a history has no fixed number of values, which PCA and independent columns need"
+        )
+        return Baselines(none, none)
     fitted_to = training.thinned(max(2, MOST_VALUES // training.schema.dimension))
     return Baselines(
         _attempted(lambda: _independent(model, fitted_to, held_out, scores)),

@@ -95,7 +95,8 @@ def _unjudged(compared: Baselines | Skipped) -> str:
     if compared.margins:
         return ""
     both = (compared.independent, compared.pca)
-    return "; ".join(each.reason for each in both if isinstance(each, Skipped))
+    reasons = [each.reason for each in both if isinstance(each, Skipped)]
+    return "; ".join(dict.fromkeys(reasons))
 
 
 def rising(history: TrainingHistory | None) -> float | None:

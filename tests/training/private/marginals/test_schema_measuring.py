@@ -121,6 +121,39 @@ def test_a_narrow_range_far_from_zero_is_narrowed_twice() -> None:
     assert (found.low, found.high) == (1990, 2020)
 
 
+@pytest.mark.parametrize("deviation", [44.0, 25.0])
+def test_much_noise_leaves_a_range_wide(deviation: float) -> None:
+    """A few bins that exceed noise by chance do not become the range."""
+    shares = []
+    for seed in range(25):
+        draw = np.random.default_rng(seed)
+        for values in (
+            draw.uniform(112, 2366, 1_000),
+            draw.integers(18, 90, 1_000).astype(float),
+            np.exp(draw.normal(6.5, 0.5, 1_000)),
+        ):
+            found = measured_range(
+                values,
+                lambda exact: exact + deviation * draw.normal(size=exact.shape),  # noqa: B023
+                deviation,
+            )
+            if found is not None:
+                shares.append(((values >= found.low) & (values <= found.high)).mean())
+    assert len(shares) >= 70
+    assert min(shares) > 0.5
+    assert np.mean(shares) > 0.75
+
+
+def test_noise_in_octaves_without_a_whole_number_is_no_whole_number() -> None:
+    def noisy(exact: Any) -> Any:
+        return exact + 900.0 * (np.arange(exact.size) == octave_cells(np.array([3.0]))[0] - 9)
+
+    assert measured_range(np.full(100, np.nan), noisy, 1.0) is None
+    found = measured_range(np.full(100, 3.0), noisy, 1.0)
+    assert found is not None
+    assert (found.low, found.high) == (3, 4)
+
+
 def test_cells_of_octaves_are_disjoint_and_in_order() -> None:
     values = np.array([-np.inf, -3.0, -2.0, -1.0, -0.0, 0.0, 1.0, 1.5, 2.0, 3.9, np.inf, np.nan])
     cells = octave_cells(values)

@@ -18,9 +18,15 @@ CELLS = 2 * (2 * SIDE + 1) + 1  # of whole numbers, of fractions, and "missing"
 QUERIES = 3
 CHANCE = 1e-3  # that noise alone exceeds the limit in some cell of the octaves
 CHANCE_INSIDE = 0.05  # the same for the bins of the range that the octaves gave
+OUTSIDE = 1 / 4  # of the rows: the most that may lie beyond either end of a range
+CHANCE_OUTSIDE = 0.01  # that more lie there, although noisy counts say otherwise
+MOST = 0.55  # of the rows, that surely lie in the octaves: half, and what choosing them adds
+NEAR = 5  # octaves below the largest numbers, which hold most rows even if they are not seen
 ATOM_SHARE = 0.1  # of the rows, from which zero is an atom
 NARROWER = 1 / 4  # of the width, below which the found range is measured anew
 CLEAR = 2.0  # deviations of noise below which a bin does not count for the median
+WHOLE = abs(np.arange(-SIDE, SIDE + 1)) > OCTAVES  # octaves with a whole number
+WHOLE[SIDE] = True  # zero
 
 Noisy = Callable[[Array], Array]
 """Adds Gaussian noise of a known deviation to counts of disjoint cells."""
@@ -44,12 +50,13 @@ def limit(deviation: float, cells: int = CELLS, chance: float = CHANCE) -> float
 
 
 def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange | None:
-    """The range of numbers from ``QUERIES`` noisy histograms; None if none is seen.
+    """The range of numbers from ``QUERIES`` noisy histograms; None if noise hides it.
 
     1. Cells: zero, the octaves [2^k, 2^(k+1)) of either sign, each apart for whole numbers and
-       fractions, and "missing". The outermost cells above ``limit`` are the ends.
+       fractions, and "missing". The outermost cells above ``limit`` are the ends, and ``_covering``
+       adds neighbors until most rows are surely inside.
     2. Bins between these ends, as ``Grid`` has them. The outermost windows of bins that noise does
-       not explain are the ends.
+       not explain are the ends, or ends further out, until the rows beyond them are surely few.
     3. The same bins once more, whose mean then counts; or, where the range became much narrower,
        bins of that range.
 
@@ -60,23 +67,27 @@ def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange
     """
     counts = noisy(np.bincount(octave_cells(values), minlength=CELLS).astype(np.float64))
     both = counts[:-1].reshape(2, -1)
+    both[0, ~WHOLE] = 0.0  # noise alone
     seen = both > limit(deviation)
-    places = np.flatnonzero(seen.any(0))
-    if not len(places):
+    if not seen.any():
         return None
     whole = not seen[1].any()
-    low, high = _octave_ends(int(places[0]) - SIDE, int(places[-1]) - SIDE, whole)
+    rows = len(values) - max(float(counts[-1]), 0.0)
+    ends = _covering(both[seen.any(1)], np.asarray(seen.any(0)), deviation, rows, whole)
+    if ends is None:
+        return None
+    low, high = _octave_ends(*ends, whole)
     shares = np.where(seen, both, 0.0).sum(0)
     middle = int(np.searchsorted(shares.cumsum(), shares.sum() / 2)) - SIDE
     log = _is_skewed(sum(_octave(middle)) / 2, low, high)
-    rows, values = len(values), values[~np.isnan(values)]
-    low, high, log = _inside(values, noisy, deviation, (low, high, whole, log))
+    known = values[~np.isnan(values)]
+    low, high, log = _inside(known, noisy, deviation, rows, (low, high, whole, log))
     return NumberRange(
         low,
         high,
         whole,
         log,
-        atom=bool(both[0, SIDE] > ATOM_SHARE * (rows - max(counts[-1], 0.0))),
+        atom=bool(both[0, SIDE] > ATOM_SHARE * rows),
         missing=bool(counts[-1] > limit(deviation)),
     )
 
@@ -111,14 +122,89 @@ def occupied(noisy: Array, deviation: float, chance: float = CHANCE_INSIDE) -> t
     return (0 if first[0] == len(noisy) else -first[1]), last[1] - 1
 
 
+def _covering(
+    counts: Array, seen: Array, deviation: float, rows: float, whole: bool
+) -> tuple[int, int] | None:
+    """The outermost octaves, so far out that most rows are surely inside; None if none are sure.
+
+    An octave below ``limit`` is not seen, and many of them may hold most rows. The ends that were
+    seen move outwards, each time so that the number of rows inside becomes surest: by an octave, to
+    zero, or to the same numbers of the other sign.
+
+    Args:
+        counts: (1 or 2, octaves) noisy, of whole numbers and of fractions.
+        seen: (octaves,).
+        deviation: of the noise of each count.
+        rows: that have a number, about.
+        whole: whether numbers are whole, so that no octave below 1 has any.
+    """
+    places = np.arange(-SIDE, SIDE + 1)
+    some = WHOLE | (not whole)
+    places, seen, totals = places[some], seen[some], counts.sum(0)[some]
+    deviation *= float(norm.isf(CHANCE_OUTSIDE)) * math.sqrt(len(counts))
+    end, zero = len(places) - 1, len(places) // 2
+
+    def sure(ends: tuple[int, int]) -> float:
+        inside = places[ends[0] : ends[1] + 1]
+        near = np.abs(inside) > np.abs(inside).max() - NEAR  # numbers near zero are few
+        counted = seen[ends[0] : ends[1] + 1] | near | (inside == 0)
+        held = totals[ends[0] : ends[1] + 1][counted]
+        return float(held.sum()) - deviation * math.sqrt(counted.sum() + 1)
+
+    first, last = (int(each) for each in np.flatnonzero(seen)[[0, -1]])
+    while sure((first, last)) < MOST * rows:
+        most = min(first, end - last)
+        further = (
+            (max(first - 1, 0), last),
+            (first, min(last + 1, end)),
+            (min(first, zero), max(last, zero)),
+            (most, end - most),
+        )
+        best = max(further, key=sure)
+        if sure(best) <= sure((first, last)):
+            return None
+        first, last = best
+    return int(places[first]), int(places[last])
+
+
+def _widened(
+    counts: Array, deviation: float, rows: float, ends: tuple[int, int]
+) -> tuple[int, int]:
+    """The outermost bins, moved outwards until at most ``OUTSIDE`` of the rows lie beyond each.
+
+    The rows beyond an end are their noisy count, corrected for what is known: all bins together
+    hold all rows. The chance is shared by all bins, both ends, and both histograms of a range.
+    """
+    size = len(counts)
+    bins = np.arange(size)  # beyond an end
+    score = float(norm.isf(CHANCE_OUTSIDE / (4 * size)))
+    # the number of rows with a value is noisy too, which adds at most 2 (bins / size)
+    most = score * deviation * np.sqrt(bins * (size - bins + 2) / size)
+    most -= bins / size * (counts.sum() - rows)
+    below, above = (
+        np.append(0.0, side[:-1].cumsum()) + most <= OUTSIDE * rows
+        for side in (counts, counts[::-1])
+    )
+    below[0] = above[0] = True  # nothing lies beyond all bins
+    first, last = ends[0], size - 1 - ends[1]
+    first, last = (
+        int(np.flatnonzero(few[: end + 1])[-1]) for few, end in ((below, first), (above, last))
+    )
+    return first, size - 1 - last
+
+
 def _inside(
-    values: Array, noisy: Noisy, deviation: float, said: tuple[float, float, bool, bool]
+    values: Array,
+    noisy: Noisy,
+    deviation: float,
+    rows: float,
+    said: tuple[float, float, bool, bool],
 ) -> tuple[float, float, bool]:
     """(low, high, log) of the numbers within a range, by two noisy histograms."""
     low, high, whole, log = said
     edges = bin_edges(low, high, whole, log)
     counts = noisy(_histogram(values, edges))
-    first, last = occupied(counts, deviation)
+    first, last = _widened(counts, deviation, rows, occupied(counts, deviation))
     found = _ends(edges, first, last, whole)
     if found[1] - found[0] < NARROWER * (high - low):
         edges = bin_edges(*found, whole, log)
@@ -126,7 +212,7 @@ def _inside(
     else:
         counts = (counts + noisy(_histogram(values, edges))) / 2
         deviation /= math.sqrt(2)
-    first, last = occupied(counts, deviation)
+    first, last = _widened(counts, deviation, rows, occupied(counts, deviation))
     low, high = _ends(edges, first, last, whole)
     shares = np.where(counts > CLEAR * deviation, counts, 0.0)
     middle = int(np.searchsorted(shares.cumsum(), shares.sum() / 2))

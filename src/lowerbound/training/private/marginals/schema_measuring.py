@@ -195,7 +195,7 @@ def measure_schema(
     Raises:
         OptionError: epsilon or delta is out of range, every column is declared already, a declared
             column does not exist, or the noise would hide everything.
-        DataError: there are no rows, or noise hides all values of a column.
+        DataError: there are no rows, or noise hides a column.
     """
     if not len(frame):
         raise DataError("there are no rows to measure")
@@ -281,7 +281,7 @@ def _check_found(
     if hidden:
         rows = math.ceil(max(budget.hidden(types[name]) for name in hidden))
         raise DataError(
-            f"the noise hides every value of {listed([repr(name) for name in hidden])}: it shows "
+            f"the noise hides the values of {listed([repr(name) for name in hidden])}: it shows "
             f"only those that at least {rows:,} rows have; declare these columns public, leave "
             "them out, or give a larger epsilon (the epsilon of this attempt is spent)"
         )
