@@ -42,6 +42,17 @@ def test_the_folder_gives_the_same_rows(synthesizer: TableSynthesizer, tmp_path:
     assert list(again.feature_names_in_) == ["person", "age", "town", "old"]
 
 
+@pytest.mark.slow
+def test_stays_are_no_longer_than_observed_ones() -> None:
+    draw = np.random.default_rng(1)
+    start = pd.Timestamp("2023-01-01") + pd.to_timedelta(draw.integers(0, 365, 600), unit="D")
+    end = start + pd.to_timedelta(draw.integers(0, 30, 600), unit="D")
+    made = TableSynthesizer(prior="standard_normal", random_state=0)
+    made.fit(pd.DataFrame({"start": start, "end": end, "age": draw.integers(18, 90, 600)}))
+    drawn = made.sample(600)
+    assert (drawn["end"] - drawn["start"]).dt.days.between(0, 29).mean() > 0.98
+
+
 def test_completed_rows_keep_index_and_cells(synthesizer: TableSynthesizer) -> None:
     given = people(20, seed=5)[["person", "town"]].set_axis(range(100, 120))
     rows = synthesizer.complete(given)

@@ -83,6 +83,17 @@ def test_the_residual_is_the_one_that_varies_least() -> None:
     assert slope_of(scaled, inches - 70) == pytest.approx(2.54, rel=0.01)
 
 
+def test_two_dates_may_be_further_apart() -> None:
+    """Stays of up to 30 days in a year: a residual of a twelfth of the range."""
+    draw = DRAW(5)
+    start = draw.integers(0, 365, 1_000).astype(np.float64)
+    values = np.stack([start, start + draw.integers(0, 30, 1_000)], 1) * 86_400
+    assert found_relations(columns(values), values) == ()
+    dates = [Column(name, "datetime", format="%Y-%m-%d") for name in ("start", "end")]
+    found = found_relations(dates, values)
+    assert found == ((DIFFERENCE, 0, 1), (DIFFERENCE, 1, 0))
+
+
 def test_missing_cells_and_levels_are_left_out() -> None:
     draw = DRAW(3)
     value = draw.normal(size=500)

@@ -6,9 +6,10 @@ above the price at its start. The residual of a column x_j on another x_s is one
 .. math:: x_j - x_s \qquad x_j - b\, x_s \qquad \log(x_j / x_s)
 
 A column follows another if the residual of nine tenths of the rows varies in a small part of the
-range of the column itself. It has ties with it if many more rows are equal than are 1, 2 or 3 steps
-of the resolution apart, since close columns also agree by chance; rows in which both values are
-frequent, such as two zeros, are no evidence. Without being close, only equal rows are of use.
+range of the column itself, or in a larger part if both are dates. It has ties with it if many more
+rows are equal than are 1, 2 or 3 steps of the resolution apart, since close columns also agree by
+chance; rows in which both values are frequent, such as two zeros, are no evidence. Without being
+close, only equal rows are of use.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ CERTAINTY = 3.0  # standard errors
 FREQUENT_ROWS, FREQUENT_SHARE, LEAD = 5, 0.004, 3.0  # of a value; the last over the average value
 LEAST_CORRELATION = 0.95  # of ranks; close columns have more
 CLOSE = 0.05  # spread of a residual over that of the column
+CLOSE_DATES = 0.25  # the same of two dates, because the time between them is a number of its own
 FEWEST_PAIRS = 50  # rows that have both values
 FEW_ROWS, MOST_ROWS = 500, 5_000  # that are looked at
 COMPARISONS = 2**30  # of cells, which limit the rows of a table with many columns
@@ -54,6 +56,7 @@ def found_relations(columns: Sequence[Column], values: Array) -> tuple[Relation,
     most = max(FEW_ROWS, min(MOST_ROWS, COMPARISONS // len(numeric) ** 2))
     some = values[:: max(1, len(values) // most)][:, numeric]
     steps = np.array([columns[place].rules.lattice.step for place in numeric])
+    dates = np.array([columns[place].rules.has_format for place in numeric])
     ties = _ties(some, steps)
     likeness = _correlation(some) + ties
     found: list[tuple[int, float, Relation]] = []
@@ -63,10 +66,11 @@ def found_relations(columns: Sequence[Column], values: Array) -> tuple[Relation,
             near = likeness[place]
             alike = [s for s in np.argsort(-near).tolist() if s in side]
             alike = [s for s in alike if near[s] > LEAST_CORRELATION]
-            rated = [
-                (*_rated(some[:, place], some[:, other], ties[place, other]), other)
-                for other in alike[: COMPARED * limit]
-            ]
+            rated: list[tuple[float, str, int]] = []
+            for other in alike[: COMPARED * limit]:
+                close = CLOSE_DATES if dates[place] and dates[other] else CLOSE
+                spread, form = _rated(some[:, place], some[:, other], ties[place, other], close)
+                rated.append((spread, form, other))
             kept = sorted(each for each in rated if each[1])[:limit]
             for rank, (spread, form, other) in enumerate(kept):
                 relation = form, int(numeric[place]), int(numeric[other])
@@ -75,9 +79,9 @@ def found_relations(columns: Sequence[Column], values: Array) -> tuple[Relation,
     return tuple(sorted((relation for *_, relation in best), key=lambda each: each[1:]))
 
 
-def _rated(own: Array, other: Array, tied: bool) -> tuple[float, str]:
+def _rated(own: Array, other: Array, tied: bool, close: float) -> tuple[float, str]:
     """(spread of the best residual over that of the column, less ``TIES`` if they have ties; its
-    name); "" if it is not close."""
+    name); "" if it is not close: the spread is not below ``close``."""
     there = np.isfinite(own) & np.isfinite(other)
     own, other = own[there], other[there]
     if len(own) < FEWEST_PAIRS:
@@ -91,7 +95,7 @@ def _rated(own: Array, other: Array, tied: bool) -> tuple[float, str]:
         ratio = _spread(np.log(own / other)) * np.exp(np.log(own).mean())
         rated.append((1.1 * ratio / spread, RATIO))
     best, form = min(rated)
-    if best >= CLOSE:
+    if best >= close:
         form = EQUALITY if tied else ""
     return best - TIES * tied, form
 
