@@ -84,7 +84,7 @@ def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
         (np.where(np.isnan(FEW), FEW, 3.0), "are 3: a regression needs two different ones"),
         (FEW[:-1], "160 rows of X but 159 labels in y"),
         (np.where(np.isnan(FEW), np.inf, FEW), "infinity"),
-        (np.full(ROWS, "dear", object), "holds numbers, but not"),
+        (np.full(ROWS, "dear", object), "are text, such as 'dear', and a regression needs numbers"),
         (None, "requires y to be passed"),
     ],
 )
