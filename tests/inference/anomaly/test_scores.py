@@ -35,7 +35,13 @@ def test_rows_with_even_weights_take_four_draws_and_the_others_all() -> None:
     few, all_draws = (score(model, ROWS, samples=count, seed=2) for count in (4, 16))
     even = (few.effective_sample_size >= 0.9 * 4).numpy()
     assert 0 < even.sum() < len(even)
-    bound = raw_scores(model, ROWS, samples=16, seed=2).bound
+    done: list[tuple[int, int]] = []
+    bound = raw_scores(
+        model, ROWS, samples=16, seed=2, progress=lambda *each: done.append(each)
+    ).bound
+    assert done == sorted(done)
+    assert done[-1] == (len(ROWS), len(ROWS))
+    assert (len(ROWS) // 4, len(ROWS)) in done
     expected = np.where(even, few.bound.numpy(), all_draws.bound.numpy())
     np.testing.assert_allclose(bound, -expected, rtol=1e-9)
 

@@ -28,6 +28,7 @@ from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.units import unit_nats
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
+from lowerbound.inference.scores import Scores
 from lowerbound.models import Model
 
 SAMPLES = 16  # K
@@ -127,6 +128,8 @@ def raw_scores(
             warnings.filterwarnings("ignore", "the median effective sample size")
             most = most_samples(model, dataset, samples)
             bound = -_log_likelihood(model, dataset, most, seed, memory, progress)
+        if progress is not None:  # with even weights, the work ends early
+            progress(len(dataset), len(dataset))
     rebuilt = rebuild(model, dataset, memory=memory)
     cells = unit_nats(dataset, model.mass) if unit_free else None
     nats = 0.0 if cells is None else cells.sum(1).numpy()
@@ -141,19 +144,30 @@ def _log_likelihood(
 
     K is ``FEW`` in rows whose weights are even by then, and ``most`` in the others.
     """
-    few = min(FEW, most)
-    found = score(model, dataset, samples=few, seed=seed, memory=memory, progress=progress)
+    few, total = min(FEW, most), len(dataset)
+    rest, after_few = most - few, total * few // most
+
+    def draw(rows: Dataset, samples: int, first: int, done: int, until: int) -> Scores:
+        """Scores of rows; the progress goes from ``done`` to ``until`` of all rows."""
+
+        def advance(scored: int, some: int) -> None:
+            if progress is not None:
+                progress(done + scored * (until - done) // some, total)
+
+        return score(
+            model, rows, samples=samples, seed=seed, first=first, memory=memory, progress=advance
+        )
+
+    found = draw(dataset, few, 0, 0, after_few)
     if found.log_marginal is not None:
         return found.log_marginal.numpy()
     bound = found.bound.numpy()
     uneven = (~are_even(found.effective_sample_size, few)).nonzero().flatten()
-    if most > few and len(uneven):
-        rest, rows = most - few, uneven.numpy()
-        further = score(
-            model, dataset.subset(uneven), samples=rest, seed=seed, first=few, memory=memory
-        )
-        sums = math.log(few) + bound[rows], math.log(rest) + further.bound.numpy()
-        bound[rows] = np.logaddexp(*sums) - math.log(most)
+    if rest and len(uneven):
+        index = uneven.numpy()
+        further = draw(dataset.subset(uneven), rest, few, after_few, total)
+        sums = math.log(few) + bound[index], math.log(rest) + further.bound.numpy()
+        bound[index] = np.logaddexp(*sums) - math.log(most)
     return bound
 
 
