@@ -162,7 +162,8 @@ def _log_likelihood(
     if found.log_marginal is not None:
         return found.log_marginal.numpy()
     bound = found.bound.numpy()
-    uneven = (~are_even(found.effective_sample_size, few)).nonzero().flatten()
+    # of a deterministic posterior, one draw was taken
+    uneven = (~are_even(found.effective_sample_size, found.samples)).nonzero().flatten()
     if rest and len(uneven):
         index = uneven.numpy()
         further = draw(dataset.subset(uneven), rest, few, after_few, total)
