@@ -153,12 +153,12 @@ def _covering(
 
     first, last = (int(each) for each in np.flatnonzero(seen)[[0, -1]])
     while sure((first, last)) < MOST * rows:
-        most = min(first, end - last)
+        across = min(first, end - last)
         further = (
             (max(first - 1, 0), last),
             (first, min(last + 1, end)),
             (min(first, zero), max(last, zero)),
-            (most, end - most),
+            (across, end - across),
         )
         best = max(further, key=sure)
         if sure(best) <= sure((first, last)):
