@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowerbound.data import Schema, load
-from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError, OptionError
 
 
@@ -34,15 +34,37 @@ def test_a_frame_has_a_column_for_each_time() -> None:
     assert windows.to_numpy().tolist() == [[1.0, 2.0, "a", "b"], [2.0, 3.0, "b", "a"]]
 
 
-@pytest.mark.parametrize(("length", "stride"), [(1, 1), (4, 1), (4, 3), (5, 5), (7, 2)])
-def test_windows_before_another_share_no_point_with_it(length: int, stride: int) -> None:
-    windows = Windows(length, stride)
+@pytest.mark.parametrize(("length", "stride"), [(8, 4), (9, 5), (24, 7), (6, 5), (5, 5), (3, 1)])
+def test_starts_that_vary_visit_every_place_and_cover_every_point(length: int, stride: int) -> None:
+    windows = Windows(length, stride, varied=True)
+    points = 40 * stride + length
+    starts = windows.starts(points)
+    steps = np.diff(starts)
+    assert (steps > 0).all()
+    assert (steps <= length).all()
+    assert starts[0] == 0
+    assert starts[-1] == points - length
+    places = min(stride, length - stride + 1)
+    assert set((starts[:-1] % stride).tolist()) == set(range(places))
+    times = np.bincount(starts[:-1] % stride)  # as often as each other, but for rounding
+    assert times.max() - times.min() <= 4
+    assert windows.anywhere == (places == stride)
+    # longer series start alike
+    np.testing.assert_array_equal(windows.starts(points + 100)[:40], starts[:40])
+
+
+@pytest.mark.parametrize("varied", [False, True])
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (4, 1), (4, 3), (5, 5), (7, 2), (9, 4)])
+def test_windows_before_another_share_no_point_with_it(
+    length: int, stride: int, varied: bool
+) -> None:
+    windows = Windows(length, stride, varied)
     for points in range(length, 40):
         starts = windows.starts(points)
         for window in range(1, len(starts)):
             count = windows.before(window)
             assert count == 0 or starts[count - 1] + length <= starts[window]
-            regular = window * stride == starts[window]
+            regular = window < len(starts) - 1 or starts[window] % stride == 0
             if regular and count < window:  # at most one window fewer than there could be
                 assert starts[count] + length + stride > starts[window]
 
@@ -68,9 +90,9 @@ def test_a_schema_remembers_its_windows() -> None:
         load("digits", windows=Windows(3))
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_points_take_the_scores_of_their_windows(stride: int) -> None:
-    windows, points = Windows(3, stride), 8
+@pytest.mark.parametrize(("stride", "varied"), [(1, False), (2, False), (2, True)])
+def test_points_take_the_scores_of_their_windows(stride: int, varied: bool) -> None:
+    windows, points = Windows(3, stride, varied), 8
     scores = np.random.default_rng(0).normal(size=len(windows.starts(points)))
     covering = [
         [
@@ -86,6 +108,30 @@ def test_points_take_the_scores_of_their_windows(stride: int) -> None:
     np.testing.assert_allclose(
         windows.points(scores, points, "mean"), [np.mean(some) for some in covering]
     )
+
+
+@pytest.mark.parametrize("varied", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "max"])
+def test_the_last_windows_score_the_points_that_they_cover(
+    reduction: Reduction, varied: bool
+) -> None:
+    windows, points = Windows(5, 2, varied), 40
+    scores = np.random.default_rng(0).normal(size=len(windows.starts(points)))
+    own = scores.min() - 1  # what the first windows have changes none of the last points
+    last = windows.points(scores[-7:], points, reduction)
+    everything = windows.points(
+        np.append(np.full(len(scores) - 7, own), scores[-7:]), points, "max"
+    )
+    assert len(last) == points - windows.starts(points)[-7]
+    if reduction == "max":
+        np.testing.assert_allclose(last, everything[-len(last) :])
+    np.testing.assert_allclose(last[-1], scores[-1])
+
+
+def test_a_series_has_the_windows_that_it_covers() -> None:
+    for windows in (Windows(5, 2), Windows(5, 2, varied=True), Windows(6, 5, varied=True)):
+        for count in range(1, 20):
+            assert len(windows.starts(windows.covered(count))) == count
 
 
 def test_bad_cuts_are_refused() -> None:

@@ -202,23 +202,23 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
             f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
             "leave --window out"
         )
-    if fitted_on is not None and fitted_on.stride > 1:
-        warnings.warn(_about_starts(fitted_on.stride, request.window), UserWarning, stacklevel=2)
+    if fitted_on is not None and not fitted_on.anywhere:
+        warnings.warn(_about_starts(fitted_on, request.window), UserWarning, stacklevel=2)
     return None if request.window is None else Windows(request.window)
 
 
-def _about_starts(stride: int, window: int | None) -> str:
-    """What a model of windows that start every few points cannot know."""
-    remedy = "fit with --stride 1"
+def _about_starts(fitted_on: Windows, window: int | None) -> str:
+    """What a model cannot know whose windows do not start at every remainder of the stride."""
+    remedy = f"fit again, with --stride {(fitted_on.length + 1) // 2} or less"
     if window is None:
-        remedy = (
-            f"let the rows begin a multiple of {stride} points after the first row of the fit, or "
-            + remedy
+        remedy += (
+            f", or let the rows begin a multiple of {fitted_on.stride} points after the first row "
+            "of the fit"
         )
     return (
-        f"the windows of the fit start every {stride} points. In a series with a period, windows "
-        "that start elsewhere are new to the model, and the rates of false alarms do not hold: "
-        + remedy
+        f"the windows of the fit start every {fitted_on.stride} points. In a series with a period, "
+        "windows that start elsewhere are new to the model, and the rates of false alarms do not "
+        "hold: " + remedy
     )
 
 

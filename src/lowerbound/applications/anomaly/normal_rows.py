@@ -78,9 +78,7 @@ class WindowedSeries:
 
     def calibration(self, scores: Array, windows: Windows) -> ConformalCalibration:
         """The calibration of points, from the scores of consecutive windows, the last ones."""
-        points = windows.covered(len(scores))
-        if self.given is not None:  # the last window may begin early, to end with the series
-            points = self.given - int(windows.starts(self.given)[-len(scores)])
+        points = windows.covered(len(scores)) if self.given is None else self.given
         return ConformalCalibration.of(windows.points(scores, points, self.reduce))
 
 

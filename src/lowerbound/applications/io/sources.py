@@ -146,7 +146,9 @@ class ReadingOptions(DialectOptions):
     )
     window: int | None = option(None, "rows are points in time: model windows of N points")
     spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
-    stride: int = option(1, "points from the start of one window to that of the next")
+    stride: int = option(
+        1, "points from the start of one window to that of the next; of a table, on average"
+    )
 
     @property
     def windows(self) -> Windows | None:
@@ -157,7 +159,7 @@ class ReadingOptions(DialectOptions):
                 is a stride and no window.
         """
         if self.window is not None:
-            return Windows(self.window, self.stride)
+            return Windows(self.window, self.stride, varied=self.stride > 1)
         if self.stride != 1:
             raise OptionError(
                 f"--stride {self.stride} is for windows of a series, and their length is missing: "

@@ -58,7 +58,7 @@ class AudioKind(DataKind):
         rate = None if schema is None else schema.sample_rate
         clips = read_clips(source, rate, reading.on_error, reading.split)
         if schema is None:
-            windows = reading.windows or usual_windows(clips.rate)
+            windows = replace(reading.windows or usual_windows(clips.rate), varied=False)
             return rows_of(clips, learned(clips.rate, windows), windows)
         return rows_of(clips, schema)
 

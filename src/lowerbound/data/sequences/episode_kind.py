@@ -112,6 +112,7 @@ class EpisodeKind(DataKind):
         clips = read_frame_clips(source, frame, reading.on_error)
         windows = reading.windows or (known.windows if known is not None else None)
         assert windows is not None
+        windows = replace(windows, varied=False)
         if known is None:
             return windows_of(clips, EpisodeForm.learned(clips).of_windows(windows))
         if windows.length != known.event_shape[0]:

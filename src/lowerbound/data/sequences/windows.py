@@ -13,6 +13,7 @@ it. Therefore every model of tables is also a model of series.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,15 +25,27 @@ from lowerbound.errors import DataError, OptionError
 
 Reduction = Literal["max", "mean"]
 
+GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, without their whole part, spread evenly
+
 
 @dataclass(frozen=True)
 class Windows:
-    """Length and stride of the windows of a series.
+    r"""Length and stride of the windows of a series.
+
+    .. math::
+        b_i = i \cdot \text{stride} + \lfloor r (i g \bmod 1) \rfloor, \qquad
+        r = \min(\text{stride}, \text{length} - \text{stride} + 1)
+
+    is the start of window i if starts vary, with g the golden ratio. In a series with a period,
+    windows that start every stride points may all start at a few places of the period, and windows
+    that start elsewhere would be new to a model of them. The shift is less than r, so that every
+    point stays covered.
 
     Attributes:
         length: points in a window.
         stride: points between the starts of two windows; the last window ends with the series, so
             that every point is covered.
+        varied: whether starts vary.
 
     Raises:
         OptionError: a number is not positive, or the stride is longer than a window.
@@ -40,6 +53,7 @@ class Windows:
 
     length: int
     stride: int = 1
+    varied: bool = False
 
     def __post_init__(self) -> None:
         if self.length < 1 or not 1 <= self.stride <= self.length:
@@ -59,12 +73,31 @@ class Windows:
                 f"a series of {points:,} points has no window of {self.length}; use a shorter one"
             )
         last = points - self.length
-        starts = np.arange(0, last + 1, self.stride)
+        starts = self._begins(last // self.stride + 1)
+        starts = starts[starts <= last]
         return starts if starts[-1] == last else np.append(starts, last)
 
     def covered(self, windows: int) -> int:
-        """The number of points of so many windows, each a stride after the one before."""
-        return (windows - 1) * self.stride + self.length
+        """The least number of points of a series that has so many windows or more."""
+        return int(self._begins(windows)[-1]) + self.length
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether windows start at every remainder of the stride."""
+        return self.stride == 1 or (self.varied and self._reach == self.stride)
+
+    @property
+    def _reach(self) -> int:
+        """The number of places at which a window may start."""
+        return min(self.stride, self.length - self.stride + 1)
+
+    def _begins(self, windows: int) -> Array:
+        """The first points of the first windows of a long series."""
+        number = np.arange(windows)
+        begins = number * self.stride
+        if self.varied:
+            begins = begins + np.floor(self._reach * (number * GOLDEN % 1)).astype(np.int64)
+        return begins
 
     def cut(self, series: Array) -> Array:
         """Cut a series (time, columns) or (time,) into windows, (windows, length, columns)."""
@@ -99,22 +132,26 @@ class Windows:
 
     def before(self, window: int) -> int:
         """The number of windows that end before window ``window`` begins."""
-        # the last window may begin up to a stride early, to end with the series
-        begins = (window - 1) * self.stride + 1
-        return max((begins - self.length) // self.stride + 1, 0)
+        if window < 1:
+            return 0
+        begins = self._begins(window)
+        # the last window may begin early, to end with the series
+        earliest = int(begins[-1]) + 1
+        return int(np.searchsorted(begins, earliest - self.length, side="right"))
 
     def points(self, scores: Array, points: int, reduction: Reduction = "mean") -> Array:
-        """Convert scores of windows, (windows,), to scores of points, (points,).
+        """Convert scores of windows, (windows,), to scores of the points that they cover.
 
         Args:
-            scores: one per window, in the order of ``cut``.
+            scores: one per window, in the order of ``cut``; fewer are those of the last windows.
             points: length of the series.
             reduction: "max" or "mean" over the windows that cover a point; the mean is highest in
                 the middle of an anomaly.
         """
-        places = self.places(points)
+        places = self.places(points)[-len(scores) :]
+        places, points = places - places[0, 0], points - int(places[0, 0])
         if reduction == "mean":
-            return self.averaged(np.broadcast_to(scores[:, None], places.shape), points)
+            return _averaged(np.broadcast_to(scores[:, None], places.shape), places, points)
         highest = np.full(points, -np.inf)
         for place in places.T:
             highest[place] = np.maximum(highest[place], scores)
@@ -122,11 +159,7 @@ class Windows:
 
     def averaged(self, values: Array, points: int) -> Array:
         """The mean of each point, (points,), over the windows' cells, (windows, length)."""
-        total, covered = np.zeros(points), np.zeros(points)
-        for offset, place in enumerate(self.places(points).T):
-            total[place] += values[:, offset]
-            covered[place] += 1
-        return np.asarray(total / covered)
+        return _averaged(values, self.places(points), points)
 
     def central(self, values: Array, points: int) -> Array:
         """The value of each point, (points,), in the window whose middle is nearest to it, from
@@ -136,3 +169,12 @@ class Windows:
         for offset in np.argsort(-off_center, kind="stable"):  # nearer windows overwrite others
             chosen[self.starts(points) + offset] = values[:, offset]
         return chosen
+
+
+def _averaged(values: Array, places: Array, points: int) -> Array:
+    """The mean of each point, (points,), over cells at these ``places``, (windows, length)."""
+    total, covered = np.zeros(points), np.zeros(points)
+    for cells, place in zip(values.T, places.T, strict=True):
+        total[place] += cells
+        covered[place] += 1
+    return np.asarray(total / covered)
