@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_rows_without_a_label_are_left_out_of_the_ranking() -> None:
 
 def test_a_report_in_words() -> None:
     odd = Odd("17", 9.3, 0.001, {"income": 12.3, "rate": 1.0}, {"income": "1.2e+06"})
-    verdict = Cutoff(0.01, 5.0, 500, (0.004, 0.02))
+    verdict = Cutoff(0.01, 5.0, 500, 500, (0.004, 0.02))
     planted = {"combined": 0.91, "bound": 0.9, "neighbors": 0.85, "mahalanobis": 0.8}
     report = DetectReport(
         "m.lb",
@@ -88,6 +89,11 @@ def test_a_report_in_words() -> None:
     assert "row 17: score 9.30, p = 0.001: income = 1.2e+06 (+12.3 nats), rate (+1.0 nats)" in text
     assert "curve: combined 0.910, neighbors 0.850, mahalanobis 0.800" in text
     assert report.to_mapping()["verdict"]["band"] == [0.004, 0.02]
+    assert "by 500 calibration rows; held out" in text
+    points = replace(report, verdict=replace(verdict, independent=21)).text()
+    assert (
+        "by 500 calibration points, which count as 21 because windows overlap; held out" in points
+    )
 
 
 def test_the_points_that_calibrate_are_those_of_the_series() -> None:

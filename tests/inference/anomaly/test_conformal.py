@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lowerbound.data.arrays import Array
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.anomaly.conformal import ConformalCalibration, rows_needed
 
@@ -66,6 +68,26 @@ def test_the_band_holds_as_often_as_it_says(new: int | None) -> None:
         rate = 1 - threshold if new is None else float((rng.uniform(size=new) > threshold).mean())
         inside.append(low <= rate <= high)
     assert 0.93 < np.mean(inside) < 0.985  # whole numbers of rows make it a little wider
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("length", "stride"), [(12, 1), (24, 4)])
+def test_the_band_of_points_holds_though_windows_overlap(length: int, stride: int) -> None:
+    rng, windows = np.random.default_rng(3), Windows(length, stride, varied=True)
+
+    def points(count: int) -> Array:
+        own = rng.gamma(0.5, 2.0, count)
+        return windows.points(own[windows.places(count)].sum(1), count)
+
+    everything = np.sort(np.concatenate([points(20_000) for _ in range(5)]))
+    inside = []
+    for _ in range(300):
+        calibration = ConformalCalibration.of(points(1_000), dependent=length)
+        low, high = calibration.band(0.05)
+        above = len(everything) - np.searchsorted(everything, calibration.threshold(0.05))
+        inside.append(low <= above / len(everything) <= high)
+    assert calibration.independent == -(-1_000 // length)
+    assert 0.91 < np.mean(inside) < 0.985
 
 
 def test_too_few_rows_say_how_many_it_takes() -> None:

@@ -278,4 +278,6 @@ def _cutoff(request: DetectRequest, normal: Normal) -> Cutoff | None:
     least = 1 / (len(calibration) + 1)
     alpha = max(ALPHA, least) if request.alpha is None else request.alpha
     threshold = calibration.threshold(alpha)
-    return Cutoff(alpha, threshold, len(calibration), calibration.band(alpha))
+    return Cutoff(
+        alpha, threshold, len(calibration), calibration.independent, calibration.band(alpha)
+    )

@@ -79,7 +79,8 @@ class WindowedSeries:
     def calibration(self, scores: Array, windows: Windows) -> ConformalCalibration:
         """The calibration of points, from the scores of consecutive windows, the last ones."""
         points = windows.covered(len(scores)) if self.given is None else self.given
-        return ConformalCalibration.of(windows.points(scores, points, self.reduce))
+        found = windows.points(scores, points, self.reduce)
+        return ConformalCalibration.of(found, dependent=windows.length)
 
 
 def normal_of(

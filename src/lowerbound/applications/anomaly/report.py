@@ -52,13 +52,25 @@ class Cutoff:
         alpha: share of normal rows that may lie above the threshold.
         threshold: the score above which a row is an anomaly.
         rows: number of calibration rows.
+        independent: as how many independent rows they vary; fewer for points of windows.
         band: the 95 % band of the share of normal rows above the threshold.
     """
 
     alpha: float
     threshold: float
     rows: int
+    independent: int
     band: tuple[float, float]
+
+    @property
+    def normal(self) -> str:
+        """The calibration rows in words."""
+        if self.independent == self.rows:
+            return f"{self.rows:,} calibration rows"
+        return (
+            f"{self.rows:,} calibration points, which count as {self.independent:,} because "
+            "windows overlap"
+        )
 
 
 @dataclass(frozen=True)
@@ -121,5 +133,5 @@ class DetectReport(Report):
         return (
             f"{self.found:,} of {self.rows:,} rows are anomalies by {self.score}: score above "
             f"{line.threshold:.4g}, which {line.alpha:.2g} of normal rows reach ({low:.2%} to "
-            f"{high:.2%}, by {line.rows:,} calibration rows; {self.normal})"
+            f"{high:.2%}, by {line.normal}; {self.normal})"
         )

@@ -8,7 +8,8 @@ them,
 for every model. Scores that are equal up to rounding count as equal, so that a row has the same
 p-value on every machine. Given the calibration rows, the rate of the alarms
 "p <= alpha" is Beta(k, n + 1 - k) distributed with k = floor(alpha (n + 1)), and the number of
-alarms among m new rows is beta-binomial.
+alarms among m new rows is beta-binomial. Points of overlapping windows depend on each other. With
+L points in a window, n of them vary as n / L independent ones, so both parameters are divided by L.
 
 Sources: Vovk et al. 2005; Bates et al. 2023; Angelopoulos & Bates 2023, section 3.2.
 """
@@ -35,12 +36,14 @@ class ConformalCalibration:
 
     Attributes:
         scores: increasing, (rows,), float64.
+        dependent: number of scores that together vary as one independent score.
     """
 
     scores: Array
+    dependent: int = 1
 
     @classmethod
-    def of(cls, scores: Any) -> ConformalCalibration:
+    def of(cls, scores: Any, dependent: int = 1) -> ConformalCalibration:
         """The calibration by scores in any order.
 
         Raises:
@@ -49,10 +52,15 @@ class ConformalCalibration:
         values = np.sort(np.asarray(scores, dtype=np.float64).ravel())
         if not len(values) or np.isnan(values).any():
             raise DataError("calibration needs rows whose scores are numbers; give some more")
-        return cls(values)
+        return cls(values, dependent)
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def independent(self) -> int:
+        """As how many independent scores these vary, rounded up."""
+        return math.ceil(len(self) / self.dependent)
 
     def p_values(self, scores: Any) -> Array:
         """The p-value of each score: the probability that a normal row scores as high, (rows,).
@@ -94,11 +102,12 @@ class ConformalCalibration:
             DataError, OptionError: as for ``threshold``.
         """
         k = self._alarms(rate)
+        above, below = k / self.dependent, (len(self) + 1 - k) / self.dependent
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
         if rows is None:
-            low, high = stats.beta(k, len(self) + 1 - k).ppf(tails)
+            low, high = stats.beta(above, below).ppf(tails)
         else:
-            low, high = stats.betabinom(rows, k, len(self) + 1 - k).ppf(tails) / rows
+            low, high = stats.betabinom(rows, above, below).ppf(tails) / rows
         return float(low), float(high)
 
     def _alarms(self, rate: float) -> int:
