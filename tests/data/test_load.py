@@ -142,6 +142,11 @@ def test_binarization_is_decided_when_fitting() -> None:
         load(PICTURES, schema=schema, binarize="threshold")
 
 
+def test_a_path_is_no_schema(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"Schema\.from_mapping\(values\) of a schema\.json"):
+        load(PICTURES, schema=tmp_path / "schema.json")  # type: ignore[arg-type]
+
+
 def test_a_size_is_only_for_pictures_in_files() -> None:
     for source in (PICTURES, "digits"):
         with pytest.raises(OptionError, match="image_size and resize are for folders"):

@@ -169,11 +169,14 @@ def test_what_is_no_model_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     (tmp_path / "run" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "copy" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "copy" / "model.safetensors").write_bytes(b"x")
     for name, words in [
         ("absent", "there is no model folder .*absent"),
         ("file", "is a file"),
         ("empty", r"has no manifest\.json"),
-        ("run", "resume it"),
+        ("run", "a training run that has not saved a model yet; resume it"),
+        ("copy", r"no manifest\.json: if it is a copy, copy the folder again"),
     ]:
         with pytest.raises(ModelFolderError, match=words):
             model_folder.read(tmp_path / name)

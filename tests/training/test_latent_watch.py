@@ -173,6 +173,10 @@ def test_a_collapse_is_reported_with_its_numbers_and_remedies() -> None:
     assert "0 of 2 units" in warning
     for remedy in ("warm_up", "cycles", "free_bits", "beta", "target_rate"):
         assert remedy in warning
+    assert history.last is not None
+    note = collapse_message(history.last, needed=False)
+    assert "Drawn rows need no more" in note
+    assert "objective." not in note  # columns that are drawn one after another need no latents
 
 
 def test_used_latents_are_no_collapse() -> None:

@@ -25,7 +25,7 @@ from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import CSV_SUFFIXES, WORKBOOKS
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet, refuse_partitions
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 
 PATTERN = frozenset("*?[{")  # characters of a shell's patterns for several files
 ARRAYS = (".npz", ".npy")
@@ -113,6 +113,11 @@ def load(
     """
     given = dict(locals())
     del given["source"]
+    if not isinstance(schema, Schema | None):
+        raise OptionError(
+            "schema= takes a Schema, such as fitted.schema or Schema.from_mapping(values) of a "
+            f"schema.json, not {type(schema).__name__}"
+        )
     reading = Reading(**given)
     if not isinstance(source, str | Path):
         return _loaded(source, reading)

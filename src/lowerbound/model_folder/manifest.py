@@ -141,6 +141,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ModelFolderError(f"{folder} is a file, not a model folder")
     if not path.exists():
+        if (folder / WEIGHTS).is_file():
+            raise ModelFolderError(
+                f"{folder} has {WEIGHTS}, but no {MANIFEST}: if it is a copy, copy the folder "
+                "again; if its fit was interrupted, resume it"
+            )
         if (folder / CHECKPOINT).is_dir():
             raise ModelFolderError(
                 f"{folder} holds a training run that has not saved a model yet; resume it"

@@ -149,18 +149,32 @@ def mean_of(posterior: Distribution | None) -> Tensor | None:
     return posterior.loc[0] if isinstance(posterior, MultivariateNormal) else None
 
 
-def collapse_message(record: Record) -> str:
-    """A warning with the numbers if the latents carry nothing, else an empty text."""
+def collapse_message(record: Record, *, needed: bool = True) -> str:
+    """A warning with the numbers if the latents carry nothing, else an empty text.
+
+    Args:
+        record: of the weights to keep.
+        needed: whether rows are drawn by the latents alone. Columns that are drawn one after
+            another need them less, and explain each other in many tables.
+    """
     rate = sum(record.rates)
     if UNITS not in record.readings:
         return ""
     active, units = record.readings[UNITS]
     if active and not rate < LEAST_RATE:
         return ""
+    numbers = (
+        f"the rate is {rate:.2g} nats per row, and {active:.0f} of {units:.0f} units are active "
+        "on the held-out rows"
+    )
+    if not needed:
+        return (
+            f"z says almost nothing about a row ({numbers}): columns are drawn one after another, "
+            "and explain each other. Drawn rows need no more, but codes of rows say nothing"
+        )
     return (
-        f"warning: the latents have collapsed: the rate is {rate:.2g} nats per row, and "
-        f"{active:.0f} of {units:.0f} units are active on the held-out rows, so z says almost "
-        "nothing about a row. Fit again with objective.warm_up=0.5, objective.cycles=4 or "
+        f"warning: the latents have collapsed: {numbers}, so z says almost nothing about a row. "
+        "Fit again with objective.warm_up=0.5, objective.cycles=4 or "
         "objective.free_bits=2, a lower objective.beta, or the objective target_rate"
     )
 

@@ -13,6 +13,7 @@ from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
+from lowerbound.likelihoods import AutoregressiveColumns
 from lowerbound.models import Model
 from lowerbound.networks.processor.memory import kept_memory
 from lowerbound.networks.processor.threads import processor_threads
@@ -123,7 +124,10 @@ def _conclude(run: TrainingRun, reporter: TrainingReporter) -> None:
         reporter.message(
             "no update exceeded the linear model of the start on the held-out rows, so it is kept"
         )
-    warning = "" if run.kept_record is None else collapse_message(run.kept_record)
+    if run.kept_record is None:
+        return
+    ordered = any(isinstance(part, AutoregressiveColumns) for part in run.model.modules())
+    warning = collapse_message(run.kept_record, needed=not ordered)
     if warning:
         reporter.message(warning)
 

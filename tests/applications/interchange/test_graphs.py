@@ -24,11 +24,15 @@ from lowerbound.trace import Batch
 from lowerbound.training import TrainingOptions
 
 TOLERANCE = 1e-5
-ROWS = 7  # another number than the graphs were traced with
+ROWS, MANY = 7, 70  # other numbers than the graphs were traced with
 
 
 def pictures() -> Any:
     return np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
+
+
+def colors() -> Any:
+    return np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
 
 
 def table() -> Any:
@@ -53,11 +57,21 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 MODELS = {
     "ladder": (pictures, {"model": "ladder", "network": "mlp"}),
     "pca": (pictures, {"model": "pca"}),
+    "autoencoder_kl": (
+        colors,
+        {
+            "network": "autoencoder_kl",
+            "network_options": {"block_out_channels": (8, 8), "norm_num_groups": 2},
+            "model_options": {"stride": 2},
+        },
+    ),
 }
 
 
 def fitted_on(case: str) -> Fitted:
     make, options = (CASES | MODELS)[case]
+    if "autoencoder_kl" in options.values():
+        pytest.importorskip("diffusers")
     model = ModelOptions(**{"latent_dim": 3, **options})
     return fit(load_data(make()), FitOptions(model, training=TrainingOptions(epochs=1)))
 
@@ -74,16 +88,16 @@ def run(fitted: Fitted, **options: Any) -> Any:
 
 
 def inputs_of(fitted: Fitted) -> dict[str, Mapping[str, torch.Tensor]]:
-    batch = load_data(pictures() if fitted.schema.image else table(), schema=fitted.schema).batch(
-        torch.arange(ROWS)
-    )
+    channels = fitted.schema.event_shape[0]
+    make = (colors if channels == 3 else pictures) if fitted.schema.image else table
+    batch = load_data(make(), schema=fitted.schema).batch(torch.arange(ROWS))
     assert batch.x is not None
     x = torch.where(batch.observed, batch.x, 0) if batch.observed is not None else batch.x
     seen = torch.ones_like(x, dtype=torch.bool) if batch.observed is None else batch.observed
     mask = {} if fitted.model.inputs is None else {"observed": seen}
     return {
         "encoder": {"x": x.float(), **mask},
-        "decoder": {"z": torch.randn(ROWS, fitted.model.latent_dim)},
+        "decoder": {"z": torch.randn(MANY, fitted.model.latent_dim)},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,13 @@ def with_difference(margin: Margin, mean: float, error: float = 0.5) -> Margin:
 
 def quality(*margins: Margin) -> str:
     return judge(replace(SOUND, margins=margins)).quality
+
+
+@pytest.mark.parametrize(("explained", "asks"), [(-0.1, True), (0.0, True), (0.01, False)])
+def test_reconstructions_of_no_use_ask_for_more_training(explained: float, asks: bool) -> None:
+    advice = judge(replace(SOUND, explained=explained, margins=())).advice
+    assert ("because reconstructions keep none of the variance" in advice) == asks
+    assert "asks for a change" in judge(replace(SOUND, explained=math.nan)).advice
 
 
 def test_a_sound_model_has_three_plain_sentences() -> None:
@@ -173,6 +181,7 @@ def test_the_first_step_that_applies_is_given() -> None:
         overfit=20.0,
         margins=(with_difference(INDEPENDENT, 10.0), with_difference(PCA, -5.0)),
         active=0,
+        explained=0.0,
         heavy_tailed=0.5,
         rows=50,
     )
@@ -180,6 +189,7 @@ def test_the_first_step_that_applies_is_given() -> None:
         {"unseen": True},
         {"rising": None},
         {"active": 1},
+        {"explained": 0.5},
         {"overfit": None},
         {"margins": (INDEPENDENT, with_difference(PCA, 0.1))},
         {"active": 8},

@@ -9,11 +9,11 @@ from typing import Any
 
 from lowerbound.applications.base import Reporter, jsonable
 from lowerbound.applications.fit.comparison import flat, side_by_side
-from lowerbound.applications.fit.effort import Measurement, affordable
 from lowerbound.applications.io.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.data import Dataset
 from lowerbound.evaluation.intervals import Interval
+from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.evidence import PRIVATE, verdict_of
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.sizes import RequestedSizes

@@ -22,7 +22,9 @@ from lowerbound.data import Dataset, read_frame_clips
 from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.chapters.priors import before_and_after
+from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.fitting import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
@@ -317,6 +319,9 @@ def _page(
         return ""
     # the former prior takes no prompts, and both are compared on the same rows
     seen, unseen = replace(seen, prompt=None), replace(unseen, prompt=None)
+    measured = Measurement((replace(made, history=history), former), unseen, seen)
+    anew = f"lowerbound evaluate {folder} {request.data} --suite all"
+    effort = affordable(RequestedSizes(), measured, anew)
     reporter.say(f"measuring on {len(unseen):,} rows and drawing the figures")
     try:
         written = write_report(
@@ -330,12 +335,13 @@ def _page(
             title=f"The prior of {folder.name}",
             command=typed("prior", replace(request, resume=False)),
             first=before_and_after(history, facts.former),
+            options=effort.options,
+            remark=effort.remark,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted; the model in {folder} is saved with its new prior, and report.html is "
-            f"not written again: lowerbound evaluate {folder} {request.data} --suite all measures "
-            "the model"
+            f"not written again: {anew} measures the model"
         ) from None
     return str(written.page)
 

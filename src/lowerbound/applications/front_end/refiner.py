@@ -16,7 +16,9 @@ from lowerbound.applications.io.fit_rows import training_and_test_rows
 from lowerbound.config import option, options_of
 from lowerbound.data import Dataset
 from lowerbound.evaluation.report.chapters.refiner import with_and_without
+from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.samples.refinement import RefinementQuality, refinement_quality
 from lowerbound.fitting import Fitted, RefinerFit, held_out
@@ -186,6 +188,9 @@ def _page(
     reporter: Reporter,
 ) -> str:
     """Write ``report.html`` again, because the one of the fit has no refined pictures."""
+    trained = Measurement((replace(made, history=history),), parts[1], parts[0])
+    anew = f"lowerbound evaluate {folder} {request.data} --suite all"
+    effort = affordable(RequestedSizes(), trained, anew)
     reporter.say(f"measuring on {len(parts[1]):,} rows and drawing the figures")
     try:
         written = write_report(
@@ -195,12 +200,13 @@ def _page(
             title=f"The refiner of {folder.name}",
             command=typed("refiner", replace(request, resume=False)),
             first=with_and_without(history, measured),
+            options=effort.options,
+            remark=effort.remark,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted; the model in {folder} is saved with its refiner, and report.html is not "
-            f"written again: lowerbound evaluate {folder} {request.data} --suite all measures the "
-            "model"
+            f"written again: {anew} measures the model"
         ) from None
     return str(written.page)
 

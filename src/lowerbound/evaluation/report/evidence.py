@@ -69,6 +69,7 @@ def verdict_of(
             overfit=overfit(history, hiding=held_out.schema.missing),
             active=units.count if isinstance(units, Units) else None,
             units=len(units.rate) if isinstance(units, Units) else None,
+            explained=likelihood.error.explained,
             accepted=findings is not None and not isinstance(findings.samples.acceptance, Skipped),
             distances=of_samples is not None and not isinstance(of_samples.quality, Skipped),
         )

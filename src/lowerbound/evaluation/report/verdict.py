@@ -52,6 +52,7 @@ class Evidence:
         overfit: nats by which the training bound lies above the validation bound where that was
             highest.
         active, units: number of active latent units, and of all.
+        explained: share of the variance that reconstructions keep; NaN: the rows have no variance.
         accepted: whether samples were judged by a classifier.
         distances: whether samples were compared with the rows.
     """
@@ -70,6 +71,7 @@ class Evidence:
     overfit: float | None = None
     active: int | None = None
     units: int | None = None
+    explained: float | None = None
     accepted: bool = False
     distances: bool = False
 
@@ -326,6 +328,16 @@ def use_the_code(evidence: Evidence) -> str:
     )
 
 
+def explain_something(evidence: Evidence) -> str:
+    """Reconstructions are no better than the mean row."""
+    if evidence.explained is None or not evidence.explained <= 0:
+        return ""
+    return (
+        "Next: train longer, with a larger --epochs or --minutes, or a private model with a larger "
+        "--epsilon, because reconstructions keep none of the variance."
+    )
+
+
 def reduce_overfitting(evidence: Evidence) -> str:
     """Training rows score well above validation rows."""
     if evidence.overfit is None or evidence.overfit <= _share_of_gain(evidence, OVERFITTED):
@@ -408,6 +420,7 @@ STEPS = (
     measure_unseen_rows,
     train_longer,
     use_the_code,
+    explain_something,
     reduce_overfitting,
     change_model,
     shrink_code,

@@ -13,11 +13,13 @@ has pictures in [-1, 1]. Source: Rombach et al. 2022; Esser et al. 2021.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
@@ -198,6 +200,9 @@ class DiffusersDecoder(Decoder):
             up_block_types=options.up_blocks(),
             **options.sizes(),
         )
+        for module in self.decoder.modules():
+            if isinstance(module, import_module("diffusers.models.upsampling").Upsample2D):
+                module.forward = partial(_doubled, module)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
@@ -219,6 +224,16 @@ class DiffusersDecoder(Decoder):
                 f"the output bias has shape {self.parameter_shape}, not {tuple(bias.shape)}"
             )
         self.output_bias.copy_(2 * bias.mean((1, 2)) - 1)
+
+
+def _doubled(module: Any, picture: Tensor, output_size: int | None = None) -> Tensor:
+    """``Upsample2D.forward`` with the same answer for any number of rows.
+
+    The one of ``diffusers`` has a branch for 64 rows and more, which torch cannot export.
+    """
+    assert output_size is None
+    doubled: Tensor = module.conv(F.interpolate(picture.contiguous(), scale_factor=2.0))
+    return doubled
 
 
 def _between(used: bool, entering: int, leaving: int) -> nn.Module:

@@ -62,10 +62,15 @@ class Effort:
     remark: str
 
 
-def affordable(requested: RequestedSizes, measured: Measurement) -> Effort:
+def affordable(requested: RequestedSizes, measured: Measurement, command: str = "") -> Effort:
     """The largest sizes whose measurements take at most ``OF_TRAINING`` of the time of training.
 
     They may always take ``LEAST_SECONDS``.
+
+    Args:
+        requested: the sizes, None where none is requested.
+        measured: what is measured.
+        command: measures all; "": the options of the sizes do.
     """
     sizes = [sized(requested, share, len(measured.test)) for share in SHARES]
     if sizes[-1] == sizes[0]:  # all were requested, or the test part is tiny
@@ -76,7 +81,7 @@ def affordable(requested: RequestedSizes, measured: Measurement) -> Effort:
         each for each, share in zip(sizes, SHARES, strict=True) if share * cost <= allowed
     ]
     chosen = affordable[0] if affordable else sizes[-1]
-    return Effort(chosen, _remark(chosen, sizes[0]))
+    return Effort(chosen, _remark(chosen, sizes[0], command))
 
 
 def sized(requested: RequestedSizes, share: float, rows: int) -> SuiteOptions:
@@ -140,8 +145,8 @@ def _tried(
     return scored - start, time.perf_counter() - scored
 
 
-def _remark(chosen: SuiteOptions, full: SuiteOptions) -> str:
-    """What was reduced, and the options that measure all."""
+def _remark(chosen: SuiteOptions, full: SuiteOptions, command: str) -> str:
+    """What was reduced, and what measures all."""
     words = {"rows": "held-out rows", "gap_rows": "rows for the gap", "draws": "samples"}
     names = [name for name in words if getattr(chosen, name) != getattr(full, name)]
     if not names:
@@ -153,5 +158,5 @@ def _remark(chosen: SuiteOptions, full: SuiteOptions) -> str:
     return (
         f"measured on {', '.join(fewer)}, because measuring all would take more than a "
         "quarter of the time of training; "
-        f"{' '.join(flags)} measures all"
+        f"{command or ' '.join(flags)} measures all"
     )

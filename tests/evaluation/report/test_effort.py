@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lowerbound.applications.fit import effort
-from lowerbound.applications.fit.effort import Effort, Measurement, affordable, sized
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
+from lowerbound.evaluation.report import effort
+from lowerbound.evaluation.report.effort import Effort, Measurement, affordable, sized
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit
