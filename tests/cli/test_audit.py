@@ -94,6 +94,26 @@ def test_swapped_files_are_noticed() -> None:
 
 
 @pytest.mark.slow
+def test_a_holdout_of_another_distribution_is_no_control_group() -> None:
+    real, holdout, _ = parts(ROWS)
+    holdout["size"] += 30.0
+    drawn = noisy(real, ROWS, 0)
+    given: dict[str, Any] = {"real": real, "holdout": holdout}
+    found = audit(AuditRequest(synthetic=drawn, **given))
+    assert found.conclusions.verdict == "unknown"
+    assert found.findings.strongest is None
+    differ = "the training rows and the holdout differ in distribution"
+    assert f"Nothing can be concluded about privacy, because {differ}" in found.text()
+    assert "reveal" not in found.text()
+    with pytest.raises(DataError, match=f"--at-most is neither met nor exceeded, because {differ}"):
+        audit(AuditRequest(synthetic=drawn, at_most=0.6, **given))
+    copied = audit(AuditRequest(synthetic=real.copy(), **given))
+    assert copied.conclusions.verdict == "leak"
+    assert "exact copies" in "".join(copied.conclusions.evidence)
+    assert differ in copied.conclusions.private
+
+
+@pytest.mark.slow
 def test_canaries_are_planted_found_and_bound_epsilon(
     run: Run, files: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,18 @@ def test_a_column_is_a_quantity(table: RowForm) -> None:
         quantity("hight", table)
 
 
+def test_a_column_of_text_is_no_quantity() -> None:
+    frame = FRAME.assign(sex=["male", "female", "male"], size=["1", "2", "1"])
+    form = row_form(load(frame, kinds={"sex": "categorical", "size": "ordinal"}).schema)
+    message = (
+        r"column 'sex' holds text \('female', 'male'\), and an objective is a number for each row: "
+        "choose one of the columns of numbers height, age, size, or a function in a file"
+    )
+    with pytest.raises(OptionError, match=message):
+        quantity("sex", form)
+    assert quantity("size", form)[0] == "size"
+
+
 def test_a_property_is_a_quantity(molecules: RowForm) -> None:
     assert quantity("heavy_atoms", molecules)[1](["CCO"]) == [3]
     with pytest.raises(OptionError, match="did you mean 'qed'"):

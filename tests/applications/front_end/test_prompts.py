@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from lowerbound import VAE
+from lowerbound.applications.front_end.prior import PriorReport
 from lowerbound.applications.io.prompts import PromptOptions, prompt_of, with_prompts
 from lowerbound.cli.main import main
 from lowerbound.data import load
@@ -314,3 +317,18 @@ def test_a_model_without_a_prior_that_edits_refuses_edits(capsys, tmp_path):
     assert "needs a diffusion prior that is given them: lowerbound prior" in refused(
         capsys, *command
     )
+
+
+@pytest.mark.parametrize(
+    ("prompts", "flags"),
+    [
+        (("mouth", "hair"), "--given"),
+        (("captions",), "--prompt"),
+        (("mouth", "captions"), "--given, --prompt"),
+    ],
+)
+def test_the_end_of_prior_names_the_flags_that_work(prompts: tuple[str, ...], flags: str) -> None:
+    facts: dict[str, Any] = dict.fromkeys(each.name for each in fields(PriorReport))
+    facts |= {"rows": 9, "prompts": prompts, "page": "", "latents": ""}
+    report = PriorReport(**facts)
+    assert f"given: {', '.join(prompts)} (lowerbound sample {flags})" in report.text()

@@ -248,10 +248,27 @@ def test_limits_are_checked_before_the_goal_is_called() -> None:
     assert (outcome.reason, outcome.call, oracle.called) == ("x1 0 is below 1", 0, 0)
 
 
-@pytest.mark.parametrize("answer", [["a"], [[1.0, 2.0]], "text", object()])
-def test_what_is_no_number_is_refused(answer: Any) -> None:
-    with pytest.raises(OptionError, match="f must be a number for each"):
+@pytest.mark.parametrize(
+    ("answer", "returned"),
+    [
+        (["a"], r"text \('a'\)"),
+        (["a" * 99], rf"text \('{'a' * 30}'\)"),
+        ([[1.0, 2.0]], "2 numbers for 1 row"),
+        ("text", r"text \('text'\)"),
+        (object(), "a value of type object"),
+        ([{}], "a value of type dict"),
+    ],
+)
+def test_what_is_no_number_is_refused(answer: Any, returned: str) -> None:
+    message = f"^f returned {returned}, and an objective is a number for each row$"
+    with pytest.raises(OptionError, match=message):
         judge(lambda frame: answer, [row(1.0)])
+
+
+def test_one_number_for_many_rows_is_refused() -> None:
+    task = DesignTask((Goal("f", lambda frame: 3.0),))
+    with pytest.raises(OptionError, match="f returned 1 number for 2 rows"):
+        values_of(task, ColumnRows(rows().schema), [row(1.0), row(2.0)])
 
 
 def test_values_of_known_rows_survive_one_that_fails() -> None:

@@ -24,6 +24,8 @@ from lowerbound.inference.design.rows import MoleculeRows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+BELOW = -0.16  # of the height of a panel: under the label of its x axis
+
 
 def write_figures(result: DesignResult, output: Path, number: int, title: str) -> tuple[str, ...]:
     """Write NAME.png and, for molecules, NAME_molecules.png beside the output."""
@@ -57,7 +59,7 @@ def _predicted_and_true(axes: Axes, result: DesignResult) -> None:
     ends = [min(*predicted, *true), max(*predicted, *true)]
     axes.plot(ends, ends, color=MUTED, linewidth=0.8, label="equal")
     axes.scatter(predicted, true, s=10, color=color_of(0), alpha=0.6, linewidths=0)
-    legend(axes, loc="upper left")
+    _legend_below(axes)
 
 
 def _best_so_far(axes: Axes, result: DesignResult) -> None:
@@ -70,11 +72,18 @@ def _best_so_far(axes: Axes, result: DesignResult) -> None:
     best = [top[-1] if len(top) else np.nan for top in tops]
     mean = [top.mean() if len(top) == TOP else np.nan for top in tops]
     axes.step(calls, best, where="post", color=color_of(0), label="best")
-    axes.plot(calls, mean, color=color_of(1), label=f"mean of the best {TOP}")
+    if np.isfinite(mean).any():
+        axes.plot(calls, mean, color=color_of(1), label=f"mean of the best {TOP}")
     if math.isfinite(result.best_known):
-        axes.axhline(result.best_known, color=MUTED, linewidth=0.8, linestyle="--")
-        axes.plot([], [], color=MUTED, linewidth=0.8, linestyle="--", label="best in DATA")
-    legend(axes, loc="lower right")
+        axes.axhline(
+            result.best_known, color=MUTED, linewidth=0.8, linestyle="--", label="best in DATA"
+        )
+    _legend_below(axes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """A legend under the label of the x axis, where it covers no curve."""
+    legend(axes, loc="upper center", bbox_to_anchor=(0.5, BELOW), ncols=3)
 
 
 def drawn(result: DesignResult, number: int) -> bytes:

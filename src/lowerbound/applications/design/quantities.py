@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from lowerbound.data.arrays import listed
+from lowerbound.data.columns.column import Column
 from lowerbound.data.compositions.properties import FORMULA_PROPERTIES, formula_values
 from lowerbound.data.molecules.docking import EXHAUSTIVENESS, Docking
 from lowerbound.data.molecules.properties import PROPERTIES, property_values
@@ -27,7 +29,8 @@ def quantity(name: str, form: RowForm) -> tuple[str, Function]:
     of molecules also docking:RECEPTOR[:EXHAUSTIVENESS].
 
     Raises:
-        OptionError: there is none of that name; the message suggests the nearest one.
+        OptionError: there is none of that name; the message suggests the nearest one. Or the column
+            holds text.
         DataError: the file has no such function, or the receptor cannot be read.
         MissingLibraryError: a library of docking is not installed.
     """
@@ -43,13 +46,36 @@ def quantity(name: str, form: RowForm) -> tuple[str, Function]:
         FORMULA_PROPERTIES[name]
         return name, lambda rows: formula_values(name, rows)
     if isinstance(form, ColumnRows):
-        columns = [column.name for column in form.schema.columns]
-        if name not in columns:
-            raise unknown("column", name, columns)
+        _check_column(name, form.schema.columns)
         return name, lambda rows: rows[name].to_numpy()
     raise OptionError(
         f"--objective {name}: for these rows give a function in a file, FILE.py:FUNCTION"
     )
+
+
+def _check_column(name: str, columns: Sequence[Column]) -> None:
+    """Check that a column of this name exists and holds numbers.
+
+    Raises:
+        OptionError: it does not.
+    """
+    found = {column.name: _texts(column) for column in columns}
+    if name not in found:
+        raise unknown("column", name, found)
+    if not found[name]:
+        return
+    numbers = [other for other, texts in found.items() if not texts]
+    others = f"one of the columns of numbers {listed(numbers)}, or " if numbers else ""
+    raise OptionError(
+        f"column {name!r} holds text ({listed([repr(text) for text in found[name]])}), and an "
+        f"objective is a number for each row: choose {others}a function in a file, FILE.py:FUNCTION"
+    )
+
+
+def _texts(column: Column) -> list[str]:
+    """The levels of a column that cannot be read as numbers."""
+    texts = [level for level in column.levels if isinstance(level, str)]
+    return [text for text in texts if math.isnan(_number(text))]
 
 
 def docking(text: str) -> tuple[str, Function]:

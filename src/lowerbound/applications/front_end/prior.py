@@ -19,6 +19,7 @@ from lowerbound.applications.io.prompts import PromptOptions, with_prompts
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset, read_frame_clips
+from lowerbound.data.prompts.vocabulary import CAPTIONS
 from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.chapters.priors import before_and_after
@@ -130,7 +131,11 @@ class PriorReport(Report):
     def text(self) -> str:
         lines = [f"prior: {self.kind}, trained on the latents of {self.rows:,} rows"]
         if self.prompts:
-            lines.append(f"given: {', '.join(self.prompts)} (lowerbound sample --given, --prompt)")
+            flags = [
+                *(["--given"] if set(self.prompts) - {CAPTIONS} else []),
+                *(["--prompt"] if CAPTIONS in self.prompts else []),
+            ]
+            lines.append(f"given: {', '.join(self.prompts)} (lowerbound sample {', '.join(flags)})")
         facts: dict[str, Any] = {
             "validation": self.after,
             "density": self.after_density,

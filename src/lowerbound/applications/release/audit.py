@@ -15,7 +15,7 @@ from lowerbound.applications.release.canaries import read_canaries
 from lowerbound.applications.release.tables import read_table, title_of
 from lowerbound.config import option
 from lowerbound.data.tables.numbers import with_numbers
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.release.conclusions import Conclusions, conclude
 from lowerbound.evaluation.release.page import Names, audit_page
 from lowerbound.evaluation.release.privacy.canaries import CanaryFindings, find_canaries
@@ -92,7 +92,8 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
 
     Raises:
         DataError: a table cannot be read, has too few rows or other columns, the label does not
-            exist, or the holdout shares rows with the training rows.
+            exist, the holdout shares rows with the training rows, or ``at_most`` is set and the
+            holdout differs in distribution from the training rows.
         OptionError: ``at_most`` is set without a holdout, or ``delta`` without canaries; or a kind
             is unknown.
     """
@@ -109,10 +110,20 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
         names = Names(*(title_of(s) for s in (request.real, request.synthetic, request.holdout)))
         text = audit_page(found, names, _command(request), request.sizes.seed)
         write_text(page, text)
-    reached = None
-    if request.at_most is not None and found.strongest is not None:
-        reached = found.strongest.area.value <= request.at_most
-    return AuditReport(conclude(found), found, str(page or ""), reached)
+    return AuditReport(conclude(found), found, str(page or ""), _reached(request, found))
+
+
+def _reached(request: AuditRequest, found: ReleaseAudit) -> bool | None:
+    """Whether no membership attack exceeded ``at_most``; None if that is not set.
+
+    Raises:
+        DataError: no attack was run, because the holdout is no control group.
+    """
+    if request.at_most is None:
+        return None
+    if found.strongest is None:
+        raise DataError(f"--at-most is neither met nor exceeded, because {found.mismatch}")
+    return found.strongest.area.value <= request.at_most
 
 
 def _read(request: AuditRequest) -> AuditedTables:

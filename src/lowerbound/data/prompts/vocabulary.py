@@ -15,6 +15,7 @@ from lowerbound.errors import OptionError, unknown
 
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 SILENT = frozenset("a an the and of who that is has with wearing in on to".split())  # noqa: SIM905
+CAPTIONS = "captions"  # among the names of what a prompt may hold
 NEGATIONS = frozenset(("no", "not", "without"))
 
 
@@ -54,7 +55,7 @@ class PromptVocabulary:
     @property
     def names(self) -> tuple[str, ...]:
         """What a prompt may hold: the names of fields, and "captions"."""
-        return (*self.fields, *(("captions",) if self.words else ()))
+        return (*self.fields, *((CAPTIONS,) if self.words else ()))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -114,7 +115,7 @@ class PromptVocabulary:
 
         The fields are unknown, and -1 stands after the last word.
         """
-        self._require(bool(self.words), "captions", "--captions")
+        self._require(bool(self.words), CAPTIONS, "--captions")
         index = {word: code for code, word in enumerate(self.words)}
         rows = [[self._word(index, word) for word in words_of(text)] for text in texts]
         first = len(self.fields)

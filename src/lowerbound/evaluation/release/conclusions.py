@@ -27,7 +27,8 @@ class Conclusions:
         private: what the attacks found.
         limits: what may not be concluded.
         verdict: "leak": an attack recognizes training rows; "suspicious": the holdout is nearer to
-            the released rows than the training rows are; "unknown": there is no holdout.
+            the released rows than the training rows are; "unknown": there is no holdout, or
+            one that differs in distribution from the training rows.
         evidence: each attack that succeeded.
     """
 
@@ -92,7 +93,10 @@ def _private(audit: ReleaseAudit, verdict: Verdict, evidence: tuple[str, ...]) -
     if verdict == "leak":
         more = len(evidence) - 1
         others = f"; {more} more are listed below" if more else ""
-        return f"The synthetic rows reveal training rows: {evidence[0]}{others}."
+        unknown = f". Attacks were not run, because {audit.mismatch}" if audit.mismatch else ""
+        return f"The synthetic rows reveal training rows: {evidence[0]}{others}{unknown}."
+    if audit.mismatch:
+        return f"Nothing can be concluded about privacy, because {audit.mismatch}."
     if strongest is None:
         return (
             "Nothing can be concluded about privacy, because every attack needs a control group: "

@@ -34,6 +34,8 @@ from lowerbound.inference.estimate import Skipped
 NO_HOLDOUT = "it needs --holdout: rows of the same source that the synthesizer has not seen"
 NO_LABEL = "it needs --label: the column that learners should predict"
 SIZES = (1, 2, 3)
+DIFFERENT = 0.55  # lower end of the AUROC above which two tables are not of one source; the margin
+# above 0.5 keeps random splits out, also those of few rows
 
 Say = Callable[[str], None]
 
@@ -96,7 +98,8 @@ class ReleaseAudit:
         holdout_coverage: levels of the holdout; None without one.
         copies: released rows that equal a training row.
         overlap: holdout rows that equal a training row.
-        membership: attacks that recognize training rows.
+        membership: attacks that recognize training rows; not run without a holdout, or with one
+            that differs in distribution from the training rows.
         attacks: singling out, linkability, and inference of each column.
         nearest: distances to the nearest records, a smoke test.
         canaries: planted rows that were searched for.
@@ -118,6 +121,11 @@ class ReleaseAudit:
     attacks: tuple[AttackRate, ...] | Skipped
     nearest: NearestRecords | Skipped
     canaries: CanaryFindings | Skipped
+
+    @property
+    def mismatch(self) -> str:
+        """Why the holdout cannot be the control group of the training rows; empty if it can."""
+        return mismatch(self.floor)
 
     @property
     def strongest(self) -> Membership | None:
@@ -151,8 +159,8 @@ def audit_tables(
     say("comparing distributions")
     fidelity, floor = _fidelities(tables, used[0], used[1], held, options.seed)
     useful = _useful(tables, used[0], used[1], held, options.seed, say)
-    say("attacking")
-    found = _attacked(tables, used[1], options, random)
+    found = _attacks(tables, used[1], options, random, floor, say)
+    comparable = None if mismatch(floor) else tables.holdout
     holdout_rows = 0 if tables.holdout is None else len(tables.holdout)
     sizes = (len(tables.real), len(tables.synthetic), holdout_rows)
     return ReleaseAudit(
@@ -166,12 +174,33 @@ def audit_tables(
         floor=floor,
         coverage=coverage(tables.codes, tables.released, tables.synthetic),
         holdout_coverage=_holdout_coverage(tables),
-        copies=copies(tables.real, tables.synthetic, tables.holdout),
+        copies=copies(tables.real, tables.synthetic, comparable),
         overlap=tables.overlap,
         membership=found[0],
         attacks=found[1],
         nearest=found[2],
         canaries=canaries or Skipped("none were planted: see lowerbound canaries"),
+    )
+
+
+def mismatch(floor: Fidelity | Skipped) -> str:
+    """Why the holdout cannot be the control group of the training rows; empty if it can.
+
+    An attack that is compared with rows of another distribution measures the difference of the
+    distributions, and not what the released rows reveal.
+
+    Args:
+        floor: errors of the training rows, compared with the holdout.
+    """
+    if isinstance(floor, Skipped) or floor.two_sample.low <= DIFFERENT:
+        return ""
+    found = floor.two_sample
+    return (
+        "the training rows and the holdout differ in distribution: a classifier distinguishes "
+        f"them with an AUROC of {found.value:.3f} (0.5: they are alike; 95 % interval "
+        f"{found.low:.3f} to {found.high:.3f}), so attacks would measure this difference and not "
+        "the memory of training rows. Split one table at random into training rows and "
+        "--holdout, and train on the former"
     )
 
 
@@ -228,14 +257,32 @@ def _useful(
     return usefulness(tables.codes, tables.label, real, synthetic, holdout, seed)
 
 
+Attacks = tuple[
+    tuple[Membership, ...] | Skipped, tuple[AttackRate, ...] | Skipped, NearestRecords | Skipped
+]
+
+
+def _attacks(
+    tables: AuditedTables,
+    synthetic: Array,
+    options: AuditOptions,
+    random: np.random.Generator,
+    floor: Fidelity | Skipped,
+    say: Say,
+) -> Attacks:
+    """Membership, attacks on single people, and distances, if there is a control group."""
+    reason = NO_HOLDOUT if tables.holdout is None else mismatch(floor)
+    if reason:
+        return Skipped(reason), Skipped(reason), Skipped(reason)
+    say("attacking")
+    return _attacked(tables, synthetic, options, random)
+
+
 def _attacked(
     tables: AuditedTables, synthetic: Array, options: AuditOptions, random: np.random.Generator
-) -> tuple[
-    tuple[Membership, ...] | Skipped, tuple[AttackRate, ...] | Skipped, NearestRecords | Skipped
-]:
+) -> Attacks:
     """Membership, attacks on single people, and distances."""
-    if tables.holdout is None:
-        return Skipped(NO_HOLDOUT), Skipped(NO_HOLDOUT), Skipped(NO_HOLDOUT)
+    assert tables.holdout is not None
     codes, seed = tables.codes, options.seed
     rows = [_some(rows, options.attacked, random) for rows in (tables.real, tables.holdout)]
     (members, owner), (controls, _) = (codes.coordinates(part) for part in rows)

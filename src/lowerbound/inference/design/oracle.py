@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
-from lowerbound.errors import DataError, MissingLibraryError, OptionError
+from lowerbound.errors import DataError, MissingLibraryError, OptionError, counted
 from lowerbound.inference.design.goals import DesignTask, Goal, Limit
 from lowerbound.inference.design.rows import RowForm
 from lowerbound.inference.passes import Progress
 
 KNOWN = "it is one of the known rows"
 AT_ONCE = 20  # rows in a call of a function of the caller, so that slow ones show progress
+SHOWN = 30  # characters of text that a function returned
 MOST_FAILURES = 20  # calls in a row without a value, after which a search stops
 
 
@@ -214,14 +215,31 @@ def _numbers(name: str, found: Any, rows: int) -> Array:
     Raises:
         OptionError: they are not.
     """
+    needed = "and an objective is a number for each row"
     try:
         values = np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError):
-        raise OptionError(f"{name} must be a number for each row, and is {found!r:.60}") from None
+        raise OptionError(f"{name} returned {_no_number(found)}, {needed}") from None
     if values.shape == () and rows == 1:
         return values.reshape(1)
     if values.shape != (rows,):
-        raise OptionError(
-            f"{name} must be a number for each of {rows:,} rows, and has shape {values.shape}"
-        )
+        returned = f"{counted(values.size, 'number')} for {counted(rows, 'row')}"
+        raise OptionError(f"{name} returned {returned}, {needed}")
     return values
+
+
+def _no_number(found: Any) -> str:
+    """What a function returned in the place of numbers: the first cell that is none."""
+    cells = [found] if isinstance(found, str) or not isinstance(found, Iterable) else [*found]
+    cell = next((cell for cell in cells if not _is_number(cell)), found)
+    if isinstance(cell, str):
+        return f"text ({str(cell)[:SHOWN]!r})"
+    return f"a value of type {type(cell).__name__}"
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -29,6 +29,7 @@ from lowerbound.training.private.marginals.model import MarginalModel, fit_margi
 from lowerbound.training.private.marginals.number_range import (
     CELLS,
     QUERIES,
+    _short_end,
     measured_range,
     occupied,
     octave_cells,
@@ -119,6 +120,34 @@ def test_a_narrow_range_far_from_zero_is_narrowed_twice() -> None:
     found = measured_range(1990 + np.arange(500.0) % 31, lambda exact: exact, 1e-9)
     assert found is not None
     assert (found.low, found.high) == (1990, 2020)
+
+
+def test_ends_of_fractions_are_short_numbers() -> None:
+    for values in (0.23 + np.arange(500.0) % 78 / 100, np.exp(np.arange(500.0) / 50)):
+        for each in (values, -values, 1e-7 * values, values + 1e6):
+            found = measured_range(each, lambda exact: exact, 1e-9)
+            assert found is not None
+            for end in (found.low, found.high):
+                assert end == float(f"{end:.10g}")
+                assert np.sign(end) == np.sign(each[0])
+            assert found.low <= each.min()
+            assert each.max() <= found.high
+
+
+@pytest.mark.parametrize(
+    ("end", "short"),
+    [
+        (1.0000000000000002, 1.0),
+        (0.9999999999999998, 1.0),
+        (0.30859375, 0.3086),
+        (-0.30859375, -0.3085),
+        (0.0, 0.0),
+        (123456.78912, 123456.7892),
+        (2.0**61 + 512, 2.0**61 + 512),
+    ],
+)
+def test_an_end_moves_outwards_to_few_digits(end: float, short: float) -> None:
+    assert _short_end(end, 0.7) == short
 
 
 @pytest.mark.parametrize("deviation", [44.0, 25.0])

@@ -24,6 +24,9 @@ MOST = 0.55  # of the rows, that surely lie in the octaves: half, and what choos
 NEAR = 5  # octaves below the largest numbers, which hold most rows even if they are not seen
 ATOM_SHARE = 0.1  # of the rows, from which zero is an atom
 NARROWER = 1 / 4  # of the width, below which the found range is measured anew
+DIGITS = 4  # of an end that is a fraction: it moves by at most a thousandth
+ERRORS = 1e-14  # relative rounding errors of the edges of bins
+FINEST = 1e9  # times the width of a range: numbers from which the ends keep all digits
 CLEAR = 2.0  # deviations of noise below which a bin does not count for the median
 WHOLE = abs(np.arange(-SIDE, SIDE + 1)) > OCTAVES  # octaves with a whole number
 WHOLE[SIDE] = True  # zero
@@ -59,6 +62,8 @@ def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange
        not explain are the ends, or ends further out, until the rows beyond them are surely few.
     3. The same bins once more, whose mean then counts; or, where the range became much narrower,
        bins of that range.
+    4. Ends of fractions become short decimal numbers: the edges of bins have digits that no number
+       of the column has.
 
     Args:
         values: (rows,), NaN where missing.
@@ -82,6 +87,8 @@ def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange
     log = _is_skewed(sum(_octave(middle)) / 2, low, high)
     known = values[~np.isnan(values)]
     low, high, log = _inside(known, noisy, deviation, rows, (low, high, whole, log))
+    if not whole:
+        low, high = _short(low, high)
     return NumberRange(
         low,
         high,
@@ -245,6 +252,26 @@ def _octave(place: int) -> tuple[float, float]:
     power = abs(place) - 1 - OCTAVES
     low = 0.0 if power == -OCTAVES else 2.0**power
     return (low, 2.0 ** (power + 1)) if place > 0 else (-(2.0 ** (power + 1)), -low)
+
+
+def _short(low: float, high: float) -> tuple[float, float]:
+    """The ends, moved outwards to few decimal digits of themselves or of the width.
+
+    A function of the noisy range alone. No end changes its sign or becomes zero.
+    """
+    return -_short_end(-low, high - low), _short_end(high, high - low)
+
+
+def _short_end(end: float, width: float) -> float:
+    """The smallest number of few digits that is not below the end, but for its rounding errors."""
+    scale = min(abs(end), width)
+    if not scale or abs(end) > FINEST * scale:  # zero, or a range narrower than rounding errors
+        return end
+    places = DIGITS - 1 - math.floor(math.log10(scale))
+    nearest = round(end, places)
+    if math.isclose(nearest, end, rel_tol=0.0, abs_tol=ERRORS * abs(end)):
+        return nearest
+    return nearest if nearest > end else round(nearest + 10.0**-places, places)
 
 
 def _apart(low: float, high: float, whole: bool) -> tuple[float, float]:
