@@ -164,7 +164,7 @@ def test_a_changed_picture_in_a_folder_below_is_noticed(
     assert main(words) == 130
     Image.new("RGB", (50, 50)).save(photographs_folder / "more" / "c.png")
     assert main([*words, "--resume"]) == 2
-    assert "was begun with another pictures" in capsys.readouterr().err
+    assert "belongs to a run that differs in pictures" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -147,10 +147,10 @@ def test_other_options_or_data_are_refused(
 ) -> None:
     work = counted(monkeypatch, "detect")
     assert main([*interrupted, "--resume", "--score", "bound"]) == 2
-    assert "was begun with another score: leave --resume out" in capsys.readouterr().err
+    assert "belongs to a run that differs in score: leave --resume out" in capsys.readouterr().err
     people.write_text(people.read_text() + people.read_text().splitlines()[-1] + "\n")
     assert main([*interrupted, "--resume"]) == 2
-    assert "was begun with another file for data: leave" in capsys.readouterr().err
+    assert "belongs to a run that differs in file for data: leave" in capsys.readouterr().err
     assert not work.calls
 
 
@@ -171,7 +171,7 @@ def test_a_changed_database_is_refused(
     with duckdb.connect(str(tmp_path / "people.db")) as database:
         database.execute("UPDATE people SET size = size + 100")
     assert main([*words, "--resume"]) == 2
-    assert "was begun with another file for data: leave" in capsys.readouterr().err
+    assert "belongs to a run that differs in file for data: leave" in capsys.readouterr().err
 
 
 def test_a_query_without_a_database_is_not_resumed(

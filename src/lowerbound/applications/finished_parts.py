@@ -199,8 +199,8 @@ def _prepare(
         others = [name for name in identity if before.get(name) != identity[name]]
         if others:
             raise OptionError(
-                f"{folder} was begun with another {', '.join(others)}: leave --resume out to "
-                "begin again"
+                f"{folder} belongs to a run that differs in {', '.join(others)}: leave --resume "
+                "out to begin again"
             )
         return True
     if resume:
