@@ -66,20 +66,17 @@ class ExtraTrees:
             leaf: fewest rows in a leaf.
             seed: of the splits.
         """
-        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
         share = min(1.0, MOST_FEATURES / x.shape[1])
         spread = float(target.std()) or 1.0
-        grown = (ExtraTreesClassifier if levels else ExtraTreesRegressor)(
-            TREES,
+        trees, reached = _grown(
+            x.astype(np.float32),
+            target if levels else (target - target.mean()) / spread,
+            classes=bool(levels),
             max_features="sqrt" if levels else share,
             min_samples_leaf=max(leaf, len(x) // MOST_LEAVES),
-            random_state=seed,
+            seed=seed,
         )
-        with small_fit():
-            grown.fit(x, target if levels else (target - target.mean()) / spread)
-            reached = grown.apply(x)
-        arrays = {**_joined(grown.estimators_, reached), "target": target}
+        arrays = {**_joined(trees, reached), "target": target}
         return cls(**{name: arrays[name].astype(STORED[name]) for name in STORED}, levels=levels)
 
     @classmethod
@@ -182,6 +179,29 @@ class ExtraTrees:
         else:
             np.add.at(values[:, 0], node, target)
         return np.asarray(values / np.maximum(self.count, 1)[:, None])
+
+
+def _grown(
+    x: Array, target: Array, *, classes: bool, seed: int, **options: Any
+) -> tuple[list[Any], Array]:
+    """The trees of scikit-learn's forest, and the leaf of each row in each, (rows, trees).
+
+    The forest copies and checks an estimator for every tree, which takes longer than to grow a tree
+    of a few hundred rows.
+    """
+    from sklearn import config_context
+    from sklearn.tree import ExtraTreeClassifier, ExtraTreeRegressor
+
+    kind = ExtraTreeClassifier if classes else ExtraTreeRegressor
+    random = np.random.RandomState(seed)
+    with small_fit(), config_context(skip_parameter_validation=True):
+        trees = [
+            kind(random_state=random.randint(np.iinfo(np.int32).max), **options).fit(
+                x, target, check_input=False
+            )
+            for _ in range(TREES)
+        ]
+        return trees, np.stack([tree.apply(x, check_input=False) for tree in trees], 1)
 
 
 def _joined(trees: Any, reached: Array) -> dict[str, Array]:
