@@ -174,8 +174,8 @@ def collapse_message(record: Record, *, needed: bool = True) -> str:
         )
     return (
         f"warning: the latents have collapsed: {numbers}, so z says almost nothing about a row. "
-        "Fit again with objective.warm_up=0.5, objective.cycles=4 or "
-        "objective.free_bits=2, a lower objective.beta, or the objective target_rate"
+        "Fit again with --set objective.warm_up=0.5, --set objective.cycles=4 or "
+        "--set objective.free_bits=2, a lower objective.beta, or --objective target_rate"
     )
 
 

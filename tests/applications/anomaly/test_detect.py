@@ -85,6 +85,8 @@ def test_a_report_in_words() -> None:
         ("s.csv",),
     )
     text = report.text()
+    window = replace(odd, row="17-40", window=True, p_value=None)
+    assert "window of points 17-40: window score 9.30: income" in window.text()
     assert "12 of 1,000 rows are anomalies by combined: score above 5" in text
     assert "row 17: score 9.30, p = 0.001: income = 1.2e+06 (+12.3 nats), rate (+1.0 nats)" in text
     assert "curve: combined 0.910, neighbors 0.850, mahalanobis 0.800" in text

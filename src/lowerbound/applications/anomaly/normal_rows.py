@@ -156,13 +156,14 @@ def _rows(
                 "machine recorded them: give normal rows that it was not fitted on with --calibrate"
             )
         return known
+    counted = f"{len(given):,} {'rows' if series is None else 'windows'}"
     if known is None:
         if len(given) < 4:
-            raise DataError(f"--calibrate has {len(given)} rows, and it takes at least 4")
+            raise DataError(f"--calibrate has {counted}, and it takes at least 4")
         seen, calibrating = _halves(given, seed, series)
-        where = f"{len(given):,} rows of --calibrate, half to compare with"
+        where = f"{counted} of --calibrate, half to compare with"
         return FitRows(seen, None, calibrating, where)
-    return FitRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
+    return FitRows(known.seen, known.fresh, given, f"{counted} of --calibrate")
 
 
 def _halves(given: Dataset, seed: int, series: WindowedSeries | None) -> tuple[Dataset, Dataset]:

@@ -22,6 +22,7 @@ class Odd:
         values: the row's values of these features, in the data's units.
         broken: dependencies of columns that the row breaks, with its values of these columns, and
             what the others give.
+        window: whether it is a window of a series, whose points have other scores.
     """
 
     row: str
@@ -30,6 +31,7 @@ class Odd:
     features: Mapping[str, float]
     values: Mapping[str, Any]
     broken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    window: bool = False
 
     def text(self) -> str:
         rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
@@ -41,7 +43,12 @@ class Odd:
             f"breaks {summary} ({', '.join(f'{name} = {cell}' for name, cell in cells.items())})"
             for summary, cells in self.broken.items()
         ]
-        return f"row {self.row}: score {self.score:.2f}{rarity}: {', '.join(broken + words)}"
+        name = (
+            f"window of points {self.row}: window score"
+            if self.window
+            else f"row {self.row}: score"
+        )
+        return f"{name} {self.score:.2f}{rarity}: {', '.join(broken + words)}"
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ class RowScorer:
                 p_value=None if p_values is None else float(p_values[place]),
                 **_most_surprising(names, values, excess, place, unseen),
                 broken=broken[place],
+                window=of_windows,
             )
             for place, row in enumerate(index)
         ]
