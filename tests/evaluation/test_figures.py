@@ -208,6 +208,13 @@ def test_correlations_are_those_of_the_pairs_that_were_observed() -> None:
     np.testing.assert_allclose(_correlation(values), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("columns", "title"), [(3, "Each column"), (14, "The first 12 of 14")])
+def test_columns_that_are_not_shown_are_counted(columns: int, title: str) -> None:
+    values = np.random.default_rng(0).normal(size=(20, columns))
+    figure = figures.marginals(values, {"VAE": values}, [f"c{i}" for i in range(columns)])
+    assert figure.get_suptitle().startswith(title)
+
+
 def test_bars_of_levels_carry_their_names() -> None:
     codes = np.array([[0.0], [1.0], [1.0], [np.nan]])
     figure = figures.marginals(codes, {"VAE": codes[:3]}, ["size"], {"size": ("small", "large")})

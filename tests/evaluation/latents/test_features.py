@@ -53,6 +53,17 @@ def test_rows_without_a_label_are_left_out() -> None:
     assert found.rows == 160
 
 
+def test_rare_classes_are_left_out() -> None:
+    codes, label = clusters(200, 30.0)
+    label[label == 3] = 2
+    label[:3] = 3  # too few for five folds
+    found = feature_quality(codes, label)
+    assert isinstance(found, FeatureQuality)
+    assert found.rows == 197
+    assert found.probe.mean == 1.0
+    assert isinstance(feature_quality(codes[:8], label[:8]), Skipped)
+
+
 def test_rows_are_capped_and_the_same_each_time() -> None:
     x, y = torch.arange(100).numpy(), torch.zeros(100).numpy()
     first, _ = labelled(x, y, 0, most=10)

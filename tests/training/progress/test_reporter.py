@@ -121,6 +121,8 @@ def test_what_else_the_model_says_stands_beside_the_bound() -> None:
     assert STATE.beside() == ""
     state = replace(STATE, readings={"codes used": (1.0, 0.975), "perplexity": (61.23, 4.0)})
     assert state.beside() == "codes used 1/0.975  perplexity 61.2/4"
+    many = replace(STATE, readings={"active units": (90.0, 1560.0)})
+    assert many.beside() == "active units 90/1,560"
     stream = io.StringIO()
     reporter = LineReporter(stream, seconds=0.0)
     reporter.start()

@@ -13,7 +13,7 @@ from lowerbound.data.molecules.drawing import molecule_grid
 from lowerbound.evaluation.report.figures.style import (
     MUTED,
     color_of,
-    legend,
+    legend_below,
     new_figure,
     style,
     to_png,
@@ -23,8 +23,6 @@ from lowerbound.inference.design.rows import MoleculeRows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-BELOW = -0.16  # of the height of a panel: under the label of its x axis
 
 
 def write_figures(result: DesignResult, output: Path, number: int, title: str) -> tuple[str, ...]:
@@ -59,7 +57,7 @@ def _predicted_and_true(axes: Axes, result: DesignResult) -> None:
     ends = [min(*predicted, *true), max(*predicted, *true)]
     axes.plot(ends, ends, color=MUTED, linewidth=0.8, label="equal")
     axes.scatter(predicted, true, s=10, color=color_of(0), alpha=0.6, linewidths=0)
-    _legend_below(axes)
+    legend_below(axes)
 
 
 def _best_so_far(axes: Axes, result: DesignResult) -> None:
@@ -78,12 +76,7 @@ def _best_so_far(axes: Axes, result: DesignResult) -> None:
         axes.axhline(
             result.best_known, color=MUTED, linewidth=0.8, linestyle="--", label="best in DATA"
         )
-    _legend_below(axes)
-
-
-def _legend_below(axes: Axes) -> None:
-    """A legend under the label of the x axis, where it covers no curve."""
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, BELOW), ncols=3)
+    legend_below(axes)
 
 
 def drawn(result: DesignResult, number: int) -> bytes:

@@ -40,13 +40,16 @@ class FeatureQuality:
 def feature_quality(codes: Tensor, label: Tensor | None, seed: int = 0) -> FeatureQuality | Skipped:
     """Measure the codes, (rows, latent_dim), against labels, (rows,), -1 if unknown.
 
-    At most 5,000 labeled rows are used, drawn by ``seed``.
+    At most 5,000 labeled rows are used, drawn by ``seed``, of the classes with enough rows for
+    every fold.
     """
     if label is None:
         return Skipped("the data has no labels")
     x, y = labelled(codes.double().cpu().numpy(), label.cpu().numpy(), seed)
-    counts = np.unique(y, return_counts=True)[1]
-    if len(counts) < 2 or counts.min() < FOLDS:
+    found, counts = np.unique(y, return_counts=True)
+    often = np.isin(y, found[counts >= FOLDS])
+    x, y, counts = x[often], y[often], counts[counts >= FOLDS]
+    if len(counts) < 2:
         return Skipped(f"needs two classes of at least {FOLDS} rows each")
     with small_fit():
         mutual, rand = _clusters(x, y, len(counts), seed)

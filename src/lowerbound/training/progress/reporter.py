@@ -68,7 +68,8 @@ class Progress:
     def beside(self) -> str:
         """The readings, with a slash between numbers: "perplexity 61.2/40"."""
         words = [
-            f"{name} {'/'.join(f'{n:.3g}' for n in each)}" for name, each in self.readings.items()
+            f"{name} {'/'.join(f'{n:,.0f}' if n >= 100 else f'{n:.3g}' for n in each)}"
+            for name, each in self.readings.items()
         ]
         return "  ".join(words)
 

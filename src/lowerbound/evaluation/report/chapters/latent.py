@@ -30,13 +30,18 @@ def maps(material: Material) -> Iterator[Plate]:
     if not shown:
         return
     label = None if rows.label is None else rows.label.numpy()
+    ellipses = ""
+    if any(each.deviation.any() for each in shown):
+        ellipses = (
+            " Ellipses show one standard deviation of the posterior of a few rows; they are hidden "
+            "by the dots where it is small."
+        )
     yield Plate(
         "latent_maps",
         CHAPTER,
-        f"Each dot is the code of a held-out row.{_colors(material)} Ellipses show one standard "
-        "deviation of the posterior of a few rows. A model with a posterior distribution has "
-        "learned to decode the space between the dots; a model whose codes are points may leave "
-        "holes there.",
+        f"Each dot is the code of a held-out row.{_colors(material)}{ellipses} A model with a "
+        "posterior distribution has learned to decode the space between the dots; a model whose "
+        "codes are points may leave holes there.",
         figures.latent_maps(shown, label, rows.schema.class_names),
     )
 
@@ -48,8 +53,9 @@ def active_units(material: Material) -> Iterator[Plate]:
         yield Plate(
             "active_units",
             CHAPTER,
-            "The rate of each latent unit. A unit without a blue bar has no information about the "
-            "row: the latent dimension could be smaller by the number of such units.",
+            "The rate of each latent unit. A unit with a grey bar has the same mean for every row, so "
+            "it says nothing about a row, and its rate is only a cost. A latent that is no map "
+            "could be smaller by the number of such units.",
             figures.unit_bars(found.rate.numpy(), found.active.numpy(), material.main.name),
         )
 

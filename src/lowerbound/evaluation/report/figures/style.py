@@ -38,6 +38,7 @@ SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 DPI = 160
 SMALL = 16  # pixels a side
+BELOW = -0.2  # of the height of a panel: under the label of its x axis
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
@@ -75,6 +76,18 @@ def bare(axes: Axes, title: str = "") -> Axes:
 def legend(axes: Axes, **options: Any) -> None:
     """A legend without a box."""
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, **options)
+
+
+def legend_below(axes: Axes, lines: Sequence[Any] = (), names: Sequence[str] = ()) -> None:
+    """A legend under the label of the x axis, where it covers no curve.
+
+    Args:
+        axes: the panel.
+        lines: their ``names`` are shown; of all lines of the panel if there are none.
+        names: of the lines.
+    """
+    given = {"handles": lines, "labels": names} if lines else {}
+    legend(axes, loc="upper center", bbox_to_anchor=(0.5, BELOW), ncols=3, **given)
 
 
 def shared_legend(figure: Figure, axes: Axes) -> None:

@@ -51,7 +51,8 @@ def marginals(
     levels = levels or {}
     count = min(real.shape[1], MOST_COLUMNS)
     rows, columns = grid_shape(count, 4)
-    figure = new_figure(2.4 * columns, 0.6 + 1.8 * rows, "Each column: data and samples")
+    which = "Each column" if count == len(names) else f"The first {count} of {len(names)} columns"
+    figure = new_figure(2.4 * columns, 0.6 + 1.8 * rows, f"{which}: data and samples")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     titles = distinct(names)
     for column, axes in enumerate(panels[:count]):

@@ -14,6 +14,7 @@ from lowerbound.evaluation.report.figures.style import (
     SEQUENTIAL,
     color_of,
     legend,
+    legend_below,
     new_figure,
     style,
 )
@@ -92,7 +93,7 @@ def prior_curve(
         axes.axhline(known[0], color=MUTED, linestyle="--", label="former prior, held-out rows")
     shown = validation[seen] if seen.any() else _late(training)
     _zoom(axes, np.concatenate([shown, np.array(known)]))
-    legend(axes, loc="lower right")
+    legend_below(axes)
     return figure
 
 
@@ -131,7 +132,7 @@ def _bound(axes: Axes, curve: TrainingCurve) -> None:
             **lines,
         )
     _zoom(axes, np.concatenate([_late(curve.bound), _late(curve.validation[seen])]))
-    legend(axes, loc="lower right")
+    legend_below(axes)
 
 
 def _parts(axes: Axes, curve: TrainingCurve) -> None:
@@ -146,7 +147,7 @@ def _parts(axes: Axes, curve: TrainingCurve) -> None:
         other.spines["right"].set_visible(True)
         (second,) = other.plot(curve.epoch, curve.rate, color=color_of(1), linewidth=1.5)
         lines, names = [first, second], [names[0], "rate: KL(q(z | x) ‖ p(z))"]
-    axes.legend(lines, names, frameon=False, fontsize=8, loc="center right")
+    legend_below(axes, lines, names)
 
 
 def _late(values: Array) -> Array:
