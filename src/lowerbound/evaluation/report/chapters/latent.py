@@ -53,7 +53,7 @@ def active_units(material: Material) -> Iterator[Plate]:
         yield Plate(
             "active_units",
             CHAPTER,
-            "The rate of each latent unit. A unit with a grey bar has the same mean for every row, so "
+            "The rate of each latent unit. A unit with a grey bar has the same mean for every row: "
             "it says nothing about a row, and its rate is only a cost. A latent that is no map "
             "could be smaller by the number of such units.",
             figures.unit_bars(found.rate.numpy(), found.active.numpy(), material.main.name),
