@@ -174,6 +174,9 @@ def test_a_collapse_is_reported_with_its_numbers_and_remedies() -> None:
     for remedy in ("warm_up", "cycles", "free_bits", "beta", "target_rate"):
         assert remedy in warning
     assert history.last is not None
+    unused = replace(history.last, readings={"active units": (1, 2)}, rates=(0.001,))
+    assert "units are active" not in collapse_message(unused)
+    assert "the rate is 0.001 nats per row, so z says" in collapse_message(unused)
     note = collapse_message(history.last, needed=False)
     assert "Drawn rows need no more" in note
     assert "objective." not in note  # columns that are drawn one after another need no latents

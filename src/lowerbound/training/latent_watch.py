@@ -27,6 +27,7 @@ from lowerbound import processes
 from lowerbound.distributions.aggregate import ACTIVE, mutual_information
 from lowerbound.distributions.divergence import unit_kl
 from lowerbound.distributions.reparameterization import PlainNormal, base_normal
+from lowerbound.errors import counted
 from lowerbound.trace import Step, Trace
 from lowerbound.training.progress.history import Record
 
@@ -163,10 +164,9 @@ def collapse_message(record: Record, *, needed: bool = True) -> str:
     active, units = record.readings[UNITS]
     if active and not rate < LEAST_RATE:
         return ""
-    numbers = (
-        f"the rate is {rate:.2g} nats per row, and {active:.0f} of {units:.0f} units are active "
-        "on the held-out rows"
-    )
+    numbers = f"the rate is {rate:.2g} nats per row"
+    if not active:
+        numbers += f", and 0 of {counted(round(units), 'unit')} are active on the held-out rows"
     if not needed:
         return (
             f"z says almost nothing about a row ({numbers}): columns are drawn one after another, "
