@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import hypothesis
 import numpy as np
@@ -23,6 +24,23 @@ torch.set_num_threads(1)
 
 hypothesis.settings.register_profile("lowerbound", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("lowerbound")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "run one half of the test files, chosen by their names: 0 or 1"
+    parser.addoption("--half", type=int, choices=(0, 1), default=None, help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other half; tests of one file stay together, because they share fixtures."""
+    half = config.getoption("--half")
+    if half is None:
+        return
+    chosen = [crc32(item.path.name.encode()) % 2 == half for item in items]
+    config.hook.pytest_deselected(
+        items=[i for i, own in zip(items, chosen, strict=True) if not own]
+    )
+    items[:] = [item for item, own in zip(items, chosen, strict=True) if own]
 
 
 @pytest.fixture(autouse=True)
