@@ -43,6 +43,13 @@ def test_given_columns_are_exact_and_others_follow(vae: VAE) -> None:
     assert abs(both["height"].mean() - 1.0) < 0.4
 
 
+def test_a_given_number_outside_of_the_fitted_ones_is_named(vae: VAE) -> None:
+    with pytest.warns(
+        UserWarning, match=r"height=-500(\.0)? lies outside of -\d.* to \d.*of the fit"
+    ):
+        vae.sample(2, given={"height": -500.0})
+
+
 def test_draws_repeat(vae: VAE) -> None:
     one = vae.sample(5, given={"kind": "tall"}, random_state=3)
     pd.testing.assert_frame_equal(one, vae.sample(5, given={"kind": "tall"}, random_state=3))
