@@ -41,7 +41,7 @@ def draws_with_columns(
     """
     if fitted.options.model.conditional:
         label = fitted.schema.label_column
-        if set(given) == {label}:
+        if label is not None and set(given) == {label}:
             raise UnsupportedError(
                 f"{label} is the class of this model: use --label {given[label]} (in Python, y=)"
             )

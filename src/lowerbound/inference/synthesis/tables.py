@@ -194,7 +194,7 @@ class TableSource:
         """Warn of given numbers outside of the range of the fitted rows."""
         limits = Restrictions.of(TableForm.of(self.fitted.schema), self.fitted.schema.modeled)
         beyond = (given.values < limits.low) | (given.values > limits.high)
-        for place in np.flatnonzero(beyond.any(0)):
+        for place in np.flatnonzero(beyond.any(0)).tolist():
             value = given.values[beyond[:, place], place][0]
             written = [limits.written(place, x) for x in (value, limits.low[place])]
             warnings.warn(
