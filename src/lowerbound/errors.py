@@ -61,12 +61,25 @@ class MissingExtraError(MissingLibraryError):
         super().__init__(library, f"'lowerbound[{extra}]'")
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> OptionError:
-    """The error for a name that is not in ``known``; its message suggests the nearest name."""
+def unknown(
+    kind: str, name: object, known: Iterable[str], shown: int | None = None, place: str = ""
+) -> OptionError:
+    """The error for a name that is not in ``known``; its message suggests the nearest name.
+
+    Args:
+        kind: what the name is of, in words.
+        name: the name.
+        known: all names.
+        shown: number of known names in the message; None: all.
+        place: where to find all of them, in words.
+    """
     names = sorted(known)
+    listing = ", ".join(names[:shown]) or "none"
+    if shown is not None and len(names) > shown:
+        listing += f" and {len(names) - shown:,} more, which are {place}"
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return OptionError(f"unknown {kind} {str(name)!r}{hint} (known: {', '.join(names) or 'none'})")
+    return OptionError(f"unknown {kind} {str(name)!r}{hint} (known: {listing})")
 
 
 def counted(count: int, thing: str) -> str:

@@ -71,9 +71,17 @@ def test_rows_that_are_given_calibrate(run: Run, table: Path, pca: Path, tmp_pat
     rows = pd.concat([pd.read_csv(table)] * 2)
     rows.to_csv(tmp_path / "normal.csv", index=False)
     words = ("detect", pca, table, "--calibrate", tmp_path / "normal.csv", "--alpha", 0.01)
-    verdict = run(*words, "--json").object["verdict"]
+    done = run(*words, "--json")
+    verdict = done.object["verdict"]
     assert verdict["rows"] == 160
     assert verdict["alpha"] == 0.01
+    assert "so the rate does not hold" not in done.err
+
+
+def test_rows_of_the_fit_that_calibrate_are_named(run: Run, table: Path, pca: Path) -> None:
+    done = run("detect", pca, table, "--calibrate", table)
+    assert done.code == 0
+    assert "the rows of --calibrate are those that the model was fitted on" in done.err
 
 
 def test_one_row_calibrates_without_planted_anomalies(

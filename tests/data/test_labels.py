@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.data import encode_labels
+from lowerbound.data import encode_labels, load
 from lowerbound.errors import DataError
 
 
@@ -68,3 +68,27 @@ def test_minus_one_is_a_class_if_it_was_one_in_the_fit() -> None:
 def test_what_is_no_label_is_refused(values: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         encode_labels(values)
+
+
+def test_classes_that_may_be_typos_are_named() -> None:
+    regions = ["INLAND"] * 20 + ["NEAR BAY"] * 20 + ["INLNAD", "inland", "ISLAND 1"]
+    with pytest.warns(UserWarning, match="class 'INLNAD' has 1 row and is nearly 'INLAND'") as said:
+        rows = load(pd.DataFrame({"x": np.arange(43.0) % 9, "region": regions}), label="region")
+    (warning,) = said
+    assert "class 'inland' has 1 row and differs from 'INLAND' only in case" in str(warning.message)
+    assert "ISLAND" not in str(warning.message)
+    assert len(rows.schema.class_names) == 5
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["female"] * 9 + ["male"],
+        ["grade 1"] * 9 + ["grade 2"],
+        ["A"] * 9 + ["a"],
+        ["INLAND"] * 9 + ["INLNAD"] * 2,
+        ["INLAND"] * 2 + ["INLNAD"],
+    ],
+)
+def test_other_classes_are_no_typos(names: list[str]) -> None:
+    load(np.arange(float(len(names)))[:, None], label=names)

@@ -228,3 +228,16 @@ def test_only_what_has_parts_is_read_in_parts(tmp_path: Path) -> None:
         load(tmp_path / "table.csv", split="test")
     with pytest.raises(DataError, match="an array has no parts"):
         load(X, split="test")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"a": [1, 2, 3]}, r"is a dict, which is no table: give pandas.DataFrame\(values\)"),
+        (None, "is None: give an array, a frame or a path"),
+        (np.array([["a", "b"], ["c", "d"]]), "or a pandas frame with columns of text"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_what_to_give(source: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
     Raises:
         DataError: the data is ragged, sparse, complex, text, or empty.
     """
+    if raw is None:
+        raise DataError(f"{what} is None: give an array, a frame or a path")
+    if isinstance(raw, Mapping):
+        raise DataError(f"{what} is a dict, which is no table: give pandas.DataFrame(values)")
     raw = without_mask(raw)
     if isinstance(raw, torch.Tensor):
         raw = raw.detach().cpu()
@@ -43,7 +47,10 @@ def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
     if array.dtype == object:
         array = _from_objects(array, what)
     if array.dtype.kind not in "buif":
-        raise DataError(f"{what} holds {_kind_name(array.dtype)}; only real numbers can be modeled")
+        frame = ", or a pandas frame with columns of text" if array.dtype.kind == "U" else ""
+        raise DataError(
+            f"{what} holds {_kind_name(array.dtype)}; only real numbers can be modeled{frame}"
+        )
     if array.size == 0:
         raise DataError(f"{what} is empty: its shape is {array.shape}, with 0 sample(s)")
     return array.astype(_native(array.dtype), copy=False)

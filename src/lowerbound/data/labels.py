@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array, listed
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, counted
 
 UNKNOWN = -1
 FOLDS = 5  # parts of the labels, hidden one after another
+MOST_COMPARED = 200  # classes whose names are compared in pairs
+COMMON = 5  # rows of a class that a class with one row may be a typo of
+NEARLY = 0.8  # similarity of two names, above which one may be a typo of the other
 
 
 def encode_labels(
@@ -136,6 +140,52 @@ def _warn_new(known: Sequence[str], class_names: Sequence[str]) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def warn_near_classes(label: Tensor, class_names: Sequence[str]) -> None:
+    """Warn of classes that may be typos of another one.
+
+    Their names differ from another one only in case, or they have one row and a name that is nearly
+    that of a common class. Letters and numbers as names are no typos.
+
+    Args:
+        label: class indices, (rows,), -1 if unknown.
+        class_names: names of the classes in the order of their indices.
+    """
+    if not 2 <= len(class_names) <= MOST_COMPARED:
+        return
+    counts = torch.bincount(label[label >= 0], minlength=len(class_names)).tolist()
+    rarest_first = sorted(zip(counts, class_names, strict=True))
+    found = []
+    for place, (rows, name) in enumerate(rarest_first):
+        others = rarest_first[place + 1 :]
+        same = next((other for _, other in others if _differ_in_case(name, other)), None)
+        near = [other for count, other in others if count >= COMMON and _nearly(name, other)]
+        has = f"class {name!r} has {counted(rows, 'row')} and"
+        if same is not None:
+            found.append(f"{has} differs from {same!r} only in case")
+        elif rows == 1 and near:
+            found.append(f"{has} is nearly {near[-1]!r}")
+    if found:
+        warnings.warn(
+            f"{listed(found)}: correct the label if it is a typo", UserWarning, stacklevel=2
+        )
+
+
+def _differ_in_case(one: str, other: str) -> bool:
+    return len(one) > 1 and one.casefold() == other.casefold()
+
+
+def _nearly(one: str, other: str) -> bool:
+    """Whether the names begin alike, have the same digits, and are otherwise similar."""
+    pair = (one.casefold(), other.casefold())
+    if pair[0] == pair[1] or pair[0][:1] != pair[1][:1] or len({*map(_digits, pair)}) > 1:
+        return False
+    return difflib.SequenceMatcher(None, *pair).ratio() > NEARLY
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
 
 
 def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor]:

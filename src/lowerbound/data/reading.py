@@ -11,7 +11,7 @@ from torch import Tensor
 from lowerbound.data.arrays import as_array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, newest_kinds
-from lowerbound.data.labels import encode_labels
+from lowerbound.data.labels import encode_labels, warn_near_classes
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import Resize
 from lowerbound.data.quantities import Quantity, encode_quantities
@@ -182,7 +182,10 @@ class Reading:
             target, scale = encode_targets(raw.labels, None if known is None else known.target)
             return None, target, {"target": scale}
         names = raw.class_names if known is None else known.class_names
+        learned = not names
         label, names = encode_labels(raw.labels, names)
+        if learned:
+            warn_near_classes(label, names)
         return label, None, {"class_names": names}
 
     def _quantities(self, raw: RawData) -> tuple[Tensor | None, tuple[Quantity, ...]]:

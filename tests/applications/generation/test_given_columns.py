@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from lowerbound import VAE, ConditionalVAE
 from lowerbound.cli import main
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.inference.synthesis.given_columns import draws_with_columns
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,13 @@ def test_given_columns_are_exact_and_others_follow(vae: VAE) -> None:
     both = vae.sample(50, given={"kind": "tall", "weight": 3.0})
     assert set(both["kind"]) == {"tall"}
     assert abs(both["height"].mean() - 1.0) < 0.4
+
+
+def test_a_given_number_outside_of_the_fitted_ones_is_named(vae: VAE) -> None:
+    with pytest.warns(
+        UserWarning, match=r"height=-500(\.0)? lies outside of -\d.* to \d.*of the fit"
+    ):
+        vae.sample(2, given={"height": -500.0})
 
 
 def test_draws_repeat(vae: VAE) -> None:
@@ -91,3 +100,15 @@ def test_what_cannot_be_combined(vae: VAE) -> None:
     model = ConditionalVAE(latent_dim=1, epochs=1).fit(frame, np.arange(30) % 2)
     with pytest.raises(UnsupportedError, match="conditional"):
         model.sample(2, 0, given={"a": 1.0})
+
+
+def test_the_class_of_a_conditional_model_is_given_as_a_label() -> None:
+    fitted: Any = SimpleNamespace(
+        options=SimpleNamespace(model=SimpleNamespace(conditional=True)),
+        schema=SimpleNamespace(label_column="grade"),
+    )
+    with pytest.raises(UnsupportedError, match="grade is the class of this model: use --label 2"):
+        draws_with_columns(fitted, {"grade": "2"}, seed=0)
+    for others in ({"grade": "2", "a": 1}, {"a": 1}):
+        with pytest.raises(UnsupportedError, match="columns cannot be given to a conditional"):
+            draws_with_columns(fitted, others, seed=0)

@@ -22,3 +22,11 @@ def test_an_unknown_class_is_refused() -> None:
     assert label_indices(fitted, ["b", "a"]).tolist() == [1, 0]
     with pytest.raises(OptionError, match="unknown class 'c'"):
         label_indices(fitted, ["c"])
+
+
+def test_a_number_names_the_class_that_equals_it() -> None:
+    fitted: Any = SimpleNamespace(schema=SimpleNamespace(class_names=("2", "3"), target=None))
+    assert label_indices(fitted, ["3.0", "2"]).tolist() == [1, 0]
+    for other in ("3.2", "nan", "inf", "4.0"):
+        with pytest.raises(OptionError, match=f"unknown class '{other}'"):
+            label_indices(fitted, [other])

@@ -143,7 +143,10 @@ def test_files_of_another_form_are_refused_with_an_example(tmp_path, change, mes
     [
         ({"moth": {"sad": ["sad"]}}, "unknown attribute of the phrases: 'moth'; did you mean"),
         ({"mouth": {"sat": ["sad"]}}, "unknown value of mouth in the phrases: 'sat'"),
-        ({"mouth": {"sad": ["sad"]}}, "the phrases have none for mouth=smile"),
+        (
+            {"mouth": {"sad": ["sad"]}, "glasses": {"none": ["without glasses"]}},
+            "the phrases have none for mouth=smile, glasses=round$",
+        ),
     ],
 )
 def test_books_of_other_attributes_are_refused(phrases, message):

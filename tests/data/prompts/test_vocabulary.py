@@ -58,6 +58,15 @@ def test_a_word_that_the_vocabulary_lacks_is_refused_with_the_nearest():
         learn_words(CAPTIONS).caption("a smilling face")
 
 
+def test_few_of_many_known_words_are_shown():
+    words = learn_words([f"word{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"] * 2)
+    with pytest.raises(OptionError) as refused:
+        words.caption("wordy xylophone")
+    assert str(refused.value).endswith(
+        "wordi, wordj and 16 more, which are in config.json of the model folder)"
+    )
+
+
 def test_each_kind_of_prompt_names_the_flag_of_the_other():
     with pytest.raises(OptionError, match=r"takes no captions; it takes attributes \(--given\)"):
         FACES.caption("a smile")

@@ -34,6 +34,7 @@ from lowerbound.applications.finished_parts import (
 )
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
+from lowerbound.applications.io.fit_rows import fitted_to
 from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
@@ -253,6 +254,13 @@ def _calibrating(
     """All rows of --calibrate; None without them."""
     if not request.calibrate:
         return None
+    if fitted_to(request.model, request.calibrate):
+        warnings.warn(
+            "the rows of --calibrate are those that the model was fitted on, so the rate does not "
+            "hold: give other normal rows, or leave --calibrate out",
+            UserWarning,
+            stacklevel=2,
+        )
     if windows is None and fitted.schema.windows is None:
         rows = open_data(request.calibrate, fitted, on_error=request.on_error)
         return RequestedRows(rows, len(rows), total=len(rows))

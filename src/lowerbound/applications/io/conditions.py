@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ def _one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:
-    """Class indices of class names, (rows,).
+    """Class indices of class names, (rows,); "3.0" is the class "3".
 
     Raises:
         OptionError: a name is not a class; the message suggests the nearest one. Or the label of
@@ -60,10 +61,18 @@ def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:
             "the label of this model is a number, and --label takes a class: leave it out; in "
             "Python, sample(y=...) takes numbers"
         )
-    for label in labels:
-        if label not in names:
-            raise unknown("class", label, names)
-    return torch.tensor([names.index(label) for label in labels], dtype=torch.long)
+    return torch.tensor([_index(label, names) for label in labels], dtype=torch.long)
+
+
+def _index(label: str, names: Sequence[str]) -> int:
+    """The index of a class: of its name, or of a name that is the same number."""
+    if label in names:
+        return names.index(label)
+    with suppress(ValueError):
+        whole = f"{float(label):.0f}"
+        if whole in names and float(whole) == float(label):
+            return names.index(whole)
+    raise unknown("class", label, names)
 
 
 def label_names(dataset: Dataset) -> tuple[str, ...] | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.config import from_mapping
+from lowerbound.data.arrays import listed
 from lowerbound.data.prompts.vocabulary import PromptVocabulary, learn_words
 from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
 
@@ -105,9 +106,14 @@ class PhraseBook:
                     raise unknown(
                         f"value of {name} in the phrases:", value, vocabulary.fields[name]
                     )
-            lacking = [value for value in vocabulary.fields[name] if value not in values]
-            if lacking:
-                raise OptionError(f"the phrases have none for {name}={lacking[0]}")
+        lacking = [
+            f"{name}={value}"
+            for name, values in self.phrases.items()
+            for value in vocabulary.fields[name]
+            if value not in values
+        ]
+        if lacking:
+            raise OptionError(f"the phrases have none for {listed(lacking)}")
         return self
 
     def caption(self, values: Mapping[str, str], random: np.random.Generator) -> str:

@@ -16,6 +16,7 @@ from lowerbound.errors import OptionError, unknown
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 SILENT = frozenset("a an the and of who that is has with wearing in on to".split())  # noqa: SIM905
 CAPTIONS = "captions"  # among the names of what a prompt may hold
+SHOWN = 10  # known words in the message about another one
 NEGATIONS = frozenset(("no", "not", "without"))
 
 
@@ -141,7 +142,8 @@ class PromptVocabulary:
 
     def _word(self, index: Mapping[str, int], word: str) -> int:
         if word not in index:
-            raise unknown("word of a prompt", word, self.words)
+            place = "in config.json of the model folder"
+            raise unknown("word of a prompt", word, self.words, SHOWN, place)
         return index[word]
 
     def _require(self, able: bool, what: str, how: str) -> None:

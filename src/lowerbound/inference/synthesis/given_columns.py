@@ -37,9 +37,14 @@ def draws_with_columns(
         OptionError: a column or a level does not exist, or the values cannot occur together.
         DataError: a value is not one of its column.
         UnsupportedError: the model is conditional, was fitted to complete rows, or has no exact
-            density.
+            density. The message about a class names the option that takes it.
     """
     if fitted.options.model.conditional:
+        label = fitted.schema.label_column
+        if label is not None and set(given) == {label}:
+            raise UnsupportedError(
+                f"{label} is the class of this model: use --label {given[label]} (in Python, y=)"
+            )
         raise UnsupportedError(
             "columns cannot be given to a conditional model: fit one without --conditional"
         )

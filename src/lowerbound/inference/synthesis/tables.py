@@ -116,6 +116,7 @@ class TableSource:
             raise DataError("the table of given cells has no rows")
         given = self._given(frame)
         source = self._fulfilled_by(given)
+        self._warn_beyond(given)
         for row, text in self.restrictions.contradicted(given.values, given.known):
             warnings.warn(
                 f"the given cells of row {row} break {text}, which no fitted row without an error "
@@ -188,6 +189,20 @@ class TableSource:
         if form.dtype.lower().startswith(("int", "uint")) and not column.rules.has_format:
             refuse(values % 1 > 0, series, f"column {column.name!r} holds whole numbers, but not")
         return values
+
+    def _warn_beyond(self, given: GivenCells) -> None:
+        """Warn of given numbers outside of the range of the fitted rows."""
+        limits = Restrictions.of(TableForm.of(self.fitted.schema), self.fitted.schema.modeled)
+        beyond = (given.values < limits.low) | (given.values > limits.high)
+        for place in np.flatnonzero(beyond.any(0)).tolist():
+            value = given.values[beyond[:, place], place][0]
+            written = [limits.written(place, x) for x in (value, limits.low[place])]
+            warnings.warn(
+                f"{limits.columns[place].name}={written[0]} lies outside of {written[1]} to "
+                f"{limits.written(place, limits.high[place])}, the values of the fit: no fitted "
+                "row is like the drawn ones",
+                stacklevel=3,
+            )
 
     def _with_names(self, frame: Any) -> Any:
         """The given rows with identifiers that are whole numbers or text, as the fitted ones."""
