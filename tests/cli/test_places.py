@@ -148,3 +148,21 @@ def test_files_beside_the_output_do_not_replace_the_data(
     assert Path(data).read_bytes() == before
     assert len(done.err.splitlines()) == 1  # nothing was computed
     assert list(tmp_path.iterdir()) == [tmp_path / data]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["fit", "", "-o", NOTHING], "DATA"),
+        (["synthesizer", "", "-o", NOTHING], "DATA"),
+        (["audit", NOTHING, ""], "SYNTHETIC"),
+        (["denoise", NOTHING, "", "-o", NOTHING], "DATA"),  # not: a single argument, the data
+        (["info", ""], "MODEL"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_an_empty_path_is_not_the_working_directory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(run(*words), f"{name} is an empty path")

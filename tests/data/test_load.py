@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError
@@ -73,6 +74,16 @@ def test_nothing_there_suggests_the_nearest(
         load("digit")
     with pytest.raises(DataError, match="named sets: digits, breast_cancer"):
         load("qqqqqq")
+
+
+def test_an_empty_path_is_not_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^the data is an empty path: give a file, a folder or"):
+        load("")
+    assert len(load(".")) == 1
 
 
 def test_patterns_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

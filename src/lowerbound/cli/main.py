@@ -108,11 +108,19 @@ def check_places(form: Sequence[Entry], answers: Mapping[tuple[str, ...], Any]) 
     """Check what a command writes, and that its model folder is there, before torch is imported.
 
     Raises:
+        OptionError: a positional argument is empty.
         OSError: what it writes cannot be written there.
         ModelFolderError: there is no such folder.
     """
     from lowerbound.model_folder.manifest import check_there
 
+    for entry in form:
+        value: Any = answers.get(entry.path)
+        if entry.positional and (value == "" or (entry.many and value and "" in value)):
+            raise OptionError(
+                f"{entry.called} is an empty path, such as a variable of the shell without a "
+                "value: name a file or a folder"
+            )
     named = {path[0]: value for path, value in answers.items() if len(path) == 1}
     for path in written_by(named):
         durable.check_place(path)

@@ -121,6 +121,8 @@ def load(
     reading = Reading(**given)
     if not isinstance(source, str | Path):
         return _loaded(source, reading)
+    if source == "":  # pathlib reads it as the working directory
+        raise DataError("the data is an empty path: give a file, a folder or a named data set")
     if str(source).startswith("~"):
         _check_home(str(source))
     with untrusted.guarded(str(source), DataError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowerbound.applications.base import Silent
-from lowerbound.applications.fit.comparison import flat, side_by_side
+from lowerbound.applications.fit.comparison import UNSUITABLE, flat, side_by_side
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions
@@ -47,11 +47,17 @@ def test_the_maps_have_two_units_and_a_plain_prior(rows: Dataset, vae: Fitted) -
     assert (chosen.latent_dim, chosen.prior, chosen.prior_options) == (2, "standard_normal", {})
 
 
-def test_pca_has_fewer_units_than_columns_and_none_of_a_single_column() -> None:
+def test_pca_has_fewer_units_than_columns_and_none_of_a_single_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     single = load(np.random.default_rng(0).normal(size=(50, 1)))
     options = FitOptions(training=TrainingOptions(updates=2))
-    found = side_by_side(fit(single, options), single, Silent())
+    said: list[str] = []
+    reporter = Silent()
+    monkeypatch.setattr(reporter, "say", said.append)
+    found = side_by_side(fit(single, options), single, reporter)
     assert list(found) == ["VAE", "autoencoder"]
+    assert said[-1] == "PCA is left out: " + UNSUITABLE
     assert flat(fit(single, options), single, Silent()) == {}
     double = load(np.random.default_rng(0).normal(size=(50, 2)))
     wide = fit(double, FitOptions(ModelOptions(latent_dim=2), training=TrainingOptions(updates=2)))

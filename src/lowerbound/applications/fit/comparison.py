@@ -17,6 +17,7 @@ from lowerbound.models.base import title_of
 
 RIVALS = ("vae", "autoencoder", "pca")
 PLANAR = ("autoencoder", "vae", "pca")
+UNSUITABLE = "it needs rows without missing cells, of two or more values, all of them numbers"
 Fit = Callable[[Dataset, FitOptions], Fitted]
 
 
@@ -85,7 +86,9 @@ def side_by_side(
         options = options_of(kind, fitted.options, training)
         if kind == own:
             found[title_of(kind)] = fitted
-        elif options is not None:
+        elif options is None:
+            reporter.say(f"{title_of(kind)} is left out: {UNSUITABLE}")
+        else:
             reporter.say(f"fitting {title_of(kind)} for comparison")
             found[title_of(kind)] = fit(training, options, reporter=reporter.training())
     return found
