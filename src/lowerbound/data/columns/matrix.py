@@ -248,7 +248,8 @@ def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
     if len(changed):
         names = [columns[fixed[i]].name for i in changed]
         warnings.warn(
-            f"{named(names)} did not vary when the model was fitted and now has other values; "
+            f"{named(names)} did not vary when the model was fitted and now "
+            f"{'has' if len(names) == 1 else 'have'} other values; "
             "the model ignores them",
             UserWarning,
             stacklevel=2,
