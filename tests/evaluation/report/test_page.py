@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
-from lowerbound.evaluation.report.cells import Cell, minus
+from lowerbound.evaluation.report.cells import Cell, minus, share
 from lowerbound.evaluation.report.chapters import Material, latent
 from lowerbound.evaluation.report.page import ReportPage, write_report
-from lowerbound.evaluation.report.subjects import Subject, examine
+from lowerbound.evaluation.report.subjects import Subject, describe, examine
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import _ranked, notes, summary_lines
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND
@@ -295,6 +296,25 @@ def test_a_lone_figure_has_no_rank() -> None:
 @pytest.mark.parametrize(("value", "text"), [(-0.001, "0.00"), (-1.5, "−1.50"), (2.0, "2.00")])
 def test_numbers_in_the_table(value: float, text: str) -> None:
     assert minus(value, 2) == text
+
+
+def test_a_share_has_a_true_minus_sign() -> None:
+    assert share(-0.119).text == "−11.9 %"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("hierarchical", "levels, each given those above it"),
+        ("ladder", "levels, each given those above it"),
+        ("vae", "StandardNormal"),
+        ("autoencoder", "none"),
+    ],
+)
+def test_the_prior_of_every_kind_of_model_is_named(name: str, words: str) -> None:
+    schema = load(np.random.default_rng(0).normal(size=(20, 3))).schema
+    options = ModelOptions(model=name, latent_dim=2, prior="standard_normal")
+    assert describe(Subject(name, assemble(schema, options)))["p(z)"] == words
 
 
 def test_estimates_are_written_with_their_errors() -> None:

@@ -91,7 +91,7 @@ def row_mean(rows: Tensor) -> Cell:
 
 def share(value: float) -> Cell:
     """A share as per cent."""
-    return Cell(f"{100 * value:.1f} %", value)
+    return Cell(f"{minus(100 * value, 1)} %", value)
 
 
 def number(value: float | None, digits: int = 3) -> Cell:

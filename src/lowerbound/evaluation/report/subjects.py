@@ -20,7 +20,7 @@ from lowerbound.evaluation.report.suites import (
 )
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.estimate import Skipped
-from lowerbound.models import HasPrior, Model, name_of
+from lowerbound.models import Chains, HasPrior, Mixes, Model, name_of
 
 
 class TrainingRecord(Protocol):
@@ -139,6 +139,8 @@ def describe(subject: Subject) -> dict[str, str]:
 
 
 def _prior_name(model: Model, prior: str) -> str:
+    if isinstance(model, Chains | Mixes):
+        return "levels, each given those above it"
     if not isinstance(model, HasPrior):
         return "none"
     return "StandardNormal" if prior == "NoneType" else prior
