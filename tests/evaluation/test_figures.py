@@ -208,6 +208,16 @@ def test_correlations_are_those_of_the_pairs_that_were_observed() -> None:
     np.testing.assert_allclose(_correlation(values), expected, atol=1e-6)
 
 
+def test_a_constant_curve_has_numbers_at_its_axis() -> None:
+    epoch = np.arange(20.0)
+    values = 0.693147 + 1e-9 * np.sin(epoch)
+    figure = figures.reading_curves("", epoch, {"mutual information": values})
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    assert [t for t in axes.get_yticks() if low <= t <= high]
+    assert high - low >= 1e-3 * 0.693
+
+
 @pytest.mark.parametrize(("columns", "title"), [(3, "Each column"), (14, "The first 12 of 14")])
 def test_columns_that_are_not_shown_are_counted(columns: int, title: str) -> None:
     values = np.random.default_rng(0).normal(size=(20, columns))

@@ -18,6 +18,12 @@ INFORMATION = {
     "rate weight": "weight of the rate",
 }
 
+SAID = {
+    "active units": ", the others are of held-out rows. Active units vary with the row",
+    "mutual information": ". The mutual information is estimated within a batch, so it is too "
+    "small on average, and at most the logarithm of the rows of a batch",
+}
+
 
 def data_sheet(material: Material) -> Iterator[Plate]:
     """Some of the pictures that the models were fitted to."""
@@ -79,10 +85,9 @@ def information(material: Material) -> Iterator[Plate]:
         yield Plate(
             "information",
             "Training",
-            f"What the latents of {found.name} carry. The rate is of training rows, the others of "
-            "held-out rows. Active units vary with the row. The mutual information is estimated "
-            "within a batch, so it is too small on average, and at most the logarithm of the rows "
-            "of a batch. If all of them fall to zero, the latents have collapsed.",
+            f"What the latents of {found.name} carry. The rate is of training rows"
+            f"{''.join(SAID.get(name, '') for name in seen)}. If all of them fall to zero, the "
+            "latents have collapsed.",
             figures.reading_curves(
                 "Information in the latents",
                 np.array([record.epoch for record in records]),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 15  # fewer points are marked one by one
+LEAST_SPREAD = 1e-3  # of the values of a curve, on each side of it
 
 
 @dataclass(frozen=True)
@@ -158,5 +159,6 @@ def _late(values: Array) -> Array:
 def _zoom(axes: Axes, values: Array) -> None:
     values = values[np.isfinite(values)]
     if len(values) and values.max() > values.min():
-        margin = 0.08 * (values.max() - values.min())
+        least = LEAST_SPREAD * np.abs(values).max()  # rounding errors have no ticks
+        margin = max(0.08 * (values.max() - values.min()), least)
         axes.set_ylim(values.min() - margin, values.max() + margin)
