@@ -45,7 +45,7 @@ def test_given_columns_are_exact_and_others_follow(vae: VAE) -> None:
 
 def test_a_given_number_outside_of_the_fitted_ones_is_named(vae: VAE) -> None:
     with pytest.warns(
-        UserWarning, match=r"height=-500(\.0)? lies outside of -\d.* to \d.*of the fit"
+        UserWarning, match=r"height=-500(\.0)? lies far outside of -\d.* to \d.*of the fit"
     ):
         vae.sample(2, given={"height": -500.0})
 

@@ -25,6 +25,8 @@ from lowerbound.inference.draws.samples import whole_count
 from lowerbound.inference.synthesis.restrictions import Restrictions
 from lowerbound.inference.synthesis.rows import BLOCK, GivenCells, completed_block, new_block
 
+FAR = 0.5  # of the width of a range, beyond which a given number has a warning
+
 
 @dataclass(frozen=True, eq=False)
 class TableSource:
@@ -191,16 +193,16 @@ class TableSource:
         return values
 
     def _warn_beyond(self, given: GivenCells) -> None:
-        """Warn of given numbers outside of the range of the fitted rows."""
+        """Warn of given numbers far outside of the range of the fitted rows."""
         limits = Restrictions.of(TableForm.of(self.fitted.schema), self.fitted.schema.modeled)
-        beyond = (given.values < limits.low) | (given.values > limits.high)
+        far = FAR * (limits.high - limits.low)
+        beyond = (given.values < limits.low - far) | (given.values > limits.high + far)
         for place in np.flatnonzero(beyond.any(0)).tolist():
             value = given.values[beyond[:, place], place][0]
             written = [limits.written(place, x) for x in (value, limits.low[place])]
             warnings.warn(
-                f"{limits.columns[place].name}={written[0]} lies outside of {written[1]} to "
-                f"{limits.written(place, limits.high[place])}, the values of the fit: no fitted "
-                "row is like the drawn ones",
+                f"{limits.columns[place].name}={written[0]} lies far outside of {written[1]} to "
+                f"{limits.written(place, limits.high[place])}, the values of the fit",
                 stacklevel=3,
             )
 
