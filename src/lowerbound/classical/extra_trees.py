@@ -193,7 +193,7 @@ def _grown(
     from sklearn.tree import ExtraTreeClassifier, ExtraTreeRegressor
 
     kind = ExtraTreeClassifier if classes else ExtraTreeRegressor
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(seed)  # the forest draws the seeds of its trees from it
     with small_fit(), config_context(skip_parameter_validation=True):
         trees = [
             kind(random_state=random.randint(np.iinfo(np.int32).max), **options).fit(

@@ -77,7 +77,10 @@ class WindowedSeries:
     given: int | None = None
 
     def calibration(self, scores: Array, windows: Windows) -> ConformalCalibration:
-        """The calibration of points, from the scores of consecutive windows, the last ones."""
+        """The calibration of points, from the scores of consecutive windows, the last ones.
+
+        The place of the windows of the fit is unknown, so they count as those that begin a series.
+        """
         points = windows.covered(len(scores)) if self.given is None else self.given
         found = windows.points(scores, points, self.reduce)
         return ConformalCalibration.of(found, dependent=windows.length)

@@ -70,7 +70,7 @@ class Cutoff:
     band: tuple[float, float]
 
     @property
-    def normal(self) -> str:
+    def calibration(self) -> str:
         """The calibration rows in words."""
         if self.independent == self.rows:
             return f"{self.rows:,} calibration rows"
@@ -140,5 +140,5 @@ class DetectReport(Report):
         return (
             f"{self.found:,} of {self.rows:,} rows are anomalies by {self.score}: score above "
             f"{line.threshold:.4g}, which {line.alpha:.2g} of normal rows reach ({low:.2%} to "
-            f"{high:.2%}, by {line.normal}; {self.normal})"
+            f"{high:.2%}, by {line.calibration}; {self.normal})"
         )

@@ -194,6 +194,7 @@ class TableSource:
 
     def _warn_beyond(self, given: GivenCells) -> None:
         """Warn of given numbers far outside of the range of the fitted rows."""
+        # those of the draws are unbounded for a model whose tails go beyond the fitted rows
         limits = Restrictions.of(TableForm.of(self.fitted.schema), self.fitted.schema.modeled)
         far = FAR * (limits.high - limits.low)
         beyond = (given.values < limits.low - far) | (given.values > limits.high + far)

@@ -200,8 +200,9 @@ class DiffusersDecoder(Decoder):
             up_block_types=options.up_blocks(),
             **options.sizes(),
         )
+        upsampling = import_module("diffusers.models.upsampling").Upsample2D
         for module in self.decoder.modules():
-            if isinstance(module, import_module("diffusers.models.upsampling").Upsample2D):
+            if isinstance(module, upsampling):
                 module.forward = partial(_doubled, module)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
