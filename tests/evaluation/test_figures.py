@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import combinations
 from typing import Any
 
 import matplotlib
@@ -230,3 +231,18 @@ def test_bars_of_levels_carry_their_names() -> None:
     figure = figures.marginals(codes, {"VAE": codes[:3]}, ["size"], {"size": ("small", "large")})
     axes = figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["small", "large"]
+
+
+def test_names_of_classes_do_not_cover_each_other() -> None:
+    """Six classes with one middle: five names move, and a line leads to their place."""
+    draws = np.random.default_rng(0).normal(size=(600, 2))
+    shown = figures.LatentMap("VAE", draws, np.zeros_like(draws))
+    names = ["a", "bb", "a long name", "dd", "another long name", "f"]
+    axes = figures.latent_maps([shown], np.arange(600) % 6, names).axes[0]
+    written = [text for text in axes.texts if text.get_text() and text.get_visible()]
+    boxes = [text.get_window_extent() for text in written]
+    assert {text.get_text() for text in written} == set(names)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert sum(not text.get_text() for text in axes.texts) == sum(
+        any(text.get_position()) for text in written
+    )

@@ -289,7 +289,7 @@ def test_fair_coins_cost_one_bit_per_dimension() -> None:
 def test_bits_per_dimension_of_a_density_are_refused() -> None:
     scores = score(oracle.model("exact"), ROWS)
     with pytest.raises(
-        UnsupportedError, match=r"is a density: on 8-bit data.*discretized_logistic"
+        UnsupportedError, match=r"is a density: on whole numbers.*discretized_logistic"
     ):
         scores.bits_per_dimension()
     summary = scores.summary()

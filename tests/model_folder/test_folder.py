@@ -327,7 +327,7 @@ def test_the_card_says_what_the_model_is(folder: Path) -> None:
     card = (folder / "MODEL_CARD.md").read_text()
     for words in [
         "# model.lb",
-        "VAE with 2 latent dimensions",
+        "VAE with 2 latent numbers",
         "likelihood p(x | z): gaussian",
         "5 values per row",
         "20 updates",

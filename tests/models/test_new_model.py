@@ -148,7 +148,7 @@ def test_it_goes_through_every_command(
     page = (folder / "report.html").read_text(encoding="utf-8")
     for title in ("toy model", "VAE", "autoencoder", "PCA"):
         assert title in page
-    assert "Toy model with 1 latent dimensions" in (folder / "MODEL_CARD.md").read_text()
+    assert "Toy model with 1 latent number" in (folder / "MODEL_CARD.md").read_text()
 
     shown = run(capsys, "info", folder)
     assert "toy, 1 latent number" in shown

@@ -90,8 +90,8 @@ class Reading:
     def _refusal(self, source: Any, name: str) -> LowerboundError:
         if name == "windows":
             return DataError(
-                "only tables and clips (.npz files with an array 'episode') are cut in windows, "
-                f"and {source!s:.60} is neither"
+                "only tables and clips (.npz files with an array 'episode') are cut in windows "
+                f"(--window), and {source!s:.60} is neither"
             )
         if name == "split":
             return DataError(f"{source!s:.60} has no parts, so no {self.split!r}; leave split out")

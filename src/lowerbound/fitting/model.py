@@ -143,6 +143,12 @@ class Fitted:
     history: History
     calibration: str = ""
 
+    @property
+    def latents(self) -> str:
+        """The latents of a row in words, such as "8 latent numbers"."""
+        options = self.options.model
+        return MODELS[options.model].latents_text(ModelParts(self.schema, options))
+
 
 @own_settings()
 def fit(

@@ -181,9 +181,9 @@ class Scores:
         if not self.mass:
             raise UnsupportedError(
                 f"bits per {self.protocol.value} need a probability mass, and "
-                f"{self.protocol.likelihood} is a density: on 8-bit data a narrower density gives "
-                "fewer bits, without limit; choose discretized_logistic for integer pictures, "
-                "bernoulli for binary data"
+                f"{self.protocol.likelihood} is a density: on whole numbers a narrower density "
+                "gives fewer bits, without limit; choose discretized_logistic for integer "
+                "pictures, bernoulli for binary data"
             )
         return Estimate.of(self.bound).scaled(-1 / (self.protocol.dimensions * math.log(2)))
 

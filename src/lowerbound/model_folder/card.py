@@ -62,7 +62,7 @@ def _model(fitted: Fitted) -> Iterator[str]:
     conditional = "conditional " if options.conditional else ""
     weights = sum(value.numel() for value in fitted.model.parameters())
     title = f"{conditional}{title_of(options.model)}"
-    yield f"{title[0].upper()}{title[1:]} with {options.latent_dim} latent dimensions."
+    yield f"{title[0].upper()}{title[1:]} with {fitted.latents}."
     yield ""
     for part in MODELS[options.model].uses:
         if part != "prior":

@@ -229,6 +229,7 @@ def _write_manifest(folder: Path, fitted: Fitted, ending: str) -> None:
         "parts": list(MODELS[fitted.options.model.model].uses),
         "prior": model.prior_name(fitted.options.model) if isinstance(model, LearnsPrior) else "",
         "rows": fitted.schema.summary,
+        "latents": fitted.latents,
     }
     durable.write_text(folder / MANIFEST, _json(manifest))
 

@@ -125,6 +125,12 @@ def rows(folder: Path) -> str:
     return found if isinstance(found, str) else ""
 
 
+def latents(folder: Path) -> str:
+    """The latents of a row in words; "" if an older version wrote the folder."""
+    found = _manifest(folder).get("latents")
+    return found if isinstance(found, str) else ""
+
+
 def check_there(folder: Path) -> None:
     """Check that a model folder exists.
 

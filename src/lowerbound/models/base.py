@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from lowerbound.config import from_mapping, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.hot_deck import hot_deck
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError, counted
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.base import START_ROWS
 from lowerbound.networks.base import NETWORKS
@@ -163,6 +163,11 @@ class Model(nn.Module, ABC):
         if options.network == "tabular":
             return min(math.ceil(features / 2), MOST_FACTORS)
         return max(1, min(math.ceil(features / 3), 2 * math.ceil(math.sqrt(features) / 2), 64))
+
+    @classmethod
+    def latents_text(cls, parts: ModelParts) -> str:
+        """The latents of a row in words, such as "8 latent numbers"; its options are resolved."""
+        return counted(parts.latent_dim, "latent number")
 
     @classmethod
     def rival_options(cls, dataset: Dataset, options: ModelOptions) -> ModelOptions | None:

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.config import option
+from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
@@ -123,6 +124,11 @@ class HierarchicalVariationalAutoencoder(Model):
         self.downward = nn.ModuleList(downward)
         self.heads = GaussianHeads()
         self.latent_dim = posterior.latent_dim
+
+    @classmethod
+    def latents_text(cls, parts: ModelParts) -> str:
+        dims = parts.own(HierarchicalOptions).dims(parts.latent_dim)
+        return f"latents of {listed(dims)} numbers, the lowest first"
 
     @classmethod
     def build(cls, parts: ModelParts) -> HierarchicalVariationalAutoencoder:

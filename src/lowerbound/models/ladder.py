@@ -13,7 +13,7 @@ from torch.nn import Parameter
 
 from lowerbound.config import option
 from lowerbound.distributions.point import Point
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model
 from lowerbound.networks.activations import ACTIVATIONS
@@ -160,12 +160,20 @@ class LadderVariationalAutoencoder(Model):
         return super().latent_dim_of(schema, options)
 
     @classmethod
+    def latents_text(cls, parts: ModelParts) -> str:
+        sizes = [math.prod(latent) for latent in cls._shape(parts).top_down]
+        return f"{counted(len(sizes), 'latent')}, {sum(sizes):,} latent numbers in all"
+
+    @classmethod
     def build(cls, parts: ModelParts) -> LadderVariationalAutoencoder:
+        return cls(cls._shape(parts), parts.likelihood(), parts.inputs)
+
+    @classmethod
+    def _shape(cls, parts: ModelParts) -> LadderShape:
         flat = parts.options.network == "mlp"
-        shape = parts.own(LadderOptions).shape(
+        return parts.own(LadderOptions).shape(
             parts.input_shape, parts.latent_dim, parts.condition_dim, flat
         )
-        return cls(shape, parts.likelihood(), parts.inputs)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         features = None if batch.x is None else self.encoder(self.seen(batch), batch.condition)

@@ -127,10 +127,25 @@ class VariationalAutoencoder(Model):
             )
 
     @classmethod
+    def latents_text(cls, parts: ModelParts) -> str:
+        stride, text = cls._stride(parts), super().latents_text(parts)
+        if stride is None:
+            return text
+        height, width = parts.network.map_size(parts.schema.event_shape, stride)
+        return f"{text} at each place of a map of {height} x {width}"
+
+    @classmethod
+    def _stride(cls, parts: ModelParts) -> int | None:
+        """How many times smaller than a picture the latent map is; None: z is no map."""
+        own = parts.own(cls.Options)
+        given = own.stride if isinstance(own, VariationalOptions) else None
+        return given or parts.network.map_stride
+
+    @classmethod
     def build(cls, parts: ModelParts) -> VariationalAutoencoder:
         own = parts.own(cls.Options)
         options = own if isinstance(own, VariationalOptions) else VariationalOptions()
-        stride = options.stride or parts.network.map_stride
+        stride = cls._stride(parts)
         if stride is not None:
             return cls._with_map(parts, options, stride)
         likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)

@@ -16,7 +16,7 @@ from lowerbound.config import construct, options_of
 from lowerbound.data.audio.log_mel import USUAL_RATE
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
 from lowerbound.models.codes.code_map import CodebookPass, CodeMap
@@ -162,6 +162,10 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
         """Length of a code's vector."""
         return options.latent_dim or code_dim(options.model_options)
+
+    @classmethod
+    def latents_text(cls, parts: ModelParts) -> str:
+        return f"codes whose vectors have {counted(parts.latent_dim, 'number')}"
 
     @classmethod
     def build(cls, parts: ModelParts) -> VectorQuantizedVariationalAutoencoder:

@@ -336,4 +336,4 @@ def test_a_folder_of_other_files_is_left_alone(folder: Path) -> None:
 def test_info_says_that_the_latent_is_a_map(folder: Path) -> None:
     imported(folder)
     text = run("info", model=str(folder.parent / "imported.lb")).text()
-    assert "vae, 3 latent numbers at each place of a map of stride 2" in text
+    assert "vae, 3 latent numbers at each place of a map of 8 x 8" in text

@@ -152,3 +152,12 @@ def test_a_series_keeps_its_name(tmp_path: Path) -> None:
     again = load(str(path), schema=fitted_on.schema)
     assert again.source == str(path)
     assert again.subset([0, 2]).source == str(path)
+
+
+@pytest.mark.parametrize("windows", [Windows(8), Windows(8, 3), Windows(8, 3, varied=True)])
+def test_spans_name_the_points_of_each_window(windows: Windows) -> None:
+    places = windows.places(60)
+    spans = windows.spans(len(places))
+    expected = [f"{place[0]}-{place[-1]}" for place in places]
+    assert list(spans[:-1]) == expected[:-1]
+    assert spans[-1] == (expected[-1] if windows.stride == 1 else "the last points")

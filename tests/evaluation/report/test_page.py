@@ -136,7 +136,7 @@ def test_the_table_names_its_figures_and_refusals(digits: tuple[ReportPage, Page
         "linear probe",
         "AUTOENCODER VAE",
         "Autoencoder has no prior",
-        "on 8-bit data a narrower density",
+        "on whole numbers a narrower density",
         "their nats are of different kinds",
         "closed form",
         "sha256",

@@ -101,7 +101,7 @@ class FitReport(Report):
     Attributes:
         model: the model folder.
         kind: name of the model, such as vae.
-        latent_dim: number of latent dimensions.
+        latent_dim: number of latent dimensions; of a model with several latents, of its code.
         network, likelihood: names of these parts.
         training_rows, test_rows: number of rows of each part.
         protocol: how the test part was chosen.
@@ -375,7 +375,7 @@ def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) 
     return FitReport(
         model=str(folder),
         kind=chosen.model,
-        latent_dim=int(chosen.latent_dim or 0),
+        latent_dim=int(getattr(fitted.model, "latent_dim", chosen.latent_dim) or 0),
         network=chosen.network,
         likelihood=chosen.likelihood,
         training_rows=len(parts.training),

@@ -25,6 +25,7 @@ from lowerbound.model_folder.manifest import (
     SCHEMA,
     WEIGHTS,
     hashes,
+    latents,
     parts,
     prior,
     rows,
@@ -52,6 +53,7 @@ class InfoReport(Report):
     Attributes:
         model: the folder.
         kind: name of the model, such as vae.
+        latents: the latents of a row in words, such as "8 latent numbers".
         parts: the kinds of parts that the model uses, such as network and prior.
         prior: name of the prior; "" if the model has none by name.
         options: options of the fit, every default resolved.
@@ -68,6 +70,7 @@ class InfoReport(Report):
 
     model: str
     kind: str
+    latents: str
     parts: tuple[str, ...]
     prior: str
     options: Mapping[str, Any]
@@ -91,12 +94,7 @@ class InfoReport(Report):
     def _lines(self) -> Iterator[tuple[str, str]]:
         model = self.options["model"]
         condition = ", conditioned on the class" if model["conditional"] else ""
-        stride = model["model_options"].get("stride")
-        place = f" at each place of a map of stride {stride}" if stride else ""
-        yield (
-            "model",
-            f"{self.kind}, {counted(model['latent_dim'], 'latent number')}{place}{condition}",
-        )
+        yield "model", f"{self.kind}, {self.latents}{condition}"
         yield "data", self.rows
         if quantities := self.data.get("quantities"):
             yield "predicts", ", ".join(quantity["name"] for quantity in quantities)
@@ -166,6 +164,7 @@ def _described(
     return InfoReport(
         model=given,
         kind=kind,
+        latents=latents(folder) or counted(options["model"]["latent_dim"], "latent number"),
         parts=used,
         prior=prior(folder) or (options["model"]["prior"] if "prior" in used else ""),
         options=options,

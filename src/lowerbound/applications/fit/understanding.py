@@ -8,10 +8,10 @@ from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.date_formats import ISO, in_strptime
-from lowerbound.errors import counted
 from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
+from lowerbound.models.parts import ModelParts
 
 LATENT = ("prior", "posterior")
 
@@ -74,11 +74,11 @@ def about_model(schema: Schema, given: ModelOptions, chosen: ModelOptions) -> li
         given: options that the user set.
         chosen: the options with every default resolved.
     """
+    kind = MODELS[chosen.model]
     lines = [
-        f"model: {chosen.model}, {counted(chosen.latent_dim or 0, 'latent number')}"
+        f"model: {chosen.model}, {kind.latents_text(ModelParts(schema, chosen))}"
         f"{_condition(chosen, schema)}"
     ]
-    kind = MODELS[chosen.model]
     if kind.remark:
         lines.append(f"      {kind.remark}")
     if "network" in kind.uses:

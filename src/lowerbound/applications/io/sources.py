@@ -368,6 +368,8 @@ def _in_time(dataset: Dataset, windows: Windows, test: float) -> DataParts:
             f"its end aside: give a longer one, a shorter --window, or --test 0"
         )
     held_out = dataset.subset(range(first, len(dataset)))
+    if dataset.schema.columns and len(held_out) <= MOST_NUMBERED:
+        held_out = replace(held_out, ids=windows.spans(len(dataset))[first:])
     protocol = f"{len(held_out):,} of {len(dataset):,} windows, the end of the series"
     return DataParts(dataset.subset(range(training)), held_out, protocol)
 

@@ -78,8 +78,12 @@ class EventKind(DataKind):
         )
 
     def read(self, source: Any, reading: Reading) -> RawData:
-        names = "label", "spectrograms", "image_size", "resize", "split", "windows", "levels"
-        reading.refuse(source, *names)
+        if reading.windows is not None:
+            raise OptionError(
+                "events of entities (--entity, --time) have no windows (--window): for a series, "
+                "leave --entity and --time out; its rows are in the order of time"
+            )
+        reading.refuse(source, "label", "spectrograms", "image_size", "resize", "split", "levels")
         entity, time = _names(source, reading)
         table = source.table if isinstance(source, Events) else source
         known = None if reading.schema is None else notations_of(reading.schema)
@@ -245,7 +249,8 @@ def _names(source: Any, reading: Reading) -> tuple[str, str]:
     if given[0] is None or given[1] is None:
         raise OptionError(
             "a table of events needs the column of its entities and the column of its times: give "
-            "--entity COLUMN and --time COLUMN"
+            "--entity COLUMN and --time COLUMN; of a series of points in time, leave them out and "
+            "give --window N"
         )
     return given[0], given[1]
 

@@ -77,6 +77,16 @@ class Windows:
         starts = starts[starts <= last]
         return starts if starts[-1] == last else np.append(starts, last)
 
+    def spans(self, windows: int) -> tuple[str, ...]:
+        """The first and last point of each window in words, such as "12-35".
+
+        If windows start every few points, the series need not end with the last regular one, so
+        the last span is "the last points".
+        """
+        begins = self._begins(windows).tolist()
+        found = [f"{begin}-{begin + self.length - 1}" for begin in begins]
+        return (*found[:-1], found[-1] if self.stride == 1 else "the last points")
+
     def covered(self, windows: int) -> int:
         """The least number of points of a series that has so many windows or more."""
         return int(self._begins(windows)[-1]) + self.length

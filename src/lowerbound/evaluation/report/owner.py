@@ -30,7 +30,7 @@ class OddRow:
     """A row that is improbable by the model.
 
     Attributes:
-        name: its name, or its number among the held-out rows, from 1.
+        name: its name, or its number among the held-out rows, from 1; of a window, its points.
         nats: its lower bound on log p(x).
         columns: the columns that make it odd, each with its value; the oddest first.
     """
@@ -90,10 +90,12 @@ class TableSummary:
     """The owner's part of a page; ``odd`` is empty if rows cannot be scored.
 
     Attributes:
-        named: whether rows have names rather than numbers.
+        named: whether rows have the names or numbers of their file.
+        windows: whether the rows are windows of a series.
     """
 
     named: bool
+    windows: bool
     odd: tuple[OddRow, ...]
     missing: MissingCells
     kept: tuple[KeptColumn, ...]
@@ -111,6 +113,7 @@ def table_summary(found: Findings, training: Dataset, held_out: Dataset) -> Tabl
         return None
     return TableSummary(
         held_out.ids is not None,
+        held_out.schema.windows is not None,
         odd_rows(found.subject.model, held_out),
         missing_cells(training, held_out),
         kept_columns(found.subject.model, held_out, found.likelihood.columns),

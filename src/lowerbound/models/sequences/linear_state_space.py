@@ -123,6 +123,10 @@ class LinearStateSpace(Model):
         return options.latent_dim or max(2, most)
 
     @classmethod
+    def latents_text(cls, parts: ModelParts) -> str:
+        return f"{super().latents_text(parts)} at each time"
+
+    @classmethod
     def rival_options(cls, dataset: Dataset, options: ModelOptions) -> ModelOptions | None:
         return options if len(dataset.schema.event_shape) == 2 else None
 

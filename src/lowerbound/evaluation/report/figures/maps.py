@@ -22,10 +22,17 @@ from lowerbound.evaluation.report.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 ELLIPSES = 16
 MOST_DOTS = 4000
 LEGEND_CLASSES = 20
+_OFFSETS = [
+    (distance * np.cos(angle), distance * np.sin(angle))
+    for distance in (0, 14, 28, 42)  # points
+    for angle in np.linspace(0.5, 2.5, 8, endpoint=False) * np.pi
+]
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,14 @@ def latent_maps(
         class_names: names of the indices.
     """
     figure = new_figure(4.4 * len(maps), 4.9, "Where the rows lie in the latent space")
-    for axes, shown in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
-        _map(axes, shown, label, class_names)
-    if label is not None:
-        _legend(figure, class_names_of(class_names, label))
+    names = [] if label is None else class_names_of(class_names, label)
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    written = [_map(axes, each, label, names) for axes, each in zip(panels, maps, strict=True)]
+    if names:
+        _legend(figure, names)
+        figure.draw_without_rendering()  # it decides where the names are
+    for axes, each in zip(panels, written, strict=True):
+        _separate(axes, each)
     return figure
 
 
@@ -74,7 +85,10 @@ def principal_plane(mean: Array) -> tuple[Array, float]:
     return plane.T, float(energy[:2].sum() / max(energy.sum(), 1e-300))
 
 
-def _map(axes: Axes, shown: LatentMap, label: Array | None, names: Sequence[str]) -> None:
+def _map(
+    axes: Axes, shown: LatentMap, label: Array | None, names: Sequence[str]
+) -> list[Annotation]:
+    """Draw one map; the names of its classes."""
     plane, share = principal_plane(shown.mean)
     dims = shown.mean.shape[1]
     direction = "principal direction " if dims > 2 else "z"
@@ -88,9 +102,8 @@ def _map(axes: Axes, shown: LatentMap, label: Array | None, names: Sequence[str]
     colors = [color_of(i) if i >= 0 else HAIRLINE for i in classes]
     axes.scatter(dots[:, 0], dots[:, 1], c=colors, s=7, alpha=0.75, linewidths=0, rasterized=True)
     _ellipses(axes, dots, shown.deviation[rows], plane, colors)
-    if label is not None:
-        _name_classes(axes, dots, classes, class_names_of(names, label))
     axes.set_aspect("equal", adjustable="datalim")
+    return [] if label is None else _name_classes(axes, dots, classes, names)
 
 
 def _ellipses(
@@ -111,20 +124,43 @@ def _ellipses(
         axes.add_patch(cloud)
 
 
-def _name_classes(axes: Axes, dots: Array, classes: Array, names: Sequence[str]) -> None:
+def _name_classes(
+    axes: Axes, dots: Array, classes: Array, names: Sequence[str]
+) -> list[Annotation]:
     """Write each class at the middle of its dots, so that it does not depend on color alone."""
-    for index in np.unique(classes[classes >= 0])[:LEGEND_CLASSES]:
-        x, y = np.median(dots[classes == index], axis=0)
+    return [
         axes.annotate(
             names[index],
-            (x, y),
+            np.median(dots[classes == index], axis=0),
+            (0, 0),
+            textcoords="offset points",
             ha="center",
             va="center",
             fontsize=9,
             fontweight="bold",
             color=INK,
             bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
+            zorder=4,
         )
+        for index in np.unique(classes[classes >= 0])[:LEGEND_CLASSES]
+    ]
+
+
+def _separate(axes: Axes, names: Sequence[Annotation]) -> None:
+    """Move names that would cover others, with a line to their place; hide those without room."""
+    taken: list[Bbox] = []
+    for name in names:
+        for offset in _OFFSETS:
+            name.set_position(offset)
+            box = name.get_window_extent().padded(2)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+        else:
+            name.set_visible(False)
+        if name.get_visible() and any(offset):
+            line = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
+            axes.annotate("", name.xy, offset, textcoords="offset points", arrowprops=line)
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:

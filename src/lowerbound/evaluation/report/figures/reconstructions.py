@@ -128,8 +128,7 @@ def scatter_reconstructions(
     for feature, axes in enumerate(panels[:count]):
         seen = ~np.isnan(x[:, feature])
         values, found = x[seen, feature], mean[seen, feature]
-        title = f"{shown[feature]}, {_explained(values, found)}"
-        style(axes, title, "value", "reconstruction")
+        style(axes, shown[feature], "value", "reconstruction")
         axes.scatter(values, found, s=5, alpha=0.4, color=color_of(0), linewidths=0)
         axes.axline((values.mean(), values.mean()), slope=1, color=MUTED, linewidth=0.8)
         write = write_dates if names[feature] in dates else write_numbers
@@ -138,12 +137,6 @@ def scatter_reconstructions(
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure
-
-
-def _explained(values: Array, found: Array) -> str:
-    """R² in words; a column whose values are equal has none."""
-    spread = float(values.var()) if len(values) else 0.0
-    return f"R² {1 - np.square(values - found).mean() / spread:.2f}" if spread else "constant"
 
 
 def _profile(axes: Axes, values: Array, center: Array, spread: Array) -> None:
