@@ -30,8 +30,8 @@ TABLES = {
     "empty": ("", "is empty"),
     "header only": ("a,b\n", "empty"),
     "ragged": ("a,b\n1,2\n3,4,5\n", "line 3 has 3 fields"),
-    "not a number": ("a,b\n1,2\n3,x\n5,6\n7,1\n", "'b' holds numbers, but not in rows 1"),
-    "infinite": ("a,b\n1,2\n3,inf\n5,6\n", "'b' has inf in rows 1, counted from 0 (row 1: inf)"),
+    "not a number": ("a,b\n1,2\n3,x\n5,6\n7,1\n", "'b' holds numbers, but not in row 1"),
+    "infinite": ("a,b\n1,2\n3,inf\n5,6\n", "'b' has inf in row 1, counted from 0 (row 1: inf)"),
     "constant": ("a,b\n1,2\n1,2\n1,2\n", "no column varies"),
     "names": ("a\n" + "".join(f"n{i}x\n" for i in range(30)), "'a' identifies rows, and no column"),
 }
@@ -48,7 +48,7 @@ def test_tables_that_cannot_be_modeled(run: Run, tmp_path: Path, name: str) -> N
 def test_missing_values_are_refused_where_that_is_asked_for(run: Run, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3,\n5,6\n")
     done = run("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--missing", "error")
-    refused(done, "'b' has NaN in rows 1")
+    refused(done, "'b' has NaN in row 1")
 
 
 def test_kinds_of_columns_that_make_no_sense(run: Run, table: Path, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_bad_input_is_a_sentence(
     pd.read_csv(holes).assign(size=np.inf).to_csv(tmp_path / "inf.csv", index=False)
     refused = run("impute", model, tmp_path / "inf.csv", "-o", out)
     assert refused.code == 2
-    assert "column 'size' has inf in rows 0" in refused.err
+    assert "column 'size' has inf in rows 0, 1" in refused.err
     assert not out.exists()
 
 

@@ -117,7 +117,7 @@ def test_messages_say_in_which_chunk_a_row_is(
     rows.to_csv(tmp_path / "inf.csv", index=False)
     done = run("detect", table_model, tmp_path / "inf.csv")
     assert done.code == 2
-    assert "column 'size' has inf in rows 5, counted from 0" in done.err
+    assert "column 'size' has inf in row 5, counted from 0" in done.err
     assert f"(0 is row 60 of {tmp_path / 'inf.csv'})" in done.err
 
 
@@ -126,7 +126,7 @@ def test_a_note_is_made_once(run: Run, table: Path, table_model: Path, tmp_path:
     pd.read_csv(table).assign(extra=1).to_csv(tmp_path / "more.csv", index=False)
     done = run("detect", table_model, tmp_path / "more.csv")
     assert done.code == 0
-    assert done.err.count("not fitted on columns extra: ignored") == 1
+    assert done.err.count("not fitted on column 'extra': ignored") == 1
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_missing_cells_are_marked() -> None:
     assert dataset.observed is not None
     assert not dataset.observed[2, 0, 1, 1]
     assert dataset.observed.sum() == noisy.size - 1
-    with pytest.raises(DataError, match="NaN or inf in rows 2"):
+    with pytest.raises(DataError, match="NaN or inf in row 2"):
         noisy_rows(noisy, load(GREYS, levels=17).schema)
 
 

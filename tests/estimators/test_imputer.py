@@ -372,9 +372,9 @@ def test_an_identifier_is_left_as_it_is(frame: pd.DataFrame) -> None:
 def test_infinite_values_are_refused_by_name(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> None:
     bad = X.copy()
     bad[4, 3] = np.inf
-    with pytest.raises(DataError, match="column 'x3' has inf in rows 4"):
+    with pytest.raises(DataError, match="column 'x3' has inf in row 4"):
         clone(QUICK).fit(bad)
-    with pytest.raises(DataError, match="column 'x3' has inf in rows 4"):
+    with pytest.raises(DataError, match="column 'x3' has inf in row 4"):
         imputer.transform(bad)
 
 

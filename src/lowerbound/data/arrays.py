@@ -72,6 +72,11 @@ def listed(items: Sequence[object], total: int | None = None) -> str:
     return f"{shown} and {count - SHOWN:,} more" if count > SHOWN else shown
 
 
+def row_numbers(rows: Sequence[int]) -> str:
+    """The numbers of some rows: "row 3" or "rows 3, 17 and 4 more"."""
+    return f"row{'s' * (len(rows) != 1)} {listed(rows)}"
+
+
 def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
     """Raise an error for NaN and infinities in (rows, columns).
 
@@ -93,7 +98,7 @@ def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
     kind = "NaN" if np.isnan(bad).all() else "inf" if np.isinf(bad).all() else "NaN and inf"
     others = f" ({len(columns) - 1} more columns too)" if len(columns) > 1 else ""
     raise DataError(
-        f"column {names[first]!r} has {kind} in rows {listed(rows.tolist())}, counted from 0"
+        f"column {names[first]!r} has {kind} in {row_numbers(rows.tolist())}, counted from 0"
         f"{others}; fill or drop those rows{GAPS_MODELED if kind == 'NaN' else ''}"
     )
 
@@ -118,7 +123,7 @@ def check_finite_rows(values: np.ndarray[Any, Any], what: str) -> None:
         return
     rows = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     raise DataError(
-        f"{what} has NaN or inf in rows {listed(rows.tolist())}, counted from 0; fill or drop them"
+        f"{what} has NaN or inf in {row_numbers(rows.tolist())}, counted from 0; fill or drop them"
     )
 
 

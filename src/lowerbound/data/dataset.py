@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import row_numbers
 from lowerbound.data.binarization import (
     BITS_SEED,
     bits_sha256,
@@ -337,7 +337,7 @@ class Dataset:
         unknown = torch.nonzero(self.label < 0).flatten().tolist()
         if unknown:
             raise DataError(
-                f"no class is known for rows {listed(unknown)}, counted from 0: leave them out, or "
+                f"no class is known for {row_numbers(unknown)}, counted from 0: leave them out, or "
                 "fit the model semi_supervised, which infers it"
             )
 

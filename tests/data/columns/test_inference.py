@@ -180,8 +180,8 @@ def test_a_level_that_is_new_counts_as_missing_and_is_named() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("many", r"column 'b' holds numbers, but not in rows 1, counted from 0 \(row 1: 'many'\)"),
-        (np.inf, "column 'b' has inf in rows 1"),
+        ("many", r"column 'b' holds numbers, but not in row 1, counted from 0 \(row 1: 'many'\)"),
+        (np.inf, "column 'b' has inf in row 1"),
     ],
 )
 def test_values_of_another_kind_are_named(value: Any, words: str) -> None:
@@ -202,7 +202,7 @@ def test_a_value_beyond_the_bounds_is_named_and_next_to_impossible(kind: str, va
     frame = table()[[kind, "real"]]
     schema = read(frame).schema
     place = [column.name for column in schema.columns].index(kind)
-    with pytest.warns(UserWarning, match=f"column '{kind}' held .* but not in rows 7, counted"):
+    with pytest.warns(UserWarning, match=f"column '{kind}' held .* but not in row 7, counted"):
         dataset = load(
             frame.assign(**{kind: frame[kind].mask(frame.index == 7, value)}), schema=schema
         )
@@ -215,7 +215,7 @@ def test_counts_are_whole_and_not_negative() -> None:
     frame = pd.DataFrame({"n": np.random.default_rng(0).poisson(5, 200) ** 2})
     frame["m"] = np.random.default_rng(1).normal(size=200)
     schema = load(frame, kinds={"n": "count"}).schema
-    with pytest.raises(DataError, match="column 'n' holds counts, but not in rows 0"):
+    with pytest.raises(DataError, match="column 'n' holds counts, but not in rows 0, 1"):
         load(frame.assign(n=-1), schema=schema)
 
 
@@ -225,11 +225,11 @@ def test_codes_among_numbers_are_levels_and_a_typing_error_is_not() -> None:
     assert understood(pd.Series(codes, name="diagnosis")).kind == "categorical"
     courses = [f"{number}{part}" for number in range(180, 200) for part in ("", "A", "DH")]
     assert understood(pd.Series([*courses * 3, "A"], name="course")).kind == "categorical"
-    with pytest.raises(DataError, match="holds numbers, but not in rows"):
+    with pytest.raises(DataError, match="holds numbers, but not in row"):
         understood(pd.Series([*map(str, range(40)), *"ABCDEF", *"123456A"], name="n"))
     numbers = pd.Series(random.normal(size=300).round(3).astype(str), name="n")
     numbers.iloc[17] = "o.5"
-    with pytest.raises(DataError, match=r"not in rows 17, counted from 0 \(row 17: 'o.5'\)"):
+    with pytest.raises(DataError, match=r"not in row 17, counted from 0 \(row 17: 'o.5'\)"):
         understood(numbers)
 
 
@@ -336,7 +336,7 @@ def test_few_numbers_and_repeated_texts_are_levels() -> None:
     ],
 )
 def test_texts_beside_other_numbers_are_refused(cells: list[str]) -> None:
-    with pytest.raises(DataError, match="holds numbers, but not in rows"):
+    with pytest.raises(DataError, match="holds numbers, but not in row"):
         recognized(pd.Series(cells, name="births"))
 
 

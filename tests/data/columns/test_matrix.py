@@ -132,7 +132,7 @@ def test_a_missing_column_is_named() -> None:
 def test_unknown_columns_are_ignored_and_named() -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [3, 5, 4]})
     dataset = load(frame)
-    with pytest.warns(UserWarning, match="not fitted on columns new: ignored"):
+    with pytest.warns(UserWarning, match="not fitted on column 'new': ignored"):
         again = load(frame.assign(new=[9, 9, 9]), schema=dataset.schema)
     torch.testing.assert_close(again.x, dataset.x, rtol=0, atol=0)
 

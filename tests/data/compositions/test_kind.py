@@ -93,7 +93,7 @@ def test_bad_rows_are_left_out_up_to_one_percent() -> None:
     texts = ["GaAs", "InP"] * 100
     texts[7] = "Ga("
     label = np.arange(200) % 3
-    with pytest.warns(UserWarning, match=r"1 of 200 rows .* rows 7, counted from 0; the first"):
+    with pytest.warns(UserWarning, match=r"1 of 200 rows .* row 7, counted from 0; the first"):
         data = load(Formulas(texts), on_error="skip", label=label)
     assert data.label is not None
     assert data.label[6:9].tolist() == [0, 2, 0]

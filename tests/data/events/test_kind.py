@@ -167,9 +167,9 @@ def cell(frame: pd.DataFrame, name: str, value: Any) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda f: cell(f, "day", None), r"no time in column 'day' for 1 events, rows 3"),
-        (lambda f: cell(f, "patient", None), r"no entity in column 'patient' for 1 events, rows 3"),
-        (lambda f: cell(f, "day", "soon"), r"not in rows 3.*'soon'"),
+        (lambda f: cell(f, "day", None), r"no time in column 'day' for 1 event, row 3"),
+        (lambda f: cell(f, "patient", None), r"no entity in column 'patient' for 1 event, row 3"),
+        (lambda f: cell(f, "day", "soon"), r"not in row 3.*'soon'"),
         (lambda f: f.rename(columns={"patient": "patients"}), "did you mean 'patients'"),
         (lambda f: f[f["patient"] == "P-004"], "all events are of one entity, 'P-004'"),
         (
@@ -177,7 +177,7 @@ def cell(frame: pd.DataFrame, name: str, value: Any) -> pd.DataFrame:
             "no entity in column 'patient' has a second event",
         ),
         (lambda f: f[:0], "the table of events is empty: 0 rows"),
-        (lambda f: f.rename(columns={"born": "sex"}), "columns sex appear more than once"),
+        (lambda f: f.rename(columns={"born": "sex"}), "several columns are named sex"),
     ],
 )
 def test_what_cannot_be_read(change: Any, words: str) -> None:

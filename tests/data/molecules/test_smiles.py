@@ -82,7 +82,7 @@ def test_skipping_is_advised_only_where_it_is_possible() -> None:
 def test_skipped_rows_are_counted_and_named() -> None:
     texts = ["CC", "OC"] * 150
     texts[7] = "C("
-    with pytest.warns(UserWarning, match=r"1 of 300 rows .* rows 7, .* 'C\(' is not SMILES"):
+    with pytest.warns(UserWarning, match=r"1 of 300 rows .* row 7, .* 'C\(' is not SMILES"):
         found = read_smiles(texts, on_error="skip")
     assert found.rows == (*range(7), *range(8, 300))
     assert found.smiles[:2] == ("CC", "CO")

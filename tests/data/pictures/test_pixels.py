@@ -65,7 +65,7 @@ def test_levels_that_are_told_win() -> None:
         (np.array([0, 70000]), "found whole numbers from 0 to 70000"),
         (np.array([-0.5, 0.5]), r"must lie in \[0, 1\]; found numbers from -0.5 to 0.5"),
         (np.array([0.0, 16.0]), r"astype\('uint8'\), or give levels="),
-        (np.array([[0.0], [np.nan]]), "NaN or inf in rows 1"),
+        (np.array([[0.0], [np.nan]]), "NaN or inf in row 1"),
     ],
 )
 def test_values_that_are_no_grey_levels_are_refused(values: Any, message: str) -> None:

@@ -127,7 +127,7 @@ def test_a_cell_of_another_notation_is_named(tmp_path: Path) -> None:
     bad = GERMAN.replace("150,50", "150.5 cm")
     with (
         pytest.warns(UserWarning, match=COMMAS),
-        pytest.raises(DataError, match=r"'height' holds numbers .* as 1234,50, but not in rows 0"),
+        pytest.raises(DataError, match=r"'height' holds numbers .* as 1234,50, but not in row 0"),
     ):
         load(_file(tmp_path, bad), schema=schema)
 
@@ -371,7 +371,7 @@ def test_a_wrong_cell_among_decimal_commas_is_named(tmp_path: Path, wrong: str) 
     lines = [f"{row % 7},5;{row % 50},25" for row in range(200)]
     lines[60] = f"3,5;{wrong}"
     (tmp_path / "x.csv").write_text("t;v\n" + "\n".join(lines))
-    with pytest.raises(DataError, match=r"column 'v' holds numbers, but not in rows 60"):
+    with pytest.raises(DataError, match=r"column 'v' holds numbers, but not in row 60"):
         load(tmp_path / "x.csv")
     levels = load(tmp_path / "x.csv", kinds={"v": "categorical"})
     assert levels.schema.columns[1].kind == "categorical"

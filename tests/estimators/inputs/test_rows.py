@@ -208,9 +208,9 @@ def test_fitting_anew_forgets_the_names(quick: VAE, X: Array, digits: Digits) ->
 def test_what_is_not_finite_is_named(quick: VAE, X: Array, value: float) -> None:
     bad = X.copy()
     bad[3, 1] = value
-    with pytest.raises(DataError, match=r"'x1' has (NaN|inf) in rows 3"):
+    with pytest.raises(DataError, match=r"'x1' has (NaN|inf) in row 3"):
         quick.fit(bad)
-    with pytest.raises(DataError, match=r"'x1' has (NaN|inf) in rows 3"):
+    with pytest.raises(DataError, match=r"'x1' has (NaN|inf) in row 3"):
         quick.fit(X).transform(bad)
 
 

@@ -189,7 +189,7 @@ def test_fresh_identifiers_differ_from_given_ones(source: TableSource) -> None:
 def test_given_identifiers_are_whole_numbers_if_the_fitted_ones_are(
     source: TableSource, cell: object
 ) -> None:
-    with pytest.raises(DataError, match="'number' holds whole numbers, but not in rows 1"):
+    with pytest.raises(DataError, match="'number' holds whole numbers, but not in row 1"):
         source.with_cells(pd.DataFrame({"number": [7, cell]}))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import Array, listed
+from lowerbound.data.arrays import Array, row_numbers
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import LARGEST_LOG, Continuous, moments
 from lowerbound.data.columns.inference import Sample
@@ -47,7 +47,7 @@ class WithinBounds(Continuous):
             return values
         warnings.warn(
             f"column {self.column.name!r} held {self.supported} when the model was fitted, but not "
-            f"in rows {listed(rows.tolist())}, counted from 0: they are set to the bound",
+            f"in {row_numbers(rows.tolist())}, counted from 0: they are set to the bound",
             UserWarning,
             stacklevel=4,
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import Array, listed
+from lowerbound.data.arrays import Array, listed, row_numbers
 from lowerbound.errors import DataError
 
 Level = bool | int | str | float
@@ -253,7 +253,7 @@ def check_numbers(series: Any, text: Array) -> None:
     rows = np.flatnonzero(text)
     if len(rows) and 2 * len(rows) <= (~missing(series, words=False)).sum():
         raise DataError(
-            f"column {series.name!r} holds numbers, but not in rows {listed(rows.tolist())}, "
+            f"column {series.name!r} holds numbers, but not in {row_numbers(rows.tolist())}, "
             f"counted from 0 (row {rows[0]}: {scalar(series.iloc[rows[0]])!r}); empty those "
             f"cells or drop those rows, or let all be levels (--kind '{series.name}=categorical')"
         )
@@ -268,7 +268,7 @@ def refuse(wrong: Array, series: Any, words: str) -> None:
     rows = np.flatnonzero(wrong)
     if len(rows):
         raise DataError(
-            f"{words} in rows {listed(rows.tolist())}, counted from 0 (row {rows[0]}: "
+            f"{words} in {row_numbers(rows.tolist())}, counted from 0 (row {rows[0]}: "
             f"{scalar(series.iloc[rows[0]])!r}); correct those rows, or empty those cells"
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import Array, listed
+from lowerbound.data.arrays import Array, listed, row_numbers
 from lowerbound.data.compositions.elements import ELEMENTS
 from lowerbound.data.compositions.fractions import (
     atoms_of,
@@ -105,7 +105,7 @@ class CompositionKind(DataKind):
         rows = np.flatnonzero(~((values >= 0).all(-1) & (np.abs(values.sum(-1) - 1) < 1e-3)))
         if len(rows):
             raise DataError(
-                f"fractions must not be negative and must sum to 1; rows {listed(rows.tolist())}, "
+                f"fractions must not be negative and must sum to 1; {row_numbers(rows.tolist())}, "
                 "counted from 0, do not"
             )
         return normalized(values)
@@ -205,7 +205,7 @@ def _report(refused: dict[int, str], total: int, skip: bool) -> None:
         remedy = " (on_error='skip' leaves such rows out)" if few else ": correct the row"
         raise DataError(f"row {first}, counted from 0, cannot be read: {reason}{remedy}")
     which = (
-        f"{len(refused):,} of {total:,} rows cannot be read: rows {listed(list(refused))}, "
+        f"{len(refused):,} of {total:,} rows cannot be read: {row_numbers(list(refused))}, "
         f"counted from 0; the first: {next(iter(refused.values()))}"
     )
     if not few:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import Array, listed
+from lowerbound.data.arrays import Array, listed, row_numbers
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint, dtype_of_numbers, understood
 from lowerbound.data.columns.text.date_formats import seconds
@@ -16,7 +16,7 @@ from lowerbound.data.columns.text.dates import closest_format, compact_format, l
 from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.values import factorized, missing, name, parsed_numbers
 from lowerbound.data.tables.frame_types import frame_dtype
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, counted
 
 MOST_DECIMALS = 4  # of numbers that are whole numbers of steps
 MOST_STEPS = 2.0**48  # of a number; a float64 rounds it to less than a tenth of a step
@@ -127,9 +127,10 @@ def _refuse_some(series: Any) -> None:
     if len(rows) and 2 * len(rows) <= len(series):
         shown = {name(series.iloc[row]): None for row in rows}
         raise DataError(
-            f"column {series.name!r} holds the times of the events, but not in rows "
-            f"{listed(rows.tolist())}, counted from 0 ({listed([repr(cell) for cell in shown])}): "
-            "correct those cells, or drop those rows"
+            f"column {series.name!r} holds the times of the events, but not in "
+            f"{row_numbers(rows.tolist())}, counted from 0 "
+            f"({listed([repr(cell) for cell in shown])}): correct those "
+            "cells, or drop those rows"
         )
 
 
@@ -150,8 +151,8 @@ def refuse_missing(series: Any, words: str) -> None:
     rows = np.flatnonzero(missing(series))
     if len(rows):
         raise DataError(
-            f"{words} for {len(rows):,} events, rows {listed(rows.tolist())}, counted from 0: fill "
-            "or drop those rows"
+            f"{words} for {counted(len(rows), 'event')}, {row_numbers(rows.tolist())}, counted "
+            "from 0: fill or drop those rows"
         )
 
 

@@ -80,7 +80,7 @@ class EventTable:
         if not len(frame) or not names:
             raise DataError(f"the table of events is empty: {len(frame)} rows")
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(f"columns {listed(twice)} appear more than once; rename them")
+            raise DataError(f"several columns are named {listed(twice)}; rename them")
         for name, what in ((entity, "entity"), (time, "time")):
             if name not in names:
                 raise DataError(_no_column(names, name, what))

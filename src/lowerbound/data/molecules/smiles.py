@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import row_numbers
 from lowerbound.data.molecules.library import chemistry, quiet
 from lowerbound.errors import DataError
 
@@ -87,7 +87,7 @@ def _report(skipped: dict[int, str], total: int, most: float, first: int, few: b
     if not skipped:
         return
     which = (
-        f"{len(skipped):,} of {total:,} rows are not molecules: rows {listed(list(skipped))}, "
+        f"{len(skipped):,} of {total:,} rows are not molecules: {row_numbers(list(skipped))}, "
         f"counted from {first}; the first: {next(iter(skipped.values()))}"
     )
     if not few:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.columns.matrix import named
 from lowerbound.data.columns.values import check_numbers, parsed_numbers, with_room_for_gaps
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
@@ -74,7 +75,7 @@ def check_filled(frame: Any, source: str = "") -> None:
 def check_unique(names: Sequence[str]) -> None:
     """Raise DataError if two columns have the same name."""
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise DataError(f"columns {listed(twice)} appear more than once; rename them")
+        raise DataError(f"several columns are named {listed(twice)}; rename them")
 
 
 def _label_column(names: list[str], label: str | None, schema: Schema | None) -> str | None:
@@ -97,7 +98,7 @@ def _known_columns(frame: Any, schema: Schema) -> Any:
     unexpected = [n for n in extra if n not in schema.left_out and n != schema.label_column]
     if unexpected:
         warnings.warn(
-            f"the model was not fitted on columns {listed(unexpected)}: ignored",
+            f"the model was not fitted on {named(unexpected)}: ignored",
             UserWarning,
             stacklevel=3,
         )

@@ -112,7 +112,7 @@ def _named(frame: Any, what: str) -> Any:
         )
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     if twice:
-        raise DataError(f"{what}: columns {listed(twice)} appear more than once; rename them")
+        raise DataError(f"{what}: several columns are named {listed(twice)}; rename them")
     return frame
 
 
