@@ -158,7 +158,9 @@ def test_later_numbers_that_are_no_dates_are_missing_and_count_as_odd() -> None:
 def test_numbers_are_refused_where_the_fitted_dates_are_text() -> None:
     schema = quietly(table(DAYS.dt.strftime("%Y-%m-%d")), missing="model").schema
     later = DAYS.dt.strftime("%Y%m%d").astype(int)
-    with pytest.raises(DataError, match=r"dates written as %Y-%m-%d, but not in rows 0, 1.*19990115"):
+    with pytest.raises(
+        DataError, match=r"dates written as %Y-%m-%d, but not in rows 0, 1.*19990115"
+    ):
         load(table(later), schema=schema, missing="model")
     assert not schema.columns[0].rules.unseen(later).any()
 

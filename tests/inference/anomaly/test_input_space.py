@@ -65,6 +65,23 @@ def test_neighbors_among_many_points_are_those_of_all_distances(points: int, k: 
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("k", [1, 5])
+def test_a_rotated_tree_finds_the_neighbors_of_points_near_a_plane(
+    k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three directions hold the variance; some points, rows and copies lie far from them."""
+    rng = np.random.default_rng(0)
+    noise = 0.05 * rng.standard_t(2, (600, 20))
+    known = 7 + rng.normal(size=(600, 3)) @ rng.normal(size=(3, 20)) + noise
+    new = np.concatenate([known[::5], 40 * rows(20, 30, seed=1), 1e40 * rows(20, 9, seed=2)])
+    monkeypatch.setattr(nearest, "_Search", None)  # the tree alone is used
+    monkeypatch.setattr(nearest, "LEAST_ROWS", 1)
+    expected = np.sort(cdist(new, known), 1)[:, k - 1]
+    found = nearest.kth_distance(known, new, k)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=0 if k > 1 else 1e-300)
+    assert (found[:120] == 0).all() == (k == 1)
+
+
 @pytest.mark.parametrize("points", [7, 1_001])
 def test_rows_beyond_single_precision_are_compared_in_double(points: int) -> None:
     """In single precision they are as far from every point as the padding."""

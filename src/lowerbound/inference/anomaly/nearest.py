@@ -1,6 +1,8 @@
 r"""Distance to the k-th nearest of some known points.
 
-In few dimensions a tree finds it. In more, all squared distances are computed in single precision,
+In few dimensions a tree finds it, and in more dimensions too if nearly all of the variance lies
+along a few directions: after a rotation to these, the tree splits along them alone. In all other
+cases all squared distances are computed in single precision,
 
 .. math:: \|x - y\|^2 - \|x\|^2 = \|y\|^2 - 2\, x^\top y
 
@@ -23,8 +25,15 @@ from lowerbound.networks.processor.matrix_products import affine
 
 TREE_NUMBERS = 8  # dimensions up to which a tree is faster than all distances
 LEAF = 64  # points in a leaf of the tree
+FEW_LEAF = 16  # after a rotation
+ROWS = 4_096  # at once, of which the nearest points are known
 TABLE = 2**20  # distances at once: 4 MB, which fits into a cache
 SPARE = 4
+LEAST_ROWS = 1_000  # for which a rotation pays
+MOST_TURNED = 64  # dimensions up to which it takes little time
+LEADING = 4  # directions by which a tree is faster than all distances
+HELD = 0.9  # share of the variance along them
+TAIL = 0.05  # share of the points at each end of a coordinate that are moved to its bulk
 SHARE = 20  # points of which the nearest is found first
 ROUNDING = 2.0**-23  # of a product in single precision, and of a sum of two
 
@@ -43,9 +52,43 @@ def kth_distance(known: Array, rows: Array, k: int) -> Array:
         tree = cKDTree(known, LEAF)
         return np.asarray(tree.query(rows, k=[k], workers=torch.get_num_threads())[0][:, 0])
     points = torch.from_numpy(np.ascontiguousarray(known))
+    axes = _leading_axes(known) if len(rows) >= LEAST_ROWS else None
+    if axes is not None:
+        return _by_tree(points, rows, k, axes)
     search = _Search(points, min(k + SPARE, len(points)), k)
     parts = torch.from_numpy(np.ascontiguousarray(rows)).split(max(1, TABLE // len(points)))
     return torch.cat([search.distances(part) for part in parts]).numpy()
+
+
+def _leading_axes(known: Array) -> Array | None:
+    """An orthonormal basis, (dimensions, dimensions), whose first directions hold nearly all of the
+    variance of the bulk; None: there is none."""
+    if known.shape[1] > MOST_TURNED:
+        return None
+    bulk = np.clip(known, *np.quantile(known, (TAIL, 1 - TAIL), axis=0))
+    bulk -= bulk.mean(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = bulk.T @ bulk
+    if not np.isfinite(products).all():
+        return None
+    squares, axes = np.linalg.eigh(products)
+    if squares[-LEADING:].sum() < HELD * squares.sum():
+        return None
+    return np.asarray(axes[:, ::-1])
+
+
+def _by_tree(points: Tensor, rows: Array, k: int, axes: Array) -> Array:
+    """Distance of each row to the k-th point; a tree of rotated points finds the nearest k."""
+    center = points.mean(0).numpy()
+    tree = cKDTree((points.numpy() - center) @ axes, FEW_LEAF)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers whose square overflows anyway
+        turned = np.nan_to_num((rows - center) @ axes)
+    place = tree.query(turned, k=np.arange(1, k + 1), workers=torch.get_num_threads())[1]
+    near = torch.from_numpy(np.minimum(place, len(points) - 1))
+    each = zip(
+        torch.from_numpy(np.ascontiguousarray(rows)).split(ROWS), near.split(ROWS), strict=True
+    )
+    return torch.cat([kth_among(points, part, some, k).sqrt() for part, some in each]).numpy()
 
 
 class _Search:
@@ -71,7 +114,7 @@ class _Search:
         table = affine(F.pad(rows, (0, 1), value=1.0).float(), self.single)
         near, place = smallest(table, self.kept)
         place.clamp_(max=len(self.points) - 1)  # of a row beyond single precision: it is unsure
-        found = self._among(rows, place)
+        found = kth_among(self.points, rows, place, self.k)
         own = rows.square().sum(1)
         if self.kept < len(self.points):
             error = ROUNDING * (rows.shape[1] + 3) * self.longest * (self.longest + 2 * own.sqrt())
@@ -84,12 +127,14 @@ class _Search:
     def _in_double(self, rows: Tensor) -> Tensor:
         """Squared distance of each row to the k-th point by a table in double precision."""
         table = torch.addmm(self.lengths, rows, self.points.T, alpha=-2)
-        return self._among(rows, table.topk(self.kept, 1, largest=False).indices)
+        place = table.topk(self.kept, 1, largest=False).indices
+        return kth_among(self.points, rows, place, self.k)
 
-    def _among(self, rows: Tensor, place: Tensor) -> Tensor:
-        """Squared distance of each row to the k-th of some points, (rows, points)."""
-        exact = (self.points[place] - rows.unsqueeze(1)).square().sum(2)
-        return exact.kthvalue(self.k, 1).values
+
+def kth_among(points: Tensor, rows: Tensor, place: Tensor, k: int) -> Tensor:
+    """Squared distance of each row to the k-th nearest of some of the points, (rows, some)."""
+    exact = (points[place] - rows.unsqueeze(1)).square().sum(2)
+    return exact.kthvalue(k, 1).values
 
 
 def smallest(table: Tensor, k: int) -> tuple[Tensor, Tensor]:
