@@ -12,6 +12,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.spatial.distance import cdist
+from scipy.stats import binom
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -287,6 +288,25 @@ def test_pyods_conventions() -> None:
     np.testing.assert_allclose(detector.decision_function(X), detector.decision_scores_)
     np.testing.assert_allclose(detector.predict_proba(X).sum(1), 1)
     assert detector.predict(X * -9).all()
+
+
+@pytest.mark.slow
+def test_confidence_is_that_of_pyod() -> None:
+    """The sum that ``predict_confidence`` of PyOD 3.6.7 computes, row by row."""
+    X = rows(200)
+    detector = PyODDetector(0.1, VAEDetector(epochs=5, random_state=0)).fit(X)
+    new = np.concatenate([X[:40] * factor for factor in (0.5, 1.0, 1.5, 3.0)])
+    scores, count = detector.decision_function(new), len(X)
+    below = [np.count_nonzero(detector.decision_scores_ <= score) for score in scores]
+    odd = [1 - binom.cdf(count - 20, count, (1 + each) / (2 + count)) for each in below]
+    expected = np.where(scores > detector.threshold_, odd, 1 - np.array(odd))
+    labels, confidence = detector.predict(new, return_confidence=True)
+    np.testing.assert_array_equal(labels, detector.predict(new))
+    np.testing.assert_allclose(confidence, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(detector.predict_confidence(new), confidence)
+    np.testing.assert_array_equal(
+        detector.predict_proba(new, return_confidence=True)[1], confidence
+    )
 
 
 def test_calibration_is_of_rows_that_were_not_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -72,25 +73,55 @@ class PyODDetector(BaseEstimator):
         """The anomaly score of each row, (rows,); higher is worse."""
         return self._fitted().anomaly_score(X)
 
-    def predict(self, X: Any) -> Array:
-        """1 for anomalies, 0 for normal rows, (rows,)."""
-        labels: Array = (self.decision_function(X) > self.threshold_).astype(int)
-        return labels
+    def predict(self, X: Any, return_confidence: bool = False) -> Any:
+        """1 for anomalies, 0 for normal rows, (rows,).
+
+        Args:
+            X: the rows.
+            return_confidence: return ``predict_confidence`` of the rows too.
+        """
+        scores = self.decision_function(X)
+        labels = (scores > self.threshold_).astype(int)
+        return (labels, self._confidence(scores)) if return_confidence else labels
+
+    def predict_confidence(self, X: Any) -> Array:
+        r"""How sure it is that another sample of training rows would give the same label, (rows,).
+
+        .. math:: P(\text{anomaly}) = P\big(B > n - \lfloor n\gamma \rfloor\big), \quad
+            B \sim \text{Binomial}\Big(n, \frac{1 + m}{2 + n}\Big)
+
+        with n training rows, m of which score at most as high as the row, and the contamination
+        gamma. Source: Perini, Vercruyssen & Davis 2020, "Quantifying the Confidence of Anomaly
+        Detectors in Their Example-Wise Predictions" (ExCeeD).
+        """
+        return self._confidence(self.decision_function(X))
+
+    def _confidence(self, scores: Array) -> Array:
+        count = len(self.decision_scores_)
+        below = np.searchsorted(np.sort(self.decision_scores_), scores, side="right")
+        normal = count - int(count * self.contamination)
+        odd = stats.binom.sf(normal, count, (1 + below) / (2 + count))
+        return np.asarray(np.where(scores > self.threshold_, odd, 1 - odd))
 
     def fit_predict(self, X: Any, y: Any = None) -> Array:
         """``labels_`` after ``fit``."""
         labels: Array = self.fit(X).labels_
         return labels
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any, return_confidence: bool = False) -> Any:
         """(probability of a normal row, of an anomaly), (rows, 2): PyOD's linear unification.
 
         The score is scaled linearly between the lowest and the highest of the training rows.
+
+        Args:
+            X: the rows.
+            return_confidence: return ``predict_confidence`` of the rows too.
         """
         scores = self.decision_function(X)
         low, high = self.decision_scores_.min(), self.decision_scores_.max()
         odd = ((scores - low) / max(high - low, np.finfo(float).tiny)).clip(0, 1)
-        return np.stack([1 - odd, odd], axis=1)
+        shares = np.stack([1 - odd, odd], axis=1)
+        return (shares, self._confidence(scores)) if return_confidence else shares
 
     def _fitted(self) -> VAEDetector:
         check_is_fitted(self, "detector_")
