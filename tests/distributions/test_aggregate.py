@@ -24,7 +24,8 @@ def test_pairs_of_draws_and_components() -> None:
     diagonal = diagonal_normal(loc.unsqueeze(0), scale.unsqueeze(0))
     slow = Independent(Normal(loc, scale), 1).log_prob(z.unsqueeze(1))
     assert torch.allclose(pairwise_log_prob(diagonal, z), slow, rtol=1e-10)
-    full = MultivariateNormal(loc.unsqueeze(0), torch.eye(3).double() * 0.5 + 0.1)
+    factors = (normal(15, 3, 1.0, 3).view(5, 3, 3)).tril(-1) + torch.diag_embed(scale)
+    full = MultivariateNormal(loc.unsqueeze(0), scale_tril=factors.unsqueeze(0))
     expected = full.log_prob(z.unsqueeze(1))
     assert torch.allclose(pairwise_log_prob(full, z), expected, rtol=1e-10)
 
@@ -42,8 +43,10 @@ def test_far_and_narrow_components_keep_their_digits() -> None:
     loc = 1e3 + normal(20, 2, 1.0)
     posterior = diagonal_normal(loc.unsqueeze(0), torch.full((1, 20, 2), 1e-3).double())
     exact = Independent(Normal(loc, 1e-3), 1).log_prob(loc.unsqueeze(1))
-    found = pairwise_log_prob(posterior, loc)
-    assert float(((found - exact).abs() / exact.abs().clamp_min(1)).max()) < 1e-6
+    factors = 1e-3 * torch.eye(2).double().expand(1, 20, 2, 2)
+    for each in (posterior, MultivariateNormal(loc.unsqueeze(0), scale_tril=factors)):
+        found = pairwise_log_prob(each, loc)
+        assert float(((found - exact).abs() / exact.abs().clamp_min(1)).max()) < 1e-6
 
 
 @pytest.mark.parametrize(("dim", "noise"), [(1, 1.0), (1, 0.3), (2, 0.5), (3, 0.7)])

@@ -10,7 +10,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MultivariateNormal
 
 from lowerbound.distributions.reparameterization import base_normal
 
@@ -40,13 +40,16 @@ def mutual_information(posterior: Distribution, z: Tensor) -> float:
 def pairwise_log_prob(posterior: Distribution, z: Tensor) -> Tensor:
     """log q(z_m | x_n) for all pairs, (draws, components), float64.
 
-    For diagonal Gaussians it uses two matrix products instead of (draws, components, latent_dim).
+    For diagonal Gaussians it uses two matrix products instead of (draws, components, latent_dim),
+    and for others one.
 
     Args:
         posterior: batch shape (1, components).
         z: (draws, *event).
     """
     base = base_normal(posterior)
+    if isinstance(posterior, MultivariateNormal):
+        return _of_full_covariances(posterior, z.double())
     if base is None:
         pairs = (len(z), posterior.batch_shape[1], *z.shape[1:])
         return posterior.log_prob(z.unsqueeze(1).expand(pairs)).double()
@@ -57,4 +60,22 @@ def pairwise_log_prob(posterior: Distribution, z: Tensor) -> Tensor:
     precision = scale.square().reciprocal()
     squares = z.square() @ precision.T - 2 * z @ (loc * precision).T
     constant = (loc.square() * precision).sum(1) + 2 * scale.log().sum(1)
+    return -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))
+
+
+def _of_full_covariances(posterior: MultivariateNormal, z: Tensor) -> Tensor:
+    """All pairs for N(mu_n, L_n L_n^T): one product with the squares and products of z."""
+    factor, loc = posterior.scale_tril[0].double(), posterior.loc[0].double()
+    center = loc.mean(0)  # distances from the center lose fewer digits
+    loc, z = loc - center, z - center
+    identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    inverse = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+    towards = inverse @ loc.unsqueeze(-1)
+    row, column = torch.triu_indices(z.shape[1], z.shape[1], device=z.device)
+    twice = torch.where(row == column, 1.0, 2.0)
+    precision = (inverse.mT @ inverse)[:, row, column] * twice
+    weights = torch.cat((precision, -2 * (inverse.mT @ towards).squeeze(-1)), 1)
+    squares: Tensor = torch.cat((z[:, row] * z[:, column], z), 1) @ weights.T
+    scale = torch.diagonal(factor, dim1=-2, dim2=-1).log().sum(1)
+    constant = towards.square().sum((1, 2)) + 2 * scale
     return -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def measure_all(
         options=effort.options,
         remark=effort.remark,
         unseen=parts.test is not None,
+        progress=partial(reporter.advance, "measuring"),
     )
     found = next(one for one in written.findings if one.subject.model is fitted.model)
     measured = tuple(jsonable(one.to_mapping()) for one in written.findings)

@@ -342,6 +342,7 @@ def _page(
             first=before_and_after(history, facts.former),
             options=effort.options,
             remark=effort.remark,
+            progress=partial(reporter.advance, "measuring"),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

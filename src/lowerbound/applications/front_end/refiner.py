@@ -202,6 +202,7 @@ def _page(
             first=with_and_without(history, measured),
             options=effort.options,
             remark=effort.remark,
+            progress=partial(reporter.advance, "measuring"),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MultivariateNormal
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.aggregate import pairwise_log_prob
@@ -179,7 +179,10 @@ class AggregatePosterior:
         return total - math.log(max(first - int(leave_own_out), 1))
 
     def _draws_at_once(self, posterior: Distribution) -> int:
-        width = 1 if base_normal(posterior) is not None else posterior.event_shape[0]
+        by_products = base_normal(posterior) is not None or isinstance(
+            posterior, MultivariateNormal
+        )
+        width = 1 if by_products else posterior.event_shape[0]
         return max(1, self.memory // (PAIR_BYTES * posterior.batch_shape[1] * width))
 
 

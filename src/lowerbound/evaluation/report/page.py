@@ -20,6 +20,7 @@ from lowerbound.evaluation.report.chapters import Material, Plate, plates
 from lowerbound.evaluation.report.evidence import verdict_of
 from lowerbound.evaluation.report.owner import table_summary
 from lowerbound.evaluation.report.subjects import (
+    SUITES,
     Findings,
     Subject,
     describe,
@@ -32,6 +33,7 @@ from lowerbound.evaluation.report.summary_table import comparisons, notes, summa
 from lowerbound.evaluation.report.templates import render
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND, Verdict
 from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.passes import Progress
 
 TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
 FIGURES = {"L_": BOUND, "bits per dimension": BOUND, "accepted": ACCEPTED}
@@ -77,6 +79,7 @@ def write_report(
     first: Callable[[Material], Iterable[Plate]] = lambda material: (),
     remark: str = "",
     unseen: bool = True,
+    progress: Progress | None = None,
 ) -> ReportPage:
     """Measure the models, draw the figures, write ``folder/report.html`` and ``folder/figures/``.
 
@@ -93,6 +96,7 @@ def write_report(
         first: figures that come before the others.
         remark: one sentence on the sizes of the measurements.
         unseen: whether no model was fitted to the held-out rows.
+        progress: called with (parts of the work done, parts); the last part are the figures.
 
     Raises:
         DataError: there is no model or no row.
@@ -100,7 +104,8 @@ def write_report(
     if not subjects or not len(held_out):
         raise DataError("a report needs at least one fitted model and one held-out row")
     options = options or SuiteOptions()
-    findings, classifier = examine(subjects, training, held_out, options)
+    parts = _Parts(SUITES * len(subjects) + 2, progress)
+    findings, classifier = examine(subjects, training, held_out, options, parts.finished)
     scored = held_out.thinned(options.rows)
     lead = leading(findings)
     verdict = verdict_of(
@@ -109,6 +114,7 @@ def write_report(
     flat = _planar(planar, training, held_out, options)
     material = Material(findings, training, held_out)
     shown = list(_drawn(folder / "figures", (*first(material), *plates(material, flat))))
+    parts.finished()
     page = folder / "report.html"
     page.write_text(
         render(
@@ -131,6 +137,24 @@ def write_report(
         errors="backslashreplace",
     )
     return ReportPage(page, tuple(each.path for each in shown), tuple(findings), verdict)
+
+
+class _Parts:
+    """Counts finished parts of a work.
+
+    Args:
+        total: number of parts.
+        progress: called with (parts done, total).
+    """
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.progress, self.done = total, progress, 0
+
+    def finished(self) -> None:
+        """One more part is done."""
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
 
 
 @dataclass(frozen=True)

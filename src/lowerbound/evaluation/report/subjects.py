@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ from lowerbound.evaluation.report.suites import (
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.estimate import Skipped
 from lowerbound.models import Chains, HasPrior, Mixes, Model, name_of
+
+SUITES = 3  # of a subject: likelihood, latents, samples
 
 
 class TrainingRecord(Protocol):
@@ -95,20 +97,25 @@ def examine(
     training: Dataset,
     held_out: Dataset,
     options: SuiteOptions | None = None,
+    finished: Callable[[], None] = lambda: None,
 ) -> tuple[list[Findings], RealismClassifier | Skipped]:
-    """Run all suites for all subjects, on the same rows and with the same classifier."""
+    """Run all suites for all subjects, on the same rows and with the same classifier.
+
+    ``finished`` is called once, and then after each of the ``SUITES`` of each subject.
+    """
     options = options or SuiteOptions()
     judge = fit_realism_classifier(training, held_out, seed=options.seed)
     reference = reference_samples(training, held_out, options)
-    findings = [
-        Findings(
-            subject,
-            likelihood_suite(subject.model, held_out, options),
-            latent_suite(subject.model, training, held_out, options),
-            sample_suite(subject.model, training, judge, options, reference=reference),
-        )
-        for subject in subjects
-    ]
+    finished()
+    findings = []
+    for subject in subjects:
+        likelihood = likelihood_suite(subject.model, held_out, options)
+        finished()
+        latents = latent_suite(subject.model, training, held_out, options)
+        finished()
+        samples = sample_suite(subject.model, training, judge, options, reference=reference)
+        finished()
+        findings.append(Findings(subject, likelihood, latents, samples))
     return findings, judge
 
 
