@@ -75,7 +75,8 @@ def _of_full_covariances(posterior: MultivariateNormal, z: Tensor) -> Tensor:
     twice = torch.where(row == column, 1.0, 2.0)
     precision = (inverse.mT @ inverse)[:, row, column] * twice
     weights = torch.cat((precision, -2 * (inverse.mT @ towards).squeeze(-1)), 1)
-    squares: Tensor = torch.cat((z[:, row] * z[:, column], z), 1) @ weights.T
+    squares = torch.cat((z[:, row] * z[:, column], z), 1) @ weights.T
     scale = torch.diagonal(factor, dim1=-2, dim2=-1).log().sum(1)
     constant = towards.square().sum((1, 2)) + 2 * scale
-    return -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))
+    found: Tensor = -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))
+    return found
