@@ -106,14 +106,13 @@ def write_report(
     options = options or SuiteOptions()
     parts = _Parts(SUITES * len(subjects) + 2, progress)
     findings, classifier = examine(subjects, training, held_out, options, parts.finished)
-    scored = held_out.thinned(options.rows)
-    lead = leading(findings)
+    scored, lead = held_out.thinned(options.rows), leading(findings)
     verdict = verdict_of(
         lead.subject, lead.likelihood, training, scored, unseen=unseen, findings=lead
     )
-    flat = _planar(planar, training, held_out, options)
     material = Material(findings, training, held_out)
-    shown = list(_drawn(folder / "figures", (*first(material), *plates(material, flat))))
+    usual = plates(material, _planar(planar, training, held_out, options))
+    shown = list(_drawn(folder / "figures", (*first(material), *usual)))
     parts.finished()
     page = folder / "report.html"
     page.write_text(
