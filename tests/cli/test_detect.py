@@ -347,8 +347,29 @@ def test_only_missing_rows_are_taken_for_moved(run: Run, table: Path, tmp_path: 
     assert "'weight'" in done.err
     own.write_bytes(b"")
     assert f"{own} is empty; restore it" in run("detect", model, table).err
+    pd.read_csv(table).assign(weight=1.0, age=range(80)).to_csv(own, index=False)
+    assert f"{own}, which has changed since (other rows" in run("detect", model, table).err
     own.unlink()
-    assert "have moved" in run("detect", model, table).err
+    assert f"{own}, which is not there: give normal rows" in run("detect", model, table).err
+
+
+def test_relative_paths_start_where_the_fit_was(
+    run: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another folder, a file of that name is not the data of the fit."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    shutil.copy(table, here / "own.csv")
+    monkeypatch.chdir(here)
+    model = fitted(Path("own.csv"), Path("model.lb"), "--label", "kind")
+    assert run("detect", model, table, "-o", "scores.csv").code == 0
+    pd.read_csv(table).assign(weight=lambda t: 3 * t.weight).to_csv(there / "own.csv", index=False)
+    monkeypatch.chdir(there)
+    assert run("detect", here / "model.lb", table, "-o", "scores.csv").code == 0
+    assert (here / "scores.csv").read_bytes() == (there / "scores.csv").read_bytes()
+    assert "own.csv" not in (here / "model.lb" / "manifest.json").read_text()
+    assert str(here) not in (here / "model.lb" / "request.json").read_text()
 
 
 def test_rows_that_the_fit_skipped_are_skipped_again(

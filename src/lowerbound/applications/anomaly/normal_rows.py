@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications.anomaly.detector_file import read_state
-from lowerbound.applications.io.fit_rows import FitRows, rows_of_fit
+from lowerbound.applications.io.fit_rows import FitRows, lost_rows, rows_of_fit
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import joined
@@ -155,8 +155,7 @@ def _rows(
     if given is None:
         if known is None:
             raise DataError(
-                f"the rows that {folder} was fitted on have moved, or no fit of yours on this "
-                "machine recorded them: give normal rows that it was not fitted on with --calibrate"
+                f"{lost_rows(folder)}: give normal rows that it was not fitted on with --calibrate"
             )
         return known
     counted = f"{len(given):,} {'rows' if series is None else 'windows'}"

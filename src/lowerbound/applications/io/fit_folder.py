@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a name for annotations
     from lowerbound.fitting.model import Fitted
 
 REQUEST = "request.json"
+DIRECTORY = "directory"  # in which the command was given, of a request as ``recorded`` gives it
 TRAINED_AFTER = ("prior", "refiner")  # folders of trainings of parts of a fitted model
 Run = TypeVar("Run", bound=Callable[..., Any])
 State = Literal["absent", "unfinished", "finished"]
@@ -112,16 +113,18 @@ def ending(folder: Path) -> str:
 def remember(folder: Path, request: Mapping[str, Any]) -> None:
     """Write the request of the fit, so that the fit can be resumed without typing it again.
 
-    Also write a record of it for this user, if the user's folder can be written.
+    Also write a record of it for this user, if the user's folder can be written. The record holds
+    the current directory, from which relative paths of the request start, or the request's own.
     """
     from lowerbound.applications.io.files import write_text
 
-    text = json.dumps(request, indent=1)
+    typed = {name: value for name, value in request.items() if name != DIRECTORY}
+    text = json.dumps(typed, indent=1)
     write_text(folder / REQUEST, text)
     record = _record(folder, text)
     if record is not None:
         with suppress(OSError):
-            write_text(record, "")
+            write_text(record, str(request.get(DIRECTORY, Path.cwd())))
 
 
 def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> None:
@@ -166,13 +169,18 @@ def remembered(folder: Path) -> dict[str, Any] | None:
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
-    """The request of the fit in ``folder`` if this user wrote it on this machine, else None."""
+    """The request of the fit in ``folder`` if this user wrote it on this machine, else None.
+
+    It has the directory in which the command was given as ``DIRECTORY``; "" if an older version
+    recorded it.
+    """
     try:
         text = untrusted.text(folder / REQUEST, ModelFolderError)
         record = _record(folder, text)
         if record is None or not record.is_file():
             return None
-        return untrusted.parsed_mapping(text, REQUEST, ModelFolderError)
+        found = untrusted.parsed_mapping(text, REQUEST, ModelFolderError)
+        return {**found, DIRECTORY: untrusted.text(record, ModelFolderError)}
     except (OSError, ValueError):
         return None
 

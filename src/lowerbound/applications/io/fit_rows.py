@@ -17,6 +17,7 @@ from lowerbound.applications.io.sources import (
     apart,
     conditioned,
     is_there,
+    located,
     open_data,
     open_unconditioned,
     same_source,
@@ -112,20 +113,26 @@ def _check_set_aside(source: str, parts: DataParts, then: Any) -> None:
     Raises:
         OptionError: it is another, so it may hold training rows.
     """
+    difference = _difference(parts, then)
+    if difference:
+        raise OptionError(f"{source} is not the data of the fit ({difference}): leave --part out")
+
+
+def _difference(parts: DataParts, then: Any) -> str:
+    """How the test part differs from that of the fit, as far as the fit recorded it; "": it does
+    not."""
     recorded = then if isinstance(then, Mapping) else {}
     rows, hashes = recorded.get("rows"), recorded.get("test")
-    if not isinstance(rows, int) or not isinstance(hashes, str):
-        return  # a folder from before this was recorded, or of a private fit
+    if not isinstance(rows, int) or not isinstance(hashes, str) or parts.test is None:
+        return ""  # a folder from before this was recorded, or of a private fit
     now = set_aside_rows(parts)[SET_ASIDE]
-    difference = "other rows, or the same rows in another order"
     if rows != now["rows"]:
-        difference = f"{now['rows']:,} rows, the fit read {rows:,}"
-    else:
-        before, after = hashes.split(), now["test"].split()
-        same = sum(map(str.__eq__, before, after))
-        if len(before) == len(after) and same >= SAME_ROWS * len(after):
-            return
-    raise OptionError(f"{source} is not the data of the fit ({difference}): leave --part out")
+        return f"{now['rows']:,} rows, the fit read {rows:,}"
+    before, after = hashes.split(), now["test"].split()
+    same = sum(map(str.__eq__, before, after))
+    if len(before) == len(after) and same >= SAME_ROWS * len(after):
+        return ""
+    return "other rows, or the same rows in another order"
 
 
 def _test_part(request: Mapping[str, Any], seed: int, fitted: Fitted) -> SetAside:
@@ -158,8 +165,14 @@ class FitRows:
 
 def fitted_to(model: str, data: str) -> bool:
     """Whether a model folder records that the model was fitted to this data."""
-    fit = fit_folder.remembered(Path(model)) or {}
-    return isinstance(fit.get("data"), str) and same_source(fit["data"], data)
+    folder = Path(model)
+    fit = fit_folder.recorded(folder) or fit_folder.remembered(folder) or {}
+    return isinstance(fit.get("data"), str) and same_source(source_of(fit), data)
+
+
+def source_of(fit: Mapping[str, Any]) -> str:
+    """The data of a fit by its request, with an absolute path if its directory is recorded."""
+    return located(fit["data"], fit.get(fit_folder.DIRECTORY, ""))
 
 
 def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
@@ -173,9 +186,9 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
         DataError: the data exists, but cannot be read or has changed.
     """
     request = fit_folder.recorded(Path(folder))
-    if request is None or not is_there(request["data"]):
+    if request is None or not is_there(source_of(request)):
         return None
-    source, on_error = request["data"], request["reading"]["on_error"]
+    source, on_error = source_of(request), request["reading"]["on_error"]
     options = fitted.options.training
     try:
         with warnings.catch_warnings():
@@ -187,9 +200,22 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
             f"{folder} was fitted on {source}, which cannot be read as it was then: {error}; "
             "restore it, or move it away to go on without it"
         ) from error
+    if difference := _difference(parts, request.get(SET_ASIDE)):
+        raise DataError(
+            f"{folder} was fitted on {source}, which has changed since ({difference}): restore it, "
+            "or move it away to go on without it"
+        )
     seen, fresh = seen_and_fresh(conditioned(parts.training, fitted), options)
     aside = None if parts.test is None else conditioned(parts.test, fitted)
     return FitRows(seen, fresh, aside, parts.protocol)
+
+
+def lost_rows(folder: str) -> str:
+    """Why ``rows_of_fit`` has no rows, in words."""
+    request = fit_folder.recorded(Path(folder))
+    if request is None:
+        return f"no fit of yours on this machine recorded the rows that {folder} was fitted on"
+    return f"{folder} was fitted on {source_of(request)}, which is not there"
 
 
 def seen_and_fresh(training: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
@@ -239,7 +265,7 @@ def training_and_test_rows(
             another size or in color without ``allow_resize``, unless the fit read them too.
     """
     fit = fit_folder.recorded(Path(request.model))
-    if fit is None or not same_source(fit["data"], request.data):
+    if fit is None or not same_source(source_of(fit), request.data):
         _check_pictures(request, fitted.schema)
         return prompted(open_data(request.data, fitted, on_error=request.on_error)), None
     dataset = prompted(open_unconditioned(request.data, fitted, request.on_error))

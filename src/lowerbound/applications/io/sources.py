@@ -20,7 +20,7 @@ from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import SPACES, Dialect
-from lowerbound.data.tables.duckdb import Address, is_address
+from lowerbound.data.tables.duckdb import PREFIX, Address, is_address
 from lowerbound.data.tables.files import is_table
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
@@ -398,6 +398,19 @@ def is_there(source: str) -> bool:
         return not file or Path(file).expanduser().exists()
     except (OSError, RuntimeError, ValueError):  # no path, or no such home
         return False
+
+
+def located(source: str, directory: str) -> str:
+    """The source with an absolute path, if it has one: a relative one starts in ``directory``."""
+    if source in CATALOG or not directory:
+        return source
+    if not is_address(source):
+        return str(Path(directory) / Path(source).expanduser())
+    file = Address.read(source).file
+    if not file:
+        return source
+    _, mark, what = source.partition("?")
+    return f"{PREFIX}///{Path(directory) / Path(file).expanduser()}{mark}{what}"
 
 
 def same_source(one: str, other: str) -> bool:
