@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -113,7 +114,23 @@ def test_models_of_other_columns_are_not_compared(
     assert run("fit", table, "-o", tmp_path / "one", *words).code == 0
     done = run("evaluate", pca, table, "--gap-rows", 0, "--compare", tmp_path / "one")
     assert done.code == 2
-    assert f"{pca} cannot be compared with {tmp_path / 'one'}: the two scores are of" in done.err
+    reason = "they model columns differently: 'age' (real and not modeled)"
+    assert f"{pca} cannot be compared with {tmp_path / 'one'}: {reason}" in done.err
+
+
+def test_test_rows_are_those_of_the_model_and_not_of_its_rivals(run: Run, tmp_path: Path) -> None:
+    """PCA reads counts as real numbers, so its test part has other numbers."""
+    rng = np.random.default_rng(0)
+    size = rng.normal(170, 10, 200).round(1)
+    frame = pd.DataFrame({"size": size, "visits": rng.poisson(2, 200), "weight": size / 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    few = ("--updates", "20", "--no-report")
+    for name, words in {"a": (), "b": ("--model", "pca")}.items():
+        assert run("fit", tmp_path / "t.csv", "-o", tmp_path / name, *few, *words).code == 0
+    words = ("--part", "test", "--gap-rows", 0, "--compare", tmp_path / "b")
+    done = run("evaluate", tmp_path / "a", tmp_path / "t.csv", *words)
+    assert "is not the data of the fit" not in done.err
+    assert done.code == 0 or "they model columns differently: 'visits'" in done.err
 
 
 def test_masses_and_densities_are_not_compared(

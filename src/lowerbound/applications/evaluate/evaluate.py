@@ -23,7 +23,8 @@ from lowerbound.applications.io.sentences import (
 )
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.config import option
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Schema
+from lowerbound.data.arrays import listed
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
 from lowerbound.evaluation.report.evidence import NO_TRAINING_ROWS, PRIVATE, verdict_of
@@ -188,7 +189,7 @@ def _see_likelihood(
         sight.findings["leaderboard"] = jsonable(leaderboard)
         sight.lines += about_leaderboard(leaderboard)
     for other in request.compare:
-        difference = _difference(request, reporter, found, other)
+        difference = _difference(request, reporter, fitted.schema, found, other)
         sight.differences[other] = jsonable(difference)
         sight.lines.append(about_difference(other, difference))
     if request.at_least is not None:
@@ -238,16 +239,26 @@ def _likelihood(
 
 
 def _difference(
-    request: EvaluateRequest, reporter: Reporter, found: LikelihoodFindings, other: str
+    request: EvaluateRequest,
+    reporter: Reporter,
+    schema: Schema,
+    found: LikelihoodFindings,
+    other: str,
 ) -> Estimate:
     """This model's bound minus another's, paired over the same rows.
+
+    Args:
+        schema: of this model.
+        found: the bound of this model.
+        other: folder of the other model.
 
     Raises:
         UnsupportedError: a model has no bound, or one gives a mass and the other a density.
         DataError: the models see different data in the same rows.
     """
     rival = model_folder.read(Path(other), request.device)
-    rows = conditioned(requested(requested_parts(request, rival)), rival)
+    parts = requested_parts(request, rival, of_another=True)
+    rows = conditioned(requested(parts), rival)
     mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
     if mine.mass != its.mass:
         raise UnsupportedError(
@@ -257,7 +268,20 @@ def _difference(
     try:
         return marginal_difference(mine, its)
     except DataError as error:
-        raise DataError(f"{request.model} cannot be compared with {other}: {error}") from error
+        reason = _other_columns(schema, rival.schema) or error
+        raise DataError(f"{request.model} cannot be compared with {other}: {reason}") from error
+
+
+def _other_columns(mine: Schema, other: Schema) -> str:
+    """Which columns two models read differently, in words; "" if there are none."""
+    own = {column.name: column.kind for column in mine.modeled}
+    its = {column.name: column.kind for column in other.modeled}
+    differing = [
+        f"{name!r} ({own.get(name, 'not modeled')} and {its.get(name, 'not modeled')})"
+        for name in {**own, **its}
+        if own.get(name) != its.get(name)
+    ]
+    return f"they model columns differently: {listed(differing)}" if differing else ""
 
 
 def _scores(found: LikelihoodFindings) -> Scores:

@@ -53,7 +53,7 @@ class AsksForPart(Protocol):
     def on_error(self) -> OnError: ...
 
 
-def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
+def requested_parts(request: AsksForPart, fitted: Fitted, of_another: bool = False) -> DataParts:
     """The test part of a request's data as test rows, and the other rows as training rows.
 
     If the request names no part, all rows are training rows and there is no test part.
@@ -61,6 +61,8 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
     Args:
         request: the data, the part, and the model whose fit defines the test part.
         fitted: the model whose schema reads the rows.
+        of_another: whether that is another model than the request's, so that its rows may differ
+            from those of the fit by their schema alone.
 
     Raises:
         DataError: the data cannot be read, or its test part is unknown.
@@ -80,7 +82,8 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
     parts = apart(request.data, dataset, test, request.on_error)
     if parts.test is None:
         raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
-    _check_set_aside(request.data, parts, fit.get(SET_ASIDE))
+    if not of_another:
+        _check_set_aside(request.data, parts, fit.get(SET_ASIDE))
     return parts
 
 
