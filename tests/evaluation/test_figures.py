@@ -246,3 +246,18 @@ def test_names_of_classes_do_not_cover_each_other() -> None:
     assert sum(not text.get_text() for text in axes.texts) == sum(
         any(text.get_position()) for text in written
     )
+
+
+@pytest.mark.parametrize("rows", [1, 2, 12])
+def test_names_and_titles_of_few_pictures_lie_inside(rows: int) -> None:
+    x = np.random.default_rng(0).random((rows, 1, 8, 8))
+    lines = {"autoregressive prior": x, "former prior, uniform": x}
+    for figure in (
+        figures.compared_reconstructions(x, lines),
+        figures.picture_reconstructions(x, x, 0.1 * x, "variational autoencoder"),
+    ):
+        figure.draw_without_rendering()
+        texts = [axes.yaxis.label for axes in figure.axes] + figure.texts
+        boxes = [text.get_window_extent() for text in texts if text.get_text()]
+        assert min(box.x0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= figure.bbox.width

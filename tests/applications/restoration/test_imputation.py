@@ -298,7 +298,7 @@ def test_a_series_is_completed_point_by_point(tmp_path: Path, strategy: str) -> 
     whole.assign(note="low").mask(np.c_[holes, holes[:, 0]]).to_csv(path, index=False)
     data = load(pd.read_csv(path)[["wave", "count"]], windows=Windows(6, 2))
     fitted = fit(data, FitOptions(training=FEW))
-    with pytest.warns(UserWarning, match="not fitted on columns 'note@0'"):
+    with pytest.warns(UserWarning, match="not fitted on column .note."):
         report = run(fitted, path, output, strategy=strategy, draws=2)
     given, found = (pd.read_csv(name, dtype=str) for name in (path, output))
     pd.testing.assert_frame_equal(found.where(given.notna()), given)

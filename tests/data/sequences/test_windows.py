@@ -161,3 +161,17 @@ def test_spans_name_the_points_of_each_window(windows: Windows) -> None:
     expected = [f"{place[0]}-{place[-1]}" for place in places]
     assert list(spans[:-1]) == expected[:-1]
     assert spans[-1] == (expected[-1] if windows.stride == 1 else "the last points")
+
+
+def test_other_series_are_refused_by_the_names_of_their_columns() -> None:
+    series = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    schema = load(series, windows=Windows(6, 2)).schema
+    with pytest.raises(DataError, match=r"none of the model's columns \(a, b\); it has u, v$"):
+        load(series.rename(columns={"a": "u", "b": "v"}), schema=schema)
+    with pytest.raises(DataError, match="windows of 6 points, and the series has 4: give a longer"):
+        load(series.head(4), schema=schema)
+    with pytest.warns(UserWarning, match="not fitted on column 'note': ignored"):
+        found = load(series.assign(note=1.0), schema=schema)
+    assert torch.equal(found.x, load(series, schema=schema).x)
+    again = load(series, schema=schema, windows=Windows(6))
+    assert len(again) == 35

@@ -51,14 +51,15 @@ def _explained(error: ReconstructionError) -> list[str]:
 
 
 def _columns(found: ColumnShares | Skipped) -> list[str]:
-    """The columns about which the code is most informative, and the columns that it ignores."""
+    """The columns about which the code is most informative, and those on whose marginal it does
+    not improve."""
     if isinstance(found, Skipped) or len(found.names) < 2:
         return []
     order = sorted(zip(found.gains, found.names, strict=True), reverse=True)
     words = [f"{name} {gain:.2f}" for gain, name in order[:5] if name not in found.ignored]
     lines = [f"nats by which the code improves on a column's marginal: {', '.join(words)}"]
     if found.ignored:
-        lines.append(f"columns that the code ignores: {listed(found.ignored)}")
+        lines.append(f"without such a gain: {listed(found.ignored)}")
     return lines if words else lines[1:]
 
 

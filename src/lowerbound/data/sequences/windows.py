@@ -70,7 +70,8 @@ class Windows:
         """
         if points < self.length:
             raise DataError(
-                f"a series of {points:,} points has no window of {self.length}; use a shorter one"
+                f"a series of {points:,} points has no window of {self.length}: give a longer "
+                "series, or take shorter windows"
             )
         last = points - self.length
         starts = self._begins(last // self.stride + 1)

@@ -44,7 +44,7 @@ from lowerbound.data.pictures import pixels
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
-from lowerbound.data.sequences.series import at_all_times, cut, has_windows
+from lowerbound.data.sequences.series import at_all_times, cut, cut_as_fitted, has_windows
 from lowerbound.data.sequences.time_axis import warn_of_times, without_times
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.arrow_types import arrow_types
@@ -187,11 +187,13 @@ class TableKind(ColumnarKind):
         frame = with_numbers(frame, notations)
         if schema is not None:
             frame = _as_fitted(frame, schema)
-        if reading.windows is not None:
-            frame, label = cut(frame, reading.windows, label), None
         if schema is not None and schema.windows is not None and not has_windows(frame, schema):
-            frame = cut(frame, schema.windows, label)
-            warn_of_times(frame, schema.windows, schema.left_out)
+            windows = reading.windows or schema.windows
+            frame = cut_as_fitted(frame, schema, windows, label)
+            warn_of_times(frame, windows, schema.left_out)
+            label = None if reading.windows is not None else label
+        elif reading.windows is not None:
+            frame, label = cut(frame, reading.windows, label), None
         name = str(source) if isinstance(source, (str, Path)) else ""
         column = label if isinstance(label, str) else None
         found = from_frame(frame, column, schema, name, reading.kinds == "real")

@@ -67,12 +67,13 @@ class Material:
 
     @property
     def examples(self) -> Dataset:
-        """A few held-out rows, one of each class if there are labels."""
+        """A few held-out rows, equally many of each class if there are labels."""
         label = self.held_out.label
         if label is None or not bool((label >= 0).any()):
             return self.held_out.thinned(EXAMPLES)
         classes = label[label >= 0].unique().tolist()
-        firsts = [int(torch.nonzero(label == index)[0]) for index in classes]
+        each = max(1, EXAMPLES // len(classes))
+        firsts = torch.cat([torch.nonzero(label == index)[:each, 0] for index in classes])
         return self.held_out.subset(firsts[:EXAMPLES])
 
     @property

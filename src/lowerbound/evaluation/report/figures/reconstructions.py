@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MOST_PANELS = 12
 
 
+LETTER = 0.09  # width of a letter of names and titles, inches
+
+
 def picture_reconstructions(x: Array, mean: Array, deviation: Array, name: str = "") -> Figure:
     """Three lines: the rows, their reconstruction, its standard deviation.
 
@@ -64,7 +67,9 @@ def compared_reconstructions(x: Array, means: Mapping[str, Array]) -> Figure:
 def _strips(lines: Mapping[str, Array], title: str) -> Figure:
     """Lines of pictures, each with its name at the left."""
     count = len(next(iter(lines.values())))
-    figure = new_figure(0.85 * count + 1.5, 0.5 + 0.95 * len(lines), title)
+    longest = max(len(line) for name in lines for line in name.split("\n"))
+    width = max(0.85 * count + 0.7 + LETTER * longest, LETTER * len(title) + 0.6)
+    figure = new_figure(width, 0.5 + 0.95 * len(lines), title)
     panels = figure.subplots(len(lines), 1, squeeze=False)[:, 0]
     for axes, (name, pictures) in zip(panels, lines.items(), strict=True):
         axes.imshow(mosaic(pictures, count), interpolation="nearest")
