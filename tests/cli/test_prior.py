@@ -213,7 +213,7 @@ def test_the_report_compares_the_two_priors(
     found = run("prior", model, blobs, *words, "--json").object
     assert found["page"] == str(model / "report.html")
     page = (model / "report.html").read_text()
-    for words in ("mixture prior", "former prior, standard_normal", "The new prior"):
+    for words in ("mixture prior", "former standard normal prior", "The new prior"):
         assert words in page
     assert (model / "figures" / "01_training_of_the_prior.png").exists()
     assert "measured on" in page

@@ -43,10 +43,10 @@ def test_a_map() -> None:
 def test_a_chain(given: dict[str, object]) -> None:
     options = ModelOptions(model="hierarchical", network="mlp", latent_dim=8, model_options=given)
     said, built = said_and_built(options, pictures=False)
-    dims = {"levels": "8, 4, 2", "latent_dims": "5, 2"}[next(iter(given))]
-    assert said == f"latents of {dims} numbers, the lowest first"
+    dims = {"levels": "2, 4, 8", "latent_dims": "2, 5"}[next(iter(given))]
+    assert said == f"latents of {dims} numbers, the coarsest first"
     assert built.levels == len(dims.split(", "))
-    assert built.latent_dim == int(dims.split(", ")[0])
+    assert built.latent_dim == int(dims.split(", ")[-1])
 
 
 @pytest.mark.parametrize("network", ["mlp", "convolutional"])

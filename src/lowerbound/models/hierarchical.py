@@ -128,7 +128,7 @@ class HierarchicalVariationalAutoencoder(Model):
     @classmethod
     def latents_text(cls, parts: ModelParts) -> str:
         dims = parts.own(HierarchicalOptions).dims(parts.latent_dim)
-        return f"latents of {listed(dims)} numbers, the lowest first"
+        return f"latents of {listed(dims[::-1])} numbers, the coarsest first"
 
     @classmethod
     def build(cls, parts: ModelParts) -> HierarchicalVariationalAutoencoder:

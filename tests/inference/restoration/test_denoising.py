@@ -177,6 +177,24 @@ def test_the_filter_of_a_linear_model_is_nearly_exact() -> None:
     torch.testing.assert_close(filter_(replace(vectors(y), observed=hidden).all()), without)
 
 
+def test_progress_is_shown_within_a_chunk() -> None:
+    """Six rows are one chunk, which takes as long as its chains."""
+    seen: list[tuple[int, int]] = []
+    data = vectors(noisy_rows(6))
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    denoise(poor_model(), data, gaussian(), chains=4, temperatures=12, progress=progress)
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {6}
+    assert {done for done, _ in seen} == set(range(7))
+    seen.clear()
+    learned_level(poor_model(), data, gaussian(1.0), progress=progress)
+    assert seen == sorted(seen)
+    assert len({done for done, _ in seen}) > 2 * denoising.SEARCH_TEMPERATURES
+
+
 def test_bad_input_is_refused() -> None:
     data = vectors(noisy_rows(3))
     with pytest.raises(OptionError, match="draws must be 0 or more"):

@@ -332,8 +332,8 @@ def _page(
         written = write_report(
             folder,
             [
-                Subject(f"{facts.kind} prior", made.model),
-                Subject(f"former prior, {facts.former_kind}", former.model),
+                Subject(f"{facts.kind} prior".replace("_", " "), made.model),
+                Subject(f"former {facts.former_kind} prior".replace("_", " "), former.model),
             ],
             seen,
             unseen,

@@ -16,7 +16,7 @@ from lowerbound.data.columns.values import check_numbers, parsed_numbers, with_r
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frame_types import in_frame_type
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, counted
 
 
 def from_frame(
@@ -69,7 +69,7 @@ def check_filled(frame: Any, source: str = "") -> None:
     rows, columns = frame.shape
     if not rows or not columns:
         where = f" in {source}" if source else ""
-        raise DataError(f"the table{where} is empty: {rows} rows, {columns} columns")
+        raise DataError(f"the table{where} is empty: {rows:,} rows, {counted(columns, 'column')}")
 
 
 def check_unique(names: Sequence[str]) -> None:

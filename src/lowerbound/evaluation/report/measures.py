@@ -122,7 +122,7 @@ HELD_OUT = (
     ),
     Measure(
         "L_{samples}",
-        "Tighter lower bound, from exactly {samples} importance samples.",
+        "Lower bound by importance sampling with K = {samples}; the larger K, the tighter.",
         "higher",
         "likelihood.scores",
         _bound,

@@ -11,6 +11,7 @@ weighted chains at the end represent p(z | x), even for a poor proposal.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
@@ -46,8 +47,12 @@ class Particles:
 class Population(AnnealedChains):
     """The chains of the rows of one batch; all chains of a row run together."""
 
-    def particles(self) -> Particles:
-        """Run all chains from the proposal to the posterior."""
+    def particles(self, advance: Callable[[float], None] = lambda share: None) -> Particles:
+        """Run all chains from the proposal to the posterior.
+
+        Args:
+            advance: called with the share of the temperatures that are done, after each.
+        """
         state = self.target(self._proposals(self.options.chains, 0, FORWARD))
         log_weights = torch.zeros_like(state.log_ratio, dtype=torch.float64)
         log_evidence = torch.zeros_like(log_weights[0])
@@ -60,6 +65,7 @@ class Population(AnnealedChains):
                 state = _at(state, chosen)
                 log_weights = torch.where(uneven, 0.0, log_weights)
                 state, _ = self._move(state, index, FORWARD, 0)
+            advance((index + 1) / (len(self.betas) - 1))
         total, _ = _total(log_weights)
         return Particles(state.z, torch.log_softmax(log_weights, 0), log_evidence + total)
 

@@ -60,7 +60,7 @@ TASK = "removing noise"
 INSTEAD = "fit a vae or pca to clean rows, or take reconstruct, which keeps only what the codes say"
 FORMULA_ROWS = 256  # at once in a closed form, whose matrices differ where hidden cells differ
 
-Restore = Callable[[Batch], "Denoised"]
+Restore = Callable[[Batch, Callable[[float], None]], "Denoised"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,8 @@ def denoise(
         draws: number of rows x to draw for each y.
         seed: of all draws.
         memory: working memory in bytes.
-        progress: called with (rows done, rows) after each chunk.
+        progress: called with (rows done, rows) after each temperature of the chains; a chunk's
+            rows count as done like its temperatures.
 
     Raises:
         OptionError: a number is invalid.
@@ -129,10 +130,15 @@ def denoise(
         else:
             restore, size = _by_chains(model, dataset, noise, options, draws, memory)
         for rows, batch in batches(dataset, model, size):
+
+            def advance(share: float, rows: slice = rows) -> None:
+                if progress is not None:
+                    done = rows.start + int(share * (rows.stop - rows.start))
+                    progress(done, len(dataset))
+
             with seeded(seed):
-                found.append(restore(batch))
-            if progress is not None:
-                progress(rows.stop, len(dataset))
+                found.append(restore(batch, advance))
+            advance(1.0)
     drawn = [part.draws for part in found if part.draws is not None]
     return Denoised(
         torch.cat([part.mean for part in found]),
@@ -164,7 +170,7 @@ def _by_formula(
     assert isinstance(model, HasNoisyPosterior)
     pictures, variance = dataset.schema.data_kind.pictures, noise.scale.square()
 
-    def restore(batch: Batch) -> Denoised:
+    def restore(batch: Batch, _: Callable[[float], None]) -> Denoised:
         posterior = model.noisy_posterior(batch, variance)
         y, observed = batch.filled, batch.observed
         at_mean = noisy(model(batch, Given([posterior.mean])).likelihood, noise)
@@ -192,10 +198,10 @@ def _by_chains(
     footprint = _footprint(model, dataset, along)
     wiener = WienerFilter(model, dataset, noise.scale.square(), options.seed)
 
-    def restore(batch: Batch) -> Denoised:
+    def restore(batch: Batch, advance: Callable[[float], None]) -> Denoised:
         chains_of = NoisyModel(model, along, wiener(batch))
         population = Population(chains_of, batch, footprint.trace, options)
-        return _restored(population, noise, draws, pictures)
+        return _restored(population, noise, draws, pictures, advance)
 
     return restore, ChunkPlan.within(memory, footprint, options.chains).rows
 
@@ -217,7 +223,7 @@ def learned_level(
     Args:
         model, dataset, seed: as for ``denoise``.
         noise: the form of the noise: its scale in each cell up to a factor, and its outliers.
-        progress: called with (levels tried, levels to try).
+        progress: called with (temperatures done, temperatures of all levels to try).
 
     Raises:
         DataError: every cell is hidden, or all values are the same.
@@ -225,7 +231,12 @@ def learned_level(
     closed = isinstance(model, HasNoisyPosterior) and not noise.outliers
     few = dataset.thinned(FORMULA_SEARCH_ROWS if closed else SEARCH_ROWS)
     least, most = _spreads(few, noise)
-    tried = []
+    tried: list[float] = []
+
+    def advance(done: int, rows: int) -> None:
+        if progress is not None:
+            steps = int((len(tried) + done / rows) * SEARCH_TEMPERATURES)
+            progress(min(steps, TRIES * SEARCH_TEMPERATURES), TRIES * SEARCH_TEMPERATURES)
 
     def surprise(log_level: float) -> float:
         level = replace(noise, scale=noise.scale * math.exp(log_level))
@@ -236,10 +247,9 @@ def learned_level(
             chains=SEARCH_CHAINS,
             temperatures=SEARCH_TEMPERATURES,
             seed=seed,
+            progress=advance,
         )
         tried.append(log_level)
-        if progress is not None:
-            progress(min(len(tried), TRIES), TRIES)
         return -float(found.log_evidence.mean())
 
     bounds = (math.log(LEAST * least), math.log(most))
@@ -291,12 +301,18 @@ def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
     return max(math.sqrt(small), LEAST_SPREAD * most), SLACK * most
 
 
-def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:
+def _restored(
+    population: Population,
+    noise: NoiseModel,
+    draws: int,
+    pictures: bool,
+    advance: Callable[[float], None],
+) -> Denoised:
     """The restored rows by their chains.
 
     The chains use a sum over some of the levels; their weights are corrected to the full sum.
     """
-    particles = population.particles()
+    particles = population.particles(advance)
     with torch.no_grad():
         together = _together(population, noise, particles.z)
         each = [_chains(population, noise, z) for z in particles.z.split(together)]

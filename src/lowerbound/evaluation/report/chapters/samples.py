@@ -25,9 +25,7 @@ def of_pictures(material: Material) -> Iterator[Plate]:
     if material.main.samples.samples:
         yield _own_sheets(material)
     sheets = [
-        figures.Sheet(
-            f"{found.name}, {SHORT[way]}", first_pictures(drawn.mean), verdict(found, way)
-        )
+        figures.Sheet(drawn_by(found.name, way), first_pictures(drawn.mean), verdict(found, way))
         for found in material.findings
         for way, drawn in found.samples.samples.items()
     ]
@@ -77,7 +75,7 @@ def of_columns(material: Material) -> Iterator[Plate]:
 def _drawn(material: Material) -> dict[str, Array]:
     """Each model's samples as columns."""
     return {
-        f"{found.name}, {SHORT[way]}": material.columns(made.x)
+        drawn_by(found.name, way): material.columns(made.x)
         for found in material.findings
         for way, made in list(found.samples.samples.items())[:1]
     }
@@ -86,7 +84,7 @@ def _drawn(material: Material) -> dict[str, Array]:
 def class_shares(material: Material) -> Iterator[Plate]:
     """Predicted classes of the accepted samples."""
     shares = {
-        f"{found.name}, {SHORT[way]}": accepted.shares
+        drawn_by(found.name, way): accepted.shares
         for found in material.findings
         if not isinstance(found.samples.acceptance, Skipped)
         for way, accepted in found.samples.acceptance.items()
@@ -117,6 +115,12 @@ def _own_sheets(material: Material) -> Plate:
         "draw from p(x | z) is a row by the model's distribution, including pixel noise.",
         figures.sample_sheets(sheets, f"Samples of {main.name}"),
     )
+
+
+def drawn_by(name: str, way: str) -> str:
+    """The name of draws: of the model, and of what they come from if that is not in it."""
+    short = SHORT[way]
+    return name if name.endswith(f" {short}") else f"{name}, {short}"
 
 
 def first_pictures(x: Tensor) -> Array:
