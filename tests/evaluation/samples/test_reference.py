@@ -133,6 +133,21 @@ def test_a_table_is_compared_column_by_column() -> None:
     assert "FD[columns]" in mapping["floor"][DRAWN]
 
 
+def test_counts_and_levels_have_no_unit_in_a_distance() -> None:
+    rng = np.random.default_rng(0)
+    visits = rng.poisson(40, 400)
+    frame = pd.DataFrame(
+        {"visits": visits, "kind": rng.choice(list("abcdefgh"), 400), "size": rng.normal(size=400)}
+    )
+    data = load(frame.assign(visits=frame.visits.astype(int)))
+    measured = reference(data, samples=100)
+    x = measured.features(real_as(measured.others, DRAWN))
+    torch.testing.assert_close(x.mean(0), torch.zeros(3).double(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(x.std(0, correction=0), torch.ones(3).double())
+    found = measured.measure(real_as(measured.others, DRAWN), DRAWN)
+    assert abs(found.kernel.mean) < 5
+
+
 @pytest.mark.slow
 def test_complete_samples_are_compared_in_the_cells_that_real_rows_have() -> None:
     """Samples of the true distribution are as near as other real rows, which have gaps too."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -136,10 +137,24 @@ class ReferenceSamples:
         return judged_columns(self.real.schema, real, rows.detach().cpu(), self.seed)
 
     def features(self, rows: Tensor) -> Tensor:
-        """(rows, width), float64; missing cells are 0."""
+        """(rows, width), float64.
+
+        Without a network they are the columns in standard deviations of the other real rows, from
+        their mean, because counts and levels have large units; missing cells are at the mean.
+        """
         if self.network is not None:
             return self.network.features(rows)
-        return rows.detach().cpu().double().flatten(1).nan_to_num(nan=0.0)
+        center, scale = self._moments
+        numbers = rows.detach().cpu().double().flatten(1)
+        return ((numbers - center) / scale).nan_to_num(nan=0.0)
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each column of the other real rows; 1 for a constant column."""
+        others = self._given(self.others, DRAWN).double().flatten(1)
+        center = others.nanmean(0).nan_to_num(nan=0.0)
+        scale = (others - center).square().nanmean(0).sqrt()
+        return center, torch.where(scale > 0, scale, 1.0)
 
     def _sharpness(self, real: Tensor, rows: Tensor) -> Estimate | Skipped:
         if not self.pictures:
@@ -186,7 +201,7 @@ def fit_reference(
     """Real rows and features, or the reason why samples cannot be measured.
 
     Pictures, and vectors of more than 64 columns, use a feature network that learns
-    from labels; other rows are compared column by column, unchanged.
+    from labels; other rows are compared column by column, in standard deviations.
 
     Args:
         training: one part trains the network, another gives the floor.
