@@ -81,7 +81,8 @@ def test_the_verdict_comes_first(run: Run, table: Path, table_model: Path) -> No
     words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0)
     found = run(*words, "--part", "test", "--json").object
     verdict = found["verdict"]
-    assert found["lines"][:3] == [verdict[name] for name in ("quality", "trust", "advice")]
+    sentences = [verdict[name] for name in ("quality", "trust", "advice")]
+    assert found["lines"][:3] == [sentence.replace("−", "-") for sentence in sentences]
     assert {margin["name"] for margin in verdict["evidence"]["margins"]} >= {"independent columns"}
     assert "there are only 8 rows" in verdict["trust"]
     seen = run(*words, "--json").object["verdict"]

@@ -12,6 +12,7 @@ import pytest
 
 from lowerbound import VAEDetector, cli
 from lowerbound.data import load
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.inference.anomaly.broken import FOLDS, NormalDependencies
 
 pytestmark = pytest.mark.filterwarnings("ignore:column")
@@ -210,3 +211,27 @@ def test_among_anomalies_none_are_known() -> None:
         warnings.simplefilter("ignore")
         found = VAEDetector(epochs=1, random_state=0, contamination="auto").fit(sales())
     assert found.reference_.dependencies is None
+
+
+@pytest.mark.slow
+def test_formulas_of_a_series_are_those_of_neighboring_times() -> None:
+    """total = net + tax at each time, and the level is that of the time before plus the inflow."""
+    rng = np.random.default_rng(0)
+    net, tax, inflow = (rng.integers(1, 900, 400) for _ in range(3))
+    series = pd.DataFrame(
+        {"net": net, "tax": tax, "total": net + tax, "inflow": inflow, "level": inflow.cumsum()}
+    )
+    data = load(series, windows=Windows(4))
+    found = NormalDependencies.of(data)
+    assert found is not None
+    sets = {frozenset(known.formula.columns) for known in found.formulas}
+    for time in range(4):
+        assert {f"net@{time}", f"tax@{time}", f"total@{time}"} in sets
+    for time in range(3):
+        assert {f"level@{time}", f"level@{time + 1}", f"inflow@{time + 1}"} in sets
+    wrong = series.head(12).copy()
+    wrong.loc[6, "total"] += 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nats = found.nats(load(wrong, schema=data.schema))[:, 0]
+    assert (nats > 0).tolist() == [start <= 6 <= start + 3 for start in range(9)]

@@ -118,7 +118,9 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
     in_parts = windows is None and in_chunks(request.data, fitted)
     with finished_parts("detect", request, reporter, in_parts=in_parts) as finished:
-        reporter.say("scoring normal rows to compare with")
+        reporter.say(
+            "scoring normal rows to compare with, and finding dependencies of their columns"
+        )
         normal = _normal(request, fitted, windows, first.windows)
         parts = chain([first], chunks)
         return _detected(request, reporter, fitted, normal, parts, finished, in_parts)

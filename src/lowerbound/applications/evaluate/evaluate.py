@@ -152,7 +152,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
         sight.reached,
         tuple(sight.files),
         (
-            *(() if sight.verdict is None else sight.verdict.sentences),
+            *(() if sight.verdict is None else sight.verdict.plain),
             f"{len(rows):,} rows ({parts.protocol}):",
             *(f"  {line}" for line in sight.lines),
         ),

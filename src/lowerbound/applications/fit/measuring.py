@@ -95,7 +95,7 @@ def measure_all(
     )
     found = next(one for one in written.findings if one.subject.model is fitted.model)
     measured = tuple(jsonable(one.to_mapping()) for one in written.findings)
-    lines = (*written.verdict.sentences, *_lines(parts, about(found), effort.remark))
+    lines = (*written.verdict.plain, *_lines(parts, about(found), effort.remark))
     alike = _likeness(found.samples.quality, parts.test is not None)
     verdict = jsonable(written.verdict.to_mapping())
     return Measured(measured, verdict, lines, str(written.page), alike)
@@ -130,7 +130,7 @@ def measure_likelihood(
         mapping["quantities"] = {each: asdict(quality) for each, quality in predicted.items()}
     verdict = _verdict(name, fitted, found, parts, test.thinned(effort.options.rows))
     sentences = about_likelihood(found) + about_predicted(predicted)
-    lines = (*verdict.sentences, *_lines(parts, sentences, effort.remark))
+    lines = (*verdict.plain, *_lines(parts, sentences, effort.remark))
     return Measured((mapping,), jsonable(verdict.to_mapping()), lines, "")
 
 

@@ -118,6 +118,11 @@ class Verdict:
         """The three sentences in their order."""
         return tuple(getattr(self, name) for name in SENTENCES)
 
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The sentences with hyphens for minus signs, like all numbers on a terminal."""
+        return tuple(sentence.replace("−", "-") for sentence in self.sentences)
+
     def reason(self, figure: str) -> str:
         """Why a figure is flagged; empty if it is not."""
         return "; ".join(flag.reason for flag in self.flags if flag.figure == figure)

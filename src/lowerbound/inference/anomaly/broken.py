@@ -130,10 +130,13 @@ class NormalDependencies:
     def _of_cells(cls, schema: Schema, cells: Array) -> NormalDependencies:
         """The lookups and formulas that all rows fulfill; cells: (rows, columns of the schema)."""
         columns, values = _modeled(schema, cells)
-        formulas = found_formulas(columns, values)
+        formulas: dict[frozenset[str], Formula] = {}
+        for places in _near(schema, columns):
+            for formula in found_formulas([columns[at] for at in places], values[:, places]):
+                formulas.setdefault(frozenset(formula.columns), formula)
         return cls(
             found_lookups(columns, values),
-            tuple(KnownFormula.of(formula, columns, values) for formula in formulas),
+            tuple(KnownFormula.of(each, columns, values) for each in formulas.values()),
         )
 
     def _counted(
@@ -204,6 +207,21 @@ class NormalDependencies:
                 for each in self.orders
             ],
         )
+
+
+def _near(schema: Schema, columns: Sequence[Column]) -> list[list[int]]:
+    """Places of columns between which formulas are searched: all, or those of neighboring times.
+
+    In windows of a series all columns of all times would be many, and far ones have no formulas.
+    """
+    every = list(range(len(columns)))
+    if schema.windows is None or schema.windows.length <= 2:
+        return [every]
+    times = [int(column.name.rpartition("@")[2]) for column in columns]
+    return [
+        [at for at in every if times[at] in (time, time + 1)]
+        for time in range(schema.windows.length - 1)
+    ]
 
 
 def _right(schema: Schema, cells: Array) -> Array:
