@@ -302,6 +302,8 @@ def read_hints(path: Path) -> dict[str, Hint]:
     Raises:
         DataError: it is not such a file.
     """
+    if not path.exists():
+        raise DataError(f"there is no file {path} of columns: check the name")
     try:
         found = untrusted.read_mapping(path, DataError)
         with untrusted.guarded(str(path), DataError):

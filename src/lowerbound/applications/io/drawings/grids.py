@@ -57,7 +57,7 @@ def grid(
 
     Args:
         pictures: rows of (height, width, channels) uint8.
-        above: a heading for each column, cut if it is far wider than the pictures.
+        above: a heading for each column, shortened if it is far wider than the pictures.
         beside: a heading for each row.
         corner: a heading for the columns' headings.
         least_side: least side in pixels; smaller pictures are enlarged.
@@ -103,13 +103,17 @@ def _widest(words: Sequence[str]) -> int:
 
 
 def _fitting(word: str, width: int) -> str:
-    """The part of a word that fits above a column."""
+    """The word, or its start and its end, as long names differ in one of them."""
     if _font().getlength(word) <= width:
         return word
-    kept = word
-    while kept and _font().getlength(f"{kept}..") > width:
-        kept = kept[:-1]
-    return f"{kept}.."
+    kept = len(word) - 1
+    while kept > 1 and _font().getlength(_ends(word, kept)) > width - 2 * MARGIN:
+        kept -= 1
+    return _ends(word, kept)
+
+
+def _ends(word: str, kept: int) -> str:
+    return f"{word[: kept - kept // 2]}…{word[len(word) - kept // 2 :]}"
 
 
 def write_picture(path: Path, picture: Array) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class Declarations:
         Raises:
             DataError: it is not such a file.
         """
+        if not Path(path).exists():
+            raise DataError(f"there is no file {path} of public columns: check the name")
         try:
             found = untrusted.read_mapping(Path(path), DataError)
             with untrusted.guarded(str(path), DataError):
