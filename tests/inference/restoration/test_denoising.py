@@ -189,6 +189,7 @@ def test_progress_is_shown_within_a_chunk() -> None:
     assert seen == sorted(seen)
     assert {total for _, total in seen} == {6}
     assert {done for done, _ in seen} == set(range(7))
+    assert seen.count((6, 6)) == 1  # the end is said once
     seen.clear()
     learned_level(poor_model(), data, gaussian(1.0), progress=progress)
     assert seen == sorted(seen)

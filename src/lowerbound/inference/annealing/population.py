@@ -51,7 +51,7 @@ class Population(AnnealedChains):
         """Run all chains from the proposal to the posterior.
 
         Args:
-            advance: called with the share of the temperatures that are done, after each.
+            advance: called after each temperature with the share of the work done, below 1.
         """
         state = self.target(self._proposals(self.options.chains, 0, FORWARD))
         log_weights = torch.zeros_like(state.log_ratio, dtype=torch.float64)
@@ -65,7 +65,7 @@ class Population(AnnealedChains):
                 state = _at(state, chosen)
                 log_weights = torch.where(uneven, 0.0, log_weights)
                 state, _ = self._move(state, index, FORWARD, 0)
-            advance((index + 1) / (len(self.betas) - 1))
+            advance((index + 1) / len(self.betas))
         total, _ = _total(log_weights)
         return Particles(state.z, torch.log_softmax(log_weights, 0), log_evidence + total)
 

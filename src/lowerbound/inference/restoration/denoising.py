@@ -236,7 +236,7 @@ def learned_level(
     def advance(done: int, rows: int) -> None:
         if progress is not None:
             steps = int((len(tried) + done / rows) * SEARCH_TEMPERATURES)
-            progress(min(steps, TRIES * SEARCH_TEMPERATURES), TRIES * SEARCH_TEMPERATURES)
+            progress(min(steps, TRIES * SEARCH_TEMPERATURES - 1), TRIES * SEARCH_TEMPERATURES)
 
     def surprise(log_level: float) -> float:
         level = replace(noise, scale=noise.scale * math.exp(log_level))
