@@ -112,7 +112,7 @@ def test_classes_are_required(X: Array) -> None:
         ConditionalVAE().fit(X)
     with pytest.raises(DataError, match="label"):
         ConditionalVAE().fit(X, np.zeros(len(X) - 1))
-    with pytest.raises(DataError, match="no class is known for rows 1"):
+    with pytest.raises(DataError, match="no class is known for row 1"):
         ConditionalVAE().fit(X, ["a", None, *["b"] * (len(X) - 2)])
     with pytest.raises(DataError, match="1d array of classes"):
         ConditionalVAE().fit(X, np.zeros((len(X), 2)))
