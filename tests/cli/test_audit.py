@@ -169,5 +169,5 @@ def test_missing_cells_new_levels_and_text_in_numbers(files: Path) -> None:
     assert found.findings.fidelity.columns["size"] > 31 / ROWS - 0.01
     assert "column city has levels that the training rows do not have: Zug" in found.text()
     other["weight"] = "heavy"
-    with pytest.raises(DataError, match="'weight' holds numbers, but not in row 0"):
+    with pytest.raises(DataError, match="'weight' holds numbers, but not in rows 0, 1"):
         audit(given)

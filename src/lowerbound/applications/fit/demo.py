@@ -111,7 +111,7 @@ class DemoReport(Report):
             units=vae["units"]["of"],
             probe=vae["features"]["probe"]["mean"],
             pca_probe=pca["features"]["probe"]["mean"],
-            verdict="\n".join(_paragraph(verdict[name]) for name in SENTENCES),
+            verdict="\n".join(map(_paragraph, self.fit.lines[: len(SENTENCES)])),
             page=Path(self.fit.page).resolve().as_uri(),
             model=shlex.quote(self.fit.model),
         )
