@@ -375,3 +375,11 @@ def test_a_wrong_cell_among_decimal_commas_is_named(tmp_path: Path, wrong: str) 
         load(tmp_path / "x.csv")
     levels = load(tmp_path / "x.csv", kinds={"v": "categorical"})
     assert levels.schema.columns[1].kind == "categorical"
+
+
+def test_names_of_several_columns_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "twins.csv"
+    path.write_text("x,y,x,,\n" + "".join(f"{i},{i + 1},{i + 2},1,2\n" for i in range(20)))
+    with pytest.warns(UserWarning, match=r"named x: the later ones are read as x\.1 and so on"):
+        frame = read_frame(path)
+    assert list(frame.columns)[:3] == ["x", "y", "x.1"]

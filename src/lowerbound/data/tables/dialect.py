@@ -18,6 +18,7 @@ from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import IO, Any
 
+from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
 from lowerbound.data.columns.values import marked_cells
 from lowerbound.errors import DataError, OptionError
@@ -140,6 +141,7 @@ class Layout:
         skipped: lines before it.
         doubtful: whether the first line, which is read as data, may be a header.
         title: the skipped lines that are titles.
+        twice: names that several columns have.
     """
 
     dialect: Dialect
@@ -147,6 +149,7 @@ class Layout:
     skipped: int = 0
     doubtful: bool = False
     title: str = ""
+    twice: tuple[str, ...] = ()
 
     @property
     def delimiter(self) -> str:
@@ -193,6 +196,14 @@ class Layout:
             warnings.warn(
                 f"the first line of {path} contains numbers or dates and is read as data; the "
                 "columns are named x0, x1, ... (if it is a line of names, add one without these)",
+                UserWarning,
+                stacklevel=4,
+            )
+        if self.twice:
+            name = self.twice[0]
+            warnings.warn(
+                f"several columns of {path} are named {listed(self.twice)}: the later ones are "
+                f"read as {name}.1 and so on",
                 UserWarning,
                 stacklevel=4,
             )
@@ -243,7 +254,9 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
     decimal = dialect.decimal or _decimal(rows[header:], delimiter)
     truth = _truth(rows[header:])
     found = replace(dialect, encoding=encoding, delimiter=delimiter, decimal=decimal, truth=truth)
-    return Layout(found, header, skipped, doubtful, title)
+    named_twice = [name for name, count in Counter(rows[0]).items() if name and count > 1]
+    twice = tuple(named_twice) if header else ()
+    return Layout(found, header, skipped, doubtful, title, twice)
 
 
 def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
