@@ -129,8 +129,7 @@ def _refuse_some(series: Any) -> None:
         raise DataError(
             f"column {series.name!r} holds the times of the events, but not in "
             f"{row_numbers(rows.tolist())}, counted from 0 "
-            f"({listed([repr(cell) for cell in shown])}): correct those "
-            "cells, or drop those rows"
+            f"({listed([repr(cell) for cell in shown])}): correct those cells, or drop those rows"
         )
 
 

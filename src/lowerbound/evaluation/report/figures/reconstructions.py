@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_PANELS = 12
-
-
 LETTER = 0.09  # width of a letter of names and titles, inches
 
 
