@@ -99,7 +99,7 @@ def test_the_place_of_a_bad_value_is_named(
         with pytest.raises(DataError) as caught:
             read(x)
         kind = "NaN" if np.isnan(bad) else "inf"
-        assert f"column 'x{column}' has {kind} in rows {row}, counted from 0" in str(caught.value)
+        assert f"column 'x{column}' has {kind} in row {row}, counted from 0" in str(caught.value)
 
 
 def test_large_finite_values_are_not_taken_for_infinite() -> None:
