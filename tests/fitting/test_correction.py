@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import binomtest, ks_2samp
+from torch import Tensor
 
 from lowerbound.data import Dataset, load
 from lowerbound.data.tables.frames import to_frame
@@ -20,6 +21,7 @@ from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.synthesis.tables import TableSource
 from lowerbound.model_folder.folder import read, write
+from lowerbound.models.correction import RowCorrection
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from lowerbound.training.private.options import PrivacyOptions
@@ -137,6 +139,27 @@ def test_another_prior_matches_it_anew(fitted: Fitted, rows: Dataset) -> None:
     assert ks_2samp(found["height"], real["height"]).pvalue > 1e-3
     share = real["late"].isna().mean()
     assert binomtest(int(found["late"].isna().sum()), ROWS, share).pvalue > 1e-3
+
+
+def test_a_fit_learns_it_once(
+    rows: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For the model that is published last; the model that is returned has the same."""
+    times: list[int] = []
+    learn = RowCorrection.learn
+
+    def counted(correction: RowCorrection, x: Tensor, observed: Tensor) -> None:
+        times.append(len(x))
+        learn(correction, x, observed)
+
+    monkeypatch.setattr(RowCorrection, "learn", counted)
+    published: list[Fitted] = []
+    brief = FitOptions(ModelOptions(latent_dim=1), training=TrainingOptions(updates=5, threads=1))
+    found = fit(rows, brief, folder=tmp_path, publish=published.append)
+    assert len(times) == 1
+    assert published[-1].options.model.correction == found.options.model.correction
+    fit(rows.subset(range(500)), brief, model=found.model)
+    assert len(times) == 2 and times[1] < times[0]  # the other rows have their own
 
 
 @pytest.mark.slow

@@ -28,18 +28,27 @@ DRAWS, ROWS_AT_ONCE = 8_192, 1_024
 
 
 def corrected(fitted: Fitted, rows: Dataset) -> Fitted:
-    """The same model with a correction learned from training rows, if it can have one."""
-    if not is_corrected(fitted.model, rows, fitted.options):
+    """The same model with a correction learned from training rows, if it can have one.
+
+    A correction that the model has stays.
+    """
+    model = fitted.model
+    if not is_corrected(model, rows, fitted.options):
         return fitted
+    if model.correction is None:
+        model.correction = _learned(fitted, rows)
+    chosen = replace(fitted.options.model, correction=model.correction.options)
+    return replace(fitted, options=replace(fitted.options, model=chosen))
+
+
+def _learned(fitted: Fitted, rows: Dataset) -> RowCorrection:
     correction = RowCorrection(fitted.schema.modeled)
     few = rows.subset(spread_rows(len(rows), MOST_ROWS)).to("cpu")
     with seeded(fitted.options.training.seed):
         batch = few.batch(torch.arange(len(few)))
         correction.learn(batch.filled, few.mask)
         correction.match(drawn(fitted.model))
-    fitted.model.correction = correction
-    chosen = replace(fitted.options.model, correction=correction.options)
-    return replace(fitted, options=replace(fitted.options, model=chosen))
+    return correction
 
 
 def rematched(fitted: Fitted) -> Fitted:
