@@ -159,7 +159,8 @@ def test_a_fit_learns_it_once(
     assert len(times) == 1
     assert published[-1].options.model.correction == found.options.model.correction
     fit(rows.subset(range(500)), brief, model=found.model)
-    assert len(times) == 2 and times[1] < times[0]  # the other rows have their own
+    assert len(times) == 2  # the other rows have their own
+    assert times[1] < times[0]
 
 
 @pytest.mark.slow
