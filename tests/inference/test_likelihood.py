@@ -286,15 +286,22 @@ def test_fair_coins_cost_one_bit_per_dimension() -> None:
     assert float(scores.effective_sample_size.min()) == pytest.approx(13, rel=1e-5)
 
 
-def test_bits_per_dimension_of_a_density_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("levels", "advice"),
+    [
+        (None, "compare the bounds in nats"),
+        (2, "fit with --likelihood bernoulli"),
+        (256, "fit with --likelihood discretized_logistic"),
+    ],
+)
+def test_bits_per_dimension_of_a_density_are_refused(levels: int | None, advice: str) -> None:
     scores = score(oracle.model("exact"), ROWS)
-    with pytest.raises(
-        UnsupportedError, match=r"is a density: on whole numbers.*discretized_logistic"
-    ):
+    scores = replace(scores, protocol=replace(scores.protocol, levels=levels))
+    with pytest.raises(UnsupportedError, match=f"is a density: on whole numbers.*; {advice}$"):
         scores.bits_per_dimension()
     summary = scores.summary()
     assert summary.bits_per_dimension is None
-    assert "discretized_logistic" in summary.bits_refusal
+    assert advice in summary.bits_refusal
 
 
 def test_the_summary_says_how_it_was_made() -> None:

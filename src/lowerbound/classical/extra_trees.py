@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.classical.small_fits import small_fit
-
 Array = np.ndarray[Any, Any]
 TREES = 60
 MOST_LEAVES = 500  # of a tree, about: more rows have larger leaves
@@ -194,7 +192,7 @@ def _grown(
 
     kind = ExtraTreeClassifier if classes else ExtraTreeRegressor
     random = np.random.RandomState(seed)  # the forest draws the seeds of its trees from it
-    with small_fit(), config_context(skip_parameter_validation=True):
+    with config_context(skip_parameter_validation=True):
         trees = [
             kind(random_state=random.randint(np.iinfo(np.int32).max), **options).fit(
                 x, target, check_input=False

@@ -179,11 +179,14 @@ class Scores:
             UnsupportedError: the likelihood is a density, so bits are not defined.
         """
         if not self.mass:
+            advice = "compare the bounds in nats"
+            if self.protocol.levels is not None:
+                mass = "bernoulli" if self.protocol.levels == 2 else "discretized_logistic"
+                advice = f"fit with --likelihood {mass}"
             raise UnsupportedError(
                 f"bits per {self.protocol.value} need a probability mass, and "
                 f"{self.protocol.likelihood} is a density: on whole numbers a narrower density "
-                "gives fewer bits, without limit; choose discretized_logistic for integer "
-                "pictures, bernoulli for binary data"
+                f"gives fewer bits, without limit; {advice}"
             )
         return Estimate.of(self.bound).scaled(-1 / (self.protocol.dimensions * math.log(2)))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.cells import Cell, minus, share
@@ -23,8 +23,10 @@ from lowerbound.evaluation.report.subjects import Subject, describe, examine
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import _ranked, notes, summary_lines
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND
+from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.options import ModelOptions
+from lowerbound.training.progress import history
 from tests.evaluation.small_models import vectors
 
 QUICK = SuiteOptions(samples=5, rows=60, agreement_rows=80, gap_rows=3, draws=40)
@@ -303,18 +305,25 @@ def test_a_share_has_a_true_minus_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "prior", "latents"),
     [
-        ("hierarchical", "levels, each given those above it"),
-        ("ladder", "levels, each given those above it"),
-        ("vae", "StandardNormal"),
-        ("autoencoder", "none"),
+        ("hierarchical", "levels, each given those above it", "latents of 2, 2 numbers"),
+        ("ladder", "levels, each given those above it", "3 latents, 6 latent numbers in all"),
+        ("vae", "StandardNormal", "2 latent numbers"),
+        ("autoencoder", "none", "2 latent numbers"),
     ],
 )
-def test_the_prior_of_every_kind_of_model_is_named(name: str, words: str) -> None:
+def test_the_prior_and_the_latents_of_every_kind_of_model_are_named(
+    name: str, prior: str, latents: str
+) -> None:
     schema = load(np.random.default_rng(0).normal(size=(20, 3))).schema
     options = ModelOptions(model=name, latent_dim=2, prior="standard_normal")
-    assert describe(Subject(name, assemble(schema, options)))["p(z)"] == words
+    model = assemble(schema, options)
+    chosen = FitOptions(resolve(schema, options))
+    fitted = Fitted(model, schema, chosen, history.History())
+    parts = describe(Subject(name, model, latents=fitted.latents))
+    assert parts["p(z)"] == prior
+    assert parts["latents"].startswith(latents)
 
 
 def test_estimates_are_written_with_their_errors() -> None:

@@ -162,4 +162,4 @@ def _lines(parts: DataParts, sentences: list[str], remark: str) -> tuple[str, ..
 
 
 def _subjects(fitted: Mapping[str, Fitted]) -> list[Subject]:
-    return [Subject(name, one.model, one.history) for name, one in fitted.items()]
+    return [Subject(name, one.model, one.history, one.latents) for name, one in fitted.items()]

@@ -332,8 +332,8 @@ def _page(
         written = write_report(
             folder,
             [
-                Subject(f"{facts.kind} prior".replace("_", " "), made.model),
-                Subject(f"former {facts.former_kind} prior".replace("_", " "), former.model),
+                Subject(f"{name} prior".replace("_", " "), one.model, latents=one.latents)
+                for name, one in ((facts.kind, made), (f"former {facts.former_kind}", former))
             ],
             seen,
             unseen,

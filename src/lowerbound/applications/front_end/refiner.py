@@ -195,7 +195,7 @@ def _page(
     try:
         written = write_report(
             folder,
-            [Subject("refined model", made.model)],
+            [Subject("refined model", made.model, latents=made.latents)],
             *parts,
             title=f"The refiner of {folder.name}",
             command=typed("refiner", replace(request, resume=False)),

@@ -105,7 +105,7 @@ class AttributeFound:
         effect = min(self.effects, key=lambda one: abs(abs(one.strength) - 1))
         parts = [f"{learned}; at strength {effect.strength:g}"]
         if effect.target is not None:
-            parts.append(f"target {effect.target.mean:+.2f}".replace("-", "−"))
+            parts.append(f"target {effect.target.mean:+.2f}")
         if effect.off_target is not None:
             parts.append(f"each other class {effect.off_target.mean:.3f} off")
         return f"{', '.join(parts)} ({effect.rows:,} rows)"

@@ -61,11 +61,13 @@ class Subject:
         name: such as "VAE".
         model: the fitted model.
         history: training history; None if unknown.
+        latents: of a row, in words; "" if unknown.
     """
 
     name: str
     model: Model
     history: TrainingHistory | None = None
+    latents: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def describe(subject: Subject) -> dict[str, str]:
     prior = type(getattr(model, "prior", None)).__name__
     return {
         "model": model.title or name_of(model),
-        "latent dimensions": str(getattr(model, "latent_dim", "")),
+        "latents": subject.latents or str(getattr(model, "latent_dim", "")),
         "p(x | z)": ("Gaussian" if likelihood == "NoneType" else likelihood)
         + ("" if model.refiner is None else "; draws are refined"),
         "p(z)": _prior_name(model, prior),

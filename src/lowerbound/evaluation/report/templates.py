@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
+from lowerbound.evaluation.report.cells import minus
 from lowerbound.evaluation.report.verdict import MARK
 
 TYPED = re.compile(r"(--[a-z][a-z-]*(?: (?:[\w.]+=)?[0-9][0-9.]*| test\b)?|lowerbound [a-z]+)")
@@ -29,7 +31,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["anchor"] = lambda text: str(text).lower().replace(" ", "-")
-    environment.filters["signed"] = lambda value: f"{value:.1f}".replace("-", "−")
+    environment.filters["signed"] = partial(minus, digits=1)
     environment.filters["marked"] = marked
     return environment.get_template(template).render(**values)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.evaluation.report.cells import minus
 from lowerbound.evaluation.report.figures.axis_values import UPRIGHT_NAMES, write_numbers
 from lowerbound.evaluation.report.figures.style import (
     PALETTE,
@@ -16,7 +17,6 @@ from lowerbound.evaluation.report.figures.style import (
     grid_shape,
     mosaic,
     new_figure,
-    number,
     style,
 )
 
@@ -41,8 +41,8 @@ def decoded_pictures(pictures: Array, ticks: Array, axis_names: tuple[str, str])
     flat = pictures[::-1].reshape(up * right, *pictures.shape[2:])  # row 0 of a picture is on top
     axes.imshow(mosaic(flat, right, gap=0.04), interpolation="nearest", extent=(0, right, 0, up))
     shown = np.arange(0, right, 2)
-    axes.set_xticks(shown + 0.5, [number(ticks[0][i]) for i in shown])
-    axes.set_yticks(shown + 0.5, [number(ticks[1][i]) for i in shown])
+    axes.set_xticks(shown + 0.5, [minus(ticks[0][i], 1) for i in shown])
+    axes.set_yticks(shown + 0.5, [minus(ticks[1][i], 1) for i in shown])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)

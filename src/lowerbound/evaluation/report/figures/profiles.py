@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.report.figures.style import color_of, new_figure, number, style
+from lowerbound.evaluation.report.cells import minus
+from lowerbound.evaluation.report.figures.style import color_of, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,8 +52,8 @@ def decoded_profiles(values: Array, ticks: Array, axis_names: tuple[str, str]) -
     for row in range(up):
         for column in range(right):
             axes.plot(along + column, inside[row, column] + row, color=color_of(0), linewidth=0.9)
-    axes.set_xticks(np.arange(right) + 0.5, [number(tick) for tick in ticks[0]])
-    axes.set_yticks(np.arange(up) + 0.5, [number(tick) for tick in ticks[1]])
+    axes.set_xticks(np.arange(right) + 0.5, [minus(tick, 1) for tick in ticks[0]])
+    axes.set_yticks(np.arange(up) + 0.5, [minus(tick, 1) for tick in ticks[1]])
     axes.set_xlim(0, right)
     axes.set_ylim(0, up)
     axes.tick_params(length=0)

@@ -134,11 +134,6 @@ def _from_difference(name: str, others: set[str], most: int) -> str:
             return f"{name[:head]}…{part}"
 
 
-def number(value: float) -> str:
-    """A number with one decimal and a true minus sign; no minus before zero."""
-    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
-
-
 def color_of(index: int) -> str:
     """The color of class or series ``index``; they repeat after ten."""
     return PALETTE[index % len(PALETTE)]
