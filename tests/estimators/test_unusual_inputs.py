@@ -394,6 +394,14 @@ def test_a_filled_frame_of_polars_has_the_types_of_the_given_one() -> None:
     assert filled["day"][:3].to_list() == other["day"][:3].to_list()
 
 
+@pytest.mark.parametrize("kind", [object, str])
+@pytest.mark.parametrize("estimator", [VAE, VAEDetector, VAEImputer])
+def test_text_in_a_matrix_is_refused_with_advice(estimator: type[Any], kind: type) -> None:
+    rows = np.array([[1.0, "a"], [2.0, "b"]] * 4, dtype=kind)
+    with pytest.raises(ValueError, match=r"pass columns of text as a frame, such as pandas"):
+        estimator(epochs=1).fit(rows)
+
+
 @pytest.mark.parametrize("estimator", [VAE, VAEDetector, VAEImputer, TableSynthesizer])
 def test_a_single_series_is_no_table(estimator: type[Any]) -> None:
     series = numbers()["a"]

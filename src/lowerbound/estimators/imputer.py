@@ -30,7 +30,7 @@ from lowerbound.estimators.imputer_columns import read_columns, write_columns
 from lowerbound.estimators.inputs import incomplete
 from lowerbound.estimators.inputs.rows import (
     as_frame,
-    as_numbers,
+    checked_numbers,
     describe,
     is_frame,
     new_seed,
@@ -343,9 +343,9 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             X = with_text_names(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
         else:
-            X = validate_data(
+            X = checked_numbers(
                 self,
-                as_numbers(X),
+                X,
                 reset=reset,
                 ensure_all_finite=False,  # the reader's own error names column and rows
                 ensure_min_samples=2 if reset else 1,

@@ -19,6 +19,7 @@ from lowerbound.estimators.inputs.names_file import read_names
 from lowerbound.estimators.inputs.rows import (
     as_frame,
     as_numbers,
+    checked_numbers,
     describe,
     is_frame,
     new_seed,
@@ -253,8 +254,8 @@ class TableSynthesizer(FittedEstimator):
             X = with_text_names(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
-        return validate_data(
-            self, as_numbers(X), reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=2
+        return checked_numbers(
+            self, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=2
         )
 
     def _frame(self, X: Any) -> Any:

@@ -29,6 +29,9 @@ from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.frames import check_unique
 from lowerbound.errors import DataError, OptionError
 
+OF_TEXT = ("could not convert string to float", "arrays of bytes/strings")
+"""Words of scikit-learn's errors for a matrix with text."""
+
 
 def learn(
     estimator: BaseEstimator,
@@ -68,9 +71,9 @@ def learn(
         dataset = _load(X, label, options)
         describe(estimator, dataset.schema)
         return dataset
-    X = validate_data(
+    X = checked_numbers(
         estimator,
-        as_numbers(X),
+        X,
         ensure_all_finite=False,  # the reader's own error names column and rows
         ensure_min_samples=2,
         ensure_min_features=least_features,
@@ -100,7 +103,7 @@ def read(
         passed_over = [name for name in _passed_over(schema) if name in X.columns]
         validate_data(estimator, X.drop(columns=passed_over), reset=False, skip_check_array=True)
     elif schema.data_kind.matrix:
-        X = validate_data(estimator, as_numbers(X), reset=False, ensure_all_finite=False)
+        X = checked_numbers(estimator, X, reset=False, ensure_all_finite=False)
     return _load(X, label, options)
 
 
@@ -192,9 +195,30 @@ def with_labels(X: Any, y: Any) -> tuple[Any, Any]:
 
 
 def as_numbers(X: Any) -> Any:
-    """Tensors as arrays, masked arrays with NaN; anything else unchanged, for scikit-learn to
-    validate."""
+    """Tensors as arrays, masked arrays with NaN; anything else unchanged."""
     return as_array(X) if isinstance(X, Tensor) else without_mask(X)
+
+
+def checked_numbers(estimator: BaseEstimator, X: Any, **checks: Any) -> Any:
+    """A matrix of numbers, validated by scikit-learn.
+
+    Args:
+        estimator: receives the attributes and is named in messages.
+        X: a matrix; of a masked array, masked cells become NaN.
+        checks: keywords of scikit-learn's ``validate_data``.
+
+    Raises:
+        ValueError, TypeError: it is none; the message says how text is passed.
+    """
+    try:
+        return validate_data(estimator, as_numbers(X), **checks)
+    except ValueError as error:
+        if not any(words in str(error) for words in OF_TEXT):
+            raise
+        raise ValueError(
+            f"{str(error).rstrip('.')}; a matrix takes numbers alone: pass columns of text as a "
+            "frame, such as pandas.DataFrame(X).infer_objects()"
+        ) from None
 
 
 def with_text_names(X: Any) -> Any:
@@ -291,7 +315,7 @@ def learn_columns(estimator: BaseEstimator, X: Any, options: Mapping[str, Any]) 
     """
     import pandas as pd
 
-    values = validate_data(estimator, as_numbers(X), ensure_all_finite=False, ensure_min_samples=2)
+    values = checked_numbers(estimator, X, ensure_all_finite=False, ensure_min_samples=2)
     names = [f"x{index}" for index in range(values.shape[1])]
     kinds = options.get("kinds", "infer")
     kinds = dict.fromkeys(names, "real") if kinds == "infer" else kinds
