@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.dependencies.lookups import Lookup, found_lookups
+from lowerbound.data.dependencies.lookups import Lookup, _agree, _log_chance, found_lookups
 from lowerbound.errors import OptionError
 
 NAN = np.nan
@@ -72,6 +74,29 @@ def test_chance_is_no_lookup(share: float) -> None:
         rows = int(draw.integers(30, 300))
         group = draw.integers(0, max(2, rows // 4), rows)
         assert not lookups(group, draw.random(rows) < share)
+
+
+def test_two_flags_of_few_rows_that_always_agree_are_one_lookup() -> None:
+    flag = np.arange(280) % 47 == 0
+    (found,) = lookups(flag, flag)
+    assert found.rows == (274, 6)
+    assert found.broken(np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])).tolist() == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("codes", "others"),
+    [([0] * 5 + [1] * 3, [0] * 5 + [1] * 3), ([0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 0, 0])],
+)
+def test_the_probability_of_chance_is_at_least_that_among_all_shuffles(
+    codes: list[int], others: list[int]
+) -> None:
+    shuffles = {*permutations(others)}
+    agree = sum(_agree(np.array(codes), np.array(each)) for each in shuffles)
+    assert agree / len(shuffles) <= np.exp(_log_chance(np.array(codes), np.array(others)))
 
 
 def test_doubled_rows_are_no_lookup() -> None:

@@ -1,12 +1,15 @@
 r"""Columns that another determines, as a city its country: each value has one value of the others.
 
-A column x determines y if y is the same in all rows with one value of x, and this is no chance:
-if the columns were independent, its probability would be at most
+A column x determines y if y is the same in all rows with one value of x, and this is no chance: its
+probability would be at most
 
-.. math:: \prod_x \sum_y p_y^{n_x}
+.. math:: \prod_x \sum_y p_y^{n_x} \qquad \text{and} \qquad
+    |Y|^{|X|} \prod_y m_y! \,/\, n!
 
-where n_x rows have the value x, and a share p_y of all rows has y. Only values that several rows
-have are kept, since others would identify a row.
+if the n rows had drawn their y independently, and if the y of all rows had been shuffled. The first
+is small where x has many values, the second also where nearly all rows have the same y. Here n_x
+rows have one of the |X| values x, and m_y rows, a share p_y, one of the |Y| values y. Only values
+that several rows have are kept, since others would identify a row.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from lowerbound.errors import OptionError
 
 FEWEST_ROWS = 3  # of a value that is kept
 LEAST_SHARE = 0.8  # of the rows with such values
-CHANCE = -30.0  # log of the probability that it is by chance
+CHANCE = -20.0  # log of the probability that it is by chance
 MOST_VALUES = 5_000
 ROUNDED = 1e-9  # relative error of numbers that were in other units
 RARE = 0.01  # share of the rows with a value that is not kept
@@ -239,15 +242,22 @@ def _may_follow(codes: Array, at: int) -> Array:
 
 
 def _determines(codes: Array, others: Array) -> bool:
-    if not _agree(codes, others):
-        return False
+    """Whether each value has one value of the other column, and not by chance."""
+    return _agree(codes, others) and _log_chance(codes, others) < CHANCE
+
+
+def _log_chance(codes: Array, others: Array) -> float:
+    """Log of the probability, at most, that unrelated columns agree."""
+    from scipy.special import gammaln
+
     there = (codes >= 0) & (others >= 0)
-    counts = np.bincount(codes[there])
-    sizes, repeats = np.unique(counts[counts > 0], return_counts=True)
-    shares = np.bincount(others[there])
-    log_p = np.log(shares[shares > 0] / max(1, there.sum()))
-    log_same = repeats * np.logaddexp.reduce(sizes[:, None] * log_p, 1)
-    return float(log_same.sum()) < CHANCE
+    counts, shares = (np.bincount(each[there]) for each in (codes, others))
+    counts, shares = counts[counts > 0], shares[shares > 0]
+    sizes, repeats = np.unique(counts, return_counts=True)
+    alike = np.logaddexp.reduce(sizes[:, None] * np.log(shares / max(1, shares.sum())), 1)
+    arrangements = gammaln(shares.sum() + 1) - gammaln(shares + 1).sum()
+    shuffled = len(counts) * np.log(max(1, len(shares))) - arrangements
+    return float(min((repeats * alike).sum(), shuffled))
 
 
 def _agree(codes: Array, others: Array) -> bool:
