@@ -43,8 +43,9 @@ class Dataset:
         x: (rows, *event), compact: codes in uint8 if there are levels (int32 above 256), else
             model units in float32 or float64.
         observed: shape of x, False if a value is missing.
-        unseen: (rows, columns of the schema) bool, True for a value that the fit did not see, such
-            as a new level; the model treats it as missing. None: there is none.
+        unseen: (rows, columns of the schema) float32, 0 except for a value that the fit did not
+            see, such as a new level, which the model treats as missing: 1, and of an ordered number
+            its distance from the fitted ones in ranges of theirs more. None: there is none.
         label: (rows,) long, index into ``schema.class_names``; -1 if unknown.
         target: (rows,) float64, regression targets, standardized by ``schema.target``; NaN if
             unknown.
@@ -260,7 +261,7 @@ class Dataset:
     def unseen_cells(self) -> Tensor:
         """The cells with values that the fit did not see, bool, (rows, columns of the schema)."""
         if self.unseen is not None:
-            return self.unseen
+            return self.unseen > 0
         return torch.zeros(len(self), len(self.schema.columns), dtype=torch.bool)
 
     @property
@@ -383,7 +384,7 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
         first.schema,
         torch.cat([part.x for part in parts]),
         observed=torch.cat([part.mask for part in parts]) if masked else None,
-        unseen=torch.cat([part.unseen_cells for part in parts]) if new else None,
+        unseen=torch.cat([_distances(part) for part in parts]) if new else None,
         label=all_of([part.label for part in parts]),
         target=all_of([part.target for part in parts]),
         quantities=all_of([part.quantities for part in parts]),
@@ -391,6 +392,11 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
         ids=tuple(chain(*ids)) if len(ids) == len(parts) else None,
         source=first.source,
     )
+
+
+def _distances(part: Dataset) -> Tensor:
+    """``unseen``, or zeros."""
+    return part.unseen_cells.float() if part.unseen is None else part.unseen
 
 
 def require_binary(dataset: Dataset) -> None:

@@ -104,7 +104,7 @@ class DataKind(ABC):
         """As ``Schema.pack``."""
 
     def unseen(self, schema: Schema, raw: Any, observed: Tensor | None) -> Tensor | None:
-        """Mask of the cells with values that the fit did not see, (rows, columns); None: none."""
+        """``Dataset.unseen`` of new rows, (rows, columns); None: there is no such cell."""
         return None
 
     @abstractmethod

@@ -13,7 +13,7 @@ from lowerbound import VAEDetector
 from lowerbound.data import load
 from lowerbound.data.dataset import joined
 from lowerbound.inference.anomaly.planted import with_planted_cells
-from lowerbound.inference.anomaly.unseen import unseen_costs
+from lowerbound.inference.anomaly.unseen import unseen_costs, unseen_nats
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:column"),
@@ -57,10 +57,36 @@ def test_the_cells_are_found_and_missing_ones_are_not_among_them() -> None:
     assert load(people(6, seed=1), schema=known.schema).unseen is None
     subset = rows.subset([3, 5]).unseen
     assert subset is not None
-    assert subset[:, names.index("floor")].tolist() == [True, False]
+    assert subset[:, names.index("floor")].tolist() == [1.0, 0.0]
     both = joined([known, rows]).unseen
     assert both is not None
-    assert (len(both), int(both.sum())) == (206, 4)
+    assert (len(both), int((both > 0).sum())) == (206, 4)
+
+
+def test_ordered_numbers_beyond_the_levels_have_a_distance() -> None:
+    """In ranges of the levels, here from 1 to 5; floors, a constant, and codes have none."""
+    known = load(people())
+    new = people(6, seed=1).assign(rooms=[3, 0, 6, 45, -39, 2], floor=[1, 1, 1, 900, 1, 1])
+    rows = load(new, schema=known.schema)
+    assert rows.unseen is not None
+    names = [column.name for column in known.schema.columns]
+    assert rows.unseen[:, names.index("rooms")].tolist() == [0, 1.25, 1.25, 11, 11, 0]
+    assert rows.unseen[:, names.index("floor")].tolist() == [0, 0, 0, 1, 0, 0]
+    nats = unseen_nats(rows.unseen.numpy(), np.full(len(names), 2.0))
+    assert nats[:, names.index("rooms")] == pytest.approx(
+        [0, *2 + np.log([1.25, 1.25, 11, 11]), 0], rel=1e-6
+    )
+
+
+def test_the_further_a_number_beyond_the_levels_the_higher_its_score(
+    detector: VAEDetector,
+) -> None:
+    new = people(4, seed=5).iloc[[0] * 4].assign(rooms=[3, 6, 40, 10**6])
+    scores = detector.anomaly_score(new)
+    assert (np.diff(scores) > 0.5).all()
+    assert detector.explain(new.tail(2))["rooms"].diff().iloc[1] == pytest.approx(
+        np.log((10**6 - 1) / 39), rel=1e-3
+    )
 
 
 def test_costs_are_those_of_good_and_turing() -> None:

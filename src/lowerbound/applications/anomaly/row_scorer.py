@@ -27,6 +27,7 @@ from lowerbound.inference.anomaly.comparison import compared
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.rebuilt import rebuild
+from lowerbound.inference.anomaly.unseen import unseen_nats
 
 RATE = "rate"
 NAMED = 3  # features in an explanation
@@ -153,8 +154,8 @@ class RowScorer:
         if costs is None or rows.unseen is None:
             return [{}] * len(rows)
         return [
-            {names[i]: float(costs[i]) for i in np.flatnonzero(cells)}
-            for cells in rows.unseen.cpu().numpy()
+            {names[i]: float(cells[i]) for i in np.flatnonzero(cells)}
+            for cells in unseen_nats(rows.unseen.cpu().numpy(), costs)
         ]
 
     def _broken(self, rows: Dataset) -> list[dict[str, dict[str, str]]]:

@@ -142,8 +142,8 @@ class ColumnKind:
         return values
 
     def unseen(self, series: Any) -> Array:
-        """Mask of the cells with a value that the fit did not see; kinds without levels have none,
-        except constants."""
+        """Cells with a value that the fit did not see, as ``Dataset.unseen`` has them, (rows,);
+        kinds without levels have none, except constants."""
         return np.zeros(len(series), dtype=bool)
 
     def localized(self, series: Any) -> Any:

@@ -22,10 +22,12 @@ from lowerbound.data.columns.values import (
     level_codes,
     missing,
     name,
+    parsed_numbers,
     scalar,
 )
 
 LOGISTIC = 1.7  # factor from a normal standard deviation to the scale of a logistic variable
+FARTHEST = 1e6  # ranges of the levels that a number may lie outside of them
 NAMES_SHARE = 0.9  # distinct texts per row above which a column identifies rows
 MOST_ORDINAL = 20  # largest number of distinct integers that are levels
 MOST_INDICATORS = 48  # largest number of levels with indicators; above it, the embedding is used
@@ -77,7 +79,16 @@ class Leveled(ColumnKind):
         known = {name(level) for level in self.column.levels}
         codes, distinct = factorized(series)
         new = [name(value) not in known for value in distinct]
-        return np.asarray(np.array([*new, False])[codes] & ~missing(series))
+        found = np.array([*new, False])[codes] & ~missing(series)
+        return found * (1 + self._ranges_beyond(series)) if found.any() else found
+
+    def _ranges_beyond(self, series: Any) -> Array:
+        """How far ordered numbers lie outside the levels, in ranges of these; else 0, (rows,)."""
+        if not self.ordered or any(isinstance(each, str | bool) for each in self.column.levels):
+            return np.zeros(len(series))
+        values, levels = parsed_numbers(series)[0], np.array(self.column.levels, dtype=np.float64)
+        beyond = np.maximum(levels.min() - values, values - levels.max()) / (np.ptp(levels) or 1.0)
+        return np.asarray(np.nan_to_num(beyond).clip(0.0, FARTHEST))
 
     def decided(self, averaged: Array) -> Array:
         return np.asarray(averaged.argmax(1))

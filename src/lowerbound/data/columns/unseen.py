@@ -15,7 +15,7 @@ from lowerbound.data.columns.matrix import matched
 def unseen_cells(
     raw: Any, columns: Sequence[Column], observed: Array | None, by_name: bool
 ) -> Array | None:
-    """Mask of the cells with a new level, or with another value in a constant column.
+    """The cells with a new level, or with another value in a constant column.
 
     Args:
         raw: a frame or an array of new rows.
@@ -25,7 +25,7 @@ def unseen_cells(
         by_name: whether columns are found by their names, and not by their positions.
 
     Returns:
-        (rows, columns) bool; None if there is no such cell.
+        (rows, columns) float32, as ``Dataset.unseen``; None if there is no such cell.
     """
     modeled = [place for place, column in enumerate(columns) if column.modeled]
     gaps = set() if observed is None else {modeled[i] for i in np.flatnonzero(~observed.all(0))}
@@ -37,7 +37,7 @@ def unseen_cells(
     if not doubtful:
         return None
     frame = matched(raw, columns, by_name)
-    found = np.zeros((len(frame), len(columns)), dtype=bool)
+    found = np.zeros((len(frame), len(columns)), dtype=np.float32)
     for place in doubtful:
         found[:, place] = columns[place].rules.unseen(frame.iloc[:, place])
     return found if found.any() else None

@@ -204,7 +204,7 @@ class StreamedRows:
         frame = with_numbers(frame, notations_of(self.schema))
         for column in self.columns:
             column.add(frame[column.column.name])
-        counts = [] if part.unseen is None else part.unseen.sum(0).tolist()
+        counts = [] if part.unseen is None else part.unseen_cells.sum(0).tolist()
         for column, count in zip(self.columns, counts, strict=False):
             name = column.column.name
             if count:

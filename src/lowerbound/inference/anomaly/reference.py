@@ -36,6 +36,7 @@ from lowerbound.inference.anomaly.nearest import kth_distance
 from lowerbound.inference.anomaly.scores import RawScores
 from lowerbound.inference.anomaly.surfaces import LEAST_SIDE, Surface, has_surroundings, is_surface
 from lowerbound.inference.anomaly.tails import UpperTail
+from lowerbound.inference.anomaly.unseen import unseen_nats
 
 IN_NATS = ("bound", "reconstruction")
 SURROUNDINGS = "surroundings"
@@ -177,7 +178,7 @@ class Reference:
         found |= self._of_surface(raw.row)
         values = np.zeros(len(raw))
         if self.costs is not None and raw.unseen is not None:
-            values = raw.unseen @ self.costs
+            values = unseen_nats(raw.unseen, self.costs).sum(1)
         broken = np.zeros((len(raw), 2)) if raw.broken is None else raw.broken
         new, known = values + broken.max(1), found
         if self.costs is not None:
@@ -205,7 +206,7 @@ class Reference:
         else:
             nats = known.nats_of_columns(rows)
         if self.costs is not None and rows.unseen is not None:
-            nats += rows.unseen.cpu().numpy() * self.costs
+            nats += unseen_nats(rows.unseen.cpu().numpy(), self.costs)
         return nats
 
     def by_surroundings(self, kind: str) -> bool:

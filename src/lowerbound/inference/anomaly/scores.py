@@ -44,7 +44,7 @@ class RawScores:
         bound: -L_K, nats, (rows,), see ``unit_free``; None if the model has no prior.
         reconstruction: -log p(x | z = mean code), nats, (rows,).
         row, place: coordinates of the row and of its decoded mean code, (rows, numbers).
-        unseen: mask of the cells with values that the fit did not see, (rows, columns); None: there
+        unseen: the cells with values that the fit did not see, as in ``Dataset``; None: there
             are none.
         hidden: mask of the other cells that are not observed, (rows, features); None: there are
             none, or rows have no fixed features.
@@ -185,7 +185,7 @@ def _hidden(dataset: Dataset) -> Array | None:
     if dataset.unseen is not None:
         columns = dataset.schema.columns
         modeled = [place for place, column in enumerate(columns) if column.modeled]
-        hidden = hidden & ~dataset.unseen[:, modeled]
+        hidden = hidden & ~dataset.unseen_cells[:, modeled]
     return hidden.flatten(1).cpu().numpy()
 
 

@@ -4,7 +4,9 @@ The model cannot score such a cell, so it counts as missing there. Its cost is t
 new value of that column, by the estimate of Good and Turing (Good 1953): if n1 of the n normal
 cells have a value that no other cell has,
 
-.. math:: -\log p = \log \frac{n + 1}{n_1 + 1}
+.. math:: -\log p = \log \frac{n + 1}{n_1 + 1} + \log(1 + d)
+
+An ordered number lies d ranges of the fitted numbers outside of these; for other values d is 0.
 """
 
 from __future__ import annotations
@@ -30,3 +32,13 @@ def unseen_costs(dataset: Dataset) -> Array | None:
             once = (np.bincount(codes, minlength=1) == 1).sum()
             costs[place] = np.log((len(codes) + 1) / (once + 1))
     return costs
+
+
+def unseen_nats(unseen: Array, costs: Array) -> Array:
+    """Nats of the values that the fit did not see, (rows, columns).
+
+    Args:
+        unseen: as in ``Dataset``.
+        costs: of a new value of each column.
+    """
+    return np.asarray(np.where(unseen > 0, costs + np.log(np.maximum(unseen, 1.0)), 0.0))
