@@ -13,7 +13,7 @@ import pytest
 from lowerbound import VAEDetector, cli
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.inference.anomaly.broken import FOLDS, NormalDependencies
+from lowerbound.inference.anomaly.broken import FOLDS, Broken, NormalDependencies
 
 pytestmark = pytest.mark.filterwarnings("ignore:column")
 COUNTRIES = {"Rom": "Italien", "Mailand": "Italien", "Paris": "Frankreich", "Bonn": "Deutschland"}
@@ -204,6 +204,21 @@ def test_a_saved_detector_knows_them(detector: VAEDetector, tmp_path: Path) -> N
     assert f"breaks total = net + shipping {cells}" in text
     assert "breaks ordered <= shipped (ordered = 2026-" in text
     assert text.count("breaks ") == 3
+
+
+def test_what_a_formula_gives_may_lie_beyond_the_ends_of_its_column() -> None:
+    """The larger of the addends is wrong by far; the sum is named, with what the addends give."""
+    draw = np.random.default_rng(0)
+    part, other = (np.exp(draw.normal(3, 0.5, 400)).round(2) for _ in range(2))
+    rows = load(pd.DataFrame({"part": part, "other": other, "total": (part + other).round(2)}))
+    known = NormalDependencies.of(rows)
+    assert known is not None
+    (formula,) = known.formulas
+    assert formula.formula.summary == "total = part + other"
+    for other, sum_of_both in ((5e6, "5000017.57"), (-40.0, "-22.43")):
+        cells = np.array([[17.57, other, 69.51]])
+        found = Broken(formula.formula, 1.0, np.array([True]), cells).in_words(rows.schema, 0)
+        assert found["total"] == f"69.51, not {sum_of_both}"
 
 
 def test_among_anomalies_none_are_known() -> None:

@@ -105,14 +105,24 @@ class Formula:
         return np.asarray(self.excess(columns, numbers_of(columns, cells)) > self.limit)
 
     @property
+    def solved_for(self) -> int:
+        """The place of the column that ``summary`` is solved for: that of a sum, else the first."""
+        positive = [place for place, c in enumerate(self.coefficients) if c > 0]
+        negative = [place for place, c in enumerate(self.coefficients) if c < 0]
+        fewer, more = sorted((positive, negative), key=len)
+        is_sum = len(fewer) == 1 < len(more) and not any(self.logs) and not self.constant
+        return fewer[0] if is_sum else 0
+
+    @property
     def summary(self) -> str:
-        """The equation, solved for the first column, such as "total = first + second"."""
-        own, scale = self.logs[0], self.coefficients[0]
+        """The equation, solved for one column, such as "total = first + second"."""
+        at = self.solved_for
+        own, scale = self.logs[at], self.coefficients[at]
+        each = zip(self.columns, self.coefficients, self.logs, strict=True)
         others = [
             (name, -coefficient / scale, log)
-            for name, coefficient, log in zip(
-                self.columns[1:], self.coefficients[1:], self.logs[1:], strict=True
-            )
+            for place, (name, coefficient, log) in enumerate(each)
+            if place != at
         ]
         constant = self.constant / scale
         if own and all(self.logs):
@@ -120,7 +130,7 @@ class Formula:
         else:
             right = _sum(others, constant)
             right = f"exp({right})" if own else right
-        return f"{self.columns[0]} = {right}"
+        return f"{self.columns[at]} = {right}"
 
     @property
     def summary_with_errors(self) -> str:

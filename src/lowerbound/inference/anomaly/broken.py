@@ -81,8 +81,13 @@ class Broken:
         if isinstance(self.dependency, Lookup):
             return np.asarray(self.dependency.listed(cells)[0])
         if isinstance(self.dependency, Formula):
-            number = self.dependency.value(0, numbers_of(columns, cells))
-            given[0] = cells_of(columns[0], number)[0]
+            at = self.dependency.solved_for
+            number = self.dependency.value(at, numbers_of(columns, cells))
+            column, known = columns[at], bool(np.isfinite(number).all())
+            if column.levels:
+                given[at] = cells_of(column, number)[0]
+            elif known:  # also one beyond the ends of the column
+                given[at] = column.rules.lattice.nearest(number)[0]
         return given
 
 
