@@ -7,8 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from lowerbound.applications.io.sentences import (
+    about_bound,
     about_complete_rows,
     about_difference,
     about_explained,
@@ -50,6 +52,21 @@ def test_rows_without_distances_have_no_sentence_on_variance() -> None:
     assert about_likelihood(found) == ["no likelihood: no prior"]
     found.error = ReconstructionError(Estimate(0.0, 0.0), loss, math.nan)
     assert len(about_likelihood(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("bound", "elbo", "words"),
+    [
+        (-18.0, -19.0, "-18 nats per row (L_10; ELBO -19)"),
+        (-8.0, -7.0, "-7 nats per row (ELBO; L_10 -8)"),
+    ],
+)
+def test_the_higher_bound_is_the_one_on_log_p(bound: float, elbo: float, words: str) -> None:
+    row = torch.ones(2, dtype=torch.float64)
+    scores: Any = SimpleNamespace(
+        bound=bound * row, elbo=elbo * row, samples=10, protocol=SimpleNamespace(conditional=False)
+    )
+    assert about_bound(scores).replace(".00 ± 0.00", "") == f"log p(x) is at least {words}"
 
 
 @pytest.mark.parametrize("gaps", [False, True])

@@ -162,7 +162,7 @@ def test_a_tail_is_the_share_of_rows_that_score_as_high() -> None:
     np.testing.assert_allclose(tail(at), expected, atol=0.01)
     grid = np.linspace(-4, 50, 2_000)
     assert (np.diff(tail(grid)) > 0).all()
-    assert np.isfinite(tail(np.array([1e300, -1e300]))).all()
+    assert np.isfinite(tail(np.array([1e300, -1e300, np.inf, np.finfo(float).max]))).all()
 
 
 @pytest.mark.parametrize("values", [np.zeros(50), np.repeat([1.0, 2.0], 25)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from lowerbound import VAEDetector
 from lowerbound.data import load
 from lowerbound.data.dataset import joined
 from lowerbound.inference.anomaly.planted import with_planted_cells
+from lowerbound.inference.anomaly.scores import raw_scores
 from lowerbound.inference.anomaly.unseen import unseen_costs, unseen_nats
 
 pytestmark = [
@@ -76,6 +78,17 @@ def test_ordered_numbers_beyond_the_levels_have_a_distance() -> None:
     assert nats[:, names.index("rooms")] == pytest.approx(
         [0, *2 + np.log([1.25, 1.25, 11, 11]), 0], rel=1e-6
     )
+
+
+def test_a_cell_beyond_all_others_has_a_finite_score(detector: VAEDetector) -> None:
+    """The code of a far row may be decoded to numbers whose squares overflow."""
+    rows = load(people(3), schema=detector.fitted_.schema)
+    raw = raw_scores(detector.model_, rows)
+    far = replace(raw, place=raw.place * np.array([[1.0], [1e4], [1e200]]))
+    found = detector.reference_.components(far)
+    assert np.isfinite(found["latent"]).all()
+    assert (np.diff(found["combined"]) > 1).all()
+    assert np.isfinite(found["combined"]).all()
 
 
 def test_the_further_a_number_beyond_the_levels_the_higher_its_score(

@@ -241,6 +241,12 @@ def test_rows_have_what_all_fitted_rows_have(stays: TableSource) -> None:
     assert set(whole(stays.completed(stays.given({"floor": "y"}), 200))["ward"]) == {"c", "d"}
 
 
+def test_a_given_number_that_its_column_cannot_hold_is_refused(source: TableSource) -> None:
+    """Read as a new row, it would be set to the bound."""
+    with pytest.raises(DataError, match=r"column 'cents' holds positive numbers, but not in row 0"):
+        source.with_cells(source.given({"cents": -5}))
+
+
 def test_given_cells_may_break_an_order_that_was_found(stays: TableSource) -> None:
     with pytest.warns(UserWarning, match="row 0 are in an order that no fitted row has: 'end'"):
         rows = whole(stays.completed(stays.given({"start": 50, "end": 20}), 5))

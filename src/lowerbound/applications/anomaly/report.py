@@ -9,6 +9,8 @@ from typing import Any
 from lowerbound.applications.anomaly.labels import Ranking
 from lowerbound.applications.base import Report
 
+MANY_NATS = 1e6  # which are written as a power of ten
+
 
 @dataclass(frozen=True)
 class Odd:
@@ -36,7 +38,8 @@ class Odd:
     def text(self) -> str:
         rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
         words = [
-            f"{name}{f' = {self.values[name]}' if name in self.values else ''} ({nats:+.1f} nats)"
+            f"{name}{f' = {self.values[name]}' if name in self.values else ''} "
+            f"({_written(nats)} nats)"
             for name, nats in self.features.items()
         ]
         broken = [
@@ -142,3 +145,7 @@ class DetectReport(Report):
             f"{line.threshold:.4g}, which {line.alpha:.2g} of normal rows reach ({low:.2%} to "
             f"{high:.2%}, by {line.calibration}; {self.normal})"
         )
+
+
+def _written(nats: float) -> str:
+    return f"{nats:+.1f}" if abs(nats) < MANY_NATS else f"{nats:+.0e}"

@@ -35,7 +35,7 @@ from lowerbound.inference.anomaly.input_space import MOST_NUMBERS, InputSpace
 from lowerbound.inference.anomaly.nearest import kth_distance
 from lowerbound.inference.anomaly.scores import RawScores
 from lowerbound.inference.anomaly.surfaces import LEAST_SIDE, Surface, has_surroundings, is_surface
-from lowerbound.inference.anomaly.tails import UpperTail
+from lowerbound.inference.anomaly.tails import FARTHEST, UpperTail
 from lowerbound.inference.anomaly.unseen import unseen_nats
 
 IN_NATS = ("bound", "reconstruction")
@@ -275,10 +275,12 @@ class Reference:
 
     def _way(self, raw: RawScores, k: int) -> Array:
         """Distance to the k-th nearest reference row through the codes, in deviations, (rows,)."""
-        own = np.square((raw.row - raw.place) / self.scale).sum(1)
         standard = (raw.place - self.shift) / self.scale
         inside = standard @ self.directions
-        return np.asarray(np.sqrt(own + np.square(self._distance(inside, k))))
+        with np.errstate(over="ignore"):
+            own = np.square((raw.row - raw.place) / self.scale).sum(1)
+            way = np.sqrt(own + np.square(self._distance(inside, k)))
+        return np.asarray(np.minimum(way, FARTHEST))
 
     def _distance(self, inside: Array, k: int) -> Array:
         """Distance to the k-th nearest reference row along ``directions``, (rows,); equal rows are

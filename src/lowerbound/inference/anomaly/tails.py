@@ -22,6 +22,7 @@ from lowerbound.data.arrays import Array
 
 GRID = 1e-4  # share of the spread; reference scores that are nearer are merged
 UPPER = 0.1  # share of the reference rows that sets beta
+FARTHEST = 1e200  # higher scores count the same, because the rarity of each row is finite
 RISE = 1e-3  # nats per unit of asinh below the highest, so that ties of p keep their order
 
 
@@ -58,6 +59,7 @@ class UpperTail:
 
     def __call__(self, scores: Array) -> Array:
         """-log p of each score in nats, continued beyond the reference rows."""
+        scores = np.clip(scores, -FARTHEST, FARTHEST)
         inside = np.interp(scores, self.values, self.surprise)
         further = np.log1p(np.maximum(scores - self.values[-1], 0.0) / self.excess)
         rise = RISE * np.arcsinh((scores - self.center) / self.spread)

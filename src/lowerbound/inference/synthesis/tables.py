@@ -183,7 +183,7 @@ class TableSource:
             for value in distinct_values(series):
                 if level_name(value) not in known:
                     raise unknown(f"level of column {column.name!r}:", level_name(value), known)
-        values = column.rules.read(series)
+        values = column.rules.read(series, fitting=True)  # a given cell is not set to a bound
         if not column.levels:
             low, high = column.rules.type_range
             words = f"column {column.name!r} holds {column.dtype}, {low:.10g} to {high:.10g}"
