@@ -346,6 +346,9 @@ def test_texts_beside_other_numbers_are_refused(cells: list[str]) -> None:
         ("obs", range(1, 41), True),
         ("obs", range(40, 0, -1), True),
         ("Unnamed: 0", [*range(20, 40), *range(20)], True),  # rows in another order
+        ("Unnamed: 0", range(0, 120, 3), True),  # of some rows of a larger table
+        ("rownames", range(0, 120, 3), True),
+        ("row", range(0, 120, 3), False),
         ("rank", [*range(20, 40), *range(20)], False),
         ("Year", range(1970, 2010), False),
         ("birth_year", range(1970, 2010), False),

@@ -19,6 +19,7 @@ from lowerbound.data.columns.values import missing, numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
 QUANTITIES = {"year", "years", "yr", "age", "rank"}  # in names of columns that identify no rows
+INDICES = {"unnamed", "rowname", "rownames"}  # an index that pandas or R saved with the table
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -119,11 +120,12 @@ class ConstantDate(DatetimeKind):
 
 
 def _names_rows(sample: Sample) -> bool:
-    """Whether distinct integers identify rows: by the word "id" in the name, or by counting up."""
+    """Whether distinct integers identify rows: by the word "id" in the name, as an index that was
+    saved with the table, or by counting up."""
     values, distinct, name = sample.numbers, sample.distinct, sample.column.name
     if len(distinct) < len(values) or len(values) < NAMES_ROWS:
         return False
-    if "id" in name.lower().replace("-", "_").split("_"):
+    if "id" in name.lower().replace("-", "_").split("_") or _words(name) & INDICES:
         return True
     return bool(distinct[-1] - distinct[0] == len(distinct) - 1) and not is_quantity(name)
 
@@ -131,4 +133,8 @@ def _names_rows(sample: Sample) -> bool:
 def is_quantity(name: str) -> bool:
     """Whether a column is called year, age or rank, as birth_year or BirthYear is: its numbers may
     count up and matter."""
-    return not QUANTITIES.isdisjoint(word.lower() for word in _WORD.findall(name))
+    return bool(_words(name) & QUANTITIES)
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(name)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,10 +34,9 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
-from lowerbound.data.columns.text.dates import formats
 from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.unseen import unseen_cells
-from lowerbound.data.columns.values import distinct_values, parsed_numbers
+from lowerbound.data.columns.values import parsed_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.labels import label_names
 from lowerbound.data.pictures import pixels
@@ -46,6 +45,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, cut_as_fitted, has_windows
 from lowerbound.data.sequences.time_axis import warn_of_times, without_times
+from lowerbound.data.tables.advice import advise_on_identifiers
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.arrow_types import arrow_types
 from lowerbound.data.tables.dialect import Dialect
@@ -63,8 +63,6 @@ from lowerbound.data.tables.numbers import (
 from lowerbound.data.tables.quoted import unquoted
 from lowerbound.errors import DataError, counted
 
-MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3"))  # that numbers may have
-SIGNS = "+-"  # before or after a number; inside a text they are of dates, ranges or codes
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
 PROFILE_FEATURES = 24  # number of features above which reports draw vectors as curves
 
@@ -340,53 +338,13 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     ]
     columns = tuple(column for column in found if column.rules.kept)
     identifiers = [column.name for column in found if not column.rules.kept]
-    if identifiers:
-        left = (
-            "it identifies rows and is" if len(identifiers) == 1 else "they identify rows and are"
-        )
-        warnings.warn(
-            f"{named(identifiers)}: no value repeats, so {left} left out"
-            + _quantities_among(raw.x, identifiers),
-            UserWarning,
-            stacklevel=3,
-        )
+    advise_on_identifiers(raw.x, identifiers)
     if identifiers and not columns:
         verb = "identifies" if len(identifiers) == 1 else "identify"
         raise DataError(f"{named(identifiers)} {verb} rows, and no column to model remains")
     check_variation(columns, len(raw.x))
     shape = (sum(column.modeled for column in columns),)
     return Schema("table", shape, columns=columns, left_out=tuple(identifiers))
-
-
-def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
-    """What to do about a column that is left out though most of its cells hold a number, or all
-    of them a date."""
-    for name in identifiers:
-        cells = [cell for cell in distinct_values(frame[name]) if isinstance(cell, str)]
-        numbers = [_is_digits(cell) for cell in cells]
-        if cells and not any(numbers) and formats(cells):
-            return (
-                f" (all cells of column {name!r} can be read as dates, such as {cells[0]!r}: to "
-                f"model them, give it the kind datetime, by --kind '{name}=datetime')"
-            )
-        if 2 * sum(numbers) > len(cells):
-            example = cells[numbers.index(True)]
-            if all(numbers):
-                return (
-                    f" (all cells of column {name!r} are digits, such as {example!r}: if they are "
-                    f"quantities, give it the kind real, by --kind '{name}=real')"
-                )
-            return (
-                f" (most cells of column {name!r} are numbers, such as {example!r}, and others are "
-                f"not, such as {cells[numbers.index(False)]!r}: if they are quantities, write all "
-                "in one way)"
-            )
-    return ""
-
-
-def _is_digits(cell: str) -> bool:
-    """Whether a cell is digits, with the marks that a number may have."""
-    return cell.translate(MARKS).strip(SIGNS).isdecimal()
 
 
 def _of_numbers(
