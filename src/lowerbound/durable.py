@@ -60,6 +60,15 @@ def check_replaced(path: Path) -> None:
         check(path)
 
 
+def linked(path: Path) -> Path:
+    """Where the link at ``path`` leads, which need not exist; ``path`` itself if it is no link.
+
+    A result at a path that the user named belongs there. Files in a folder that somebody else may
+    have made, such as a model folder, are written without this, so that no link there is followed.
+    """
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Context that yields a temporary file, and renames it to ``path``, synced, at the end.
@@ -100,7 +109,8 @@ def check_place(path: Path) -> None:
     Raises:
         OSError: it cannot be written; the error names ``path``.
     """
-    nearest = path if path.is_dir() else path.absolute().parent
+    place = linked(path)
+    nearest = place if place.is_dir() else place.absolute().parent
     while not os.path.lexists(nearest):
         nearest = nearest.parent
     try:
