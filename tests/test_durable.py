@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from lowerbound import durable
+from lowerbound.applications.io import files
 from lowerbound.errors import OptionError
 
 QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
@@ -183,3 +184,29 @@ def test_a_place_is_tried_without_a_trace(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "file" / "a" / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_only_a_named_output_follows_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.csv"
+    link.symlink_to(Path("there", "x.csv"))  # relative to the link
+    for content in ("first", "second"):  # at first it leads nowhere
+        files.write_text(link, content)
+        assert link.is_symlink()
+        assert (tmp_path / "there" / "x.csv").read_text() == content
+    assert len(list(tmp_path.rglob("*"))) == 3
+    durable.check_place(link)
+
+
+def test_a_folder_is_filled_where_its_link_leads(tmp_path: Path) -> None:
+    link, there = tmp_path / "link", tmp_path / "there" / "out"
+    link.symlink_to(there)
+
+    def write(folder: Path) -> list[str]:
+        (folder / "a").write_text("content")
+        return [str(folder / "a")]
+
+    for _ in range(2):  # at first it leads nowhere
+        assert files.fill_folder(link, write) == (str(link / "a"),)
+        assert link.is_symlink()
+        assert [path.name for path in there.iterdir()] == ["a"]

@@ -1,10 +1,19 @@
-"""``python -m lowerbound``: the command line where its script is not on the path."""
+"""The program ``lowerbound``, also ``python -m lowerbound`` where its script is not on the path."""
 
 from __future__ import annotations
 
 import sys
 
-from lowerbound.cli import main
+from lowerbound import processes
+
+
+def main() -> int:
+    """Run the command line; Ctrl-C is one line from the first import on."""
+    processes.leave_when_interrupted()
+    from lowerbound.cli import main as command_line
+
+    return command_line()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,6 +28,11 @@ LONGEST_NAME = 150  # bytes of a name within that of its unfinished file
 LEFT = re.compile(r"\..+\.(\d+)\.([0-9a-f]{8})\.part", re.DOTALL)
 OWN_MACHINE = 3  # letters of the random part of a name that tell which machine made it
 ABANDONED = 7 * 24 * 3600.0  # seconds without a change after which another machine has ended
+FILES = (
+    *(".csv", ".gif", ".html", ".json", ".lbz", ".mp4", ".npz", ".parquet", ".png", ".smi"),
+    *(".txt", ".wav", ".webm", ".webp"),
+)
+"""Suffixes of results that are one file; a folder is named without one, or ends in another."""
 
 _guard: ContextVar[Callable[[Path], None] | None] = ContextVar("guard", default=None)
 
@@ -58,6 +63,15 @@ def check_replaced(path: Path) -> None:
     check = _guard.get()
     if check is not None and path.is_file():
         check(path)
+
+
+def linked(path: Path) -> Path:
+    """Where the link at ``path`` leads, which need not exist; ``path`` itself if it is no link.
+
+    A result at a path that the user named belongs there. Files in a folder that somebody else may
+    have made, such as a model folder, are written without this, so that no link there is followed.
+    """
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 @contextmanager
@@ -98,9 +112,13 @@ def check_place(path: Path) -> None:
     Folders above it that are missing can be made later, so the nearest one that exists is tried.
 
     Raises:
-        OSError: it cannot be written; the error names ``path``.
+        OSError: it cannot be written, or is a folder with the name of a file, see ``FILES``; the
+            error names ``path``.
     """
-    nearest = path if path.is_dir() else path.absolute().parent
+    place = linked(path)
+    if place.is_dir() and path.suffix.lower() in FILES:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    nearest = place if place.is_dir() else place.absolute().parent
     while not os.path.lexists(nearest):
         nearest = nearest.parent
     try:

@@ -69,6 +69,19 @@ def test_pictures_are_sampled_as_sheet_arrays_and_files(
     assert picture(tmp_path / "folder" / "00002.png").size == (5, 6)
 
 
+def test_classes_in_turn_have_a_column_each(
+    run: Run, conditional_model: Path, tmp_path: Path
+) -> None:
+    run("sample", conditional_model, "-n", 5, "-o", tmp_path / "all.png")
+    run("sample", conditional_model, "-n", 6, "-o", tmp_path / "all")
+    run("sample", conditional_model, "-n", 5, "-o", tmp_path / "one.png", "--label", "above")
+    headed, one = (picture(tmp_path / f"{name}.png") for name in ("all", "one"))
+    assert picture(tmp_path / "all" / "sheet.png").size == headed.size  # three lines of two classes
+    assert np.asarray(headed)[4:14].min() < 100  # the words above the pictures
+    assert headed.height > headed.width
+    assert one.height < one.width  # three and two of one class
+
+
 def test_codes_decode_to_reconstructions(
     run: Run, table: Path, table_model: Path, tmp_path: Path
 ) -> None:

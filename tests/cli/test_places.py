@@ -49,6 +49,23 @@ def test_a_place_that_cannot_be_is_refused_first(
     assert len(done.err.splitlines()) == 1  # nothing was read, and nothing was trained
 
 
+@pytest.mark.parametrize(
+    ("command", "written"), [each for each in WRITERS if each[0] in ("sample", "detect", "columns")]
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_with_the_name_of_a_file_is_refused_first(
+    run: Run, tmp_path: Path, command: str, written: str, linked: bool
+) -> None:
+    place = tmp_path / "x.csv"
+    (tmp_path / "folder" if linked else place).mkdir()
+    if linked:
+        place.symlink_to(tmp_path / "folder")
+    done = run(*line(command, written, place))
+    refused(done, f"{place}: is a directory; that is a folder, and a file is needed")
+    assert len(done.err.splitlines()) == 1
+    assert {path.name for path in tmp_path.rglob("*")} == {place.name, *["folder"] * linked}
+
+
 def test_a_folder_that_may_not_be_written_is_refused_first(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

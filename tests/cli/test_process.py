@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from lowerbound import __main__ as program
 from lowerbound.model_folder.folder import read
 from tests.cli.conftest import QUICK, Run
 
@@ -61,6 +63,50 @@ def test_a_reader_that_leaves_is_no_error(table_model: Path) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(SECONDS) == 0
+
+
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, {handler})
+sys.argv[1:] = ["fit", "nothing-is-here", "-o", "m"]
+runpy.run_module("lowerbound", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "handler", "code", "said"),
+    [
+        ("lowerbound.cli.main", "signal.default_int_handler", 130, "lowerbound: interrupted\n"),
+        ("torch", "signal.default_int_handler", 130, "lowerbound: interrupted\n"),
+        ("torch", "signal.SIG_IGN", 2, "lowerbound: there is no file, folder or named data set"),
+    ],
+)
+def test_an_interrupted_import_is_one_line(
+    tmp_path: Path, module: str, handler: str, code: int, said: str
+) -> None:
+    source = INTERRUPTED_IMPORT.format(module=module, handler=handler)
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+        timeout=SECONDS,
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_script_is_the_module() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["scripts"] == {"lowerbound": f"{program.__name__}:main"}
 
 
 def interrupted(table: Path, folder: Path, *words: str) -> tuple[int, str]:

@@ -205,6 +205,26 @@ def test_without_resume_all_parts_are_computed(
     assert work.calls == 3
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [((), "--resume would go on with them"), (("--score", "bound"), "that run differs in score")],
+)
+def test_a_run_that_begins_again_says_what_was_done(
+    interrupted: list[str],
+    capsys: pytest.CaptureFixture[str],
+    more: tuple[str, ...],
+    why: str,
+) -> None:
+    capsys.readouterr()
+    assert main([*interrupted, *more]) == 0
+    said = capsys.readouterr().err
+    assert f"60 rows are done in {interrupted[-1]}.unfinished, and computed again here: {why}" in (
+        said
+    )
+    assert main(interrupted) == 0
+    assert "computed again" not in capsys.readouterr().err
+
+
 def test_resume_needs_an_output_and_tolerates_that_nothing_is_left(
     table_model: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,11 @@ def test_nothing_there_suggests_the_nearest(
         load("qqqqqq")
 
 
+def test_standard_input_is_not_read() -> None:
+    with pytest.raises(DataError, match="'-', and standard input is not read: write the data into"):
+        load("-")
+
+
 def test_an_empty_path_is_not_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ class FinishedParts:
 
     def _path(self, part: Part) -> Path:
         assert self.folder is not None
-        return self.folder / f"{part.first:012d}{PART}"
+        return self.folder / f"{part.first:012d}+{len(part)}{PART}"
 
     @staticmethod
     def _read(path: Path) -> Arrays | None:
@@ -195,9 +195,7 @@ def _prepare(
     if folder.exists() and not (folder.is_dir() and all(map(_own, folder.iterdir()))):
         raise OptionError(f"{folder} is not an unfinished output: move it away")
     if resume and record.is_file():
-        before = untrusted.read_mapping(record, DataError)
-        others = [name for name in identity if before.get(name) != identity[name]]
-        if others:
+        if others := _differences(record, identity):
             raise OptionError(
                 f"{folder} belongs to a run that differs in {', '.join(others)}: leave --resume "
                 "out to begin again"
@@ -207,6 +205,8 @@ def _prepare(
         reporter.say(
             f"there is no {folder} to resume, so all {unit} are computed again from the start"
         )
+    elif folder.is_dir():
+        _note_begun_again(folder, identity, reporter, unit)
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with _errors_of(folder):
@@ -216,6 +216,32 @@ def _prepare(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return False
+
+
+def _differences(record: Path, identity: dict[str, Any]) -> list[str]:
+    """In what an interrupted run differs from this one.
+
+    Raises:
+        DataError: its record is damaged.
+    """
+    before = untrusted.read_mapping(record, DataError)
+    return [name for name in identity if before.get(name) != identity[name]]
+
+
+def _note_begun_again(
+    folder: Path, identity: dict[str, Any], reporter: Reporter, unit: str
+) -> None:
+    """Say what is lost, because the run does not go on where an interrupted one ended."""
+    counts = [path.stem.partition("+")[2] for path in folder.glob(f"[0-9]*+*{PART}")]
+    rows = sum(int(count) for count in counts if count.isdecimal())
+    if not rows:
+        return
+    try:
+        others = _differences(folder / IDENTITY, identity)
+    except (OSError, DataError):  # nothing can go on with it
+        return
+    why = f"that run differs in {', '.join(others)}" if others else "--resume would go on with them"
+    reporter.say(f"{_done(rows, unit)} done in {folder}, and computed again here: {why}")
 
 
 @contextmanager

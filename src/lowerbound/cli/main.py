@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_left()
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps some in imports
+            return _failed(console, words, "interrupted", outcome.INTERRUPTED)
         known = outcome.sentence(error)
         if known is None:
             raise
@@ -93,6 +95,7 @@ def run(words: Sequence[str], console: Console) -> int:
             return outcome.DONE
         check_places(form, typed.answers)
         application = load(name)
+        processes.interruptible()  # all before is importing; from here on, work may be kept
         request = answer(application.request, typed.answers)
         if launcher := several(request):
             return launcher(given)

@@ -180,6 +180,8 @@ def _read_arrays(source: Any, reading: Reading) -> RawData:
 
 def _nothing_there(path: Path) -> str:
     folder = path.parent
+    if str(path) == "-":
+        return "there is no file '-', and standard input is not read: write the data into a file"
     if PATTERN.intersection(path.name if folder.is_dir() else str(folder)):
         suffix = path.suffix.lower()
         whole = suffix in (*SUFFIXES, ".wav") or is_parquet(folder) or shards_of(folder)

@@ -177,9 +177,10 @@ def _check_given(folder: Path, options: ModelOptions, named: Mapping[str, Any]) 
 
 def _create(folder: Path, fitted: Fitted, beside: Callable[[Path], None] | None) -> None:
     """Write under a temporary name and rename, so that the folder is complete or absent."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    durable.clear_left(folder.parent)
-    made = durable.unfinished(folder)
+    place = durable.linked(folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    durable.clear_left(place.parent)
+    made = durable.unfinished(place)
     made.mkdir()
     try:
         _write_files(made, fitted, "")
@@ -187,13 +188,13 @@ def _create(folder: Path, fitted: Fitted, beside: Callable[[Path], None] | None)
         _write_unhashed(made, folder.name, fitted)
         if beside is not None:
             beside(made)
-        if folder.is_dir():
-            folder.rmdir()  # it is empty
-        os.replace(made, folder)
+        if place.is_dir():
+            place.rmdir()  # it is empty
+        os.replace(made, place)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    durable.sync(folder.parent)
+    durable.sync(place.parent)
 
 
 def _replace(folder: Path, fitted: Fitted) -> None:

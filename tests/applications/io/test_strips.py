@@ -82,10 +82,13 @@ def test_opacity_is_laid_on_white() -> None:
 
 
 def test_headings_are_short() -> None:
-    assert [heading(v) for v in (0.0, 0.125, 1 / 3, -2.0, "input")] == [
+    assert [heading(v) for v in (0.0, 0.125, 1.125, 10.0, 1 / 3, -1e-9, -2.0, "input")] == [
         "0",
         "0.125",
+        "1.125",
+        "10",
         "0.333",
+        "0",
         "-2",
         "input",
     ]

@@ -191,6 +191,8 @@ def test_numbers_are_mapped_to_the_bounds() -> None:
 class Odd(gymnasium.Env[Any, Any]):  # type: ignore[misc]
     """An environment whose spaces and rewards are given."""
 
+    fault: Exception = RuntimeError("no display")
+
     def __init__(self, seen: Any = None, done: Any = None, reward: float = 0.0) -> None:
         spaces = gymnasium.spaces
         self.observation_space = seen or spaces.Box(-1, 1, (3,), np.float32)
@@ -204,7 +206,7 @@ class Odd(gymnasium.Env[Any, Any]):  # type: ignore[misc]
         return self.observation_space.sample(), self.reward, False, False, {}
 
     def render(self) -> None:
-        raise RuntimeError("no display")
+        raise self.fault
 
 
 @pytest.mark.parametrize(
@@ -242,6 +244,19 @@ def test_a_failed_picture_names_the_variables(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(environments, "make", lambda *_: Odd())
     with pytest.raises(OptionError, match="SDL_VIDEODRIVER=dummy"):
         Environment(EnvironmentOptions("odd", pixels=8))
+
+
+@pytest.mark.parametrize("kind", [gymnasium.error.DependencyNotInstalled, ModuleNotFoundError])
+def test_a_picture_without_its_library_says_only_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    monkeypatch.setattr(environments, "make", lambda *_: Odd())
+    monkeypatch.setattr(Odd, "fault", kind("pygame is not installed, run pip install it"))
+    with pytest.raises(
+        OptionError, match="cannot be rendered: pygame is not installed, run pip"
+    ) as (caught):
+        Environment(EnvironmentOptions("odd", pixels=8))
+    assert str(caught.value).endswith("pip install it")
 
 
 def test_missing_libraries_and_names_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

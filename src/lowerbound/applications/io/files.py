@@ -16,14 +16,16 @@ from lowerbound.errors import OptionError
 def replacing(path: Path) -> Iterator[Path]:
     """Context that yields a temporary path, and renames it to ``path`` at the end.
 
-    After an error, a full disk or an interruption, ``path`` is unchanged.
+    After an error, a full disk or an interruption, ``path`` is unchanged. A link stays, and the
+    file that it leads to is replaced.
 
     Raises:
         OSError: the file cannot be written; the error names ``path``, not the temporary path.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with durable.replacing(path) as place:
+        target = durable.linked(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with durable.replacing(target) as place:
             yield place
     except OSError as error:
         error.filename, error.filename2 = str(path), None
@@ -50,9 +52,10 @@ def fill_folder(
         OSError: the files cannot be written; the error names ``path``, not the temporary path.
         OptionError: one would replace a file that ``durable.guarded_by`` keeps.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    durable.clear_left(path.parent)
-    made = durable.unfinished(path)
+    target = durable.linked(path)  # a file is moved within one file system only
+    target.parent.mkdir(parents=True, exist_ok=True)
+    durable.clear_left(target.parent)
+    made = durable.unfinished(target)
     try:
         made.mkdir()
         names = [Path(name).relative_to(made) for name in write(made)]
@@ -65,7 +68,7 @@ def fill_folder(
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).replace(path / name)
         else:
-            made.rename(path)
+            made.rename(target)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise

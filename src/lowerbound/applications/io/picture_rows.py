@@ -20,7 +20,7 @@ from lowerbound.applications.io.drawings.animations import (
     write_animation,
 )
 from lowerbound.applications.io.drawings.grids import as_image, grid, sheet, write_picture
-from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
+from lowerbound.applications.io.drawings.strips import MOST_COLUMNS, Strip, animated, sheet_of
 from lowerbound.applications.io.files import fill_folder, replacing
 from lowerbound.applications.io.rows import (
     NPZ,
@@ -55,7 +55,8 @@ class PictureFiles(RowFiles):
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         pictures = eight_bit(x)
-        return _with_sheet(path, _sheet_of_first(pictures), pictures)
+        labels = extra.get(self.schema.label_column or "label", ())
+        return _with_sheet(path, _sheet_of_first(pictures, labels), pictures)
 
     def write_folder(self, path: Path, x: Tensor, *, rounded: bool) -> Files:
         pictures = eight_bit(x)
@@ -145,9 +146,16 @@ def _sheet_beside(path: Path) -> Path:
     return path.with_suffix(".png")
 
 
-def _sheet_of_first(pictures: Array) -> Array:
-    """A sheet of the first pictures."""
-    return sheet(list(pictures[:ON_A_SHEET]))
+def _sheet_of_first(pictures: Array, labels: Sequence[str] = ()) -> Array:
+    """A sheet of the first pictures; of classes in turn, with a column for each."""
+    shown = list(pictures[:ON_A_SHEET])
+    classes = list(dict.fromkeys(labels[:ON_A_SHEET]))
+    across = len(classes)
+    in_turn = all(label == classes[i % across] for i, label in enumerate(labels[:ON_A_SHEET]))
+    if not (1 < across <= MOST_COLUMNS and in_turn):
+        return sheet(shown)
+    lines = [shown[i : i + across] for i in range(0, len(shown), across)]
+    return np.atleast_3d(np.asarray(grid(lines, above=classes)))
 
 
 def _with_sheet(path: Path, sheet: Array, pictures: Array, ids: Files | None = None) -> Files:

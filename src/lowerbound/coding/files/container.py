@@ -226,7 +226,8 @@ def write(
         OSError: the file cannot be written (for example, a full disk); an existing file is intact.
     """
     parts = _parts(kind, model_hash, shape, settings, chunks)
-    with durable.replacing(Path(path)) as temporary, temporary.open("wb") as file:
+    target = durable.linked(Path(path))
+    with durable.replacing(target) as temporary, temporary.open("wb") as file:
         file.writelines(parts)
 
 

@@ -306,8 +306,9 @@ def amplitudes(values: Array) -> Array:
 
 def write_wav(path: Path, samples: Array, rate: int) -> None:
     """Write amplitudes, (length,), as a 16-bit .wav file, clipped to [-1, 1]."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with durable.replacing(path) as place:
+    target = durable.linked(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with durable.replacing(target) as place:
         place.write_bytes(wav_file(samples, rate))
 
 

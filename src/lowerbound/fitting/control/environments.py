@@ -324,6 +324,9 @@ def _rendered(env: Any, name: str) -> Array:
     try:
         picture = env.render()
     except Exception as error:
+        absent = library("gymnasium", "rl").error.DependencyNotInstalled
+        if isinstance(error, absent | ModuleNotFoundError):  # it says what to install
+            raise OptionError(f"{name} cannot be rendered: {error}") from error
         raise OptionError(
             f"{name} cannot be rendered here ({error}): without a screen, set the variable "
             "SDL_VIDEODRIVER=dummy for pygame, or MUJOCO_GL=egl (or osmesa) for mujoco"

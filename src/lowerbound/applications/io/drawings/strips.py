@@ -89,10 +89,10 @@ def animated(strip: Strip) -> list[Image]:
 
 
 def heading(value: float | str) -> str:
-    """A name, or a number with three significant digits."""
+    """A name, or a number with at most three decimals."""
     if isinstance(value, str):
         return value
-    return f"{value:.3g}"
+    return f"{round(value, 3) + 0.0:.3f}".rstrip("0").rstrip(".")  # + 0.0: no "-0"
 
 
 def _frame(pictures: Tensor, across: int, names: Sequence[str]) -> Image:

@@ -70,7 +70,9 @@ class Declarations:
 
     def write(self, path: str | Path) -> None:
         """Write the file that ``read`` reads."""
-        durable.write_text(Path(path), json.dumps(self.to_mapping(), indent=1) + "\n")
+        durable.write_text(
+            durable.linked(Path(path)), json.dumps(self.to_mapping(), indent=1) + "\n"
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON values."""

@@ -149,7 +149,9 @@ class MarginalModel:
 
     def save(self, path: Path) -> None:
         """Write one JSON file."""
-        durable.write_text(Path(path), json.dumps(self.to_mapping(), indent=1) + "\n")
+        durable.write_text(
+            durable.linked(Path(path)), json.dumps(self.to_mapping(), indent=1) + "\n"
+        )
 
     @classmethod
     def load(cls, path: Path) -> MarginalModel:
