@@ -15,6 +15,7 @@ from lowerbound.data.columns.inference import recognized
 from lowerbound.data.columns.text.date_formats import ISO, as_text, check_format, seconds
 from lowerbound.data.columns.text.moments import DAY
 from lowerbound.data.columns.values import (
+    EXACT,
     distinct_levels,
     finite_numbers,
     is_range,
@@ -36,6 +37,7 @@ BINS = 64
 LINEAR_PART = 1 / 2_000  # of a logarithmic range: how far its bins are evenly spaced
 FEWEST_NUMBERS = 3  # distinct numbers below which they are levels
 SKEWED = 0.05  # of the range: a median below it makes bins logarithmic
+DISTINCT = 1_000  # numbers that are drawn from a bin, at least
 ATOM_WIDTH = 1e-9  # below this width a bin is a single number
 FIELDS = ("kind", "levels", "low", "high", "atom", "whole", "missing", "log", "format")
 
@@ -149,11 +151,7 @@ class Grid:
         if self.levels:
             found = np.array([*self.levels, None], dtype=object)[np.where(gone, -1, codes)]
             return pd.Series(found, name=self.name).infer_objects()
-        edges = np.array(self.edges)
-        code = np.where(gone, 0, codes)
-        width = np.diff(edges)
-        values = edges[code] + uniform * np.where(width < ATOM_WIDTH, 0.0, width)[code]
-        values = np.floor(values) if self.whole else values
+        values = self._inside(np.where(gone, 0, codes), uniform)
         if self.dates:
             written = written_dates(values, self.dates, self.whole)
             return pd.Series(written, name=self.name).mask(gone)
@@ -161,6 +159,22 @@ class Grid:
             return pd.Series(values.astype(np.int64), name=self.name)
         series = pd.Series(np.where(gone, np.nan, values), name=self.name)
         return series.astype("Int64") if self.whole else series
+
+    def _inside(self, code: Array, uniform: Array) -> Array:
+        """Numbers evenly drawn from bins; a bin says nothing of further digits."""
+        edges = np.array(self.edges)
+        low, width = edges[:-1], np.diff(edges)
+        width = np.where(width < ATOM_WIDTH, 0.0, width)
+        if self.whole:
+            return np.asarray(np.floor(low[code] + uniform * width[code]))
+        with np.errstate(divide="ignore"):
+            unit = 10.0 ** np.ceil(np.log10(DISTINCT / width))
+        unit = np.where(width > 0, unit, 1.0)
+        first, last = np.ceil(low * unit), np.ceil(edges[1:] * unit)
+        short = (width > 0) & (np.maximum(abs(first), abs(last)) < EXACT)
+        number = first[code] + np.floor(uniform * (last - first)[code])
+        values = np.where(short[code], number / unit[code], low[code] + uniform * width[code])
+        return np.asarray(np.clip(values, low[code], np.nextafter(edges[1:], -np.inf)[code]))
 
     def _numbers(self, series: Any) -> Array:
         return cell_days(series, self.dates) if self.dates else finite_numbers(series)
