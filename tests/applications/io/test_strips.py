@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from lowerbound.applications.io.drawings.animations import write_animation
-from lowerbound.applications.io.drawings.grids import flat_image, grid
+from lowerbound.applications.io.drawings.grids import MARGIN, flat_image, grid
 from lowerbound.applications.io.drawings.strips import Strip, animated, heading, sheet_of
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.data import load
@@ -65,6 +65,8 @@ def test_words_too_long_are_cut_and_the_column_grows_with_them() -> None:
     picture = np.zeros((8, 8, 1), np.uint8)
     short, long = grid([[picture]], ["a"]), grid([[picture]], ["a" * 60])
     assert short.width < long.width <= 2 * 56 + 10
+    both = grid([[picture] * 3], ["a", "a" * 60, "b"])  # the others stay as wide as their pictures
+    assert both.width - long.width == 2 * (short.width - MARGIN)
 
 
 def test_headings_have_letters_of_other_languages() -> None:

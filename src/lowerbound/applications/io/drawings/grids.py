@@ -6,6 +6,7 @@ import colorsys
 import math
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,22 +67,24 @@ def grid(
 
     images = [[enlarged(flat_image(picture), least_side) for picture in row] for row in pictures]
     width, height = images[0][0].size
-    wide = max(width, min(2 * width, _widest(above))) + MARGIN
+    words = [*above, *[""] * (max(map(len, images)) - len(above))]
+    wide = [max(width, min(2 * width, _widest([word]))) + MARGIN for word in words]
     tall = height + MARGIN
     left = MARGIN + (_widest([*beside, corner]) + 2 * MARGIN if any([*beside, corner]) else 0)
     top = MARGIN + (FONT_SIZE + 2 * MARGIN if any(above) else 0)
-    size = (left + len(images[0]) * wide, top + len(images) * tall)
+    lefts = [*accumulate(wide, initial=left)]
+    size = (lefts[-1], top + len(images) * tall)
     sheet = pillow.new(images[0][0].mode, size, "white")
     for row, line in enumerate(images):
         for column, image in enumerate(line):
-            middle = (wide - MARGIN - width) // 2
-            sheet.paste(image, (left + column * wide + middle, top + row * tall))
+            middle = (wide[column] - MARGIN - width) // 2
+            sheet.paste(image, (lefts[column] + middle, top + row * tall))
     write = ImageDraw.Draw(sheet).text
     if corner:
         write((left - 2 * MARGIN, top - 2 * MARGIN), corner, "black", _font(), anchor="rs")
     for column, word in enumerate(above):
-        place = (left + column * wide + (wide - MARGIN) // 2, top - 2 * MARGIN)
-        write(place, _fitting(word, wide), "black", _font(), anchor="ms")
+        place = (lefts[column] + (wide[column] - MARGIN) // 2, top - 2 * MARGIN)
+        write(place, _fitting(word, wide[column]), "black", _font(), anchor="ms")
     for row, word in enumerate(beside):
         place = (left - 2 * MARGIN, top + row * tall + (tall - MARGIN) // 2)
         write(place, word, "black", _font(), anchor="rm")
