@@ -282,8 +282,9 @@ def _check_found(
         rows = math.ceil(max(budget.hidden(types[name]) for name in hidden))
         raise DataError(
             f"the noise hides the values of {listed([repr(name) for name in hidden])}: it shows "
-            f"only those that at least {rows:,} rows have; declare these columns public, leave "
-            "them out, or give a larger epsilon (the epsilon of this attempt is spent)"
+            f"only those that at least {rows:,} rows have; leave these columns out by --leave-out, "
+            "declare them public by --public-schema, or give a larger epsilon (the epsilon of this "
+            "attempt is spent)"
         )
 
 
