@@ -43,9 +43,9 @@ class Dataset:
         x: (rows, *event), compact: codes in uint8 if there are levels (int32 above 256), else
             model units in float32 or float64.
         observed: shape of x, False if a value is missing.
-        unseen: (rows, columns of the schema) float32, 0 except for a value that the fit did not
-            see, such as a new level, which the model treats as missing: 1, and of an ordered number
-            its distance from the fitted ones in ranges of theirs more. None: there is none.
+        unseen: (rows, columns of the schema) float32: 0 for values that the fit saw, and 1 for
+            others, such as a new level, which the model treats as missing; an ordered number that
+            lies d ranges of the fitted ones outside of these has 1 + d. None: all were seen.
         label: (rows,) long, index into ``schema.class_names``; -1 if unknown.
         target: (rows,) float64, regression targets, standardized by ``schema.target``; NaN if
             unknown.
