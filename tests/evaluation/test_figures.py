@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.cells import minus
 from lowerbound.evaluation.report.figures.maps import principal_plane
-from lowerbound.evaluation.report.figures.style import PALETTE, mosaic, number, short
+from lowerbound.evaluation.report.figures.style import PALETTE, mosaic, short
 from lowerbound.evaluation.report.figures.tables import _correlation
 
 RNG = np.random.default_rng(0)
@@ -184,7 +185,7 @@ def test_a_correlation_that_is_lost_is_counted() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(-0.04, "0.0"), (-1.25, "−1.2"), (2.0, "2.0")])
 def test_numbers_on_axes(value: float, text: str) -> None:
-    assert number(value) == text
+    assert minus(value, 1) == text
 
 
 def test_long_names_are_cut() -> None:

@@ -59,7 +59,7 @@ class UpperTail:
 
     def __call__(self, scores: Array) -> Array:
         """-log p of each score in nats, continued beyond the reference rows."""
-        scores = np.clip(scores, -FARTHEST, FARTHEST)
+        scores = np.clip(np.asarray(scores, dtype=np.float64), -FARTHEST, FARTHEST)
         inside = np.interp(scores, self.values, self.surprise)
         further = np.log1p(np.maximum(scores - self.values[-1], 0.0) / self.excess)
         rise = RISE * np.arcsinh((scores - self.center) / self.spread)
