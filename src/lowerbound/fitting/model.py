@@ -247,7 +247,8 @@ def _started(
     public: Dataset | None,
 ) -> tuple[FitOptions, PrivatePlan | None]:
     """Initialize the model, and make the plan and the record of a private fit."""
-    private, model.correction = None, None  # an earlier fit's was learned from its rows
+    model.correction = None  # an earlier fit's was learned from other rows
+    private = None
     if options.privacy.private:
         private = private_plan(model, objective, rows, options.training, options.privacy)
         began = neutral_start(model, rows.schema, public)

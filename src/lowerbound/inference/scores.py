@@ -54,6 +54,11 @@ class Protocol:
     value: str = "dimension"
     precision: Precision = "float32"
 
+    @property
+    def quantity(self) -> str:
+        """What the bound is on: "log p(x)" or "log p(x | y)"."""
+        return "log p(x | y)" if self.conditional else "log p(x)"
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -217,9 +222,10 @@ class Scores:
         )
 
     def _estimator(self) -> str:
-        quantity = "log p(x | y)" if self.protocol.conditional else "log p(x)"
         rounded = ", products in bf16" if self.protocol.precision == "bf16" else ""
-        return f"importance-weighted lower bound L_{self.samples} on {quantity}{rounded}"
+        return (
+            f"importance-weighted lower bound L_{self.samples} on {self.protocol.quantity}{rounded}"
+        )
 
 
 def marginal_difference(a: Scores, b: Scores) -> Estimate:

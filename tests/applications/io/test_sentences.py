@@ -64,7 +64,10 @@ def test_rows_without_distances_have_no_sentence_on_variance() -> None:
 def test_the_higher_bound_is_the_one_on_log_p(bound: float, elbo: float, words: str) -> None:
     row = torch.ones(2, dtype=torch.float64)
     scores: Any = SimpleNamespace(
-        bound=bound * row, elbo=elbo * row, samples=10, protocol=SimpleNamespace(conditional=False)
+        bound=bound * row,
+        elbo=elbo * row,
+        samples=10,
+        protocol=SimpleNamespace(quantity="log p(x)"),
     )
     assert about_bound(scores).replace(".00 ± 0.00", "") == f"log p(x) is at least {words}"
 

@@ -80,11 +80,8 @@ def test_two_flags_of_few_rows_that_always_agree_are_one_lookup() -> None:
     flag = np.arange(280) % 47 == 0
     (found,) = lookups(flag, flag)
     assert found.rows == (274, 6)
-    assert found.broken(np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])).tolist() == [
-        True,
-        False,
-        True,
-    ]
+    rows = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
+    assert found.broken(rows).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize(

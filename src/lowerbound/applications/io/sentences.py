@@ -104,19 +104,17 @@ def about_explained(share: float) -> str:
 
 def about_bound(scores: Scores) -> str:
     """The higher of both bounds: L_K is above the ELBO, but for the noise of its draws."""
-    of = "log p(x | y)" if scores.protocol.conditional else "log p(x)"
     bounds = [(f"L_{scores.samples}", scores.bound), ("ELBO", scores.elbo)]
     (name, best), (rest, other) = sorted(bounds, key=lambda each: -float(each[1].mean()))
-    return (
-        f"{of} is at least {Estimate.of(best)} nats per row ({name}; {rest} {Estimate.of(other)})"
-    )
+    least = f"{scores.protocol.quantity} is at least {Estimate.of(best)} nats per row"
+    return f"{least} ({name}; {rest} {Estimate.of(other)})"
 
 
 def _bounds(scores: Scores) -> list[str]:
-    of = "log p(x | y)" if scores.protocol.conditional else "log p(x)"
     lines = [about_bound(scores)]
     if scores.log_marginal is not None:
-        lines.append(f"{of} is known exactly: {Estimate.of(scores.log_marginal)} nats per row")
+        exact = Estimate.of(scores.log_marginal)
+        lines.append(f"{scores.protocol.quantity} is known exactly: {exact} nats per row")
     if scores.mass:  # bits per dimension have no meaning for a density; the report explains it
         bits = scores.bits_per_dimension().mean
         lines.append(f"that is at most {bits:.3f} bits per {scores.protocol.value}")

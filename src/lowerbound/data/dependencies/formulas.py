@@ -106,7 +106,8 @@ class Formula:
 
     @property
     def solved_for(self) -> int:
-        """The place of the column that ``summary`` is solved for: that of a sum, else the first."""
+        """The place of the column that ``summary`` is solved for: the total of a sum without a
+        constant, else the first."""
         positive = [place for place, c in enumerate(self.coefficients) if c > 0]
         negative = [place for place, c in enumerate(self.coefficients) if c < 0]
         fewer, more = sorted((positive, negative), key=len)

@@ -82,12 +82,10 @@ class Broken:
             return np.asarray(self.dependency.listed(cells)[0])
         if isinstance(self.dependency, Formula):
             at = self.dependency.solved_for
-            number = self.dependency.value(at, numbers_of(columns, cells))
-            column, known = columns[at], bool(np.isfinite(number).all())
-            if column.levels:
-                given[at] = cells_of(column, number)[0]
-            elif known:  # also one beyond the ends of the column
-                given[at] = column.rules.lattice.nearest(number)[0]
+            number, column = self.dependency.value(at, numbers_of(columns, cells)), columns[at]
+            # a number may lie beyond the ends of its column, to which ``cells_of`` would set it
+            found = column.rules.lattice.nearest(number)
+            given[at] = cells_of(column, number)[0] if column.levels else found[0]
         return given
 
 

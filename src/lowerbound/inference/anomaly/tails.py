@@ -22,7 +22,7 @@ from lowerbound.data.arrays import Array
 
 GRID = 1e-4  # share of the spread; reference scores that are nearer are merged
 UPPER = 0.1  # share of the reference rows that sets beta
-FARTHEST = 1e200  # higher scores count the same, because the rarity of each row is finite
+FARTHEST = 1e200  # higher scores count as this one, so that every rarity is finite
 RISE = 1e-3  # nats per unit of asinh below the highest, so that ties of p keep their order
 
 
