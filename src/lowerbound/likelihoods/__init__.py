@@ -1,9 +1,7 @@
 """Likelihoods p(x | z), whose parameters the decoder returns."""
 
-from lowerbound.likelihoods.autoregressive.columns import (
-    AutoregressiveColumns,
-    AutoregressiveColumnsEmission,
-)
+from lowerbound.likelihoods.autoregressive.columns import AutoregressiveColumns
+from lowerbound.likelihoods.autoregressive.emission import AutoregressiveColumnsEmission
 from lowerbound.likelihoods.autoregressive.pixels import Autoregressive, AutoregressiveEmission
 from lowerbound.likelihoods.autoregressive.tokens import AutoregressiveTokens, TokensEmission
 from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale

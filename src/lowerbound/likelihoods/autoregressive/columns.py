@@ -18,144 +18,21 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.synthetic.relations import Relation
 from lowerbound.errors import DataError, OptionError
+from lowerbound.likelihoods.autoregressive.emission import AutoregressiveColumnsEmission
+from lowerbound.likelihoods.autoregressive.following import NOTHING, FollowingColumns
 from lowerbound.likelihoods.autoregressive.inequalities import Inequalities
-from lowerbound.likelihoods.autoregressive.relations import STEPS, Relations
+from lowerbound.likelihoods.autoregressive.relations import Relations
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.choice import ChoosesValues, RelatedValues
+from lowerbound.likelihoods.columns.choice import ChoosesValues
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
-from lowerbound.likelihoods.columns.histogram import HistogramColumns
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.networks.columns.column_networks import ColumnNetworks
-from lowerbound.trace import Emission
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
 
 FLOOR = 1e-2  # model units; largest width of the cell of a frequent value
-NOTHING = 1e-9  # least share of a cell or a column that lies in a window
-MOST_ROWS = 5_000  # for the first shares of residuals
 NUMBERS_AT_ONCE = 1 << 23  # outputs of the network, when nothing is differentiated
-
-
-class AutoregressiveColumnsEmission(Emission):
-    r"""log p(x | z) = sum_j log p(x_j | z, x_{<j}), the columns j in the order of the table.
-
-    The parameters of a column are the decoder's, plus a function of the decoder's features and of
-    any subset of other columns. So every conditional p(x_j | z, some columns) is at hand: ``given``
-    returns it, and ``complete`` draws hidden columns one after another.
-
-    In training, ``terms`` is an unbiased estimate of the average of log p(x | z) over orders of the
-    columns: log p(x | z) in one order, that of the table for a share of the rows, else a random
-    one.
-
-    A hidden column is neither seen nor scored. A missing one is scored by its probability to be
-    missing, and the others see that it is missing, if the likelihood models this. ``mean`` and
-    ``variance`` are those of each column if all other columns are hidden.
-
-    Args:
-        likelihood: the network, and the distribution of each column.
-        parameters: of columns without others, (samples, batch, likelihood.owned).
-        features: (samples, batch, features).
-        missing: cells that are known to be missing, (batch, columns); None: none is.
-
-    Source: Uria et al. 2014.
-    """
-
-    def __init__(
-        self,
-        likelihood: AutoregressiveColumns,
-        parameters: Tensor,
-        features: Tensor,
-        missing: Tensor | None = None,
-    ) -> None:
-        self.likelihood, self.parameters, self.features = likelihood, parameters, features
-        self.missing = missing
-        shape = torch.Size(likelihood.event_shape)
-        super().__init__(parameters.shape[:2], shape, validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        rows = torch.broadcast_shapes(self.batch_shape, x.shape[:-1])
-        shape = (*rows, x.shape[-1])
-        seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
-        values = torch.where(seen, x, 0.0)
-        if self.missing is not None:
-            values, seen = values.masked_fill(self.missing, math.nan), seen | self.missing
-        values, seen = values.expand(shape).flatten(0, 1), seen.expand(shape).flatten(0, 1)
-        score = self.likelihood.estimate if self.likelihood.training else self.likelihood.in_order
-        return score(values, seen, *self._rows(rows)).view(shape)
-
-    def knowing(self, missing: Tensor | None) -> AutoregressiveColumnsEmission:
-        if missing is None or not self.likelihood.gaps:
-            return self
-        return AutoregressiveColumnsEmission(
-            self.likelihood, self.parameters, self.features, missing
-        )
-
-    def given(self, x: Tensor, observed: Tensor) -> MixedEmission:
-        """p(x_j | z, observed columns) of each column j."""
-        return self._knowing(torch.where(observed, x, 0.0), observed)
-
-    @property
-    def mean(self) -> Tensor:
-        return self._alone().mean
-
-    @property
-    def variance(self) -> Tensor:
-        return self._alone().variance
-
-    def complete(
-        self, x: Tensor, observed: Tensor, sample_shape: torch.Size | Sequence[int] = ()
-    ) -> Tensor:
-        with torch.no_grad():
-            return self._draw(x, observed, sample_shape, gaps=False)
-
-    def chosen(self, x: Tensor, observed: Tensor, chooser: ChoosesValues) -> Tensor:
-        """As ``complete`` for one draw, but ``chooser`` draws each value from the distribution of
-        its column given the columns before it; drawn cells may be missing if ``gaps``."""
-        gaps = self.likelihood.gaps
-        with torch.no_grad():
-            return self._draw(x, observed, (), gaps=gaps, chooser=chooser)
-
-    def _sample(self, sample_shape: torch.Size) -> Tensor:
-        x = self.parameters.new_zeros(self.batch_shape[1], *self.event_shape)
-        nothing = torch.zeros_like(x, dtype=torch.bool)
-        return self._draw(x, nothing, sample_shape, gaps=self.likelihood.gaps)
-
-    def _draw(
-        self,
-        x: Tensor,
-        observed: Tensor,
-        sample_shape: torch.Size | Sequence[int],
-        gaps: bool,
-        chooser: ChoosesValues | None = None,
-    ) -> Tensor:
-        """As ``complete``; with ``gaps``, drawn cells may be missing, which is NaN."""
-        shape = (*sample_shape, *self.batch_shape)
-        event = (*shape, x.shape[-1])
-        values = torch.where(observed, x, 0.0).expand(event).reshape(-1, x.shape[-1])
-        known = observed.expand(event).reshape(-1, x.shape[-1])
-        rows = self._rows(shape)
-        drawn = self.likelihood.draw(values, known, *rows, gaps=gaps, chooser=chooser)
-        return drawn.view(event)
-
-    def _alone(self) -> MixedEmission:
-        x = self.parameters.new_zeros(1, *self.event_shape)
-        return self._knowing(x, torch.zeros_like(x, dtype=torch.bool))
-
-    def _knowing(self, x: Tensor, known: Tensor) -> MixedEmission:
-        rows = torch.broadcast_shapes(self.batch_shape, x.shape[:-1])
-        shape = (*rows, x.shape[-1])
-        values, mask = x.expand(shape).flatten(0, 1), known.expand(shape).flatten(0, 1)
-        parameters = self.likelihood.given(values, mask, *self._rows(rows))
-        return self.likelihood.emission(parameters.view(*rows, -1))
-
-    def _rows(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Parameters and features of each row, (rows, numbers)."""
-        own, features = self.parameters, self.features
-        return (
-            own.expand(*rows, own.shape[-1]).reshape(-1, own.shape[-1]),
-            features.expand(*rows, features.shape[-1]).reshape(-1, features.shape[-1]),
-        )
 
 
 @LIKELIHOODS.register("autoregressive_columns")
@@ -227,8 +104,8 @@ class AutoregressiveColumns(Likelihood):
         self.inequalities = Inequalities(columns, inequalities)
         self.relations = Relations(columns, relations)
         self.columns = tuple(columns)
-        self._kept_steps: dict[int, tuple[Any, Tensor, Array]] = {}
         self.groups = nn.ModuleList(_family_of(column, cells, embedding) for column in columns)
+        self.following = FollowingColumns(self.columns, self.groups, self.relations)
         self.mass = all(group.mass for group in self._groups())
         self.own = [group.parameter_shape[0] for group in self._groups()]
         counts = [own + self.relations.count(place) + gaps for place, own in enumerate(self.own)]
@@ -296,7 +173,7 @@ class AutoregressiveColumns(Likelihood):
         for place, group in enumerate(self._groups()):
             each.append(group.initial_bias(x[:, place : place + 1].double()))
             if self.relations.count(place):
-                each.append(self._first_numbers(place, x, each[-1]))
+                each.append(self.following.first_numbers(place, x, each[-1]))
             if self.gaps:
                 share = self.missing_share[place : place + 1].double()
                 each.append(torch.logit(share.clamp(1e-6, 1 - 1e-6)))
@@ -358,7 +235,7 @@ class AutoregressiveColumns(Likelihood):
         each = []
         for place, outputs in enumerate(self.places):
             inside = self._inside(place, parameters[:, outputs], x, known)
-            each.append(self._with_related(place, inside, x, known))
+            each.append(self.following.as_histogram(place, inside, x, known))
         return torch.cat(each, 1)
 
     def _in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
@@ -382,106 +259,14 @@ class AutoregressiveColumns(Likelihood):
         if self.inequalities.pairs:
             terms = terms - self._log_shares(x, known, parameters, scored)
         if len(self.relations):
-            terms = self._following(x, known, parameters, terms, scored)
+            each = [parameters[:, place] for place in self.places]
+            terms = self.following.terms(x, known, each, terms, scored)
         return terms + self._log_missing(parameters, missing, observed) if self.gaps else terms
 
     def _log_missing(self, parameters: Tensor, missing: Tensor, observed: Tensor) -> Tensor:
         """log of the probability that each cell is missing, or that it is not, (rows, columns)."""
         logits = parameters[:, [place.stop - 1 for place in self.places]]
         return torch.where(observed, F.logsigmoid(torch.where(missing, logits, -logits)), 0.0)
-
-    def _following(
-        self, x: Tensor, known: Tensor, parameters: Tensor, terms: Tensor, scored: Tensor
-    ) -> Tensor:
-        """log p of each column that follows others, from ``terms``, those of its histogram."""
-        needed = {place: self.relations.needed(place) for place in self.relations.of_place}
-        values = self.relations.values(x, {*needed, *(s for each in needed.values() for s in each)})
-        columns = list(terms.unbind(1))
-        for place in needed:
-            log_shares, log_cells = self._related(
-                place, parameters[:, self.places[place]], values, known[:, place]
-            )
-            log_within, log_n, step = self._in_cell(place, x[:, place : place + 1])
-            by = self.relations.log_steps(place, log_cells, values, step)
-            inside = (log_within + log_n).to(terms).unsqueeze(1)
-            parts = torch.cat([terms[:, place : place + 1], by + inside], 1)
-            found = torch.logsumexp(log_shares + parts, 1)
-            columns[place] = torch.where(scored[:, place], found, 0.0)
-        return torch.stack(columns, 1)
-
-    def _related(
-        self, place: int, parameters: Tensor, values: Array, known: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """log of the shares of the histogram of a column and of its residuals, (rows, 1 +
-        residuals), and log of the probabilities of the residuals' cells.
-
-        Args:
-            place: of the column.
-            parameters: its own, (rows, numbers).
-            values: in units of the table.
-            known: the columns that are known, (rows, columns).
-        """
-        first = self.own[place]
-        numbers = parameters[:, first : first + self.relations.count(place)]
-        shares = self.relations.log_shares(place, numbers, values, known)
-        return shares, self.relations.log_cells(place, numbers)
-
-    def _in_cell(self, place: int, x: Tensor) -> tuple[Tensor, Tensor, Array]:
-        """Of each value of a column, (rows,): log of the density in its cell of the histogram, log
-        of the number of steps in the cell, and the size of a step in units of the table."""
-        group = self._group(place)
-        assert isinstance(group, HistogramColumns)
-        filled = torch.where(x.isnan(), 0.0, x)
-        codes = group.codes(filled)
-        log_n, step = self._steps(place, group)
-        within = group.table().log_within(filled, codes)[:, 0]
-        return within, log_n[codes[:, 0]], step[codes[:, 0].cpu().numpy()]
-
-    def _steps(self, place: int, group: HistogramColumns) -> tuple[Tensor, Array]:
-        """log of the number of steps in each cell of a column, and their size, (cells,) each."""
-        table = group.table()
-        kept = self._kept_steps.get(place)
-        if kept is not None and kept[0] is table:
-            return kept[1], kept[2]
-        column, ends = self.columns[place], group.ends().double()
-        low, high = np.asarray(column.decode(ends.cpu().numpy()), dtype=np.float64)
-        one = (ends[1] <= ends[0]).cpu().numpy()
-        step = column.rules.lattice.step
-        count = np.where(one, 1.0, np.maximum((high - low) / step, 1.0) if step else STEPS)
-        size = np.full(len(low), step) if step else np.where(one, 0.0, (high - low) / STEPS)
-        found = torch.from_numpy(np.log(count)).to(ends.device), size
-        self._kept_steps[place] = (table, *found)
-        return found
-
-    def _first_numbers(self, place: int, x: Tensor, bias: Tensor) -> Tensor:
-        """The numbers of a column's residuals at which they are as frequent as in rows."""
-        rows = x[:: max(1, len(x) // MOST_ROWS)].double()
-        _, log_n, step = self._in_cell(place, rows[:, place : place + 1])
-        codes = self._group(place).codes(rows[:, place : place + 1])[:, 0]
-        used = self._group(place).ends().shape[1]
-        log_free = torch.log_softmax(bias[:used].double(), 0)[codes]
-        return self.relations.first_numbers(place, rows, log_free, step, log_n).double()
-
-    def _with_related(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Tensor:
-        """Parameters of a column whose cells have the probability of its residuals in them."""
-        if not self.relations.count(place):
-            return parameters
-        values = self.relations.values(x, set(self.relations.needed(place)))
-        log_shares, log_cells = self._related(place, parameters, values, known)
-        cells = self._of(place, parameters).probabilities(0)[0] * log_shares[:, :1].exp()
-        column = self.columns[place]
-        parts = self.relations.spread(place, values)
-        each = zip(parts, log_cells.unbind(1), log_shares[:, 1:].unbind(1), strict=True)
-        for spread, by_cell, share in each:
-            units = np.zeros(spread.shape)
-            there = np.isfinite(spread)
-            units[there] = column.encode(spread[there])
-            flat = torch.from_numpy(units).to(x).reshape(-1, 1)
-            codes = self._group(place).codes(flat).view(len(x), -1)
-            weights = (share.unsqueeze(1) + by_cell[:, : spread.shape[1]]).exp() / spread.shape[2]
-            cells = cells.scatter_add(1, codes, weights.repeat_interleave(spread.shape[2], 1))
-        rest = parameters[:, cells.shape[1] :]
-        return torch.cat([cells.clamp_min(NOTHING).log(), rest], 1)
 
     def _log_shares(self, x: Tensor, known: Tensor, parameters: Tensor, scored: Tensor) -> Tensor:
         """log of the probability of each column's window, (rows, columns)."""
@@ -543,7 +328,7 @@ class AutoregressiveColumns(Likelihood):
             else:
                 shares = self._shares(place, parameters, may_miss)
                 ends = self._group(place).ends()
-                related = self._candidates(place, parameters, x[rows], drawn)
+                related = self.following.candidates(place, parameters, x[rows], drawn)
                 values = chooser.choose(place, index[rows], shares, ends, related)
             x[rows, place] = values.to(x)
             codes, numbers = self._seen_at(place, x[rows, place])
@@ -564,7 +349,7 @@ class AutoregressiveColumns(Likelihood):
         """
         inside = self._inside(place, parameters, x, known)
         values: Tensor = self._of(place, inside).sample()[0, :, 0]
-        related = self._candidates(place, parameters, x, known)
+        related = self.following.candidates(place, parameters, x, known)
         if related is not None:
             units = self.relations.values(x, set(self.relations.needed(place)))
             drawn = self.inequalities.limited(place, related.draw(units), x, known)
@@ -586,17 +371,6 @@ class AutoregressiveColumns(Likelihood):
         column = self.columns[place]
         nearest = column.rules.rounded(values)
         return nearest if column.observed is None else np.clip(nearest, *column.observed)
-
-    def _candidates(
-        self, place: int, parameters: Tensor, x: Tensor, known: Tensor
-    ) -> RelatedValues | None:
-        """Values of a column by its residuals, with their shares."""
-        if not self.relations.count(place):
-            return None
-        values = self.relations.values(x, set(self.relations.needed(place)))
-        log_shares, log_cells = self._related(place, parameters, values, known)
-        draw = partial(self.relations.drawn, place, log_cells)
-        return RelatedValues(log_shares[:, 1:].exp(), draw)
 
     def _shares(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
         """Probabilities of the cells of a value that is not missing, (rows, cells), and last that
