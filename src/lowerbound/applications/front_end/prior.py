@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import FolderDataRequest, OnError, typed, unreadable, value_of
-from lowerbound.applications.front_end.work import StageWork
+from lowerbound.applications.form import typed, value_of
+from lowerbound.applications.front_end.work import StageRequest, StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
 from lowerbound.applications.io.part_settings import option_names
@@ -38,7 +38,7 @@ from lowerbound.models.base import AUTO
 from lowerbound.priors import PRIORS
 from lowerbound.priors.codes import CODE_PRIORS
 from lowerbound.priors.trainable import EveryTrainable
-from lowerbound.training import History, Interrupted, TrainingOptions
+from lowerbound.training import History, Interrupted
 
 
 def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
@@ -47,7 +47,7 @@ def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 @dataclass(frozen=True)
-class PriorRequest(FolderDataRequest):
+class PriorRequest(StageRequest):
     """Train a prior on the latents of this data."""
 
     kind: str = option(
@@ -58,13 +58,6 @@ class PriorRequest(FolderDataRequest):
         choices=EveryTrainable((AUTO,)),
         common=True,
     )
-    output: str = option(
-        "",
-        "model folder to write (default: MODEL itself)",
-        short="-o",
-        metavar="MODEL",
-        common=True,
-    )
     set: tuple[str, ...] = option(
         (),
         "an option of the prior, such as components=500; repeatable",
@@ -73,21 +66,7 @@ class PriorRequest(FolderDataRequest):
         part_options=part_options,
     )
     prompts: PromptOptions = field(default_factory=PromptOptions)
-    training: TrainingOptions = field(default_factory=TrainingOptions)
     report: bool = option(True, "do not measure both priors and write report.html again")
-    resume: bool = option(False, "continue the training that was interrupted", common=True)
-    overwrite: bool = option(
-        False, "replace the model in the folder of -o, or an interrupted training", common=True
-    )
-    allow_resize: bool = option(
-        False, "bring pictures of another size or color to those of the model"
-    )
-    on_error: OnError = unreadable()
-
-    @property
-    def device(self) -> str:
-        """Where the model computes."""
-        return self.training.device
 
 
 @dataclass(frozen=True)

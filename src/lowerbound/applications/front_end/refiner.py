@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import FolderDataRequest, OnError, typed, unreadable
+from lowerbound.applications.form import typed
 from lowerbound.applications.front_end.prior import settings
-from lowerbound.applications.front_end.work import StageWork
+from lowerbound.applications.front_end.work import StageRequest, StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
 from lowerbound.config import option, options_of
@@ -26,7 +26,7 @@ from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.model_folder.manifest import REFINER
 from lowerbound.model_folder.refiner_facts import distortion, realism
 from lowerbound.models.refinement import Refiner
-from lowerbound.training import History, Interrupted, TrainingOptions
+from lowerbound.training import History, Interrupted
 
 KIND = "diffusion"
 
@@ -37,16 +37,9 @@ def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 @dataclass(frozen=True)
-class RefinerRequest(FolderDataRequest):
+class RefinerRequest(StageRequest):
     """Train a refiner on these pictures."""
 
-    output: str = option(
-        "",
-        "model folder to write (default: MODEL itself)",
-        short="-o",
-        metavar="MODEL",
-        common=True,
-    )
     set: tuple[str, ...] = option(
         (),
         "an option of the refiner, such as width=48; repeatable",
@@ -54,21 +47,7 @@ class RefinerRequest(FolderDataRequest):
         common=True,
         part_options=part_options,
     )
-    training: TrainingOptions = field(default_factory=TrainingOptions)
     report: bool = option(True, "do not write report.html again")
-    resume: bool = option(False, "continue the training that was interrupted", common=True)
-    overwrite: bool = option(
-        False, "replace the model in the folder of -o, or an interrupted training", common=True
-    )
-    allow_resize: bool = option(
-        False, "bring pictures of another size or color to those of the model"
-    )
-    on_error: OnError = unreadable()
-
-    @property
-    def device(self) -> str:
-        """Where the model computes."""
-        return self.training.device
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The folder of a second stage inside a model folder: its checkpoints and its training curve.
+"""A second stage inside a model folder: the options of its training, its checkpoints and its curve.
 
 ::
 
@@ -13,15 +13,45 @@ Only a prior has latents.
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowerbound import durable
+from lowerbound.applications.form import FolderDataRequest, OnError, unreadable
 from lowerbound.applications.io import fit_folder
+from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, METRICS
-from lowerbound.training import History
+from lowerbound.training import History, TrainingOptions
 
 CACHE = "latents.safetensors"
+
+
+@dataclass(frozen=True)
+class StageRequest(FolderDataRequest):
+    """The options of training a second stage, whatever it is."""
+
+    output: str = option(
+        "",
+        "model folder to write (default: MODEL itself)",
+        short="-o",
+        metavar="MODEL",
+        common=True,
+    )
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    resume: bool = option(False, "continue the training that was interrupted", common=True)
+    overwrite: bool = option(
+        False, "replace the model in the folder of -o, or an interrupted training", common=True
+    )
+    allow_resize: bool = option(
+        False, "bring pictures of another size or color to those of the model"
+    )
+    on_error: OnError = unreadable()
+
+    @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return self.training.device
 
 
 class StageWork:
