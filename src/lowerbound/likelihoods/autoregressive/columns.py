@@ -27,6 +27,7 @@ from lowerbound.likelihoods.columns.choice import ChoosesValues
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.networks.columns.column_networks import ColumnNetworks
+from lowerbound.trace import masked_terms
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
@@ -111,6 +112,8 @@ class AutoregressiveColumns(Likelihood):
         counts = [own + self.relations.count(place) + gaps for place, own in enumerate(self.own)]
         ends = torch.tensor([0, *counts]).cumsum(0).tolist()
         self.places = [slice(a, b) for a, b in pairwise(ends)]
+        rest = [count - own for count, own in zip(counts, self.own, strict=True)]
+        self.pieces = [size for pair in zip(self.own, rest, strict=True) for size in pair]
         self.owned = ends[-1]
         if gaps:
             self.register_buffer("missing_share", torch.zeros(len(columns)))
@@ -184,9 +187,9 @@ class AutoregressiveColumns(Likelihood):
     def emission(self, parameters: Tensor) -> MixedEmission:
         """The distributions of values that are not missing; (samples, batch, owned)."""
         groups = list(self._groups())
-        starts = [place.start for place in self.places]
-        own = [slice(start, start + count) for start, count in zip(starts, self.own, strict=True)]
-        parts = [group(parameters[..., part]) for group, part in zip(groups, own, strict=True)]
+        # one split: the gradient of a slice would be a tensor of all parameters, for each column
+        own = parameters.split(self.pieces, -1)[::2]
+        parts = [group(part) for group, part in zip(groups, own, strict=True)]
         return MixedEmission(parts, [type(group) for group in groups])
 
     def given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
@@ -255,7 +258,7 @@ class AutoregressiveColumns(Likelihood):
         parameters = self._seeing(x, known, own, features)
         missing = x.isnan()
         scored = observed & ~missing
-        terms = self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
+        terms = masked_terms(self.emission(parameters.unsqueeze(0)).terms, x, scored)[0]
         if self.inequalities.pairs:
             terms = terms - self._log_shares(x, known, parameters, scored)
         if len(self.relations):
@@ -390,19 +393,23 @@ class AutoregressiveColumns(Likelihood):
 
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and numbers of values, (rows, columns) each."""
-        each = [self._seen_at(place, values) for place, values in enumerate(x.unbind(1))]
-        codes, numbers = zip(*each, strict=True)
-        return torch.stack(codes, 1), torch.stack(numbers, 1)
+        return self._coded(list(self._groups()), x)
 
     def _seen_at(self, place: int, values: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and numbers of one column, (rows,) each."""
-        group = self._group(place)
-        missing = values.isnan()
-        filled = torch.where(missing, 0.0, values).unsqueeze(1)
-        codes, numbers = group.codes(filled).squeeze(1), group.numbers_of(filled).squeeze(1)
+        codes, numbers = self._coded([self._group(place)], values.unsqueeze(1))
+        return codes.squeeze(1), numbers.squeeze(1)
+
+    def _coded(self, groups: Sequence[ColumnsOfCodes], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and numbers of some columns, like x, (rows, columns)."""
+        missing = x.isnan()
+        filled = torch.where(missing, 0.0, x).split(1, 1)
+        each = list(zip(groups, filled, strict=True))
+        codes = torch.cat([group.codes(values) for group, values in each], 1)
+        numbers = torch.cat([group.numbers_of(values) for group, values in each], 1)
         if self.gaps:
-            codes = torch.where(missing, group.code_counts[0], codes)
-            numbers = numbers.masked_fill(missing, 0.0)
+            gone = codes.new_tensor([group.code_counts[0] for group in groups])
+            codes, numbers = torch.where(missing, gone, codes), numbers.masked_fill(missing, 0.0)
         return codes, numbers
 
     def _in_parts(self, work: Callable[..., Tensor], *rows: Tensor) -> Tensor:

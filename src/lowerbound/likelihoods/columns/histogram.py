@@ -48,6 +48,7 @@ class Table:
             edges = edges.ceil().clamp_min(least) - 0.5
         self.edges, self.values, self.single, self.whole = edges, values, single, whole
         self.used = edges[:, 1:].isfinite()
+        self.padded = torch.compiler.is_compiling() or not bool(self.used.all())
         self.low, self.high = edges[:, 0], torch.where(edges.isfinite(), edges, -math.inf).amax(1)
         width = torch.where(self.used, edges.diff(dim=1), 1.0)
         self.width = torch.where(self.is_atom(values), 1.0, width)  # the atom has mass
@@ -123,7 +124,9 @@ class HistogramEmission(DiscreteEmission):
         super().__init__(logits.shape[:2], logits.shape[2:3], validate_args=False)
 
     def _terms(self, x: Tensor) -> Tensor:
-        shape = torch.broadcast_shapes(x.shape, self.logits.shape[:3])
+        shape = self.logits.shape[:3]
+        if x.shape != shape[1:]:
+            shape = torch.broadcast_shapes(x.shape, shape)
         code = self.table.codes(x).expand(shape)
         shares = torch.log_softmax(self.logits, -1).expand(*shape, self.logits.shape[3])
         share = shares.gather(-1, code.unsqueeze(-1)).squeeze(-1)
@@ -259,7 +262,9 @@ class HistogramColumns(ColumnsOfCodes):
 
     def forward(self, parameters: Tensor) -> HistogramEmission:
         table = self.table()
-        logits = self.by_column(parameters).masked_fill(~table.used, -math.inf)
+        logits = self.by_column(parameters)
+        if table.padded:
+            logits = logits.masked_fill(~table.used, -math.inf)
         return HistogramEmission(logits, table)
 
     def inside(self, x: Tensor) -> Tensor:

@@ -77,8 +77,10 @@ class ColumnNetworks(nn.Module):
         h = (seen + self.targets + self.features(features).unsqueeze(1)).transpose(0, 1)
         for block in self.blocks:
             h = block(h)
-        each = zip(F.silu(h).unbind(0), self.outputs, strict=True)
-        return torch.cat([self._last(hidden, part) for hidden, part in each], 1)
+        sizes = [part.stop - part.start for part in self.outputs]
+        weights, biases = self.last.weight.split(sizes), self.last.bias.split(sizes)
+        each = zip(F.silu(h).unbind(0), weights, biases, strict=True)
+        return torch.cat([affine(*parts) for parts in each], 1)
 
     def added(self, codes: Tensor, numbers: Tensor, dtype: torch.dtype) -> Tensor:
         """What each column adds to the sum, (columns, rows, width)."""
@@ -101,16 +103,14 @@ class ColumnNetworks(nn.Module):
         for block in self.blocks:
             assert isinstance(block, ColumnNetworksBlock)
             h = block(h, slice(column, column + 1))
-        return self._last(F.silu(h[0]), self.outputs[column])
+        part = self.outputs[column]
+        return affine(F.silu(h[0]), self.last.weight[part], self.last.bias[part])
 
     def _inputs(self, codes: Tensor, numbers: Tensor, offset: Tensor, dtype: torch.dtype) -> Tensor:
         """[vector | number | 1] of each cell, (columns, rows, vectors + 2)."""
         vectors = self.vectors((codes + offset).mT).to(dtype)
         beside = numbers.mT.to(dtype).unsqueeze(-1)
         return torch.cat((vectors, beside, torch.ones_like(beside)), -1)
-
-    def _last(self, hidden: Tensor, part: slice) -> Tensor:
-        return affine(hidden, self.last.weight[part], self.last.bias[part])
 
 
 class ColumnNetworksBlock(nn.Module):
