@@ -27,8 +27,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
-from lowerbound.data.columns.mixed import is_atom
+from lowerbound.data.columns.unseen import beyond_ends
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import observed_cells
 from lowerbound.data.dependencies.errors import KnownFormula, named_columns, without_errors
@@ -265,14 +264,14 @@ def _modeled(schema: Schema, cells: Array) -> tuple[list[Column], Array]:
 
 
 def _cells(rows: Dataset) -> Array:
-    """``observed_cells``, NaN also where a value lies beyond the ends of model units."""
+    """``observed_cells``, with the numbers beyond the ends of model units as the table has them;
+    NaN where these are not known."""
     cells = observed_cells(rows)
     units = rows.x.cpu().numpy()
     modeled = [place for place, column in enumerate(rows.schema.columns) if column.modeled]
     for position, place in enumerate(modeled):
-        column = rows.schema.columns[place]
-        if isinstance(column.rules, Continuous) and not column.affine:
-            own = units[:, position]
-            beyond = ((own <= LOWEST) & ~is_atom(own)) | (own >= HIGHEST)
-            cells[beyond, place] = np.nan
-    return cells
+        cells[beyond_ends(rows.schema.columns[place], units[:, position]), place] = np.nan
+    if rows.beyond is None:
+        return cells
+    beyond = rows.beyond.cpu().numpy()
+    return np.where(np.isnan(beyond), cells, beyond)
