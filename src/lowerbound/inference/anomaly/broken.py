@@ -20,7 +20,7 @@ they count half, like new values. A formula has no exceptions but errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,16 +62,25 @@ class Broken:
         """Names of its columns."""
         return self.dependency.columns
 
-    def in_words(self, schema: Schema, row: int) -> dict[str, str]:
-        """The cells of a row by column, and what the others give where it is something else."""
+    def in_words(
+        self, schema: Schema, row: int, texts: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """The cells of a row by column, and what the others give where it is something else.
+
+        Args:
+            schema: of the rows.
+            row: its number.
+            texts: its cells as they stand in the file, by column; None: they are not known.
+        """
         columns, places = named_columns(schema.columns, self.columns)
         own = self.cells[row, places]
         given = self._given(columns, own)
         found = {}
         for column, cell, other in zip(columns, own, given, strict=True):
-            text = _text(column, cell)
-            differs = np.isfinite(other) and _text(column, other) != text
-            found[column.name] = f"{text}, not {_text(column, other)}" if differs else text
+            text = cell_text(column, cell)
+            differs = np.isfinite(other) and cell_text(column, other) != text
+            shown = text if texts is None else texts.get(column.name, text)
+            found[column.name] = f"{shown}, not {cell_text(column, other)}" if differs else shown
         return found
 
     def _given(self, columns: Sequence[Column], cells: Array) -> Array:
@@ -251,7 +260,8 @@ def _breaking_orders(
     return breaking
 
 
-def _text(column: Column, cell: float) -> str:
+def cell_text(column: Column, cell: float) -> str:
+    """A cell in units of the table, or a code of a level, as text."""
     import pandas as pd
 
     return "missing" if np.isnan(cell) else str(pd.Series(column.rules.typed(np.array([cell])))[0])
