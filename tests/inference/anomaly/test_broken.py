@@ -241,6 +241,12 @@ def test_a_cell_beyond_the_ends_of_model_units_breaks_what_its_number_breaks() -
     assert np.flatnonzero(of_sum.rows).tolist() == [0]
     assert np.flatnonzero(of_order.rows).tolist() == [3]
     assert "2250-01-01" in of_order.in_words(rows.schema, 3)["ordered"]
+    new.loc[0, "total"] = -5.0  # is set to the bound, with one warning
+    with pytest.warns(UserWarning, match="set to the bound") as caught:
+        below = load(new.head(1), schema=data.schema).beyond
+    assert len(caught) == 1
+    assert below is not None
+    assert below[0, list(frame).index("total")] == -5
     again = joined([load(frame.head(2), schema=data.schema), rows])
     assert [int(each.rows.sum()) for each in known.broken(again)] == [
         int(each.rows.sum()) for each in found.values()

@@ -12,6 +12,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
 from lowerbound.data.columns.matrix import matched
 from lowerbound.data.columns.mixed import is_atom
+from lowerbound.data.columns.values import finite_numbers
 
 
 def unseen_cells(
@@ -75,5 +76,7 @@ def beyond_cells(raw: Any, columns: Sequence[Column], units: Array, by_name: boo
     frame = matched(raw, columns, by_name)
     found = np.full((len(frame), len(columns)), np.nan)
     for place, rows in beyond.items():
-        found[rows, place] = columns[place].rules.read(frame.iloc[rows, place])
+        rules, cells = columns[place].rules, frame.iloc[rows, place]
+        # a number is not read by its rules, which set it to a bound of the column
+        found[rows, place] = rules.read(cells) if rules.has_format else finite_numbers(cells)
     return found
