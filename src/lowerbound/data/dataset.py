@@ -46,6 +46,9 @@ class Dataset:
         unseen: (rows, columns of the schema) float32: 0 for values that the fit saw, and 1 for
             others, such as a new level, which the model treats as missing; an ordered number that
             lies d ranges of the fitted ones outside of these has 1 + d. None: all were seen.
+        beyond: (rows, columns of the schema) float64: numbers beyond the ends of the maps to model
+            units, which x does not hold, in units of the table; NaN for other cells. None: no
+            number is known to lie there.
         label: (rows,) long, index into ``schema.class_names``; -1 if unknown.
         target: (rows,) float64, regression targets, standardized by ``schema.target``; NaN if
             unknown.
@@ -72,6 +75,7 @@ class Dataset:
     x: Tensor
     observed: Tensor | None = None
     unseen: Tensor | None = None
+    beyond: Tensor | None = None
     label: Tensor | None = None
     target: Tensor | None = None
     quantities: Tensor | None = None
@@ -91,6 +95,7 @@ class Dataset:
         for name in (
             "observed",
             "unseen",
+            "beyond",
             "label",
             "target",
             "quantities",
@@ -379,12 +384,14 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
 
     masked = any(part.observed is not None for part in parts)
     new = any(part.unseen is not None for part in parts)
+    far = any(part.beyond is not None for part in parts)
     ids = [part.ids for part in parts if part.ids is not None]
     return Dataset(
         first.schema,
         torch.cat([part.x for part in parts]),
         observed=torch.cat([part.mask for part in parts]) if masked else None,
         unseen=torch.cat([_distances(part) for part in parts]) if new else None,
+        beyond=torch.cat([_beyond(part) for part in parts]) if far else None,
         label=all_of([part.label for part in parts]),
         target=all_of([part.target for part in parts]),
         quantities=all_of([part.quantities for part in parts]),
@@ -397,6 +404,13 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
 def _distances(part: Dataset) -> Tensor:
     """``unseen``, or zeros."""
     return part.unseen_cells.float() if part.unseen is None else part.unseen
+
+
+def _beyond(part: Dataset) -> Tensor:
+    """``beyond``, or NaN."""
+    if part.beyond is not None:
+        return part.beyond
+    return torch.full((len(part), len(part.schema.columns)), nan, dtype=torch.float64)
 
 
 def require_binary(dataset: Dataset) -> None:

@@ -107,6 +107,10 @@ class DataKind(ABC):
         """``Dataset.unseen`` of new rows, (rows, columns); None: there is no such cell."""
         return None
 
+    def beyond(self, schema: Schema, raw: Any, packed: Tensor) -> Tensor | None:
+        """``Dataset.beyond`` of new rows, (rows, columns); None: there is no such cell."""
+        return None
+
     @abstractmethod
     def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
         """As ``Schema.decode``."""

@@ -155,6 +155,7 @@ class Reading:
             packed,
             observed=observed,
             unseen=None if known is None else known.unseen(schema, raw.x, observed),
+            beyond=None if known is None else known.beyond(schema, raw.x, packed),
             label=label,
             target=target,
             quantities=quantities,

@@ -154,7 +154,7 @@ class TableSynthesizer(FittedEstimator):
         source = TableSource(self.fitted_, complete=complete)
         seed = self._draw_seed(random_state)
         if given:
-            rows = source.completed(source.given(given), n_samples, seed)
+            rows = source.with_given(given, seed).frames(n_samples)
         else:
             rows = source.blocks(n_samples, seed)
         return self._joined(list(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
 from lowerbound.applications.anomaly.normal_rows import WindowedSeries
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd
-from lowerbound.applications.anomaly.row_scorer import feature_values
+from lowerbound.applications.anomaly.row_scorer import Explained, cell_texts
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
@@ -127,7 +128,42 @@ def test_a_value_beyond_the_model_units_is_named_so() -> None:
     schema = load(normal).schema
     assert not schema.columns[0].affine
     odd = normal.iloc[:4].assign(a=[100.0, 1e9, -1e9, np.nan])
-    shown = feature_values(load(odd, schema=schema))["a"]
-    assert (shown[0], shown[3]) == ("100", "missing")
-    assert shown[1].startswith("above 1")
-    assert shown[2].startswith("below ")
+    shown = cell_texts(load(odd, schema=schema))["a"]
+    assert shown == ["100", "1000000000.0", "-1000000000.0", "missing"]
+
+
+def test_the_file_has_explanations_of_the_rows_that_are_the_oddest_so_far() -> None:
+    odd = Odd("3", 9.3, 0.001, {"income": 12.3}, {"income": "12000"})
+    explained = Explained([odd], own={1: odd})
+    assert explained.texts(3).tolist() == ["", "income = 12000 (+12.3 nats)", ""]
+    assert Explained([odd]).texts(2).tolist() == ["", ""]
+
+
+def test_cells_are_named_as_they_stand_in_the_file() -> None:
+    rng = np.random.default_rng(0)
+    normal = pd.DataFrame(
+        {
+            "country": rng.choice(["Italy", "Spain", "France"], 200),
+            "grade": rng.integers(1, 6, 200),
+            "price": rng.gamma(3, 20, 200).round(2),
+            "unit": "kg",
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        schema = load(normal).schema
+        odd = normal.head(4).assign(
+            country=["Wakanda", "Italy ", None, "Spain"],
+            grade=[99, 2, np.nan, 3],
+            price=[123456789.25, 31.1, np.nan, 7],
+            unit=["kg", "lb", "kg", "kg"],
+        )
+        rows = load(odd, schema=schema)
+    shown = cell_texts(rows, odd)
+    assert shown == {
+        "country": ["'Wakanda' (not seen in the fit)", "Italy ", "missing", "Spain"],
+        "grade": ["99 (not seen in the fit)", "2", "missing", "3"],
+        "price": ["123456789.25", "31.1", "missing", "7"],
+        "unit": ["kg", "'lb' (not seen in the fit)", "kg", "kg"],
+    }
+    assert cell_texts(rows)["country"][0] == "a value not seen in the fit"

@@ -73,6 +73,11 @@ def test_the_command_gives_columns(vae: VAE, tmp_path: Path, suffix: str) -> Non
     [
         (["--given", "wieght=1", "-o", "x.csv"], "weight"),
         (["--given", "kind=tiny", "-o", "x.csv"], "tiny"),
+        (
+            ["--given", "height=many", "-o", "x.csv"],
+            "--given (in Python, given=): column 'height' ",
+        ),
+        (["--given", "height=many", "-o", "x.csv"], "holds numbers, but not 'many'\n"),
         (["--given", "kind=tall", "-o", "x.npz"], ".csv or .parquet"),
         (["--given", "kind=tall", "-o", "x.csv", "--mean"], "--mean"),
         (["--given", "kind=tall", "-o", "x.csv", "--top-k", "3"], "--top-k"),

@@ -12,6 +12,7 @@ import pytest
 
 from lowerbound import VAEDetector, cli
 from lowerbound.data import load
+from lowerbound.data.dataset import joined
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.inference.anomaly.broken import FOLDS, Broken, NormalDependencies
 
@@ -219,6 +220,37 @@ def test_what_a_formula_gives_may_lie_beyond_the_ends_of_its_column() -> None:
         cells = np.array([[17.57, other, 69.51]])
         found = Broken(formula.formula, 1.0, np.array([True]), cells).in_words(rows.schema, 0)
         assert found["total"] == f"69.51, not {sum_of_both}"
+
+
+def test_a_cell_beyond_the_ends_of_model_units_breaks_what_its_number_breaks() -> None:
+    """Model units end, so x does not hold the number or the date; a missing cell breaks nothing."""
+    frame = sales()
+    data, new = load(frame), frame.head(6).copy()
+    new.loc[0, "total"] = 5e9
+    new.loc[1, ["net", "total"]] = 5e9, 5e9 + new.shipping[1]
+    new.loc[2, ["net", "total"]] = 5e9, np.nan
+    new.loc[3, "ordered"] = pd.Timestamp("2250-01-01")
+    new.loc[4, ["ordered", "shipped"]] = pd.Timestamp("2250-01-01"), pd.NaT
+    rows = load(new, schema=data.schema)
+    assert rows.beyond is not None
+    assert rows.subset([0]).beyond is not None
+    known = NormalDependencies.of(data)
+    assert known is not None
+    found = {each.dependency.summary: each for each in known.broken(rows)}
+    of_sum, of_order = found["total = net + shipping"], found["ordered <= shipped"]
+    assert np.flatnonzero(of_sum.rows).tolist() == [0]
+    assert np.flatnonzero(of_order.rows).tolist() == [3]
+    assert "2250-01-01" in of_order.in_words(rows.schema, 3)["ordered"]
+    new.loc[0, "total"] = -5.0  # is set to the bound, with one warning
+    with pytest.warns(UserWarning, match="set to the bound") as caught:
+        below = load(new.head(1), schema=data.schema).beyond
+    assert len(caught) == 1
+    assert below is not None
+    assert below[0, list(frame).index("total")] == -5
+    again = joined([load(frame.head(2), schema=data.schema), rows])
+    assert [int(each.rows.sum()) for each in known.broken(again)] == [
+        int(each.rows.sum()) for each in found.values()
+    ]
 
 
 def test_among_anomalies_none_are_known() -> None:

@@ -248,11 +248,13 @@ def test_a_given_number_that_its_column_cannot_hold_is_refused(source: TableSour
 
 
 def test_given_cells_may_break_an_order_that_was_found(stays: TableSource) -> None:
-    with pytest.warns(UserWarning, match="row 0 are in an order that no fitted row has: 'end'"):
+    with pytest.warns(
+        UserWarning, match="given cells are in an order that no fitted row has: 'end'"
+    ):
         rows = whole(stays.completed(stays.given({"start": 50, "end": 20}), 5))
     assert rows["start"].eq(50).all()
     assert rows["end"].eq(20).all()
-    with pytest.warns(UserWarning, match="cells of row 0 break ward determines floor, which"):
+    with pytest.warns(UserWarning, match="given cells break ward determines floor, which"):
         kept = whole(stays.completed(stays.given({"ward": "a", "floor": "z"}), 5))
     assert kept["ward"].eq("a").all()
     assert kept["floor"].eq("z").all()
@@ -290,9 +292,7 @@ def test_rows_fulfill_the_formulas_of_the_fitted_rows(work: TableSource) -> None
 
 
 def test_given_cells_stay_and_others_are_computed(work: TableSource) -> None:
-    with pytest.warns(
-        UserWarning, match=r"given cells of row 0 were found .* \(age = years \+ sch"
-    ):
+    with pytest.warns(UserWarning, match=r"given cells were found .* \(age = years \+ sch"):
         rows = whole(work.completed(work.given({"years": 2, "age": 48}), 50))
     assert rows[["years", "age"]].eq([2, 48]).all(axis=None)  # no school lasts 40 years
     rows = whole(work.completed(work.given({"years": 20, "age": 30}), 200))
@@ -301,7 +301,7 @@ def test_given_cells_stay_and_others_are_computed(work: TableSource) -> None:
 
 def test_given_cells_that_break_a_formula_stay_and_are_named(work: TableSource) -> None:
     given = work.given({"years": 2, "age": 16, "school": 7})  # by one
-    with pytest.warns(UserWarning, match=r"cells of row 0 break age = years \+ school \+ 6, which"):
+    with pytest.warns(UserWarning, match=r"given cells break age = years \+ school \+ 6, which"):
         rows = whole(work.completed(given, 5))
     assert rows[["years", "age", "school"]].eq([2, 16, 7]).all(axis=None)
 

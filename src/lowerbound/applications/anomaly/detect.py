@@ -112,6 +112,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         column=request.label,
         windows=windows,
         on_error=request.on_error,
+        cells=True,
     )
     chunks = read()
     first = next(chunks)  # errors of the data are raised before any work
@@ -167,9 +168,10 @@ def _detected(
     with engine_of(request, scorer.components, in_parts=in_parts) as engine, writing as file:
         for rows, found in computed(parts, lambda rows: rows, engine, finished, progress_of):
             scored = scorer.scored(rows, found)
-            tally.add(rows, scored, scorer.explained(rows, scored, tally.oddest))
+            explained = scorer.explained(rows, scored, tally.oddest)
+            tally.add(rows, scored, explained)
             if file is not None:
-                file.add(scorer.columns(rows, scored))
+                file.add(scorer.columns(rows, scored, explained))
     return DetectReport(
         model=request.model,
         data=request.data,

@@ -35,8 +35,9 @@ class Odd:
     broken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     window: bool = False
 
-    def text(self) -> str:
-        rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+    @property
+    def explanation(self) -> str:
+        """The dependencies that it breaks, and its most surprising features."""
         words = [
             f"{name}{f' = {self.values[name]}' if name in self.values else ''} "
             f"({_written(nats)} nats)"
@@ -46,12 +47,16 @@ class Odd:
             f"breaks {summary} ({', '.join(f'{name} = {cell}' for name, cell in cells.items())})"
             for summary, cells in self.broken.items()
         ]
+        return ", ".join(broken + words)
+
+    def text(self) -> str:
+        rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
         name = (
             f"window of points {self.row}: window score"
             if self.window
             else f"row {self.row}: score"
         )
-        return f"{name} {self.score:.2f}{rarity}: {', '.join(broken + words)}"
+        return f"{name} {self.score:.2f}{rarity}: {self.explanation}"
 
 
 @dataclass(frozen=True)

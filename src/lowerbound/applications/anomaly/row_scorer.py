@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from lowerbound.applications.engines import Progress
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
-from lowerbound.data.columns.values import free_name
+from lowerbound.data.columns.values import EXACT, free_name
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
+from lowerbound.inference.anomaly.broken import cell_text
 from lowerbound.inference.anomaly.comparison import compared
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
@@ -30,8 +30,10 @@ from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.unseen import unseen_nats
 
 RATE = "rate"
+EXPLANATION = "explanation"  # column of the file of scores
 NAMED = 3  # features in an explanation
-NEW = "a value not seen in the fit"
+UNSEEN, MISSING = "not seen in the fit", "missing"
+DIGITS = 9  # of numbers that do not come from the cells of a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +94,21 @@ class RowScorer:
         p_values = self._p_values(scores, self.normal.deciding)
         return ScoredRows(components, scores, p_values, scores > threshold)
 
-    def columns(self, part: RequestedRows, scored: ScoredRows) -> dict[str, Array]:
-        """Columns of the file of scores: one value per row or point, in the order of the data."""
+    def columns(
+        self, part: RequestedRows, scored: ScoredRows, explained: Explained
+    ) -> dict[str, Array]:
+        """Columns of the file of scores: one value per row or point, in the order of the data.
+
+        Rows are written before the next ones are read, so ``explanation`` has the rows that are
+        among the most anomalous of the rows so far. Windows have no row of their own.
+        """
         named: dict[str, Any] = {"row": part.names, "score": scored.scores}
         if scored.p_values is not None:
             named |= {"p_value": scored.p_values, "anomaly": scored.alarms.astype(int)}
         for name, values in scored.components.items():
             named[name] = part.of_points(values, self.reduce)
+        if part.windows is None:
+            named[EXPLANATION] = explained.texts(len(part))
         return named
 
     def explained(self, part: RequestedRows, scored: ScoredRows, known: Sequence[Odd]) -> Explained:
@@ -113,9 +123,10 @@ class RowScorer:
         chosen = part.rows.subset(index.copy())
         excess = self._excess(chosen)
         unseen = self._unseen(chosen)
-        schema, values = chosen.schema, feature_values(chosen)
+        schema = chosen.schema
+        texts = cell_texts(chosen, None if part.cells is None else part.cells.iloc[index])
         names = schema.data_kind.feature_names(schema)
-        broken = self._broken(chosen)
+        broken = self._broken(chosen, texts)
         # the points of a series are compared with points, and a window has no p-value among them
         of_windows = self.normal.points is not None
         p_values = None if of_windows else self._p_values(scores[index], self.normal.calibration)
@@ -124,14 +135,16 @@ class RowScorer:
                 row=part.name(int(row)),
                 score=float(scores[row]),
                 p_value=None if p_values is None else float(p_values[place]),
-                **_most_surprising(names, values, excess, place, unseen),
+                **_most_surprising(names, texts, excess, place, unseen),
                 broken=broken[place],
                 window=of_windows,
             )
             for place, row in enumerate(index)
         ]
         oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
-        return Explained(oddest, self._pictures(part, chosen, index, excess))
+        last = {id(each) for each in oddest}
+        own = {int(row): each for row, each in zip(index, odd, strict=True) if id(each) in last}
+        return Explained(oddest, self._pictures(part, chosen, index, excess), own)
 
     def _excess(self, rows: Dataset) -> Shares:
         """Nats of each feature above the usual; of a surface, the rarity of each pixel."""
@@ -158,7 +171,9 @@ class RowScorer:
             for cells in unseen_nats(rows.unseen.cpu().numpy(), costs)
         ]
 
-    def _broken(self, rows: Dataset) -> list[dict[str, dict[str, str]]]:
+    def _broken(
+        self, rows: Dataset, texts: Mapping[str, Sequence[str]]
+    ) -> list[dict[str, dict[str, str]]]:
         """Of each row, the costliest dependencies that it breaks, with its cells there."""
         known = self.normal.reference.dependencies
         every = [] if known is None else known.broken(rows)
@@ -166,8 +181,9 @@ class RowScorer:
         found: list[dict[str, dict[str, str]]] = []
         for place in range(len(rows)):
             own = [each for each in every if each.rows[place]][:NAMED]
+            cells = {name: column[place] for name, column in texts.items()}
             found.append(
-                {each.dependency.summary: each.in_words(rows.schema, place) for each in own}
+                {each.dependency.summary: each.in_words(rows.schema, place, cells) for each in own}
             )
         return found
 
@@ -196,10 +212,24 @@ def heat_path(scores: Path) -> Path:
 
 @dataclass(frozen=True)
 class Explained:
-    """The most anomalous rows so far, in descending order, and the written pictures of them."""
+    """The most anomalous rows so far.
+
+    Attributes:
+        oddest: in descending order of their scores.
+        files: written pictures of them.
+        own: those of the last chunk, by their place in it.
+    """
 
     oddest: list[Odd]
     files: tuple[str, ...] = ()
+    own: Mapping[int, Odd] = field(default_factory=dict)
+
+    def texts(self, rows: int) -> Array:
+        """The explanation of each of the ``rows`` rows of the last chunk; "": it has none."""
+        return np.array(
+            [self.own[row].explanation if row in self.own else "" for row in range(rows)],
+            dtype=object,
+        )
 
 
 class Tally:
@@ -230,7 +260,7 @@ class Tally:
 
 def _most_surprising(
     names: Sequence[str],
-    values: Mapping[str, Sequence[Any]],
+    texts: Mapping[str, Sequence[str]],
     excess: Shares,
     place: int,
     unseen: Sequence[Mapping[str, float]],
@@ -247,43 +277,72 @@ def _most_surprising(
     first = [name for name in first if nats[name] > 0] or first[:1]
     return {
         "features": {name: nats[name] for name in first},
-        "values": {
-            name: NEW if name in unseen[place] else str(values[name][place])
-            for name in first
-            if name in values or name in unseen[place]
-        },
+        "values": {name: texts[name][place] for name in first if name in texts},
     }
 
 
-def feature_values(rows: Dataset) -> dict[str, list[Any]]:
-    """The values of each column; empty for pictures, which have heat maps instead."""
+def cell_texts(rows: Dataset, cells: Any = None) -> dict[str, list[str]]:
+    """The cells of each column as text; empty for pictures, which have heat maps instead.
+
+    Args:
+        rows: to be named.
+        cells: these rows as they stand in the file, a frame; None: they are not known, and the
+            values are those that the model sees.
+    """
     schema = rows.schema
     if not schema.columns:
         return {}
+    texts = _decoded_texts(rows)
+    unseen = rows.unseen_cells.cpu().numpy()
+    named = {} if cells is None else {str(name): place for place, name in enumerate(cells.columns)}
+    for place, column in enumerate(schema.columns):
+        seen = texts.get(column.name, [""] * len(rows))
+        if column.name in named:
+            own = cells.iloc[:, named[column.name]].tolist()
+            texts[column.name] = [
+                f"{_quoted(value)} ({UNSEEN})" if new else shown if shown == MISSING else str(value)
+                for value, shown, new in zip(map(_short, own), seen, unseen[:, place], strict=True)
+            ]
+        elif unseen[:, place].any():
+            texts[column.name] = [
+                f"a value {UNSEEN}" if new else shown
+                for shown, new in zip(seen, unseen[:, place], strict=True)
+            ]
+    return texts
+
+
+def _decoded_texts(rows: Dataset) -> dict[str, list[str]]:
+    """The cells of each modeled column by the rows for the model."""
+    schema = rows.schema
     frame = to_frame(schema.for_other_rows, rows.all().filled)
-    values = {column.name: frame[column.name].tolist() for column in schema.modeled}
+    texts = {
+        column.name: [
+            f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
+            for value in frame[column.name].tolist()
+        ]
+        for column in schema.modeled
+    }
     if rows.observed is not None:
         hidden = (~rows.observed).cpu().tolist()
         for place, column in enumerate(schema.modeled):
-            cells = values[column.name]
-            values[column.name] = [
-                "missing" if gone[place] else value
-                for value, gone in zip(cells, hidden, strict=True)
+            texts[column.name] = [
+                MISSING if gone[place] else shown
+                for shown, gone in zip(texts[column.name], hidden, strict=True)
             ]
-    short = {name: [_short(value) for value in cells] for name, cells in values.items()}
-    for place, column in enumerate(schema.modeled):
-        if isinstance(column.rules, Continuous) and not column.affine:
-            units, cells = rows.x[:, place].tolist(), short[column.name]
-            short[column.name] = list(map(_with_end, cells, units))
-    return short
-
-
-def _with_end(shown: Any, unit: float) -> Any:
-    """The value at an end of model units, of which that of the row lies beyond."""
-    if unit not in (LOWEST, HIGHEST) or shown == "missing":
-        return shown
-    return f"{'above' if unit > 0 else 'below'} {shown}"
+    if rows.beyond is not None:
+        beyond = rows.beyond.cpu().numpy()
+        for row, place in np.argwhere(~np.isnan(beyond)).tolist():
+            column = schema.columns[place]
+            texts[column.name][row] = cell_text(column, beyond[row, place])
+    return texts
 
 
 def _short(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
+    """A value of a frame, without the ".0" that a column of whole numbers with gaps has."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < EXACT
+    return int(value) if whole else value
+
+
+def _quoted(value: Any) -> str:
+    """Text in quotation marks, which show what makes it another one, such as a space."""
+    return repr(value) if isinstance(value, str) else str(value)

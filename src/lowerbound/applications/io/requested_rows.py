@@ -36,8 +36,9 @@ class RequestedRows:
         total: number of all rows; an estimate if it is unknown before the end.
         apart: values of the requested column, a pandas series; None if none is requested.
         windows: windows of a series; None for other rows.
-        cells: the rows as a pandas frame, and ``text`` as the file writes them; None if they are
-            not requested, and ``text`` also if the table is not a file of text.
+        cells: the rows, or windows, as a pandas frame; None if they are not requested or no table.
+        text: the cells as the file writes them; None if they are not requested, or the table is not
+            a file of text.
     """
 
     rows: Dataset
@@ -87,6 +88,7 @@ def requested_rows(
     windows: Windows | None = None,
     on_error: OnError = "raise",
     cells: bool = False,
+    texts: bool = False,
     copies: int = 1,
 ) -> Iterator[RequestedRows]:
     """The rows of ``source`` in order, at least one chunk.
@@ -101,6 +103,7 @@ def requested_rows(
         windows: windows of a table whose rows are points in time; None: the windows of the fit.
         on_error: what to do with pictures that cannot be read.
         cells: whether chunks of a table also have the cells as given.
+        texts: whether chunks of a table also have the cells as the file writes them.
         copies: of the cells that are in memory at once, which makes the chunks shorter.
 
     Raises:
@@ -117,22 +120,25 @@ def requested_rows(
     if windows is not None or remembered is not None:
         frame, apart = _apart(read_for(fitted.schema, source)[0], column, source)
         if windows is None and has_windows(frame, fitted.schema):
-            yield RequestedRows(_opened(frame, fitted), len(frame), 0, len(frame), apart)
+            given = frame if cells else None
+            rows = _opened(frame, fitted)
+            yield RequestedRows(rows, len(frame), 0, len(frame), apart, None, given)
             return
         windows = windows or remembered
         assert windows is not None
-        rows = _opened(windows.frame(frame), fitted)
-        yield RequestedRows(rows, len(frame), 0, len(frame), apart, windows)
+        cut = windows.frame(frame)
+        rows, given = _opened(cut, fitted), cut if cells else None
+        yield RequestedRows(rows, len(frame), 0, len(frame), apart, windows, given)
         return
     notes: set[str] = set()
-    for chunk in read_chunks(source, fitted.schema, copies=copies, texts=cells):
+    for chunk in read_chunks(source, fitted.schema, copies=copies, texts=texts):
         with placed(source, chunk.first, notes):
             others = other_notations(chunk.frame, chunk.dialect, fitted.schema)
             frame, apart = _apart(with_numbers(chunk.frame, others), column, source)
             rows = _opened(frame, fitted)
         text = None if chunk.text is None else with_points(chunk.text, others, fitted.schema)
-        given = (frame, text) if cells else (None, None)
-        yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart, None, *given)
+        given = frame if cells else None
+        yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart, None, given, text)
 
 
 def _of_columns(source: str, fitted: Fitted) -> bool:

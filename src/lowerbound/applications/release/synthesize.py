@@ -101,5 +101,5 @@ def _draws(
     if not request.given:
         return TableDraws(source, request.seed), count, ()
     conditions = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
-    draws = source.with_cells(source.given(conditions), request.seed)
+    draws = source.with_given(conditions, request.seed)
     return draws, count, tuple(conditions)

@@ -48,7 +48,7 @@ def incomplete_parts(
         count = len(rows.hidden)
         yield rows, RequestedRows(rows.dataset, count, total=count)
         return
-    for part in requested_rows(source, fitted, cells=True, copies=copies):
+    for part in requested_rows(source, fitted, cells=True, texts=True, copies=copies):
         yield IncompleteColumns(part.cells, part.rows, part.text), part
 
 

@@ -18,6 +18,17 @@ from lowerbound.errors import DataError
 
 Level = bool | int | str | float
 
+
+class CellError(DataError):
+    """A column cannot hold some cells.
+
+    Attributes:
+        reason: the message about the first of them, without its row.
+    """
+
+    reason = ""
+
+
 EXACT = 2**53  # the largest whole number up to which float64 holds each
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
@@ -263,14 +274,17 @@ def refuse(wrong: Array, series: Any, words: str) -> None:
     """Raise an error if a cell is wrong.
 
     Raises:
-        DataError: the message names the first wrong rows.
+        CellError: the message names the first wrong rows.
     """
     rows = np.flatnonzero(wrong)
     if len(rows):
-        raise DataError(
+        first = scalar(series.iloc[rows[0]])
+        error = CellError(
             f"{words} in {row_numbers(rows.tolist())}, counted from 0 (row {rows[0]}: "
-            f"{scalar(series.iloc[rows[0]])!r}); correct those rows, or empty those cells"
+            f"{first!r}); correct those rows, or empty those cells"
         )
+        error.reason = f"{words} {first!r}"
+        raise error
 
 
 def factorized(series: Any) -> tuple[Array, list[Any]]:

@@ -35,7 +35,7 @@ from lowerbound.data.columns.matrix import (
     table_values,
 )
 from lowerbound.data.columns.text.level_types import level_type
-from lowerbound.data.columns.unseen import unseen_cells
+from lowerbound.data.columns.unseen import beyond_cells, unseen_cells
 from lowerbound.data.columns.values import parsed_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.labels import label_names
@@ -85,6 +85,10 @@ class ColumnarKind(DataKind):
     def unseen(self, schema: Schema, raw: Any, observed: Tensor | None) -> Tensor | None:
         seen = None if observed is None else observed.numpy()
         found = unseen_cells(raw, schema.columns, seen, by_name=self.named_columns)
+        return None if found is None else torch.from_numpy(found)
+
+    def beyond(self, schema: Schema, raw: Any, packed: Tensor) -> Tensor | None:
+        found = beyond_cells(raw, schema.columns, packed.numpy(), by_name=self.named_columns)
         return None if found is None else torch.from_numpy(found)
 
     def values(self, schema: Schema, raw: Any) -> Array:

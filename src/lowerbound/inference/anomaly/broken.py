@@ -20,15 +20,14 @@ they count half, like new values. A formula has no exceptions but errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.continuous import HIGHEST, LOWEST, Continuous
-from lowerbound.data.columns.mixed import is_atom
+from lowerbound.data.columns.unseen import beyond_ends
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import observed_cells
 from lowerbound.data.dependencies.errors import KnownFormula, named_columns, without_errors
@@ -63,16 +62,25 @@ class Broken:
         """Names of its columns."""
         return self.dependency.columns
 
-    def in_words(self, schema: Schema, row: int) -> dict[str, str]:
-        """The cells of a row by column, and what the others give where it is something else."""
+    def in_words(
+        self, schema: Schema, row: int, texts: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """The cells of a row by column, and what the others give where it is something else.
+
+        Args:
+            schema: of the rows.
+            row: its number.
+            texts: its cells as they stand in the file, by column; None: they are not known.
+        """
         columns, places = named_columns(schema.columns, self.columns)
         own = self.cells[row, places]
         given = self._given(columns, own)
         found = {}
         for column, cell, other in zip(columns, own, given, strict=True):
-            text = _text(column, cell)
-            differs = np.isfinite(other) and _text(column, other) != text
-            found[column.name] = f"{text}, not {_text(column, other)}" if differs else text
+            text = cell_text(column, cell)
+            differs = np.isfinite(other) and cell_text(column, other) != text
+            shown = text if texts is None else texts.get(column.name, text)
+            found[column.name] = f"{shown}, not {cell_text(column, other)}" if differs else shown
         return found
 
     def _given(self, columns: Sequence[Column], cells: Array) -> Array:
@@ -252,7 +260,8 @@ def _breaking_orders(
     return breaking
 
 
-def _text(column: Column, cell: float) -> str:
+def cell_text(column: Column, cell: float) -> str:
+    """A cell in units of the table, or a code of a level, as text."""
     import pandas as pd
 
     return "missing" if np.isnan(cell) else str(pd.Series(column.rules.typed(np.array([cell])))[0])
@@ -265,14 +274,14 @@ def _modeled(schema: Schema, cells: Array) -> tuple[list[Column], Array]:
 
 
 def _cells(rows: Dataset) -> Array:
-    """``observed_cells``, NaN also where a value lies beyond the ends of model units."""
+    """``observed_cells``, with the numbers beyond the ends of model units as the table has them;
+    NaN where these are not known."""
     cells = observed_cells(rows)
     units = rows.x.cpu().numpy()
     modeled = [place for place, column in enumerate(rows.schema.columns) if column.modeled]
     for position, place in enumerate(modeled):
-        column = rows.schema.columns[place]
-        if isinstance(column.rules, Continuous) and not column.affine:
-            own = units[:, position]
-            beyond = ((own <= LOWEST) & ~is_atom(own)) | (own >= HIGHEST)
-            cells[beyond, place] = np.nan
-    return cells
+        cells[beyond_ends(rows.schema.columns[place], units[:, position]), place] = np.nan
+    if rows.beyond is None:
+        return cells
+    beyond = rows.beyond.cpu().numpy()
+    return np.where(np.isnan(beyond), cells, beyond)

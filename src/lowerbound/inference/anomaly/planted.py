@@ -32,4 +32,4 @@ def with_planted_cells(rows: Dataset, seed: int) -> Dataset:
     observed = rows.observed
     if observed is not None:
         observed = torch.where(at, observed.gather(0, other), observed)
-    return replace(rows, x=x, observed=observed, unseen=None)
+    return replace(rows, x=x, observed=observed, unseen=None, beyond=None)

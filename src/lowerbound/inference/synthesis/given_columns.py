@@ -49,4 +49,4 @@ def draws_with_columns(
             "columns cannot be given to a conditional model: fit one without --conditional"
         )
     source = TableSource(fitted, beyond_range=not within_range, complete=complete)
-    return source.with_cells(source.given(given), seed)
+    return source.with_given(given, seed)

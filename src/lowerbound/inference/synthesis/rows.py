@@ -67,6 +67,10 @@ class GivenCells:
     def __len__(self) -> int:
         return len(self.values)
 
+    def named(self, row: int) -> str:
+        """The given cells of a row in a message; a single row has no number."""
+        return "the given cells" if len(self) == 1 else f"the given cells of row {row}"
+
     def rows(self, numbers: Array) -> GivenCells:
         """Some of the rows, which may repeat."""
         index = torch.from_numpy(numbers)

@@ -13,7 +13,13 @@ import numpy as np
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.identifiers import ApartIdentifiers
-from lowerbound.data.columns.values import distinct_values, missing, name as level_name, refuse
+from lowerbound.data.columns.values import (
+    CellError,
+    distinct_values,
+    missing,
+    name as level_name,
+    refuse,
+)
 from lowerbound.data.dependencies.formulas import Formula
 from lowerbound.data.dependencies.lookups import Lookup
 from lowerbound.data.synthetic.column_form import in_type_or_wide
@@ -121,11 +127,26 @@ class TableSource:
         self._warn_beyond(given)
         for row, text in self.restrictions.contradicted(given.values, given.known):
             warnings.warn(
-                f"the given cells of row {row} break {text}, which no fitted row without an error "
+                f"{given.named(row)} break {text}, which no fitted row without an error "
                 "does; they stay",
                 stacklevel=2,
             )
         return TableDraws(source, seed, self._with_names(frame), given)
+
+    def with_given(self, conditions: Mapping[str, Any], seed: int = 0) -> TableDraws:
+        """``with_cells``, the given ones of all rows.
+
+        Args:
+            conditions: values by column, in the units of the table.
+            seed: of the draws.
+
+        Raises:
+            OptionError, DataError, UnsupportedError: as for ``given`` and ``with_cells``.
+        """
+        try:
+            return self.with_cells(self.given(conditions), seed)
+        except CellError as error:  # the user gave no row
+            raise DataError(f"--given (in Python, given=): {error.reason}") from error
 
     def given(self, conditions: Mapping[str, Any]) -> Any:
         """A frame of one row with the conditions.
@@ -228,9 +249,9 @@ class TableSource:
         free = replace(self, orders=False)
         still = free._broken(given) if self.form.orders else broken
         if still is not None:
-            raise OptionError(f"the given cells of row {still[0]} cannot occur: {still[1]}")
+            raise OptionError(f"{given.named(still[0])} cannot occur: {still[1]}")
         warnings.warn(
-            f"the given cells of row {broken[0]} are in an order that no fitted row has: "
+            f"{given.named(broken[0])} are in an order that no fitted row has: "
             f"{broken[1]}; so drawn cells may break orders of the fitted rows too",
             stacklevel=3,
         )
@@ -307,7 +328,7 @@ class TableDraws:
             if known[list(places)].any() and not known[list(places)].all()
         ]
         warnings.warn(
-            f"no rows with the given cells of row {row} were found that have all that the fitted "
+            f"no rows with {self.given.named(row)} were found that have all that the fitted "
             f"rows have ({', '.join(found)}, and the range of each column): some break it",
             stacklevel=2,
         )
