@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 from lowerbound.inference.anomaly.tails import UpperTail
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import dry_run, first_row
+from lowerbound.networks.processor import precision
 from tests.evaluation.small_models import binary_vae, linear_autoencoder, vectors
 from tests.oracles import linear_gaussian as oracle
 
@@ -214,6 +217,21 @@ def test_an_autoencoder_has_no_rate_and_pictures_have_shares_by_pixel() -> None:
     assert pixels.features.shape == (8, 12)
     bound = torch.from_numpy(raw_scores(binary_vae(), bits).bound)
     assert torch.allclose(pixels.total, bound, atol=1e-4)
+
+
+def test_rows_in_float64_copy_a_model_in_float32_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, copies = oracle.model("mean_field", widen=1.2).float(), []
+
+    def counted(made: Any) -> Any:
+        copies.append(made)
+        return copy.deepcopy(made)
+
+    monkeypatch.setattr(precision, "copy", SimpleNamespace(deepcopy=counted))
+    found = raw_scores(model, ROWS, seed=2)
+    assert copies == [model]
+    expected = raw_scores(copy.deepcopy(model).double(), ROWS, seed=2)
+    np.testing.assert_array_equal(found.bound, expected.bound)
+    np.testing.assert_array_equal(found.place, expected.place)
 
 
 def test_rows_that_repeat_are_looked_at_once() -> None:

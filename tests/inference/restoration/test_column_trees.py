@@ -250,17 +250,22 @@ def subjects() -> tuple[tuple[Column, ...], Array, Array]:
     return load(frame).schema.columns, np.stack([subject, y, seen, noise], 1), hidden
 
 
+def filled_rows(subjects: tuple[tuple[Column, ...], Array, Array]) -> GrownRows:
+    """The rows with poor answers in hidden cells."""
+    columns, values, hidden = subjects
+    filled = np.where(hidden, [50.0, 0.0, 0.0, 0.0], values)
+    known = grown_rows(columns, values, hidden).known
+    return GrownRows(columns, filled, ~hidden, known, np.arange(800))
+
+
 def grouped_error(
     subjects: tuple[tuple[Column, ...], Array, Array], grouped: bool
 ) -> tuple[ColumnTrees, float, float]:
     """Trees, their mean squared error of numbers, and their share of wrong levels."""
-    columns, values, hidden = subjects
-    filled = np.where(hidden, [50.0, 0.0, 0.0, 0.0], values)
-    rows = GrownRows(
-        columns, filled, ~hidden, grown_rows(columns, values, hidden).known, np.arange(800)
-    )
+    _, values, hidden = subjects
+    rows = filled_rows(subjects)
     trees = ColumnTrees.fit(rows, np.full(4, 3), np.ones(4), np.full(4, grouped), 0)
-    parts = trees.answers(filled, hidden).parts
+    parts = trees.answers(rows.values, hidden).parts
     apart = parts[1][:, 0] - values[hidden[:, 1], 1]
     wrong = parts[2].argmax(1) != values[hidden[:, 2], 2]
     return trees, float(np.square(apart).mean()), float(wrong.mean())
@@ -276,6 +281,20 @@ def test_means_of_groups_explain_what_a_number_of_a_subject_does_not(
     assert trees.means[1].groupings[0].place == 0
     assert less < 0.1 < 0.2 < error  # the noise alone has .04, and 6 rows of a group .007
     assert fewer < 0.15 < wrong
+
+
+def test_trees_of_columns_without_means_of_groups_are_grown_once(
+    subjects: tuple[tuple[Column, ...], Array, Array],
+) -> None:
+    rows, leaves, ones = filled_rows(subjects), np.full(4, 3), np.ones(4)
+    plain = ColumnTrees.fit(rows, leaves, ones, 0 * ones, 0)
+    apart = ColumnTrees.fit(rows, leaves, ones, ones, 0)
+    found = ColumnTrees.fit(rows, leaves, ones, ones, 0, plain)
+    assert 0 < len(found.means) < len(found.trees)
+    for place, trees in found.trees.items():
+        assert (trees is plain.trees[place]) == (place not in found.means)
+        for name, values in trees.arrays().items():
+            np.testing.assert_array_equal(values, apart.trees[place].arrays()[name])
 
 
 @pytest.mark.parametrize("joint", [False, True])

@@ -26,10 +26,12 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.duplicates import distinct
 from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.units import unit_nats
-from lowerbound.inference.likelihood import most_samples, score
-from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.passes import MEMORY, Progress, check_samples, dry_run, first_row
 from lowerbound.inference.scores import Scores
 from lowerbound.models import Model
+from lowerbound.networks.processor.precision import in_precision
+from lowerbound.objectives.densities import allowed_samples
 
 SAMPLES = 16  # K
 FEW = 4  # K of rows whose weights are even by then
@@ -122,11 +124,13 @@ def raw_scores(
             unit_free=unit_free,
         )
         return replace(found.rows(place), unseen=unseen, hidden=hidden)
-    bound = None
-    if has_bound(model, dataset):
+    model = in_precision(model, dataset.x.dtype)  # one copy for all passes
+    trace, bound = dry_run(model, first_row(dataset, model)).trace, None
+    if trace.steps:  # without a prior there is no bound
+        check_samples(samples)
         with warnings.catch_warnings():  # anomalies often have uneven weights
             warnings.filterwarnings("ignore", "the median effective sample size")
-            most = most_samples(model, dataset, samples)
+            most = allowed_samples(trace, samples)
             bound = -_log_likelihood(model, dataset, most, seed, memory, progress)
         if progress is not None:  # with even weights, the work ends early
             progress(len(dataset), len(dataset))
@@ -187,8 +191,3 @@ def _hidden(dataset: Dataset) -> Array | None:
         modeled = [place for place, column in enumerate(columns) if column.modeled]
         hidden = hidden & ~dataset.unseen_cells[:, modeled]
     return hidden.flatten(1).cpu().numpy()
-
-
-def has_bound(model: Model, dataset: Dataset) -> bool:
-    """Whether the model has latents with a prior, and therefore a bound on log p(x)."""
-    return bool(dry_run(model, first_row(dataset, model)).trace.steps)

@@ -81,7 +81,13 @@ class ColumnTrees:
 
     @classmethod
     def fit(
-        cls, rows: GrownRows, leaves: Array, weights: Array, grouped: Array, seed: int
+        cls,
+        rows: GrownRows,
+        leaves: Array,
+        weights: Array,
+        grouped: Array,
+        seed: int,
+        plain: ColumnTrees | None = None,
     ) -> ColumnTrees:
         """Grow the trees of the columns with a weight and enough observed cells.
 
@@ -91,8 +97,11 @@ class ColumnTrees:
             weights: w, (columns,).
             grouped: whether means of groups are features of each column's trees, (columns,).
             seed: of the splits.
+            plain: the result without means of groups, whose trees of columns without such means are
+                taken, as they would be grown alike.
         """
         x = features(rows.columns, rows.values)
+        known = {} if plain is None else plain.trees
         trees, means = {}, {}
         for own, place in enumerate(_modeled(rows.columns)):
             column, seen = rows.columns[place], rows.observed[:, place]
@@ -106,7 +115,8 @@ class ColumnTrees:
                         means[place] = found[0]
                         given = np.concatenate([given, found[1]], 1)
                 leaf, levels = int(leaves[place]), len(column.levels)
-                trees[place] = ExtraTrees.fit(given, target, levels, leaf, seed)
+                taken = None if place in means else known.get(place)
+                trees[place] = taken or ExtraTrees.fit(given, target, levels, leaf, seed)
         return cls(rows.columns, trees, weights, leaves, means).with_weights(weights)
 
     def grown_again(self, rows: GrownRows, seed: int) -> ColumnTrees:

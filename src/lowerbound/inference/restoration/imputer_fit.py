@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -298,11 +297,13 @@ class HiddenCells:
         rows = grown_rows(self.every, self.places, model, samples, seed)
         leveled = np.array([bool(column.levels) for column in rows.columns])
         ones, tried = np.ones(len(leveled)), []
-        for leaf, grouped in product(LEAVES, (False, True)):
+        for leaf in LEAVES:
             full = ones if leaf >= FEWEST_OF_NUMBERS else leveled * ones
-            grown = ColumnTrees.fit(rows, leaf * ones, full, grouped * ones, seed)
-            answers = grown.answers(made.mean, gone, self.open)
-            tried.append(grown.weighted(made.parts, answers, self.truth, self.open, self.scale))
+            plain = ColumnTrees.fit(rows, leaf * ones, full, 0 * ones, seed)
+            grouped = ColumnTrees.fit(rows, leaf * ones, full, ones, seed, plain)
+            for grown in (plain, grouped) if grouped.means else (plain,):
+                answers = grown.answers(made.mean, gone, self.open)
+                tried.append(grown.weighted(made.parts, answers, self.truth, self.open, self.scale))
         best, saved = ColumnTrees.best(tried)
         if not best.trees:
             return None
