@@ -259,18 +259,32 @@ def check_numbers(series: Any, text: Array) -> None:
         )
 
 
+class WrongCellsError(DataError):
+    """Some cells are no values of their column.
+
+    Args:
+        message: which cells, and what to do.
+        found: which cells.
+    """
+
+    def __init__(self, message: str, found: str = "") -> None:
+        super().__init__(message)
+        self.found = found
+
+
 def refuse(wrong: Array, series: Any, words: str) -> None:
     """Raise an error if a cell is wrong.
 
     Raises:
-        DataError: the message names the first wrong rows.
+        WrongCellsError: the message names the first wrong rows.
     """
     rows = np.flatnonzero(wrong)
     if len(rows):
-        raise DataError(
+        found = (
             f"{words} in {row_numbers(rows.tolist())}, counted from 0 (row {rows[0]}: "
-            f"{scalar(series.iloc[rows[0]])!r}); correct those rows, or empty those cells"
+            f"{scalar(series.iloc[rows[0]])!r})"
         )
+        raise WrongCellsError(f"{found}; correct those rows, or empty those cells", found)
 
 
 def factorized(series: Any) -> tuple[Array, list[Any]]:
