@@ -82,7 +82,7 @@ def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **QUIET)
-    own = f"{durable._machine()}1b2c3"
+    own = f"{durable.machine()}1b2c3"
     gone = f".a[1].txt.{int(ended.stdout)}"
     left = tmp_path / f"{gone}.{own}.part"
     abandoned = tmp_path / f"{gone}.{other_machine()}1b2c4.part"
@@ -103,7 +103,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
 
 
 def other_machine() -> str:
-    return "000" if durable._machine() != "000" else "111"
+    return "000" if durable.machine() != "000" else "111"
 
 
 def test_the_folder_of_a_faster_process_stays(tmp_path: Path) -> None:

@@ -132,12 +132,12 @@ def check_place(path: Path) -> None:
 def unfinished(path: Path) -> Path:
     """A new name beside ``path`` for what will be renamed to it."""
     own = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
-    token = _machine() + secrets.token_hex(4)[OWN_MACHINE:]
+    token = machine() + secrets.token_hex(4)[OWN_MACHINE:]
     return path.with_name(f".{own}.{os.getpid()}.{token}.part")
 
 
 @functools.cache
-def _machine() -> str:
+def machine() -> str:
     """Some letters for this machine, because a folder may be shared by several."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:OWN_MACHINE]
 
@@ -147,7 +147,7 @@ def clear_left(folder: Path) -> None:
     with suppress(OSError):  # a folder that cannot be listed may be one to write in
         for left in folder.iterdir():
             found = LEFT.fullmatch(left.name)
-            if not found or _at_work(left, int(found[1]), found[2]):
+            if not found or at_work(left, int(found[1]), found[2]):
                 continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
@@ -161,9 +161,15 @@ def _clear_once(folder: str) -> None:
     clear_left(Path(folder))
 
 
-def _at_work(left: Path, process: int, token: str) -> bool:
-    """Whether a process may still write to an unfinished file or folder."""
-    if token.startswith(_machine()):
+def at_work(left: Path, process: int, token: str) -> bool:
+    """Whether a process may still write to an unfinished file or folder.
+
+    Args:
+        left: the file or folder.
+        process: number of the process that made it.
+        token: begins with the ``machine`` of that process; another text: it is not known.
+    """
+    if token.startswith(machine()):
         return _runs(process)
     return time.time() - left.stat().st_mtime < ABANDONED
 

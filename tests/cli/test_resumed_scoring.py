@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications import finished_parts
 from lowerbound.applications.anomaly import row_scorer
 from lowerbound.applications.generation import encode, reconstruct
 from lowerbound.applications.labels import classify
@@ -254,6 +257,24 @@ def test_pictures_are_read_as_a_whole(
     words = ["detect", str(picture_model), str(pictures), "-o", str(tmp_path / "scores.csv")]
     assert main([*words, "--resume"]) == 2
     assert "is read as a whole: leave --resume out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("process", "stays"), [(2**40, False), (os.getpid(), True)])
+def test_a_run_that_keeps_no_parts_removes_those_of_an_ended_run(
+    interrupted: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    process: int,
+    stays: bool,
+) -> None:
+    kept = tmp_path / "scores.csv.unfinished"
+    record = kept / "identity.json"
+    facts = json.loads(record.read_text())
+    assert facts["process"] == os.getpid()
+    record.write_text(json.dumps({**facts, "process": process}))
+    monkeypatch.setattr(finished_parts, "_obstacle", lambda *_: finished_parts.NOT_IN_PARTS)
+    assert main(interrupted) == 0
+    assert kept.exists() == stays
 
 
 def test_a_damaged_record_is_named(

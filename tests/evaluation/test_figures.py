@@ -247,6 +247,7 @@ def test_names_of_classes_do_not_cover_each_other() -> None:
     assert sum(not text.get_text() for text in axes.texts) == sum(
         any(text.get_position()) for text in written
     )
+    assert all(text.get_path_effects() for text in written)  # a white outline, over the dots
 
 
 @pytest.mark.parametrize("rows", [1, 2, 12])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -22,6 +23,7 @@ from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.errors import DataError, OptionError, counted
 
 IDENTITY = "identity.json"
+PROCESS, MACHINE = "process", "machine"  # keys of the record: who writes, or wrote, to the folder
 UNFINISHED = ".unfinished"
 PART = ".safetensors"
 NOT_IN_PARTS = (
@@ -140,13 +142,16 @@ def finished_parts(
         OptionError: there is nothing that can be resumed, or the interrupted run was another one.
         KeyboardInterrupt: with the command that goes on.
     """
+    # "out/" is the same output as "out"
+    folder = Path(f"{Path(request.output or '')}{UNFINISHED}")
     obstacle = _obstacle(request, in_parts)
     if obstacle:
         if request.resume:
             raise OptionError(obstacle)
         yield FinishedParts(None)
+        if request.output:
+            _remove_stale(folder)
         return
-    folder = Path(f"{Path(request.output)}{UNFINISHED}")  # "out/" is the same output as "out"
     identity = _identity(command, request) | dict(facts or {})
     goes_on = _prepare(folder, identity, request.resume, reporter, unit)
     parts = FinishedParts(folder)
@@ -200,6 +205,7 @@ def _prepare(
                 f"{folder} belongs to a run that differs in {', '.join(others)}: leave --resume "
                 "out to begin again"
             )
+        _write_record(record, identity)
         return True
     if resume:
         reporter.say(
@@ -211,11 +217,31 @@ def _prepare(
     try:
         with _errors_of(folder):
             folder.mkdir(parents=True)
-            durable.write_text(record, json.dumps(identity))
+            _write_record(record, identity)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return False
+
+
+def _write_record(record: Path, identity: dict[str, Any]) -> None:
+    """Write what the results depend on, and that this process computes them."""
+    own = {PROCESS: os.getpid(), MACHINE: durable.machine()}
+    durable.write_text(record, json.dumps(identity | own))
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what an interrupted run kept for an output that is complete now, unless that run may
+    still write to it."""
+    with suppress(OSError, DataError):  # mostly there is none
+        if not all(map(_own, folder.iterdir())):
+            return
+        found = untrusted.read_mapping(folder / IDENTITY, DataError)
+        process, machine = found.get(PROCESS, 0), found.get(MACHINE, "")
+        if not (isinstance(process, int) and isinstance(machine, str)):
+            return
+        if not durable.at_work(folder, process, machine):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _differences(record: Path, identity: dict[str, Any]) -> list[str]:

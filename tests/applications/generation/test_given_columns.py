@@ -12,8 +12,14 @@ import pytest
 
 from lowerbound import VAE, ConditionalVAE
 from lowerbound.cli import main
+from lowerbound.data import load
+from lowerbound.data.dependencies.determined import with_dependencies
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.synthesis.given_columns import draws_with_columns
+from lowerbound.model_folder.folder import write
+from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,35 @@ def test_the_command_gives_columns(vae: VAE, tmp_path: Path, suffix: str) -> Non
     assert set(rows["kind"]) == {"short"}
     assert set(rows["height"]) == {-1.0}
     assert rows["weight"].nunique() == 20
+
+
+@pytest.fixture(scope="module")
+def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An imputer's model of bills whose total is the sum of two columns."""
+    draw = np.random.default_rng(0)
+    net, tax = draw.integers(10, 90, 300), draw.integers(1, 9, 300)
+    frame = pd.DataFrame({"net": net, "tax": tax, "total": net + tax})
+    place = tmp_path_factory.mktemp("bills")
+    dataset = with_dependencies(load(frame, kinds="infer", missing="model"))
+    training = TrainingOptions(updates=2)
+    model = ModelOptions(model="vae", latent_dim=2)
+    write(place / "bills.lb", fit(dataset, FitOptions(training=training, model=model)))
+    return place
+
+
+def test_drawn_columns_fulfill_the_formulas_that_the_model_keeps(
+    bills: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = bills / "rows.csv"
+    words = ["sample", str(bills / "bills.lb"), "-n", "60", "-o", str(out)]
+    note = "drawn rows may break what the fitted rows fulfill: total = net + tax; lowerbound synth"
+    assert main([*words, "--given", "net=40"]) == 0
+    assert note not in capsys.readouterr().err
+    rows = pd.read_csv(out)
+    assert rows["net"].eq(40).all()
+    assert rows["total"].eq(rows["net"] + rows["tax"]).all()
+    assert main(words) == 0
+    assert note in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,19 @@ def test_cells_of_the_times_that_hold_none_are_named(times: Any) -> None:
     assert "('soon', 'later'): correct those cells, or drop those rows" in str(raised.value)
 
 
+def test_times_in_another_format_are_to_be_corrected_and_not_emptied() -> None:
+    frame = visits()
+    format = FORMAT["day"].partition(":")[2]
+    fitted = histories(frame)
+    frame["day"] = frame["day"].astype(object)
+    frame.loc[3, "day"] = "31|31|31"
+    for options in ({"kinds": FORMAT}, {"schema": fitted.schema}):
+        with pytest.raises(DataError) as raised:
+            load(frame, entity="patient", time="day", **options)
+        assert f"dates written as {format}, but not in row 3" in str(raised.value)
+        assert str(raised.value).endswith("'31|31|31'): correct those cells, or drop those rows")
+
+
 def test_entity_and_time_are_given_together() -> None:
     with pytest.raises(OptionError, match="give --entity COLUMN and --time COLUMN"):
         load(visits(), entity="patient")

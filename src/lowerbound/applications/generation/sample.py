@@ -26,7 +26,7 @@ from lowerbound.applications.io.conditions import class_column, class_condition,
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.rows import Drawn
-from lowerbound.applications.io.sentences import about_complete_rows
+from lowerbound.applications.io.sentences import about_broken_dependencies, about_complete_rows
 from lowerbound.applications.io.sizes import check_disk, check_rows
 from lowerbound.config import option
 from lowerbound.errors import OptionError
@@ -159,6 +159,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     with drawing("sample", request, reporter, draws.blocks, request.number, compute) as made:
         names = files.write_parts(path, tally.written(made), rounded=not request.mean)
     if not (request.complete or tally.missing) and (note := about_complete_rows(fitted)):
+        reporter.say(note)
+    if gives_columns(fitted) and (note := about_broken_dependencies(fitted)):
         reporter.say(note)
     refined = fitted.model.refiner is not None and not request.mean
     corrected = fitted.model.correction is not None and not request.mean

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.synthetic.form import TableForm
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
@@ -85,6 +86,18 @@ def about_complete_rows(fitted: Fitted) -> str:
         f"no drawn cell is missing, although {gaps[name]:.0%} of the fitted cells of column "
         f"{name!r} are: this model has not learned which cells are missing; a model of "
         "lowerbound synthesizer does"
+    )
+
+
+def about_broken_dependencies(fitted: Fitted) -> str:
+    """What draws of ``sample`` from p(z) may break, which ``synthesize`` keeps; "": nothing is
+    known that the rows of the table fulfill."""
+    known = TableForm.of(fitted.schema).summaries
+    if not known:
+        return ""
+    return (
+        f"drawn rows may break what the fitted rows fulfill: {listed(list(known))}; "
+        "lowerbound synthesize draws rows that fulfill it"
     )
 
 

@@ -20,13 +20,17 @@ Level = bool | int | str | float
 
 
 class CellError(DataError):
-    """A column cannot hold some cells.
+    """Some cells are no values of their column.
 
-    Attributes:
-        reason: the message about the first of them, without its row.
+    Args:
+        message: which cells, why, and what to do.
+        found: the message without what to do.
+        reason: the message about the first cell, without its row.
     """
 
-    reason = ""
+    def __init__(self, message: str, found: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.found, self.reason = found, reason
 
 
 EXACT = 2**53  # the largest whole number up to which float64 holds each
@@ -278,13 +282,10 @@ def refuse(wrong: Array, series: Any, words: str) -> None:
     """
     rows = np.flatnonzero(wrong)
     if len(rows):
-        first = scalar(series.iloc[rows[0]])
-        error = CellError(
-            f"{words} in {row_numbers(rows.tolist())}, counted from 0 (row {rows[0]}: "
-            f"{first!r}); correct those rows, or empty those cells"
-        )
-        error.reason = f"{words} {first!r}"
-        raise error
+        first = repr(scalar(series.iloc[rows[0]]))
+        found = f"{words} in {row_numbers(rows.tolist())}, counted from 0 (row {rows[0]}: {first})"
+        message = f"{found}; correct those rows, or empty those cells"
+        raise CellError(message, found, f"{words} {first}")
 
 
 def factorized(series: Any) -> tuple[Array, list[Any]]:

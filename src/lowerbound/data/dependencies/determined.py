@@ -44,6 +44,13 @@ class Dependencies:
         sentences = (each.summary for each in self.lookups)
         return (*sentences, *(each.summary_with_errors for each in self.formulas))
 
+    @property
+    def without_shared_columns(self) -> Dependencies:
+        """Without the formulas of columns that are in a lookup: a computed cell could break it."""
+        taken = {name for each in self.lookups for name in each.columns}
+        free = tuple(each for each in self.formulas if taken.isdisjoint(each.columns))
+        return replace(self, formulas=free)
+
 
 def with_dependencies(dataset: Dataset) -> Dataset:
     """The rows with a schema that has the lookups and formulas of their observed cells in its

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +15,20 @@ from lowerbound.data.columns.inference import Hint, dtype_of_numbers, understood
 from lowerbound.data.columns.text.date_formats import seconds
 from lowerbound.data.columns.text.dates import closest_format, compact_format, looks_like_date
 from lowerbound.data.columns.text.level_types import level_type
-from lowerbound.data.columns.values import factorized, missing, name, parsed_numbers
+from lowerbound.data.columns.values import (
+    CellError,
+    factorized,
+    missing,
+    name,
+    parsed_numbers,
+)
 from lowerbound.data.tables.frame_types import frame_dtype
 from lowerbound.errors import DataError, counted
 
 MOST_DECIMALS = 4  # of numbers that are whole numbers of steps
 MOST_STEPS = 2.0**48  # of a number; a float64 rounds it to less than a tenth of a step
 ROUNDED = 2.0**-51  # relative error of a number of steps, after a division
+REMEDY = "correct those cells, or drop those rows"  # of events without a time
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
         hint = None if format is None else f"datetime:{format}"
     if hint is None:
         _refuse_some(series)
-    column = understood(series, hint, standardize, normal_scores=False)
+    with _no_empty_time():
+        column = understood(series, hint, standardize, normal_scores=False)
     if not column.rules.has_format and column.levels and not _numeric(column):
         raise DataError(
             f"column {series.name!r} holds no times that can be read (such as "
@@ -107,6 +116,25 @@ def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
     if not step:
         return Stepped(column)
     return Stepped(replace(column, scale=step, resolution=1.0), grid=True)
+
+
+def read_times(column: Column, series: Any) -> Array:
+    """The time of each event, seconds or numbers, (rows,).
+
+    Raises:
+        DataError: some rows have no time.
+    """
+    with _no_empty_time():
+        return column.rules.read(series, fitting=True)
+
+
+@contextmanager
+def _no_empty_time() -> Iterator[None]:
+    """Context whose errors of cells do not advise to empty them: each event needs a time."""
+    try:
+        yield
+    except CellError as error:
+        raise DataError(f"{error.found}: {REMEDY}") from None
 
 
 def _refuse_some(series: Any) -> None:
@@ -129,7 +157,7 @@ def _refuse_some(series: Any) -> None:
         raise DataError(
             f"column {series.name!r} holds the times of the events, but not in "
             f"{row_numbers(rows.tolist())}, counted from 0 "
-            f"({listed([repr(cell) for cell in shown])}): correct those cells, or drop those rows"
+            f"({listed([repr(cell) for cell in shown])}): {REMEDY}"
         )
 
 

@@ -21,6 +21,7 @@ from lowerbound.data.events.columns import (
     Stepped,
     constant_within,
     hints_of,
+    read_times,
     stepped,
     time_column,
 )
@@ -300,7 +301,7 @@ def _values(schema: Schema, layout: EventLayout, table: EventTable) -> tuple[Arr
         if place - 1 in layout.gates:
             values[:, place - 1] = ~np.isnan(cells)
     # as in a fit: an event without a time is refused
-    return values, layout.time.rules.read(table.times, fitting=True)
+    return values, read_times(layout.time, table.times)
 
 
 def _placed_cells(

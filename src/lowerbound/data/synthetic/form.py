@@ -85,10 +85,12 @@ class TableForm:
 
     @classmethod
     def of(cls, schema: Schema) -> TableForm:
-        """The form that a schema has, or else what its columns tell: types, and whole numbers."""
+        """The form that a schema has, or else what its columns tell, types and whole numbers, with
+        the dependencies that an imputer found."""
         if DETAIL in schema.details:
             return from_mapping(cls, schema.details[DETAIL])
-        return cls(tuple(of_schema_column(column) for column in schema.columns))
+        columns = tuple(of_schema_column(column) for column in schema.columns)
+        return cls(columns, dependencies=Dependencies.of(schema).without_shared_columns)
 
     @property
     def without_ranges(self) -> TableForm:
@@ -101,6 +103,16 @@ class TableForm:
     def inequalities(self) -> tuple[Inequality, ...]:
         """Those that were declared, and those that were found."""
         return self.constraints.inequalities + self.orders
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """A sentence or an equation for what every row fulfills, besides ranges."""
+        combinations = (
+            f"the combinations of {', '.join(each.columns)}"
+            for each in self.constraints.combinations
+        )
+        orders = (each.summary for each in self.inequalities)
+        return (*self.dependencies.summaries, *combinations, *orders)
 
     def on(self, schema: Schema) -> Schema:
         """The schema with this form in its details."""

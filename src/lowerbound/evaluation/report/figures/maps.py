@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ELLIPSES = 16
 MOST_DOTS = 4000
 LEGEND_CLASSES = 20
+OUTLINE = 3.0  # points of white around a name, which hide fewer dots than a box
 _OFFSETS = [
     (distance * np.cos(angle), distance * np.sin(angle))
     for distance in (0, 14, 28, 42)  # points
@@ -128,6 +129,8 @@ def _name_classes(
     axes: Axes, dots: Array, classes: Array, names: Sequence[str]
 ) -> list[Annotation]:
     """Write each class at the middle of its dots, so that it does not depend on color alone."""
+    from matplotlib.patheffects import withStroke
+
     return [
         axes.annotate(
             names[index],
@@ -139,7 +142,7 @@ def _name_classes(
             fontsize=9,
             fontweight="bold",
             color=INK,
-            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
+            path_effects=[withStroke(linewidth=OUTLINE, foreground="white")],
             zorder=4,
         )
         for index in np.unique(classes[classes >= 0])[:LEGEND_CLASSES]
