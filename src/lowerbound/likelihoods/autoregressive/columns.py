@@ -112,8 +112,6 @@ class AutoregressiveColumns(Likelihood):
         counts = [own + self.relations.count(place) + gaps for place, own in enumerate(self.own)]
         ends = torch.tensor([0, *counts]).cumsum(0).tolist()
         self.places = [slice(a, b) for a, b in pairwise(ends)]
-        rest = [count - own for count, own in zip(counts, self.own, strict=True)]
-        self.pieces = [size for pair in zip(self.own, rest, strict=True) for size in pair]
         self.owned = ends[-1]
         if gaps:
             self.register_buffer("missing_share", torch.zeros(len(columns)))
@@ -187,8 +185,12 @@ class AutoregressiveColumns(Likelihood):
     def emission(self, parameters: Tensor) -> MixedEmission:
         """The distributions of values that are not missing; (samples, batch, owned)."""
         groups = list(self._groups())
+        each = [
+            (own, part.stop - part.start) for own, part in zip(self.own, self.places, strict=True)
+        ]
+        pieces = [size for own, all_ in each for size in (own, all_ - own)]
         # one split: the gradient of a slice would be a tensor of all parameters, for each column
-        own = parameters.split(self.pieces, -1)[::2]
+        own = parameters.split(pieces, -1)[::2]
         parts = [group(part) for group, part in zip(groups, own, strict=True)]
         return MixedEmission(parts, [type(group) for group in groups])
 
