@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from lowerbound.applications.io.drawings.grids import FONT_SIZE, grid
 from tests.cli.conftest import Run, fitted
 
 NAMES = ["size", "weight", "age"]
@@ -120,11 +121,19 @@ def test_reconstructed_pictures_stand_beside_their_inputs(
     run: Run, pictures: Path, picture_model: Path, tmp_path: Path
 ) -> None:
     words = ("reconstruct", picture_model, pictures, "-o")
-    run(*words, tmp_path / "two.png")
+    first = run(*words, tmp_path / "two.png")
+    assert "32 of 60 rows shown, evenly spread" in first.out
     run(*words, tmp_path / "three.png", "--uncertainty")
-    two, three = (picture(tmp_path / f"{name}.png").size for name in ("two", "three"))
-    assert two[1] == three[1]
-    assert three[0] == pytest.approx(1.5 * two[0], rel=0.02)
+    headings = ["input", "reconstruction", "uncertainty"]
+    for count, name in ((2, "two"), (3, "three")):
+        across = 4 * count
+        lines = [[np.zeros((6, 5, 1), np.uint8)] * across] * (32 // 4)
+        sheet = picture(tmp_path / f"{name}.png")
+        expected = grid(lines, above=headings[:count] * 4)
+        assert sheet.size == expected.size
+        above = np.asarray(expected)[:FONT_SIZE]
+        np.testing.assert_array_equal(np.asarray(sheet)[:FONT_SIZE], above)
+    assert "shown" not in run(*words, tmp_path / "all").out  # every row has a file
     run(*words, tmp_path / "r.npz", "--uncertainty")
     with np.load(tmp_path / "r.npz") as file:
         assert {name: file[name].shape for name in file.files} == {

@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lowerbound.applications.io.drawings.grids import SHEET_MARGIN
+from lowerbound.applications.io.drawings.grids import MARGIN, SHEET_MARGIN
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.rows import Reconstructed
 from lowerbound.data import Dataset, load
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError
@@ -113,6 +114,18 @@ def test_a_sheet_shows_every_picture_enlarged(tmp_path: Path, pictures: Dataset)
     second = sheet[margin : margin + 4 * times, 5 * times + 2 * margin :][:, : 5 * times]
     expected = (np.arange(20, 40, dtype=np.uint8) * 4).reshape(4, 5)
     np.testing.assert_array_equal(second[::times, ::times], expected)
+
+
+def test_reconstructions_on_a_sheet_are_spread_over_the_rows(tmp_path: Path) -> None:
+    rows = load(np.arange(100, dtype=np.uint8)[:, None, None].repeat(56, 1).repeat(56, 2))
+    x, writer = rows.all().filled, row_files(rows.schema)
+    writer.write_reconstructions(tmp_path / "r.png", [Reconstructed(x, 1 - x)])
+    sheet = np.asarray(Image.open(tmp_path / "r.png"))
+    first, last = eight_bit(x[[0, -1]])[:, 0, 0, 0]
+    inside = 30  # pixels into a picture
+    assert sheet[-inside, -inside] == 255 - last  # its reconstruction is the last picture
+    wide, top = sheet.shape[1] // 8, sheet.shape[0] - 8 * (56 + MARGIN)
+    assert sheet[top + inside, wide // 2] == first
 
 
 def test_a_name_that_says_no_format_is_refused(table: Dataset, pictures: Dataset) -> None:

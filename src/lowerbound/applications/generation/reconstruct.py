@@ -63,6 +63,7 @@ class ReconstructReport(WrittenReport):
             no better than the mean of each value; NaN if the rows do not vary.
         uncertainty: mean standard deviation, relative to that of the values; None if not requested.
         exact: of texts, share of the rows that are reconstructed without an error.
+        shown: number of the rows that the output has, evenly spread; None: it has all.
     """
 
     rows: int
@@ -70,6 +71,7 @@ class ReconstructReport(WrittenReport):
     explained: float
     uncertainty: float | None
     exact: float | None = None
+    shown: int | None = None
 
     def text(self) -> str:
         facts = [counted(self.rows, "row")]
@@ -81,6 +83,11 @@ class ReconstructReport(WrittenReport):
             facts.append(about_explained(self.explained))
         if self.uncertainty is not None and math.isfinite(self.uncertainty):
             facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
+        if self.shown is not None:
+            facts.append(
+                f"{self.shown:,} of {counted(self.rows, 'row')} shown, evenly spread (a folder or "
+                ".npz holds all)"
+            )
         return f"{', '.join(facts)}: {self.where}"
 
 
@@ -130,8 +137,16 @@ def reconstruct(
         cells = writer.cells_of(request.data, path, request.on_error)
         files = writer.write_reconstructions(path, _rebuilt(made, tally, cells))
     exact = tally.exact if fitted.schema.data_kind.symbolic else None
-    found = tally.explained, tally.relative_std, exact
-    return ReconstructReport(tally.rows, refined, *found, **written(files))
+    shown = writer.reconstructions_shown(path, tally.rows)
+    return ReconstructReport(
+        tally.rows,
+        refined,
+        tally.explained,
+        tally.relative_std,
+        exact,
+        shown if shown < tally.rows else None,
+        **written(files),
+    )
 
 
 def _rebuilt(

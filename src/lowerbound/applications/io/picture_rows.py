@@ -32,6 +32,7 @@ from lowerbound.applications.io.rows import (
     RowFiles,
 )
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import spread_rows
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.file_names import file_names
 from lowerbound.data.pictures.folders import OVERVIEW, SHEET, OnError
@@ -62,16 +63,22 @@ class PictureFiles(RowFiles):
         pictures = eight_bit(x)
         return _folder_with_sheet(path, _sheet_of_first(pictures), pictures)
 
+    def reconstructions_shown(self, path: Path, rows: int) -> int:
+        return min(rows, RECONSTRUCTED) if path.suffix.lower() == ".png" else rows
+
     def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
-        """One sheet: input, reconstruction, and uncertainty with its largest value white."""
-        shares = [part.x[:RECONSTRUCTED], part.mean[:RECONSTRUCTED]]
+        """One sheet of rows evenly spread over the data: input, reconstruction, and uncertainty
+        with its largest value white."""
+        index = spread_rows(len(part.x), RECONSTRUCTED)
+        named = {"input": part.x[index], "reconstruction": part.mean[index]}
         if part.std is not None:
-            shares.append(part.std[:RECONSTRUCTED] / part.std[:RECONSTRUCTED].max())
-        shown = [eight_bit(values) for values in shares]
-        in_turn = [picture for together in zip(*shown, strict=True) for picture in together]
-        groups = min(4, math.ceil(math.sqrt(len(shown[0]))))
-        across = groups * len(shares)
-        overview = sheet(in_turn, across=across)
+            named["uncertainty"] = part.std[index] / part.std[index].max()
+        shown = zip(*map(eight_bit, named.values()), strict=True)
+        in_turn = [picture for together in shown for picture in together]
+        groups = min(4, math.ceil(math.sqrt(len(index))))
+        across = groups * len(named)
+        lines = [in_turn[i : i + across] for i in range(0, len(in_turn), across)]
+        overview = np.atleast_3d(np.asarray(grid(lines, above=[*named] * groups)))
         return _with_sheet(path, overview, eight_bit(part.mean), part.ids)
 
     def check_strip(self, path: Path) -> None:

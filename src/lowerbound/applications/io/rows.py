@@ -198,6 +198,11 @@ class RowFiles:
                 file.add(decoded | self._deviation(part.mean, part.std))
         return (str(path),)
 
+    def reconstructions_shown(self, path: Path, rows: int) -> int:
+        """How many of ``rows`` reconstructions are in the output that ``write_reconstructions``
+        writes to ``path``; a sheet of pictures shows some."""
+        return rows
+
     def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
         return self._write(path, part.mean, rounded=False, extra={})
 
