@@ -105,3 +105,18 @@ def test_floats_keep_their_precision_and_values(dtype: torch.dtype) -> None:
     dataset = load(pictures)
     assert dataset.x.dtype == dtype
     np.testing.assert_array_equal(dataset.schema.decode(dataset.x), pictures.numpy())
+
+
+@pytest.mark.parametrize(
+    ("channels", "first", "last"),
+    [
+        (1, "pixel 0,0", "pixel 3,4"),
+        (3, "red of pixel 0,0", "blue of pixel 3,4"),
+        (2, "channel 0 of pixel 0,0", "channel 1 of pixel 3,4"),
+    ],
+)
+def test_pixels_are_named_by_their_color(channels: int, first: str, last: str) -> None:
+    schema = load(np.zeros((2, channels, 4, 5), np.uint8)).schema
+    names = schema.data_kind.feature_names(schema)
+    assert (names[0], names[-1]) == (first, last)
+    assert len(set(names)) == schema.dimension

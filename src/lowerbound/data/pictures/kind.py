@@ -22,6 +22,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 
 LEAST_SIDE = 16  # pixels of a side from which the default network is convolutional
+COLORS = ("red", "green", "blue")  # the channels of a color picture
 
 
 @DATA_KINDS.register("images")
@@ -106,7 +107,11 @@ class PictureKind(DataKind):
     def feature_names(self, schema: Schema) -> list[str]:
         channels, height, width = schema.event_shape
         names = [f"pixel {y},{x}" for y in range(height) for x in range(width)]
-        return names if channels == 1 else [f"{n} of {c}" for c in range(channels) for n in names]
+        if channels == 1:
+            return names
+        numbered = tuple(f"channel {channel}" for channel in range(channels))
+        colors = COLORS if channels == len(COLORS) else numbered
+        return [f"{color} of {name}" for color in colors for name in names]
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
         if min(schema.event_shape[1:]) >= LEAST_SIDE:
