@@ -51,10 +51,19 @@ def margin(found: Margin | Skipped) -> Margin:
 
 def test_histories_have_no_fixed_number_of_values() -> None:
     data = load(visits(), entity="patient", time="day", kinds={"day": "datetime:%d.%m.%Y"})
-    found = baselines(assemble(data.schema, ModelOptions()), data, data, Skipped("not measured"))
-    for each in (found.independent, found.pca):
-        assert isinstance(each, Skipped)
-        assert each.reason.startswith("a history has no fixed number of values")
+    model, unscored = assemble(data.schema, ModelOptions()), Skipped("not measured")
+    for training in (data, Skipped("the rows of the fit are needed")):
+        found = baselines(model, training, data, unscored)
+        for each in (found.independent, found.pca):
+            assert isinstance(each, Skipped)
+            assert each.reason.startswith("a history has no fixed number of values")
+
+
+def test_without_training_rows_the_reason_is_kept() -> None:
+    _, held_out = vectors(correlated(), scale=3.0).split(0.3, 0)
+    model, none = assemble(held_out.schema, ModelOptions(latent_dim=2)), Skipped("no rows")
+    found = baselines(model, none, held_out, Skipped("not measured"))
+    assert (found.independent, found.pca) == (none, none)
 
 
 def test_pca_is_the_density_of_the_model_pca() -> None:

@@ -173,6 +173,14 @@ def test_next_steps(changed: dict[str, object], words: str) -> None:
     assert words in judge(replace(SOUND, **changed)).advice  # type: ignore[arg-type]
 
 
+def test_a_smaller_code_is_no_advice_where_no_unit_was_active() -> None:
+    found = replace(SOUND, active=None, units=None, overfit=22.55)
+    assert "--weight-decay 0.01 or a smaller --latent-dim, because" in judge(found).advice
+    advice = judge(replace(found, collapsed=True)).advice
+    assert "with --weight-decay 0.01, because" in advice
+    assert "--latent-dim" not in advice
+
+
 def test_the_first_step_that_applies_is_given() -> None:
     state = replace(
         SOUND,

@@ -76,21 +76,23 @@ class Baselines:
 
 
 def baselines(
-    model: Model, training: Dataset, held_out: Dataset, scores: Scores | Skipped
+    model: Model, training: Dataset | Skipped, held_out: Dataset, scores: Scores | Skipped
 ) -> Baselines:
     """Compare a model with both baselines.
 
     Args:
         model: the fitted model.
-        training: the rows that it was fitted to.
+        training: the rows that it was fitted to; Skipped: why there are none.
         held_out: the rows that ``scores`` are of.
         scores: of the model; Skipped if it has no likelihood.
     """
-    if training.schema.data_kind.grouped:
+    if held_out.schema.data_kind.grouped:
         none = Skipped(
             "a history has no fixed number of values, which PCA and independent columns need"
         )
         return Baselines(none, none)
+    if isinstance(training, Skipped):
+        return Baselines(training, training)
     fitted_to = training.thinned(max(2, MOST_VALUES // training.schema.dimension))
     return Baselines(
         _attempted(lambda: _independent(model, fitted_to, held_out, scores)),

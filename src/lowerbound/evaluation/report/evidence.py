@@ -14,6 +14,7 @@ from lowerbound.evaluation.report.verdict import Evidence, Verdict, judge
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
 
+ACTIVE_UNITS = "active units"  # a reading of a training record: active units, and all
 LAST = 0.1  # share of a training whose gain tells whether it ended too early
 NO_TRAINING_ROWS = Skipped(
     "the baselines need the rows that the model was fitted to; --part test on the data of the fit "
@@ -44,11 +45,7 @@ def verdict_of(
         samples: those of its samples, if only they were made.
     """
     of_samples = samples if findings is None else findings.samples
-    compared = (
-        training
-        if isinstance(training, Skipped)
-        else baselines(subject.model, training, held_out, likelihood.scores)
-    )
+    compared = baselines(subject.model, training, held_out, likelihood.scores)
     scores, history = likelihood.scores, subject.history
     exact = isinstance(scores, Scores) and scores.log_marginal is not None
     weighted = scores if isinstance(scores, Scores) and not exact else None
@@ -62,13 +59,14 @@ def verdict_of(
             bound=_headline(scores),
             effective_low=_low(weighted),
             heavy_tailed=weighted.share_pareto_k_high if weighted else None,
-            margins=compared.margins if isinstance(compared, Baselines) else (),
+            margins=compared.margins,
             unjudged=_unjudged(compared),
             rising=rising(history),
             brief=brief(history),
             overfit=overfit(history, hiding=held_out.schema.missing),
             active=units.count if isinstance(units, Units) else None,
             units=len(units.rate) if isinstance(units, Units) else None,
+            collapsed=collapsed(history),
             explained=likelihood.error.explained,
             accepted=findings is not None and not isinstance(findings.samples.acceptance, Skipped),
             distances=of_samples is not None and not isinstance(of_samples.quality, Skipped),
@@ -89,10 +87,8 @@ def _low(scores: Scores | None) -> float | None:
     return float(scores.effective_sample_size.median())
 
 
-def _unjudged(compared: Baselines | Skipped) -> str:
+def _unjudged(compared: Baselines) -> str:
     """Why there is no baseline; empty if there is one."""
-    if isinstance(compared, Skipped):
-        return compared.reason
     if compared.margins:
         return ""
     both = (compared.independent, compared.pca)
@@ -133,11 +129,21 @@ def overfit(history: TrainingHistory | None, *, hiding: bool = False) -> float |
         hiding: whether training hides cells. Its bound is then one on fewer cells, and says
             nothing; the answer is None.
     """
-    records = [] if history is None or hiding else _validated(history)
-    if not records:
-        return None
-    kept = max(records, key=_value)
-    return None if math.isnan(kept.bound) else kept.bound - _value(kept)
+    kept = None if hiding else _kept(history)
+    return None if kept is None or math.isnan(kept.bound) else kept.bound - _value(kept)
+
+
+def collapsed(history: TrainingHistory | None) -> bool:
+    """Whether no latent unit was active on the validation rows where their bound was highest."""
+    kept = _kept(history)
+    reading = () if kept is None else kept.readings.get(ACTIVE_UNITS, ())
+    return bool(reading) and reading[0] == 0
+
+
+def _kept(history: TrainingHistory | None) -> TrainingRecord | None:
+    """The record with the highest validation bound; None if nothing was held out."""
+    records = [] if history is None else _validated(history)
+    return max(records, key=_value, default=None)
 
 
 def _validated(history: TrainingHistory) -> Sequence[TrainingRecord]:

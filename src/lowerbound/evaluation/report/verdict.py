@@ -52,6 +52,7 @@ class Evidence:
         overfit: nats by which the training bound lies above the validation bound where that was
             highest.
         active, units: number of active latent units, and of all.
+        collapsed: whether no unit was active when the weights of the fit were kept.
         explained: share of the variance that reconstructions keep; NaN: the rows have no variance.
         accepted: whether samples were judged by a classifier.
         distances: whether samples were compared with the rows.
@@ -71,6 +72,7 @@ class Evidence:
     overfit: float | None = None
     active: int | None = None
     units: int | None = None
+    collapsed: bool = False
     explained: float | None = None
     accepted: bool = False
     distances: bool = False
@@ -344,13 +346,16 @@ def explain_something(evidence: Evidence) -> str:
 
 
 def reduce_overfitting(evidence: Evidence) -> str:
-    """Training rows score well above validation rows."""
+    """Training rows score well above validation rows.
+
+    Where no latent unit is active, a smaller code would not change that.
+    """
     if evidence.overfit is None or evidence.overfit <= _share_of_gain(evidence, OVERFITTED):
         return ""
+    smaller = "" if evidence.collapsed else " or a smaller --latent-dim"
     return (
-        "Next: fit to more rows, or with --weight-decay 0.01 or a smaller --latent-dim, because "
-        f"the bound of training rows lies {evidence.overfit:.2f} nats above that of validation "
-        "rows."
+        f"Next: fit to more rows, or with --weight-decay 0.01{smaller}, because the bound of "
+        f"training rows lies {evidence.overfit:.2f} nats above that of validation rows."
     )
 
 
