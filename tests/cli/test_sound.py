@@ -250,14 +250,30 @@ def test_detect_names_the_clip_and_the_second(
 ) -> None:
     done = run("detect", continuous, sounds, "-o", tmp_path / "scores.csv")
     assert done.code == 0, done.err
-    assert "row 0.wav at 0 s: score" in done.out
-    assert ": sample at 0." in done.out
+    assert re.search(r"  row [0-3]\.wav at \S+ s: score", done.out)
+    assert re.search(r": sample 0\.\d+ s after the start of the row \(", done.out)
+    assert "windows of the fit start" not in done.err  # sound has no period
     rows = (tmp_path / "scores.csv").read_text().splitlines()[1:]
-    assert [row.split(",")[0] for row in rows][:3] == [
+    assert [row.split(",")[0] for row in rows][:4] == [
         "0.wav at 0 s",
-        "0.wav at 1 s",
-        "1.wav at 0.35 s",  # sample 400, after the 330 of 0.wav, at 200 per second
+        "0.wav at 0.65 s",  # the last 200 of its 330 samples, at 200 per second
+        "1.wav at 0 s",
+        "2.wav at 0 s",
     ]
+
+
+@pytest.mark.slow
+def test_a_broken_clip_is_blamed_itself(run: Run, continuous: Path, tmp_path: Path) -> None:
+    """Its length is no multiple of a row, nor are those of the clips before it."""
+    normal = clips(207, 207, 207, 207).samples
+    square = np.sign(np.sin(np.arange(207) / 2))
+    for number, samples in enumerate((*normal[:3], square, normal[3])):
+        write_wav(tmp_path / "new" / f"{number}.wav", samples, RATE)
+    words = ("--score", "reconstruction", "--json")
+    done = run("detect", continuous, tmp_path / "new", *words)
+    assert done.code == 0, done.err
+    worst = [row["row"] for row in done.object["oddest"]][:2]
+    assert sorted(worst) == ["3.wav at 0 s", "3.wav at 0.035 s"]
 
 
 def test_draws_whose_names_collide_are_numbered(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lowerbound.applications.anomaly.detect import _about_starts
 from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
 from lowerbound.applications.anomaly.normal_rows import WindowedSeries
@@ -167,3 +168,18 @@ def test_cells_are_named_as_they_stand_in_the_file() -> None:
         "unit": ["kg", "'lb' (not seen in the fit)", "kg", "kg"],
     }
     assert cell_texts(rows)["country"][0] == "a value not seen in the fit"
+
+
+@pytest.mark.parametrize(
+    ("windows", "advice"),
+    [
+        (Windows(8, 8), "fit again, with --stride 4 or less"),
+        (Windows(9, 6, varied=True), "fit again, with --stride 5 or less"),
+        (Windows(8, 2), "fit again, because --stride now varies the starts"),
+    ],
+)
+def test_the_advice_about_starts_changes_them(windows: Windows, advice: str) -> None:
+    """A stride that the fit already has is no advice."""
+    assert not windows.anywhere
+    assert _about_starts(windows, 8).endswith(f": {advice}")
+    assert f": {advice}, or let the rows begin a multiple of" in _about_starts(windows, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from lowerbound.data.audio.clips import (
     usual_windows,
     write_wav,
 )
-from lowerbound.data.audio.kind import learned, rows_of
+from lowerbound.data.audio.kind import learned, rows_of, rows_of_each
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 
@@ -227,19 +228,52 @@ def test_floats_that_are_too_loud_are_named(tmp_path: Path) -> None:
 
 
 def test_rows_are_named_after_the_clip_and_the_second_of_their_first_sample() -> None:
-    """Every sample has its own value, so that the first of a row says where it begins."""
+    """Every sample has its own value, so that the first of a row says where it begins.
+
+    A row that ends in another clip is named after that clip, too.
+    """
     lengths = (2, 3 * RATE, RATE // 2, RATE - 2, 5)
     whole = np.arange(sum(lengths), dtype=np.float32) / 2**13
     parts = tuple(np.split(whole, np.cumsum(lengths)[:-1]))
     clips = Clips(parts, RATE, tuple(f"{name}.wav" for name in "abcde"))
     found = rows_of(clips, learned(RATE, Windows(RATE, RATE)))
     assert found.ids is not None
-    assert found.ids[1] == "b.wav at 0.998 s"
+    joined = clips.joined
+    times = {value: place_of(value, parts, clips.names) for value in joined.tolist()}
+    assert found.ids == tuple(
+        times[row[0]]
+        if times[row[0]].split()[0] == times[row[-1]].split()[0]
+        else f"{times[row[0]]} to {times[row[-1]]}"
+        for row in (joined[start : start + RATE].tolist() for start in range(0, len(joined), RATE))
+    )
+    assert found.ids[1] == f"b.wav at {(RATE - 2) / RATE:g} s"
+    assert found.ids[0] == f"a.wav at 0 s to b.wav at {(RATE - 3) / RATE:g} s"
     assert len(found.ids) == len(found)
-    for name, first in zip(found.ids, found.x[:, 0].tolist(), strict=True):
+
+
+def place_of(value: float, parts: Sequence[np.ndarray], names: Sequence[str]) -> str:
+    """The clip that has a sample, and its second."""
+    for name, samples in zip(names, parts, strict=True):
+        if len(found := np.flatnonzero(samples == value)):
+            return f"{name} at {found[0] / RATE:.10g} s"
+    raise AssertionError(value)
+
+
+def test_clips_cut_on_their_own_are_not_mixed_and_every_sample_is_in_a_row() -> None:
+    lengths = (2, 3 * RATE, RATE + 1, RATE // 2)
+    whole = np.arange(1, sum(lengths) + 1, dtype=np.float32) / 2**13
+    parts = tuple(np.split(whole, np.cumsum(lengths)[:-1]))
+    names = tuple(f"{name}.wav" for name in "abcd")
+    found = rows_of_each(Clips(parts, RATE, names), learned(RATE, Windows(RATE, RATE)))
+    one = f"{1 / RATE:.10g}"
+    starts = {"a": ["0"], "b": ["0", "1", "2"], "c": ["0", one], "d": ["0"]}
+    assert found.ids == tuple(f"{clip}.wav at {t} s" for clip in starts for t in starts[clip])
+    for name, row in zip(found.ids, found.x.numpy(), strict=True):
         clip, second = name.removesuffix(" s").split(" at ")
-        samples = parts[clips.names.index(clip)]
-        assert samples[round(float(second) * RATE)] == first
+        samples = parts[names.index(clip)][round(float(second) * RATE) :][:RATE]
+        np.testing.assert_array_equal(row[: len(samples)], samples)
+        assert not row[len(samples) :].any()
+    assert set(whole) <= set(found.x.numpy().ravel())
 
 
 def test_broken_files_can_be_left_out(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         windows=windows,
         on_error=request.on_error,
         cells=True,
+        clips_apart=True,
     )
     chunks = read()
     first = next(chunks)  # errors of the data are raised before any work
@@ -207,14 +208,18 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
             f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
             "leave --window out"
         )
-    if fitted_on is not None and not fitted_on.anywhere:
+    sound = fitted.schema.sample_rate is not None  # cut at the start of each clip, wherever that is
+    if fitted_on is not None and not fitted_on.anywhere and not sound:
         warnings.warn(_about_starts(fitted_on, request.window), UserWarning, stacklevel=2)
     return None if request.window is None else Windows(request.window)
 
 
 def _about_starts(fitted_on: Windows, window: int | None) -> str:
     """What a model cannot know whose windows do not start at every remainder of the stride."""
-    remedy = f"fit again, with --stride {(fitted_on.length + 1) // 2} or less"
+    widest = (fitted_on.length + 1) // 2  # stride with which varied starts reach every remainder
+    remedy = "fit again, because --stride now varies the starts"
+    if fitted_on.stride > widest:
+        remedy = f"fit again, with --stride {widest} or less"
     if window is None:
         remedy += (
             f", or let the rows begin a multiple of {fitted_on.stride} points after the first row "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.applications.form import OnError
-from lowerbound.applications.io.sources import conditioned, open_data
+from lowerbound.applications.io.sources import conditioned, open_clips, open_data
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows
@@ -90,6 +90,7 @@ def requested_rows(
     cells: bool = False,
     texts: bool = False,
     copies: int = 1,
+    clips_apart: bool = False,
 ) -> Iterator[RequestedRows]:
     """The rows of ``source`` in order, at least one chunk.
 
@@ -105,6 +106,8 @@ def requested_rows(
         cells: whether chunks of a table also have the cells as given.
         texts: whether chunks of a table also have the cells as the file writes them.
         copies: of the cells that are in memory at once, which makes the chunks shorter.
+        clips_apart: whether each clip of sound is cut into rows on its own, so that a row is of one
+            clip; some rows then overlap. Otherwise clips are joined end to end.
 
     Raises:
         DataError: the data is of another kind than the model's, or has no such column.
@@ -113,7 +116,8 @@ def requested_rows(
     if not _of_columns(source, fitted):
         if column or windows is not None:
             raise OptionError(f"{source} is not a table, so it has neither columns nor windows")
-        rows = open_data(source, fitted, on_error=on_error)
+        opened = open_clips if clips_apart else open_data
+        rows = opened(source, fitted, on_error=on_error)
         yield RequestedRows(rows, len(rows), total=len(rows))
         return
     remembered = fitted.schema.windows

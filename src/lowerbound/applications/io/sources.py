@@ -14,6 +14,8 @@ from lowerbound import untrusted
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, Schema, load
+from lowerbound.data.audio.clips import is_audio, read_clips
+from lowerbound.data.audio.kind import rows_of_each
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.on_disk.table import load_on_disk
@@ -440,6 +442,14 @@ def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Da
         DataError: the data is of another kind, or rows for a conditional model have no class.
     """
     return conditioned(open_unconditioned(source, fitted, on_error), fitted)
+
+
+def open_clips(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:
+    """As ``open_data``, but each clip of sound is cut into rows on its own."""
+    schema = fitted.schema
+    if not schema.data_kind.amplitudes or not is_audio(source):
+        return open_data(source, fitted, on_error=on_error)
+    return rows_of_each(read_clips(source, schema.sample_rate, on_error), schema)
 
 
 def open_unconditioned(source: str, fitted: Fitted, on_error: OnError = "raise") -> Dataset:

@@ -5,6 +5,8 @@
     clips    [--- a ---][- b -][------ c ------]
     joined   ----------------------------------0000     silence fills the last row
     rows     [    0    ][    1    ][    2    ]
+    apart    [    0    ]    [  2   0][    3    ]        silence fills a clip shorter than a row
+                   [    1    ]           [    4    ]    the last row of a clip ends with it
 
 Samples are amplitudes in [-1, 1] for every file format. Channels are averaged into one.
 """
@@ -80,15 +82,43 @@ class Clips:
         return np.split(signal[: ends[-1]], ends[:-1])
 
     def places(self, length: int) -> tuple[str, ...]:
-        """Where each row of ``length`` samples begins, such as "a.wav at 1.5 s"."""
-        ends = np.cumsum(self.lengths)
-        starts = np.arange(0, ends[-1], length)
-        clips = np.searchsorted(ends, starts, side="right")
-        inside = starts - (ends - self.lengths)[clips]
+        """Where each row of ``length`` samples of the concatenated clips begins, such as
+        "a.wav at 1.5 s"; if it ends in another clip, also where, such as "a.wav at 1.5 s to b.wav
+        at 0.2 s".
+        """
+        total = sum(self.lengths)
+        starts = np.arange(0, total, length)
+        first, last = self._within(starts), self._within(np.minimum(starts + length, total) - 1)
         return tuple(
-            f"{self.names[clip]} at {round(sample / self.rate, 3):.6g} s"
-            for clip, sample in zip(clips.tolist(), inside.tolist(), strict=True)
+            self._place(*begin)
+            if begin[0] == end[0]
+            else f"{self._place(*begin)} to {self._place(*end)}"
+            for begin, end in zip(first, last, strict=True)
         )
+
+    def apart(self, length: int) -> tuple[Array, tuple[str, ...]]:
+        """Each clip cut into rows on its own, (rows, length), and where each row begins.
+
+        The last row of a clip ends with it, and may overlap the row before it. Silence fills a clip
+        that is shorter than a row.
+        """
+        windows = Windows(length, length)
+        rows, places = [], []
+        for clip, samples in enumerate(self.samples):
+            padded = np.pad(samples, (0, max(0, length - len(samples))))
+            rows.append(windows.cut(padded)[..., 0])
+            places += [self._place(clip, begin) for begin in windows.starts(len(padded)).tolist()]
+        return np.concatenate(rows), tuple(places)
+
+    def _within(self, samples: Array) -> list[tuple[int, int]]:
+        """(clip, sample in it) of samples of the concatenated clips."""
+        ends = np.cumsum(self.lengths)
+        clips = np.searchsorted(ends, samples, side="right")
+        inside = samples - (ends - self.lengths)[clips]
+        return list(zip(clips.tolist(), inside.tolist(), strict=True))
+
+    def _place(self, clip: int, sample: int) -> str:
+        return f"{self.names[clip]} at {seconds(sample, self.rate)} s"
 
     def rows(self, windows: Windows) -> Array:
         """All clips concatenated and cut into rows, (rows, length); silence fills the last row."""
@@ -97,6 +127,11 @@ class Clips:
         padded = np.zeros(windows.length + steps * windows.stride, np.float32)
         padded[: len(joined)] = joined
         return windows.cut(padded)[..., 0]
+
+
+def seconds(samples: int, rate: int) -> str:
+    """A time in words, with so many digits that samples next to each other differ."""
+    return f"{round(samples / rate, 6):.10g}"
 
 
 def usual_windows(rate: int) -> Windows:

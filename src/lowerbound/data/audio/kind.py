@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array, as_array
-from lowerbound.data.audio.clips import Clips, is_audio, read_clips, usual_windows
+from lowerbound.data.audio.clips import Clips, is_audio, read_clips, seconds, usual_windows
 from lowerbound.data.audio.spectrograms import read_spectrograms
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
@@ -81,13 +81,14 @@ class AudioKind(DataKind):
         return ""
 
     def describe(self, schema: Schema) -> str:
-        seconds = schema.dimension / (schema.sample_rate or 1)
-        return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
+        length = schema.dimension / (schema.sample_rate or 1)
+        return f"rows of {length:g} s of sound, {schema.sample_rate:,} samples per second"
 
     def feature_names(self, schema: Schema) -> list[str]:
-        """The time of each sample, from the start of the row."""
+        """The time of each sample after the first of the row, which has a time in its clip."""
         rate = schema.sample_rate or 1
-        return [f"sample at {round(index / rate, 6):.10g} s" for index in range(schema.dimension)]
+        times = (seconds(index, rate) for index in range(schema.dimension))
+        return [f"sample {time} s after the start of the row" for time in times]
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
         return Default("frames", "sound is modeled in frames")
@@ -112,11 +113,21 @@ def learned(rate: int, windows: Windows) -> Schema:
 def rows_of(clips: Clips, schema: Schema, windows: Windows | None = None) -> Dataset:
     """Cut clips into rows of amplitudes, without overlap unless ``windows`` defines it.
 
-    Rows without overlap are named after the clip and the second at which they begin.
+    Rows without overlap are named after the clip and the second at which they begin, and after
+    those at which they end if that is another clip.
     """
     ids = clips.places(schema.dimension) if windows is None else None
     windows = windows or Windows(schema.dimension, schema.dimension)
     return Dataset(schema, torch.from_numpy(clips.rows(windows)), ids=ids, source=clips.source)
+
+
+def rows_of_each(clips: Clips, schema: Schema) -> Dataset:
+    """Each clip cut into rows on its own, so that no row has samples of two clips.
+
+    Rows are named after the clip and the second at which they begin.
+    """
+    rows, places = clips.apart(schema.dimension)
+    return Dataset(schema, torch.from_numpy(rows), ids=places, source=clips.source)
 
 
 def _pictures(source: Any, reading: Reading) -> Dataset:
