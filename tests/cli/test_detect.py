@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.anomaly.normal_rows import _calibrated_by_class
+from lowerbound.applications.io.fit_rows import FitRows
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
@@ -187,6 +189,40 @@ def test_the_normal_value_of_a_long_table_is_sought_before_scoring(
     assert "known: 0, 1" in run(*words, "--normal", "2").err
     frame.assign(odd=0).to_csv(tmp_path / "odd.csv", index=False)
     assert "one value only" in run(*words).err
+
+
+@pytest.mark.slow
+def test_held_out_rows_of_the_normal_class_calibrate(
+    run: Run, pictures: Path, picture_model: Path
+) -> None:
+    """Those of other classes are anomalies; a model that has learned them has a note."""
+    every = run("detect", picture_model, pictures, "--json").object["verdict"]["rows"]
+    found = []
+    for normal, other in (("above", "below"), ("below", "above")):
+        done = run("detect", picture_model, pictures, "--normal", normal)
+        assert f"calibration rows; held-out rows of '{normal}')" in done.out
+        assert f"fitted on rows of other classes too ({other})" in done.err
+        done = run("detect", picture_model, pictures, "--normal", normal, "--json")
+        found.append(done.object["verdict"])
+    assert sum(verdict["rows"] for verdict in found) == every
+    for verdict in found:
+        assert verdict["alpha"] == pytest.approx(1 / (verdict["rows"] + 1))
+    assert found[0]["threshold"] != found[1]["threshold"]
+    rows = found[0]["rows"]
+    done = run("detect", picture_model, pictures, "--normal", "above", "--alpha", "0.01")
+    assert done.code == 2
+    assert f"takes at least 99 calibration rows, and there are {rows}" in done.err
+    words = ("--normal", "above", "--calibrate", pictures / "above", "--json")
+    assert run("detect", picture_model, pictures, *words).object["verdict"]["rows"] == 30
+
+
+def test_without_held_out_rows_of_the_normal_class_there_is_no_threshold() -> None:
+    rows = load(np.arange(4.0)[:, None], label=np.array(["a", "a", "b", "b"]))
+    fit = FitRows(rows, None, rows.subset([0, 1]), "2 of 4 rows")
+    assert _calibrated_by_class(fit, "a").apart is not None
+    found = _calibrated_by_class(fit, "b")
+    assert found.apart is None
+    assert found.origin == "the rows of the fit, none held out of 'b'"
 
 
 def test_pictures_have_neither_columns_nor_windows(

@@ -43,6 +43,39 @@ def test_types_come_back() -> None:
         assert (frame[name] == FRAME[name]).all()
 
 
+def test_expectations_have_types_with_fractions() -> None:
+    """Of whole numbers they are floats, of pandas' own types in Float64."""
+    real, whole = RNG.normal(size=ROWS), np.arange(ROWS) % 30
+    frame = pd.DataFrame({"double": real, "plain": whole, "single": real.astype(np.float32)})
+    frame = frame.assign(
+        own=pd.array(real, dtype="Float32"),
+        whole=pd.array(whole, dtype="Int64"),
+        small=pd.array(whole, dtype="UInt8"),
+        yes=pd.array(whole > 14, dtype="boolean"),
+    )
+    dataset = load(frame)
+    found = to_frame(dataset.schema, dataset.schema.units(dataset.x) + 1e-3, rounded=False)
+    assert found.dtypes.astype(str).to_dict() == {
+        "double": "float64",
+        "plain": "float64",
+        "single": "float32",
+        "own": "Float32",
+        "whole": "Float64",
+        "small": "Float64",
+        "yes": "boolean",
+    }
+    assert (found["whole"] % 1 != 0).any()
+
+
+def test_expectations_beyond_a_type_are_its_ends() -> None:
+    ends = np.linspace(-6e4, 6e4, ROWS).astype(np.float16)
+    dataset = load(pd.DataFrame({"half": ends, "x": RNG.random(ROWS)}), normal_scores=False)
+    units = dataset.schema.units(dataset.x) * 10
+    back = to_frame(dataset.schema, units, rounded=False)["half"]
+    assert back.dtype == np.float16
+    assert back.abs().max() == np.finfo(np.float16).max
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])
 @pytest.mark.parametrize("zone", [None, "Europe/Vienna"])
 def test_far_dates_come_back_in_their_unit(unit: str, zone: str | None) -> None:

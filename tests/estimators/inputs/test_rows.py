@@ -41,6 +41,24 @@ def test_a_frame_comes_back_as_a_frame(quick: VAE, X: Array) -> None:
     assert quick.n_features_in_ == 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_expectations_have_the_fitted_types(quick: VAE, X: Array, library: str) -> None:
+    frame = pd.DataFrame(X.astype(np.float32), columns=list("abcde"))
+    frame["e"] = frame["e"].round().astype("Int64")
+    rows: Any = frame
+    if library == "polars":
+        rows = pytest.importorskip("polars", reason="pip install polars").from_pandas(frame)
+    quick.fit(rows)
+    whole = "Float64" if library == "pandas" else "float64"
+    for made in (
+        quick.reconstruct(rows),
+        quick.inverse_transform(np.zeros((3, 2))),
+        quick.sample(3, mean=True),
+    ):
+        assert made.dtypes.astype(str).tolist() == ["float32"] * 4 + [whole]
+
+
 def test_a_frame_can_be_asked_for(quick: VAE, X: Array) -> None:
     frame = pd.DataFrame(X, columns=list("abcde"), index=[f"row{i}" for i in range(len(X))])
     latents = quick.set_output(transform="pandas").fit_transform(frame)

@@ -12,7 +12,7 @@ rows is flagged, for every model.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,7 @@ from lowerbound.applications.io.fit_rows import fitted_to
 from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
+from lowerbound.data.arrays import listed
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
@@ -55,7 +56,8 @@ class DetectRequest(DataRequest, ResumableRequest, EngineRequest):
     )
     calibrate: str = option(
         "",
-        "normal rows that the model was not fitted on (default: those set aside when it was)",
+        "normal rows that the model was not fitted on (default: those set aside when it was; with "
+        "--normal and without --label, those of the normal class)",
         metavar="ROWS",
     )
     alpha: float | None = option(
@@ -118,6 +120,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     chunks = read()
     first = next(chunks)  # errors of the data are raised before any work
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
+    _note_other_classes(_normal_class(request), fitted.schema.class_names)
     in_parts = windows is None and in_chunks(request.data, fitted)
     with finished_parts("detect", request, reporter, in_parts=in_parts) as finished:
         reporter.say(
@@ -136,7 +139,33 @@ def _normal(
     rows = None if given is None else given.rows
     points = None if given is None or given.windows is None else given.points
     series = None if cut is None else WindowedSeries(cut, request.reduce, points)
-    return normal_of(fitted, request.model, rows, request.score, request.seed, series)
+    return normal_of(
+        fitted,
+        request.model,
+        rows,
+        request.score,
+        request.seed,
+        series,
+        _normal_class(request),
+    )
+
+
+def _normal_class(request: DetectRequest) -> str:
+    """The class of normal rows; "" without one. The values of --label are no classes of the fit."""
+    return "" if request.label else request.normal
+
+
+def _note_other_classes(normal: str, names: Sequence[str]) -> None:
+    """Warn if the fit read rows of classes that are anomalies here."""
+    others = [name for name in names if name != normal]
+    if normal and others:
+        warnings.warn(
+            f"the model was fitted on rows of other classes too ({listed(others)}), so anomalies "
+            f"of these classes may not stand out: fit on the rows of {normal!r} alone, and leave "
+            "--normal out",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _detected(

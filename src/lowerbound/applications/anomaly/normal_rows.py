@@ -7,12 +7,13 @@ rows of the fit with those that it set aside.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from lowerbound.applications.anomaly.detector_file import read_state
+from lowerbound.applications.anomaly.labels import truth_of_classes
 from lowerbound.applications.io.fit_rows import FitRows, lost_rows, rows_of_fit
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
@@ -93,6 +94,7 @@ def normal_of(
     kind: str,
     seed: int = 0,
     series: WindowedSeries | None = None,
+    normal_class: str = "",
 ) -> Normal:
     """The scores of normal rows by a fitted model.
 
@@ -103,6 +105,7 @@ def normal_of(
         kind: the score that is calibrated.
         seed: of the draws.
         series: how the rows of a series are cut; None for other rows.
+        normal_class: that of normal rows, the only one whose held-out rows calibrate; "": all do.
 
     Raises:
         DataError: no normal rows are known; the message says how to give some.
@@ -120,6 +123,8 @@ def normal_of(
             samples=int(parameters["n_importance"]),
         )
     rows = _rows(fitted, folder, given, seed, series)
+    if normal_class and given is None:
+        rows = _calibrated_by_class(rows, normal_class)
     usual = usual_shares(fitted.model, rows.seen, seed=seed)
     reference = learn_reference(fitted.model, rows.seen, rows.fresh, usual=usual, seed=seed)
     reference.check(kind)
@@ -166,6 +171,20 @@ def _rows(
         where = f"{counted} of --calibrate, half to compare with"
         return FitRows(seen, None, calibrating, where)
     return FitRows(known.seen, known.fresh, given, f"{counted} of --calibrate")
+
+
+def _calibrated_by_class(rows: FitRows, name: str) -> FitRows:
+    """The rows of a fit without the held-out rows of other classes.
+
+    These are anomalies: their scores would raise the threshold, and its rate would not be that of
+    normal rows.
+    """
+    if rows.apart is None:
+        return rows
+    normal = np.flatnonzero(~truth_of_classes(rows.apart, name))
+    if not len(normal):
+        return replace(rows, apart=None, origin=f"the rows of the fit, none held out of {name!r}")
+    return replace(rows, apart=rows.apart.subset(normal), origin=f"held-out rows of {name!r}")
 
 
 def _halves(given: Dataset, seed: int, series: WindowedSeries | None) -> tuple[Dataset, Dataset]:

@@ -30,7 +30,8 @@ def frame_dtype(series: Any) -> str:
 
 
 def in_frame_type(series: Any, column: Column, rounded: bool = True) -> Any:
-    """Values of a column in its type; expectations of whole numbers stay floats.
+    """Values of a column in its type; expectations of whole numbers stay floats, of pandas' own
+    types in Float64.
 
     Args:
         series: of pandas, some cells may be missing.
@@ -49,9 +50,23 @@ def in_frame_type(series: Any, column: Column, rounded: bool = True) -> Any:
         made = series.dt.date
     elif name.startswith("datetime64[") and series.dtype.kind == "M":
         made = _dates_in_type(series, name)
-    elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
+    elif not rounded and made.dtype.kind == "f":
+        made = _expectations_in_type(made, column)
+    elif name and not name.startswith("date"):
         made = series.astype(name)
     return in_level_type(made, column.level_type)
+
+
+def _expectations_in_type(series: Any, column: Column) -> Any:
+    """Expectations in the type of a column of fractions, or of nullable whole numbers as Float64;
+    others unchanged."""
+    import pandas as pd
+
+    nullable = column.frame_dtype in OF_PANDAS
+    own = pd.api.types.pandas_dtype(column.frame_dtype if nullable else column.dtype)
+    if pd.api.types.is_float_dtype(own):
+        return series.clip(*column.rules.type_range).astype(own)
+    return series.astype("Float64") if nullable and pd.api.types.is_integer_dtype(own) else series
 
 
 def _dates_in_type(series: Any, name: str) -> Any:
