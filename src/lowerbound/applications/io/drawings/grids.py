@@ -68,7 +68,7 @@ def grid(
     images = [[enlarged(flat_image(picture), least_side) for picture in row] for row in pictures]
     width, height = images[0][0].size
     words = [*above, *[""] * (max(map(len, images)) - len(above))]
-    wide = [max(width, min(2 * width, _widest([word]))) + MARGIN for word in words]
+    wide = [max(width, min(2 * width, _widest([word]) + 2 * MARGIN)) + MARGIN for word in words]
     tall = height + MARGIN
     left = MARGIN + (_widest([*beside, corner]) + 2 * MARGIN if any([*beside, corner]) else 0)
     top = MARGIN + (FONT_SIZE + 2 * MARGIN if any(above) else 0)
