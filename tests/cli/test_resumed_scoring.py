@@ -259,7 +259,9 @@ def test_pictures_are_read_as_a_whole(
     assert "is read as a whole: leave --resume out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("process", "stays"), [(2**40, False), (os.getpid(), True)])
+@pytest.mark.parametrize(
+    ("process", "stays"), [(2**40, False), (os.getpid(), True)], ids=["ended", "running"]
+)
 def test_a_run_that_keeps_no_parts_removes_those_of_an_ended_run(
     interrupted: list[str],
     tmp_path: Path,
