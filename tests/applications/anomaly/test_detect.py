@@ -18,7 +18,7 @@ from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
 from lowerbound.applications.anomaly.normal_rows import WindowedSeries
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd
-from lowerbound.applications.anomaly.row_scorer import Explained, cell_texts
+from lowerbound.applications.anomaly.row_scorer import cell_texts
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
@@ -131,13 +131,6 @@ def test_a_value_beyond_the_model_units_is_named_so() -> None:
     odd = normal.iloc[:4].assign(a=[100.0, 1e9, -1e9, np.nan])
     shown = cell_texts(load(odd, schema=schema))["a"]
     assert shown == ["100", "1000000000.0", "-1000000000.0", "missing"]
-
-
-def test_the_file_has_explanations_of_the_rows_that_are_the_oddest_so_far() -> None:
-    odd = Odd("3", 9.3, 0.001, {"income": 12.3}, {"income": "12000"})
-    explained = Explained([odd], own={1: odd})
-    assert explained.texts(3).tolist() == ["", "income = 12000 (+12.3 nats)", ""]
-    assert Explained([odd]).texts(2).tolist() == ["", ""]
 
 
 def test_cells_are_named_as_they_stand_in_the_file() -> None:

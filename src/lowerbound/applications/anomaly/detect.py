@@ -198,10 +198,9 @@ def _detected(
     with engine_of(request, scorer.components, in_parts=in_parts) as engine, writing as file:
         for rows, found in computed(parts, lambda rows: rows, engine, finished, progress_of):
             scored = scorer.scored(rows, found)
-            explained = scorer.explained(rows, scored, tally.oddest)
-            tally.add(rows, scored, explained)
+            tally.add(rows, scored, scorer.explained(rows, scored, tally.oddest))
             if file is not None:
-                file.add(scorer.columns(rows, scored, explained))
+                file.add(scorer.columns(rows, scored))
     return DetectReport(
         model=request.model,
         data=request.data,

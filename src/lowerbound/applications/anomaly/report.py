@@ -35,9 +35,8 @@ class Odd:
     broken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     window: bool = False
 
-    @property
-    def explanation(self) -> str:
-        """The dependencies that it breaks, and its most surprising features."""
+    def text(self) -> str:
+        rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
         words = [
             f"{name}{f' = {self.values[name]}' if name in self.values else ''} "
             f"({_written(nats)} nats)"
@@ -47,16 +46,12 @@ class Odd:
             f"breaks {summary} ({', '.join(f'{name} = {cell}' for name, cell in cells.items())})"
             for summary, cells in self.broken.items()
         ]
-        return ", ".join(broken + words)
-
-    def text(self) -> str:
-        rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
         name = (
             f"window of points {self.row}: window score"
             if self.window
             else f"row {self.row}: score"
         )
-        return f"{name} {self.score:.2f}{rarity}: {self.explanation}"
+        return f"{name} {self.score:.2f}{rarity}: {', '.join(broken + words)}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.unseen import unseen_nats
 
 RATE = "rate"
-EXPLANATION = "explanation"  # column of the file of scores
 NAMED = 3  # features in an explanation
 UNSEEN, MISSING = "not seen in the fit", "missing"
 DIGITS = 9  # of numbers that do not come from the cells of a file
@@ -94,21 +93,13 @@ class RowScorer:
         p_values = self._p_values(scores, self.normal.deciding)
         return ScoredRows(components, scores, p_values, scores > threshold)
 
-    def columns(
-        self, part: RequestedRows, scored: ScoredRows, explained: Explained
-    ) -> dict[str, Array]:
-        """Columns of the file of scores: one value per row or point, in the order of the data.
-
-        Rows are written before the next ones are read, so ``explanation`` has the rows that are
-        among the most anomalous of the rows so far. Windows have no row of their own.
-        """
+    def columns(self, part: RequestedRows, scored: ScoredRows) -> dict[str, Array]:
+        """Columns of the file of scores: one value per row or point, in the order of the data."""
         named: dict[str, Any] = {"row": part.names, "score": scored.scores}
         if scored.p_values is not None:
             named |= {"p_value": scored.p_values, "anomaly": scored.alarms.astype(int)}
         for name, values in scored.components.items():
             named[name] = part.of_points(values, self.reduce)
-        if part.windows is None:
-            named[EXPLANATION] = explained.texts(len(part))
         return named
 
     def explained(self, part: RequestedRows, scored: ScoredRows, known: Sequence[Odd]) -> Explained:
@@ -142,9 +133,7 @@ class RowScorer:
             for place, row in enumerate(index)
         ]
         oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
-        last = {id(each) for each in oddest}
-        own = {int(row): each for row, each in zip(index, odd, strict=True) if id(each) in last}
-        return Explained(oddest, self._pictures(part, chosen, index, excess), own)
+        return Explained(oddest, self._pictures(part, chosen, index, excess))
 
     def _excess(self, rows: Dataset) -> Shares:
         """Nats of each feature above the usual; of a surface, the rarity of each pixel."""
@@ -212,24 +201,10 @@ def heat_path(scores: Path) -> Path:
 
 @dataclass(frozen=True)
 class Explained:
-    """The most anomalous rows so far.
-
-    Attributes:
-        oddest: in descending order of their scores.
-        files: written pictures of them.
-        own: those of the last chunk, by their place in it.
-    """
+    """The most anomalous rows so far, in descending order, and the written pictures of them."""
 
     oddest: list[Odd]
     files: tuple[str, ...] = ()
-    own: Mapping[int, Odd] = field(default_factory=dict)
-
-    def texts(self, rows: int) -> Array:
-        """The explanation of each of the ``rows`` rows of the last chunk; "": it has none."""
-        return np.array(
-            [self.own[row].explanation if row in self.own else "" for row in range(rows)],
-            dtype=object,
-        )
 
 
 class Tally:
