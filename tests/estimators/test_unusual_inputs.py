@@ -229,7 +229,7 @@ def test_a_given_number_beyond_the_type_of_its_column_is_refused() -> None:
     model = VAE(latent_dim=1, epochs=1, random_state=0).fit(numbers(u=small))
     assert model.sample(2, given={"u": 255})["u"].tolist() == [255, 255]
     for wrong in (300, -3):
-        with pytest.raises(DataError, match=f"'u' holds uint8, 0 to 255, but not .*: {wrong}"):
+        with pytest.raises(DataError, match=f"'u' holds uint8, 0 to 255, but not {wrong}"):
             model.sample(2, given={"u": wrong})
 
 
