@@ -53,7 +53,8 @@ def test_a_given_number_outside_of_the_fitted_ones_is_named(vae: VAE) -> None:
     with pytest.warns(
         UserWarning, match=r"height=-500(\.0)? lies far outside of -\d.* to \d.*of the fit"
     ):
-        vae.sample(2, given={"height": -500.0})
+        rows = vae.sample(2, given={"height": -500.0})
+    assert rows["height"].tolist() == [-500.0, -500.0]
 
 
 def test_draws_repeat(vae: VAE) -> None:

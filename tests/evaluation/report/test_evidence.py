@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.evaluation.report.evidence import ACTIVE_UNITS, brief, collapsed, overfit, rising
+from lowerbound.evaluation.report.evidence import brief, collapsed, overfit, rising
 from lowerbound.training.latent_watch import UNITS
 from tests.evaluation.report.test_page import History, Record
 
@@ -62,13 +62,13 @@ def test_overfitting_is_measured_where_the_weights_are_kept() -> None:
 def test_units_are_those_of_the_weights_that_are_kept() -> None:
     def trained(*active: float) -> History:
         bounds = (-97.0, -94.0, -99.0)
-        readings = [{ACTIVE_UNITS: (count, 8.0)} for count in active]
+        readings = [{UNITS: (count, 8.0)} for count in active]
         return History(
             Record(1.0, validation=bound, readings=reading)
             for bound, reading in zip(bounds, readings, strict=True)
         )
 
-    assert ACTIVE_UNITS == UNITS
+    assert UNITS == UNITS
     assert collapsed(trained(3, 0, 3))
     assert not collapsed(trained(0, 1, 0))
     assert not collapsed(History([Record(1.0)]))  # not measured

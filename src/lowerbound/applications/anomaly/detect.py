@@ -146,7 +146,7 @@ def _normal(
         request.score,
         request.seed,
         series,
-        _normal_class(request),
+        normal_class=_normal_class(request),
     )
 
 
@@ -236,7 +236,7 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
             f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
             "leave --window out"
         )
-    sound = fitted.schema.sample_rate is not None  # cut at the start of each clip, wherever that is
+    sound = fitted.schema.data_kind.amplitudes  # cut at the start of each clip, wherever that is
     if fitted_on is not None and not fitted_on.anywhere and not sound:
         warnings.warn(_about_starts(fitted_on, request.window), UserWarning, stacklevel=2)
     return None if request.window is None else Windows(request.window)

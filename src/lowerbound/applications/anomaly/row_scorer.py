@@ -275,8 +275,8 @@ def cell_texts(rows: Dataset, cells: Any = None) -> dict[str, list[str]]:
         if column.name in named:
             own = cells.iloc[:, named[column.name]].tolist()
             texts[column.name] = [
-                f"{_quoted(value)} ({UNSEEN})" if new else shown if shown == MISSING else str(value)
-                for value, shown, new in zip(map(_short, own), seen, unseen[:, place], strict=True)
+                _as_written(value, shown, new)
+                for value, shown, new in zip(own, seen, unseen[:, place], strict=True)
             ]
         elif unseen[:, place].any():
             texts[column.name] = [
@@ -312,12 +312,18 @@ def _decoded_texts(rows: Dataset) -> dict[str, list[str]]:
     return texts
 
 
-def _short(value: Any) -> Any:
-    """A value of a frame, without the ".0" that a column of whole numbers with gaps has."""
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < EXACT
-    return int(value) if whole else value
+def _as_written(value: Any, shown: str, unseen: bool) -> str:
+    """A cell of a frame as text, without the ".0" that a column of whole numbers with gaps has.
 
+    Unseen text is in quotation marks, which show what makes it another one, such as a space.
 
-def _quoted(value: Any) -> str:
-    """Text in quotation marks, which show what makes it another one, such as a space."""
-    return repr(value) if isinstance(value, str) else str(value)
+    Args:
+        value: as it stands in the file.
+        shown: what the model sees.
+        unseen: whether the fit did not see it.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)
+    if unseen:
+        return f"{repr(value) if isinstance(value, str) else value} ({UNSEEN})"
+    return shown if shown == MISSING else str(value)

@@ -17,6 +17,14 @@ from lowerbound.data.arrays import Array, listed, row_numbers
 from lowerbound.errors import DataError
 
 Level = bool | int | str | float
+EXACT = 2**53  # the largest whole number up to which float64 holds each
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
+"""Common markers of missing values, in lower case."""
+NONE = "none"
+_WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
+_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}?\D*?)s?", re.DOTALL)  # without a plural s, and no date
+LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
 
 
 class CellError(DataError):
@@ -31,16 +39,6 @@ class CellError(DataError):
     def __init__(self, message: str, found: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.found, self.reason = found, reason
-
-
-EXACT = 2**53  # the largest whole number up to which float64 holds each
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
-"""Common markers of missing values, in lower case."""
-NONE = "none"
-_WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
-_COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}?\D*?)s?", re.DOTALL)  # without a plural s, and no date
-LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
 
 
 def finite_numbers(series: Any) -> Array:

@@ -13,8 +13,8 @@ from lowerbound.evaluation.report.suites import LikelihoodFindings, SampleFindin
 from lowerbound.evaluation.report.verdict import Evidence, Verdict, judge
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
+from lowerbound.training.latent_watch import UNITS
 
-ACTIVE_UNITS = "active units"  # a reading of a training record: active units, and all
 LAST = 0.1  # share of a training whose gain tells whether it ended too early
 NO_TRAINING_ROWS = Skipped(
     "the baselines need the rows that the model was fitted to; --part test on the data of the fit "
@@ -136,7 +136,7 @@ def overfit(history: TrainingHistory | None, *, hiding: bool = False) -> float |
 def collapsed(history: TrainingHistory | None) -> bool:
     """Whether no latent unit was active on the validation rows where their bound was highest."""
     kept = _kept(history)
-    reading = () if kept is None else kept.readings.get(ACTIVE_UNITS, ())
+    reading = () if kept is None else kept.readings.get(UNITS, ())
     return bool(reading) and reading[0] == 0
 
 
