@@ -51,6 +51,7 @@ def test_pictures_are_cleaned(
     assert report["learned"] == (noise != "20")
     assert report["noise"] == (20 if noise == "20" else pytest.approx(report["noise"]))
     assert report["moved"] > 0
+    assert report["shown"] == 32
     assert (tmp_path / "clean.png").exists()
 
 

@@ -116,6 +116,21 @@ class WrittenReport(Report):
         return f"{self.files[0]}{more}"
 
 
+@dataclass(frozen=True)
+class SheetReport(WrittenReport):
+    """A report of rows written beside what was made of them; a sheet may show only some.
+
+    Attributes:
+        shown: number of the rows that the output has, evenly spread; None: it has all.
+    """
+
+    shown: int | None = dataclasses.field(default=None, kw_only=True)
+
+    def about_shown(self, rows: str) -> str:
+        """How many of the ``rows``, in words, the output has."""
+        return f"{self.shown:,} of {rows} shown, evenly spread (a folder or .npz holds all)"
+
+
 def written(files: Sequence[str]) -> dict[str, Any]:
     """The fields of a ``WrittenReport`` for its files."""
     return {"files": tuple(files[:8]), "files_written": len(files)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.rows import Reconstructed
 from lowerbound.data import Dataset, load
+from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError
 
@@ -153,3 +155,21 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_eight_bits_are_for_looking_at_only() -> None:
     assert eight_bit(torch.tensor([[[[-0.1, 0.5, 1.2]]]])).ravel().tolist() == [0, 128, 255]
+
+
+def test_a_sheet_of_restored_rows_is_spread_over_those_with_hidden_pixels(tmp_path: Path) -> None:
+    given = np.arange(100, dtype=np.uint8)[:, None, None].repeat(56, 1).repeat(56, 2)
+    rows = load(given)
+    observed = torch.ones_like(rows.all().filled, dtype=torch.bool)
+    observed[40:, ..., :28] = False
+    incomplete = Incomplete(given, replace(rows, observed=observed))
+    writer = row_files(rows.schema)
+    writer.write_redrawn(tmp_path / "r.png", incomplete, [255 - given])
+    sheet = np.asarray(Image.open(tmp_path / "r.png"))
+    inside = 45  # pixels into a picture, where it is given
+    wide, top = sheet.shape[1] // 8, sheet.shape[0] - 8 * (56 + MARGIN)
+    assert sheet[top + inside, wide - 11] == 40  # the first row with hidden pixels
+    assert sheet[-inside, -inside] == 255 - 99
+    assert writer.rows_shown(tmp_path / "r.png", 60) == 32
+    assert writer.rows_shown(tmp_path / "r.png", 32) is None
+    assert writer.rows_shown(tmp_path / "folder", 60) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.base import Reporter, SheetReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.masks import ARRAYS, read_mask
@@ -22,7 +22,7 @@ from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError, counted
 from lowerbound.fitting import Fitted
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.redrawing import redraw_rows, require_redraws
@@ -74,7 +74,7 @@ class RedrawRequest(DataRequest):
 
 
 @dataclass(frozen=True)
-class RedrawReport(WrittenReport):
+class RedrawReport(SheetReport):
     """Redrawn pictures were written.
 
     Attributes:
@@ -90,7 +90,8 @@ class RedrawReport(WrittenReport):
     def text(self) -> str:
         times = f" {self.draws} times" if self.draws > 1 else ""
         part = f", {self.share:.1%} of the pixels" if self.share < 1 else ""
-        return f"{self.rows:,} rows redrawn{times}{part}: {self.where}"
+        some = "" if self.shown is None else f", {self.about_shown(counted(self.rows, 'row'))}"
+        return f"{counted(self.rows, 'row')} redrawn{times}{part}{some}: {self.where}"
 
 
 def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> RedrawReport:
@@ -126,9 +127,11 @@ def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> Redraw
             seed=request.seed,
             advance=partial(reporter.advance, "redrawing"),
         )
-    files = row_files(schema).write_redrawn(path, *_in_place(rows, hidden, made), rows.ids)
+    writer = row_files(schema)
+    files = writer.write_redrawn(path, *_in_place(rows, hidden, made), rows.ids)
     share = 1.0 if hidden is None else float(hidden.double().mean())
-    return RedrawReport(len(rows), request.draws, share, **written(files))
+    shown = writer.rows_shown(path, len(rows))
+    return RedrawReport(len(rows), request.draws, share, shown=shown, **written(files))
 
 
 def _hidden(mask: str, rows: Dataset) -> Tensor | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.base import Reporter, SheetReport, written
 from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
@@ -53,7 +53,7 @@ class ReconstructRequest(DataRequest, ResumableRequest, EngineRequest):
 
 
 @dataclass(frozen=True)
-class ReconstructReport(WrittenReport):
+class ReconstructReport(SheetReport):
     """Reconstructions were written.
 
     Attributes:
@@ -63,7 +63,6 @@ class ReconstructReport(WrittenReport):
             no better than the mean of each value; NaN if the rows do not vary.
         uncertainty: mean standard deviation, relative to that of the values; None if not requested.
         exact: of texts, share of the rows that are reconstructed without an error.
-        shown: number of the rows that the output has, evenly spread; None: it has all.
     """
 
     rows: int
@@ -71,7 +70,6 @@ class ReconstructReport(WrittenReport):
     explained: float
     uncertainty: float | None
     exact: float | None = None
-    shown: int | None = None
 
     def text(self) -> str:
         facts = [counted(self.rows, "row")]
@@ -84,10 +82,7 @@ class ReconstructReport(WrittenReport):
         if self.uncertainty is not None and math.isfinite(self.uncertainty):
             facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
         if self.shown is not None:
-            facts.append(
-                f"{self.shown:,} of {counted(self.rows, 'row')} shown, evenly spread (a folder or "
-                ".npz holds all)"
-            )
+            facts.append(self.about_shown(counted(self.rows, "row")))
         return f"{', '.join(facts)}: {self.where}"
 
 
@@ -137,14 +132,13 @@ def reconstruct(
         cells = writer.cells_of(request.data, path, request.on_error)
         files = writer.write_reconstructions(path, _rebuilt(made, tally, cells))
     exact = tally.exact if fitted.schema.data_kind.symbolic else None
-    shown = writer.reconstructions_shown(path, tally.rows)
     return ReconstructReport(
         tally.rows,
         refined,
         tally.explained,
         tally.relative_std,
         exact,
-        shown if shown < tally.rows else None,
+        shown=writer.rows_shown(path, tally.rows),
         **written(files),
     )
 

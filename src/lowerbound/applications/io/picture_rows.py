@@ -40,8 +40,9 @@ from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError
 
 ON_A_SHEET = 100  # most pictures on a sheet
-RECONSTRUCTED = 32  # most pictures on a sheet beside their reconstructions
-RESTORED, DRAWS = 12, 6  # most restored pictures on a sheet, and most draws of each
+BESIDE = 32  # most rows on a sheet beside what was made of them
+ACROSS = 12  # most pictures in a line of such a sheet, unless one row has more
+DRAWS = 6  # most draws of a restored row on a sheet
 EIGHT_BITS = 255
 
 
@@ -63,22 +64,17 @@ class PictureFiles(RowFiles):
         pictures = eight_bit(x)
         return _folder_with_sheet(path, _sheet_of_first(pictures), pictures)
 
-    def reconstructions_shown(self, path: Path, rows: int) -> int:
-        return min(rows, RECONSTRUCTED) if path.suffix.lower() == ".png" else rows
+    def rows_shown(self, path: Path, rows: int) -> int | None:
+        return BESIDE if path.suffix.lower() == ".png" and rows > BESIDE else None
 
     def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
         """One sheet of rows evenly spread over the data: input, reconstruction, and uncertainty
         with its largest value white."""
-        index = spread_rows(len(part.x), RECONSTRUCTED)
+        index = spread_rows(len(part.x), BESIDE)
         named = {"input": part.x[index], "reconstruction": part.mean[index]}
         if part.std is not None:
             named["uncertainty"] = part.std[index] / part.std[index].max()
-        shown = zip(*map(eight_bit, named.values()), strict=True)
-        in_turn = [picture for together in shown for picture in together]
-        groups = min(4, math.ceil(math.sqrt(len(index))))
-        across = groups * len(named)
-        lines = [in_turn[i : i + across] for i in range(0, len(in_turn), across)]
-        overview = np.atleast_3d(np.asarray(grid(lines, above=[*named] * groups)))
+        overview = _side_by_side([*named], [*map(eight_bit, named.values())])
         return _with_sheet(path, overview, eight_bit(part.mean), part.ids)
 
     def check_strip(self, path: Path) -> None:
@@ -119,21 +115,24 @@ class PictureFiles(RowFiles):
         return RowFiles(schema).read_noisy(source, on_error)
 
     def _write_restored(self, path: Path, rows: Restored) -> Files:
-        """Write a sheet of given rows, draws and restored rows; in a folder also every picture."""
-        given = rows.given
+        """Write a sheet of rows evenly spread over those that were restored: given, draws and
+        restored; in a folder also every picture."""
+        given, index = rows.given, np.arange(len(rows.answer))
         if isinstance(given, Incomplete):
+            changed = given.hidden.reshape(len(index), -1).any(1)
+            index = index[changed] if changed.any() else index
             given = np.where(given.hidden, np.nan, given.given)
+        index = index[spread_rows(len(index), BESIDE).numpy()]
         shown = [given, *rows.drawn[:DRAWS], rows.answer]
-        columns = [self._for_eyes(some[:RESTORED]) for some in shown]
-        above = [rows.names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), rows.names[1]]
-        sheet = grid([list(row) for row in zip(*columns, strict=True)], above=above)
+        names = [rows.names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), rows.names[1]]
+        overview = _side_by_side(names, [self._for_eyes(some[index]) for some in shown])
         if path.suffix:
-            return _save(path, sheet)
+            return write_picture(path, overview)
         every = [self._for_eyes(some) for some in (rows.answer, *rows.drawn)]
         return fill_folder(
             path,
             lambda place: (
-                *_overview(place, sheet),
+                *_overview(place, as_image(overview)),
                 *_write_each(place, every, rows.ids),
             ),
         )
@@ -163,6 +162,16 @@ def _sheet_of_first(pictures: Array, labels: Sequence[str] = ()) -> Array:
         return sheet(shown)
     lines = [shown[i : i + across] for i in range(0, len(shown), across)]
     return np.atleast_3d(np.asarray(grid(lines, above=classes)))
+
+
+def _side_by_side(names: Sequence[str], stacks: Sequence[Array]) -> Array:
+    """A sheet of stacks of pictures, (rows, H, W, C) uint8: those of a row together, with the
+    name of each stack above."""
+    groups = max(1, min(4, ACROSS // len(names), math.ceil(math.sqrt(len(stacks[0])))))
+    across = groups * len(names)
+    in_turn = [picture for together in zip(*stacks, strict=True) for picture in together]
+    lines = [in_turn[i : i + across] for i in range(0, len(in_turn), across)]
+    return np.atleast_3d(np.asarray(grid(lines, above=[*names] * groups)))
 
 
 def _with_sheet(path: Path, sheet: Array, pictures: Array, ids: Files | None = None) -> Files:

@@ -198,10 +198,10 @@ class RowFiles:
                 file.add(decoded | self._deviation(part.mean, part.std))
         return (str(path),)
 
-    def reconstructions_shown(self, path: Path, rows: int) -> int:
-        """How many of ``rows`` reconstructions are in the output that ``write_reconstructions``
-        writes to ``path``; a sheet of pictures shows some."""
-        return rows
+    def rows_shown(self, path: Path, rows: int) -> int | None:
+        """How many of ``rows`` rows, beside what was made of them, are in the output at ``path``;
+        None: all, unless it is a sheet of pictures."""
+        return None
 
     def _write_reconstruction(self, path: Path, part: Reconstructed) -> Files:
         return self._write(path, part.mean, rounded=False, extra={})

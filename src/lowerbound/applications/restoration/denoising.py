@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.base import Reporter, SheetReport, written
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.applications.io.files import check_apart
 from lowerbound.applications.io.row_files import row_files
@@ -26,7 +26,7 @@ from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.noisy import noisy_rows
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, counted
 from lowerbound.fitting import Fitted
 from lowerbound.inference.restoration.denoising import CHAINS, TEMPERATURES, denoise as take_off
 
@@ -63,7 +63,7 @@ class DenoiseRequest(RestorationRequest):
 
 
 @dataclass(frozen=True)
-class DenoiseReport(WrittenReport):
+class DenoiseReport(SheetReport):
     """Rows without their noise were written.
 
     Attributes:
@@ -89,9 +89,11 @@ class DenoiseReport(WrittenReport):
 
     def text(self) -> str:
         how = "learned from the data" if self.learned else "as given"
+        rows = counted(self.rows, "row")
+        some = "" if self.shown is None else f", {self.about_shown(rows)}"
         return (
-            f"noise of standard deviation {self.noise:.4g} ({how}) removed from {self.rows:,} "
-            f"rows, {self.moved:.4g} on average: {listed(self.files, self.files_written)}"
+            f"noise of standard deviation {self.noise:.4g} ({how}) removed from {rows}, "
+            f"{self.moved:.4g} on average{some}: {listed(self.files, self.files_written)}"
         )
 
 
@@ -158,6 +160,7 @@ def _denoise_rows(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -
         draws=request.draws,
         chains=request.chains,
         effective_sample_size=float(found.effective_sample_size.median()),
+        shown=writer.rows_shown(path, len(dataset)),
         **written(files),
     )
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 
 from lowerbound import durable
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.base import Reporter, SheetReport, written
 from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
 from lowerbound.applications.finished_parts import (
     Arrays,
@@ -97,7 +97,7 @@ class ImputeRequest(RestorationRequest, ResumableRequest, EngineRequest):
 
 
 @dataclass(frozen=True)
-class ImputeReport(WrittenReport):
+class ImputeReport(SheetReport):
     """Completed data was written.
 
     Attributes:
@@ -155,6 +155,8 @@ class ImputeReport(WrittenReport):
                 f"{counted(empty, 'cell')} {'stays' if empty == 1 else 'stay'} empty, in columns "
                 f"that the model does not fill: {listed(names)}"
             )
+        if self.shown is not None:
+            lines.append(self.about_shown(counted(self.incomplete or self.rows, "row")))
         if self.with_trees:
             lines.append(f"pooled with the trees of {counted(self.with_trees, 'column')}")
         if self.missingness != AT_RANDOM:
@@ -255,6 +257,7 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         effective_sample_size=tally.effective_sample_size(request.samples),
         missingness=fitted.options.model.missingness,
         with_trees=0 if trees is None else len(trees.trees),
+        shown=writer.rows_shown(path, tally.incomplete or tally.rows),
         **written(files),
     )
 
