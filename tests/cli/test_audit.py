@@ -171,3 +171,21 @@ def test_missing_cells_new_levels_and_text_in_numbers(files: Path) -> None:
     other["weight"] = "heavy"
     with pytest.raises(DataError, match="'weight' holds numbers, but not in rows 0, 1"):
         audit(given)
+
+
+def test_canaries_keep_the_training_file_apart_from_the_key(run: Run, tmp_path: Path) -> None:
+    table = tmp_path / "real.csv"
+    table.write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
+    again = tmp_path / "other" / ".." / "out.csv"
+    (tmp_path / "other").mkdir()
+    found = run("canaries", table, "-o", tmp_path / "out.csv", "--key", again)
+    assert found.code == 2
+    assert "are the same file" in found.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_canaries_of_a_table_without_rows_are_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("a,b\n")
+    found = run("canaries", tmp_path / "real.csv", "-o", tmp_path / "t.csv", "--key", "k.csv")
+    assert found.code == 2
+    assert "has no rows" in found.err

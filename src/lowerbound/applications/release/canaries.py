@@ -57,11 +57,11 @@ def canaries(request: CanariesRequest, reporter: Reporter | None = None) -> Cana
     """Plant canaries and write the rows to train on, and the canaries.
 
     Raises:
-        DataError: the table cannot be read.
+        DataError: the table cannot be read, or has no rows.
         OptionError: fewer than 2 canaries, or both files are the same.
     """
     train, key = Path(request.output), Path(request.key)
-    if train == key:
+    if train.expanduser().resolve() == key.expanduser().resolve():
         raise OptionError("--output and --key are the same file: name two")
     for path in (train, key):
         check_table(path)

@@ -72,11 +72,14 @@ def make_canaries(rows: Any, count: int, seed: int = 0) -> Canaries:
 
     Raises:
         OptionError: fewer than 2 canaries.
+        DataError: no rows.
     """
     import pandas as pd
 
     if count < 2:
         raise OptionError(f"at least 2 canaries are needed, not {count}")
+    if not len(rows):
+        raise DataError("the table has no rows, from whose values canaries are made")
     random = np.random.default_rng(seed)
     identifiers = CodedColumns.learn(with_numbers(rows, found_notations(rows, None, ()))).left_out
     columns = {
