@@ -180,7 +180,7 @@ def test_canaries_keep_the_training_file_apart_from_the_key(run: Run, tmp_path: 
     (tmp_path / "other").mkdir()
     found = run("canaries", table, "-o", tmp_path / "out.csv", "--key", again)
     assert found.code == 2
-    assert "are the same file" in found.err
+    assert "would replace the file of --output" in found.err
     assert not (tmp_path / "out.csv").exists()
 
 

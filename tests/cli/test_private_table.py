@@ -114,7 +114,10 @@ def test_a_model_is_saved_where_it_can_be_read_and_beside_the_rows(
 ) -> None:
     given = ("--epsilon", 4, "--public-schema", people / "columns.json")
     made = tmp_path / "made.csv"
-    for save, said in ((made, "would replace the rows"), (tmp_path / "m.model", "ends in .json")):
+    for save, said in (
+        (made, "would replace the file of --output"),
+        (tmp_path / "m.model", "ends in .json"),
+    ):
         assert run("private-table", people / "people.csv", "-o", made, *given, "--save", save) == 2
         assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

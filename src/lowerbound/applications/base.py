@@ -180,11 +180,13 @@ class Application:
         Raises:
             OSError: what the request writes cannot be written there, which is checked before
                 anything is read.
-            OptionError: it would replace a file of data that it reads, or add one to its folder.
+            OptionError: it would replace a file of data that it reads, or add one to its folder, or
+                two of its results are one file.
         """
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
             durable.check_place(path)
+        check_results_apart(vars(request))
         check_data_stays(vars(request))
         with durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))):
             return self._answer(request, reporter, fitted)
@@ -212,6 +214,22 @@ def read_by(answers: Mapping[str, Any]) -> list[str]:
     """The names of the data that a request reads, by the names of its fields."""
     named = map(answers.get, READ)
     return [str(source) for source in named if source and isinstance(source, str | Path)]
+
+
+def check_results_apart(answers: Mapping[str, Any]) -> None:
+    """Check that no two fields name one file; a folder may hold the results of both.
+
+    Raises:
+        OptionError: they do.
+    """
+    fields: dict[Path, str] = {}
+    for name in WRITTEN:
+        for path in written_by({name: answers.get(name)}):
+            first = fields.setdefault(path.expanduser().resolve(), name)
+            if first != name and path.suffix:
+                raise OptionError(
+                    f"--{name} {path} would replace the file of --{first}: choose another name"
+                )
 
 
 def check_data_stays(answers: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ class RedrawReport(SheetReport):
     def text(self) -> str:
         times = f" {self.draws} times" if self.draws > 1 else ""
         part = f", {self.share:.1%} of the pixels" if self.share < 1 else ""
-        some = "" if self.shown is None else f", {self.about_shown(counted(self.rows, 'row'))}"
+        some = "" if self.shown is None else f", {self.about_shown('them')}"
         return f"{counted(self.rows, 'row')} redrawn{times}{part}{some}: {self.where}"
 
 
@@ -130,7 +130,8 @@ def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> Redraw
     writer = row_files(schema)
     files = writer.write_redrawn(path, *_in_place(rows, hidden, made), rows.ids)
     share = 1.0 if hidden is None else float(hidden.double().mean())
-    shown = writer.rows_shown(path, len(rows))
+    changed = len(rows) if hidden is None else int(hidden.flatten(1).any(1).sum())
+    shown = writer.rows_shown(path, changed)
     return RedrawReport(len(rows), request.draws, share, shown=shown, **written(files))
 
 

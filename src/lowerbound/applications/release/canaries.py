@@ -10,7 +10,7 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.release.tables import check_table, read_table
 from lowerbound.config import option
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError
 from lowerbound.evaluation.release.privacy.canaries import Canaries, make_canaries, plant
 
 INCLUDED = "canary_was_planted"
@@ -58,11 +58,9 @@ def canaries(request: CanariesRequest, reporter: Reporter | None = None) -> Cana
 
     Raises:
         DataError: the table cannot be read, or has no rows.
-        OptionError: fewer than 2 canaries, or both files are the same.
+        OptionError: fewer than 2 canaries.
     """
     train, key = Path(request.output), Path(request.key)
-    if train.expanduser().resolve() == key.expanduser().resolve():
-        raise OptionError("--output and --key are the same file: name two")
     for path in (train, key):
         check_table(path)
     rows = read_table(request.real, "REAL")

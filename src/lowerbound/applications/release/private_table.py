@@ -178,17 +178,13 @@ def _fitted(
 
 
 def _check_save(request: PrivateTableRequest) -> None:
-    """Check that the model can be read again and does not replace the rows.
+    """Check that the model can be read again.
 
     Raises:
-        OptionError: it cannot, or it would.
+        OptionError: it cannot.
     """
     if request.save is None:
         return
-    if Path(request.save).resolve() == Path(request.output).resolve():
-        raise OptionError(
-            f"--save {request.save} would replace the rows of --output: choose another name"
-        )
     if Path(request.save).suffix.lower() != SUFFIX:
         raise OptionError(
             f"--save {request.save}: a model is read again only from a {SUFFIX} file; choose a "
