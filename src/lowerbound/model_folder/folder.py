@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound import __version__, durable, untrusted
+from lowerbound import __version__, durable, ownership, untrusted
 from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
@@ -82,6 +82,7 @@ def write(
     Raises:
         ModelFolderError: ``folder`` is a file, or contains only files of other programs; or the
             model is not registered, or a part is of a class that cannot be imported by name.
+        OptionError: another run, or another thread, writes the folder.
         OSError: the folder cannot be written (a full disk, for example); the old one is intact.
     """
     folder = Path(folder).resolve()
@@ -95,13 +96,14 @@ def write(
             f"{unknown_classes[0]} cannot be imported by name, so it could not be given again to "
             f"read {folder}: define the class at the top of a module"
         )
-    if _is_ours(folder):
-        _settle(folder)
-        _replace(folder, fitted)
-        if beside is not None:
-            beside(folder)
-    else:
-        _create(folder, fitted, beside)
+    with ownership.owned([folder]):
+        if _is_ours(folder):
+            _settle(folder)
+            _replace(folder, fitted)
+            if beside is not None:
+                beside(folder)
+        else:
+            _create(folder, fitted, beside)
 
 
 def read(

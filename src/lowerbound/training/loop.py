@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from lowerbound import processes
+from lowerbound import ownership, processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
@@ -74,7 +74,7 @@ def train(
     Raises:
         DataError: there are no rows.
         OptionError: the checkpoint belongs to another run (the message names the differences), or
-            this machine lacks the device.
+            this machine lacks the device, or another run writes to the folder.
         ModelFolderError: the checkpoint is damaged.
         TrainingError: loss or gradient stayed non-finite, or the model has no parameters.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
@@ -84,7 +84,12 @@ def train(
     if not len(dataset):
         raise DataError("there are no rows to train on")
     on_device(model, options.device)
-    with seeded(stream_seed(options.seed, "noise")), _shown(reporter):
+    written = [] if folder is None or not processes.leads() else [folder]
+    with (
+        ownership.owned(written),
+        seeded(stream_seed(options.seed, "noise")),
+        _shown(reporter),
+    ):
         keeper = None
         if folder is not None:
             who = identity(model, objective, dataset, validation, options)

@@ -14,7 +14,6 @@ import numpy as np
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import EnvironmentRequest
 from lowerbound.applications.form import REQUIRED, DeviceRequest
-from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.part_settings import option_names, split_setting
 from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError, counted
@@ -123,7 +122,6 @@ class TrainAgentReport(Report):
         return f"records{' and VAE' * (SEES[self.agent] != 'frames')}, and no policy"
 
 
-@fit_folder.alone("output")
 def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentReport:
     """Train an agent and write its folder.
 
