@@ -238,6 +238,8 @@ def _designed_and_written(
         novel=request.novel,
         seed=request.seed,
     )
+    output = Path(request.output)
+    existed = output.exists()
     known = open_data(request.data, fitted, on_error=request.on_error)
     data, starts = known.thinned(MOST_KNOWN), None
     if request.similar_to:
@@ -256,7 +258,8 @@ def _designed_and_written(
             found=_warn_of_targets,
             say=reporter.say,
         )
-    output = Path(request.output)
+    if result.stopped is not None and existed and finished.folder is not None:
+        raise result.stopped  # what was there stays, and the calls are kept beside it
     files = (
         _write(result, output, known, data),
         *write_figures(result, output, request.number, _title(request)),
