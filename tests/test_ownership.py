@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,3 +145,43 @@ def test_a_name_may_be_as_long_as_names_may_be(tmp_path: Path) -> None:
     long, other = "x" * 254 + "1", "x" * 254 + "2"
     with ownership.owned([tmp_path / long]), ownership.owned([tmp_path / other]):
         assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_lock_of_another_user_is_believed_while_its_owner_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    """A file that only its owner may open says who that is; who has ended is none."""
+    owner = ownership._self("lowerbound fit") | ({} if runs else {ownership.PROCESS: 2**40})
+    file = tmp_path / ".out.csv.lowerbound"
+    file.write_text(json.dumps(owner))
+    usual = os.open
+
+    def refused(path: str | Path, *rest: Any, **more: Any) -> int:
+        if Path(path) == file and rest[0] & os.O_RDWR:
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refused)
+    if not runs:
+        with ownership.owned([tmp_path / "out.csv"]):
+            assert len(list((tmp_path / "states" / "lowerbound" / "locks").iterdir())) == 1
+        return
+    with (
+        pytest.raises(OptionError, match=rf"process {os.getpid()} \(lowerbound fit, since "),
+        ownership.owned([tmp_path / "out.csv"]),
+    ):
+        pass
+
+
+def test_two_threads_save_one_model_one_after_the_other(tmp_path: Path) -> None:
+    """An estimator that another thread writes is refused, and nothing of it is changed."""
+    from lowerbound import VAE
+
+    vae = VAE(latent_dim=1, epochs=1).fit([[float(i), 1.0 - i] for i in range(20)])
+    with ownership.owned([tmp_path / "m.lb"]), ThreadPoolExecutor(1) as thread:
+        with pytest.raises(OptionError, match="is writing"):
+            thread.submit(vae.save, tmp_path / "m.lb").result()
+        assert not (tmp_path / "m.lb").exists()
+    vae.save(tmp_path / "m.lb")
+    assert sorted(os.listdir(tmp_path)) == ["m.lb"]

@@ -33,6 +33,7 @@ from lowerbound.training.settings.device import PROCESSOR
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
 FORMER = ".former"
+OF_AN_AGENT = ("agent.jsonl", "manifest.json", "checkpoint", "replay")  # also unfinished
 FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
 
@@ -250,7 +251,7 @@ def _check_free(folder: Path, request: TrainAgentRequest) -> None:
             f"{folder} holds files already: {resumed}replace it with --overwrite, or choose "
             "another name"
         )
-    if not (folder / "agent.jsonl").exists() and not (folder / "manifest.json").exists():
+    if not any((folder / name).exists() for name in OF_AN_AGENT):
         raise ModelFolderError(f"{folder} holds no agent, and is not replaced: choose another name")
 
 
