@@ -91,7 +91,7 @@ def _files(place: Path) -> Iterator[Path]:
 
 @contextmanager
 def _lock(file: Path, path: Path, command: str) -> Iterator[None]:
-    """Context with a lock; folders that are made for it and stay empty are removed.
+    """Context with a lock.
 
     Raises:
         OptionError: another run has it.
@@ -99,31 +99,49 @@ def _lock(file: Path, path: Path, command: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    above = [folder for folder in file.parents if not folder.exists()]
+    with _folder_of(file):
+        lock = FileLock(file, thread_local=False, fallback_to_soft=False)
+        try:
+            held = lock.acquire(timeout=SECONDS, poll_interval=BETWEEN)
+        except Timeout:
+            raise _taken(path, _owner(file) or {}) from None
+        except PermissionError:  # another user's file: only what it says can be read
+            owner = _owner(file)
+            if owner and durable.at_work(file, owner[PROCESS], owner[MACHINE]):
+                raise _taken(path, owner) from None
+            raise
+        with held:
+            mine = _owner(file) is not None  # else it is a file of somebody's, which stays
+            try:
+                if mine:
+                    _write(file, json.dumps(_self(command)))
+                yield
+            finally:
+                if mine:
+                    with suppress(OSError):  # Windows removes no open file; there the library does
+                        file.unlink()
+
+
+@contextmanager
+def _folder_of(file: Path) -> Iterator[None]:
+    """Context with the folders above a file; those that it makes and that stay empty are removed.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    made = [folder for folder in file.parents if not folder.exists()]
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file, thread_local=False, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=SECONDS, poll_interval=BETWEEN)
-    except Timeout:
-        raise _taken(path, _owner(file) or {}) from None
-    except PermissionError:  # another user's file: only what it says can be read
-        owner = _owner(file)
-        if owner and durable.at_work(file, owner[PROCESS], owner[MACHINE]):
-            raise _taken(path, owner) from None
-        raise
-    mine = _owner(file) is not None  # else somebody has another file of this name, which stays
-    try:
-        if mine:
-            file.write_text(json.dumps(_self(command)), encoding="utf-8")
         yield
     finally:
-        if mine:
-            with suppress(OSError):  # Windows removes no open file; there the library does later
-                file.unlink()
-        lock.release()
-        for folder in above:
+        for folder in made:
             with suppress(OSError):  # the output is there
                 folder.rmdir()
+
+
+def _write(file: Path, text: str) -> None:
+    with suppress(OSError):  # on a full disk the lock holds without it
+        file.write_text(text, encoding="utf-8")
 
 
 def _self(command: str) -> dict[str, Any]:
