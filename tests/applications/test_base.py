@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound import ownership
 from lowerbound.applications import APPLICATIONS, Report, Reporter, load
 from lowerbound.applications.base import (
     READ,
@@ -32,6 +31,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
+from lowerbound.processes import ownership
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)

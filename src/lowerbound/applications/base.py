@@ -24,8 +24,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lowerbound import durable, ownership, processes
+from lowerbound import durable, processes
 from lowerbound.errors import OptionError
+from lowerbound.processes import ownership
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:

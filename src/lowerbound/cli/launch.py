@@ -15,6 +15,7 @@ from typing import Any
 
 from lowerbound import processes
 from lowerbound.errors import OptionError, TrainingError
+from lowerbound.processes import signals
 
 MOST_RESTARTS = 3
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -67,7 +68,7 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
         max_restarts=MOST_RESTARTS,
         monitor_interval=SECONDS_BETWEEN_LOOKS,
         start_method="spawn",
-        signals_to_handle=",".join(each.name for each in processes.heeded() if each != INTERRUPT),
+        signals_to_handle=",".join(each.name for each in signals.heeded() if each != INTERRUPT),
     )
     before = signal.signal(INTERRUPT, _leave_to_processes)
     try:
@@ -79,8 +80,8 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
             f"{MOST_RESTARTS} restarts; what is saved goes on with --resume"
         ) from None
     except SignalException as end:  # the processes have saved, and said so
-        processes.note_signal(end.sigval)
-        return processes.exit_code()
+        signals.note(end.sigval)
+        return signals.exit_code()
     except RendezvousError as error:
         raise TrainingError(
             f"the {nodes} machines did not meet at {rendezvous} ({error}): start the same command "
@@ -93,7 +94,7 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
 
 def run_one(words: Sequence[str]) -> int:
     """Run the command in one of the processes; its exit code."""
-    processes.leave_when_interrupted()
+    signals.leave_when_interrupted()
     from lowerbound.cli.main import main
 
     return main(words)

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound import __version__, durable, ownership, untrusted
+from lowerbound import __version__, durable, untrusted
 from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
@@ -57,6 +57,7 @@ from lowerbound.models import MODELS, LearnsPrior, Model
 from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.processes import ownership
 from lowerbound.training import History
 from lowerbound.training.settings.device import AUTO, PROCESSOR, chosen_device
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lowerbound import processes
+from lowerbound.processes import signals
 from lowerbound.training.progress.history import History
 
 
@@ -33,7 +33,7 @@ class Interruption:
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """The signal handler; a second signal stops at once, without waiting for the update."""
-        processes.note_signal(number)
+        signals.note(number)
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
@@ -49,7 +49,7 @@ def listening() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.getsignal(number) for number in processes.heeded()}
+    before = {number: signal.getsignal(number) for number in signals.heeded()}
     for number in before:
         signal.signal(number, interruption.request)
     try:

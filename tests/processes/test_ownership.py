@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from lowerbound import durable, ownership
+from lowerbound import durable
 from lowerbound.cli import main
 from lowerbound.errors import OptionError
+from lowerbound.processes import ownership
 
 HOLDING = """
 import sys
 from pathlib import Path
-from lowerbound.ownership import owned
+from lowerbound.processes.ownership import owned
 with owned([Path(sys.argv[1])], "lowerbound sample"):
     print("held", flush=True)
     sys.stdin.read()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from lowerbound import processes
+from lowerbound.processes import signals
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in processes.SIGNALS}
+    before = {number: signal.getsignal(number) for number in signals.ALL}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -32,23 +32,23 @@ def test_ignored_signals_stay_so_but_not_that_of_a_background_job(
 ) -> None:
     for name in ignored:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    assert [number.name for number in processes.heeded()] == heeded
+    assert [number.name for number in signals.heeded()] == heeded
 
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (1, 129)])
 def test_the_exit_code_is_that_of_the_signal(number: int, code: int) -> None:
-    processes.leave_when_interrupted()
-    processes.interruptible()
+    signals.leave_when_interrupted()
+    signals.interruptible()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
-    assert processes.exit_code() == code
-    assert processes.exit_code() == 130  # of an exception without a signal
+    assert signals.exit_code() == code
+    assert signals.exit_code() == 130  # of an exception without a signal
 
 
 def test_a_handler_of_the_caller_stays() -> None:
     def own(number: int, frame: object) -> None: ...
 
     signal.signal(signal.SIGTERM, own)
-    processes.leave_when_interrupted()
-    processes.interruptible()
+    signals.leave_when_interrupted()
+    signals.interruptible()
     assert signal.getsignal(signal.SIGTERM) is own
