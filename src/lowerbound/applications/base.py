@@ -15,9 +15,10 @@ import dataclasses
 import inspect
 import keyword
 import math
+import re
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -26,8 +27,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lowerbound import durable, processes
 from lowerbound.errors import OptionError
+from lowerbound.model_folder.manifest import is_folder_of_ours
 from lowerbound.processes import ownership
 from lowerbound.registry import Registry
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:
     from lowerbound.fitting import Fitted
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
+
+UNFINISHED = ".unfinished"
+"""The end of the name of the folder beside an output in which finished parts of it are kept."""
 
 READ = (
     *("data", "other", "with_", "without", "codes", "like", "mask", "calibrate", "compare", "file"),
@@ -183,6 +189,7 @@ class Application:
                 anything is read.
             OptionError: it would replace a file of data that it reads, or add one to its folder, or
                 two of its results are one file, or another run writes one of them.
+            ModelFolderError: there is a link inside a folder that it names.
         """
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
@@ -192,6 +199,7 @@ class Application:
         with (
             ownership.owned(owned_by(request), f"lowerbound {self.name}"),
             durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))),
+            folders.closed(*named_folders(vars(request))),
         ):
             return self._answer(request, reporter, fitted)
 
@@ -227,6 +235,34 @@ def read_by(answers: Mapping[str, Any]) -> list[str]:
     """The names of the data that a request reads, by the names of its fields."""
     named = map(answers.get, READ)
     return [str(source) for source in named if source and isinstance(source, str | Path)]
+
+
+def named_folders(answers: Mapping[str, Any]) -> list[Path]:
+    """The folders of models, agents and the like that a request names in any of its fields, and
+    those of the finished parts of its outputs.
+
+    Raises:
+        ModelFolderError: one of the latter is a link.
+    """
+    texts = [text for value in answers.values() for text in _texts(value)]
+    # agents are named as NAME=FOLDER,FOLDER
+    words = {word for text in texts for word in (text, *re.split("[=,]", text)) if word}
+    named = [path for path in map(Path, sorted(words)) if is_folder_of_ours(path)]
+    parts = [Path(f"{path}{UNFINISHED}") for path in written_by(answers)]
+    for link in filter(folders.is_link, parts):  # beside what was named
+        raise folders.refused(link)
+    return named + parts
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value of a request."""
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _texts(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from _texts(tuple(vars(value).values()))
 
 
 def check_results_apart(answers: Mapping[str, Any]) -> None:

@@ -33,6 +33,7 @@ from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.untrusted import folders
 
 FOLDER = "codecs"
 BOUND_ROWS = 1000
@@ -103,6 +104,7 @@ def export_model(fitted: Fitted, rows: Dataset, seed: int = 0) -> ExportedModel:
     return ExportedModel(exported, rows.schema, model_hash(exported), bound, after)
 
 
+@folders.closing
 def write_exported(
     folder: Path, exported: ExportedModel, options: ModelOptions, weights: str
 ) -> None:
@@ -115,7 +117,7 @@ def write_exported(
         "exported": exported.exported,
     }
     path = folder / FOLDER / f"{exported.hash.hex()}.safetensors"
-    path.parent.mkdir(exist_ok=True)
+    folders.make(path.parent)
     tensors = {name: _small(value) for name, value in exported.model.state_dict().items()}
     durable.write_tensors(path, tensors, {"codec": json.dumps(facts)})
 
@@ -138,7 +140,7 @@ def _exported(content: bytes, path: Path) -> ExportedModel:
             schema = Schema.from_mapping(facts["schema"])
             with seeded(0), limit:
                 form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
-                tensors = untrusted.tensors(content, str(path), ModelFolderError)
+                tensors = untrusted.weights(content, str(path), ModelFolderError)
                 form.take_layout(tensors)
                 model = export_of(form).bare(form)
             model.load_state_dict(tensors)
