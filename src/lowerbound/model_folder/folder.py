@@ -287,7 +287,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _load_weights(model: Model, content: bytes, folder: Path) -> None:
-    tensors = untrusted.weights(content, str(folder / WEIGHTS), ModelFolderError)
+    learned = dict(model.named_parameters()).keys()
+    tensors = untrusted.weights(content, str(folder / WEIGHTS), ModelFolderError, learned)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

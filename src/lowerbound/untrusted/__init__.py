@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -256,11 +256,20 @@ def tensors(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
         return load(found)
 
 
-def weights(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
+def weights(
+    found: bytes, what: str, error: Fault, learned: Collection[str] | None = None
+) -> dict[str, Tensor]:
     """The weights of a network in a safetensors file.
 
+    Args:
+        found: the content of the file.
+        what: it is, as the message names it.
+        error: that is raised.
+        learned: names of the learned ones; others may be in the data's units, and infinite where
+            they fill rows of a table. None: all are learned.
+
     Raises:
-        error: one is NaN, infinite, or as large as ``LARGEST_WEIGHT``.
+        error: one is NaN, or a learned one is infinite or as large as ``LARGEST_WEIGHT``.
     """
     import torch
 
@@ -270,7 +279,7 @@ def weights(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
         ends = [torch.stack(torch.aminmax(value.float())) for value in numbers.values()]
         largest = torch.stack(ends).abs().amax(1).tolist() if ends else []  # NaN if one is
     for name, size in zip(numbers, largest, strict=True):
-        if not size < LARGEST_WEIGHT:
+        if math.isnan(size) or (size >= LARGEST_WEIGHT and (learned is None or name in learned)):
             kind = "NaN" if math.isnan(size) else f"numbers as large as {size:g}"
             raise error(
                 f"the weights in {what} hold {kind} ({name}): the training diverged, or they were "

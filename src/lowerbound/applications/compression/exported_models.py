@@ -140,7 +140,7 @@ def _exported(content: bytes, path: Path) -> ExportedModel:
             schema = Schema.from_mapping(facts["schema"])
             with seeded(0), limit:
                 form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
-                tensors = untrusted.weights(content, str(path), ModelFolderError)
+                tensors = untrusted.tensors(content, str(path), ModelFolderError)
                 form.take_layout(tensors)
                 model = export_of(form).bare(form)
             model.load_state_dict(tensors)
