@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lowerbound import durable, processes
-from lowerbound.errors import OptionError
+from lowerbound.errors import LowerboundError, ModelFolderError, NotFiniteError, OptionError
 from lowerbound.model_folder.manifest import is_folder_of_ours
 from lowerbound.processes import ownership
 from lowerbound.registry import Registry
@@ -53,6 +53,9 @@ READ = (
 PROCESSOR, ANY_DEVICE = "cpu", "auto"
 """Where the model of a request without the option ``device`` computes, such as that of a codec; and
 the device of a request that gives none."""
+
+ABSURD = 1e8  # no training reaches it
+"""Beyond it, an error inside a library is taken for one of numbers that overflow."""
 
 LOCAL = "local"
 """The engine that is this process; the workers of another may have no GPU."""
@@ -212,7 +215,20 @@ class Application:
 
             here = getattr(request, "engine", LOCAL) == LOCAL
             fitted = read(folder, getattr(request, "device", PROCESSOR) if here else PROCESSOR)
-        return self.function(request, reporter, fitted)
+        try:
+            return self.function(request, reporter, fitted)
+        except Exception as error:
+            known = isinstance(error, LowerboundError | OSError | MemoryError)
+            if fitted is None or (known and not isinstance(error, NotFiniteError)):
+                raise
+            largest = max(float(w.abs().max()) for w in fitted.model.parameters() if w.numel())
+            if largest < ABSURD and not known:  # a defect of the package
+                raise
+            raise ModelFolderError(
+                f"the model in {folder} gives values that are NaN or infinite: its weights reach "
+                f"{largest:.2g}; refit with a lower --learning-rate, or copy it again if they were "
+                "altered"
+            ) from error
 
 
 def written_by(answers: Mapping[str, Any]) -> list[Path]:
