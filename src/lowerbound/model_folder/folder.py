@@ -139,6 +139,7 @@ def read(
             # drawing the initial weights, replaced below, changes the random state
             with seeded(0), limit:
                 model = assemble(schema, options.model)
+            schema.check_converts()
     except OptionError as error:
         raise ModelFolderError(
             f"the model in {folder} has an option that this version ({__version__}) does not know: "
