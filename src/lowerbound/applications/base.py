@@ -221,7 +221,8 @@ class Application:
             known = isinstance(error, LowerboundError | OSError | MemoryError)
             if fitted is None or (known and not isinstance(error, NotFiniteError)):
                 raise
-            largest = max(float(w.abs().max()) for w in fitted.model.parameters() if w.numel())
+            weights = [w.detach() for w in fitted.model.parameters() if w.numel()]
+            largest = max((float(w.abs().max()) for w in weights), default=0.0)
             if largest < ABSURD and not known:  # a defect of the package
                 raise
             raise ModelFolderError(

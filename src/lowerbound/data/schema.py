@@ -26,7 +26,7 @@ from lowerbound.data.quantities import Quantity
 from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.errors import NotFiniteError, OptionError
+from lowerbound.errors import OptionError
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary
@@ -217,13 +217,8 @@ class Schema:
             x: (..., *event_shape).
             rounded: round to the nearest level and the original type; False returns floats, for
                 example for the mean of a prediction.
-
-        Raises:
-            NotFiniteError: a value is NaN or infinite, as those of a model that overflows.
         """
         units = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
-        if units.dtype.kind == "f" and not np.isfinite(units).all():
-            raise NotFiniteError("the model gives values that are NaN or infinite, not numbers")
         return self.data_kind.decode(self, units, rounded)
 
     def log_slopes(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
@@ -265,6 +260,11 @@ class Schema:
             raise OptionError(
                 f"rows of {self.dimension:,} numbers are no windows of {self.windows.length}"
             )
+        names = [column.name for column in self.columns]
+        if len(set(names)) < len(names):
+            raise OptionError("two columns have one name")
+        for column in self.columns:
+            column.check_levels()
         zeros = torch.zeros(1, *self.event_shape, dtype=torch.float64)
         for rounded in (True, False):
             self.decode(zeros, rounded)

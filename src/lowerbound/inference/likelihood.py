@@ -296,8 +296,7 @@ def _fingerprint(dataset: Dataset) -> Tensor | None:
     schema = dataset.schema
     if not schema.columns or schema.binary or schema.windows is not None:
         return None
-    decoded = schema.data_kind.decode(schema, dataset.x.cpu().numpy(), False)  # with hidden NaN
-    cells = np.nan_to_num(decoded.astype(np.float64))
+    cells = np.nan_to_num(schema.decode(dataset.x, rounded=False).astype(np.float64))
     if dataset.observed is not None:
         cells[schema.data_kind.laid_out(schema, ~dataset.observed.cpu().numpy())] = 0.0
     center = np.median(cells, 0)

@@ -101,6 +101,19 @@ class Column:
         if self.observed is not None and not -inf < self.observed[0] <= self.observed[1] < inf:
             raise OptionError(f"column {self.name!r}: {self.observed} is not a range of numbers")
 
+    def check_levels(self) -> None:
+        """Check that the levels differ, and that text is no level of a column of numbers.
+
+        Raises:
+            OptionError: two are equal, or one is text.
+        """
+        if len(set(map(repr, self.levels))) < len(self.levels):
+            raise OptionError(f"column {self.name!r} has a level twice")
+        plain = not (self.level_type or self.notation or self.frame_dtype or self.dtype == "str")
+        text = any(isinstance(level, str) for level in self.levels)
+        if plain and text and np.dtype(self.dtype).kind in "biuf":
+            raise OptionError(f"column {self.name!r} of {self.dtype} has text among its levels")
+
     @cached_property
     def rules(self) -> ColumnKind:
         """The object of the column's kind that reads, encodes and decodes it."""
