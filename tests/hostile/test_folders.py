@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from lowerbound.applications import APPLICATIONS
 from lowerbound.cli import main
-from lowerbound.errors import LowerboundError
+from lowerbound.errors import LowerboundError, ModelFolderError
 from lowerbound.model_folder import folder as model_folder
 from tests.fixtures.cases import FOLDER
 from tests.hostile.commands import folder_fields, words_of
@@ -258,6 +258,7 @@ def planted_folders(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("command", "field"),
@@ -372,6 +373,7 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, float]
     }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("command", [c for c in WITH_MODEL if c != "verify"])
 def test_weights_that_give_no_numbers_are_one_sentence(
@@ -411,3 +413,41 @@ def _without_numbers(folder: Path) -> list[str]:
 
 def _floats(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return values if values.dtype.kind == "f" else np.zeros(1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e30])
+def test_such_weights_are_not_read(value: float, tmp_path: Path) -> None:
+    folder = with_weights(MODELS / "rows", tmp_path / "model.lb", value)
+    with pytest.raises(ModelFolderError, match=r"tensors hold (NaN|numbers as large)"):
+        model_folder.read(folder)
+
+
+def test_tiny_weights_are_read(tmp_path: Path) -> None:
+    model_folder.read(with_weights(MODELS / "rows", tmp_path / "model.lb", 1e-40))
+
+
+# types --------------------------------------------------------------------------------------------
+
+WRONG: dict[str, tuple[str, str, Change]] = {
+    "a type of no name": ("table", "synthesize", lambda s: s["columns"][0].update(dtype="x")),
+    "a type of no frame": ("table", "sample", lambda s: s["columns"][0].update(frame_dtype="x")),
+    "a type of no array": ("rows", "sample", lambda s: s.update(dtype="x")),
+    "a picture that is a row": ("imputer", "impute", lambda s: s.update(image={})),
+    "rows that are no windows": ("windows", "impute", lambda s: s["windows"].update(length=7)),
+    "rows of another length": ("windows", "evaluate", lambda s: s["event_shape"].append(1)),
+    "a level twice": ("table", "synthesize", lambda s: s["columns"][6].update(levels=["a", "a"])),
+    "a name twice": ("table", "synthesize", lambda s: s["columns"][1].update(name="height")),
+    "text for a number": ("table", "sample", lambda s: s["columns"][0].update(shift="x")),
+    "a list for a column": ("table", "sample", lambda s: s["columns"].append([])),
+}
+
+
+@pytest.mark.parametrize(("kind", "command", "change"), WRONG.values(), ids=WRONG)
+def test_a_schema_that_contradicts_itself_is_one_sentence(
+    kind: str, command: str, change: Change, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = changed_folder(MODELS / kind, tmp_path / "theirs.lb", "schema.json", change)
+    data = {"table": "people.csv", "rows": "digits.npz", "windows": "series.csv"}
+    words = words_of(command, DATA / data.get(kind, "gaps.csv"), tmp_path, model=theirs)
+    assert main(words) == 2
+    assert str(theirs) in capsys.readouterr().err
