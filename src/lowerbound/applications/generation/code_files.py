@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,11 @@ from torch import Tensor
 
 from lowerbound.applications.io.table_rows import TABLES
 from lowerbound.data.arrays import listed
+from lowerbound.data.npz import open_arrays
+from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.dialect import Dialect, Layout
+from lowerbound.data.tables.files import parsing
+from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -89,27 +92,24 @@ Parts = tuple[np.ndarray[Any, Any], tuple[str, ...] | None, tuple[str, ...] | No
 
 
 def _read_arrays(path: Path) -> Parts:
-    try:
-        # numpy leaves an unreadable file open
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            named = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as .npz: {error}") from error
-    key = "z" if "z" in named else next(iter(named), None)
-    if key is None:
-        raise DataError(f"{path} holds no array")
+    with open_arrays(path) as arrays:
+        named = {name: arrays[name] for name in ("z", "label", "id") if name in arrays}
+        key = "z" if "z" in named else next(iter(arrays), None)
+        if key is None:
+            raise DataError(f"{path} holds no array")
+        if key not in named:
+            named[key] = arrays[key]
     return named[key], _texts(named.get("label")), _texts(named.get("id"))
 
 
 def _read_frame(path: Path) -> Parts:
     import pandas as pd
 
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as error:  # pandas' and arrow's own errors are ValueErrors
-        raise DataError(
-            f"{path} cannot be read as the codes that lowerbound encode writes: {error}"
-        ) from error
+    if is_parquet(path):
+        frame = frame_of(ParquetTable.open(path).read(), str(path))
+    else:
+        with parsing(path, Layout(Dialect(), header=True)) as file:
+            frame = pd.read_csv(file)
     named = [name for name in map(str, frame.columns) if NAMED.fullmatch(name)]
     named.sort(key=lambda name: int(name[1:]))
     if not named and not all(name.isdecimal() for name in map(str, frame.columns)):

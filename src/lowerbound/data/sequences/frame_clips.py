@@ -3,8 +3,7 @@ brought."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
-from lowerbound.data.npz import check_members
+from lowerbound.data.npz import open_arrays
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
@@ -68,8 +67,8 @@ class FrameClips:
             raise DataError("a reward is not a finite number: leave its episode out")
         if self.classes and self.actions is not None:
             _check_classes(self.actions, self.classes)
-        numbers = self.episode[self.resets].tolist()
-        again = sorted({number for number in numbers if numbers.count(number) > 1})
+        counts = Counter(self.episode[self.resets].tolist())
+        again = sorted(number for number, count in counts.items() if count > 1)
         if again:
             raise DataError(
                 f"the frames of episode {listed(again)} are not one after another: sort the frames "
@@ -182,12 +181,8 @@ def read_frame_clips(
 def _arrays(path: Path) -> dict[str, Array]:
     """The arrays of a file beside the frames."""
     keys = (*EPISODES, *ACTIONS, *REWARDS, *ENDS, CLASSES)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            check_members(arrays, str(path))
-            return {key: arrays[key] for key in keys if key in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
+    with open_arrays(path) as arrays:
+        return {key: arrays[key] for key in keys if key in arrays}
 
 
 def _matrix(actions: Array, path: Path) -> Tensor:
