@@ -25,6 +25,7 @@ LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 FACTOR_KEYS = ("factors",)
 NPZ, NPY = ".npz", ".npy"
 MAGIC = b"\x93NUMPY"  # that an array in a file begins with
+BYTES_OF_CELL = 32.0  # of memory, measured: a number of a table, its copies, and what is made of it
 LONGEST_HEADER = 1 << 16  # bytes that describe an array
 
 
@@ -45,9 +46,22 @@ def read_npz(path: Path, split: str | None = None) -> RawData:
         DataError: the file is damaged or pickled, or has no known key (the message lists its keys).
     """
     if path.suffix.lower() != NPZ or _is_npy(path):
-        return RawData(_read_npy(path), source=str(path))
-    with open_arrays(path) as arrays:
-        return _choose(arrays, path, split)
+        found = RawData(_read_npy(path), source=str(path))
+    else:
+        with open_arrays(path) as arrays:
+            found = _choose(arrays, path, split)
+    if found.x.ndim == 2:
+        check_cells(found.x.size, str(path))
+    return found
+
+
+def check_cells(count: int, what: str) -> None:
+    """Check the memory of a table of numbers, which is encoded column by column.
+
+    Raises:
+        DataError: it takes more than the limit.
+    """
+    untrusted.check_memory(BYTES_OF_CELL * count, what, DataError)
 
 
 class Arrays(Mapping[str, Array]):
@@ -94,13 +108,8 @@ def open_arrays(path: Path) -> Iterator[Arrays]:
         DataError: it is no such file, or is damaged.
         OSError: there is no such file.
     """
-    try:
-        with open_zip(path, DataError) as archive:
-            yield Arrays(archive, path)
-    except DataError:
-        raise
-    except BROKEN_ZIP as error:
-        raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
+    with open_zip(path, DataError, "numpy arrays") as archive:
+        yield Arrays(archive, path)
 
 
 def array_names(source: Any) -> frozenset[str]:

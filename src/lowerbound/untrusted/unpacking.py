@@ -125,10 +125,17 @@ def unpacked(
 
 
 @contextmanager
-def open_zip(path: Path, error: untrusted.Fault) -> Iterator[zipfile.ZipFile]:
+def open_zip(
+    path: Path, error: untrusted.Fault, kind: str = "a zip file"
+) -> Iterator[zipfile.ZipFile]:
     """Context with a zip file, whose members are stored or deflated.
 
     Python reads no more of a member than its entry declares, so sizes in entries are upper bounds.
+
+    Args:
+        path: of the file.
+        error: that is raised, also where the members are read.
+        kind: what the file is, as the message names it.
 
     Raises:
         error: it is not a regular file, is no zip file, or has a directory above the limit of
@@ -148,7 +155,7 @@ def open_zip(path: Path, error: untrusted.Fault) -> Iterator[zipfile.ZipFile]:
         except LowerboundError:
             raise
         except BROKEN_ZIP as failure:
-            raise error(f"{path} cannot be read as a zip file: {failure}") from failure
+            raise error(f"{path} cannot be read as {kind}: {failure}") from failure
 
 
 def check_members(

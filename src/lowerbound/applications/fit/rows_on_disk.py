@@ -12,14 +12,13 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import ReadingOptions, is_there
 from lowerbound.data.on_disk.table import is_streamed
 from lowerbound.data.on_disk.text_tables import estimated_bytes
-from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
+from lowerbound.data.tables.parquet import COPIES, ParquetTable, is_parquet, refuse_partitions
 from lowerbound.errors import OptionError
 from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.applications.fit.fit import FitRequest
 
-COPIES = 6.0  # of the cells that reading and encoding a table in memory takes at its peak
 WHOLE = (
     *("binarize", "levels", "image_size", "resize", "spectrograms", "window", "stride"),
     *("entity", "time", "formula", "tokens", "text", "longest", "predict"),

@@ -14,7 +14,7 @@ from lowerbound.data.arrays import Array, as_array, without_nan
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.matrix import decode_columns, encode_columns, real_columns
 from lowerbound.data.kinds import DATA_KINDS, DataKind
-from lowerbound.data.npz import array_names, open_arrays
+from lowerbound.data.npz import array_names, check_cells, open_arrays
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -52,6 +52,7 @@ class SequenceKind(DataKind):
         else:
             with open_arrays(Path(source).expanduser()) as arrays:
                 found = RawData(arrays[KEY], source=str(source), kind=KEY)
+            check_cells(found.x.size, str(source))
         missing = found.x.dtype.kind == "f" and bool(np.isnan(found.x).any())
         return reading.labeled(RawData(found.x, source=found.source, kind=KEY, missing=missing))
 
