@@ -21,18 +21,17 @@ from lowerbound.data.tables.dialect import Dialect, Layout, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     CSV_SUFFIXES,
-    WORKBOOKS,
     check_delimiter,
     check_widths,
     is_padded,
     may_have_leading_zeros,
     parsing,
-    read_workbook,
     table_suffix,
     written_as_known,
 )
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
 from lowerbound.errors import DataError
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory

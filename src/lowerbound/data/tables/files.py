@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound import untrusted
-from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
 from lowerbound.data.columns.values import EXACT, are_whole, exact_whole, missing, parsed_numbers
 from lowerbound.data.schema import Schema
@@ -31,13 +27,12 @@ from lowerbound.data.tables.dialect import (
 from lowerbound.data.tables.duckdb import is_address, read_address
 from lowerbound.data.tables.numbers import Notations, notations_of, other_notations, with_numbers
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
-from lowerbound.errors import DataError, MissingExtraError
+from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
+from lowerbound.errors import DataError
 from lowerbound.untrusted.unpacking import BROKEN, OPENERS, Counted, unpacked
 
 TEXTS = "; if each line is a text, give --tokens words or --tokens characters"
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
-WORKBOOKS = (".xlsx", ".xls", ".ods")
-BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 SCANNED = 1 << 22  # bytes at once
 PADDED = r"\s*0\d+\s*$"  # a whole number that begins with 0, such as 02139
 _LEADING_ZERO = re.compile(rb"[^0-9.:/-]0[0-9]")
@@ -208,49 +203,6 @@ def check_delimiter(frame: Any, layout: Layout, path: Path) -> None:
             f"{marks[0]!r}: each line is one cell ({name!r}); leave --delimiter out, or give "
             f"{marks[0]!r}"
         )
-
-
-def read_workbook(path: Path, sheet: str | None = None) -> Any:
-    """A sheet of a workbook as a frame; a warning names the others.
-
-    Raises:
-        DataError: there is no such sheet, or the file is no workbook.
-        MissingExtraError: the library that reads workbooks is not installed.
-    """
-    import pandas as pd
-
-    try:
-        importlib.import_module("python_calamine")
-    except ImportError as error:
-        raise MissingExtraError("python-calamine", "excel") from error
-    _check_workbook(path)
-    try:
-        with pd.ExcelFile(path, engine="calamine") as book:
-            names = [str(name) for name in book.sheet_names]
-            if sheet is not None and sheet not in names:
-                raise DataError(f"{path} has no sheet {sheet!r}; it has {listed(names)}")
-            if sheet is None and len(names) > 1:
-                warnings.warn(
-                    f"{path} has sheets {listed(names)}: the first is read (--sheet names another)",
-                    UserWarning,
-                    stacklevel=4,
-                )
-            wanted = names[0] if sheet is None else sheet
-            # as objects: otherwise text such as 02139 becomes a number
-            return pd.read_excel(book, sheet_name=wanted, dtype=object).infer_objects()
-    except DataError:
-        raise
-    except Exception as error:  # the errors of calamine have no common class
-        raise DataError(f"{path} cannot be read as a workbook: {error}") from error
-
-
-def _check_workbook(path: Path) -> None:
-    """Check the memory of a workbook, which is a zip file, by the sizes that the zip file says."""
-    if not zipfile.is_zipfile(path):
-        return
-    with untrusted.guarded(str(path), DataError), zipfile.ZipFile(path) as packed:
-        size = sum(file.file_size for file in packed.infolist())
-    untrusted.check_memory(BYTES_OF_XML * size, str(path), DataError)
 
 
 def _with_all_digits(frame: Any, path: Path, layout: Layout) -> Any:

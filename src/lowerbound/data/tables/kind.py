@@ -50,7 +50,7 @@ from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_fram
 from lowerbound.data.tables.arrow_types import arrow_types
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
-from lowerbound.data.tables.files import WORKBOOKS, is_table, read_table
+from lowerbound.data.tables.files import is_table, read_table
 from lowerbound.data.tables.frame_types import frame_dtype
 from lowerbound.data.tables.frames import from_frame
 from lowerbound.data.tables.numbers import (
