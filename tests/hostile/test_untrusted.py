@@ -21,7 +21,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     for path in (tmp_path / "x.csv", Path("/dev/zero")):
         with pytest.raises(ModelFolderError, match="is not a regular file"):
             untrusted.content(path, ModelFolderError)
-    with pytest.raises(DataError, match="is a pipe or a device"):
+    with pytest.raises(DataError, match="is a pipe, a device or a socket"):
         load(str(tmp_path / "x.csv"))
     with pytest.raises(ModelFolderError, match="is not a regular file"):
         untrusted.content(tmp_path, ModelFolderError)

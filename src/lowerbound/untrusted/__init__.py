@@ -122,12 +122,12 @@ def check_regular(path: Path, error: Fault) -> None:
     """Check that a path is a regular file or a folder, before a library opens it.
 
     Raises:
-        error: it is a pipe or a device, which might never end.
+        error: it is a pipe, a device or a socket, which might never end.
         OSError: there is no such file.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise error(f"{path} is a pipe or a device: give a file")
+        raise error(f"{path} is a pipe, a device or a socket: give a file")
 
 
 def opened(path: Path, error: Fault) -> BinaryIO:
@@ -137,7 +137,11 @@ def opened(path: Path, error: Fault) -> BinaryIO:
         error: it is not a regular file.
         OSError: there is no such file, or it cannot be read.
     """
-    handle = folders.opened(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        handle = folders.opened(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        check_regular(path, error)  # a socket cannot be opened at all
+        raise
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise error(f"{path} is not a regular file, and is not read")

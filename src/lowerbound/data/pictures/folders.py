@@ -24,6 +24,7 @@ from lowerbound.data.pictures.decoding import (
     any_number_of_pixels,
     each_answer,
     has_clear_pixel,
+    open_picture,
     read_header,
     read_pixels,
 )
@@ -205,12 +206,10 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def _is_overview(path: Path) -> bool:
     """Whether a file is an overview of the pictures beside it."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return picture.info.get("Comment") == OVERVIEW
-    except OSError:  # reading it as a picture raises the error
+    except (OSError, DataError):  # reading it as a picture raises the error
         return False
 
 

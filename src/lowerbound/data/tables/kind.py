@@ -61,6 +61,7 @@ from lowerbound.data.tables.numbers import (
     with_numbers,
 )
 from lowerbound.data.tables.quoted import unquoted
+from lowerbound.data.tables.workbooks import WORKBOOKS
 from lowerbound.errors import DataError, counted
 
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
