@@ -115,7 +115,7 @@ def _cost(block: bytes) -> float:
 
 
 def _of_lines(path: Path) -> FoundTexts:
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"there is no file {str(path)!r}")
     try:
         with open_text(path, UTF8, newline=None, cost=_cost) as file:
