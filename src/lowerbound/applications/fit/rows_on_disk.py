@@ -74,10 +74,10 @@ def on_disk(request: FitRequest, private: bool) -> bool:
         return asked
     path = Path(request.data).expanduser()
     if is_parquet(path):
-        size: float = ParquetTable.open(path).bytes
+        size: float = COPIES * ParquetTable.open(path).bytes
     else:
         size = estimated_bytes(path, request.reading.dialect)
-    return COPIES * size > untrusted.memory_limit()
+    return size > untrusted.memory_limit()
 
 
 def _obstacle(request: FitRequest, private: bool) -> str:
