@@ -46,7 +46,8 @@ def main() -> None:
     given = arguments(__doc__ or "").parse_args()
     began = time.perf_counter()
     names = list(KINDS)[:2] if given.quick else list(KINDS)
-    large, fitting = {}, {}
+    large: dict[str, Measured] = {}
+    fitting: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             size = LARGE // 10 if given.quick else LARGE

@@ -87,7 +87,7 @@ def _shard(path: Path, size: int) -> None:
             _add(tar, f"{number}.png", _png(4, 4, number))
         member = tarfile.TarInfo("film.mp4")
         member.size = size
-        tar.addfile(member, _Zeros(size))  # type: ignore[arg-type]
+        tar.addfile(member, _Zeros(size))
 
 
 def _long_names(path: Path, size: int) -> None:
@@ -100,7 +100,7 @@ def _long_names(path: Path, size: int) -> None:
             _add(tar, f"{number}.png", _png(4, 4, number))
         name = tarfile.TarInfo("././@LongLink")
         name.type, name.size = tarfile.GNUTYPE_LONGNAME, size
-        tar.addfile(name, _Zeros(size))  # type: ignore[arg-type]
+        tar.addfile(name, _Zeros(size))
         _add(tar, "9.png", _png(4, 4, 9))
 
 
@@ -144,11 +144,11 @@ def _picture(path: Path, size: int) -> None:
 
 def _workbook(path: Path, size: int) -> None:
     """A workbook whose first sheet is so many bytes of XML."""
-    import openpyxl
+    import openpyxl  # type: ignore[import-untyped]
 
     book, stream = openpyxl.Workbook(), io.BytesIO()
-    for row in [("a", "b"), (1, 2.5), (2, 3.5), (4, 1.5)]:
-        book.active.append(row)
+    for cells in [("a", "b"), (1, 2.5), (2, 3.5), (4, 1.5)]:
+        book.active.append(cells)
     book.save(stream)
     row = b'<row><c t="n"><v>1.5</v></c><c t="n"><v>2</v></c></row>'
     with (

@@ -86,12 +86,16 @@ class Arrays(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._members)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._members  # a Mapping would read the array
+
     def __getitem__(self, name: str) -> Array:
         member = self._archive.getinfo(self._members[name])
         what = f"{self._path}: {member.filename}"
         with self._archive.open(member) as file:
-            if file.peek(1)[: len(MAGIC)] != MAGIC:
+            if file.read(len(MAGIC)) != MAGIC:
                 raise DataError(f"{what} is no array: leave it out of the file")
+            file.seek(0)
             shape, _, dtype = declared(file, member.file_size, what)
         self._taken += math.prod(shape) * dtype.itemsize
         untrusted.check_memory(self._taken, what, DataError)
@@ -205,7 +209,7 @@ def _with_factors(found: RawData, arrays: Arrays, path: Path, part: str | None) 
     Raises:
         DataError: the factors are not whole numbers from -1, or do not match their names.
     """
-    key = _first(arrays, FACTOR_KEYS, part)
+    key = _first(list(arrays), FACTOR_KEYS, part)
     if key is None or "factor_names" not in arrays:
         return found
     names = tuple(str(name) for name in arrays["factor_names"])

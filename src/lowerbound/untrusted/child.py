@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,7 +24,7 @@ CLOCK = 10.0  # seconds on the clock for each of the processor, which others may
 
 def lines(
     script: Path, arguments: Sequence[str], what: str, error: untrusted.Fault, seconds: float
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """The lines that a script prints, run as a process under the limit of memory.
 
     The script is run with the standard library alone, and imports nothing of the package.

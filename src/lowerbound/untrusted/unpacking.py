@@ -160,7 +160,7 @@ def open_zip(
 
 def check_members(
     archive: zipfile.ZipFile, what: str, error: untrusted.Fault, factor: float
-) -> float:
+) -> int:
     """Unpack all members of a zip file, keep none, and count.
 
     Another reader may unpack a member to its end, so that what its entry declares is no bound.

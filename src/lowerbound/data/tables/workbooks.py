@@ -27,7 +27,7 @@ from lowerbound.untrusted.unpacking import check_members, open_zip
 
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
-BYTES_OF_OBJECT = 64.0  # of memory, for a cell of a workbook
+BYTES_OF_OBJECT = 96.0  # of memory, for a cell: an object, and what is made of it
 LEAST_SECONDS, SECONDS_OF_BYTE = 20.0, 1e-6  # of the processor, in which a workbook is read
 ROWS = Path(workbook_rows.__file__)
 
@@ -106,7 +106,7 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _workbook_bytes(path: Path) -> int:
+def _workbook_bytes(path: Path) -> float:
     """The unpacked bytes of a workbook, which most often is a zip file.
 
     Raises:
