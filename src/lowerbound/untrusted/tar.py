@@ -30,7 +30,7 @@ PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE)
 LONG = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 SPARSE = "GNU.sparse."  # what names of records of sparse files begin with
 KEPT = ("path", "size", f"{SPARSE}name")
-MAGIC = {
+MAGIC: dict[bytes, Callable[..., IO[bytes]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
@@ -76,7 +76,8 @@ def members(path: Path, error: untrusted.Fault) -> Iterator[Member]:
         OSError, EOFError, tarfile.TarError: it is damaged, see ``DAMAGES``.
     """
     with untrusted.opened(path, error) as packed:
-        start = packed.peek(6)[:6] if hasattr(packed, "peek") else b""
+        start = packed.read(6)
+        packed.seek(0)
         opener = next((each for magic, each in MAGIC.items() if start.startswith(magic)), None)
         if opener is None:
             yield from _members(packed, path, error)

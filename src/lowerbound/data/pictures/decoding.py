@@ -100,11 +100,11 @@ def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
     from PIL import Image as pillow
 
     with ExitStack() as stack:
-        named = isinstance(path, Path)
-        file = stack.enter_context(untrusted.opened(path, DataError)) if named else path
+        file, name = path, "the picture"
+        if isinstance(path, Path):
+            file, name = stack.enter_context(untrusted.opened(path, DataError)), str(path)
         picture = stack.enter_context(pillow.open(file))
         needed = BYTES_OF_PIXEL * picture.width * picture.height
-        name = str(path) if named else "the picture"
         untrusted.check_memory(needed, name, DataError)
         yield picture
 
