@@ -34,8 +34,8 @@ FITTING = {
     "codes of an npz": 190_000_000,
     "skipped member of a shard": 190_000_000,
     "pictures of a shard": 190_000_000,
-    "xlsx": 45_000_000,
-    "ods": 45_000_000,
+    "xlsx": 25_000_000,
+    "ods": 25_000_000,
     "repeated text of parquet": 20_000_000,
 }
 """Bytes that the limit lets through; other kinds are refused at any size, or have one size."""

@@ -174,8 +174,9 @@ def _sheet_of_text(path: Path, size: int) -> None:
     names = " ".join(f'xmlns:{kind}="{spaces}{kind}:1.0"' for kind in kinds)
     front = f"<office:document-content {names}><office:body><office:spreadsheet>"
     front += '<table:table table:name="a">'
-    cell = '<table:table-cell office:value-type="string"><text:p>x</text:p></table:table-cell>'
-    row = f"<table:table-row>{cell}{cell}</table:table-row>".encode()
+    cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+    rows = [f"<table:table-row>{cell.format(a) * 2}</table:table-row>" for a in "xyz"]
+    row = "".join(rows).encode()
     end = b"</table:table></office:spreadsheet></office:body></office:document-content>"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
