@@ -463,7 +463,8 @@ def test_links_among_data_are_the_users_own(
     for path in (tmp_path / "drawn").glob("[0-9]*.png"):
         (tmp_path / "pictures" / path.name).symlink_to(path)
     (tmp_path / "pictures" / "config.json").write_text("{}")
-    main(words_of("encode", tmp_path / "pictures", tmp_path, model=MODELS / "rows"))
+    words = ["encode", str(MODELS / "rows"), str(tmp_path / "pictures")]
+    main([*words, "-o", str(tmp_path / "z.npz")])
     assert "found whole numbers from 0 to 255" in capsys.readouterr().err  # so they were read
 
 
