@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.hostile import targets
+from tests.hostile import containers, data_targets, targets
+from tests.hostile.containers import arrays_of, packed
 from tests.hostile.fuzzing import fuzz, outcome
 from tests.hostile.targets import TARGETS
 
@@ -40,7 +41,15 @@ def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "changed_bytes", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_cells", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_tensors", lambda content, rng: content)
+    monkeypatch.setattr(targets, "changed_numbers", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_text", lambda value, rng: json.dumps(value).encode())
+    monkeypatch.setattr(containers, "changed_archive", lambda parts, *more: packed(parts))
+    monkeypatch.setattr(containers, "changed_arrays", lambda named, rng: arrays_of(named))
+    monkeypatch.setattr(containers, "changed_tar", lambda content, rng: content)
+    monkeypatch.setattr(containers, "changed_chunks", lambda content, rng: content)
+    readable = data_targets._nested_files()[:1]
+    monkeypatch.setattr(data_targets, "_nested_files", lambda: readable)
+    monkeypatch.setattr(data_targets, "_rare_table", lambda rng: readable[0])
 
 
 @pytest.mark.filterwarnings("ignore")
