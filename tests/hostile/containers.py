@@ -1,5 +1,7 @@
-"""Files with parts inside: zip archives of XML or arrays, tar files, chunks of sound; changed by part
-and by field, so that what reads the parts is reached."""
+"""Files with parts inside: zip archives of XML or arrays, tar files, chunks of sound.
+
+They are changed by part and by field, so that what reads the parts is reached.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,22 @@ FIELDS = {  # of such a header: name, (first byte, bytes)
 CHECKSUM = slice(148, 156)
 SIZES = (b"00000000000\0", b"77777777777\0", b"-1", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"1 2 3")
 NAMES = (b"", b"../up.png", b"/etc/x.png", b"a" * 100, b".", b"..png", b"x.cls", b"\xff\xfe.png")
-WORDS = ("0", "-1", "1", "99999999999", "1e999", "", "x", "A1:XFD9", "s", "n", "b", "d", "é", "&#0;")
+WORDS = (
+    "0",
+    "-1",
+    "1",
+    "99999999999",
+    "1e999",
+    "",
+    "x",
+    "A1:XFD9",
+    "s",
+    "n",
+    "b",
+    "d",
+    "é",
+    "&#0;",
+)
 TAG = re.compile(rb"<[^<>]+>")
 VALUE = re.compile(rb'"[^"<>]*"')
 TEXT = re.compile(rb">[^<>]+<")

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from tests.hostile import containers, targets
-from tests.hostile.targets import FOLDER, MODELS, Generator, Reader, reading, target
+from tests.hostile.targets import MODELS, Generator, Reader, reading, target
 
 one_of = containers.one_of
 CACHE = "XDG_CACHE_HOME"
@@ -195,7 +195,9 @@ def _waves() -> list[bytes]:
 @cache
 def _shards() -> list[bytes]:
     """In three forms of tar files, with names too long for a header, and one with sparse files."""
-    found = [_shard(form) for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+    found = [
+        _shard(form) for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+    ]
     return [*found, _sparse_shard()]
 
 
@@ -261,8 +263,9 @@ def _excel() -> dict[str, bytes]:
         for n in range(2, 9)
     ]
     names = "".join(
-        f'<c r="{column}1" t="s"><v>{place}</v></c>' if place < 3 else
-        f'<c r="{column}1" t="inlineStr"><is><t>{column}</t></is></c>'
+        f'<c r="{column}1" t="s"><v>{place}</v></c>'
+        if place < 3
+        else f'<c r="{column}1" t="inlineStr"><is><t>{column}</t></is></c>'
         for place, column in enumerate("ABCDEF")
     )
     office = f"{RELATIONS}/officeDocument"

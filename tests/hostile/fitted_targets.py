@@ -1,4 +1,4 @@
-"""Folders of fitted models of every kind, and what stands beside rows: columns, prompts, new rows."""
+"""Folders of fitted models of every kind, and what stands beside rows: columns, prompts, cells."""
 
 from __future__ import annotations
 
@@ -35,16 +35,13 @@ STEPS = ("--steps", "100", "--evaluate-every", "50", "--episodes", "1", "--netwo
 @target
 def imputer(place: Path, rng: Generator) -> Reader:
     """The folder of an imputer, its trees and intervals, and rows that it fills."""
-    import pandas as pd
-
     from lowerbound import VAEImputer
     from lowerbound.applications.restoration.imputation import ImputeRequest
 
     folder = changed_model(_imputer(), place, rng)
-    if rng.random() < 0.5:
-        rows = pd.read_csv(GAPS).head(ROWS)
-        return lambda: VAEImputer.load(folder).transform(rows)
-    request = ImputeRequest(str(folder), str(GAPS), output=str(place / "x.csv"), samples=2, draws=1)
+    if rng.random() < 0.3:
+        return lambda: VAEImputer.load(folder)
+    request = ImputeRequest(str(folder), str(_few(GAPS)), output=str(place / "x.csv"), samples=2)
     return lambda: load("impute")(request, Silent())
 
 
@@ -55,8 +52,8 @@ def synthesizer(place: Path, rng: Generator) -> Reader:
     from lowerbound.applications.release.synthesize import SynthesizeRequest
 
     folder = changed_model(_synthesizer(), place, rng)
-    if rng.random() < 0.5:
-        return lambda: TableSynthesizer.load(folder, random_state=0).sample(5)
+    if rng.random() < 0.3:
+        return lambda: TableSynthesizer.load(folder)
     given = one_of(((), ("smoker=yes",), ("visits=2", "town=town 1")), rng)
     request = SynthesizeRequest(str(folder), output=str(place / "x.csv"), number=5, given=given)
     return lambda: load("synthesize")(request, Silent())
@@ -68,9 +65,8 @@ def scored(place: Path, rng: Generator) -> Reader:
     from lowerbound.applications.anomaly.detect import DetectRequest
 
     folder = changed_model(MODELS / "table_detector", place, rng)
-    request = DetectRequest(
-        str(folder), str(PEOPLE), output=str(place / "x.csv"), calibrate=str(PEOPLE)
-    )
+    rows, output = str(_few(PEOPLE)), str(place / "x.csv")
+    request = DetectRequest(str(folder), rows, output=output, calibrate=rows, alpha=0.2)
     return lambda: load("detect")(request, Silent())
 
 
@@ -129,10 +125,15 @@ def prompts(place: Path, rng: Generator) -> Reader:
 
     table = "name,hair,age\n" + "".join(f"n{i},{'rg'[i % 2]},{i % 3}\n" for i in range(ROWS))
     said = "".join(f"{('red', 'green')[i % 2]} hair\n" for i in range(ROWS))
-    book = {"templates": ["a {before} one {after}"], "phrases": {"hair": {"r": ["red"], "g": ["b"]}}}
+    book = {
+        "templates": ["a {before} one {after}"],
+        "phrases": {"hair": {"r": ["red"], "g": ["b"]}},
+    }
     attributes, captions, phrases = place / "a.csv", place / "c.txt", place / "p.json"
     how = int(rng.integers(4))
-    attributes.write_bytes(targets.changed_cells(table.encode(), rng) if how < 2 else table.encode())
+    attributes.write_bytes(
+        targets.changed_cells(table.encode(), rng) if how < 2 else table.encode()
+    )
     captions.write_bytes(targets.changed_bytes(said.encode(), rng))
     phrases.write_bytes(targets.changed_text(book, rng) if how == 2 else json.dumps(book).encode())
     told = "" if how == 0 else str(captions if how == 3 else phrases)
@@ -174,7 +175,9 @@ def _task(task: str, path: Path, place: Path) -> Reader:
         "synthesize": lambda: SynthesizeRequest(folder, output=output, like=data),
         "classify": lambda: ClassifyRequest(folder, data, output=output),
         "encode": lambda: EncodeRequest(folder, data, output=output),
-        "detect": lambda: DetectRequest(folder, data, output=output, calibrate=str(PEOPLE)),
+        "detect": lambda: DetectRequest(
+            folder, data, output=output, calibrate=str(_few(PEOPLE)), alpha=0.2
+        ),
     }
     return lambda: load(task)(requests[task](), Silent(), _read(folder))
 
@@ -239,9 +242,18 @@ def _root() -> Path:
 
 
 @cache
+def _few(table: Path) -> Path:
+    """The first rows of a table."""
+    path = _root() / table.name
+    path.write_bytes(b"\n".join(table.read_bytes().splitlines()[: ROWS + 1]))
+    return path
+
+
+@cache
 def _imputer() -> Path:
-    from lowerbound import VAEImputer
     import pandas as pd
+
+    from lowerbound import VAEImputer
 
     folder = _root() / "imputer"
     VAEImputer(epochs=2, random_state=0).fit(pd.read_csv(GAPS)).save(folder)
@@ -250,8 +262,9 @@ def _imputer() -> Path:
 
 @cache
 def _synthesizer() -> Path:
-    from lowerbound import TableSynthesizer
     import pandas as pd
+
+    from lowerbound import TableSynthesizer
 
     folder = _root() / "synthesizer"
     rows = pd.read_csv(PEOPLE)

@@ -115,6 +115,13 @@ class DataKind(ABC):
     def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
         """As ``Schema.decode``."""
 
+    def check_written(self, schema: Schema) -> None:
+        """Check that a row can be written in the types of the fitted rows, if these have types.
+
+        Raises:
+            Exception: of any kind; who reads the schema names the file.
+        """
+
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
         """log T'(v) of densities, (rows | 1, *event) float64; here T(v) = v / white."""
         slope = 0.0 - math.log(schema.white)
