@@ -37,7 +37,7 @@ FORMER = {  # the kinds of the first run
 }
 OF_FORMER, OF_OTHERS = 50_000, 20_000  # inputs of a kind
 # kinds whose inputs are whole commands take tens of milliseconds each
-DEARER = {"imputer": 10_000, "scored": 10_000, "new_rows": 10_000, "agent_folder": 4_000}
+DEARER = {"imputer": 10_000, "scored": 4_000, "new_rows": 10_000, "agent_folder": 4_000}
 PART = 2_000  # inputs between two notes of progress, which one child process reads
 SEED = 1  # 0 gives the inputs of `make test-slow`, after which the readers were mended
 # a kind with failures by the first seed is mended, and judged by inputs that nobody has seen

@@ -66,7 +66,10 @@ def scored(place: Path, rng: Generator) -> Reader:
 
     folder = changed_model(MODELS / "table_detector", place, rng)
     rows, output = str(_few(PEOPLE)), str(place / "x.csv")
-    request = DetectRequest(str(folder), rows, output=output, calibrate=rows, alpha=0.2)
+    score = one_of(("bound", "bound", "mahalanobis", "latent", "combined"), rng)
+    request = DetectRequest(
+        str(folder), rows, output=output, calibrate=rows, alpha=0.2, score=score, explain=1
+    )
     return lambda: load("detect")(request, Silent())
 
 

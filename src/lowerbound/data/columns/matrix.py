@@ -126,10 +126,11 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
     """
     modeled = [column for column in columns if column.modeled]
     inside = modeled_values(values, columns, missing).astype(np.float64)
-    if all(column.affine for column in modeled):
-        units = (inside - _each(modeled, "shift")) / _each(modeled, "scale")
-    else:
-        units = np.stack([c.encode(inside[:, i]) for i, c in enumerate(modeled)], axis=1)
+    with np.errstate(over="ignore"):
+        if all(column.affine for column in modeled):
+            units = (inside - _each(modeled, "shift")) / _each(modeled, "scale")
+        else:
+            units = np.stack([c.encode(inside[:, i]) for i, c in enumerate(modeled)], axis=1)
     _check_near(units, inside, modeled)
     return units.astype(np.float32) if values.dtype == np.float32 else units
 
