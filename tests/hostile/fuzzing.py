@@ -7,6 +7,7 @@ that it was at, and another child goes on with the next.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import multiprocessing
 import resource
@@ -109,6 +110,7 @@ def _read_in_child(kind: str, inputs: range, place: Path, found: Found) -> int:
 def _child(kind: str, inputs: range, place: Path, answers: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_addresses() + ADDRESSES, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.disable()  # the end of a process is counted, and not described at length
     for number in inputs:
         answers.send(one(kind, number, place))
     answers.close()

@@ -116,11 +116,12 @@ class DataKind(ABC):
         """As ``Schema.decode``."""
 
     def check_written(self, schema: Schema) -> None:
-        """Check that a row can be written in the types of the fitted rows, if these have types.
+        """Check that rows can be described, and written in the types of the fitted ones.
 
         Raises:
             Exception: of any kind; who reads the schema names the file.
         """
+        self.describe(schema)
 
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
         """log T'(v) of densities, (rows | 1, *event) float64; here T(v) = v / white."""

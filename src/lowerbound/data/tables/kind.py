@@ -103,6 +103,7 @@ class ColumnarKind(DataKind):
         return values.astype(schema.dtype) if rounded else values
 
     def check_written(self, schema: Schema) -> None:
+        super().check_written(schema)
         if not (schema.mixed or self.named_columns):
             return
         for cells in (0.0, np.nan):  # of which a missing one may need another type
