@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,16 @@ def agent_folder(place: Path, rng: Generator) -> Reader:
     from lowerbound.applications.control.evaluate import EvaluateAgentRequest
 
     intact, collected = _agents()
-    folder = changed_model(intact, place, rng)
+    compared = bool(rng.random() < 0.4)
+    folder = changed_model(intact, place, rng, (AGENT,) if compared else ())
     output = str(place / "x.npz")
+    compare = CompareAgentsRequest((f"a={intact}", f"b={folder}"))
+    if compared:
+        return lambda: load("control compare")(compare, Silent())
     name, request = one_of(
         (
             ("control evaluate", EvaluateAgentRequest(str(folder), episodes=1)),
             ("control encode", EncodeClipsRequest(str(folder), str(collected), output=output)),
-            ("control compare", CompareAgentsRequest((f"a={intact}", f"b={folder}"))),
         ),
         rng,
     )
@@ -188,13 +191,14 @@ def _task(task: str, path: Path, place: Path) -> Reader:
 # how folders are changed -------------------------------------------------------------------------
 
 
-def changed_model(intact: Path, place: Path, rng: Generator) -> Path:
-    """A copy of a model folder with a file changed and signed again; the others are the same."""
+def changed_model(intact: Path, place: Path, rng: Generator, names: Sequence[str] = ()) -> Path:
+    """A copy of a model folder with a file, one of these or any, changed and signed again."""
     folder = place / "model.lb"
     shutil.copytree(intact, folder, copy_function=os.link)
     there = [name for name in (*SIGNED, *BESIDE, *LINES) if (folder / name).exists()]
     # most checks are those of the schema and of the options
-    name = str(rng.choice(there)) if rng.random() < 0.6 else str(rng.choice(SIGNED[:2]))
+    some = there if rng.random() < 0.6 else SIGNED[:2]
+    name = str(one_of(names or some, rng))
     content = (folder / name).read_bytes()
     (folder / name).unlink()
     (folder / name).write_bytes(_changed(name, content, rng))

@@ -79,17 +79,12 @@ class Equation:
 
 
 def least_squares(terms: Terms, target: int, sources: Sequence[int]) -> Equation | None:
-    """The equation with the smallest residuals; None: too few rows know all columns, or squares of
-    the values are beyond float64."""
+    """The equation with the smallest residuals; None: too few rows know all columns."""
     x = terms.values[:, [target, *sources]]
     x = x[np.isfinite(x).all(1)]
     if len(x) < FEWEST_ROWS + 3 * (len(sources) + 1):
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        middle, deviation = x.mean(0), x.std(0)
-    if not np.isfinite([middle, deviation]).all():
-        return None
-    spread = np.where(deviation > 0, deviation, 1.0)
+    middle, spread = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1.0)
     scaled = (x - middle) / spread
     found, *_ = np.linalg.lstsq(scaled[:, 1:], scaled[:, 0], rcond=1e-10)
     coefficients = found * spread[0] / spread[1:]
