@@ -108,7 +108,8 @@ def _read_in_child(kind: str, inputs: range, place: Path, found: Found) -> int:
 
 
 def _child(kind: str, inputs: range, place: Path, answers: Connection) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_addresses() + ADDRESSES, resource.RLIM_INFINITY))
+    with contextlib.suppress(ValueError, OSError):  # not every system limits addresses
+        resource.setrlimit(resource.RLIMIT_AS, (_addresses() + ADDRESSES, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.disable()  # the end of a process is counted, and not described at length
     for number in inputs:

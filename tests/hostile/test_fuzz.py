@@ -1,6 +1,6 @@
 """Two thousand inputs of strangers: each is read or refused, in time and without much memory.
 
-``python benchmarks/hostile_inputs.py`` reads a million, and the long tests read ten thousand.
+``python benchmarks/hostile_inputs.py`` reads over a million, and the long tests ten thousand.
 """
 
 from __future__ import annotations
