@@ -223,7 +223,7 @@ class Application:
                 raise
             weights = [w.detach() for w in fitted.model.parameters() if w.numel()]
             largest = max((float(w.abs().max()) for w in weights), default=0.0)
-            if largest < ABSURD and not known:  # a defect of the package
+            if largest < ABSURD:  # a defect of the package, or codes or cells that are too large
                 raise
             raise ModelFolderError(
                 f"the model in {folder} gives values that are NaN or infinite: its weights reach "

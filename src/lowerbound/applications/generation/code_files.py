@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.applications.io.table_rows import TABLES
 from lowerbound.data.arrays import listed
 from lowerbound.data.npz import open_arrays
@@ -71,21 +72,32 @@ def read_codes(path: Path, latent_dim: int) -> CodeTable:
 
     Raises:
         OptionError: the suffix is not supported.
-        DataError: the file is missing, or its codes have another length or are not finite.
+        DataError: the file is missing or damaged, or its codes have another length or are not
+            finite.
     """
     check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path} is no file: give the codes that lowerbound encode wrote")
-    z, label, ids = _read_arrays(path) if path.suffix.lower() == ".npz" else _read_frame(path)
+    with untrusted.guarded(str(path), DataError):
+        z, label, ids = _read_arrays(path) if path.suffix.lower() == ".npz" else _read_frame(path)
+    if z.dtype.kind not in "biuf":
+        raise DataError(f"{path}: codes are numbers, and these are {z.dtype}")
     if z.ndim != 2 or z.shape[1] != latent_dim:
         found = f"{z.shape[1]} numbers" if z.ndim == 2 else f"shape {z.shape}"
         raise DataError(f"{path}: each code needs {latent_dim} numbers, and these have {found}")
     if not len(z):
         raise DataError(f"{path} holds no codes")
+    for name, beside in (("label", label), ("id", ids)):
+        if beside is not None and len(beside) != len(z):
+            raise DataError(f"{path}: {name} has {len(beside)} entries for {len(z)} codes")
+    with np.errstate(over="ignore"):
+        z = z.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(z).all(1))
     if len(bad):
-        raise DataError(f"{path}: the code in row {bad[0]}, counted from 0, is not finite")
-    return CodeTable(torch.from_numpy(z.astype(np.float32)), label=label, ids=ids)
+        raise DataError(
+            f"{path}: the code in row {bad[0]}, counted from 0, is not finite in float32"
+        )
+    return CodeTable(torch.from_numpy(z), label=label, ids=ids)
 
 
 Parts = tuple[np.ndarray[Any, Any], tuple[str, ...] | None, tuple[str, ...] | None]
@@ -146,4 +158,4 @@ def _column(frame: pd.DataFrame, name: str) -> tuple[str, ...] | None:
 
 
 def _texts(values: np.ndarray[Any, Any] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(str(value) for value in values.tolist())
+    return None if values is None else tuple(str(value) for value in values.reshape(-1).tolist())

@@ -26,6 +26,7 @@ ACTIONS = ("action", "actions", "act")
 REWARDS = ("reward", "rewards")
 ENDS = ("terminated", "terminal")
 CLASSES = "action_classes"  # number of classes of an action that is a class
+MOST_CLASSES = 2**24  # float32, in which actions are kept, has these whole numbers
 
 
 _BESIDE = ("episode", "actions", "rewards", "terminated")  # fields with an entry for each frame
@@ -174,8 +175,23 @@ def read_frame_clips(
         actions,
         _column(found, REWARDS, path, np.float32),
         _column(found, ENDS, path, np.bool_),
-        int(found[CLASSES]) if CLASSES in found and found[CLASSES].shape == () else 0,
+        _class_count(found.get(CLASSES), path),
     )
+
+
+def _class_count(given: Array | None, path: Path) -> int:
+    """The number of classes of an action; 0: it is none.
+
+    Raises:
+        DataError: it is no whole number above zero.
+    """
+    if given is None or given.shape != ():
+        return 0
+    if given.dtype.kind not in "iu" or not 0 < int(given) < MOST_CLASSES:
+        raise DataError(
+            f"{path}: {CLASSES} is {given}; it needs the number of classes, a whole number from 1"
+        )
+    return int(given)
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -192,7 +208,8 @@ def _matrix(actions: Array, path: Path) -> Tensor:
             f"{path}: the actions are {actions.dtype} of shape {actions.shape}; they need numbers, "
             "(frames,) or (frames, numbers)"
         )
-    return torch.from_numpy(actions.reshape(len(actions), -1).astype(np.float32))
+    columns = actions[:, None] if actions.ndim == 1 else actions
+    return torch.from_numpy(columns.astype(np.float32))
 
 
 def _column(
