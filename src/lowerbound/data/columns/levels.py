@@ -20,7 +20,6 @@ from lowerbound.data.columns.values import (
     distinct_levels,
     factorized,
     level_codes,
-    missing,
     name,
     parsed_numbers,
     scalar,
@@ -73,13 +72,14 @@ class Leveled(ColumnKind):
         return found
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
-        return level_codes(series, self.column.name, self.column.levels)
+        column = self.column
+        return level_codes(series, column.name, column.levels, column.markers)
 
     def unseen(self, series: Any) -> Array:
         known = {name(level) for level in self.column.levels}
         codes, distinct = factorized(series)
         new = [name(value) not in known for value in distinct]
-        found = np.array([*new, False])[codes] & ~missing(series)
+        found = np.array([*new, False])[codes] & ~self.missing(series)
         return found * (1 + self._ranges_beyond(series)) if found.any() else found
 
     def _ranges_beyond(self, series: Any) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import is_code
-from lowerbound.data.columns.values import EXACT
+from lowerbound.data.columns.values import EXACT, with_own_gaps
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.arrow_types import with_arrow_types
@@ -26,12 +26,14 @@ from lowerbound.data.tables.files import (
     check_delimiter,
     check_widths,
     is_padded,
+    kept_words,
     may_have_leading_zeros,
     read_workbook,
     table_suffix,
     unreadable,
     written_as_known,
 )
+from lowerbound.data.tables.markers import Kept, emptied, levels_of, texts_kept
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import DataError
@@ -104,7 +106,7 @@ def read_chunks(
         if texts:
             known = {column.name for column in schema.columns}
             text |= _other_text(path, rows, known, schema.text_dialect)
-    frames = _frames(source, rows, text, schema.text_dialect)
+    frames = _frames(source, rows, text, schema.text_dialect, levels_of(schema))
     written = _texts(source, rows, schema.text_dialect) if texts else None
     first = 0
     for frame, share in frames:
@@ -141,7 +143,7 @@ def rows_at_once(width: int) -> int:
 
 
 def _frames(
-    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None
+    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None, kept: Kept
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the table read so far)."""
     given, path = asked or Dialect(), Path(source).expanduser()
@@ -150,10 +152,10 @@ def _frames(
     elif is_parquet(path):
         frames = _parquet(path, rows)
     elif path.suffix.lower() in WORKBOOKS:
-        frames = iter([(read_workbook(path, given.sheet), 1.0)])
+        frames = iter([(read_workbook(path, given.sheet, kept), 1.0)])
     else:
-        return text_frames(path, rows, text, asked)
-    return ((given.emptied(frame), share) for frame, share in frames)
+        return text_frames(path, rows, text, asked, kept)
+    return ((given.emptied(with_own_gaps(frame)), share) for frame, share in frames)
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
@@ -168,7 +170,11 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
 
 
 def text_frames(
-    path: Path, rows: int, text: Collection[str], asked: Dialect | None = None
+    path: Path,
+    rows: int,
+    text: Collection[str],
+    asked: Dialect | None = None,
+    kept: Kept | None = None,
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the bytes read so far) of a file of text.
 
@@ -177,6 +183,7 @@ def text_frames(
         rows: of a frame, at most.
         text: names of the columns that are text in all rows.
         asked: how the file is written, as far as a user said.
+        kept: as for ``read_table``.
 
     Raises:
         DataError: the file is empty, ragged or damaged.
@@ -185,18 +192,19 @@ def text_frames(
 
     layout = sniffed(path, asked)
     check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
-    size = max(path.stat().st_size, 1)
+    size, levels = max(path.stat().st_size, 1), texts_kept(kept or {})
+    words = {**layout.keywords, **kept_words(path, layout, levels)}
     with path.open("rb") as raw:
         opener = OPENERS.get(path.suffix.lower())
         opened = raw if opener is None else opener(raw, "rb")
-        keywords = {"dtype": layout.text_types(text), **layout.keywords, "chunksize": rows}
+        keywords = {"dtype": layout.text_types(text), **words, "chunksize": rows}
         try:
             with pd.read_csv(opened, low_memory=False, **keywords) as frames:
                 for frame in frames:
                     share = min(max(raw.tell() / size, 1 / size), 1.0)
                     named = layout.named(frame.reset_index(drop=True))
                     check_delimiter(named, layout, path)
-                    yield named, share
+                    yield emptied(named, levels, {}), share
         except BROKEN_CSV as error:
             raise unreadable(path, layout, error) from error
 

@@ -178,6 +178,10 @@ class Layout:
             return dict.fromkeys(text, str)
         return {int(name[1:]): str for name in text if name[1:].isdecimal()}
 
+    def name_of(self, name: Any) -> str:
+        """The name of a column that pandas names so."""
+        return str(name) if self.header else f"x{name}"
+
     def named(self, frame: Any) -> Any:
         """The frame, with generated column names if the file has no header."""
         if not self.header:

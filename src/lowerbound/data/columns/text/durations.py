@@ -39,10 +39,12 @@ def clock_of(series: Any) -> tuple[str, int] | None:
         found = seconds(series)
         lattice = Lattice.of(found[~np.isnan(found)])
         return clock, min(lattice.decimals if lattice.step else MOST_DECIMALS, MOST_DECIMALS)
-    if _mismatch(distinct_values(series.head(FEWEST))):  # most columns of text end here
+    if _mismatch(
+        distinct_values(series.head(FEWEST), words=False)
+    ):  # most columns of text end here
         return None
     matches = []
-    for cell in distinct_values(series):
+    for cell in distinct_values(series, words=False):
         match = _WRITTEN.fullmatch(cell.strip()) if isinstance(cell, str) else None
         if match is None:
             return None
