@@ -1,7 +1,7 @@
 """The cells of a frame's column: missing values, numbers and distinct values.
 
-Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text; but where cells can be
-empty on their own, markers beside other text are text like it.
+Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text; but where cells can
+be empty on their own, markers beside other text are text like it.
 """
 
 from __future__ import annotations

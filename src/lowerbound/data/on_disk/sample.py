@@ -120,7 +120,8 @@ def whole_frame(rows: Any, incomplete: frozenset[str], source: str) -> Any:
 
 
 def _with_text_names(frame: Any) -> Any:
-    """The frame of a table with empty cells or without; pandas notes in a file which names were numbers, and reads them so."""
+    """The frame of a file that can have empty cells; pandas notes in it which names were numbers,
+    and reads them so."""
     return with_own_gaps(frame.set_axis([str(name) for name in frame.columns], axis=1))
 
 

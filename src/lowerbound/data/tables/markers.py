@@ -28,7 +28,6 @@ from lowerbound.data.columns.values import (
     reads_as_text,
     with_own_gaps,
 )
-
 from lowerbound.data.tables.dialect import Layout
 from lowerbound.errors import counted
 
