@@ -14,12 +14,15 @@ from typing import IO, Any
 import numpy as np
 
 from lowerbound import untrusted
+from lowerbound.data.arrays import Array
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
 DATA_KEYS = ("x", "X", "images", "data", "frames", "obs")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 FACTOR_KEYS = ("factors",)
+SPARSE_KEYS = {"data", "shape", "format"}  # of a sparse matrix of scipy
+SPARSE_FORMS = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
 NPY = b"\x93NUMPY"
 MAGIC = (b"PK", NPY)  # of .npz, which is a zip archive, and .npy
 
@@ -95,6 +98,8 @@ def check_declared(file: IO[bytes], size: int, what: str) -> None:
 
 def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
     keys = list(arrays.files)
+    if {*keys} >= SPARSE_KEYS:
+        return RawData(_dense(arrays, path), source=str(path))
     for part in (split,) if split else (None, "train"):
         key = _first(keys, DATA_KEYS, part)
         if key is not None:
@@ -107,6 +112,35 @@ def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
     shapes = ", ".join(f"{key} {arrays[key].shape}" for key in keys) or "nothing"
     wanted = f"x_{split}" if split else "x"
     raise DataError(f"{path} has no array named {wanted!r} (or images, data); it has {shapes}")
+
+
+def _dense(arrays: Any, path: Path) -> Array:
+    """The matrix of a sparse one, as ``scipy.sparse.save_npz`` writes it.
+
+    Raises:
+        DataError: it is of another form than rows, columns or coordinates, or is damaged, or needs
+            more memory than the limit.
+    """
+    from scipy import sparse
+
+    form = str(np.asarray(arrays["format"]).astype(str))
+    shape, values = tuple(int(side) for side in arrays["shape"].ravel()), arrays["data"]
+    if form not in SPARSE_FORMS or len(shape) != 2 or min(shape) < 0:
+        raise DataError(
+            f"{path} is a sparse matrix of the form {form!r:.20} and shape {shape}, and those of "
+            f"{', '.join(SPARSE_FORMS)} and two sides are read: convert it by .tocsr()"
+        )
+    untrusted.check_memory(float(math.prod(shape)) * values.itemsize, str(path), DataError)
+    lacking = [key for key in SPARSE_FORMS[form] if key not in arrays.files]
+    if lacking:
+        raise DataError(f"{path} is a sparse matrix without its array {lacking[0]!r}")
+    first, second = (arrays[key].astype(np.int64) for key in SPARSE_FORMS[form])
+    if form == "coo":
+        return np.asarray(sparse.coo_matrix((values, (first, second)), shape=shape).toarray())
+    made = sparse.csr_matrix if form == "csr" else sparse.csc_matrix
+    matrix = made((values, first, second), shape=shape)
+    matrix.check_format(full_check=True)  # places beyond the matrix would be written elsewhere
+    return np.asarray(matrix.toarray())
 
 
 def _with_factors(found: RawData, arrays: Any, path: Path, part: str | None) -> RawData:

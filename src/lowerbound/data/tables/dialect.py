@@ -21,6 +21,7 @@ from typing import IO, Any
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
 from lowerbound.data.columns.values import marked_cells
+from lowerbound.data.tables.svmlight import refuse_sparse_lines
 from lowerbound.errors import DataError, OptionError
 
 OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
@@ -234,7 +235,7 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
         asked: what the user gave, which is not inferred.
 
     Raises:
-        DataError: the file is empty or not text.
+        DataError: the file is empty, not text, or a sparse matrix.
     """
     dialect = asked or Dialect()
     encoding = dialect.encoding or encoding_of(path)
@@ -243,6 +244,7 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
             lines = list(islice(file, SAMPLE))
     except (UnicodeError, *BROKEN) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
+    refuse_sparse_lines(path, lines)
     skipped, named = _preamble(lines, dialect.comment)
     titled = _below_titles(lines[skipped:], dialect.delimiter or named, dialect.comment)
     title = " ".join(map(str.strip, lines[skipped : skipped + titled])).strip()

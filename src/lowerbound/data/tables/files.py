@@ -14,6 +14,7 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.text.durations import of_workbook
 from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
 from lowerbound.data.columns.values import (
     EXACT,
@@ -266,7 +267,10 @@ def read_workbook(path: Path, sheet: str | None = None, kept: Kept | None = None
             # as objects: otherwise text such as 02139 becomes a number
             words: Any = {"keep_default_na": False, "na_values": [""]}
             frame = pd.read_excel(book, sheet_name=wanted, dtype=object, **words)
-            return emptied(frame, texts_kept(kept or {}), {}).infer_objects()
+            frame = emptied(frame, texts_kept(kept or {}), {})
+            for place in range(frame.shape[1]):
+                frame.isetitem(place, of_workbook(frame.iloc[:, place]))
+            return frame.infer_objects()
     except DataError:
         raise
     except Exception as error:  # the errors of calamine have no common class
