@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
 from lowerbound.data.columns.values import marked_cells
 from lowerbound.data.tables.svmlight import refuse_sparse_lines
@@ -104,16 +105,16 @@ class Dialect:
         return cls(**fields, given=tuple(fields))
 
     def emptied(self, frame: Any) -> Any:
-        """A frame whose cells that are one of ``missing`` have no value."""
+        """A frame whose cells that are one of ``missing``, or beyond all numbers, have no value."""
         if not self.missing:
-            return frame
+            return without_beyond(frame)
         frame = frame.copy(deep=False)
         for place in range(frame.shape[1]):
             series = frame.iloc[:, place]
             marked = marked_cells(series, self.missing)
             if marked.any():
                 frame.isetitem(place, series.mask(marked))
-        return frame
+        return without_beyond(frame)
 
     @property
     def usual(self) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.values import (
     FILE_MARKERS,
     MARKERS,
@@ -105,7 +106,8 @@ def na_values(names: Sequence[Any], layout: Layout, kept: Kept) -> dict[str, Any
 
 
 def emptied(frame: Any, kept: Kept, written: Mapping[str, Any]) -> Any:
-    """A frame of a file of text whose markers in columns of text are missing; a note names them.
+    """A frame of a file of text whose markers in columns of text, and numbers beyond all others,
+    are missing; notes name them.
 
     Args:
         frame: as pandas reads it; most markers are missing already.
@@ -128,7 +130,7 @@ def emptied(frame: Any, kept: Kept, written: Mapping[str, Any]) -> Any:
         if counts and any(map(reads_as_text, np.array([*map(name, distinct)])[~marks])):
             _note_emptied(column, counts)
     made.attrs[KEY] = markers
-    return with_own_gaps(made)
+    return with_own_gaps(without_beyond(made))
 
 
 def marker_of(series: Any) -> str | None:
