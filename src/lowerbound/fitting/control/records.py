@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,27 @@ def read_records(folder: Path) -> list[AgentRecord]:
         with untrusted.guarded(str(folder / RECORDS), ModelFolderError):
             lines = untrusted.text(folder / RECORDS, ModelFolderError).splitlines()
             found = [untrusted.parsed_mapping(line, RECORDS, ModelFolderError) for line in lines]
-            return [AgentRecord(**_known(values)) for values in found]
+            return [_record(values, line) for line, values in enumerate(found, 1)]
     except (OSError, ModelFolderError) as error:
         raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
 
 
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}
+def _record(values: Mapping[str, Any], line: int) -> AgentRecord:
+    """The record of a line.
+
+    Raises:
+        ModelFolderError: a value is missing, or of another type than the record's.
+    """
+    known = {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}
+    each = [(name, known.get(name)) for name in ("steps", "updates", "episodes", "seconds")]
+    if known.get("recent") is not None:
+        each.append(("recent", known["recent"]))
+    for name in ("sampled", "greedy"):
+        scores = known.get(name, [])
+        each += (
+            [(name, score) for score in scores] if isinstance(scores, list) else [(name, scores)]
+        )
+    for name, value in each:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            raise ModelFolderError(f"line {line} has {value!r:.40} as {name!r}, which is no number")
+    return AgentRecord(**{"recent": None, **known})
