@@ -71,6 +71,7 @@ def test_chunks_and_imputers_fill_them(tmp_path: Path) -> None:
     rows.to_csv(path, index=False)
     with pytest.warns(UserWarning, match="taken for missing"):
         schema = load(path).schema
+    with pytest.warns(UserWarning, match="taken for missing"):
         cells = [chunk.frame["temp"] for chunk in read_chunks(path, schema, rows=25)]
     assert sum(each.isna().sum() for each in cells) == 9
     imputer = VAEImputer(epochs=1, calibration=0, random_state=0)

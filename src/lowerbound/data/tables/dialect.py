@@ -25,6 +25,7 @@ from lowerbound.data.columns.values import marked_cells
 from lowerbound.data.tables.svmlight import refuse_sparse_lines
 from lowerbound.errors import DataError, OptionError
 
+BEGINNINGS, MARK = "=+-@\t\r", "'"  # of formulas in a spreadsheet; before them in .csv files
 OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a damaged file
 DELIMITERS = ",;\t|"
@@ -51,6 +52,11 @@ FEWEST_ROWS = 3  # lines that show that those above are titles
 LONGEST_STEP = 10  # between years in a line of names
 FEWEST_LETTERS = 1000  # of a text to each character that is in none
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
+
+
+def plain_name(name: str) -> str:
+    """The name of a column without the ' that .csv files have before one that begins a formula."""
+    return name[1:] if name[:1] == MARK and name[1:2] and name[1:2] in BEGINNINGS else name
 
 
 @dataclass(frozen=True)
@@ -177,17 +183,23 @@ class Layout:
     def text_types(self, text: Collection[str]) -> dict[str | int, type]:
         """pandas' types of columns of text; without a header, pandas names columns 0, 1, ..."""
         if self.header:
-            return dict.fromkeys(text, str)
+            quoted = [f"{MARK}{name}" for name in text if name[:1] in BEGINNINGS]
+            return dict.fromkeys([*text, *quoted], str)
         return {int(name[1:]): str for name in text if name[1:].isdecimal()}
 
     def name_of(self, name: Any) -> str:
         """The name of a column that pandas names so."""
-        return str(name) if self.header else f"x{name}"
+        return plain_name(str(name)) if self.header else f"x{name}"
 
     def named(self, frame: Any) -> Any:
-        """The frame, with generated column names if the file has no header."""
+        """The frame, with generated column names if the file has no header, and otherwise without
+        the ' of names that a spreadsheet would compute."""
         if not self.header:
             frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+            return frame
+        plain = [plain_name(name) if isinstance(name, str) else name for name in frame.columns]
+        if plain != list(frame.columns) and len({*plain}) == len(plain):
+            frame.columns = plain
         return frame
 
     def note(self, path: Path) -> None:

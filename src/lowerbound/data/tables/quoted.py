@@ -9,11 +9,9 @@ from typing import Any
 from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.columns.values import distinct_values, name
 from lowerbound.data.schema import Schema
+from lowerbound.data.tables.dialect import BEGINNINGS, MARK
 from lowerbound.data.tables.markers import is_text, levels_of
 from lowerbound.data.tables.numbers import notations_of
-
-BEGINNINGS = "=+-@\t\r"
-MARK = "'"
 
 
 def unquoted(frame: Any, schema: Schema) -> Any:

@@ -67,7 +67,8 @@ def decoded_features(
         ticks: the latents' values along the two axes, (2, right).
         axis_names: names of the two latent dimensions.
         names: names of the features.
-        levels: meanings of the codes of a column, by its name; of many, the most frequent are shown.
+        levels: meanings of the codes of a column, by its name; of many, the most frequent are
+            shown.
     """
     levels = levels or {}
     spread = values.std((0, 1)) / np.maximum(np.abs(values).mean((0, 1)), 1e-12)

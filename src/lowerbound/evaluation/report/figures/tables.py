@@ -46,7 +46,8 @@ def marginals(
         real: (rows, columns) in the data's own units, NaN if not observed.
         samples: by model, (count, columns).
         names: names of the columns.
-        levels: meanings of the codes of a column, by its name; of many, the most frequent are shown.
+        levels: meanings of the codes of a column, by its name; of many, the most frequent are
+            shown.
         dates: names of the columns that are seconds since 1970.
     """
     levels = levels or {}
