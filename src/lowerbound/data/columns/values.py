@@ -156,7 +156,7 @@ def marks_of(
         others = (text for text, mark in zip(names, marks, strict=True) if not mark)
         if words or any(map(reads_as_text, others)):
             marks = np.array([text == "" or text in markers for text in names], dtype=bool)
-    return marks & np.array([text not in levels for text in names], dtype=bool)
+    return np.asarray(marks & np.array([text not in levels for text in names], dtype=bool))
 
 
 def markers_of(series: Any, levels: Sequence[Level]) -> tuple[str, ...]:

@@ -189,7 +189,8 @@ def _missing_words(cells: Any, levels: Collection[str]) -> Counter[str]:
 
 
 def _chosen(names: Sequence[str], counts: Array, which: Array) -> Counter[str]:
-    return Counter({names[at]: int(counts[at]) for at in np.flatnonzero(which) if counts[at]})
+    each = zip(names, counts.tolist(), which.tolist(), strict=True)
+    return Counter({text: count for text, count, chosen in each if chosen and count})
 
 
 def _in_rows(words: Counter[str]) -> str:
