@@ -86,3 +86,18 @@ def test_a_synthesizer_is_fitted_without_them() -> None:
     observed = fitted.schema.columns[0].observed
     assert observed is not None
     assert observed[1] < 40
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_largest_number_of_an_array_by_its_type(dtype: str) -> None:
+    """65504 of 16 bits is a value."""
+    rows = frame(0.0).to_numpy().astype(dtype)
+    rows[::7, 0] = np.finfo(dtype).max
+    if dtype == "float16":
+        found = load(rows, missing="model")
+        assert found.observed is None or bool(found.observed.all())
+        return
+    with pytest.warns(UserWarning, match=r"3\.40282e\+38 in 9 rows, taken for missing"):
+        found = load(rows, missing="model")
+    assert found.observed is not None
+    assert (~found.observed).sum(0).tolist() == [9, 0]

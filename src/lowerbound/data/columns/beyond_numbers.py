@@ -57,9 +57,12 @@ def array_without_beyond(values: Any, missing: bool) -> Any:
 
 
 def _beyond(values: Array) -> Array:
-    sizes = np.abs(values)
-    largest = np.abs(sizes / LARGEST_OF_32_BITS - 1) < WRITTEN
-    return np.isfinite(values) & ((sizes > LARGEST) | largest)
+    sizes, found = np.abs(values), np.zeros(values.shape, dtype=bool)
+    if values.dtype == np.float32:
+        found = sizes >= np.float32(LARGEST_OF_32_BITS * (1 - WRITTEN))
+    elif values.dtype == np.float64:
+        found = (sizes > LARGEST) | (np.abs(sizes / LARGEST_OF_32_BITS - 1) < WRITTEN)
+    return np.asarray(found & np.isfinite(values))
 
 
 def _note(name: str, cells: Array) -> None:
