@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.release.tables import read_table as read_audited
 from lowerbound.data import load
+from lowerbound.data.columns.values import with_own_gaps
 from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.dialect import Dialect
@@ -199,3 +201,14 @@ def test_the_markers_of_pandas_are_those_that_are_known(tmp_path: Path) -> None:
     frame, _ = read_table(path, kept={"a": {"NA", "x"}})
     assert frame["a"].tolist() == ["NA", "x"]
     assert np.isnan(frame["b"][0])
+
+
+def test_a_value_of_the_real_table_is_one_of_the_synthetic_table(tmp_path: Path) -> None:
+    """An audit compares a Parquet file with the csv file of its synthetic rows."""
+    real, path = with_own_gaps(table()), tmp_path / "drawn.csv"
+    table(gaps=1).to_csv(path, index=False)
+    found = read_audited(path, "SYNTHETIC", real)
+    assert (found["country"] == "NA").sum() == ROWS // 3
+    assert found["country"].isna().sum() == 1
+    with pytest.warns(UserWarning, match=TAKEN):
+        assert not (read_audited(path, "SYNTHETIC", table("?"))["country"] == "NA").any()
