@@ -111,6 +111,15 @@ def test_a_declared_level_is_a_value(tmp_path: Path, kind: str) -> None:
     assert found.observed[:, 0].sum() == ROWS - 2
 
 
+def test_a_csv_on_disk_names_its_words_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    table().to_csv(path, index=False)
+    with pytest.warns(UserWarning, match=TAKEN) as said:
+        found = load_on_disk(path, tmp_path / "cache")
+    assert len(said) == 1
+    assert found.schema.columns[0].levels == ("DE", "FR")
+
+
 def test_a_workbook_names_the_word_that_it_takes_for_missing(tmp_path: Path) -> None:
     pytest.importorskip("openpyxl")
     path = tmp_path / "rows.xlsx"

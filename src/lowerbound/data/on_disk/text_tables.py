@@ -31,7 +31,7 @@ def estimated_bytes(path: Path, asked: Dialect | None = None) -> float:
     Raises:
         DataError: it cannot be read.
     """
-    frames = text_frames(path, FIRST_ROWS, (), asked)
+    frames = text_frames(path, FIRST_ROWS, (), asked, said=False)
     frame, share = next(frames, (None, 1.0))
     return 0.0 if frame is None else BYTES_OF_CELL * frame.size / share
 
@@ -74,7 +74,8 @@ def _write(path: Path, asked: Dialect | None, target: Path, kept: Kept | None) -
     text = [name for name, kind in types.items() if pa.types.is_string(kind)]
     rows = rows_at_once(max(len(types), 1))
     with pq.ParquetWriter(target, schema) as file:
-        for frame, _ in text_frames(path, rows, text, asked, kept):
+        words = {**dict.fromkeys(text, ()), **(kept or {})}  # whose markers are counted
+        for frame, _ in text_frames(path, rows, text, asked, words):
             columns = [_cells(frame[name], kind) for name, kind in types.items()]
             file.write_table(pa.Table.from_arrays(columns, schema=schema))
 
@@ -88,8 +89,8 @@ def _types(path: Path, asked: Dialect | None, kept: Kept | None) -> dict[str, An
     import pyarrow as pa
 
     found: dict[str, Any] = {}
-    width = next((frame.shape[1] for frame, _ in text_frames(path, 1, (), asked)), 1)
-    for frame, _ in text_frames(path, rows_at_once(max(width, 1)), (), asked, kept):
+    width = next((frame.shape[1] for frame, _ in text_frames(path, 1, (), asked, said=False)), 1)
+    for frame, _ in text_frames(path, rows_at_once(max(width, 1)), (), asked, kept, False):
         for name in frame.columns:
             kind = _type_of(frame[name])
             found[name] = _common(found.get(name, pa.null()), kind)
@@ -108,7 +109,7 @@ def _padded(path: Path, types: Mapping[str, Any], asked: Dialect | None) -> set[
     if not numbers or not may_have_leading_zeros(path, sniffed(path, asked)):
         return set()
     rows, found = rows_at_once(len(types)), set()
-    for frame, _ in text_frames(path, rows, numbers, asked):
+    for frame, _ in text_frames(path, rows, numbers, asked, said=False):
         found |= {name for name in numbers if name not in found and _is_padded(frame[name])}
     return found
 

@@ -120,8 +120,9 @@ def _has_long_levels(column: Column) -> bool:
 
 
 @contextmanager
-def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
-    """Context that adds the chunk's first row to messages, and shows each kind of note once."""
+def placed(source: str, first: int, notes: set[str] | None) -> Iterator[None]:
+    """Context that adds the chunk's first row to messages, and shows each kind of note once; None:
+    none is shown."""
     place = f" (0 is row {first:,} of {source})" if first else ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -129,6 +130,8 @@ def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
             yield
         except DataError as error:
             raise DataError(f"{error}{place}") from error
+    if notes is None:
+        return
     for warning in caught:
         kind = re.sub(r"\d[\d,]*", "", str(warning.message).split(":")[0])
         if kind not in notes:
@@ -175,6 +178,7 @@ def text_frames(
     text: Collection[str],
     asked: Dialect | None = None,
     kept: Kept | None = None,
+    said: bool = True,
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the bytes read so far) of a file of text.
 
@@ -184,6 +188,7 @@ def text_frames(
         text: names of the columns that are text in all rows.
         asked: how the file is written, as far as a user said.
         kept: as for ``read_table``.
+        said: whether a note names the texts that are taken for missing, once for each column.
 
     Raises:
         DataError: the file is empty, ragged or damaged.
@@ -193,6 +198,7 @@ def text_frames(
     layout = sniffed(path, asked)
     check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
     size, levels = max(path.stat().st_size, 1), texts_kept(kept or {})
+    first, notes = 0, None if not said else set[str]()
     words = {**layout.keywords, **kept_words(path, layout, levels)}
     with path.open("rb") as raw:
         opener = OPENERS.get(path.suffix.lower())
@@ -204,7 +210,10 @@ def text_frames(
                     share = min(max(raw.tell() / size, 1 / size), 1.0)
                     named = layout.named(frame.reset_index(drop=True))
                     check_delimiter(named, layout, path)
-                    yield emptied(named, levels, {}), share
+                    with placed(str(path), first, notes):
+                        made = emptied(named, levels, {})
+                    yield made, share
+                    first += len(frame)
         except BROKEN_CSV as error:
             raise unreadable(path, layout, error) from error
 

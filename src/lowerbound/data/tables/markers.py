@@ -86,8 +86,8 @@ def values_like_markers(frame: Any) -> Kept:
 
 
 def texts_kept(kept: Kept) -> Kept:
-    """The columns whose levels are text."""
-    return {column: levels for column, levels in kept.items() if are_texts(levels)}
+    """The columns whose levels are text, or unknown text."""
+    return {column: levels for column, levels in kept.items() if not levels or are_texts(levels)}
 
 
 def na_values(names: Sequence[Any], layout: Layout, kept: Kept) -> dict[str, Any]:
