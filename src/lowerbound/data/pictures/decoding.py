@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +100,15 @@ def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
     """``open_picture`` where Pillow's warning is off."""
     from PIL import Image as pillow, UnidentifiedImageError
 
-    try:
-        opened = pillow.open(path)
-    except UnidentifiedImageError as error:
-        raise OSError(unknown_tiff(path) or str(error)) from error
-    with opened as picture:
+    with ExitStack() as stack:
+        file, name = path, "the picture"
+        if isinstance(path, Path):
+            file, name = stack.enter_context(untrusted.opened(path, DataError)), str(path)
+        try:
+            picture = stack.enter_context(pillow.open(file))
+        except UnidentifiedImageError as error:
+            raise OSError(unknown_tiff(file) or f"cannot identify image file {name!r}") from error
         needed = BYTES_OF_PIXEL * picture.width * picture.height
-        name = str(path) if isinstance(path, Path) else "the picture"
         untrusted.check_memory(needed, name, DataError)
         if reason := measurements_in(picture):
             raise OSError(reason)
