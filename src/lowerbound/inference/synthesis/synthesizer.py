@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data import load
+from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.constraints import sides
@@ -99,7 +100,7 @@ def fit_synthesizer(
     """
     if prior != AUTO:
         PRIORS[prior]  # an unknown name is refused before the fit
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    frame = without_beyond(frame.set_axis([str(name) for name in frame.columns], axis=1))
     compared = [side for sentence in constraints for side in sides(sentence)]
     dataset = read_for_synthesis(frame, kinds, compared, dialect)
     form = TableForm.learn(frame, dataset.schema, constraints, combinations)
