@@ -18,7 +18,7 @@ from lowerbound.applications.fit.measuring import (
     measure_all,
     measure_likelihood,
 )
-from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
+from lowerbound.applications.fit.public_schema import PublicSchema, public_schema
 from lowerbound.applications.fit.rows_on_disk import rows_folder
 from lowerbound.applications.fit.settings import check_parts, part_options, with_settings
 from lowerbound.applications.fit.together import ProcessOptions, check_processes
@@ -174,7 +174,9 @@ def _fit(
     """
     with processes.joined():
         with processes.first_alone(cache is not None or is_unpacked(request.data)):
-            parts = _read(request, options, cache)
+            public = public_schema(request.data, options.privacy, request.reading)
+            options = replace(options, privacy=public.privacy)
+            parts = _read(request, options, public, cache)
         if finished:
             reporter.say(f"the run in {folder} is finished: there is nothing to resume")
             fitted = model_folder.read(folder, options.training.device)
@@ -191,7 +193,9 @@ def _fit(
         ) from None
 
 
-def _read(request: FitRequest, options: FitOptions, cache: Path | None) -> DataParts:
+def _read(
+    request: FitRequest, options: FitOptions, public: PublicSchema, cache: Path | None
+) -> DataParts:
     """Training and test rows."""
     return read_parts(
         request.data,
@@ -200,8 +204,8 @@ def _read(request: FitRequest, options: FitOptions, cache: Path | None) -> DataP
         options.model.numbers_only,
         options.model.normal_scores,
         options.model.is_regression,
-        public_schema(options.privacy, request.reading.label),
-        admitted_rows(request.data, options.privacy),
+        public.schema,
+        public.rows,
         cache,
         options.model.conditional,
     )

@@ -18,18 +18,23 @@ from lowerbound.applications.release.private_comparison import (
     comparison_lines,
 )
 from lowerbound.applications.release.tables import check_table
-from lowerbound.config import option, to_mapping
+from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.arrays import listed
+from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
 from lowerbound.errors import DataError, OptionError, counted
-from lowerbound.fitting.private_fit import OF_THE_DATA
+from lowerbound.training.private.marginals.copied_schema import (
+    declarations_of,
+    identifying_levels,
+    without,
+)
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.declarations import Declarations
-from lowerbound.training.private.marginals.grid import declarations_of
 from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
 from lowerbound.training.private.marginals.tree_fit import TreeOptions
+from lowerbound.training.private.options import OF_THE_DATA
 from lowerbound.training.private.record import ReleaseRecord
 
 SUFFIX = ".json"
@@ -51,8 +56,16 @@ class PrivateTableRequest:
     public_schema: str = option(
         "",
         "a JSON file with ranges and categories of the columns, public or measured by "
-        "private-schema; 'data' declares public what the data says of them",
+        "private-schema; 'data' copies them from the rows, which epsilon does not cover",
         metavar="FILE",
+    )
+    leave_out: tuple[str, ...] = option(
+        (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
+    )
+    least_people: int = option(
+        LEAST_PEOPLE,
+        "rows that share a level, and that lie beyond either end of a range, for --public-schema "
+        "data to copy it",
     )
     target: str | None = option(
         None, "the column whose relation to every other is measured first", metavar="COLUMN"
@@ -96,7 +109,7 @@ class PrivateTableReport(Report):
 
     def text(self) -> str:
         pairs = ", ".join(f"{a} with {b}" for a, b in self.pairs) or "none"
-        release = ReleaseRecord(**self.release)
+        release = from_mapping(ReleaseRecord, self.release)
         lines = [f"rows:   {self.rows:,} in {self.output}", f"pairs:  {pairs}"]
         lines += [f"model:  {self.model}"] if self.model else []
         return "\n".join([*comparison_lines(self.compared), *lines, *release.lines()])
@@ -142,15 +155,20 @@ def _fitted(
 ) -> tuple[MarginalModel, tuple[Judged, ...]]:
     if request.epsilon is None:
         raise OptionError("a private table needs an epsilon: give --epsilon, such as 1")
-    given = _given(request.public_schema)
+    given = _given(request)
     skipped = () if given is None else given.other_than_numbers
     frame, form = read_numbers(request.data, skipped=skipped)
     reporter.say(
         f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
     )
-    if given is not None:
+    frame = without(frame, request.leave_out)
+    if given is None:
+        declared = declarations_of(frame, request.least_people)
+    else:
+        declared = given
         _warn_of_undeclared(request.public_schema, frame, given)
-    declared = given or _declared(frame, reporter)
+        for words in identifying_levels(given):
+            warnings.warn(f"{request.public_schema}: {words}", UserWarning, stacklevel=1)
     public = _public(request.public_schema, form)
     if declared.measured is not None:
         public = request.public_schema
@@ -207,35 +225,30 @@ def _refuse_fitting(request: PrivateTableRequest) -> None:
         )
 
 
-def _given(public_schema: str) -> Declarations | None:
+def _given(request: PrivateTableRequest) -> Declarations | None:
     """The declarations in a file; None: those that the rows say."""
-    if not public_schema:
+    if not request.public_schema:
         raise OptionError(
             "ranges and categories of columns get no noise: give --public-schema FILE with what is "
-            "public or was measured by lowerbound private-schema, or --public-schema data to "
-            "declare public what the data says of its columns"
+            "public or was measured by lowerbound private-schema, or --public-schema data to copy "
+            "what at least --least-people rows of the data say of its columns"
         )
-    return None if public_schema == OF_THE_DATA else Declarations.read(public_schema)
+    if request.public_schema == OF_THE_DATA:
+        return None
+    if request.least_people != LEAST_PEOPLE:
+        raise OptionError("--least-people is for --public-schema data: a file is taken as it is")
+    return Declarations.read(request.public_schema)
 
 
 def _warn_of_undeclared(path: str, frame: Any, given: Declarations) -> None:
     """Warn of the columns of the table that are not declared."""
-    others = [name for name in map(str, frame.columns) if name not in given.columns]
+    others = [name for name in frame.columns if name not in given.columns]
     if others:
         warnings.warn(
             f"{path} does not declare the columns {listed(others)}: left out",
             UserWarning,
             stacklevel=2,
         )
-
-
-def _declared(frame: Any, reporter: Reporter) -> Declarations:
-    """The declarations that the rows say; a message names the columns that are left out."""
-    columns = declarations_of(frame)
-    left_out = [name for name in map(str, frame.columns) if name not in columns]
-    if left_out:
-        reporter.say(f"left out, because they identify rows or are empty: {listed(left_out)}")
-    return Declarations(columns)
 
 
 def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:
@@ -255,6 +268,6 @@ def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:
 
 def _public(given: str, form: TextForm) -> str:
     """What is declared public, in words."""
-    source = ", read from the rows" if given == OF_THE_DATA else f" ({given})"
+    source = "of what is copied from the rows" if given == OF_THE_DATA else f"({given})"
     written = "" if form.usual else "; how the file writes numbers"
-    return f"ranges and categories{source}{written}"
+    return f"ranges and categories {source}{written}"
