@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 _WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|[^\W\d_]+")
 
@@ -83,5 +84,5 @@ def words_of(name: str) -> frozenset[str]:
     plain = "".join(each for each in plain if not unicodedata.combining(each))
     plain = unicodedata.normalize("NFC", plain)
     words = [word.lower() for word in _WORD.findall(plain)]
-    pairs = [first + second for first, second in zip(words, words[1:], strict=False)]
+    pairs = [first + second for first, second in pairwise(words)]
     return frozenset([*words, *pairs, plain.lower()])
