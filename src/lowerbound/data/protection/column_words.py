@@ -49,7 +49,8 @@ OF_THINGS = _set(
 )
 
 NUMBERS = _set(
-    "id ids uid uuid guid nr no num number nbr nummer numero numer identifier identification key "
+    "id ids pid cid sid eid userid personid recordid "
+    "uid uuid guid nr no num number nbr nummer numero numer identifier identification key "
     "code kennung ssn nin nhs mrn iban account acct konto kontonummer passport ausweis license "
     "licence insurance versicherungsnummer steuernummer steuerid dni nie nif cpf curp rut pesel "
     "bsn personnummer cnp aadhaar pan taxid kundennummer patientennummer personalnummer matricule "

@@ -22,6 +22,7 @@ MOST_PATTERNS = 64
 MOST_UNFIT = 8  # patterns that are kept if no pattern is one of several words
 ROOM = 20  # fresh words per given one, with which letters are consonants and vowels in turn
 FEWEST_LETTERS = 12  # of an alphabet that is no Latin one
+INVENTED = ("@", "example", ".", "org")  # the domain of mails whose own is of few people
 _SHARES = (8, 6, 4, 3, 2, 1)  # given identifiers per remainder, from the most to the fewest
 _RUNS = re.compile(r"[^\W\d_]+|[0-9]+|.", re.DOTALL)
 _DIGITS = "0123456789"
@@ -196,7 +197,11 @@ class _Letters:
             runs: of the word.
             usual: runs that stay. If all would, the longest one before an @ does not.
         """
-        varied = [place for place, run in enumerate(runs) if run not in usual]
+        if "@" in runs and not set(runs[runs.index("@") :]) <= usual:
+            runs = [*runs[: runs.index("@")], *INVENTED]
+        varied = [
+            place for place, run in enumerate(runs) if run not in usual and run not in INVENTED
+        ]
         if not varied:
             before = runs[: runs.index("@")] if "@" in runs else runs
             varied = [max(range(len(before)), key=lambda place: len(before[place]), default=0)]
@@ -240,7 +245,7 @@ def _apart(patterns: Sequence[Pattern]) -> list[Pattern]:
 
 
 def _unlike(places: list[str], other: Sequence[str]) -> list[str] | None:
-    """The places without the characters of another pattern at one of them; None: all are its own."""
+    """The places without another pattern's characters at one of them; None: that has all."""
     if any(set(a.lower()).isdisjoint(b.lower()) for a, b in zip(places, other, strict=True)):
         return places
     left = [
