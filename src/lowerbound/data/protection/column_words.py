@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 _WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|[^\W\d_]+")
 
@@ -48,7 +49,8 @@ OF_THINGS = _set(
 )
 
 NUMBERS = _set(
-    "id ids uid uuid guid nr no num number nbr nummer numero numer identifier identification key "
+    "id ids pid cid sid eid userid personid recordid "
+    "uid uuid guid nr no num number nbr nummer numero numer identifier identification key "
     "code kennung ssn nin nhs mrn iban account acct konto kontonummer passport ausweis license "
     "licence insurance versicherungsnummer steuernummer steuerid dni nie nif cpf curp rut pesel "
     "bsn personnummer cnp aadhaar pan taxid kundennummer patientennummer personalnummer matricule "
@@ -83,5 +85,5 @@ def words_of(name: str) -> frozenset[str]:
     plain = "".join(each for each in plain if not unicodedata.combining(each))
     plain = unicodedata.normalize("NFC", plain)
     words = [word.lower() for word in _WORD.findall(plain)]
-    pairs = [first + second for first, second in zip(words, words[1:], strict=False)]
+    pairs = [first + second for first, second in pairwise(words)]
     return frozenset([*words, *pairs, plain.lower()])

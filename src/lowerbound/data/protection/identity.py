@@ -130,9 +130,9 @@ def _by_name(
     things, why = words & OF_THINGS, f"it is called {name!r} and hardly any value is frequent"
     if words & PHONES and _share(cells, r"[\d\s()+/.\-]{5,}.*"):
         return Identity("phone numbers", why)
-    if words & NUMBERS and not things and share > (LEAST_SHARE if words & PEOPLE else MOST_SHARE):
-        if not any(map(looks_like_date, cells[:5])):
-            return Identity("numbers of people (ids)", why)
+    numbered = words & NUMBERS and not things and not any(map(looks_like_date, cells[:5]))
+    if numbered and share > (LEAST_SHARE if words & PEOPLE else MOST_SHARE):
+        return Identity("numbers of people (ids)", why)
     if numeric:
         return None
     if words & ADDRESSES and not things and _share(cells, r".*\d.*|.*\s.*"):

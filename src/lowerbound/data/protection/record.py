@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lowerbound.config import from_mapping, to_mapping
-from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError, counted
 
 if TYPE_CHECKING:  # a name for annotations: a schema holds the record as a mapping
@@ -51,6 +50,7 @@ class Protection:
         entity: the column whose values are the entities; "": each row is one.
         entities: their number.
         columns: those with protected values.
+        people_column: a column of identifiers that repeat, which may be the entities; "": none is.
 
     Raises:
         OptionError: k is below 1.
@@ -59,7 +59,8 @@ class Protection:
     least_people: int = LEAST_PEOPLE
     entity: str = ""
     entities: int = 0
-    columns: tuple[ColumnProtection, ...] = field(default=())
+    columns: tuple[ColumnProtection, ...] = ()
+    people_column: str = ""
 
     def __post_init__(self) -> None:
         if self.least_people < 1:
@@ -82,21 +83,13 @@ class Protection:
     def sentences(self) -> tuple[str, ...]:
         """One about the whole table, and one about each column with protected values."""
         if self.least_people == 1:
-            return (
-                "values are not protected (--least-people 1): rows may bear those of one person",
-            )
-        who = f"values of column {self.entity!r}" if self.entity else "rows"
+            return ("values are not protected, so rows may bear those of one person",)
+        who = f"values of {self.entity!r}" if self.entity else "rows"
         rule = f"no value that fewer than {self.least_people} {who} have is drawn"
-        if not self.columns:
-            return (f"{rule}; there is none to protect",)
+        rule += "" if self.columns else ", and there is none"
+        if self.people_column:
+            rule += (
+                f"; if a person has several rows, as {self.people_column!r} suggests, give "
+                f"--entity {self.people_column}"
+            )
         return (rule, *(each.sentence for each in self.columns))
-
-    @property
-    def summary(self) -> str:
-        """``sentences`` in one."""
-        names = listed([each.name for each in self.columns]) or "none"
-        return (
-            f"{self.sentences[0]}; protected columns: {names}"
-            if self.columns
-            else (self.sentences[0])
-        )

@@ -22,6 +22,8 @@ from lowerbound.data.columns.values import (
     scalar,
     with_room_for_gaps,
 )
+from lowerbound.data.protection.fresh import FRESH, FreshCells
+from lowerbound.data.protection.people import People
 from lowerbound.data.synthetic.repeated import RepeatedValues
 from lowerbound.data.tables.frame_types import ORDERED
 
@@ -44,6 +46,7 @@ class ColumnForm:
         blank: whether every cell is missing.
         unused: codes of levels that no fitted row has.
         marker: how text writes most missing cells, such as "?"; None: they are empty.
+        fresh: of a column that identifies people, the cells of the level ``FRESH``.
     """
 
     name: str
@@ -60,15 +63,23 @@ class ColumnForm:
     blank: bool = False
     unused: tuple[int, ...] = ()
     marker: str | None = None
+    fresh: FreshCells | None = None
 
     @classmethod
-    def of(cls, series: Any, column: Column | None, values: Array | None) -> ColumnForm:
+    def of(
+        cls,
+        series: Any,
+        column: Column | None,
+        values: Array | None,
+        people: People | None = None,
+    ) -> ColumnForm:
         """Learn the form of a column.
 
         Args:
             series: its cells.
             column: None if it identifies rows.
             values: in original units, NaN where missing; None if it identifies rows.
+            people: whose values repeat; None: of the rows.
         """
         form = cls._of_type(series)
         if column is None or values is None:
@@ -85,8 +96,13 @@ class ColumnForm:
         numeric = not (column.rules.has_format and column.dtype.startswith("datetime64"))
         text = form.dtype in ("object", "str", "string") and numeric
         lattice = column.rules.lattice
-        repeated = RepeatedValues.of(values, lattice)
+        repeated = RepeatedValues.of(values, lattice, people)
         return replace(form, lattice=lattice, low=low, high=high, repeated=repeated, text=text)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether its cells are, or may be, fresh ones."""
+        return self.identifiers is not None or self.fresh is not None
 
     @classmethod
     def _of_type(cls, series: Any) -> ColumnForm:
@@ -131,10 +147,23 @@ class ColumnForm:
         gone = np.isnan(values)
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
+        if self.fresh is not None:
+            cells = self._with_fresh(cells, gone, self.fresh.cells(first, len(values)))
+            return in_type_or_wide(cells, self.fresh.dtype)
         typed = self._in_type(cells, gone, column.level_type)
         if column.notation is not None:
             typed = column.notation.in_frame(typed)
         return typed if self.marker is None else typed.mask(gone, self.marker)
+
+    def _with_fresh(self, cells: Any, gone: Array, fresh: Array) -> Any:
+        """Levels with fresh cells in place of ``FRESH``, in types of pandas that can be missing."""
+        import pandas as pd
+
+        kept = cells.astype(object) != FRESH
+        whole = fresh.dtype.kind in "iu"
+        typed = pd.Series(fresh).astype(object).where(~kept, cells.astype(object))
+        typed = typed.mask(gone, None)
+        return typed.astype("Int64" if fresh.dtype.kind == "i" else "UInt64") if whole else typed
 
     def _usable(self, values: Array, gone: Array) -> float:
         """Some value of the column."""

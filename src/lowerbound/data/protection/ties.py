@@ -1,0 +1,113 @@
+"""Columns that belong together, as a city and its country, a start and an end, a sum and its parts:
+what protects one cell of them keeps them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.dependencies.errors import formulas_beside_errors
+from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
+from lowerbound.data.dependencies.lookups import Lookup, found_lookups
+from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.protection.people import People
+from lowerbound.data.synthetic.constraints import Constraints
+
+
+@dataclass(frozen=True, eq=False)
+class Ties:
+    """What the rows of a table fulfill.
+
+    Attributes:
+        columns: of the table, by name.
+        lookups, formulas, orders: as found and declared.
+        combinations: names of the columns of each declared combination.
+    """
+
+    columns: Mapping[str, Column]
+    lookups: tuple[Lookup, ...]
+    formulas: tuple[Formula, ...]
+    orders: tuple[Inequality, ...]
+    combinations: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(
+        cls, columns: Sequence[Column], values: Mapping[str, Array], declared: Constraints
+    ) -> Ties:
+        """Those of the modeled columns, found as for the form of the table."""
+        matrix = np.stack([values[column.name] for column in columns], 1)
+        lookups = found_lookups(columns, matrix, declared.compared)
+        alike = [each.columns for each in lookups]
+        return cls(
+            {column.name: column for column in columns},
+            lookups,
+            formulas_beside_errors(columns, matrix, declared.compared.union(*alike)),
+            (*declared.inequalities, *found_orders(columns, matrix, declared.compared, alike)),
+            tuple(each.columns for each in declared.combinations),
+        )
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """The columns that are tied to each other, directly or by others."""
+        sets: list[set[str]] = []
+        for names in self._each():
+            joined = set(names).union(*(each for each in sets if not each.isdisjoint(names)))
+            sets = [each for each in sets if each.isdisjoint(names)] + [joined]
+        return [[name for name in self.columns if name in each] for each in sets]
+
+    def _each(self) -> Iterable[Sequence[str]]:
+        yield from (each.columns for each in (*self.lookups, *self.formulas, *self.orders))
+        yield from self.combinations
+
+    def broken(self, values: Mapping[str, Array], group: Sequence[str]) -> Array:
+        """Which rows break a lookup, a formula or an order of a group, (rows,)."""
+        found = np.zeros(len(next(iter(values.values()))), dtype=bool)
+        for lookup in self.lookups:
+            if lookup.columns[0] in group:
+                found |= lookup.broken(np.stack([values[name] for name in lookup.columns], 1))
+        for formula in self.formulas:
+            if formula.columns[0] in group:
+                some = [self.columns[name] for name in formula.columns]
+                cells = np.stack([values[name] for name in formula.columns], 1)
+                found |= np.nan_to_num(formula.broken(some, cells)).astype(bool)
+        for order in self.orders:
+            if order.lower in group:
+                found |= order.broken(values[order.lower], values[order.upper])
+        return found
+
+    def computed(
+        self, values: Mapping[str, Array], group: Sequence[str], rows: Array
+    ) -> dict[str, Array]:
+        """The values of a group whose rows, a mask, have one column of each formula computed from
+        the others."""
+        found = {name: values[name].copy() for name in group}
+        for formula in self.formulas:
+            if formula.columns[0] not in group:
+                continue
+            some = [self.columns[name] for name in formula.columns]
+            cells = np.stack([found[name] for name in formula.columns], 1)
+            wrong = rows & np.nan_to_num(formula.broken(some, cells)).astype(bool)
+            at = next((place for place, solved in enumerate(formula.solved) if solved), 0)
+            if wrong.any() and not some[at].levels:
+                numbers = formula.value(at, numbers_of(some, cells[wrong]))
+                made = cells_of(some[at], numbers)
+                name = formula.columns[at]
+                low, high = np.nanmin(found[name]), np.nanmax(found[name])
+                inside = (made >= low) & (made <= high)
+                found[name][wrong] = np.where(inside, made, found[name][wrong])
+        return found
+
+    def rare(self, values: Mapping[str, Array], group: Sequence[str], people: People) -> Array:
+        """Which rows have a combination of a group that too few people have, (rows,)."""
+        found = np.zeros(len(people.of_row), dtype=bool)
+        for names in self.combinations:
+            if names[0] in group:
+                cells = np.nan_to_num(np.stack([values[name] for name in names], 1), nan=np.inf)
+                codes = np.unique(cells, axis=0, return_inverse=True)[1].ravel()
+                every = np.ones(len(codes), dtype=bool)
+                found |= ~people.enough(codes, every, int(codes.max()) + 1)[codes]
+        return found
