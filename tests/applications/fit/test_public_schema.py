@@ -63,7 +63,7 @@ def test_kinds_are_those_of_the_flags(people: str) -> None:
 
 
 def test_columns_that_identify_are_refused(people: str) -> None:
-    with pytest.raises(DataError, match="'mail' has e-mail addresses.*--leave-out mail"):
+    with pytest.raises(DataError, match=r"'mail' has e-mail addresses.*--leave-out mail"):
         read(people, leave_out=())
     with pytest.raises(DataError, match="label 'mail' is not among"):
         read(people, label="mail")

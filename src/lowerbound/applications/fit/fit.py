@@ -33,6 +33,7 @@ from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
+from lowerbound.fitting.data_source import DataSource
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
 from lowerbound.training.settings.device import AUTO, chosen_device
@@ -300,6 +301,8 @@ def _train(
 ) -> Fitted:
     """Print the choices, fit the model, and write the folder at every checkpoint."""
     training = parts.training
+    if request.reading.entity is not None and not options.privacy.private:
+        options = replace(options, data=DataSource.of(request.data))
     rows = training.conditioned_on_label() if options.model.conditional else training
     chosen = resolve(rows.schema, options.model)
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, entries
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, entries, typed
+from lowerbound.applications.io.release_files import check_release, release_of, write_release
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.release.private_comparison import (
     Judged,
@@ -25,6 +26,7 @@ from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
 from lowerbound.errors import DataError, OptionError, counted
+from lowerbound.fitting.data_source import DataSource
 from lowerbound.training.private.marginals.copied_schema import (
     declarations_of,
     identifying_levels,
@@ -88,7 +90,7 @@ class PrivateTableRequest:
 
 
 @dataclass(frozen=True)
-class PrivateTableReport(Report):
+class PrivateTableReport(WrittenReport):
     """The rows that were written, and their guarantee.
 
     Attributes:
@@ -112,6 +114,7 @@ class PrivateTableReport(Report):
         release = from_mapping(ReleaseRecord, self.release)
         lines = [f"rows:   {self.rows:,} in {self.output}", f"pairs:  {pairs}"]
         lines += [f"model:  {self.model}"] if self.model else []
+        lines += [f"record: {self.files[1]}"]
         return "\n".join([*comparison_lines(self.compared), *lines, *release.lines()])
 
 
@@ -125,6 +128,7 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         ModelFolderError: the model cannot be read.
     """
     check_table(Path(request.output))
+    check_release(Path(request.output), request.save)
     _check_save(request)
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
@@ -140,7 +144,10 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
     write_columns(Path(request.output), cells, model.form, rounded=True)
     if request.save is not None:
         model.save(Path(request.save))
+    table, command = Path(request.output), typed("private-table", request)
+    record = release_of(table, len(made), made.columns, command, **_facts(model, request))
     return PrivateTableReport(
+        **written((str(table), *write_release(table, record))),
         output=request.output,
         model=request.save or "",
         rows=len(made),
@@ -148,6 +155,19 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         release=to_mapping(model.release),
         compared=compared,
     )
+
+
+def _facts(model: MarginalModel, request: PrivateTableRequest) -> dict[str, Any]:
+    """What the release record says of the model and its data; no hash of the private rows, with
+    which somebody who guesses them could check the guess."""
+    read = Path(request.data).suffix.lower() == SUFFIX
+    kept = request.save or (request.data if read else None)
+    return {
+        "model": None if kept is None else DataSource.of(kept),
+        "data": None if read else DataSource(Path(request.data).name, model.release.rows),
+        "protection": model.release.protection,
+        "guarantee": model.release,
+    }
 
 
 def _fitted(

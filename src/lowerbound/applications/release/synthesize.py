@@ -7,8 +7,13 @@ from pathlib import Path
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.drawn_parts import DrawnRequest, write_table
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.io.prompts import typed_values
+from lowerbound.applications.io.release_files import (
+    check_release,
+    release_of_model,
+    write_release,
+)
 from lowerbound.applications.io.sentences import about_complete_rows
 from lowerbound.applications.io.sizes import check_disk
 from lowerbound.applications.release.tables import check_table, read_cells
@@ -74,6 +79,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_table(path)
+    check_release(path)
     source = TableSource(
         fitted, request.beyond_range, request.complete, mapped=not request.beyond_range
     )
@@ -82,7 +88,10 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     missing = write_table("synthesize", request, reporter, draws, count)
     if not (missing or request.complete) and (note := about_complete_rows(fitted)):
         reporter.say(note)
-    return SynthesizeReport(count, names, **written((str(path),)))
+    columns = [column.name for column in source.form.columns]
+    command = typed("synthesize", request)
+    record = release_of_model(path, count, columns, command, fitted, request.model, names)
+    return SynthesizeReport(count, names, **written((str(path), *write_release(path, record))))
 
 
 def _draws(

@@ -127,9 +127,10 @@ class ReleaseRecord:
             yield "- copied from the rows, without noise:"
             for name, said in self.copied.items():
                 yield f"  - {name}: {described(said, SHOWN_LEVELS)}"
-        if self.protection is not None:
-            for words in self.protection.sentences:
-                yield f"- not copied: {words}"
+        if self.protection is not None and self.protection.columns:
+            yield f"- not copied, because fewer than {self.protection.least_people:,} rows have it:"
+            for each in self.protection.columns:
+                yield f"  - {each.sentence}"
         yield ""
         yield "Not claimed, or assumed:"
         yield ""

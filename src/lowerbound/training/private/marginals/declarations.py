@@ -116,7 +116,8 @@ def described(said: Mapping[str, Any], most: int | None = None) -> str:
         levels += f" and {more:,} more" if more else ""
         words = [f"{counted(len(said['levels']), 'level')}: {levels}"]
     else:
-        words = [f"{said['low']} to {said['high']}"]
+        ends = (said["low"], said["high"])
+        words = [" to ".join(end if isinstance(end, str) else f"{end:.12g}" for end in ends)]
     words += [name for name in ("whole", "log", "missing") if said.get(name)]
     words += [f"atom {said['atom']}"] if said.get("atom") is not None else []
     return ", ".join(words)
