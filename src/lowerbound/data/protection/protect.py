@@ -294,10 +294,9 @@ class _Work:
             rare = np.any([self.rare.get(name, self._nothing) for name in names], 0)
             rare |= self.ties.rare(self.values, names, self.people)
             before = self.ties.broken(self.original, group)
-            torn = self.ties.broken(self.values, group) & ~before
-            if torn.any():
-                self.values |= self.ties.computed(self.values, names, torn)
-                torn = self.ties.broken(self.values, group) & ~before
+            computed, torn = self.ties.computed(self.values, self.original, names)
+            self.values |= computed
+            torn |= self.ties.broken(self.values, group) & ~before
             self._from_donors(names, rare | torn, torn)
 
     @property
