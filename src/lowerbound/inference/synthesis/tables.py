@@ -219,7 +219,8 @@ class TableSource:
             fresh = FRESH in known
             if not fresh:
                 warnings.warn(
-                    f"column {column.name!r} has levels that fewer people had than may be drawn: "
+                    f"column {column.name!r} has levels that the model does not know, because "
+                    "few people have them: "
                     f"{listed([repr(text) for text in sorted(rare)])}; they stay, and nothing else "
                     "depends on them",
                     stacklevel=3,
