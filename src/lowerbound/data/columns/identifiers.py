@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
@@ -146,6 +147,13 @@ class IdentifierFormat:
         return pattern.word(index, self.separator)
 
 
+class MakesFresh(Protocol):
+    """Makes fresh identifiers by their numbers."""
+
+    def fresh(self, first: int, count: int) -> Array:
+        """Those from number ``first`` on, (count,)."""
+
+
 @dataclass(eq=False)
 class ApartIdentifiers:
     """Fresh identifiers that differ from others, which rows have besides them.
@@ -155,7 +163,7 @@ class ApartIdentifiers:
         others: names of the others.
     """
 
-    form: IdentifierFormat
+    form: MakesFresh
     others: Collection[str]
     _skipped: list[int] = field(default_factory=list)
     _checked: int = 0

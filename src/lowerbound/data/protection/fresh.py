@@ -38,7 +38,7 @@ class FreshCells:
         if self.pool < 0 or self.rows < 1:
             raise OptionError(f"fresh cells need a pool of at least 0, not {self.pool}")
 
-    def cells(self, first: int, count: int) -> Array:
+    def fresh(self, first: int, count: int) -> Array:
         """The cells of rows ``first`` and on, (count,)."""
         numbers = np.arange(first, first + count)
         if self.pool:

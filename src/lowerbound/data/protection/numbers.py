@@ -21,6 +21,7 @@ FEW = 4  # rows per distinct value, on average, from which on each may be drawn 
 SHARE = 0.002  # of the rows with a value, from which on it may be drawn exactly
 REPEATED = 5  # rows with a value, at least, that may be drawn exactly
 ROUNDS = 5
+ROOM = 0.25  # of the distance from the k-th to the 2k-th entity, by which a bound is rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ def protected_numbers(
         return None
     draw = np.random.default_rng(seed)
     low, high = bounds(values[there], some, lattice)
-    bounded = np.clip(values[there], low, high)
+    bounded = _inside(values[there], high, some, lattice, 1, draw)
+    bounded = _inside(bounded, low, some, lattice, -1, draw)
     inner = bounded
     for _ in range(ROUNDS):
         moved = _gathered(inner, some, lattice, draw)
@@ -74,7 +76,7 @@ def bounds(values: Array, people: People, lattice: Lattice) -> tuple[float, floa
     """The smallest and the largest number that may be drawn.
 
     Each is the value of the k-th entity from its end if k entities have just this one, and else a
-    round number inside of it, about halfway to the 2k-th entity at most.
+    round number inside of it, nearer to it than to the 2k-th entity.
     """
     high = _end(values, people, lattice, 1)
     low = _end(values, people, lattice, -1)
@@ -91,7 +93,32 @@ def _end(values: Array, people: People, lattice: Lattice, sign: int) -> float:
     if len(people.some(values == kth)) >= least:
         return kth
     inside = float(values[order][first[min(2 * least, len(first)) - 1]])
-    return _round_inside(kth, 0.5 * abs(inside - kth), lattice, sign)
+    return _round_inside(kth, ROOM * abs(inside - kth), lattice, sign)
+
+
+def _inside(
+    values: Array,
+    end: float,
+    people: People,
+    lattice: Lattice,
+    sign: int,
+    draw: np.random.Generator,
+) -> Array:
+    """The values without those beyond an end: these are spread between it and the value that k
+    entities lie beyond, and one is at the end."""
+    far = np.flatnonzero(sign * values > sign * end)
+    if not len(far):
+        return values
+    inner = np.sort(-sign * values[sign * values <= sign * end]) * -sign
+    if not len(inner) or (inner[: people.least] == end).sum() >= people.least:
+        near = end  # so many have it that it is no one's
+    else:
+        near = float(inner[min(people.least, len(inner)) - 1])
+    found = values.copy()
+    found[far] = lattice.nearest(draw.uniform(min(near, end), max(near, end), len(far)))
+    found[far[0]] = end
+    low, high = min(near, end), max(near, end)
+    return np.asarray(np.where(np.isin(np.arange(len(found)), far), found.clip(low, high), found))
 
 
 def _round_inside(end: float, room: float, lattice: Lattice, sign: int) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
@@ -32,7 +32,7 @@ from lowerbound.data.synthetic.constraints import ConstraintReader, sides
 from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.numbers import notations_of, with_numbers
-from lowerbound.errors import counted
+from lowerbound.errors import DataError, counted
 
 OTHER = {"other", "others", "andere", "sonstige", "sonstiges", "autre", "autres", "otro", "otros",
          "altro", "altri", "outro", "outros", "overig", "inne"}  # fmt: skip
@@ -120,6 +120,7 @@ def protected_table(
     people = People.of(frame, entity, least_people)
     work = _Work(frame.reset_index(drop=True), people, entity, dict(kinds or {}), seed)
     work.identities()
+    work.refuse_nothing_left()
     work.read(constraints, combinations, dialect)
     work.levels()
     work.numbers()
@@ -169,6 +170,16 @@ class _Work:
             known = self._identity(name)
             if known is not None:
                 self._hide(name, known)
+
+    def refuse_nothing_left(self) -> None:
+        """Raise DataError if every column identifies people or is free text."""
+        hidden = {each.name for each in self.notes if each.cells == self.frame[each.name].size}
+        if hidden == set(self.frame.columns):
+            raise DataError(
+                f"{listed(sorted(hidden))}: each column identifies rows or is free text, so that "
+                "nothing is left to model; name the kind of one that does not, such as "
+                f"--kind {sorted(hidden)[0]}=categorical"
+            )
 
     def _identity(self, name: str) -> Identity | None:
         hint = self.kinds.get(name)
@@ -294,10 +305,9 @@ class _Work:
             rare = np.any([self.rare.get(name, self._nothing) for name in names], 0)
             rare |= self.ties.rare(self.values, names, self.people)
             before = self.ties.broken(self.original, group)
-            torn = self.ties.broken(self.values, group) & ~before
-            if torn.any():
-                self.values |= self.ties.computed(self.values, names, torn)
-                torn = self.ties.broken(self.values, group) & ~before
+            computed, torn = self.ties.computed(self.values, self.original, names)
+            self.values |= computed
+            torn |= self.ties.broken(self.values, group) & ~before
             self._from_donors(names, rare | torn, torn)
 
     @property

@@ -80,6 +80,12 @@ class Protection:
         return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
 
     @property
+    def apart(self) -> tuple[str, ...]:
+        """The columns whose cells are fresh or left out, so that they tell nothing of the rows."""
+        roles = ("identifier", "free text")
+        return tuple(each.name for each in self.columns if each.role in roles)
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """One about the whole table, and one about each column with protected values."""
         if self.least_people == 1:

@@ -73,33 +73,44 @@ class Ties:
             if formula.columns[0] in group:
                 some = [self.columns[name] for name in formula.columns]
                 cells = np.stack([values[name] for name in formula.columns], 1)
-                found |= np.nan_to_num(formula.broken(some, cells)).astype(bool)
+                found |= _broken(formula, some, cells)
         for order in self.orders:
             if order.lower in group:
                 found |= order.broken(values[order.lower], values[order.upper])
         return found
 
     def computed(
-        self, values: Mapping[str, Array], group: Sequence[str], rows: Array
-    ) -> dict[str, Array]:
-        """The values of a group whose rows, a mask, have one column of each formula computed from
-        the others."""
+        self, values: Mapping[str, Array], original: Mapping[str, Array], group: Sequence[str]
+    ) -> tuple[dict[str, Array], Array]:
+        """(the values of a group, in which rows that fulfilled a formula before some cells were
+        moved fulfill it again; which rows could not, (rows,)).
+
+        In each row a column is computed from the others that was not moved itself.
+        """
         found = {name: values[name].copy() for name in group}
+        torn = np.zeros(len(next(iter(values.values()))), dtype=bool)
         for formula in self.formulas:
-            if formula.columns[0] not in group:
+            if not set(formula.columns) <= set(group):
                 continue
             some = [self.columns[name] for name in formula.columns]
+            before = np.stack([original[name] for name in formula.columns], 1)
             cells = np.stack([found[name] for name in formula.columns], 1)
-            wrong = rows & np.nan_to_num(formula.broken(some, cells)).astype(bool)
-            at = next((place for place, solved in enumerate(formula.solved) if solved), 0)
-            if wrong.any() and not some[at].levels:
-                numbers = formula.value(at, numbers_of(some, cells[wrong]))
-                made = cells_of(some[at], numbers)
+            moved = (cells != before) & np.isfinite(before)
+            left = moved.any(1) & np.isfinite(cells).all(1) & ~_broken(formula, some, before)
+            for at in np.flatnonzero(formula.solved).tolist():
+                rows = np.flatnonzero(left & ~moved[:, at])
+                if some[at].levels or not len(rows):
+                    continue
                 name = formula.columns[at]
-                low, high = np.nanmin(found[name]), np.nanmax(found[name])
-                inside = (made >= low) & (made <= high)
-                found[name][wrong] = np.where(inside, made, found[name][wrong])
-        return found
+                made = cells_of(some[at], formula.value(at, numbers_of(some, cells[rows])))
+                inside = (made >= np.nanmin(values[name])) & (made <= np.nanmax(values[name]))
+                after = cells[rows].copy()
+                after[:, at] = made
+                inside &= _is_exact(formula, some, after)
+                found[name][rows[inside]] = made[inside]
+                left[rows[inside]] = False
+            torn |= left
+        return found, torn
 
     def rare(self, values: Mapping[str, Array], group: Sequence[str], people: People) -> Array:
         """Which rows have a combination of a group that too few people have, (rows,)."""
@@ -111,3 +122,17 @@ class Ties:
                 every = np.ones(len(codes), dtype=bool)
                 found |= ~people.enough(codes, every, int(codes.max()) + 1)[codes]
         return found
+
+
+def _is_exact(formula: Formula, columns: Sequence[Column], cells: Array) -> Array:
+    """Whether rows give each column that the formula gives exactly, (rows,)."""
+    right = np.ones(len(cells), dtype=bool)
+    for at in np.flatnonzero(formula.exact).tolist():
+        made = cells_of(columns[at], formula.value(at, numbers_of(columns, cells)))
+        own = cells[:, at]
+        right &= np.abs(made - own) <= np.maximum(columns[at].rules.lattice.step, 1e-9 * abs(own))
+    return right
+
+
+def _broken(formula: Formula, columns: Sequence[Column], cells: Array) -> Array:
+    return np.nan_to_num(formula.broken(columns, cells)).astype(bool)

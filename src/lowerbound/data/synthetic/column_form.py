@@ -102,7 +102,12 @@ class ColumnForm:
     @property
     def identifies(self) -> bool:
         """Whether its cells are, or may be, fresh ones."""
-        return self.identifiers is not None or self.fresh is not None
+        return self.fresh_format is not None
+
+    @property
+    def fresh_format(self) -> IdentifierFormat | None:
+        """Of its fresh cells; None: it has none."""
+        return self.identifiers if self.fresh is None else self.fresh.format
 
     @classmethod
     def _of_type(cls, series: Any) -> ColumnForm:
@@ -148,7 +153,7 @@ class ColumnForm:
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
         if self.fresh is not None:
-            cells = self._with_fresh(cells, gone, self.fresh.cells(first, len(values)))
+            cells = self._with_fresh(cells, gone, self.fresh.fresh(first, len(values)))
             return in_type_or_wide(cells, self.fresh.dtype)
         typed = self._in_type(cells, gone, column.level_type)
         if column.notation is not None:
