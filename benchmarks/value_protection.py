@@ -52,6 +52,7 @@ NAME = "value_protection"
 K, OTHER_K = 10, 3
 MINUTES = 0.1  # of each fit
 EPSILON, UPDATES = 2.0, 60
+GRID = 128  # distinct numbers below which each of them is drawn, such as ages
 NEAR = 0.02  # of the range between the k-th values: the neighborhood of a number
 SEED = 0
 MEASURED = "private-table measured"  # whose ranges are noisy, and have no k
@@ -208,7 +209,7 @@ def far_cells(rows: Any, made: Any, k: int, given: Sequence[str]) -> int:
             continue
         ordered = np.sort(values[~np.isnan(values)])
         width = NEAR * (ordered[-k] - ordered[k - 1])
-        if len(np.unique(ordered)) < 1 / NEAR:  # a grid: each of its values is near others
+        if len(np.unique(ordered)) < GRID:
             continue
         near = np.searchsorted(ordered, ordered + width, side="right") - np.searchsorted(
             ordered, ordered - width
@@ -346,10 +347,13 @@ def _metrics(which: str, cells: Mapping[str, Answer]) -> list[Metric]:
     before = [cell["before"] for cell in cells.values()]
     rare = sum(sum(way["rare"].values()) for way in ways)
     repeated, chance = (sum(way[name] for way in ways) for name in ("far", "far_by_chance"))
+    excess = [
+        float(np.mean([way["far"] - way["far_by_chance"] for way in cell["ways"].values()]))
+        for cell in cells.values()
+    ]
     attacks = [way["singling_out"] for way in ways if way.get("singling_out")]
     unprotected = [each["singling_out"] for each in before if each["singling_out"]]
-    gains = np.array([cell["auroc"] - cell["before"]["auroc"] for cell in cells.values()])
-    error = float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else math.nan
+    gains = [cell["auroc"] - cell["before"]["auroc"] for cell in cells.values()]
     share = sum(each["rare"] for each in before) / sum(each["cells"] for each in before)
     return [
         Metric(
@@ -365,8 +369,8 @@ def _metrics(which: str, cells: Mapping[str, Answer]) -> list[Metric]:
         ),
         Metric(
             f"{which}: far numbers repeated exactly, less those of the control group, lower end",
-            repeated - chance - 1.96 * math.sqrt(repeated + chance),
-            "cells",
+            _lower(excess),
+            "cells of a way",
             "lower",
             target=0.0,
             beside={
@@ -390,17 +394,23 @@ def _metrics(which: str, cells: Mapping[str, Answer]) -> list[Metric]:
         ),
         Metric(
             f"{which}: two-sample AUROC of other columns, protected minus not, lower end",
-            float(gains.mean() - 1.96 * error),
+            _lower(gains),
             "",
             "lower",
             target=0.0,
             beside={
-                "mean difference": float(gains.mean()),
+                "mean difference": float(np.mean(gains)),
                 "protected": float(np.mean([cell["auroc"] for cell in cells.values()])),
                 "not protected": float(np.mean([each["auroc"] for each in before])),
             },
         ),
     ]
+
+
+def _lower(values: Sequence[float]) -> float:
+    """The lower end of the 95 % interval of a mean over tables."""
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return float(np.mean(values)) - 1.96 * error
 
 
 def quick() -> None:

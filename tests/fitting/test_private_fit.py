@@ -183,4 +183,3 @@ def test_a_learned_schema_with_rare_levels_is_refused() -> None:
     rows = load(pd.DataFrame({"a": np.random.default_rng(0).normal(size=ROWS), "town": towns}))
     with pytest.raises(OptionError, match="'town' of 1 values that fewer than 10 rows have"):
         fit(rows, options(updates=1))
-    assert fit(rows, options(updates=1, least_people=9)).options.release is not None

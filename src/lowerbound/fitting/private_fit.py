@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.models import Imagines, Model, name_of
@@ -57,13 +58,14 @@ def check_learned(dataset: Dataset, privacy: PrivacyOptions) -> None:
     Raises:
         OptionError: it does; the message names the column.
     """
-    if privacy.public_schema != OF_THE_DATA or privacy.copied is not None:
+    protected = Protection.of(dataset.schema.details) is not None  # a table of events
+    if privacy.public_schema != OF_THE_DATA or privacy.copied is not None or protected:
         return
     for name, codes in _codes(dataset):
         rows = torch.tensor([int((codes == code).any(1).sum()) for code in codes.unique()])
-        if len(rare := rows[rows < privacy.least_people]):
+        if len(rare := rows[rows < LEAST_PEOPLE]):
             raise OptionError(
-                f"{name} of {len(rare):,} values that fewer than {privacy.least_people} rows have "
+                f"{name} of {len(rare):,} values that fewer than {LEAST_PEOPLE} rows have "
                 "would be published with the schema: group them, declare the public ones in a file "
                 "for public_schema, or fit the file of the table by lowerbound fit, which leaves "
                 "them out"

@@ -69,3 +69,11 @@ def test_columns_that_identify_are_refused(people: str) -> None:
         read(people, label="mail")
     with pytest.raises(OptionError, match="--leave-out is for tables"):
         read(people, entity="mail", time="paid")
+
+
+def test_k_is_that_of_the_flag(people: str) -> None:
+    found = read(people, least_people=4)
+    assert found.schema is not None
+    assert found.schema.columns[0].levels == ("A", "Atlantis", "B")
+    with pytest.raises(OptionError, match="--least-people is for --entity"):
+        public_schema(people, PrivacyOptions(), ReadingOptions(least_people=4))

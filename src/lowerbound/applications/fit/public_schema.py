@@ -9,6 +9,7 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
+from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.files import is_table
@@ -50,6 +51,10 @@ def public_schema(source: str, privacy: PrivacyOptions, reading: ReadingOptions)
     given = privacy.public_schema
     if given == OF_THE_DATA and is_table(source) and not _is_special(reading):
         return _copied(source, privacy, reading)
+    if reading.least_people != LEAST_PEOPLE and reading.entity is None:
+        raise OptionError(
+            "--least-people is for --entity, and for tables with --public-schema data: leave it out"
+        )
     if privacy.leave_out and (given == OF_THE_DATA or not is_table(source)):
         raise OptionError(
             "--leave-out is for tables whose rows are people: take the column out of the data"
@@ -92,7 +97,7 @@ def _copied(source: str, privacy: PrivacyOptions, reading: ReadingOptions) -> Pu
     skipped = Declarations(kinds).other_than_numbers
     frame = without(read_numbers(source, reading.dialect, skipped)[0], privacy.leave_out)
     kinds = {name: said for name, said in kinds.items() if name in frame.columns}
-    copied = declarations_of(frame, privacy.least_people, kinds=kinds)
+    copied = declarations_of(frame, reading.least_people, kinds=kinds)
     if reading.label is not None and reading.label not in copied.columns:
         raise DataError(f"the label {reading.label!r} is not among the columns that are copied")
     schema = declared_schema(copied.columns, reading.label)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
-from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.errors import OptionError
 from lowerbound.training.private.marginals.declarations import Declarations
 from lowerbound.training.private.schema_record import SchemaRecord
@@ -47,11 +46,6 @@ class PrivacyOptions:
         "private training: a column of a table to leave out, such as a name; repeatable",
         metavar="COLUMN",
     )
-    least_people: int = option(
-        LEAST_PEOPLE,
-        "private training: rows that share a level, and that lie beyond either end of a range, for "
-        "--public-schema data to copy it",
-    )
     secure_noise: bool = option(
         False, "private training: noise from the system's cryptographic generator; slower"
     )
@@ -83,10 +77,6 @@ class PrivacyOptions:
             flags = [f"--{name.replace('_', '-')}" for name in given]
             verb = "is" if len(flags) == 1 else "are"
             raise OptionError(f"{listed(flags)} {verb} for private training: give --epsilon too")
-        if self.least_people != LEAST_PEOPLE and self.public_schema != OF_THE_DATA:
-            raise OptionError(
-                "--least-people is for --public-schema data: a file is taken as it is"
-            )
 
     @property
     def private(self) -> bool:
