@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _icu import _records as icu_records
-from _release_tables import SOURCES, place
+from _release_tables import SOURCES
 from event_tables import purchases
+from table_priors import place
 
 ROWS = 3_000  # of the training part, at most; as many are the control group
 TOWNS, JOBS = 250, 120

@@ -38,7 +38,7 @@ import pandas as pd
 from _cells import done, drive
 from _people import CHOSEN, IDENTITY, PERSONAL, TABLES, PeopleTable, people
 from _record import Metric, commit, keep_answer, write
-from _release_tables import place
+from table_priors import place
 
 from lowerbound import TableSynthesizer
 from lowerbound.cli import main as command
@@ -243,8 +243,8 @@ def attacked(training: Any, control: Any, made: Any) -> list[float] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         codes = CodedColumns.learn(training[shared])
-        parts = [codes.encode(rows[shared]) for rows in (training, control, made)]
-        rate = singling_out(codes, *parts, seed=SEED)
+        real, others, drawn = (codes.encode(rows[shared]) for rows in (training, control, made))
+        rate = singling_out(codes, real, others, drawn, SEED)
     if rate is None:
         return None
     excess = rate.excess

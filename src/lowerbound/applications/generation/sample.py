@@ -24,15 +24,15 @@ from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.generation.rows_report import RowsReport
 from lowerbound.applications.io.conditions import class_column, class_condition, label_indices
 from lowerbound.applications.io.prompts import prompt_of, typed_values
-from lowerbound.applications.io.release_files import (
-    check_release,
-    release_of_model,
-    write_release,
-)
 from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.rows import Drawn
 from lowerbound.applications.io.sentences import about_broken_dependencies, about_complete_rows
 from lowerbound.applications.io.sizes import check_disk, check_rows
+from lowerbound.applications.release_files import (
+    check_release,
+    release_of_model,
+    write_release,
+)
 from lowerbound.config import option
 from lowerbound.data.events.layout import EventLayout
 from lowerbound.data.tables.files import read_frame

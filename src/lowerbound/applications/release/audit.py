@@ -10,11 +10,11 @@ from typing import Any
 from lowerbound.applications.base import Reporter, Silent, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, typed
 from lowerbound.applications.io.files import page_path, write_text
-from lowerbound.applications.io.release_files import read_release, write_release
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.audit_text import audit_lines
 from lowerbound.applications.release.canaries import read_canaries
 from lowerbound.applications.release.tables import read_table, title_of
+from lowerbound.applications.release_files import read_release, write_release
 from lowerbound.config import option
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import DataError, OptionError

@@ -10,7 +10,6 @@ from typing import Any
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, entries, typed
-from lowerbound.applications.io.release_files import check_release, release_of, write_release
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.release.private_comparison import (
     Judged,
@@ -19,6 +18,7 @@ from lowerbound.applications.release.private_comparison import (
     comparison_lines,
 )
 from lowerbound.applications.release.tables import check_table
+from lowerbound.applications.release_files import check_release, release_of, write_release
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.arrays import listed
 from lowerbound.data.protection.record import LEAST_PEOPLE

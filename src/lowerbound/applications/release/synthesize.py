@@ -9,14 +9,14 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.drawn_parts import DrawnRequest, write_table
 from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.io.prompts import typed_values
-from lowerbound.applications.io.release_files import (
+from lowerbound.applications.io.sentences import about_complete_rows
+from lowerbound.applications.io.sizes import check_disk
+from lowerbound.applications.release.tables import check_table, read_cells
+from lowerbound.applications.release_files import (
     check_release,
     release_of_model,
     write_release,
 )
-from lowerbound.applications.io.sentences import about_complete_rows
-from lowerbound.applications.io.sizes import check_disk
-from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted

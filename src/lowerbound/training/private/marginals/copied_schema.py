@@ -35,6 +35,8 @@ from lowerbound.training.private.marginals.number_range import ATOM_SHARE, Numbe
 
 FEWEST_NUMBERS = 3  # distinct numbers below which they are levels
 DIGITS = 2  # of the width of a range, to which its ends are rounded
+LEAST_OF = {"positive": math.ulp(0.0), "count": 0.0}  # number of a column of that kind
+LEVELED = {"ordinal": "ordinal"}  # kinds of levels that stay; others are categorical or binary
 LEFT_OUT = "left out"
 RARE = "levels of fewer rows are not copied; their cells count as {}"
 FAR = "values beyond the range count as its ends"
@@ -66,7 +68,8 @@ def declarations_of(
         frame, "--public-schema data would publish the values of such columns as they are"
     )
     record = Protection(least_people, entities=len(frame))
-    columns, protected = {}, []
+    columns: dict[str, Mapping[str, Any]] = {}
+    protected: list[ColumnProtection] = []
     for name in frame.columns:
         hint = (kinds or {}).get(name, {})
         with warnings.catch_warnings():
@@ -171,7 +174,7 @@ def _levels(
         return None, ColumnProtection(name, "level", how, rare, hidden)
     # many rare cells count as missing, and the few of them as the first level
     gaps = {"missing": True} if hidden >= least else gaps
-    kind = "ordinal" if recognized(series).kind == "ordinal" else "categorical"
+    kind = LEVELED.get(recognized(series).kind, "categorical")
     said = {"kind": "binary" if len(kept) == 2 else kind, "levels": kept, **gaps}
     if not rare:
         return said, None
@@ -194,9 +197,8 @@ def _numbers(
     atom = float(common[counts.argmax()]) if counts.max() > share else None
     found = NumberRange(low, high, whole, skewed, missing=bool(gaps), atom=atom)
     said = {**found.declaration, **gaps}
-    if said["kind"] != "mixed":
-        possible = (kind == "positive" and low > 0) or (kind == "count" and low >= 0)
-        said["kind"] = kind if possible else "real"
+    if "atom" not in said:
+        said["kind"] = kind if low >= LEAST_OF.get(kind, math.inf) else "real"
     return said, _beyond(name, "number", values, low, high)
 
 
