@@ -26,6 +26,7 @@ from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import SET_ASIDE, set_aside_rows
+from lowerbound.applications.io.sentences import about_rare_levels
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, SetAside, read_parts
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
@@ -379,6 +380,7 @@ def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) 
         made = replace(fitted, options=kept)
         fit_folder.rewrite(folder, made, fit_folder.recorded(folder))
     chosen, last = fitted.options.model, fitted.history.last
+    rare = about_rare_levels(parts.training)
     return FitReport(
         model=str(folder),
         kind=chosen.model,
@@ -394,5 +396,5 @@ def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) 
         findings=measured.findings,
         verdict=measured.verdict,
         page=measured.page,
-        lines=(*_about_labels(fitted), *measured.lines),
+        lines=(*_about_labels(fitted), *measured.lines, *filter(None, (rare,))),
     )

@@ -16,6 +16,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
+from lowerbound.data.protection.record import Protection
 from lowerbound.errors import ModelFolderError, counted
 from lowerbound.model_folder.manifest import (
     AGENT,
@@ -106,6 +107,9 @@ class InfoReport(Report):
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         yield from _refiner(model.get("refiner"), self.options.get("refiner_fit"))
         yield from _privacy(self.options.get("release"))
+        if (protection := Protection.of(self.data.get("details", {}))) is not None:
+            for number, sentence in enumerate(protection.sentences):
+                yield "" if number else "protected", sentence
         if self.agent is not None:
             yield "agent", self._agent(self.agent)
         if self.updates:

@@ -100,7 +100,8 @@ def _copied(source: str, privacy: PrivacyOptions, reading: ReadingOptions) -> Pu
     copied = declarations_of(frame, reading.least_people, kinds=kinds)
     if reading.label is not None and reading.label not in copied.columns:
         raise DataError(f"the label {reading.label!r} is not among the columns that are copied")
-    schema = declared_schema(copied.columns, reading.label)
+    assert copied.copied is not None
+    schema = copied.copied.on(declared_schema(copied.columns, reading.label))
     rows = copied.admitted(frame)[[*copied.columns]]
     return PublicSchema(replace(privacy, copied=copied), schema, rows)
 

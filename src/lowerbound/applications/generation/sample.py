@@ -26,7 +26,11 @@ from lowerbound.applications.io.conditions import class_column, class_condition,
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.rows import Drawn
-from lowerbound.applications.io.sentences import about_broken_dependencies, about_complete_rows
+from lowerbound.applications.io.sentences import (
+    about_broken_dependencies,
+    about_complete_rows,
+    about_single_people,
+)
 from lowerbound.applications.io.sizes import check_disk, check_rows
 from lowerbound.applications.release_files import (
     check_release,
@@ -169,6 +173,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         reporter.say(note)
     if gives_columns(fitted) and (note := about_broken_dependencies(fitted)):
         reporter.say(note)
+    if note := about_single_people(fitted):
+        reporter.say(note)
     refined = fitted.model.refiner is not None and not request.mean
     corrected = fitted.model.correction is not None and not request.mean
     return RowsReport("samples", request.number, request.mean, refined, corrected, **written(names))
@@ -259,6 +265,8 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
     given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
     draws = draws_with_columns(fitted, given, request.seed, request.within_range, request.complete)
     write_table("sample", request, reporter, draws, request.number)
+    if note := about_single_people(fitted):
+        reporter.say(note)
     corrected = fitted.model.correction is not None
     return RowsReport("samples", request.number, False, False, corrected, **written((str(path),)))
 

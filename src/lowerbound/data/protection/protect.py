@@ -19,6 +19,7 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import factorized, missing, name as text_of
 from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
 from lowerbound.data.protection.identity import Identity, identifying
@@ -154,6 +155,7 @@ class _Work:
         self.notes: list[ColumnProtection] = []
         self.fresh: dict[str, FreshCells] = {}
         self.people_column = ""
+        self.hidden: set[str] = set()
         self.columns: dict[str, Column] = {}
         self.values: dict[str, Array] = {}
         self.rare: dict[str, Array] = {}
@@ -173,18 +175,19 @@ class _Work:
 
     def refuse_nothing_left(self) -> None:
         """Raise DataError if every column identifies people or is free text."""
-        hidden = {each.name for each in self.notes if each.cells == self.frame[each.name].size}
-        if hidden == set(self.frame.columns):
+        if self.hidden == set(self.frame.columns):
+            first = self.frame.columns[0]
             raise DataError(
-                f"{listed(sorted(hidden))}: each column identifies rows or is free text, so that "
-                "nothing is left to model; name the kind of one that does not, such as "
-                f"--kind {sorted(hidden)[0]}=categorical"
+                f"each column identifies rows or is free text ({listed(list(self.frame.columns))}):"
+                f" nothing is left to model; if one does not, name its kind, as in --kind "
+                f"{first}=categorical"
             )
 
     def _identity(self, name: str) -> Identity | None:
         hint = self.kinds.get(name)
-        kind = hint if isinstance(hint, str) or hint is None else hint.get("kind")
-        if name == self.entity or kind == "identifier":
+        kind = hint if isinstance(hint, str) or hint is None else str(hint.get("kind"))
+        outside = kind in COLUMN_KINDS and not COLUMN_KINDS[kind].kept
+        if name == self.entity or outside:
             return Identity("identifiers", "it is named so")
         return identifying(name, self.frame[name]) if kind is None else None
 
@@ -197,6 +200,7 @@ class _Work:
         if known.role == FREE_TEXT or not there.any():
             category = str(series.dtype) == "category"
             self.frame[name] = (series.astype(object) if category else series).mask(there, None)
+            self.hidden.add(name)
             if there.any():
                 how = "left empty, because it is free text"
                 self._note(name, "free text", how, len(distinct), int(there.sum()))
@@ -214,6 +218,8 @@ class _Work:
         pool = pool_of(size, cells)
         self.fresh[name] = FreshCells(form, dtype, pool, len(series))
         self.frame[name] = series.astype(object).where(there, None).mask(hidden, FRESH)
+        if not enough.any():
+            self.hidden.add(name)
         what = f"fresh values in place of {known.what}"
         frequent = " that are rare" if enough.any() else ""
         self._note(name, "identifier", what + frequent, size, cells)
@@ -231,9 +237,10 @@ class _Work:
     ) -> None:
         """Read the columns, and what rows fulfill."""
         compared = [side for sentence in constraints for side in sides(sentence)]
-        schema = read_for_synthesis(self.frame, self.kinds, compared, dialect).schema
+        rest = self.frame.drop(columns=list(self.hidden))
+        schema = read_for_synthesis(rest, self.kinds, compared, dialect).schema
         self.columns = {column.name: column for column in schema.columns}
-        for name in self.frame.columns:
+        for name in rest.columns:
             if name not in self.columns:
                 self._hide(name, Identity("identifiers", "hardly any value repeats"))
         self.read_frame = with_numbers(self.frame, notations_of(schema))
