@@ -380,7 +380,7 @@ def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) 
         made = replace(fitted, options=kept)
         fit_folder.rewrite(folder, made, fit_folder.recorded(folder))
     chosen, last = fitted.options.model, fitted.history.last
-    rare = about_rare_levels(parts.training)
+    rare = "" if fitted.options.privacy.private else about_rare_levels(parts.training)
     return FitReport(
         model=str(folder),
         kind=chosen.model,
