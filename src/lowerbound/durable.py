@@ -44,6 +44,16 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "lowerbound"
 
 
+def user_states() -> Path | None:
+    """$XDG_STATE_HOME/lowerbound or ~/.local/state/lowerbound; None: the user has no home."""
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        states = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
+    return states / "lowerbound"
+
+
 @contextmanager
 def guarded_by(check: Callable[[Path], None]) -> Iterator[None]:
     """Context in which ``check`` is called with each file that a write is about to replace.

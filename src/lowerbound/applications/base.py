@@ -24,8 +24,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lowerbound import durable
+from lowerbound import durable, processes
 from lowerbound.errors import OptionError
+from lowerbound.processes import ownership
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:
@@ -181,14 +182,17 @@ class Application:
             OSError: what the request writes cannot be written there, which is checked before
                 anything is read.
             OptionError: it would replace a file of data that it reads, or add one to its folder, or
-                two of its results are one file.
+                two of its results are one file, or another run writes one of them.
         """
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
             durable.check_place(path)
         check_results_apart(vars(request))
         check_data_stays(vars(request))
-        with durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))):
+        with (
+            ownership.owned(owned_by(request), f"lowerbound {self.name}"),
+            durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))),
+        ):
             return self._answer(request, reporter, fitted)
 
     def _answer(self, request: Any, reporter: Reporter, fitted: Fitted | None) -> Report:
@@ -208,6 +212,15 @@ def written_by(answers: Mapping[str, Any]) -> list[Path]:
     named = [answers.get(name) or () for name in WRITTEN]
     paths = [(value,) if isinstance(value, str) else value for value in named]
     return [Path(path) for several in paths for path in several]
+
+
+def owned_by(request: Any) -> list[Path]:
+    """The files and folders that no other run may write meanwhile: all that a request writes, and
+    the model that it trains a part of. Of processes that train together, the first writes."""
+    if not processes.speaks():
+        return []
+    trained = [Path(request.model)] if getattr(request, "trains_model", False) else []
+    return [*written_by(vars(request)), *trained]
 
 
 def read_by(answers: Mapping[str, Any]) -> list[str]:

@@ -57,6 +57,7 @@ from lowerbound.models import MODELS, LearnsPrior, Model
 from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.processes import ownership
 from lowerbound.training import History
 from lowerbound.training.settings.device import AUTO, PROCESSOR, chosen_device
 
@@ -82,6 +83,7 @@ def write(
     Raises:
         ModelFolderError: ``folder`` is a file, or contains only files of other programs; or the
             model is not registered, or a part is of a class that cannot be imported by name.
+        OptionError: another run, or another thread, writes the folder.
         OSError: the folder cannot be written (a full disk, for example); the old one is intact.
     """
     folder = Path(folder).resolve()
@@ -95,13 +97,14 @@ def write(
             f"{unknown_classes[0]} cannot be imported by name, so it could not be given again to "
             f"read {folder}: define the class at the top of a module"
         )
-    if _is_ours(folder):
-        _settle(folder)
-        _replace(folder, fitted)
-        if beside is not None:
-            beside(folder)
-    else:
-        _create(folder, fitted, beside)
+    with ownership.owned([folder]):
+        if _is_ours(folder):
+            _settle(folder)
+            _replace(folder, fitted)
+            if beside is not None:
+                beside(folder)
+        else:
+            _create(folder, fitted, beside)
 
 
 def read(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from lowerbound import durable
 from lowerbound.applications.form import FolderDataRequest, OnError, unreadable
@@ -31,6 +32,7 @@ CACHE = "latents.safetensors"
 class StageRequest(FolderDataRequest):
     """The options of training a second stage, whatever it is."""
 
+    trains_model: ClassVar[bool] = True
     output: str = option(
         "",
         "model folder to write (default: MODEL itself)",
