@@ -23,11 +23,15 @@ def people(rows: int = 600, seed: int = 0) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "name": [f"{a} {b}" for a, b in zip(first, last, strict=True)],
-            "mail": [f"{b.lower()}{k}@{draw.choice(['web.de', f'x{k}.org'])}" for k, b in
-                     enumerate(last)],
-            "phone": [f"+49 {a} {b:06d}" for a, b in zip(draw.choice([30, 40, 89], rows),
-                                                        draw.integers(0, 10**6, rows),
-                                                        strict=True)],
+            "mail": [
+                f"{b.lower()}{k}@{draw.choice(['web.de', f'x{k}.org'])}" for k, b in enumerate(last)
+            ],
+            "phone": [
+                f"+49 {a} {b:06d}"
+                for a, b in zip(
+                    draw.choice([30, 40, 89], rows), draw.integers(0, 10**6, rows), strict=True
+                )
+            ],
             "patient_id": draw.choice(draw.integers(10**5, 10**7, rows // 3), rows),
             "remark": [f"patient {k} has trouble with the left knee" for k in range(rows)],
             "town": np.array(towns)[town],
@@ -39,11 +43,13 @@ def people(rows: int = 600, seed: int = 0) -> pd.DataFrame:
             "start": start,
             "end": start + pd.to_timedelta(draw.integers(0, 20, rows), unit="D"),
             "job": pd.Categorical(
-                draw.choice(["nurse", "cook", "pilot", "astronaut"], rows, p=[0.5, 0.3, 0.195, 0.005])
+                draw.choice(
+                    ["nurse", "cook", "pilot", "astronaut"], rows, p=[0.5, 0.3, 0.195, 0.005]
+                )
             ),
             "group": draw.choice(["a", "b", "other", "x"], rows, p=[0.5, 0.4, 0.09, 0.01]),
         }
-    )  # fmt: skip
+    )
     frame.loc[draw.random(rows) < 0.1, ["mail", "age"]] = None
     return frame
 

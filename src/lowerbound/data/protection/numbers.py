@@ -127,7 +127,9 @@ def _round_inside(end: float, room: float, lattice: Lattice, sign: int) -> float
     unit = _nice(room / step) * step if step else _nice(room)
     unit = max(unit, step, np.finfo(np.float64).eps * abs(end))
     place = sign * (end - anchor) / unit
-    found = anchor + sign * unit * (np.ceil(place - 1e-9) - 1)
+    found = float(anchor + sign * unit * (np.ceil(place - 1e-9) - 1))
+    if not step:
+        found = float(f"{found:.12g}")  # without the rounding error of the product
     return float(lattice.nearest(np.array([found]))[0])
 
 
