@@ -22,7 +22,7 @@ from lowerbound.evaluation.release.conclusions import Conclusions, conclude
 from lowerbound.evaluation.release.page import Names, audit_page
 from lowerbound.evaluation.release.privacy.canaries import CanaryFindings, find_canaries
 from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
-from lowerbound.evaluation.release.table_release import attacks_of
+from lowerbound.evaluation.release.table_release import TableRelease, attacks_of
 from lowerbound.evaluation.release.tables import AuditedTables
 
 
@@ -109,7 +109,7 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
         raise OptionError("--at-most needs --holdout: without a control group no attack is run")
     if request.delta and request.canaries is None:
         raise OptionError("--delta is for the bound from canaries: give --canaries too")
-    release = read_release(Path(request.synthetic)) if request.record else None
+    release = _release(request)
     tables = _read(request)
     planted = _canaries(request, tables)
     found = audit_tables(tables, request.sizes, planted, reporter.say)
@@ -123,6 +123,20 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
         names_of_files += write_release(Path(request.synthetic), release)
     reached = _reached(request, found)
     return AuditReport(conclude(found), found, str(page or ""), reached, **written(names_of_files))
+
+
+def _release(request: AuditRequest) -> TableRelease | None:
+    """The release record that takes the findings; None: none is to.
+
+    Raises:
+        OptionError: the synthetic rows are in no file.
+        DataError: there is no record beside it, or one of another table.
+    """
+    if not request.record:
+        return None
+    if not isinstance(request.synthetic, str | Path):
+        raise OptionError("--record needs the file of the synthetic rows, beside which a record is")
+    return read_release(Path(request.synthetic))
 
 
 def _reached(request: AuditRequest, found: ReleaseAudit) -> bool | None:
