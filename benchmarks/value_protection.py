@@ -7,7 +7,8 @@ schema is copied, measured, or that are hybrid, and by a private fit; one table 
 
 - rare values: cells of the synthetic rows that bear a level, a number of a person or a remark that
   fewer than k people of the training rows have, or a number or a date beyond the k-th value from
-  either end. Given cells do not count.
+  either end. Given cells do not count. Of a measured schema, whose ranges are noisy, and of times of
+  events, which are sums of waiting times, those beyond count that equal one of a training row.
 - far values: cells that repeat exactly a number in whose neighborhood fewer than k people are, less
   those of the control group, which no model has seen: they are equal by chance
 - singling out: the attack of the audit, on training rows and on the control group
@@ -56,6 +57,7 @@ GRID = 128  # distinct numbers below which each of them is drawn, such as ages
 NEAR = 0.02  # of the range between the k-th values: the neighborhood of a number
 SEED = 0
 MEASURED = "private-table measured"  # whose ranges are noisy, and have no k
+EVENTS = "events"  # whose times are sums of waiting times, and may pass the end of the table
 Answer = dict[str, Any]
 Array = np.ndarray[Any, Any]
 
@@ -157,7 +159,7 @@ def histories(
     run("fit", source, "-o", folder / "m.lb", *who, "--time", table.time, "--minutes", MINUTES)
     entities = training[table.entity].nunique()
     run("sample", folder / "m.lb", "-o", out, "-n", entities)
-    yield "events", read(out), K, []
+    yield EVENTS, read(out), K, []
     run("synthesizer", source, "-o", folder / "rows.lb", *who, "--minutes", MINUTES)
     run("synthesize", folder / "rows.lb", "-o", out, "-n", len(training))
     yield "synthesize --entity", read(out), K, []
@@ -275,7 +277,7 @@ def measured(name: str, rows: int | None = None, most: int | None = None) -> Ans
         else:
             ways = chain(synthesized(training, folder), private(training, folder))
         for way, made, k, given in islice(ways, most):
-            bounded = way != MEASURED
+            bounded = way not in (MEASURED, EVENTS)
             found = rare_cells(training, made, k, table.entity, given, bounded)
             answer["ways"][way] = {
                 "rare": {column: count for column, count in found.items() if count},
