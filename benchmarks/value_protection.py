@@ -7,8 +7,8 @@ schema is copied, measured, or that are hybrid, and by a private fit; one table 
 
 - rare values: cells of the synthetic rows that bear a level, a number of a person or a remark that
   fewer than k people of the training rows have, or a number or a date beyond the k-th value from
-  either end. Given cells do not count. Of a measured schema, whose ranges are noisy, and of times of
-  events, which are sums of waiting times, those beyond count that equal one of a training row.
+  either end. Given cells do not count. Of a measured schema, whose ranges are noisy, and of times
+  of events, which are sums of waiting times, those beyond count that equal one of a training row.
 - far values: cells that repeat exactly a number in whose neighborhood fewer than k people are, less
   those of the control group, which no model has seen: they are equal by chance
 - singling out: the attack of the audit, on training rows and on the control group
