@@ -79,6 +79,8 @@ def test_the_limits_say_what_holds() -> None:
     assert "no guarantee of differential privacy" in said["plain"]
     assert "values are not protected" not in said["protected"]
     assert "given cells of sex" in said["protected"]
+    assert "drawn as numbers" in said["protected"]
+    assert "except in given cells" in RELEASES["protected"].page()
     assert "no guarantee" not in said["private"]
     assert "one row stands for one person" in said["private"]
     for name, release in RELEASES.items():

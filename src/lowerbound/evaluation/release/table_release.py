@@ -34,6 +34,10 @@ COMBINED = (
     "values that many have may occur together as they do in one person: combinations are drawn "
     "from a model, and are not counted"
 )
+NUMBERS = (
+    "whole numbers and days between the bounds are drawn as numbers: an age that few people have may "
+    "occur"
+)
 NO_GUARANTEE = (
     "there is no guarantee of differential privacy: somebody who knows much about a person may "
     "learn whether this person was in the data"
@@ -120,7 +124,7 @@ class TableRelease:
         if self.protection is None or self.protection.least_people == 1:
             found += [] if self.guarantee is not None else [UNPROTECTED]
         else:
-            found.append(COMBINED)
+            found += [COMBINED, NUMBERS]
         found += [GIVEN.format(names=", ".join(self.given))] if self.given else []
         if self.guarantee is None:
             return (*found, NO_GUARANTEE)
