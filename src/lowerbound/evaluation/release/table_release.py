@@ -35,8 +35,8 @@ COMBINED = (
     "from a model, and are not counted"
 )
 NUMBERS = (
-    "whole numbers and days between the bounds are drawn as numbers: an age that few people have may "
-    "occur"
+    "whole numbers and days between the bounds are drawn as numbers: an age that few people have "
+    "may occur"
 )
 NO_GUARANTEE = (
     "there is no guarantee of differential privacy: somebody who knows much about a person may "
