@@ -25,7 +25,7 @@ from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
 from lowerbound.data.protection.identity import Identity, identifying
 from lowerbound.data.protection.numbers import ProtectedNumbers, protected_numbers
 from lowerbound.data.protection.people import People
-from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection
+from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection, Role
 from lowerbound.data.protection.similar_rows import SimilarRows
 from lowerbound.data.protection.ties import Ties
 from lowerbound.data.synthetic.column_form import ColumnForm
@@ -186,7 +186,7 @@ class _Work:
     def _identity(self, name: str) -> Identity | None:
         hint = self.kinds.get(name)
         kind = hint if isinstance(hint, str) or hint is None else str(hint.get("kind"))
-        outside = kind in COLUMN_KINDS and not COLUMN_KINDS[kind].kept
+        outside = kind is not None and kind in COLUMN_KINDS and not COLUMN_KINDS[kind].kept
         if name == self.entity or outside:
             return Identity("identifiers", "it is named so")
         return identifying(name, self.frame[name]) if kind is None else None
@@ -434,7 +434,7 @@ class _Work:
             return
         if name in self.empty:
             how = f"left empty, because no value is of {self.people.least} or more"
-            role = "level" if column.levels else _role(column)
+            role: Role = "level" if column.levels else role_of(column)
             self._note(name, role, how, len(np.unique(old[np.isfinite(old)])), cells)
         elif column.levels:
             how = "frequent levels of similar rows in place of rare ones"
@@ -446,7 +446,7 @@ class _Work:
             how += f", and {counted(gone, 'empty cell')} where none fits" if gone else ""
             self._note(name, "level", how, values, cells)
         else:
-            self._note(name, _role(column), self._range(name, column), values, cells)
+            self._note(name, role_of(column), self._range(name, column), values, cells)
 
     def _range(self, name: str, column: Column) -> str:
         found = self.moved[name]
@@ -454,11 +454,12 @@ class _Work:
         isolated = f", {counted(found.isolated, 'isolated cell')} moved" if found.isolated else ""
         return f"between {low} and {high}{isolated}"
 
-    def _note(self, name: str, role: Any, how: str, values: int, cells: int) -> None:
+    def _note(self, name: str, role: Role, how: str, values: int, cells: int) -> None:
         self.notes.append(ColumnProtection(name, role, how, values, cells))
 
 
-def _role(column: Column) -> str:
+def role_of(column: Column) -> Role:
+    """Of a column of numbers or dates."""
     return "date" if column.rules.has_format else "number"
 
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.identifiers import GOLDEN, IdentifierFormat
+from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.date_formats import ISO
 from lowerbound.data.columns.text.level_types import DATE, in_level_type
+from lowerbound.data.columns.text.word_patterns import GOLDEN
 from lowerbound.data.columns.values import (
     Level,
     empty,
