@@ -127,6 +127,7 @@ def protected_table(
     work.numbers()
     work.ties_kept()
     work.replaced()
+    work.refuse_constants()
     made = work.written().set_axis(frame.index, axis=0)
     order = {name: place for place, name in enumerate(frame.columns)}
     columns = tuple(sorted(work.notes, key=lambda each: order[each.name]))
@@ -380,6 +381,16 @@ class _Work:
 
     # The result
 
+    def refuse_constants(self) -> None:
+        """Raise DataError if no column keeps two values, as in a table of few rows."""
+        sizes = (len(np.unique(values)) for values in self.values.values())  # NaN is one
+        if max(sizes, default=0) < 2:
+            raise DataError(
+                f"in {counted(len(self.frame), 'row')}, no column has two values that "
+                f"{self.people.least} people have: take more rows, or a smaller --least-people (in "
+                "Python, least_people)"
+            )
+
     def written(self) -> Any:
         """The frame with the new values, and notes on what changed."""
         made = self.frame.copy()
@@ -409,12 +420,13 @@ class _Work:
         series, new = self.frame[name], self.values[name]
         read, old = self.read_frame[name], self.original[name]
         if name in self.fresh or np.isnan(new).all():
-            return series.astype(object).mask(changed, None)
+            return series.mask(changed)
         form = ColumnForm.of(read, column, old)
         cells = form.series(column, new, 0).set_axis(series.index)
-        if cells.dtype == series.dtype:
-            return series.mask(changed, cells)
-        return cells
+        alike = cells.dtype == series.dtype and (
+            series.dtype.kind != "O" or {*map(type, cells)} <= {*map(type, series)}
+        )
+        return series.mask(changed, cells) if alike else cells
 
     def _without_rare_categories(self, name: str, series: Any) -> Any:
         import pandas as pd
