@@ -28,7 +28,7 @@ from lowerbound.data.protection.people import People
 from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection, Role
 from lowerbound.data.protection.similar_rows import SimilarRows
 from lowerbound.data.protection.ties import Ties
-from lowerbound.data.synthetic.column_form import ColumnForm
+from lowerbound.data.synthetic.column_form import ColumnForm, in_type_or_wide
 from lowerbound.data.synthetic.constraints import ConstraintReader, sides
 from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.data.tables.dialect import Dialect
@@ -417,12 +417,16 @@ class _Work:
         return found
 
     def _cells(self, name: str, column: Column, changed: Array) -> Any:
+        import pandas as pd
+
         series, new = self.frame[name], self.values[name]
         read, old = self.read_frame[name], self.original[name]
         if name in self.fresh or np.isnan(new).all():
             return series.mask(changed)
         form = ColumnForm.of(read, column, old)
         cells = form.series(column, new, 0).set_axis(series.index)
+        if series.dtype.kind == "O" or pd.api.types.is_string_dtype(series.dtype):
+            cells = in_type_or_wide(cells, str(series.dtype))
         alike = cells.dtype == series.dtype and (
             series.dtype.kind != "O" or {*map(type, cells)} <= {*map(type, series)}
         )
