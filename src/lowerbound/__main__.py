@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from lowerbound import processes
+from lowerbound.processes import signals
 
 
 def main() -> int:
     """Run the command line; Ctrl-C is one line from the first import on."""
-    processes.leave_when_interrupted()
+    signals.leave_when_interrupted()
     from lowerbound.cli import main as command_line
 
     return command_line()

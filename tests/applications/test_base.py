@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,14 @@ import pytest
 import torch
 
 from lowerbound.applications import APPLICATIONS, Report, Reporter, load
-from lowerbound.applications.base import READ, Application, Silent, check_data_stays, jsonable
+from lowerbound.applications.base import (
+    READ,
+    WRITTEN,
+    Application,
+    Silent,
+    check_data_stays,
+    jsonable,
+)
 from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.form import answer, entries, typed
 from lowerbound.applications.io.files import fill_folder, write_text
@@ -23,6 +31,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
+from lowerbound.processes import ownership
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -55,6 +64,33 @@ class TestEveryApplication:
         draws |= {name for name in APPLICATIONS if name.startswith("control ")}
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
         assert bool(seeds) == (name in draws)
+
+    def test_it_does_not_run_while_another_run_writes_its_output(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of all its results, and of the model that a prior or a refiner is trained in."""
+        application = load(name)
+        monkeypatch.setattr(ownership, "SECONDS", 0.0)
+        ran: list[str] = []
+
+        def function(request: Any, reporter: Reporter) -> Any:
+            ran.append(name)
+
+        stub = dataclasses.replace(application, function=function, needs_model=False)
+        fields = dataclasses.fields(application.request)
+        needed = {f.name: f.name for f in fields if f.default is f.default_factory}
+        places = [f.name for f in fields if f.name in WRITTEN]
+        places += ["model"] * name.startswith(("prior", "refiner"))
+        for place in places:
+            path = str(tmp_path / place)
+            request = application.request(**{**needed, place: path})
+            with (
+                ownership.owned([Path(path)]),
+                ThreadPoolExecutor(1) as thread,
+                pytest.raises(OptionError, match=f"is writing {path}: wait"),
+            ):
+                thread.submit(stub, request).result()
+        assert not ran
 
     def test_requests_survive_json(self, name: str) -> None:
         kind = load(name).request

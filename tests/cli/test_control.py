@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lowerbound.applications.control import train
 from lowerbound.applications.control.train import TrainAgentReport
 from lowerbound.cli import main
+from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.records import AgentRecord, write_records
 
 pytest.importorskip("gymnasium")
@@ -293,3 +297,53 @@ def test_bad_input_is_said(
 ) -> None:
     assert run(*(word.format(folder) for word in words)) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_former_agent_stays_until_the_new_one_is_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, former = tmp_path / "a.lb", tmp_path / "a.lb.former"
+    shutil.copytree(folder / "a.lb", agent)
+    before = {path.name: path.read_bytes() for path in agent.iterdir() if path.is_file()}
+    words = ("train", CATCH, "-o", agent, *SHORT, *NETWORK, *SETTINGS, "--overwrite")
+
+    def stopped(*_: object, folder: Path, ready: Callable[[], None], **__: object) -> None:
+        ready()
+        write_records(folder, [AgentRecord(1, 0, 0, 0.0, None)])
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # the second run replaces what is left of the first
+        with monkeypatch.context() as patch:
+            patch.setattr(train, "train_agent", stopped)
+            assert run(*words) == 130
+        assert {path.name: path.read_bytes() for path in former.glob("*.*")} == before
+    assert run(*words) == 0
+    assert not former.exists()
+    assert (agent / "model.safetensors").read_bytes() == before["model.safetensors"]
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_an_interrupted_collection_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    existed: bool,
+) -> None:
+    clips = tmp_path / "c.npz"
+    if existed:
+        clips.write_text("of another run")
+    step, taken = Environment.step, list[int]()
+
+    def stopping(self: Environment, action: object) -> object:
+        taken.append(1)
+        if len(taken) > 50:
+            raise KeyboardInterrupt
+        return step(self, action)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Environment, "step", stopping)
+    assert run("collect", CATCH, "-o", clips, "--steps", 90) == 130
+    place = tmp_path / "c.unfinished.npz" if existed else clips
+    assert f"interrupted; 50 of 90 steps are in {place}" in capsys.readouterr().err
+    with np.load(place) as arrays:
+        assert len(arrays["frames"]) == 50 + len(set(arrays["episode"]))
+    assert not existed or clips.read_text() == "of another run"

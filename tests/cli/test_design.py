@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +169,62 @@ def test_what_was_found_before_a_stop_is_written(
     assert said in done.err
     assert "Traceback" not in done.err
     assert pd.read_csv(out)["score"].notna().sum() >= 12
+
+
+SLOW = """
+import time
+def score(rows):
+    time.sleep(.05 * (len(rows) == 1))
+    return rows["size"].to_numpy()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_a_search_goes_on_after_a_signal(
+    run: Run, table: Path, table_model: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    """The resumed search is that of a run which nobody stopped, and calls only what is left."""
+    (tmp_path / "score.py").write_text(SLOW)
+    out, kept = tmp_path / "new.csv", tmp_path / "new.csv.unfinished" / "values.jsonl"
+    words = ["design", table_model, table, "--objective", f"{tmp_path / 'score.py'}:score"]
+    words += ["--calls", "30", "--retrain", "1", "-o"]
+    assert run(*words, tmp_path / "whole.csv").code == 0
+    command = [sys.executable, "-m", "lowerbound", *map(str, words), str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not (kept.exists() and len(kept.read_bytes().splitlines()) > 20):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(by)
+        said = process.communicate()[1]
+    assert process.returncode == (-by if by == signal.SIGKILL else 128 + by)
+    if by == signal.SIGTERM:
+        assert "function calls are done and kept in" in said
+        assert "--resume" in said
+    before = len(kept.read_bytes().splitlines())
+    assert before > 20
+    done = run(*words, out, "--resume")
+    assert done.code == 0, done.err
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not kept.parent.exists()
+
+
+@pytest.mark.slow
+def test_only_the_same_search_goes_on(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "score.py", tmp_path / "new.csv"
+    code = "calls = 0\ndef score(rows):\n    global calls\n    calls += len(rows) == 1\n"
+    file.write_text(f"{code}    if calls > 9: raise KeyboardInterrupt\n    return rows['size']\n")
+    words = ["design", table_model, table, "--objective", f"{file}:score", "-o", out]
+    words += ["--calls", "15"]
+    assert run(*words).code == 130
+    refused(run(*words, "--resume", "--seed", "3"), "differs in seed")
+    file.write_text(f"{code}    return 2 * rows['size']\n")
+    refused(run(*words, "--resume"), "differs in files")
+    done = run(*words)
+    assert done.code == 0
+    assert "function calls are done in" in done.err
+    assert "computed again here" in done.err

@@ -70,9 +70,10 @@ import os, runpy, signal, sys
 class Finder:
     def find_spec(self, name, path, target=None):
         if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{sent})
 sys.meta_path.insert(0, Finder())
-signal.signal(signal.SIGINT, {handler})
+for name in {ignored}:
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
 sys.argv[1:] = ["fit", "nothing-is-here", "-o", "m"]
 runpy.run_module("lowerbound", run_name="__main__")
 """
@@ -80,17 +81,18 @@ runpy.run_module("lowerbound", run_name="__main__")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "handler", "code", "said"),
+    ("module", "sent", "ignored", "code", "said"),
     [
-        ("lowerbound.cli.main", "signal.default_int_handler", 130, "lowerbound: interrupted\n"),
-        ("torch", "signal.default_int_handler", 130, "lowerbound: interrupted\n"),
-        ("torch", "signal.SIG_IGN", 2, "lowerbound: there is no file, folder or named data set"),
+        ("lowerbound.cli.main", "SIGINT", [], 130, "lowerbound: interrupted\n"),
+        ("torch", "SIGTERM", [], 143, "lowerbound: interrupted\n"),
+        ("torch", "SIGINT", ["SIGINT"], 130, "lowerbound: interrupted\n"),
+        ("torch", "SIGINT", ["SIGINT", "SIGHUP"], 2, "lowerbound: there is no file, folder or"),
     ],
 )
 def test_an_interrupted_import_is_one_line(
-    tmp_path: Path, module: str, handler: str, code: int, said: str
+    tmp_path: Path, module: str, sent: str, ignored: list[str], code: int, said: str
 ) -> None:
-    source = INTERRUPTED_IMPORT.format(module=module, handler=handler)
+    source = INTERRUPTED_IMPORT.format(module=module, sent=sent, ignored=ignored)
     done = subprocess.run(
         [sys.executable, "-c", source],
         capture_output=True,
@@ -109,7 +111,9 @@ def test_the_script_is_the_module() -> None:
     assert project["project"]["scripts"] == {"lowerbound": f"{program.__name__}:main"}
 
 
-def interrupted(table: Path, folder: Path, *words: str) -> tuple[int, str]:
+def interrupted(
+    table: Path, folder: Path, *words: str, by: signal.Signals = signal.SIGINT
+) -> tuple[int, str]:
     """A long fit, interrupted as soon as it trains: exit code and standard error."""
     process = start("fit", table, "-o", folder, *words, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -119,19 +123,20 @@ def interrupted(table: Path, folder: Path, *words: str) -> tuple[int, str]:
         if line.startswith("training:"):
             break
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(by)
     lines.append(process.stderr.read())
     process.stderr.close()
     return process.wait(SECONDS), "".join(lines)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
-    run: Run, table: Path, tmp_path: Path
+    run: Run, table: Path, tmp_path: Path, by: signal.Signals
 ) -> None:
     long = ("--updates", "1200", "--no-report", "--samples", "3", "--patience", "0")
-    code, said = interrupted(table, tmp_path / "m", *long)
-    assert code == 130
+    code, said = interrupted(table, tmp_path / "m", *long, by=by)
+    assert code == 128 + by
     assert f"lowerbound fit {table} -o {tmp_path / 'm'} --resume" in said
     assert "Traceback" not in said
     part = read(tmp_path / "m").history

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from lowerbound.applications import finished_parts
 from lowerbound.applications.anomaly import row_scorer
+from lowerbound.applications.drawn_parts import NumberedRows
 from lowerbound.applications.generation import encode, reconstruct
 from lowerbound.applications.labels import classify
 from lowerbound.applications.restoration import imputation
@@ -259,24 +259,19 @@ def test_pictures_are_read_as_a_whole(
     assert "is read as a whole: leave --resume out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("process", "stays"), [(2**40, False), (os.getpid(), True)], ids=["ended", "running"]
-)
-def test_a_run_that_keeps_no_parts_removes_those_of_an_ended_run(
+def test_a_run_that_keeps_no_parts_removes_those_of_an_ended_run_and_says_so(
     interrupted: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    process: int,
-    stays: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     kept = tmp_path / "scores.csv.unfinished"
-    record = kept / "identity.json"
-    facts = json.loads(record.read_text())
-    assert facts["process"] == os.getpid()
-    record.write_text(json.dumps({**facts, "process": process}))
+    assert kept.exists()
     monkeypatch.setattr(finished_parts, "_obstacle", lambda *_: finished_parts.NOT_IN_PARTS)
     assert main(interrupted) == 0
-    assert kept.exists() == stays
+    assert not kept.exists()
+    said = f"60 rows of an interrupted run are removed with {kept}"
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_damaged_record_is_named(
@@ -309,3 +304,30 @@ def test_a_resume_that_fails_at_once_keeps_what_is_done(
     again = counted(monkeypatch, "encode")
     assert main([*words, "--resume"]) == 0
     assert again.calls == 1
+
+
+def test_no_run_takes_a_part_of_another(tmp_path: Path) -> None:
+    part, ones = NumberedRows(0, 3, 3), {"x": np.ones(3)}
+    first = finished_parts.FinishedParts(tmp_path, "1")
+    assert (first.kept(part, lambda: ones)["x"] == 1).all()
+    assert first.has(part)
+    second = finished_parts.FinishedParts(tmp_path, "2")
+    assert not second.has(part)
+    assert (second.kept(part, lambda: {"x": np.zeros(3)})["x"] == 0).all()
+    assert (first.kept(part, dict)["x"] == 1).all()
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_file_is_told_from_another_by_content_or_by_its_time_of_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, big: bool
+) -> None:
+    monkeypatch.setattr(finished_parts, "HASHED", 2 if big else 10)
+    path = tmp_path / "x"
+    path.write_text("abc")
+    before = finished_parts.stamp(path)
+    path.write_text("abd")
+    os.utime(path, ns=(0, before[0][2] if big else 1))
+    assert (finished_parts.stamp(path) == before) == big
+    path.write_text("abc")
+    os.utime(path, ns=(0, 2))
+    assert (finished_parts.stamp(path) == before) != big

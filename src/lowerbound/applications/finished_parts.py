@@ -1,10 +1,14 @@
-"""Results of the finished parts of long work, kept beside the output until the command ends."""
+"""Results of the finished parts of long work, kept beside the output until the command ends.
+
+The folder OUT.unfinished belongs to who owns OUT (``ownership``). What is in it belongs to the run
+whose identity its record holds, and each part has the hash of that identity in its name, so that no
+run takes a part of another.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,17 +19,17 @@ import torch
 
 import lowerbound
 from lowerbound import durable, untrusted
-from lowerbound.applications.base import Reporter
+from lowerbound.applications.base import UNFINISHED, Reporter
 from lowerbound.applications.form import typed
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.errors import DataError, OptionError, counted
+from lowerbound.untrusted import folders
 
 IDENTITY = "identity.json"
-PROCESS, MACHINE = "process", "machine"  # keys of the record: who writes, or wrote, to the folder
-UNFINISHED = ".unfinished"
 PART = ".safetensors"
+VALUES = "values.jsonl"  # of calls that a search has made, one on a line
 NOT_IN_PARTS = (
     "--resume is for work that is done part by part, such as a table; this data is read as a "
     "whole: leave --resume out"
@@ -35,6 +39,7 @@ NO_DATABASE = (
     "--resume cannot see whether the files of a query without a database have changed: leave it "
     "out, or name one file of rows"
 )
+HASHED = 2**26  # bytes of inputs whose content is compared; of more, the time of change
 ANYHOW = ("resume", "engine", "workers", "address", "on_error")  # no finished part depends on them
 
 Arrays = Mapping[str, Array]
@@ -68,10 +73,14 @@ class FinishedParts:
 
     Args:
         folder: where they are kept; None: they are not kept.
+        run: hash of what the arrays depend on.
+
+    Attributes:
+        rows: how many rows, or other units, are kept.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, run: str = "") -> None:
+        self.folder, self.run = folder, run
         self.rows = 0
 
     def has(self, part: Part) -> bool:
@@ -101,7 +110,7 @@ class FinishedParts:
 
     def _path(self, part: Part) -> Path:
         assert self.folder is not None
-        return self.folder / f"{part.first:012d}+{len(part)}{PART}"
+        return self.folder / f"{part.first:012d}+{len(part)}.{self.run}{PART}"
 
     @staticmethod
     def _read(path: Path) -> Arrays | None:
@@ -149,25 +158,28 @@ def finished_parts(
         if request.resume:
             raise OptionError(obstacle)
         yield FinishedParts(None)
-        if request.output:
-            _remove_stale(folder)
+        if request.output and folder.is_dir() and all(map(_own, folder.iterdir())):
+            if rows := _kept_rows(folder):
+                what = counted(rows, unit.removesuffix("s"))
+                reporter.say(f"{what} of an interrupted run are removed with {folder}")
+            folders.remove_tree(folder)
         return
     identity = _identity(command, request) | dict(facts or {})
     goes_on = _prepare(folder, identity, request.resume, reporter, unit)
-    parts = FinishedParts(folder)
+    parts = FinishedParts(folder, _hash(identity))
     again = typed(command, replace(request, resume=True))
     try:
         yield parts
     except BaseException as error:
         if not (parts.rows or goes_on):
-            shutil.rmtree(folder, ignore_errors=True)
+            folders.remove_tree(folder)
             raise
         kept = f"{_done(parts.rows, unit)} done and kept in {folder}. To go on: {again}"
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"interrupted; {kept}") from None
+            raise KeyboardInterrupt(f"{error or 'interrupted'}; {kept}") from None
         reporter.say(kept)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    folders.remove_tree(folder)
 
 
 def _done(rows: int, unit: str) -> str:
@@ -205,7 +217,6 @@ def _prepare(
                 f"{folder} belongs to a run that differs in {', '.join(others)}: leave --resume "
                 "out to begin again"
             )
-        _write_record(record, identity)
         return True
     if resume:
         reporter.say(
@@ -213,35 +224,31 @@ def _prepare(
         )
     elif folder.is_dir():
         _note_begun_again(folder, identity, reporter, unit)
-    shutil.rmtree(folder, ignore_errors=True)
+    folders.remove_tree(folder)
     try:
         with _errors_of(folder):
             folder.mkdir(parents=True)
-            _write_record(record, identity)
+            durable.write_text(record, json.dumps(identity))
     except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
+        folders.remove_tree(folder)
         raise
     return False
 
 
-def _write_record(record: Path, identity: dict[str, Any]) -> None:
-    """Write what the results depend on, and that this process computes them."""
-    own = {PROCESS: os.getpid(), MACHINE: durable.machine()}
-    durable.write_text(record, json.dumps(identity | own))
+def _hash(identity: Mapping[str, Any]) -> str:
+    """The run in the names of its parts."""
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _remove_stale(folder: Path) -> None:
-    """Remove what an interrupted run kept for an output that is complete now, unless that run may
-    still write to it."""
-    with suppress(OSError, DataError):  # mostly there is none
-        if not all(map(_own, folder.iterdir())):
-            return
-        found = untrusted.read_mapping(folder / IDENTITY, DataError)
-        process, machine = found.get(PROCESS, 0), found.get(MACHINE, "")
-        if not (isinstance(process, int) and isinstance(machine, str)):
-            return
-        if not durable.at_work(folder, process, machine):
-            shutil.rmtree(folder, ignore_errors=True)
+def _kept_rows(folder: Path) -> int:
+    """How many rows are in the parts of an unfinished output."""
+    names = (path.stem.partition("+")[2] for path in folder.glob(f"[0-9]*+*{PART}"))
+    counts = (name.partition(".")[0] for name in names)
+    rows = sum(int(count) for count in counts if count.isdecimal())
+    with suppress(OSError, DataError):
+        rows += untrusted.content(folder / VALUES, DataError).count(b"\n")
+    return rows
 
 
 def _differences(record: Path, identity: dict[str, Any]) -> list[str]:
@@ -258,8 +265,7 @@ def _note_begun_again(
     folder: Path, identity: dict[str, Any], reporter: Reporter, unit: str
 ) -> None:
     """Say what is lost, because the run does not go on where an interrupted one ended."""
-    counts = [path.stem.partition("+")[2] for path in folder.glob(f"[0-9]*+*{PART}")]
-    rows = sum(int(count) for count in counts if count.isdecimal())
+    rows = _kept_rows(folder)
     if not rows:
         return
     try:
@@ -282,7 +288,8 @@ def _errors_of(folder: Path) -> Iterator[None]:
 
 def _own(path: Path) -> bool:
     """Whether a file is one of an unfinished output; a crash may leave any of them."""
-    return path.name == IDENTITY or path.suffix == PART or bool(durable.LEFT.fullmatch(path.name))
+    usual = path.name in (IDENTITY, VALUES) or path.suffix == PART
+    return usual or bool(durable.LEFT.fullmatch(path.name))
 
 
 def _identity(command: str, request: Any) -> dict[str, Any]:
@@ -304,14 +311,23 @@ def _stamps(value: str) -> list[Any]:
     if not is_address(value):
         return stamp(Path(value).expanduser())
     file = Path(Address.read(value).file).expanduser()
-    return [*stamp(file), *stamp(file.with_name(f"{file.name}.wal"))]
+    return stamp(file, file.with_name(f"{file.name}.wal"))
 
 
-def stamp(path: Path) -> list[Any]:
-    """Names, sizes and times of change of a file, or of the files of a folder."""
-    try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        found = [(each.name, each.stat()) for each in files if each.is_file()]
-    except OSError:
-        return []
-    return [[name, each.st_size, each.st_mtime_ns] for name, each in found]
+def stamp(*paths: Path) -> list[Any]:
+    """What tells files, or the files of folders, from others: names, sizes and hashes of content.
+
+    Once files of 64 MiB are hashed, the time of change takes the place of the hash. A model folder
+    has its manifest before its weights, and the hashes of these are in it.
+    """
+    found: list[Any] = []
+    left = HASHED
+    for path in paths:
+        with suppress(OSError):
+            for each in sorted(path.iterdir()) if path.is_dir() else [path]:
+                if each.is_file():
+                    at = each.stat()
+                    left -= at.st_size
+                    content = durable.sha256(each) if left >= 0 else at.st_mtime_ns
+                    found.append([each.name, at.st_size, content])
+    return found

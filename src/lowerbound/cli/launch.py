@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any
 
 from lowerbound import processes
-from lowerbound.cli import outcome
 from lowerbound.errors import OptionError, TrainingError
+from lowerbound.processes import signals
 
 MOST_RESTARTS = 3
 SECONDS_BETWEEN_LOOKS = 0.5
 RUN = "lowerbound"
+INTERRUPT = signal.SIGINT
 
 
 def several(request: Any) -> Callable[[Sequence[str]], int] | None:
@@ -67,9 +68,9 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
         max_restarts=MOST_RESTARTS,
         monitor_interval=SECONDS_BETWEEN_LOOKS,
         start_method="spawn",
-        signals_to_handle="SIGTERM",
+        signals_to_handle=",".join(each.name for each in signals.heeded() if each != INTERRUPT),
     )
-    before = signal.signal(signal.SIGINT, _leave_to_processes)
+    before = signal.signal(INTERRUPT, _leave_to_processes)
     try:
         codes: dict[int, int] = elastic_launch(config, run_one)(list(words))
     except ChildFailedError as error:
@@ -78,20 +79,22 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
             f"a process of the fit ended unexpectedly (exit code {code}), and again after "
             f"{MOST_RESTARTS} restarts; what is saved goes on with --resume"
         ) from None
-    except SignalException:  # the processes have saved, and said so
-        return outcome.INTERRUPTED
+    except SignalException as end:  # the processes have saved, and said so
+        signals.note(end.sigval)
+        return signals.exit_code()
     except RendezvousError as error:
         raise TrainingError(
             f"the {nodes} machines did not meet at {rendezvous} ({error}): start the same command "
             "on each within ten minutes, and check that each reaches that name and port"
         ) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(INTERRUPT, before)
     return max(codes.values())
 
 
 def run_one(words: Sequence[str]) -> int:
     """Run the command in one of the processes; its exit code."""
+    signals.leave_when_interrupted()
     from lowerbound.cli.main import main
 
     return main(words)

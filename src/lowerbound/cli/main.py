@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
 from lowerbound.cli.near_misses import meant_command
 from lowerbound.errors import OptionError
+from lowerbound.processes import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with console, spoken_warnings(console):
             return run(words, console)
     except KeyboardInterrupt as interruption:
-        return _failed(console, words, str(interruption) or "interrupted", outcome.INTERRUPTED)
+        return _failed(console, words, str(interruption) or "interrupted", signals.exit_code())
     except BrokenPipeError:
         return _reader_left()
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps some in imports
-            return _failed(console, words, "interrupted", outcome.INTERRUPTED)
+            return _failed(console, words, "interrupted", signals.exit_code())
         known = outcome.sentence(error)
         if known is None:
             raise
@@ -95,7 +96,7 @@ def run(words: Sequence[str], console: Console) -> int:
             return outcome.DONE
         check_places(form, typed.answers)
         application = load(name)
-        processes.interruptible()  # all before is importing; from here on, work may be kept
+        signals.interruptible()  # all before is importing; from here on, work may be kept
         request = answer(application.request, typed.answers)
         if launcher := several(request):
             return launcher(given)
@@ -180,7 +181,8 @@ def spoken_warnings(console: Console) -> Iterator[None]:
 
 def _failed(console: Console, words: Sequence[str], sentence: str, code: int) -> int:
     if processes.speaks(machine=True):
-        print(untrusted.printable(f"lowerbound: {sentence}"), file=sys.stderr, flush=True)
+        with suppress(OSError):  # the terminal may be closed
+            print(untrusted.printable(f"lowerbound: {sentence}"), file=sys.stderr, flush=True)
     if console.as_json:
         console.result("", {"command": words[0] if words else None, "error": sentence})
     return code

@@ -6,7 +6,9 @@ code  meaning
 0     done
 1     done, and a requested check failed; or training diverged
 2     bad input: the message states what is wrong, where, and what to do
-130   interrupted; the work done so far is saved
+130   interrupted by Ctrl-C (SIGINT); the work done so far is saved
+129   the same by a closed terminal (SIGHUP)
+143   the same by ``kill`` (SIGTERM)
 ===== =======================================================================================
 """
 
@@ -16,7 +18,7 @@ import errno
 
 from lowerbound.errors import LowerboundError, TrainingError
 
-DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
 
 _WHAT_TO_DO = {
     errno.ENOSPC: "free some space and run the command again",

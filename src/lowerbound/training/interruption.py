@@ -1,4 +1,5 @@
-"""Signals: Ctrl-C (SIGINT) and SIGTERM end training after the current update, with a checkpoint."""
+"""Signals: Ctrl-C (SIGINT), SIGTERM and SIGHUP end training after the current update, with a
+checkpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from lowerbound.processes import signals
 from lowerbound.training.progress.history import History
 
 
@@ -31,6 +33,7 @@ class Interruption:
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """The signal handler; a second signal stops at once, without waiting for the update."""
+        signals.note(number)
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
@@ -38,7 +41,7 @@ class Interruption:
 
 @contextmanager
 def listening() -> Iterator[Interruption]:
-    """Context that converts SIGINT and SIGTERM to a flag, and restores the handlers afterwards.
+    """Context that converts signals to a flag, and restores their handlers afterwards.
 
     Only the main thread can handle signals; in another thread the flag stays False.
     """
@@ -46,7 +49,7 @@ def listening() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in signals.heeded()}
     for number in before:
         signal.signal(number, interruption.request)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from lowerbound.models import Model
 from lowerbound.networks.processor.memory import kept_memory
 from lowerbound.networks.processor.threads import processor_threads
 from lowerbound.objectives import Objective
+from lowerbound.processes import ownership
 from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.checkpoints.identity import identity
 from lowerbound.training.checkpoints.randomness import stream_seed
@@ -74,7 +75,7 @@ def train(
     Raises:
         DataError: there are no rows.
         OptionError: the checkpoint belongs to another run (the message names the differences), or
-            this machine lacks the device.
+            this machine lacks the device, or another run writes to the folder.
         ModelFolderError: the checkpoint is damaged.
         TrainingError: loss or gradient stayed non-finite, or the model has no parameters.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
@@ -84,7 +85,7 @@ def train(
     if not len(dataset):
         raise DataError("there are no rows to train on")
     on_device(model, options.device)
-    with seeded(stream_seed(options.seed, "noise")), _shown(reporter):
+    with _owned(folder), seeded(stream_seed(options.seed, "noise")), _shown(reporter):
         keeper = None
         if folder is not None:
             who = identity(model, objective, dataset, validation, options)
@@ -217,6 +218,11 @@ def _hopeless(run: TrainingRun) -> TrainingError:
         "gradient_clip (to 100, for example), or use precision='float32'; if the first updates "
         "fail, look for extreme values in the data"
     )
+
+
+def _owned(folder: Path | None) -> AbstractContextManager[None]:
+    """Context in which no other run writes to the folder; of several processes the first does."""
+    return ownership.owned([folder] if folder is not None and processes.leads() else [])
 
 
 @contextmanager

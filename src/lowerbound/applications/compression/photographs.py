@@ -85,7 +85,7 @@ class Photographs(Codec):
             PictureFile(place_of[path], path, pixels)
             for path, pixels, _ in chain([first], pictures)
         )
-        facts = {"pictures": [[str(path), *stamp(path)] for path in paths]}
+        facts = {"pictures": [[str(path) for path in paths], stamp(*paths)]}
         written: dict[Path, CodedPicture] = {}
         sources: dict[Path, Path] = {}
         with (

@@ -71,6 +71,7 @@ def control_collect(request: CollectRequest, reporter: Reporter) -> CollectRepor
 
     Raises:
         OptionError: the environment or the file's suffix is not supported.
+        KeyboardInterrupt: the steps so far are written.
         MissingExtraError: a library is not installed.
     """
     path = Path(request.output)
@@ -91,7 +92,19 @@ def control_collect(request: CollectRequest, reporter: Reporter) -> CollectRepor
                 "give the former"
             )
         player = Player(world_of(fitted, "play"), env.frame, request.greedy)
-    replay, scores = _collected(env, player, request, reporter)
+    replay, scores = EpisodeReplay(env.form), list[float]()
+    try:
+        _collect(env, player, request, reporter, replay, scores)
+    except KeyboardInterrupt:
+        if not len(replay):
+            raise
+        place = path.with_suffix(".unfinished.npz") if path.exists() else path
+        clips = replay.clips()
+        write_clips(place, clips)
+        steps = len(replay) - int(clips.episode[-1]) - 1
+        raise KeyboardInterrupt(
+            f"interrupted; {steps:,} of {request.steps:,} steps are in {place}"
+        ) from None
     write_clips(path, replay.clips())
     env.close()
     return CollectReport(
@@ -122,12 +135,16 @@ def write_clips(path: Path, clips: FrameClips) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _collected(
-    env: Environment, player: Player | None, request: CollectRequest, reporter: Reporter
-) -> tuple[EpisodeReplay, list[float]]:
-    """The frames, and the sums of rewards of finished episodes."""
-    form = env.form
-    replay, scores, score = EpisodeReplay(form), list[float](), 0.0
+def _collect(
+    env: Environment,
+    player: Player | None,
+    request: CollectRequest,
+    reporter: Reporter,
+    replay: EpisodeReplay,
+    scores: list[float],
+) -> None:
+    """Act, and add the frames, and the sums of rewards of finished episodes."""
+    form, score = env.form, 0.0
     noise, nothing = generator(request.seed, "collect"), torch.zeros(form.actions)
     seen = None
     with seeded(request.seed):
@@ -150,4 +167,3 @@ def _collected(
                 seen = None
             if (step + 1) % EVERY == 0 or step + 1 == request.steps:
                 reporter.advance("acting", step + 1, request.steps)
-    return replay, scores

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import EnvironmentRequest
 from lowerbound.applications.form import REQUIRED, DeviceRequest
-from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.part_settings import option_names, split_setting
 from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError, counted
@@ -30,8 +29,11 @@ from lowerbound.networks import NETWORKS
 from lowerbound.objectives.imagined_returns import ImaginationOptions
 from lowerbound.training.checkpoints import checkpoint
 from lowerbound.training.settings.device import PROCESSOR
+from lowerbound.untrusted import folders
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
+FORMER = ".former"
+OF_AN_AGENT = ("agent.jsonl", "manifest.json", "checkpoint", "replay")  # also unfinished
 FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
 
@@ -123,7 +125,6 @@ class TrainAgentReport(Report):
         return f"records{' and VAE' * (SEES[self.agent] != 'frames')}, and no policy"
 
 
-@fit_folder.alone("output")
 def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentReport:
     """Train an agent and write its folder.
 
@@ -141,7 +142,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
     def shown(record: AgentRecord, total: int) -> None:
         reporter.advance(f"acting and learning ({_said(record)})", record.steps, total)
 
-    clear = partial(_clear, folder, request)
+    clear = partial(_put_aside, folder, request, reporter.say)
     if request.agent == "world_model":
         settings = _settings(request, options, evaluation)
         trained = train_agent(
@@ -162,6 +163,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
             model_folder.write(folder, found.fitted)
         records = found.records
     write_records(folder, records)
+    folders.remove_tree(_former(folder))
     last = records[-1]
     return TrainAgentReport(
         model=str(folder),
@@ -249,14 +251,26 @@ def _check_free(folder: Path, request: TrainAgentRequest) -> None:
             f"{folder} holds files already: {resumed}replace it with --overwrite, or choose "
             "another name"
         )
-    if not (folder / "agent.jsonl").exists() and not (folder / "manifest.json").exists():
+    if not any((folder / name).exists() for name in OF_AN_AGENT):
         raise ModelFolderError(f"{folder} holds no agent, and is not replaced: choose another name")
 
 
-def _clear(folder: Path, request: TrainAgentRequest) -> None:
-    """Remove the former agent."""
-    if request.overwrite and not request.resume and folder.exists():
-        shutil.rmtree(folder)
+def _former(folder: Path) -> Path:
+    """Where the agent that is replaced stays until the new one is whole."""
+    place = durable.linked(folder)
+    return place.with_name(f"{place.name}{FORMER}")
+
+
+def _put_aside(folder: Path, request: TrainAgentRequest, say: Callable[[str], None]) -> None:
+    """Move the former agent aside, or remove what an interrupted run has put in its place."""
+    if not (request.overwrite and not request.resume and folder.exists()):
+        return
+    former = _former(folder)
+    if former.exists():
+        folders.remove_tree(durable.linked(folder))
+    else:
+        durable.linked(folder).rename(former)
+    say(f"the former agent is kept as {former} until the new one is whole")
 
 
 def _said(record: AgentRecord) -> str:

@@ -14,7 +14,20 @@ import numpy as np
 from lowerbound import durable
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.design.figures import figure_paths, write_figures
-from lowerbound.applications.design.quantities import further_goal, limit, quantity, similar
+from lowerbound.applications.design.kept_values import kept_values
+from lowerbound.applications.design.quantities import (
+    files_of,
+    further_goal,
+    limit,
+    quantity,
+    similar,
+)
+from lowerbound.applications.finished_parts import (
+    FinishedParts,
+    ResumableRequest,
+    finished_parts,
+    stamp,
+)
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
 from lowerbound.applications.io.sources import open_data
@@ -38,7 +51,7 @@ LEAST = 0.4
 
 
 @dataclass(frozen=True)
-class DesignRequest(DataRequest):
+class DesignRequest(DataRequest, ResumableRequest):
     """Search for rows with a high score."""
 
     objective: str = option(
@@ -201,6 +214,23 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
         durable.check_replaced(figure)
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
+    form = row_form(fitted.schema)
+    task = _task(request, form)
+    facts = {"files": stamp(*files_of((request.objective, *request.also, *request.range)))}
+    with finished_parts(
+        "design", request, reporter, unit="function calls", facts=facts
+    ) as finished:
+        return _designed_and_written(request, reporter, fitted, task, finished)
+
+
+def _designed_and_written(
+    request: DesignRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    task: DesignTask,
+    finished: FinishedParts,
+) -> DesignReport:
+    """Search with values that are kept meanwhile, and write all proposals."""
     options = SearchOptions(
         method=request.method,
         calls=request.calls,
@@ -208,25 +238,28 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
         novel=request.novel,
         seed=request.seed,
     )
-    form = row_form(fitted.schema)
-    task = _task(request, form)
+    output = Path(request.output)
+    existed = output.exists()
     known = open_data(request.data, fitted, on_error=request.on_error)
     data, starts = known.thinned(MOST_KNOWN), None
     if request.similar_to:
         data, starts = _with_seed(known.thinned(MOST_KNOWN - 1), request.similar_to, fitted)
     reporter.say(f"computing {_names(task)} of {len(data):,} rows, and fitting predictions")
-    result = search_and_retrain(
-        fitted,
-        data,
-        task,
-        options,
-        request.retrain,
-        known=known if len(known) > len(data) else None,
-        starts=starts,
-        progress=reporter.advance,
-        found=_warn_of_targets,
-        say=reporter.say,
-    )
+    with kept_values(task, finished) as kept:
+        result = search_and_retrain(
+            fitted,
+            data,
+            kept,
+            options,
+            request.retrain,
+            known=known if len(known) > len(data) else None,
+            starts=starts,
+            progress=reporter.advance,
+            found=_warn_of_targets,
+            say=reporter.say,
+        )
+    if result.stopped is not None and existed and finished.folder is not None:
+        raise result.stopped  # what was there stays, and the calls are kept beside it
     files = (
         _write(result, output, known, data),
         *write_figures(result, output, request.number, _title(request)),

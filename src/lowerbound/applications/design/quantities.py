@@ -113,6 +113,13 @@ def function_of_file(path: Path, name: str) -> Function:
     return cast(Callable[[Any], Any], found)
 
 
+def files_of(texts: Sequence[str]) -> list[Path]:
+    """The files that quantities are computed with, which need not exist: code and receptors."""
+    code = [text.partition(".py:")[0] + ".py" for text in texts if ".py:" in text]
+    receptors = [t.split(":")[1] for t in texts if t.startswith(DOCKING)]
+    return [Path(name).expanduser() for name in (*code, *receptors)]
+
+
 def further_goal(text: str, form: RowForm) -> Goal:
     """The goal of ``--also NAME:max|min[:WEIGHT]``.
 

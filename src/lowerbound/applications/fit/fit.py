@@ -135,7 +135,6 @@ class FitReport(Report):
         return "\n".join((*self.lines, *written))
 
 
-@fit_folder.alone("output")
 def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     """Fit a model and write its folder.
 

@@ -133,7 +133,6 @@ class PriorReport(Report):
         return "\n".join((*lines, f"model: {self.model}", *page))
 
 
-@fit_folder.alone("model", "output")
 def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorReport:
     """Encode the rows once, train the prior on the latents, and write the model folder.
 

@@ -82,7 +82,6 @@ class RefinerReport(Report):
         return "\n".join((*lines, f"model: {self.model}", *page))
 
 
-@fit_folder.alone("model", "output")
 def refiner(request: RefinerRequest, reporter: Reporter, fitted: Fitted) -> RefinerReport:
     """Train a refiner on pictures and their decoded means, and write the model folder.
 

@@ -12,9 +12,9 @@ Only a prior has latents.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from lowerbound import durable
 from lowerbound.applications.form import FolderDataRequest, OnError, unreadable
@@ -23,6 +23,7 @@ from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, METRICS
 from lowerbound.training import History, TrainingOptions
+from lowerbound.untrusted import folders
 
 CACHE = "latents.safetensors"
 
@@ -31,6 +32,7 @@ CACHE = "latents.safetensors"
 class StageRequest(FolderDataRequest):
     """The options of training a second stage, whatever it is."""
 
+    trains_model: ClassVar[bool] = True
     output: str = option(
         "",
         "model folder to write (default: MODEL itself)",
@@ -104,8 +106,8 @@ class StageWork:
     def finish(self, output: Path, history: History) -> None:
         """Keep the history in the model folder that was written, and remove the checkpoint."""
         if len(history):
-            (output / self.stage).mkdir(exist_ok=True)
+            folders.make(output / self.stage)
             durable.write_text(output / self.stage / METRICS, history.to_lines())
         else:
-            (output / self.stage / METRICS).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+            folders.remove(output / self.stage / METRICS)
+        folders.remove_tree(self.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from lowerbound.applications.interchange.pipeline import (
     write_prior,
 )
 from lowerbound.applications.interchange.weights_file import CODEBOOK
+from lowerbound.applications.io.files import fill_folder
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.config import option, to_mapping
@@ -54,6 +56,7 @@ from lowerbound.networks.denoisers.library import diffusers
 from lowerbound.posteriors import ClampedGaussianPosterior
 from lowerbound.priors.diffusion import DiffusionPrior
 from lowerbound.trace import Batch
+from lowerbound.untrusted import folders
 
 MOST_NUMBERS, ROWS = 2**22, 16
 PRIOR_DRAWS = 64
@@ -150,7 +153,7 @@ def _export_to_diffusers(request: ExportRequest, fitted: Fitted) -> ExportReport
         raise OptionError("--given and --prompt are for a pipeline, and not for --first-stage")
     spread, latents = _latent_spread(fitted, request.model)
     config = _config(fitted, spread)
-    _write(folder, config, _weights(fitted))
+    _fill(folder, lambda place: _write(place, config, _weights(fitted)))
     difference = _difference(fitted, _load(config.architecture, folder))
     return ExportReport(
         str(folder), config.architecture, config.scaling_factor, latents, difference
@@ -167,8 +170,13 @@ def _written_pipeline(
     config = _config(fitted, 1.0)
     assert isinstance(config, KLConfig)
     config = replace(config, use_quant_conv=True, use_post_quant_conv=True)
-    _write(folder / AUTOENCODER, config, standardized(_weights(fitted), loc, scale))
-    write_prior(folder, prior, prompt)
+    weights = standardized(_weights(fitted), loc, scale)
+
+    def write(place: Path) -> None:
+        _write(place / AUTOENCODER, config, weights)
+        write_prior(place, prior, prompt)
+
+    _fill(folder, write)
     theirs = _load(config.architecture, folder / AUTOENCODER)
     difference = max(
         _difference(fitted, theirs, loc, scale),
@@ -177,8 +185,18 @@ def _written_pipeline(
     return ExportReport(str(folder), PIPELINE, 1.0, "latents that are standardized", difference)
 
 
+def _fill(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write all files of a folder, which is complete or absent."""
+
+    def names(place: Path) -> list[str]:
+        write(place)
+        return [str(path) for path in sorted(place.rglob("*")) if path.is_file()]
+
+    fill_folder(folder, names, note=False)
+
+
 def _write(folder: Path, config: AutoencoderConfig, weights: dict[str, Tensor]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    folders.make(folder)
     durable.write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
     durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
 

@@ -88,7 +88,6 @@ class ImportReport(Report):
         )
 
 
-@fit_folder.alone("output")
 def import_(request: ImportRequest, reporter: Reporter) -> ImportReport:
     """Read the folder, check it, and write a model folder.
 

@@ -7,19 +7,17 @@ the model's options and schema. Only files named by a request with a record are 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from lowerbound import processes, untrusted
+from lowerbound import durable, untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, CONFIG, MANIFEST, METRICS, SCHEMA, hashes
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.fitting.model import Fitted
@@ -27,7 +25,6 @@ if TYPE_CHECKING:  # a name for annotations
 REQUEST = "request.json"
 DIRECTORY = "directory"  # in which the command was given, of a request as ``recorded`` gives it
 TRAINED_AFTER = ("prior", "refiner")  # folders of trainings of parts of a fitted model
-Run = TypeVar("Run", bound=Callable[..., Any])
 State = Literal["absent", "unfinished", "finished"]
 
 
@@ -110,6 +107,7 @@ def ending(folder: Path) -> str:
         return ""
 
 
+@folders.closing
 def remember(folder: Path, request: Mapping[str, Any]) -> None:
     """Write the request of the fit, so that the fit can be resumed without typing it again.
 
@@ -127,6 +125,7 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
             write_text(record, str(request.get(DIRECTORY, Path.cwd())))
 
 
+@folders.closing
 def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> None:
     """Write the model, and the record of its fit again: the record is kept by its options.
 
@@ -142,11 +141,12 @@ def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> No
         remember(folder, request)
 
 
+@folders.closing
 def forget(folder: Path) -> None:
     """Remove the request of the fit in ``folder``, and what was trained after it."""
-    (folder / REQUEST).unlink(missing_ok=True)
+    folders.remove(folder / REQUEST)
     for name in (CHECKPOINT, *TRAINED_AFTER):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        folders.remove_tree(folder / name)
 
 
 def objective_of(folder: Path) -> str | None:
@@ -185,70 +185,6 @@ def recorded(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def alone(*names: str) -> Callable[[Run], Run]:
-    """Decorator of an application that writes model folders: no other process writes them then.
-
-    Of processes that train together, the first writes.
-
-    Args:
-        names: of the request's fields that name the folders.
-    """
-
-    def decorate(run: Run) -> Run:
-        @functools.wraps(run)
-        def locked_run(request: Any, *rest: Any) -> Any:
-            given = {getattr(request, name) for name in names if processes.speaks()} - {None, ""}
-            with ExitStack() as held:
-                for folder in sorted(Path(name).resolve() for name in given):
-                    held.enter_context(locked(folder))
-                return run(request, *rest)
-
-        return cast(Run, locked_run)
-
-    return decorate
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Context in which no other process of this user writes a model folder.
-
-    The lock is a file in the user's folder of states, so nothing is left in ``folder``. The system
-    opens it when a process ends. Where that folder cannot be written, there is no lock.
-
-    Raises:
-        ModelFolderError: another process writes the folder.
-    """
-    from filelock import FileLock, Timeout
-
-    states = user_states()
-    if states is None:
-        yield
-        return
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()
-    lock = FileLock(states / "locks" / name)
-    with ExitStack() as held:
-        try:
-            (states / "locks").mkdir(parents=True, exist_ok=True)
-            held.enter_context(lock.acquire(timeout=0))
-        except Timeout:
-            raise ModelFolderError(
-                f"another process is writing {folder}: wait until it ends, or choose another folder"
-            ) from None
-        except OSError:
-            pass
-        yield
-
-
-def user_states() -> Path | None:
-    """$XDG_STATE_HOME/lowerbound or ~/.local/state/lowerbound; None: the user has no home."""
-    base = os.environ.get("XDG_STATE_HOME")
-    try:
-        states = Path(base) if base else Path.home() / ".local" / "state"
-    except RuntimeError:
-        return None
-    return states / "lowerbound"
-
-
 def _record(folder: Path, request: str) -> Path | None:
     """The record of a request in the user's states; None: the user has none.
 
@@ -257,7 +193,7 @@ def _record(folder: Path, request: str) -> Path | None:
     """
     files = hashes(folder)
     content = json.dumps([request, files[CONFIG], files[SCHEMA]])
-    states = user_states()
+    states = durable.user_states()
     if states is None:
         return None
     return states / "fits" / hashlib.sha256(content.encode()).hexdigest()

@@ -124,9 +124,9 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         model.release.rows if request.number is None else request.number, request.seed
     )
     cells = {name: made[name] for name in made.columns}
-    write_columns(Path(request.output), cells, model.form, rounded=True)
-    if request.save is not None:
+    if request.save is not None:  # first: a run that ends in between has not spent it for nothing
         model.save(Path(request.save))
+    write_columns(Path(request.output), cells, model.form, rounded=True)
     return PrivateTableReport(
         output=request.output,
         model=request.save or "",
@@ -142,6 +142,12 @@ def _fitted(
 ) -> tuple[MarginalModel, tuple[Judged, ...]]:
     if request.epsilon is None:
         raise OptionError("a private table needs an epsilon: give --epsilon, such as 1")
+    for place in (request.save, request.output):
+        if place and Path(place).is_file():
+            reporter.say(
+                f"{place} exists: if it was made from these rows, its epsilon stays spent, and "
+                f"this run spends {request.epsilon:g} more"
+            )
     given = _given(request.public_schema)
     skipped = () if given is None else given.other_than_numbers
     frame, form = read_numbers(request.data, skipped=skipped)

@@ -119,7 +119,6 @@ class SynthesizerReport(Report):
         return "\n".join(lines)
 
 
-@fit_folder.alone("output")
 def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerReport:
     """Fit a model of a table and write its folder.
 

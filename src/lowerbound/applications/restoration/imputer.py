@@ -103,7 +103,6 @@ class ImputerReport(Report):
         return lines
 
 
-@fit_folder.alone("output")
 def imputer(request: ImputerRequest, reporter: Reporter) -> ImputerReport:
     """Fit an imputer of a table and write its folder.
 

@@ -17,11 +17,8 @@ clock, signals      ``highest``: the same in all processes
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # a command that only describes a file need not import torch
@@ -66,30 +63,6 @@ def speaks(machine: bool = False) -> bool:
         machine: by its number on its machine.
     """
     return not launched() or os.environ.get("LOCAL_RANK" if machine else "RANK", "0") == "0"
-
-
-def leave_when_interrupted() -> None:
-    """Let Ctrl-C end this process at once, with one line, until ``interruptible``.
-
-    It is for the time in which modules are imported: nothing has begun that must be kept, and an
-    exception in the middle of an import may come out as another one. A signal that is ignored, or
-    that a caller handles, stays so.
-    """
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if usual and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _leave)
-
-
-def interruptible() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt again."""
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    if speaks(machine=True):
-        os.write(2, b"lowerbound: interrupted\n")
-    os._exit(128 + number)
 
 
 def restarts() -> int:
