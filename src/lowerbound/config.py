@@ -100,6 +100,9 @@ def old_names_in_silence() -> Iterator[None]:
 def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
     """Build the frozen dataclass ``cls``, with its nested dataclasses, from JSON-like values.
 
+    The value of a field ``Annotated[KIND, check]`` is given to ``check``, which raises a TypeError
+    or a ValueError if it is none.
+
     Raises:
         OptionError: a key is not a field of ``cls`` (the message suggests the nearest name), or a
             value has a wrong type.
@@ -137,6 +140,15 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if hint is Any:
         return value
     origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        kind, *checks = typing.get_args(hint)
+        converted = _convert(kind, value, key)
+        for check in checks:
+            try:
+                check(converted)
+            except (TypeError, ValueError) as error:
+                raise OptionError(f"option {key!r} does not take {value!r}: {error}") from error
+        return converted
     if origin in (typing.Union, types.UnionType):
         return _convert_union(hint, value, key)
     if origin is tuple and isinstance(value, (list, tuple)):
@@ -282,7 +294,7 @@ def finite(value: Any, name: str) -> Any:
 @functools.cache
 def _hints(part: Any) -> Mapping[str, Any]:
     """The types of fields or arguments; they are text, which takes time to read."""
-    return typing.get_type_hints(part)
+    return typing.get_type_hints(part, include_extras=True)
 
 
 def _function(part: Any) -> Any:

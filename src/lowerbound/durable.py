@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import secrets
-import shutil
 import stat
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowerbound.errors import OptionError
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
@@ -95,23 +95,42 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         OptionError: ``path`` is a pipe or a device, or ``guarded_by`` keeps it.
+        ModelFolderError: it lies behind a link in a folder that is ``folders.closed``.
     """
+    with _created(path) as (temporary, handle):
+        os.close(handle)
+        yield temporary
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file durably; its content goes to the file that was created, whatever happens to
+    names in its folder."""
+    with _created(path) as (temporary, handle), os.fdopen(handle, "wb") as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError as error:
+            error.filename = str(temporary)
+            raise
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[tuple[Path, int]]:
+    """Context of ``replacing``, with a descriptor of the temporary file, which the block closes."""
     check_replaced(path)
     mode = _mode(path)
     _clear_once(os.path.abspath(path.parent))
     temporary = unfinished(path)
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    handle = folders.opened(temporary, flags, 0o666)
+    if mode is not None and hasattr(os, "fchmod"):
+        os.fchmod(handle, mode)
     try:
-        if mode is not None and hasattr(os, "fchmod"):
-            os.fchmod(handle, mode)
-    finally:
-        os.close(handle)
-    try:
-        yield temporary
+        yield temporary, handle
         sync(temporary)
-        os.replace(temporary, path)
+        folders.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        folders.remove(temporary)
         raise
     sync(path.parent)
 
@@ -160,9 +179,9 @@ def clear_left(folder: Path) -> None:
             if not found or at_work(left, int(found[1]), found[2]):
                 continue
             if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
+                folders.remove_tree(left)
             else:
-                left.unlink(missing_ok=True)
+                folders.remove(left)
 
 
 @functools.cache
@@ -216,8 +235,7 @@ def _mode(path: Path) -> int | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file durably, UTF-8; what cannot be encoded is written as an escape."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
@@ -231,22 +249,22 @@ def new_folder(path: Path, keep: bool = False) -> Iterator[Path]:
         keep: another process that was faster has made the same folder, which others may read
             already: it stays, and the unfinished one is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(path.parent)
     clear_left(path.parent)
     temporary = unfinished(path)
     temporary.mkdir()
     try:
         yield temporary
         if not keep:
-            shutil.rmtree(path, ignore_errors=True)
+            folders.remove_tree(path)
         try:
             os.replace(temporary, path)
         except OSError:
             if not (keep and path.is_dir()):
                 raise
-            shutil.rmtree(temporary, ignore_errors=True)
+            folders.remove_tree(temporary)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        folders.remove_tree(temporary)
         raise
     sync(path.parent)
 
@@ -259,22 +277,14 @@ def write_tensors(
     Raises:
         OSError: the file cannot be written, for example because the disk is full.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    with replacing(path) as temporary:
-        temporary.touch()
-        usual = temporary.stat().st_mode  # save_file lets only the owner read the file
-        try:
-            save_file(_separate(tensors), temporary, facts)
-            temporary.chmod(usual)
-        except SafetensorError as error:  # it wraps the system's errors
-            raise OSError(errno.EIO, str(error), str(path)) from error
+    write_bytes(path, save(_separate(tensors), facts))
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    with os.fdopen(folders.opened(path, os.O_RDONLY), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -282,7 +292,7 @@ def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows syncs names by itself, and cannot open a folder
-    handle = os.open(path, os.O_RDONLY)
+    handle = folders.opened(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -3,6 +3,7 @@
 Exception
 └── LowerboundError            exit code 2 on the command line
     ├── DataError              the data cannot be used as given (also a ValueError)
+    │   └── NotFiniteError     values that a model computed are NaN or infinite
     ├── OptionError            an unknown name or a value out of range (also a ValueError)
     ├── UnsupportedError       the model lacks a required power (also a TypeError)
     ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
@@ -25,6 +26,10 @@ class LowerboundError(Exception):
 
 class DataError(LowerboundError, ValueError):
     """The data cannot be used as given."""
+
+
+class NotFiniteError(DataError):
+    """Values that a model computed are NaN or infinite."""
 
 
 class OptionError(LowerboundError, ValueError):

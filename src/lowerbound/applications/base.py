@@ -15,9 +15,10 @@ import dataclasses
 import inspect
 import keyword
 import math
+import re
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -25,9 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lowerbound import durable, processes
-from lowerbound.errors import OptionError
+from lowerbound.errors import LowerboundError, ModelFolderError, NotFiniteError, OptionError
+from lowerbound.model_folder.manifest import is_folder_of_ours
 from lowerbound.processes import ownership
 from lowerbound.registry import Registry
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:
     from lowerbound.fitting import Fitted
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
+
+UNFINISHED = ".unfinished"
+"""The end of the name of the folder beside an output in which finished parts of it are kept."""
 
 READ = (
     *("data", "other", "with_", "without", "codes", "like", "mask", "calibrate", "compare", "file"),
@@ -47,6 +53,9 @@ READ = (
 PROCESSOR, ANY_DEVICE = "cpu", "auto"
 """Where the model of a request without the option ``device`` computes, such as that of a codec; and
 the device of a request that gives none."""
+
+ABSURD = 1e8  # no training reaches it
+"""Beyond it, an error inside a library is taken for one of numbers that overflow."""
 
 LOCAL = "local"
 """The engine that is this process; the workers of another may have no GPU."""
@@ -183,6 +192,7 @@ class Application:
                 anything is read.
             OptionError: it would replace a file of data that it reads, or add one to its folder, or
                 two of its results are one file, or another run writes one of them.
+            ModelFolderError: there is a link inside a folder that it names.
         """
         reporter = reporter or Silent()
         for path in written_by(vars(request)):
@@ -192,6 +202,7 @@ class Application:
         with (
             ownership.owned(owned_by(request), f"lowerbound {self.name}"),
             durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))),
+            folders.closed(*named_folders(vars(request))),
         ):
             return self._answer(request, reporter, fitted)
 
@@ -204,7 +215,21 @@ class Application:
 
             here = getattr(request, "engine", LOCAL) == LOCAL
             fitted = read(folder, getattr(request, "device", PROCESSOR) if here else PROCESSOR)
-        return self.function(request, reporter, fitted)
+        try:
+            return self.function(request, reporter, fitted)
+        except Exception as error:
+            known = isinstance(error, LowerboundError | OSError | MemoryError)
+            if fitted is None or (known and not isinstance(error, NotFiniteError)):
+                raise
+            weights = [w.detach() for w in fitted.model.parameters() if w.numel()]
+            largest = max((float(w.abs().max()) for w in weights), default=0.0)
+            if largest < ABSURD and not known:  # a defect of the package
+                raise
+            raise ModelFolderError(
+                f"the model in {folder} gives values that are NaN or infinite: its weights reach "
+                f"{largest:.2g}; refit with a lower --learning-rate, or copy it again if they were "
+                "altered"
+            ) from error
 
 
 def written_by(answers: Mapping[str, Any]) -> list[Path]:
@@ -230,6 +255,34 @@ def read_by(answers: Mapping[str, Any]) -> list[str]:
     """The names of the data that a request reads, by the names of its fields."""
     named = map(answers.get, READ)
     return [str(source) for source in named if source and isinstance(source, str | Path)]
+
+
+def named_folders(answers: Mapping[str, Any]) -> list[Path]:
+    """The folders of models, agents and the like that a request names in any of its fields, and
+    those of the finished parts of its outputs.
+
+    Raises:
+        ModelFolderError: one of the latter is a link.
+    """
+    texts = [text for value in answers.values() for text in _texts(value)]
+    # agents are named as NAME=FOLDER,FOLDER
+    words = {word for text in texts for word in (text, *re.split("[=,]", text)) if word}
+    named = [path for path in map(Path, sorted(words)) if is_folder_of_ours(path)]
+    parts = [Path(f"{path}{UNFINISHED}") for path in written_by(answers)]
+    for link in filter(folders.is_link, parts):  # beside what was named
+        raise folders.refused(link)
+    return named + parts
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value of a request."""
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _texts(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from _texts(tuple(vars(value).values()))
 
 
 def check_results_apart(answers: Mapping[str, Any]) -> None:

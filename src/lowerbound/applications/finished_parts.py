@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,15 +19,15 @@ import torch
 
 import lowerbound
 from lowerbound import durable, untrusted
-from lowerbound.applications.base import Reporter
+from lowerbound.applications.base import UNFINISHED, Reporter
 from lowerbound.applications.form import typed
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.errors import DataError, OptionError, counted
+from lowerbound.untrusted import folders
 
 IDENTITY = "identity.json"
-UNFINISHED = ".unfinished"
 PART = ".safetensors"
 VALUES = "values.jsonl"  # of calls that a search has made, one on a line
 NOT_IN_PARTS = (
@@ -163,7 +162,7 @@ def finished_parts(
             if rows := _kept_rows(folder):
                 what = counted(rows, unit.removesuffix("s"))
                 reporter.say(f"{what} of an interrupted run are removed with {folder}")
-            shutil.rmtree(folder, ignore_errors=True)
+            folders.remove_tree(folder)
         return
     identity = _identity(command, request) | dict(facts or {})
     goes_on = _prepare(folder, identity, request.resume, reporter, unit)
@@ -173,14 +172,14 @@ def finished_parts(
         yield parts
     except BaseException as error:
         if not (parts.rows or goes_on):
-            shutil.rmtree(folder, ignore_errors=True)
+            folders.remove_tree(folder)
             raise
         kept = f"{_done(parts.rows, unit)} done and kept in {folder}. To go on: {again}"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"{error or 'interrupted'}; {kept}") from None
         reporter.say(kept)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    folders.remove_tree(folder)
 
 
 def _done(rows: int, unit: str) -> str:
@@ -225,13 +224,13 @@ def _prepare(
         )
     elif folder.is_dir():
         _note_begun_again(folder, identity, reporter, unit)
-    shutil.rmtree(folder, ignore_errors=True)
+    folders.remove_tree(folder)
     try:
         with _errors_of(folder):
             folder.mkdir(parents=True)
             durable.write_text(record, json.dumps(identity))
     except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
+        folders.remove_tree(folder)
         raise
     return False
 

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from lowerbound import __version__
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.form import REQUIRED, Entry, entries
 from lowerbound.durable import cache_folder, replacing
+from lowerbound.untrusted import folders
 
 FORM, FILES, FORMS = "form", "files", "forms"
 PACKAGE = Path(__file__).parents[1]
@@ -91,8 +91,8 @@ def _keep(place: Path, text: str) -> None:
     """Write a form, and remove those of other versions."""
     for other in place.parent.parent.glob("*"):
         if other != place.parent:
-            shutil.rmtree(other, ignore_errors=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
+            folders.remove_tree(other)
+    folders.make(place.parent)
     with replacing(place) as temporary:
         temporary.write_text(text, "utf-8")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, NotFiniteError
 
 Array = np.ndarray[Any, Any]
 
@@ -158,6 +158,16 @@ def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "f":
         return np.dtype(np.float64 if dtype.itemsize > 4 else np.float32)
     return dtype.newbyteorder("=")
+
+
+def check_numbers(x: torch.Tensor) -> None:
+    """Check values that a model computed, before they are written.
+
+    Raises:
+        NotFiniteError: one is NaN or infinite, as those of a model that overflows.
+    """
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        raise NotFiniteError("the model gives values that are NaN or infinite")
 
 
 def _from_objects(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:

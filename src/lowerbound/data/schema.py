@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound import config
+from lowerbound import config, untrusted
 from lowerbound.data.arrays import Array
 from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
@@ -26,6 +26,7 @@ from lowerbound.data.quantities import Quantity
 from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.errors import OptionError
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary
@@ -243,6 +244,31 @@ class Schema:
             observed: shape of x; False if a value is missing.
         """
         return self.log_slopes(x, mass, observed).flatten(1).sum(1).expand(len(x))
+
+    def check_converts(self) -> None:
+        """Check that a row of zeros is converted back, so that no later use of a schema that
+        somebody else may have written fails.
+
+        Raises:
+            OptionError: fields contradict each other.
+            Exception: any other, of a column or a kind.
+        """
+        untrusted.check_memory(8 * self.dimension, "one row", OptionError)
+        if self.image is not None and len(self.event_shape) != 3:
+            raise OptionError(f"pictures have three axes, and these rows {len(self.event_shape)}")
+        if self.windows is not None and self.dimension % self.windows.length:
+            raise OptionError(
+                f"rows of {self.dimension:,} numbers are no windows of {self.windows.length}"
+            )
+        names = [column.name for column in self.columns]
+        if len(set(names)) < len(names):
+            raise OptionError("two columns have one name")
+        for column in self.columns:
+            column.check_levels()
+        zeros = torch.zeros(1, *self.event_shape, dtype=torch.float64)
+        for rounded in (True, False):
+            self.decode(zeros, rounded)
+        self.log_jacobian(zeros, mass=False)
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values, with exact floats; empty ``LATER`` fields are left out."""

@@ -20,6 +20,7 @@ from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import all_but_the_prior
 from lowerbound.models.refinement import unrefined
+from lowerbound.untrusted import folders
 
 ROWS_AT_ONCE = 256
 MOST_DRAWS = 8  # of a row that are kept
@@ -144,7 +145,7 @@ def _sha256(model: Model, dataset: Dataset, seed: int) -> str:
 
 def _keep(path: Path, z: Tensor, sha256: str, say: Callable[[str], None]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(path.parent)
         durable.write_tensors(path, {"z": z}, {"sha256": sha256, "content": _content(z)})
     except OSError as error:
         say(f"the latents are not kept, because {path} cannot be written ({error.strerror})")

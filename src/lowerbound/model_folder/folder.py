@@ -23,13 +23,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from lowerbound import __version__, durable, untrusted
 from lowerbound.assembly.build import assemble
@@ -60,12 +56,14 @@ from lowerbound.networks.allocation import AllocationLimit
 from lowerbound.processes import ownership
 from lowerbound.training import History
 from lowerbound.training.settings.device import AUTO, PROCESSOR, chosen_device
+from lowerbound.untrusted import folders
 
 CARD = "MODEL_CARD.md"
 
 __all__ = ["read", "verify", "write"]
 
 
+@folders.closing
 def write(
     folder: str | os.PathLike[str],
     fitted: Fitted,
@@ -107,6 +105,7 @@ def write(
             _create(folder, fitted, beside)
 
 
+@folders.closing
 def read(
     folder: str | os.PathLike[str], device: str = AUTO, parts: Mapping[str, Any] | None = None
 ) -> Fitted:
@@ -140,6 +139,7 @@ def read(
             # drawing the initial weights, replaced below, changes the random state
             with seeded(0), limit:
                 model = assemble(schema, options.model)
+            schema.check_converts()
     except OptionError as error:
         raise ModelFolderError(
             f"the model in {folder} has an option that this version ({__version__}) does not know: "
@@ -181,7 +181,7 @@ def _check_given(folder: Path, options: ModelOptions, named: Mapping[str, Any]) 
 def _create(folder: Path, fitted: Fitted, beside: Callable[[Path], None] | None) -> None:
     """Write under a temporary name and rename, so that the folder is complete or absent."""
     place = durable.linked(folder)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(place.parent)
     durable.clear_left(place.parent)
     made = durable.unfinished(place)
     made.mkdir()
@@ -195,7 +195,7 @@ def _create(folder: Path, fitted: Fitted, beside: Callable[[Path], None] | None)
             place.rmdir()  # it is empty
         os.replace(made, place)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        folders.remove_tree(made)
         raise
     durable.sync(place.parent)
 
@@ -213,7 +213,7 @@ def _replace(folder: Path, fitted: Fitted) -> None:
     _settle(folder)
     if hashes(folder)[WEIGHTS] != before:
         for name in BESIDE:
-            (folder / name).unlink(missing_ok=True)
+            folders.remove(folder / name)
     _write_unhashed(folder, folder.name, fitted)
 
 
@@ -250,7 +250,7 @@ def _settle(folder: Path) -> None:
         for name in FILES:
             new = folder / (name + NEW)
             if new.exists() and durable.sha256(new) == expected[name]:
-                os.replace(new, folder / name)
+                folders.replace(new, folder / name)
         durable.sync(folder)
     _remove(folder, NEW)
 
@@ -264,7 +264,7 @@ def _count(folder: Path, ending: str) -> bool:
 
 def _remove(folder: Path, ending: str) -> None:
     for name in FILES:
-        (folder / (name + ending)).unlink(missing_ok=True)
+        folders.remove(folder / (name + ending))
 
 
 def _is_ours(folder: Path) -> bool:
@@ -288,7 +288,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _load_weights(model: Model, content: bytes, folder: Path) -> None:
-    tensors = untrusted.tensors(content, str(folder / WEIGHTS), ModelFolderError)
+    learned = dict(model.named_parameters()).keys()
+    tensors = untrusted.weights(content, str(folder / WEIGHTS), ModelFolderError, learned)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -296,22 +297,6 @@ def _load_weights(model: Model, content: bytes, folder: Path) -> None:
             f"the weights in {folder / WEIGHTS} do not fit the model that {CONFIG} describes, so "
             f"a version other than {__version__} wrote them; read it with that version, or refit"
         ) from error
-    if broken := _with_nan(tensors):
-        raise ModelFolderError(
-            f"the weights in {folder / WEIGHTS} hold NaN ({broken[0]}): the training diverged, or "
-            "they were altered; refit with a lower --learning-rate"
-        )
-
-
-def _with_nan(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that hold NaN."""
-    floats = {name: value for name, value in tensors.items() if value.is_floating_point()}
-    if not floats:
-        return []
-    sums = torch.stack([value.sum(dtype=torch.float64) for value in floats.values()])
-    if not bool(sums.sum().isnan()):  # NaN passes into sums; one look is faster than one at each
-        return []
-    return [name for name, value in floats.items() if bool(value.isnan().any())]
 
 
 def _history(folder: Path) -> History:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lowerbound import __version__, durable, untrusted
 from lowerbound.errors import ModelFolderError
+from lowerbound.untrusted import folders
 
 T = TypeVar("T")
 
@@ -22,6 +24,7 @@ MANIFEST = "manifest.json"
 CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
 FILES = (CONFIG, SCHEMA, WEIGHTS)
 METRICS = "metrics.jsonl"
+PIPELINE = "model_index.json"  # of a folder of diffusers, whose parts are folders
 AGENT = "agent.jsonl"  # of a world model in which an agent learned: a record per evaluation
 CHECKPOINT = "checkpoint"
 DETECTOR, TREES = "detector.safetensors", "trees.safetensors"
@@ -36,6 +39,7 @@ NEW = ".new"
 """Ending of a file that will replace the file of the same name."""
 
 
+@folders.closing
 def verify(folder: Path) -> dict[str, bytes]:
     """Check every hashed file of a model folder and return their contents.
 
@@ -48,6 +52,7 @@ def verify(folder: Path) -> dict[str, bytes]:
     return {name: _content(folder, name, expected[name]) for name in FILES}
 
 
+@folders.closing
 def hashes(folder: Path) -> Mapping[str, str]:
     """SHA-256 by file name, from the manifest."""
     manifest = _manifest(folder)
@@ -69,7 +74,8 @@ def hashes(folder: Path) -> Mapping[str, str]:
 
 def write_beside(path: Path, said: Mapping[str, Any]) -> None:
     """Write a JSON file beside the model of its folder, which it names, atomically."""
-    durable.write_text(path, json.dumps({MODEL: hashes(path.parent)[WEIGHTS], **said}))
+    with folders.closed(path.parent):
+        durable.write_text(path, json.dumps({MODEL: hashes(path.parent)[WEIGHTS], **said}))
 
 
 def read_beside(path: Path, meant: Callable[[dict[str, Any]], T]) -> T | None:
@@ -84,7 +90,8 @@ def read_beside(path: Path, meant: Callable[[dict[str, Any]], T]) -> T | None:
     """
     if not path.exists():
         return None
-    said = untrusted.read_mapping(path, ModelFolderError)
+    with folders.closed(path.parent):
+        said = untrusted.read_mapping(path, ModelFolderError)
     check_belongs(path, said.get(MODEL))
     with untrusted.guarded(str(path), ModelFolderError):
         return meant(said)
@@ -105,6 +112,13 @@ def check_belongs(path: Path, weights: object) -> None:
             f"{path} belongs to another model, which the one in this folder has replaced: delete "
             "the file, or fit and save again"
         )
+
+
+def is_folder_of_ours(folder: Path) -> bool:
+    """Whether a folder has the files of a model, a training, an agent or an autoencoder of another
+    program; a link of such a name counts."""
+    names = (MANIFEST, CONFIG, WEIGHTS, CHECKPOINT, AGENT, PIPELINE)
+    return folder.is_dir() and any(os.path.lexists(folder / name) for name in names)
 
 
 def parts(folder: Path) -> tuple[str, ...] | None:

@@ -31,6 +31,7 @@ from lowerbound.inference.anomaly.reference import (
 from lowerbound.inference.anomaly.surfaces import KINDS, Surface
 from lowerbound.inference.anomaly.tails import UpperTail
 from lowerbound.model_folder.manifest import DETECTOR, MODEL, WEIGHTS, check_belongs, hashes
+from lowerbound.untrusted import folders
 
 FORMAT = 1
 
@@ -64,6 +65,7 @@ class DetectorState:
     offset: float
 
 
+@folders.closing
 def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any]) -> None:
     """Write the file into a model folder atomically."""
     reference = state.reference
@@ -99,9 +101,8 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
         surface_arrays, said["surface"] = _of_surface(reference.surface)
         arrays |= surface_arrays
     whole = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
-    with durable.replacing(folder / DETECTOR) as place:
-        facts = {"detector": json.dumps(said), MODEL: hashes(folder)[WEIGHTS]}
-        place.write_bytes(save(whole, metadata=facts))
+    facts = {"detector": json.dumps(said), MODEL: hashes(folder)[WEIGHTS]}
+    durable.write_bytes(folder / DETECTOR, save(whole, metadata=facts))
 
 
 def _of_surface(surface: Surface) -> tuple[dict[str, Array], list[dict[str, Any]]]:
@@ -148,6 +149,7 @@ def _surface(
     return Surface(shape, tuple(fits), tails, pixels)
 
 
+@folders.closing
 def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
     """Read the state and the parameters of a detector from a model folder.
 

@@ -33,6 +33,7 @@ from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.untrusted import folders
 
 FOLDER = "codecs"
 BOUND_ROWS = 1000
@@ -103,6 +104,7 @@ def export_model(fitted: Fitted, rows: Dataset, seed: int = 0) -> ExportedModel:
     return ExportedModel(exported, rows.schema, model_hash(exported), bound, after)
 
 
+@folders.closing
 def write_exported(
     folder: Path, exported: ExportedModel, options: ModelOptions, weights: str
 ) -> None:
@@ -115,7 +117,7 @@ def write_exported(
         "exported": exported.exported,
     }
     path = folder / FOLDER / f"{exported.hash.hex()}.safetensors"
-    path.parent.mkdir(exist_ok=True)
+    folders.make(path.parent)
     tensors = {name: _small(value) for name, value in exported.model.state_dict().items()}
     durable.write_tensors(path, tensors, {"codec": json.dumps(facts)})
 

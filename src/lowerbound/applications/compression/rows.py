@@ -46,6 +46,7 @@ from lowerbound.data import Dataset
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.schema import Schema
 from lowerbound.fitting import Fitted
+from lowerbound.untrusted import folders
 
 REAL_BITS = 32
 FEW_ROWS = 20  # below this number, the start takes most of a file
@@ -69,7 +70,7 @@ class RowsCodec(Codec):
     def write(self, request: CompressRequest, fitted: Fitted, reporter: Reporter) -> CompressReport:
         path = output_file(request)
         x, exported = self.coded(request, fitted, reporter)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(path.parent)
         loss = self.code(path, exported, x, request, reporter, "compressing")
         bits = 8 * path.stat().st_size / x.numel()
         return CompressReport.of(

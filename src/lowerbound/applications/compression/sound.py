@@ -33,6 +33,7 @@ from lowerbound.data.audio.clips import Clips
 from lowerbound.errors import counted
 from lowerbound.fitting import Fitted
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.untrusted import folders
 
 
 @CODECS.register(KIND)
@@ -51,7 +52,7 @@ class SoundClips(Codec):
     def write(self, request: CompressRequest, fitted: Fitted, reporter: Reporter) -> CompressReport:
         path = output_file(request)
         clips, codebooks = _requested(request, fitted)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(path.parent)
         write_clips(path, fitted.model, clips.samples, clips.rate, codebooks=codebooks)
         codec, seconds = model_hash(fitted.model).hex(), sum(clips.lengths) / clips.rate
         kilobits = path.stat().st_size * 8 / seconds / 1000

@@ -38,6 +38,7 @@ from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.errors import OptionError, counted
 from lowerbound.fitting import Fitted
+from lowerbound.untrusted import folders
 
 COLORS = (1, 3)  # of picture files channels that are read
 WHITE = 255
@@ -68,7 +69,7 @@ class PictureTiles(ExactRows):
         pictures = readable(paths, channels, request.on_error, reporter, "reading")
         rows, sizes = _tiled((picture for _, picture in pictures), fitted.schema)
         exported, x = exported_model(fitted, Path(request.model), rows), units(rows)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(path.parent)
         progress = advancing(reporter, "compressing")
         lossless.write_rows(path, exported.model, x, sizes=sizes, progress=progress)
         numbers = channels * sum(height * width for height, width in sizes)

@@ -7,26 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.control.request import environment_of, world_of
-from lowerbound.applications.form import FolderRequest
+from lowerbound.applications.control.request import PlayRequest, world_of
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.returns import over_seeds
 from lowerbound.fitting import Fitted
-from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.player import Episode, play
 
 STREAM = "final evaluation"
 
 
 @dataclass(frozen=True)
-class EvaluateAgentRequest(FolderRequest):
+class EvaluateAgentRequest(PlayRequest):
     """Play episodes with a trained agent."""
 
     episodes: int = option(20, "episodes with drawn actions, and as many with the likeliest")
-    seed: int = option(0, "of the episodes")
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,11 @@ def control_evaluate(
 
     Raises:
         UnsupportedError: the model has no actor.
-        OptionError: fewer than one episode.
+        OptionError: fewer than one episode, or the user must name the environment.
     """
     if request.episodes < 1:
         raise OptionError(f"--episodes must be at least 1, not {request.episodes}")
-    world, seen = world_of(fitted, "play"), environment_of(fitted)
-    env = Environment(seen, request.seed, STREAM)
+    world, env = world_of(fitted, "play"), request.environment_for(fitted, STREAM)
     found: dict[bool, list[Episode]] = {False: [], True: []}
     for greedy, episodes in found.items():
         for number in range(request.episodes):
@@ -84,7 +80,7 @@ def control_evaluate(
     env.close()
     scores = {greedy: tuple(e.score for e in episodes) for greedy, episodes in found.items()}
     return EvaluateAgentReport(
-        seen.name,
+        env.options.name,
         scores[False],
         scores[True],
         over_seeds([scores[False]]),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lowerbound.applications.form import REQUIRED
+from lowerbound import untrusted
+from lowerbound.applications.form import REQUIRED, FolderRequest
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.sequences.episode_kind import EpisodeForm
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
-from lowerbound.fitting.control.environments import EXAMPLES, EnvironmentOptions
+from lowerbound.fitting.control.environments import (
+    EXAMPLES,
+    Environment,
+    EnvironmentOptions,
+    is_provided,
+)
 from lowerbound.models import WorldModel
 
 DEFAULTS = to_mapping(EnvironmentOptions())
@@ -59,6 +66,50 @@ def world_of(fitted: Fitted, task: str) -> WorldModel:
         "control train makes one (--agent world_model), and lowerbound fit EPISODES --windows 32 "
         "fits one to clips"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayRequest(FolderRequest):
+    """The options of a command that plays with a trained agent."""
+
+    environment: str = option(
+        "",
+        "environment of the agent; needed if no installed library registers the one that the "
+        "agent's folder names",
+        metavar="ENV",
+    )
+    seed: int = option(0, "of the episodes")
+
+    def environment_for(self, fitted: Fitted, stream: str) -> Environment:
+        """The environment that the agent was trained in, with episodes of ``stream``.
+
+        Raises:
+            UnsupportedError: the model is no agent.
+            OptionError: the folder names an environment that only the user may name.
+            DataError: the environment has other frames or actions than the agent's.
+        """
+        found = environment_of(fitted)
+        name = untrusted.printable(found.name)
+        if self.environment and self.environment != found.name:
+            raise OptionError(
+                f"{self.model} was trained in {untrusted.printable(typed(found))}, and not in "
+                f"{self.environment}: leave --environment out"
+            )
+        if not self.environment and not is_provided(found.name):
+            raise OptionError(
+                f"{self.model} names the environment {name!r}, which no installed library "
+                "registers, and making it could run code: if you trust it, give "
+                f"--environment {shlex.quote(name)}"
+            )
+        env, form = Environment(found, self.seed, stream), EpisodeForm.of(fitted.schema)
+        own, its = (
+            (tuple(f.frame.event_shape), f.frame.levels, f.actions, f.classes)
+            for f in (form, env.form)
+        )
+        if own != its:
+            env.close()
+            raise DataError(f"{name} has other frames or actions than the agent in {self.model}")
+        return env
 
 
 def environment_of(fitted: Fitted) -> EnvironmentOptions:

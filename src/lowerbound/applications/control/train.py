@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +29,7 @@ from lowerbound.networks import NETWORKS
 from lowerbound.objectives.imagined_returns import ImaginationOptions
 from lowerbound.training.checkpoints import checkpoint
 from lowerbound.training.settings.device import PROCESSOR
+from lowerbound.untrusted import folders
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
 FORMER = ".former"
@@ -163,7 +163,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
             model_folder.write(folder, found.fitted)
         records = found.records
     write_records(folder, records)
-    shutil.rmtree(_former(folder), ignore_errors=True)
+    folders.remove_tree(_former(folder))
     last = records[-1]
     return TrainAgentReport(
         model=str(folder),
@@ -267,7 +267,7 @@ def _put_aside(folder: Path, request: TrainAgentRequest, say: Callable[[str], No
         return
     former = _former(folder)
     if former.exists():
-        shutil.rmtree(durable.linked(folder))
+        folders.remove_tree(durable.linked(folder))
     else:
         durable.linked(folder).rename(former)
     say(f"the former agent is kept as {former} until the new one is whole")

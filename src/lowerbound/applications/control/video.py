@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.control.request import environment_of, world_of
-from lowerbound.applications.form import REQUIRED, FolderRequest
+from lowerbound.applications.control.request import PlayRequest, world_of
+from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.drawings.animations import ANIMATIONS
 from lowerbound.applications.io.drawings.film import SHEET, check_outputs, joined_frames, write_film
 from lowerbound.applications.io.rows import NPZ
@@ -22,7 +22,6 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio
 from lowerbound.fitting import Fitted
-from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.player import Player
 from lowerbound.inference.frames import Horizon, predict_frames
 
@@ -31,7 +30,7 @@ LAST = 4  # most windows of a film
 
 
 @dataclass(frozen=True)
-class VideoRequest(FolderRequest):
+class VideoRequest(PlayRequest):
     """Film an agent and its dreams."""
 
     output: str = option(
@@ -42,7 +41,6 @@ class VideoRequest(FolderRequest):
     windows: int = option(2, f"episodes side by side, at most {LAST}")
     greedy: bool = option(False, "likeliest actions instead of drawn ones")
     fps: float = option(8.0, "frames per second")
-    seed: int = option(0, "of episodes and draws")
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _long_episodes(
         DataError: there are too few.
     """
     world = world_of(fitted, "dream")
-    env = Environment(environment_of(fitted), request.seed, "video")
+    env = request.environment_for(fitted, "video")
     player, replay = Player(world, env.frame, request.greedy), EpisodeReplay(env.form)
     nothing, kept = torch.zeros(env.actions), list[int]()
     with seeded(request.seed):

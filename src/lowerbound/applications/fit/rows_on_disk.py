@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from lowerbound.data.on_disk.table import is_streamed
 from lowerbound.data.on_disk.text_tables import estimated_bytes
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
 from lowerbound.errors import OptionError
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.applications.fit.fit import FitRequest
@@ -95,4 +95,4 @@ def _obstacle(request: FitRequest, private: bool) -> str:
 
 def _delete(folder: Path) -> None:
     if processes.speaks():
-        shutil.rmtree(folder, ignore_errors=True)
+        folders.remove_tree(folder)

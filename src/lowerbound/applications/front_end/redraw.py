@@ -19,7 +19,7 @@ from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, check_numbers
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError, counted
@@ -150,6 +150,7 @@ def _hidden(mask: str, rows: Dataset) -> Tensor | None:
 def _in_place(rows: Dataset, hidden: Tensor | None, made: Tensor) -> tuple[Any, list[Array]]:
     """The given rows, and each draw in the data's own units; what is not hidden is as given."""
     schema = rows.schema
+    check_numbers(made)
     given = schema.decode(schema.units(rows.x))
     if hidden is None:
         return given, [schema.decode(draw) for draw in made]

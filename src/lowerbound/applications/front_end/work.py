@@ -12,7 +12,6 @@ Only a prior has latents.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +23,7 @@ from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, METRICS
 from lowerbound.training import History, TrainingOptions
+from lowerbound.untrusted import folders
 
 CACHE = "latents.safetensors"
 
@@ -106,8 +106,8 @@ class StageWork:
     def finish(self, output: Path, history: History) -> None:
         """Keep the history in the model folder that was written, and remove the checkpoint."""
         if len(history):
-            (output / self.stage).mkdir(exist_ok=True)
+            folders.make(output / self.stage)
             durable.write_text(output / self.stage / METRICS, history.to_lines())
         else:
-            (output / self.stage / METRICS).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+            folders.remove(output / self.stage / METRICS)
+        folders.remove_tree(self.folder)

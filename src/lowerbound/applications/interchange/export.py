@@ -56,6 +56,7 @@ from lowerbound.networks.denoisers.library import diffusers
 from lowerbound.posteriors import ClampedGaussianPosterior
 from lowerbound.priors.diffusion import DiffusionPrior
 from lowerbound.trace import Batch
+from lowerbound.untrusted import folders
 
 MOST_NUMBERS, ROWS = 2**22, 16
 PRIOR_DRAWS = 64
@@ -195,7 +196,7 @@ def _fill(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def _write(folder: Path, config: AutoencoderConfig, weights: dict[str, Tensor]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    folders.make(folder)
     durable.write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
     durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
@@ -36,6 +35,7 @@ from lowerbound.inference.codes import moments
 from lowerbound.model_folder.manifest import SCHEMA
 from lowerbound.models import Decodes, Encodes, Model, require
 from lowerbound.trace import Batch
+from lowerbound.untrusted import folders
 
 ROWS = 5  # of the comparison
 
@@ -174,7 +174,7 @@ def export_graphs(folder: Path, fitted: Fitted, form: GraphFormat) -> GraphRepor
     parts: dict[str, tuple[Graph, Inputs]] = {"encoder": (encoder, x), "decoder": (decoder, z)}
     files = [*(name + form.suffix for name in parts), SCHEMA]
     refuse_others_files(folder, set(files))
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(folder.parent)
     differences = []
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as made:
         for name, (graph, inputs) in parts.items():
@@ -184,9 +184,9 @@ def export_graphs(folder: Path, fitted: Fitted, form: GraphFormat) -> GraphRepor
             differences += [_difference(ours, theirs) for ours, theirs in pairs]
         schema = json.dumps(fitted.schema.to_mapping(), indent=2, allow_nan=False)
         durable.write_text(Path(made, SCHEMA), schema + "\n")
-        folder.mkdir(exist_ok=True)
+        folders.make(folder)
         for file in files:
-            os.replace(Path(made, file), folder / file)
+            folders.replace(Path(made, file), folder / file)
     names = {name: tuple(inputs) for name, (_, inputs) in parts.items()}
     return GraphReport(str(folder), tuple(files), names, max(differences))
 

@@ -27,15 +27,12 @@ def read_weights(folder: Path, config: AutoencoderConfig) -> dict[str, Tensor]:
         ModelFolderError: there is no safetensors file, it is damaged, or a tensor is missing, not
             known, or of another size than the config says.
     """
-    from safetensors import safe_open
-
     path = weights_path(folder)
-    untrusted.check_regular(path, ModelFolderError)
-    with untrusted.guarded(str(path), ModelFolderError), safe_open(path, "pt") as file:
-        names = {current_name(name): name for name in file.keys()}  # noqa: SIM118
-        shapes = {new: tuple(file.get_slice(old).get_shape()) for new, old in names.items()}
-        _check(shapes, config, path)
-        return {new: file.get_tensor(old).float() for new, old in names.items()}
+    content = untrusted.content(path, ModelFolderError)
+    found = untrusted.declared(content, str(path), ModelFolderError)
+    _check({current_name(name): each.shape for name, each in found.items()}, config, path)
+    tensors = untrusted.weights(content, str(path), ModelFolderError)
+    return {current_name(name): value.float() for name, value in tensors.items()}
 
 
 def weights_path(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from lowerbound.data.tables.arrow_types import in_arrow_types, widened
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
+from lowerbound.untrusted import folders
 
 Columns = Mapping[str, Any]
 
@@ -179,7 +180,7 @@ class _Parquet(Columnar):
                     self._writer.write_table(widened(written.read_row_group(group), schema))
             made.replace(self.place)  # the writer's handle follows the file
         finally:
-            made.unlink(missing_ok=True)
+            folders.remove(made)
 
     def close(self) -> None:
         if self._waiting:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from lowerbound import durable
 from lowerbound.errors import OptionError
+from lowerbound.untrusted import folders
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         target = durable.linked(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(target.parent)
         with durable.replacing(target) as place:
             yield place
     except OSError as error:
@@ -51,9 +51,10 @@ def fill_folder(
     Raises:
         OSError: the files cannot be written; the error names ``path``, not the temporary path.
         OptionError: one would replace a file that ``durable.guarded_by`` keeps.
+        ModelFolderError: one would replace a link in ``path``, or be written behind one.
     """
     target = durable.linked(path)  # a file is moved within one file system only
-    target.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(target.parent)
     durable.clear_left(target.parent)
     made = durable.unfinished(target)
     try:
@@ -62,18 +63,20 @@ def fill_folder(
         if path.exists():
             if note:
                 _note_others(path, names)
+            folders.check_names(path, names)
             for name in names:
                 durable.check_replaced(path / name)
-            for name in names:
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                (made / name).replace(path / name)
+            with folders.closed(path, look=False):
+                for name in names:
+                    folders.make((path / name).parent)
+                    folders.replace(made / name, path / name)
         else:
             made.rename(target)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        folders.remove_tree(made)
     return tuple(str(path / name) for name in names)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lowerbound import durable, untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, CONFIG, MANIFEST, METRICS, SCHEMA, hashes
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.fitting.model import Fitted
@@ -107,6 +107,7 @@ def ending(folder: Path) -> str:
         return ""
 
 
+@folders.closing
 def remember(folder: Path, request: Mapping[str, Any]) -> None:
     """Write the request of the fit, so that the fit can be resumed without typing it again.
 
@@ -124,6 +125,7 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
             write_text(record, str(request.get(DIRECTORY, Path.cwd())))
 
 
+@folders.closing
 def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> None:
     """Write the model, and the record of its fit again: the record is kept by its options.
 
@@ -139,11 +141,12 @@ def rewrite(folder: Path, made: Fitted, request: Mapping[str, Any] | None) -> No
         remember(folder, request)
 
 
+@folders.closing
 def forget(folder: Path) -> None:
     """Remove the request of the fit in ``folder``, and what was trained after it."""
-    (folder / REQUEST).unlink(missing_ok=True)
+    folders.remove(folder / REQUEST)
     for name in (CHECKPOINT, *TRAINED_AFTER):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        folders.remove_tree(folder / name)
 
 
 def objective_of(folder: Path) -> str | None:

@@ -38,6 +38,7 @@ from lowerbound.data.pictures.file_names import file_names
 from lowerbound.data.pictures.folders import OVERVIEW, SHEET, OnError
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import OptionError
+from lowerbound.untrusted import folders
 
 ON_A_SHEET = 100  # most pictures on a sheet
 BESIDE = 32  # most rows on a sheet beside what was made of them
@@ -203,7 +204,7 @@ def _write_each(
     written: list[str] = []
     for name, pictures in zip(names, chain.from_iterable(stacks), strict=True):
         place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(place.parent)
         written += write_picture(place, pictures)
     return tuple(written)
 

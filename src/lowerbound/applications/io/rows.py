@@ -20,7 +20,7 @@ from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.masks import read_mask
 from lowerbound.data import Dataset, Schema, load
-from lowerbound.data.arrays import Array, as_array
+from lowerbound.data.arrays import Array, as_array, check_numbers
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
@@ -45,6 +45,9 @@ class Drawn:
     x: Tensor
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_numbers(self.x)
+
 
 @dataclass(frozen=True, eq=False)
 class Reconstructed:
@@ -63,6 +66,9 @@ class Reconstructed:
     std: Tensor | None = None
     ids: Files | None = None
     cells: Any = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self.mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +163,11 @@ class RowFiles:
 
         Returns:
             The files written.
+
+        Raises:
+            NotFiniteError: a value is NaN or infinite.
         """
+        check_numbers(x)
         if path.suffix.lower() != NPZ:
             return self._write(path, x, rounded, extra or {})
         return write_columns(path, {"x": self.schema.decode(x, rounded), **(extra or {})})

@@ -17,12 +17,13 @@ from lowerbound.inference.restoration.interval_calibration import (
     even_shares,
 )
 from lowerbound.model_folder.manifest import INTERVALS, read_beside, write_beside
+from lowerbound.untrusted import folders
 
 
 def write_calibration(folder: Path, calibration: IntervalCalibration | None) -> None:
     """Write the file into a model folder atomically; without a calibration, none stays."""
     if calibration is None:
-        (folder / INTERVALS).unlink(missing_ok=True)
+        folders.remove(folder / INTERVALS)
         return
     said = {
         "factors": calibration.factors.tolist(),

@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, check_numbers
 from lowerbound.data.audio.clips import SIXTEEN_BIT
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.noisy import noise_in_units
@@ -78,5 +78,6 @@ def without_noise(
 
     If the level is zero and there are no outliers, observed cells equal the given ones bit for bit.
     """
+    check_numbers(x)
     values: Array = schema.decode(x, rounded=False)
     return values if level or outliers else np.where(np.isnan(given), values, given)

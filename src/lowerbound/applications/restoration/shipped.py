@@ -43,7 +43,7 @@ def shipped_denoiser() -> PictureDenoiser:
     if durable.sha256(path)[:HASH_DIGITS] != path.stem:
         raise ModelFolderError(f"{path} is damaged: install lowerbound again")
     content = untrusted.content(path, ModelFolderError)
-    stored = untrusted.tensors(content, str(path), ModelFolderError)
+    stored = untrusted.weights(content, str(path), ModelFolderError)
     model = PictureDenoiser()
     model.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
     return model.eval()

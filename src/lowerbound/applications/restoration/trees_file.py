@@ -16,15 +16,17 @@ from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.inference.restoration.column_trees import ColumnTrees
 from lowerbound.inference.restoration.group_means import STORED as STORED_MEANS, GroupMeans
 from lowerbound.model_folder.manifest import MODEL, TREES, WEIGHTS, check_belongs, hashes
+from lowerbound.untrusted import folders
 
 SHARES, LEAVES, PASSES = "weights", "leaves", "passes"
 MOST_PASSES = 2
 
 
+@folders.closing
 def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
     """Write the file into the model folder of their model atomically; without trees, none stays."""
     if trees is None:
-        (folder / TREES).unlink(missing_ok=True)
+        folders.remove(folder / TREES)
         return
     arrays = {SHARES: trees.weights, LEAVES: trees.leaves, PASSES: np.array([trees.passes])}
     for place, own in trees.trees.items():
@@ -36,6 +38,7 @@ def write_trees(folder: Path, trees: ColumnTrees | None) -> None:
     durable.write_tensors(folder / TREES, tensors, facts)
 
 
+@folders.closing
 def read_trees(folder: Path, columns: Sequence[Column]) -> ColumnTrees | None:
     """Read the file of a model with these columns; None if there is none.
 

@@ -28,6 +28,7 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures import folders as images
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
+from lowerbound.untrusted import folders
 
 SUFFIX = ".wav"
 UNREAD = frozenset(
@@ -342,7 +343,7 @@ def amplitudes(values: Array) -> Array:
 def write_wav(path: Path, samples: Array, rate: int) -> None:
     """Write amplitudes, (length,), as a 16-bit .wav file, clipped to [-1, 1]."""
     target = durable.linked(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(target.parent)
     with durable.replacing(target) as place:
         place.write_bytes(wav_file(samples, rate))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
+from typing import Annotated
+
+import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
@@ -14,6 +17,20 @@ from lowerbound.data.columns.text.date_formats import check_format
 from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.columns.values import Level
 from lowerbound.errors import OptionError, unknown
+
+
+def _numpy_type(name: str) -> None:
+    """Check that numpy has a type of this name; "str" is text."""
+    np.dtype(name)
+
+
+def _frame_type(name: str) -> None:
+    """Check that pandas has a type of this name; dates of Python and ordered categories have names
+    of our own."""
+    if name not in ("", "category", "ordered category", "date"):
+        import pandas as pd
+
+        pd.api.types.pandas_dtype(name)
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,7 @@ class Column:
     kind: str = "real"
     shift: float = 0.0
     scale: float = 1.0
-    dtype: str = "float64"
+    dtype: Annotated[str, _numpy_type] = "float64"
     spline: QuantileNormal | None = None
     levels: tuple[Level, ...] = ()
     low: float | None = None
@@ -66,8 +83,8 @@ class Column:
     format: str | None = None
     round_to: int = 0
     notation: Notation | None = None
-    frame_dtype: str = ""
-    level_type: str = ""
+    frame_dtype: Annotated[str, _frame_type] = ""
+    level_type: Annotated[str, _frame_type] = ""
     lattice: Lattice | None = None
     observed: tuple[float, float] | None = None
     missing_share: float = 0.0
@@ -83,6 +100,19 @@ class Column:
             raise OptionError(f"column {self.name!r}: {self.bulk} is not a median and a spread")
         if self.observed is not None and not -inf < self.observed[0] <= self.observed[1] < inf:
             raise OptionError(f"column {self.name!r}: {self.observed} is not a range of numbers")
+
+    def check_levels(self) -> None:
+        """Check that the levels differ, and that text is no level of a column of numbers.
+
+        Raises:
+            OptionError: two are equal, or one is text.
+        """
+        if len(set(map(repr, self.levels))) < len(self.levels):
+            raise OptionError(f"column {self.name!r} has a level twice")
+        plain = not (self.level_type or self.notation or self.frame_dtype or self.dtype == "str")
+        text = any(isinstance(level, str) for level in self.levels)
+        if plain and text and np.dtype(self.dtype).kind in "biuf":
+            raise OptionError(f"column {self.name!r} of {self.dtype} has text among its levels")
 
     @cached_property
     def rules(self) -> ColumnKind:

@@ -193,5 +193,5 @@ def _unused_character(words: Sequence[str]) -> str:
 
 def _round_above(number: int) -> int:
     """A number of two digits and zeros above a number, which does not tell it."""
-    unit = 10 ** max(1, len(str(number)) - 2)
+    unit: int = 10 ** max(1, len(str(number)) - 2)
     return (number // unit + 1) * unit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
 from lowerbound.durable import new_folder
 from lowerbound.errors import DataError
+from lowerbound.untrusted import folders
 
 BYTES = 9  # of an encoded cell: a number, and whether it is observed
 COPIES = 3  # of the rows on disk in a fit: all, those without the test part, those to train on
@@ -91,7 +91,7 @@ def load_on_disk(
         folder = Path(cache) / key
         found = read_rows(folder, key, str(source))
         if found is None:
-            shutil.rmtree(folder, ignore_errors=True)  # rows that cannot be read
+            folders.remove_tree(folder)  # rows that cannot be read
             with _table(path, reading, Path(cache)) as (table, reading):
                 needed = COPIES * table.rows * len(table.schema) * BYTES
                 check_space(needed, str(path), folder, MORE_SPACE)

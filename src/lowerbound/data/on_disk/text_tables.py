@@ -19,6 +19,7 @@ from lowerbound.data.tables.files import is_padded, may_have_leading_zeros
 from lowerbound.data.tables.parquet import BYTES_OF_CELL, ParquetTable
 from lowerbound.durable import unfinished
 from lowerbound.errors import DataError
+from lowerbound.untrusted import folders
 
 FIRST_ROWS = 1_000  # from which the number of all rows is estimated
 
@@ -51,14 +52,14 @@ def text_as_parquet(
     check_space(path.stat().st_size, str(path), folder, "choose a folder on another disk (--cache)")
     layout = sniffed(path, asked)
     layout.note(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    folders.make(folder)
     made = unfinished(folder / f"{path.name}.parquet")
     try:
         _write(path, asked, made)
         table = replace(ParquetTable.open(made), path=path)  # the name in messages
         yield table, None if layout.dialect.usual else layout.dialect
     finally:
-        made.unlink(missing_ok=True)
+        folders.remove(made)
 
 
 def _write(path: Path, asked: Dialect | None, target: Path) -> None:

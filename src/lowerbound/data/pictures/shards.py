@@ -29,6 +29,7 @@ from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.pictures.folders import HIDDEN, SUFFIXES, TAR, OnError
 from lowerbound.durable import cache_folder, new_folder
 from lowerbound.errors import DataError
+from lowerbound.untrusted import folders
 
 CLASS = ".cls"
 DAMAGED = ".damaged"  # the file that names what was left out
@@ -148,7 +149,7 @@ def _unpack(shard: Path, folder: Path, prefix: str, on_error: OnError, broken: l
             target = folder / _place(name, key.label, prefix)
             if target.exists():
                 raise DataError(f"{shard} has two pictures {name}")
-            target.parent.mkdir(parents=True, exist_ok=True)
+            folders.make(target.parent)
             target.write_bytes(content)
             count += 1
     return count

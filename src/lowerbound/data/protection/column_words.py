@@ -26,7 +26,8 @@ OF_PEOPLE = _set("name names nom nombre nome naam navn namn nimi nev isim")
 """Names of people, unless the column's name says of what else."""
 
 PEOPLE = _set(
-    "person people patient patients customer customers client clients employee employees member "
+    "person people cust emp pers usr pat "
+    "patient patients customer customers client clients employee employees member "
     "members user users student students pupil teacher doctor physician nurse author passenger "
     "driver tenant borrower applicant subject participant respondent resident citizen donor "
     "contact holder owner player kunde kunden patientin mitarbeiter mitarbeiterin schueler lehrer "

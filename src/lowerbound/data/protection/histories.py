@@ -15,7 +15,7 @@ from lowerbound.data.events.columns import constant_within, read_times, time_col
 from lowerbound.data.events.table import EventTable
 from lowerbound.data.protection.numbers import bounds
 from lowerbound.data.protection.people import People
-from lowerbound.data.protection.protect import protected_table
+from lowerbound.data.protection.protect import protected_table, role_of
 from lowerbound.data.protection.record import ColumnProtection, Protection
 from lowerbound.data.synthetic.column_form import ColumnForm
 from lowerbound.errors import counted
@@ -69,7 +69,9 @@ def _bounded(
     if not beyond.any():
         return None
     cells = ColumnForm.of(table.times, column, times).series(column, times.clip(low, high), 0)
-    role, count = "date" if column.rules.has_format else "number", len(np.unique(times[beyond]))
+    count = len(np.unique(times[beyond]))
     how = f"{counted(int(beyond.sum()), 'time')} moved to the nearest that {people.least} or more "
-    note = ColumnProtection(table.time, role, how + "have passed", count, int(beyond.sum()))
+    note = ColumnProtection(
+        table.time, role_of(column), how + "have passed", count, int(beyond.sum())
+    )
     return cells.set_axis(table.times.index), note

@@ -30,7 +30,7 @@ from lowerbound.data.protection.column_words import (
 
 FEWEST = 20  # distinct values, and
 LEAST_SHARE = 0.1  # of the present cells, with which a column that is named so identifies people
-MOST_SHARE = 0.5  # of the present cells, above which distinct codes of an id column are of people
+MOST_SHARE = 0.25  # of the present cells, above which distinct codes of an id column are of people
 ALIKE = 0.8  # of the distinct cells that have a format
 WORDS, FEW_WORDS = 4.0, 2.0  # of a cell on average: free text, and under the name of a remark
 LOOKED_AT = 2_000  # distinct cells

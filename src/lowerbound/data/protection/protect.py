@@ -25,10 +25,10 @@ from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
 from lowerbound.data.protection.identity import Identity, identifying
 from lowerbound.data.protection.numbers import ProtectedNumbers, protected_numbers
 from lowerbound.data.protection.people import People
-from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection
+from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection, Role
 from lowerbound.data.protection.similar_rows import SimilarRows
 from lowerbound.data.protection.ties import Ties
-from lowerbound.data.synthetic.column_form import ColumnForm
+from lowerbound.data.synthetic.column_form import ColumnForm, in_type_or_wide
 from lowerbound.data.synthetic.constraints import ConstraintReader, sides
 from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.data.tables.dialect import Dialect
@@ -127,6 +127,7 @@ def protected_table(
     work.numbers()
     work.ties_kept()
     work.replaced()
+    work.refuse_constants()
     made = work.written().set_axis(frame.index, axis=0)
     order = {name: place for place, name in enumerate(frame.columns)}
     columns = tuple(sorted(work.notes, key=lambda each: order[each.name]))
@@ -186,7 +187,7 @@ class _Work:
     def _identity(self, name: str) -> Identity | None:
         hint = self.kinds.get(name)
         kind = hint if isinstance(hint, str) or hint is None else str(hint.get("kind"))
-        outside = kind in COLUMN_KINDS and not COLUMN_KINDS[kind].kept
+        outside = kind is not None and kind in COLUMN_KINDS and not COLUMN_KINDS[kind].kept
         if name == self.entity or outside:
             return Identity("identifiers", "it is named so")
         return identifying(name, self.frame[name]) if kind is None else None
@@ -380,6 +381,16 @@ class _Work:
 
     # The result
 
+    def refuse_constants(self) -> None:
+        """Raise DataError if no column keeps two values, as in a table of few rows."""
+        sizes = (len(np.unique(values)) for values in self.values.values())  # NaN is one
+        if max(sizes, default=0) < 2:
+            raise DataError(
+                f"in {counted(len(self.frame), 'row')}, no column has two values that "
+                f"{self.people.least} people have: take more rows, or a smaller --least-people (in "
+                "Python, least_people)"
+            )
+
     def written(self) -> Any:
         """The frame with the new values, and notes on what changed."""
         made = self.frame.copy()
@@ -406,15 +417,20 @@ class _Work:
         return found
 
     def _cells(self, name: str, column: Column, changed: Array) -> Any:
+        import pandas as pd
+
         series, new = self.frame[name], self.values[name]
         read, old = self.read_frame[name], self.original[name]
         if name in self.fresh or np.isnan(new).all():
-            return series.astype(object).mask(changed, None)
+            return series.mask(changed)
         form = ColumnForm.of(read, column, old)
         cells = form.series(column, new, 0).set_axis(series.index)
-        if cells.dtype == series.dtype:
-            return series.mask(changed, cells)
-        return cells
+        if series.dtype.kind == "O" or pd.api.types.is_string_dtype(series.dtype):
+            cells = in_type_or_wide(cells, str(series.dtype))
+        alike = cells.dtype == series.dtype and (
+            series.dtype.kind != "O" or {*map(type, cells)} <= {*map(type, series)}
+        )
+        return series.mask(changed, cells) if alike else cells
 
     def _without_rare_categories(self, name: str, series: Any) -> Any:
         import pandas as pd
@@ -434,7 +450,7 @@ class _Work:
             return
         if name in self.empty:
             how = f"left empty, because no value is of {self.people.least} or more"
-            role = "level" if column.levels else _role(column)
+            role: Role = "level" if column.levels else role_of(column)
             self._note(name, role, how, len(np.unique(old[np.isfinite(old)])), cells)
         elif column.levels:
             how = "frequent levels of similar rows in place of rare ones"
@@ -446,7 +462,7 @@ class _Work:
             how += f", and {counted(gone, 'empty cell')} where none fits" if gone else ""
             self._note(name, "level", how, values, cells)
         else:
-            self._note(name, _role(column), self._range(name, column), values, cells)
+            self._note(name, role_of(column), self._range(name, column), values, cells)
 
     def _range(self, name: str, column: Column) -> str:
         found = self.moved[name]
@@ -454,11 +470,12 @@ class _Work:
         isolated = f", {counted(found.isolated, 'isolated cell')} moved" if found.isolated else ""
         return f"between {low} and {high}{isolated}"
 
-    def _note(self, name: str, role: Any, how: str, values: int, cells: int) -> None:
+    def _note(self, name: str, role: Role, how: str, values: int, cells: int) -> None:
         self.notes.append(ColumnProtection(name, role, how, values, cells))
 
 
-def _role(column: Column) -> str:
+def role_of(column: Column) -> Role:
+    """Of a column of numbers or dates."""
     return "date" if column.rules.has_format else "number"
 
 

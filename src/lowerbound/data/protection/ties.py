@@ -60,7 +60,9 @@ class Ties:
         return [[name for name in self.columns if name in each] for each in sets]
 
     def _each(self) -> Iterable[Sequence[str]]:
-        yield from (each.columns for each in (*self.lookups, *self.formulas, *self.orders))
+        yield from (each.columns for each in self.lookups)
+        yield from (each.columns for each in self.formulas)
+        yield from (each.columns for each in self.orders)
         yield from self.combinations
 
     def broken(self, values: Mapping[str, Array], group: Sequence[str]) -> Array:

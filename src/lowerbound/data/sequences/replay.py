@@ -23,6 +23,7 @@ from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.data.sequences.frame_clips import FrameClips
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.trace import Batch
+from lowerbound.untrusted import folders
 
 FOLDER = "replay"
 FIRST_ROOM = 1024
@@ -133,6 +134,7 @@ class EpisodeReplay:
             digest.update(values.numpy().tobytes())
         return digest.hexdigest()
 
+    @folders.closing
     def write(self, folder: Path) -> int:
         """Write the frames since the last call to a new file, and return the number of files.
 
@@ -141,7 +143,7 @@ class EpisodeReplay:
         """
         if self._written < self._count:
             directory = folder / FOLDER
-            directory.mkdir(parents=True, exist_ok=True)
+            folders.make(directory)
             new = {
                 name: values[self._written : self._count].contiguous()
                 for name, values in self._columns.items()
@@ -150,6 +152,7 @@ class EpisodeReplay:
             self._files, self._written = self._files + 1, self._count
         return self._files
 
+    @folders.closing
     def read(self, folder: Path, files: int) -> None:
         """Read the first files that ``write`` wrote; later ones belong to no checkpoint.
 

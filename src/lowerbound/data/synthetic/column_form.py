@@ -9,11 +9,12 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.identifiers import GOLDEN, IdentifierFormat
+from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.date_formats import ISO
 from lowerbound.data.columns.text.level_types import DATE, in_level_type
+from lowerbound.data.columns.text.word_patterns import GOLDEN
 from lowerbound.data.columns.values import (
     Level,
     empty,
@@ -153,22 +154,22 @@ class ColumnForm:
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
         if self.fresh is not None:
-            cells = self._with_fresh(cells, gone, self.fresh.fresh(first, len(values)))
-            return in_type_or_wide(cells, self.fresh.dtype)
+            return self.with_fresh(cells.astype(object).mask(gone, None), first)
         typed = self._in_type(cells, gone, column.level_type)
         if column.notation is not None:
             typed = column.notation.in_frame(typed)
         return typed if self.marker is None else typed.mask(gone, self.marker)
 
-    def _with_fresh(self, cells: Any, gone: Array, fresh: Array) -> Any:
-        """Levels with fresh cells in place of ``FRESH``, in types of pandas that can be missing."""
+    def with_fresh(self, cells: Any, first: int) -> Any:
+        """Cells with fresh ones in place of ``FRESH``, from number ``first`` on, in the type of the
+        table."""
         import pandas as pd
 
-        kept = cells.astype(object) != FRESH
-        whole = fresh.dtype.kind in "iu"
-        typed = pd.Series(fresh).astype(object).where(~kept, cells.astype(object))
-        typed = typed.mask(gone, None)
-        return typed.astype("Int64" if fresh.dtype.kind == "i" else "UInt64") if whole else typed
+        assert self.fresh is not None
+        fresh = pd.Series(self.fresh.fresh(first, len(cells)), index=cells.index).astype(object)
+        typed = cells.astype(object).mask(cells == FRESH, fresh)
+        whole = {"i": "Int64", "u": "UInt64"}.get(np.dtype(self.fresh.format.dtype).kind)
+        return in_type_or_wide(typed.astype(whole) if whole else typed, self.fresh.dtype)
 
     def _usable(self, values: Array, gone: Array) -> float:
         """Some value of the column."""

@@ -111,6 +111,15 @@ class TableForm:
             columns=tuple(replace(each, fresh=fresh.get(each.name)) for each in self.columns),
         )
 
+    def refreshed(self, frame: Any, first: int = 0) -> Any:
+        """Drawn rows from number ``first`` on, whose cells that identify people are fresh ones."""
+        cells = {
+            each.name: each.with_fresh(frame[each.name], first)
+            for each in self.columns
+            if each.fresh is not None and each.name in frame.columns
+        }
+        return frame.assign(**cells) if cells else frame
+
     @property
     def inequalities(self) -> tuple[Inequality, ...]:
         """Those that were declared, and those that were found."""

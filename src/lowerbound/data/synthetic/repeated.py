@@ -55,9 +55,9 @@ class RepeatedValues:
         distinct, place, rows = np.unique(values[there], return_inverse=True, return_counts=True)
         # float32 numbers that were read from decimals may differ from the lattice in a bit
         step = 0.0 if lattice.single else lattice.step
-        kept = rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, step))
+        kept: Array = np.asarray(rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, step)))
         if people is not None:
-            kept &= people.enough(place, there, len(distinct))
+            kept = kept & people.enough(place, there, len(distinct))
         if kept.sum() > MOST_VALUES:
             kept &= rows >= np.sort(rows)[-MOST_VALUES]
         if rows[kept].sum() < LEAST_SHARE * max(1, rows.sum()):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.model_folder.manifest import NAMES, read_beside, write_beside
+from lowerbound.untrusted import folders
 
 
 def write_names(folder: Path, columns: Any) -> None:
@@ -16,7 +17,7 @@ def write_names(folder: Path, columns: Any) -> None:
     A schema has text names. Names of other types are not kept.
     """
     if columns is None or not all(isinstance(name, Integral) for name in columns):
-        (folder / NAMES).unlink(missing_ok=True)
+        folders.remove(folder / NAMES)
         return
     write_beside(folder / NAMES, {"names": [int(name) for name in columns]})
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__
+from lowerbound import __version__, durable
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report import figures
@@ -34,6 +34,7 @@ from lowerbound.evaluation.report.templates import render
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND, Verdict
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.passes import Progress
+from lowerbound.untrusted import folders
 
 TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
 FIGURES = {"L_": BOUND, "bits per dimension": BOUND, "accepted": ACCEPTED}
@@ -115,7 +116,8 @@ def write_report(
     shown = list(_drawn(folder / "figures", (*first(material), *usual)))
     parts.finished()
     page = folder / "report.html"
-    page.write_text(
+    durable.write_text(
+        page,
         render(
             "report.html.j2",
             title=title or f"Evaluation of {lead.name}",
@@ -132,8 +134,6 @@ def write_report(
             table=table_summary(lead, training, scored),
             **_table(findings, verdict),
         ),
-        encoding="utf-8",
-        errors="backslashreplace",
     )
     return ReportPage(page, tuple(each.path for each in shown), tuple(findings), verdict)
 
@@ -173,11 +173,11 @@ class _Drawn:
 
 def _drawn(folder: Path, every: Iterable[Plate]) -> Iterator[_Drawn]:
     """Write the figures, numbered in the order of the page."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folders.make(folder)
     for number, plate in enumerate(every, 1):
         png = figures.to_png(plate.figure)
         path = folder / f"{number:02d}_{plate.key}.png"
-        path.write_bytes(png)
+        durable.write_bytes(path, png)
         yield _Drawn(plate, path, base64.b64encode(png).decode())
 
 

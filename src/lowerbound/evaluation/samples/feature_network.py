@@ -15,12 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lowerbound import untrusted
+from lowerbound import durable, untrusted
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.acceptance import FEWEST, real_rows
 from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.untrusted import folders
 
 WIDTH = 32
 SIDE = 16  # largest side in pixels after the first convolution, which has a stride
@@ -201,17 +202,16 @@ def labelled_rows(dataset: Dataset) -> Dataset:
     return dataset.subset(known)
 
 
+@folders.closing
 def save_feature_network(network: FeatureNetwork, folder: Path) -> None:
     """Write weights and description, for measuring other models by the same features."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
+    folders.make(folder)
+    durable.write_tensors(folder / WEIGHTS, network.state_dict())
     described = {**asdict(network.description), "name": network.name, "sha256": network.sha256}
-    (folder / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    durable.write_text(folder / DESCRIPTION, json.dumps(described, indent=1) + "\n")
 
 
+@folders.closing
 def load_feature_network(folder: Path) -> FeatureNetwork:
     """Read what ``save_feature_network`` wrote.
 
@@ -226,7 +226,7 @@ def load_feature_network(folder: Path) -> FeatureNetwork:
             described["event_shape"] = tuple(described["event_shape"])
             with seeded(0), AllocationLimit(len(weights), str(folder), DataError):
                 network = FeatureNetwork(NetworkDescription(**described))
-            network.load_state_dict(untrusted.tensors(weights, str(folder), DataError))
+            network.load_state_dict(untrusted.weights(weights, str(folder), DataError))
     except (OSError, DataError) as error:
         raise DataError(f"{folder} holds no feature network that can be read: {error}") from error
     if network.sha256 != sha256:

@@ -93,6 +93,18 @@ def make(options: EnvironmentOptions, rendered: bool = False) -> Any:
     return env
 
 
+def is_provided(name: str) -> bool:
+    """Whether an environment is registered: by gymnasium, by a library that is installed or by this
+    package. Then its name imports nothing; gymnasium would import the part of another name before
+    a colon."""
+    try:
+        _register(name)
+    except OptionError:
+        return False
+    known = library("gymnasium", "rl").registry
+    return name in known or any(name == other.rpartition("-v")[0] for other in known)
+
+
 def library(name: str, extra: str = "", packages: str = "") -> Any:
     """An optional library.
 

@@ -11,6 +11,7 @@ from typing import Any
 from lowerbound import durable, untrusted
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.untrusted import folders
 
 RECORDS = "agent.jsonl"  # of a model folder; ``model_folder.manifest`` names it too
 RECENT = 30  # training episodes of a mean
@@ -51,13 +52,15 @@ class EvaluationOptions:
     episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
 
 
+@folders.closing
 def write_records(folder: Path, records: Sequence[AgentRecord]) -> None:
     """Write the records of an agent to its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folders.make(folder)
     lines = [json.dumps(asdict(record)) + "\n" for record in records]
     durable.write_text(folder / RECORDS, "".join(lines))
 
 
+@folders.closing
 def read_records(folder: Path) -> list[AgentRecord]:
     """The records of an agent's folder.
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, check_numbers
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import determined, in_agreement
@@ -268,6 +268,7 @@ class _Found:
     ) -> None:
         assert self.draws is not None
         place = rows.cpu().numpy()
+        check_numbers(x)
         drawn = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
         hidden = self._hidden(rows)
         drawn = self._looked_up(drawn, hidden, place)

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from lowerbound import durable, untrusted
 from lowerbound.errors import ModelFolderError
+from lowerbound.untrusted import folders
 
 FOLDER = "checkpoint"  # of a model folder; ``model_folder.manifest`` names it too
 STATE = "state.json"
@@ -61,6 +62,7 @@ def joined(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
 
 
+@folders.closing
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint to ``folder/checkpoint``, and then remove the previous one.
 
@@ -68,7 +70,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         OSError: it cannot be written; the previous checkpoint is intact.
     """
     directory = folder / FOLDER
-    directory.mkdir(parents=True, exist_ok=True)
+    folders.make(directory)
     name = f"tensors-{_generation(directory) + 1}.safetensors"
     try:
         durable.write_tensors(directory / name, checkpoint.tensors)
@@ -84,6 +86,7 @@ def is_there(folder: Path) -> bool:
     return (folder / FOLDER / STATE).exists()
 
 
+@folders.closing
 def load(folder: Path) -> Checkpoint | None:
     """Read the checkpoint in ``folder/checkpoint``; None if there is none.
 
@@ -139,4 +142,4 @@ def _tidy(directory: Path) -> None:
         return
     for path in (*directory.glob("tensors-*.safetensors"), *directory.glob(".*.part")):
         if path.name != counts:
-            path.unlink(missing_ok=True)
+            folders.remove(path)

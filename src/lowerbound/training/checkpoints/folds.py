@@ -13,6 +13,7 @@ from torch import Tensor
 from lowerbound import durable, processes, untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.training.checkpoints.checkpoint import FOLDER
+from lowerbound.untrusted import folders
 
 ANSWERS = "folds.safetensors"
 
@@ -32,7 +33,7 @@ class FoldAnswers:
         self._name = hashlib.sha256(text.encode()).hexdigest()[:16]
         self._answers = self._kept() if resume else {}
         if self._path is not None and not resume and processes.leads():
-            self._path.unlink(missing_ok=True)
+            folders.remove(self._path)
 
     @property
     def where(self) -> str:
@@ -53,7 +54,7 @@ class FoldAnswers:
         """
         self._answers[f"{self._name}/{fold}"] = answer
         if self._path is not None and processes.leads():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            folders.make(self._path.parent)
             durable.write_tensors(self._path, self._answers)
 
     def _kept(self) -> dict[str, Tensor]:

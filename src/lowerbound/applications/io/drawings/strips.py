@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lowerbound.applications.io.drawings.animations import ANIMATIONS
 from lowerbound.applications.io.drawings.grids import enlarged, flat_image, grid
+from lowerbound.data.arrays import check_numbers
 from lowerbound.data.pictures.pixels import eight_bit
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Strip:
     after_name: str = ""
     ids: tuple[str, ...] | None = None
     endings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_numbers(self.x)
 
     @property
     def row_keys(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lowerbound.errors import LowerboundError, OptionError
+from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
 
+LARGEST_WEIGHT = 2.0**64  # a product of two such numbers is beyond float32
 LARGEST_TEXT = 64 * 2**20  # bytes of a JSON file
 DEEPEST = 64  # levels of JSON values inside each other
 LONGEST_REASON = 200  # characters
@@ -132,7 +134,7 @@ def opened(path: Path, error: Fault) -> BinaryIO:
         error: it is not a regular file.
         OSError: there is no such file, or it cannot be read.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    handle = folders.opened(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise error(f"{path} is not a regular file, and is not read")
@@ -252,6 +254,38 @@ def tensors(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
 
     with guarded(what, error):
         return load(found)
+
+
+def weights(
+    found: bytes, what: str, error: Fault, learned: Collection[str] | None = None
+) -> dict[str, Tensor]:
+    """The weights of a network in a safetensors file.
+
+    Args:
+        found: the content of the file.
+        what: it is, as the message names it.
+        error: that is raised.
+        learned: names of the learned ones; others may be in the data's units, and infinite where
+            they fill rows of a table. None: all are learned.
+
+    Raises:
+        error: one is NaN, or a learned one is infinite or as large as ``LARGEST_WEIGHT``.
+    """
+    import torch
+
+    held = tensors(found, what, error)
+    with guarded(what, error):
+        numbers = {name: v for name, v in held.items() if v.is_floating_point() and v.numel()}
+        ends = [torch.stack(torch.aminmax(value.float())) for value in numbers.values()]
+        largest = torch.stack(ends).abs().amax(1).tolist() if ends else []  # NaN if one is
+    for name, size in zip(numbers, largest, strict=True):
+        if math.isnan(size) or (size >= LARGEST_WEIGHT and (learned is None or name in learned)):
+            kind = "NaN" if math.isnan(size) else f"numbers as large as {size:g}"
+            raise error(
+                f"the weights in {what} hold {kind} ({name}): the training diverged, or they were "
+                "altered; refit with a lower --learning-rate"
+            )
+    return held
 
 
 def printable(words: str) -> str:
