@@ -72,9 +72,7 @@ def declarations_of(
     protected: list[ColumnProtection] = []
     for name in frame.columns:
         hint = (kinds or {}).get(name, {})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the check above has warned of each column
-            said, about = _copied(frame[name], least_people, hint)
+        said, about = _copied(frame[name], least_people, hint)
         columns |= {} if said is None else {name: {**said, **hint}}
         protected += [] if about is None else [about]
     if not columns:
@@ -98,7 +96,7 @@ def without(frame: Any, leave_out: Collection[str]) -> Any:
 
 
 def refuse_identifying(frame: Any, why: str, names: Collection[str] | None = None) -> None:
-    """Refuse columns that identify people, and free text.
+    """Refuse columns that identify people, and free text; no single cell raises or warns here.
 
     Args:
         frame: the rows.
@@ -138,9 +136,19 @@ def _quoted(name: str) -> str:
 
 def _identity(series: Any) -> Identity | None:
     found = identifying(str(series.name), series)
-    if found is not None or missing(series).all() or recognized(series).rules.kept:
+    if found is not None or missing(series).all() or _is_kept(series):
         return found
     return Identity("values that name rows", "hardly any value repeats")
+
+
+def _is_kept(series: Any) -> bool:
+    """Whether a column is no identifier of rows, as far as its kind tells."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return recognized(series).rules.kept
+        except DataError:  # some cells are no numbers
+            return True
 
 
 def _copied(
