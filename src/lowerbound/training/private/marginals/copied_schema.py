@@ -37,6 +37,7 @@ FEWEST_NUMBERS = 3  # distinct numbers below which they are levels
 DIGITS = 2  # of the width of a range, to which its ends are rounded
 LEAST_OF = {"positive": math.ulp(0.0), "count": 0.0}  # number of a column of that kind
 LEVELED = {"ordinal": "ordinal"}  # kinds of levels that stay; others are categorical or binary
+MOST_STEPS = 10  # by which an end of a range moves inwards
 LEFT_OUT = "left out"
 RARE = "levels of fewer rows are not copied; their cells count as {}"
 FAR = "values beyond the range count as its ends"
@@ -228,21 +229,31 @@ def _dates(
 
 
 def _ends(values: Array, least: int, whole: bool) -> tuple[float, float] | None:
-    """The k-th value from each end, rounded inwards to two digits of the width unless k rows have
-    it, so that no end is the value of one row; None: there are too few values."""
+    """The k-th value from each end, moved inwards to two digits of the width and on until k rows or
+    none have it, so that no end is the value of few; None: there are too few values."""
     if len(values) < 2 * least:
         return None
     ordered = np.sort(values)
     low, high = float(ordered[least - 1]), float(ordered[-least])
     if not low < high:
         return None
-    places = DIGITS - math.floor(math.log10(high - low))
-    places = min(places, 0) if whole else places
-    if least > 1 and (values == low).sum() < least:
-        low = _up(low, places)
-    if least > 1 and (values == high).sum() < least:
-        high = -_up(-high, places)
-    return low, high
+    if least > 1:
+        places = DIGITS - math.floor(math.log10(high - low))
+        places = min(places, 0) if whole else places
+        low, high = _inwards(values, low, places, least), -_inwards(-values, -high, places, least)
+    return (low, high) if low < high else None
+
+
+def _inwards(values: Array, end: float, places: int, least: int) -> float:
+    """The first number with so many decimals from an end upwards that no value is, or ``least``
+    values are; the end itself if it is one."""
+    step, tried = 10.0**-places, _up(end, places)
+    if (values == end).sum() >= least:
+        return end
+    for number in range(MOST_STEPS):
+        if not 0 < (values == (moved := round(tried + number * step, places))).sum() < least:
+            return moved
+    return tried
 
 
 def _up(value: float, places: int) -> float:
