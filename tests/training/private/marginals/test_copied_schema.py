@@ -66,6 +66,15 @@ def test_a_range_ends_at_the_k_th_value_and_at_no_value_of_one_row() -> None:
     assert (exact["low"], exact["high"]) == (ordered[0], ordered[-1])
 
 
+def test_a_round_number_of_one_row_is_no_end() -> None:
+    values = np.r_[
+        np.random.default_rng(0).uniform(50, 120, 300), 185.0, np.full(9, 200.0) + np.arange(9)
+    ]
+    said = numbers(values)
+    assert 120 < said["high"] < 185
+    assert not {said["low"], said["high"]} & set(values)
+
+
 def test_an_end_that_many_rows_have_stays() -> None:
     said = numbers(np.r_[np.full(20, 37), np.arange(1_000, 9_000, 20), np.full(20, 12_345)])
     assert (said["low"], said["high"], said["whole"]) == (37, 12_345, True)
