@@ -46,7 +46,7 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_numbers(self.x)
+        check_numbers(self.x, gaps=self.x.ndim == 2)  # rows of a table, with cells drawn as missing
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,27 +13,27 @@ from typing import Any
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import is_code
-from lowerbound.data.columns.values import EXACT
+from lowerbound.data.columns.values import EXACT, with_own_gaps
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.arrow_types import with_arrow_types
-from lowerbound.data.tables.dialect import OPENERS, Dialect, sniffed
+from lowerbound.data.tables.dialect import Dialect, Layout, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
-    BROKEN_CSV,
     CSV_SUFFIXES,
-    WORKBOOKS,
     check_delimiter,
     check_widths,
     is_padded,
+    kept_words,
     may_have_leading_zeros,
-    read_workbook,
+    parsing,
     table_suffix,
-    unreadable,
     written_as_known,
 )
+from lowerbound.data.tables.markers import Kept, emptied, levels_of, texts_kept
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
 from lowerbound.errors import DataError
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
@@ -104,7 +104,7 @@ def read_chunks(
         if texts:
             known = {column.name for column in schema.columns}
             text |= _other_text(path, rows, known, schema.text_dialect)
-    frames = _frames(source, rows, text, schema.text_dialect)
+    frames = _frames(source, rows, text, schema.text_dialect, levels_of(schema))
     written = _texts(source, rows, schema.text_dialect) if texts else None
     first = 0
     for frame, share in frames:
@@ -118,8 +118,9 @@ def _has_long_levels(column: Column) -> bool:
 
 
 @contextmanager
-def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
-    """Context that adds the chunk's first row to messages, and shows each kind of note once."""
+def placed(source: str, first: int, notes: set[str] | None) -> Iterator[None]:
+    """Context that adds the chunk's first row to messages, and shows each kind of note once; None:
+    none is shown."""
     place = f" (0 is row {first:,} of {source})" if first else ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -127,6 +128,8 @@ def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
             yield
         except DataError as error:
             raise DataError(f"{error}{place}") from error
+    if notes is None:
+        return
     for warning in caught:
         kind = re.sub(r"\d[\d,]*", "", str(warning.message).split(":")[0])
         if kind not in notes:
@@ -141,7 +144,7 @@ def rows_at_once(width: int) -> int:
 
 
 def _frames(
-    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None
+    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None, kept: Kept
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the table read so far)."""
     given, path = asked or Dialect(), Path(source).expanduser()
@@ -150,10 +153,10 @@ def _frames(
     elif is_parquet(path):
         frames = _parquet(path, rows)
     elif path.suffix.lower() in WORKBOOKS:
-        frames = iter([(read_workbook(path, given.sheet), 1.0)])
+        frames = iter([(read_workbook(path, given.sheet, kept), 1.0)])
     else:
-        return text_frames(path, rows, text, asked)
-    return ((given.emptied(frame), share) for frame, share in frames)
+        return text_frames(path, rows, text, asked, kept)
+    return ((given.emptied(with_own_gaps(frame)), share) for frame, share in frames)
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
@@ -168,7 +171,12 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
 
 
 def text_frames(
-    path: Path, rows: int, text: Collection[str], asked: Dialect | None = None
+    path: Path,
+    rows: int,
+    text: Collection[str],
+    asked: Dialect | None = None,
+    kept: Kept | None = None,
+    said: bool = True,
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the bytes read so far) of a file of text.
 
@@ -177,28 +185,41 @@ def text_frames(
         rows: of a frame, at most.
         text: names of the columns that are text in all rows.
         asked: how the file is written, as far as a user said.
+        kept: as for ``read_table``.
+        said: whether a note names the texts that are taken for missing, once for each column.
 
     Raises:
         DataError: the file is empty, ragged or damaged.
     """
-    import pandas as pd
-
     layout = sniffed(path, asked)
     check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
-    size = max(path.stat().st_size, 1)
-    with path.open("rb") as raw:
-        opener = OPENERS.get(path.suffix.lower())
-        opened = raw if opener is None else opener(raw, "rb")
-        keywords = {"dtype": layout.text_types(text), **layout.keywords, "chunksize": rows}
-        try:
-            with pd.read_csv(opened, low_memory=False, **keywords) as frames:
-                for frame in frames:
-                    share = min(max(raw.tell() / size, 1 / size), 1.0)
-                    named = layout.named(frame.reset_index(drop=True))
-                    check_delimiter(named, layout, path)
-                    yield named, share
-        except BROKEN_CSV as error:
-            raise unreadable(path, layout, error) from error
+    levels, notes = texts_kept(kept or {}), set[str]() if said else None
+    words = {**layout.keywords, **kept_words(path, layout, levels)}
+    keywords = {"dtype": layout.text_types(text), **words}
+    first = 0
+    for frame, share in _parsed_chunks(path, layout, rows, low_memory=False, **keywords):
+        named = layout.named(frame.reset_index(drop=True))
+        check_delimiter(named, layout, path)
+        with placed(str(path), first, notes):
+            named = emptied(named, levels, {})
+        yield named, share
+        first += len(named)
+
+
+def _parsed_chunks(
+    path: Path, layout: Layout, rows: int, **words: Any
+) -> Iterator[tuple[Any, float]]:
+    """Yield (frame that pandas makes of ``rows`` rows, fraction of the bytes read so far).
+
+    Raises:
+        DataError: the file is ragged or damaged, or a chunk takes more memory than the limit.
+    """
+    import pandas as pd
+
+    with parsing(path, layout) as file, pd.read_csv(file, chunksize=rows, **words) as frames:
+        for frame in frames:
+            file.release()
+            yield frame, file.share
 
 
 def _is_csv(source: str | Path) -> bool:
@@ -213,36 +234,28 @@ def _other_text(path: Path, rows: int, known: Collection[str], asked: Dialect | 
     words = layout.keywords
     if not layout.header or "dtype" in words:
         return set()
-    try:
-        names = pd.read_csv(path, nrows=0, **words).columns
-        others = [name for name in names if str(name) not in known]
-        if not others:
-            return set()
-        with pd.read_csv(path, usecols=others, chunksize=rows, low_memory=False, **words) as parts:
-            found = [pd.api.types.infer_dtype(f[n], skipna=True) for f in parts for n in others]
-        codes: set[str] = set()
-        if may_have_leading_zeros(path, layout):
-            written = {**words, "dtype": str, "na_filter": False}
-            with pd.read_csv(path, usecols=others, chunksize=rows, **written) as parts:
-                codes = {name for part in parts for name in others if is_padded(part[name])}
-    except BROKEN_CSV as error:
-        raise unreadable(path, layout, error) from error
+    with parsing(path, layout) as file:
+        names = pd.read_csv(file, nrows=0, **words).columns
+    others = [name for name in names if str(name) not in known]
+    if not others:
+        return set()
+    parts = _parsed_chunks(path, layout, rows, usecols=others, low_memory=False, **words)
+    found = [pd.api.types.infer_dtype(f[n], skipna=True) for f, _ in parts for n in others]
+    codes: set[str] = set()
+    if may_have_leading_zeros(path, layout):
+        written = {**words, "dtype": str, "na_filter": False}
+        parts = _parsed_chunks(path, layout, rows, usecols=others, **written)
+        codes = {name for part, _ in parts for name in others if is_padded(part[name])}
     columns = zip(itertools.cycle(others), found, strict=False)
     return codes | {name for name, values in columns if values in TEXTS}
 
 
 def _texts(source: str | Path, rows: int, asked: Dialect | None) -> Iterator[Any] | None:
     """Frames of unparsed cells, ``rows`` rows each; None: the table is not a file of text."""
-    import pandas as pd
-
     if not _is_csv(source):
         return None
     path = Path(source).expanduser()
     layout = sniffed(path, asked)
-    words = {**layout.keywords, "dtype": str, "na_filter": False, "chunksize": rows}
-
-    def frames() -> Iterator[Any]:
-        with pd.read_csv(path, **words) as parts:
-            yield from (layout.named(frame.reset_index(drop=True)) for frame in parts)
-
-    return frames()
+    words = {**layout.keywords, "dtype": str, "na_filter": False}
+    parts = _parsed_chunks(path, layout, rows, **words)
+    return (layout.named(frame.reset_index(drop=True)) for frame, _ in parts)

@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.parquet import BYTES_OF_CELL, COPIES
+from lowerbound.data.tables.versioned import refuse_versioned_in
 from lowerbound.errors import DataError, MissingExtraError
 
 PREFIX = "duckdb:"
@@ -83,10 +86,15 @@ def read_address(source: str) -> Any:
     """Read the table at an address as a pandas frame.
 
     Raises:
-        DataError: the database, table or column does not exist, or the query is not valid SQL.
+        DataError: the database, table or column does not exist, the query is not valid SQL, or
+            the rows take more memory than the limit.
         MissingExtraError: duckdb is not installed.
     """
     with _relation(source) as relation:
+        with _one_sentence_errors(source):
+            rows = relation.aggregate("count(*)").fetchall()[0][0]
+        cells = rows * len(relation.columns)
+        untrusted.check_memory(COPIES * BYTES_OF_CELL * cells, source, DataError)
         return relation_frame(relation, source)
 
 
@@ -138,9 +146,11 @@ def _memory(query: str) -> Any:
     """A connection to an empty database that can read local files for ``query``.
 
     Raises:
-        DataError: the query is not a SELECT, so it could write files.
+        DataError: the query is not a SELECT, so it could write files, or it reads the files of a
+            table that keeps its earlier versions.
     """
     duckdb = _library()
+    refuse_versioned_in(query)
     connection = duckdb.connect()
     statements = connection.extract_statements(query)
     if any(statement.type != duckdb.StatementType.SELECT for statement in statements):
