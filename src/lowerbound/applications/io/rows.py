@@ -46,7 +46,9 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_numbers(self.x)
+        # NaN is a missing cell of a table, unless no cell is a number
+        gone = self.x.isnan()
+        check_numbers(self.x if bool(gone.all()) else self.x.masked_fill(gone, 0))
 
 
 @dataclass(frozen=True, eq=False)
