@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.distributions import Distribution, OneHotCategorical
 
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
+from lowerbound.distributions.finite import drawn
 from lowerbound.distributions.point import Quantized
 from lowerbound.distributions.reparameterization import (
     NoiseSource,
@@ -240,8 +241,13 @@ class Emission(Distribution):
 
     @torch.no_grad()
     def sample(self, sample_shape: Size = ()) -> Tensor:
-        """Draws of x, not only its mean, (*sample_shape, samples, batch, *event), model units."""
-        return self._sample(torch.Size(sample_shape))
+        """Draws of x, not only its mean, (*sample_shape, samples, batch, *event), model units.
+
+        Raises:
+            DataError: the parameters are not finite, because latents or weights are too large.
+        """
+        with drawn():
+            return self._sample(torch.Size(sample_shape))
 
     @abstractmethod
     def _sample(self, sample_shape: torch.Size) -> Tensor:

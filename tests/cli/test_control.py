@@ -347,3 +347,24 @@ def test_an_interrupted_collection_is_written(
     with np.load(place) as arrays:
         assert len(arrays["frames"]) == 50 + len(set(arrays["episode"]))
     assert not existed or clips.read_text() == "of another run"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"sampled": [4.', '"sampled": ["x", 4.', "option 'sampled' takes numbers"),
+        ('"steps": 10000', '"steps": 3', "the steps of its records do not rise from 1"),
+        ('"episodes": 1, ', "", "a value of it has a wrong type"),
+    ],
+)
+def test_records_of_wrong_values_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, said: str
+) -> None:
+    path = recorded(tmp_path / "a.lb", range(4000, 40_001, 6000)) / "agent.jsonl"
+    content = path.read_text()
+    assert before in content
+    path.write_text(content.replace(before, after, 1))
+    assert run("compare", tmp_path / "a.lb") == 2
+    error = capsys.readouterr().err
+    assert "has no records of an agent (agent.jsonl)" in error
+    assert said in error

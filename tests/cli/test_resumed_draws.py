@@ -79,7 +79,7 @@ def resumed(
     stopping(monkeypatch, *work, fails=3)
     assert main([*words, "-o", str(parts)]) == 130
     said = capsys.readouterr().err
-    assert f"{done} are done and kept in" in said
+    assert f"lowerbound: interrupted; {done} are done and kept in" in said
     assert "--resume" in said
     kept = parts.with_name(f"{parts.name}.unfinished")
     assert len(list(kept.glob("*.safetensors"))) == 2

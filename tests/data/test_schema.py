@@ -84,6 +84,12 @@ def test_extreme_sizes_neither_overflow_nor_vanish(size: float) -> None:
     np.testing.assert_allclose(dataset.schema.decode(dataset.x), x, rtol=1e-12)
 
 
+def test_a_value_beyond_what_networks_compute_is_refused_by_name() -> None:
+    schema = load(np.array([[-1.0, 2.0], [0.5, 3.0], [1.0, 4.0]])).schema
+    with pytest.raises(DataError, match=r"column 'x1' has 1.7e\+308 in row 1, counted from 0"):
+        schema.pack(np.array([[0.0, 2.0], [0.0, 1.7e308]]))
+
+
 def test_log_jacobian_of_columns_gives_the_density_in_their_own_units() -> None:
     """log N(v; shift, scale) = log N(u; 0, 1) + log_jacobian, by scipy's density."""
     x = np.random.default_rng(0).normal([3.0, -50.0], [0.01, 7.0], (50, 2))

@@ -231,7 +231,7 @@ def csv(place: Path, rng: Generator) -> Reader:
     if rng.random() < 0.5:
         return _loaded(place / "x.csv", content, rng)
     (place / "x.csv").write_bytes(changed_cells(content, rng))
-    return _reading(place / "x.csv")
+    return reading(place / "x.csv")
 
 
 @target
@@ -246,7 +246,7 @@ def workbook(place: Path, rng: Generator) -> Reader:
     if rng.random() < 0.2:
         return _loaded(place / "x.xlsx", _workbook(), rng)
     (place / "x.xlsx").write_bytes(_repacked(_workbook(), rng))
-    return _reading(place / "x.xlsx")
+    return reading(place / "x.xlsx")
 
 
 @target
@@ -256,7 +256,7 @@ def npz(place: Path, rng: Generator) -> Reader:
     if rng.random() < 0.5:
         return _loaded(place / "x.npz", content, rng)
     (place / "x.npz").write_bytes(_repacked(content, rng))
-    return _reading(place / "x.npz")
+    return reading(place / "x.npz")
 
 
 @target
@@ -319,6 +319,17 @@ def changed_tensors(content: bytes, rng: Generator) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
+def changed_numbers(content: bytes, rng: Generator) -> bytes:
+    """A safetensors file with some float32 numbers changed to rare ones."""
+    first = 8 + int.from_bytes(content[:8], "little")
+    found, count = bytearray(content), (len(content) - first) // 4
+    for _ in range(int(rng.integers(1, 4)) if count else 0):
+        place = first + 4 * int(rng.integers(count))
+        number = float(rng.choice((np.nan, np.inf, -np.inf, 1e30, -1e30, 1e-40, 0.0, 1e5)))
+        found[place : place + 4] = np.float32(number).tobytes()
+    return bytes(found)
+
+
 def _changed_folder(place: Path, rng: Generator, names: tuple[str, ...]) -> Path:
     models = sorted(path for path in MODELS.iterdir())
     copied = place / "model.lb"
@@ -375,10 +386,11 @@ def _changed_file(content: bytes, rng: Generator) -> bytes:
 
 def _loaded(path: Path, content: bytes, rng: Generator) -> Reader:
     path.write_bytes(changed_bytes(content, rng))
-    return _reading(path)
+    return reading(path)
 
 
-def _reading(path: Path) -> Reader:
+def reading(path: Path) -> Reader:
+    """What reads the data at a path."""
     from lowerbound.data import load
 
     return lambda: load(str(path))

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lowerbound.applications import APPLICATIONS
+from lowerbound.applications.base import named_folders
 from lowerbound.cli import main
 from lowerbound.errors import LowerboundError, ModelFolderError
 from lowerbound.model_folder import folder as model_folder
@@ -451,3 +452,22 @@ def test_a_schema_that_contradicts_itself_is_one_sentence(
     words = words_of(command, DATA / data.get(kind, "gaps.csv"), tmp_path, model=theirs)
     assert main(words) == 2
     assert str(theirs) in capsys.readouterr().err
+
+
+@needs_links
+def test_links_among_data_are_the_users_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    assert main(["sample", str(MODELS / "rows"), "-n", "3", "-o", str(tmp_path / "drawn")]) == 0
+    for path in (tmp_path / "drawn").glob("[0-9]*.png"):
+        (tmp_path / "pictures" / path.name).symlink_to(path)
+    (tmp_path / "pictures" / "config.json").write_text("{}")
+    words = ["encode", str(MODELS / "rows"), str(tmp_path / "pictures")]
+    main([*words, "-o", str(tmp_path / "z.npz")])
+    assert "found whole numbers from 0 to 255" in capsys.readouterr().err  # so they were read
+
+
+def test_texts_that_are_no_paths_name_no_folder() -> None:
+    texts = ("x" * 5000, "a\0b", "", "=,=", "duckdb:?query=SELECT 1")
+    assert named_folders({"prompt": texts, "sum": "0 + 1"}) == []

@@ -1,19 +1,23 @@
 """Two thousand inputs of strangers: each is read or refused, in time and without much memory.
 
-``python benchmarks/hostile_inputs.py`` reads a million, and the long tests read ten thousand.
+``python benchmarks/hostile_inputs.py`` reads over a million, and the long tests ten thousand.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.hostile import targets
+from tests.hostile import containers, data_targets, fuzzing, targets
+from tests.hostile.containers import arrays_of, packed
 from tests.hostile.fuzzing import fuzz, outcome
 from tests.hostile.targets import TARGETS
 
@@ -40,7 +44,15 @@ def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "changed_bytes", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_cells", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_tensors", lambda content, rng: content)
+    monkeypatch.setattr(targets, "changed_numbers", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_text", lambda value, rng: json.dumps(value).encode())
+    monkeypatch.setattr(containers, "changed_archive", lambda parts, *more: packed(parts))
+    monkeypatch.setattr(containers, "changed_arrays", lambda named, rng: arrays_of(named))
+    monkeypatch.setattr(containers, "changed_tar", lambda content, rng: content)
+    monkeypatch.setattr(containers, "changed_chunks", lambda content, rng: content)
+    readable = data_targets._nested_files()[:1]
+    monkeypatch.setattr(data_targets, "_nested_files", lambda: readable)
+    monkeypatch.setattr(data_targets, "_rare_table", lambda rng: readable[0])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -65,7 +77,29 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def test_a_process_that_ends_is_a_failure_of_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next input is read by another process; so it is with one that no signal stops."""
+
+    def harm(place: Path, rng: np.random.Generator) -> Callable[[], object]:
+        number = int(rng.integers(4))
+        return (os.abort, _deaf, dict, dict)[number]
+
+    monkeypatch.setitem(TARGETS, "harm", harm)
+    monkeypatch.setattr(fuzzing, "PATIENCE", 0.5)
+    found = fuzz("harm", range(12))
+    ended, deaf = f"failed: process ended, {-signal.SIGABRT}", "failed: no end"
+    assert set(found.counts) == {"read", ended, deaf}
+    assert found.counts.total() == 12
+    assert len(found.failures) == found.counts[ended] + found.counts[deaf]
+
+
+def _deaf() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM, signal.SIGPROF))
+    time.sleep(60)
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of fits whose models are then changed
 @some_inputs
 @pytest.mark.parametrize("kind", TARGETS)
 def test_no_input_does_harm(kind: str, inputs: int) -> None:

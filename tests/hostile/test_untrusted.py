@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     for path in (tmp_path / "x.csv", Path("/dev/zero")):
         with pytest.raises(ModelFolderError, match="is not a regular file"):
             untrusted.content(path, ModelFolderError)
-    with pytest.raises(DataError, match="is a pipe or a device"):
+    with pytest.raises(DataError, match="is a pipe, a device or a socket"):
         load(str(tmp_path / "x.csv"))
     with pytest.raises(ModelFolderError, match="is not a regular file"):
         untrusted.content(tmp_path, ModelFolderError)
@@ -53,6 +54,14 @@ def test_json_is_refused(text: str, said: str) -> None:
         untrusted.parsed(text, "the file", DataError)
     with pytest.raises(DataError):
         untrusted.parsed(b"\xff" + text.encode(), "the file", DataError)
+
+
+def test_json_with_repeated_keys_takes_linear_time() -> None:
+    keys = [f'"{number}": 0' for number in range(100_000)]
+    began = time.process_time()
+    with pytest.raises(DataError, match="the key '99999' is there twice"):
+        untrusted.parsed("{" + ", ".join([*keys, keys[-1]]) + "}", "it", DataError)
+    assert time.process_time() - began < 3
 
 
 def test_json_is_read() -> None:

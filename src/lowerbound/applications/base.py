@@ -223,7 +223,7 @@ class Application:
                 raise
             weights = [w.detach() for w in fitted.model.parameters() if w.numel()]
             largest = max((float(w.abs().max()) for w in weights), default=0.0)
-            if largest < ABSURD and not known:  # a defect of the package
+            if largest < ABSURD:  # a defect of the package, or codes or cells that are too large
                 raise
             raise ModelFolderError(
                 f"the model in {folder} gives values that are NaN or infinite: its weights reach "
@@ -261,7 +261,8 @@ def named_folders(answers: Mapping[str, Any]) -> list[Path]:
     Raises:
         ModelFolderError: one of the latter is a link.
     """
-    texts = [text for value in answers.values() for text in _texts(value)]
+    rows = set(READ) - {"compare"}  # whose links are the user's own
+    texts = [text for name in answers.keys() - rows for text in _texts(answers[name])]
     # agents are named as NAME=FOLDER,FOLDER
     words = {word for text in texts for word in (text, *re.split("[=,]", text)) if word}
     named = [path for path in map(Path, sorted(words)) if is_folder_of_ours(path)]

@@ -176,7 +176,7 @@ def finished_parts(
             raise
         kept = f"{_done(parts.rows, unit)} done and kept in {folder}. To go on: {again}"
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"{error or 'interrupted'}; {kept}") from None
+            raise KeyboardInterrupt(f"{str(error) or 'interrupted'}; {kept}") from None
         reporter.say(kept)
         raise
     folders.remove_tree(folder)

@@ -115,6 +115,14 @@ class DataKind(ABC):
     def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
         """As ``Schema.decode``."""
 
+    def check_written(self, schema: Schema) -> None:
+        """Check that rows can be described, and written in the types of the fitted ones.
+
+        Raises:
+            Exception: of any kind; who reads the schema names the file.
+        """
+        self.describe(schema)
+
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
         """log T'(v) of densities, (rows | 1, *event) float64; here T(v) = v / white."""
         slope = 0.0 - math.log(schema.white)

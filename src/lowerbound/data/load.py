@@ -23,8 +23,9 @@ from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.files import CSV_SUFFIXES, WORKBOOKS
+from lowerbound.data.tables.files import CSV_SUFFIXES
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet, refuse_partitions
+from lowerbound.data.tables.workbooks import WORKBOOKS
 from lowerbound.errors import DataError, OptionError
 
 PATTERN = frozenset("*?[{")  # characters of a shell's patterns for several files

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -14,14 +15,18 @@ from typing import IO, Any
 import numpy as np
 
 from lowerbound import untrusted
+from lowerbound.data.arrays import Array
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
+from lowerbound.untrusted.unpacking import BROKEN_ZIP, open_zip
 
 DATA_KEYS = ("x", "X", "images", "data", "frames", "obs")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 FACTOR_KEYS = ("factors",)
-NPY = b"\x93NUMPY"
-MAGIC = (b"PK", NPY)  # of .npz, which is a zip archive, and .npy
+NPZ, NPY = ".npz", ".npy"
+MAGIC = b"\x93NUMPY"  # that an array in a file begins with
+BYTES_OF_CELL = 32.0  # of memory, measured: a number of a table, its copies, and what is made of it
+LONGEST_HEADER = 1 << 16  # bytes that describe an array
 
 
 def read_npz(path: Path, split: str | None = None) -> RawData:
@@ -40,39 +45,121 @@ def read_npz(path: Path, split: str | None = None) -> RawData:
     Raises:
         DataError: the file is damaged or pickled, or has no known key (the message lists its keys).
     """
+    if path.suffix.lower() != NPZ or _is_npy(path):
+        found = RawData(_read_npy(path), source=str(path))
+    else:
+        with open_arrays(path) as arrays:
+            found = _choose(arrays, path, split)
+    if found.x.ndim == 2:
+        check_cells(found.x.size, str(path))
+    return found
+
+
+def check_cells(count: int, what: str) -> None:
+    """Check the memory of a table of numbers, which is encoded column by column.
+
+    Raises:
+        DataError: it takes more than the limit.
+    """
+    untrusted.check_memory(BYTES_OF_CELL * count, what, DataError)
+
+
+class Arrays(Mapping[str, Array]):
+    """The arrays of an .npz file by name; the memory of all that are read is counted.
+
+    Args:
+        archive: the file, from ``open_zip``.
+        path: of the file, in messages.
+
+    Raises:
+        DataError: on reading: a member is no array, is pickled, is not of the size that it
+            declares, or all that were read take more memory than the limit.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+        self._archive, self._path, self._taken = archive, path, 0
+        self._members = {name.removesuffix(NPY): name for name in archive.namelist()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members  # a Mapping would read the array
+
+    def __getitem__(self, name: str) -> Array:
+        member = self._archive.getinfo(self._members[name])
+        what = f"{self._path}: {member.filename}"
+        with self._archive.open(member) as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise DataError(f"{what} is no array: leave it out of the file")
+            file.seek(0)
+            shape, _, dtype = declared(file, member.file_size, what)
+        self._taken += math.prod(shape) * dtype.itemsize
+        untrusted.check_memory(self._taken, what, DataError)
+        with self._archive.open(member) as file:
+            found: Array = np.lib.format.read_array(file, allow_pickle=False)
+        return found
+
+
+@contextmanager
+def open_arrays(path: Path) -> Iterator[Arrays]:
+    """Context with the arrays of an .npz file.
+
+    Raises:
+        DataError: it is no such file, or is damaged.
+        OSError: there is no such file.
+    """
+    with open_zip(path, DataError, "numpy arrays") as archive:
+        yield Arrays(archive, path)
+
+
+def array_names(source: Any) -> frozenset[str]:
+    """The names of the arrays in an .npz file; none in anything else."""
+    if not isinstance(source, str | Path) or Path(source).suffix.lower() != NPZ:
+        return frozenset()
     try:
-        with open(path, "rb") as file:  # numpy leaves the file open when it is damaged
-            if not file.peek(1).startswith(MAGIC):  # numpy would call it pickled
-                raise ValueError("it is not a numpy file")
-            if file.peek(len(NPY)).startswith(NPY):
-                check_declared(file, os.fstat(file.fileno()).st_size, str(path))
-                file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return RawData(loaded, source=str(path))
-            check_members(loaded, str(path))
-            return _choose(loaded, path, split)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, DataError):
-            raise
+        with open_arrays(Path(source).expanduser()) as arrays:
+            return frozenset(arrays)
+    except (OSError, RuntimeError, DataError):  # reading it raises the error
+        return frozenset()
+
+
+def _is_npy(path: Path) -> bool:
+    """Whether a file is a single array, whatever it is called.
+
+    Raises:
+        DataError: it is neither that nor a zip file.
+    """
+    with untrusted.opened(path, DataError) as file:
+        start = file.read(len(MAGIC))
+    if not start.startswith((MAGIC, b"PK")):  # numpy would call it pickled
+        raise DataError(f"{path} cannot be read as numpy arrays: it is not a numpy file")
+    return start == MAGIC
+
+
+def _read_npy(path: Path) -> Array:
+    """The array of an .npy file.
+
+    Raises:
+        DataError: it is damaged or pickled, or takes more memory than the limit.
+    """
+    try:
+        with untrusted.opened(path, DataError) as file:
+            declared(file, os.fstat(file.fileno()).st_size, str(path))
+            file.seek(0)
+            found: Array = np.lib.format.read_array(file, allow_pickle=False)
+            return found
+    except DataError:
+        raise
+    except BROKEN_ZIP as error:
         raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
 
 
-def check_members(arrays: Any, path: str) -> None:
-    """Check the sizes that the arrays of an .npz file declare, before one is read.
-
-    Raises:
-        DataError: one needs more memory than the limit, or is not of the size that it declares.
-    """
-    for member in arrays.zip.infolist():
-        if not member.filename.endswith(".npy"):
-            continue
-        with arrays.zip.open(member) as file:
-            check_declared(file, member.file_size, f"{path}: {member.filename}")
-
-
-def check_declared(file: IO[bytes], size: int, what: str) -> None:
-    """Check the size that an array in numpy's format declares, against that of its file.
+def declared(file: IO[bytes], size: int, what: str) -> tuple[tuple[int, ...], bool, Any]:
+    """What an array in numpy's format declares: shape, whether columns are contiguous, dtype.
 
     Args:
         file: of the array, at its start.
@@ -81,20 +168,27 @@ def check_declared(file: IO[bytes], size: int, what: str) -> None:
 
     Raises:
         DataError: it needs more memory than the limit, or the file is shorter.
+        ValueError: it is not in numpy's format.
     """
     version = np.lib.format.read_magic(file)
+    start = file.read(2 if version < (2, 0) else 4)  # the length of the header
+    length = int.from_bytes(start, "little")
+    if length > LONGEST_HEADER:
+        raise ValueError("its header is too long")
+    header = io.BytesIO(start + file.read(length))
     read = np.lib.format.read_array_header_1_0
     if version >= (2, 0):
         read = np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    shape, by_columns, dtype = read(header)
     needed = math.prod(shape) * dtype.itemsize
     untrusted.check_memory(needed, what, DataError)
     if not dtype.hasobject and needed > size:
         raise DataError(f"{what} is cut short: it declares {needed:,} bytes, and has {size:,}")
+    return shape, by_columns, dtype
 
 
-def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
-    keys = list(arrays.files)
+def _choose(arrays: Arrays, path: Path, split: str | None) -> RawData:
+    keys = list(arrays)
     for part in (split,) if split else (None, "train"):
         key = _first(keys, DATA_KEYS, part)
         if key is not None:
@@ -109,18 +203,18 @@ def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
     raise DataError(f"{path} has no array named {wanted!r} (or images, data); it has {shapes}")
 
 
-def _with_factors(found: RawData, arrays: Any, path: Path, part: str | None) -> RawData:
+def _with_factors(found: RawData, arrays: Arrays, path: Path, part: str | None) -> RawData:
     """The rows with the factors that the file holds, if it names them.
 
     Raises:
         DataError: the factors are not whole numbers from -1, or do not match their names.
     """
-    key = _first(arrays.files, FACTOR_KEYS, part)
-    if key is None or "factor_names" not in arrays.files:
+    key = _first(list(arrays), FACTOR_KEYS, part)
+    if key is None or "factor_names" not in arrays:
         return found
     names = tuple(str(name) for name in arrays["factor_names"])
     keys = [f"names_{name}" for name in names]
-    values = tuple(tuple(map(str, arrays[k])) if k in arrays.files else () for k in keys)
+    values = tuple(tuple(map(str, arrays[k])) if k in arrays else () for k in keys)
     factors = arrays[key]
     if factors.dtype.kind not in "iu" or factors.ndim != 2 or factors.shape[1] != len(names):
         raise DataError(

@@ -269,6 +269,7 @@ class Schema:
         for rounded in (True, False):
             self.decode(zeros, rounded)
         self.log_jacobian(zeros, mass=False)
+        self.data_kind.check_written(self)
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values, with exact floats; empty ``LATER`` fields are left out."""

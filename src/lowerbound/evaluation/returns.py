@@ -14,6 +14,7 @@ from math import lcm
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.evaluation.intervals import Interval
@@ -88,6 +89,7 @@ def _between(before: Sequence[float], after: Sequence[float], share: float) -> t
     """Scores on the line from one evaluation to the next, rank by rank: their mean and their
     interquartile mean lie on the line too."""
     count = lcm(len(before), len(after))
+    untrusted.check_memory(16 * count, "a line between two evaluations", DataError)
     first, second = (np.repeat(np.sort(each), count // len(each)) for each in (before, after))
     return tuple(((1 - share) * first + share * second).tolist())
 

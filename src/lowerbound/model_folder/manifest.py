@@ -118,7 +118,7 @@ def is_folder_of_ours(folder: Path) -> bool:
     """Whether a folder has the files of a model, a training, an agent or an autoencoder of another
     program; a link of such a name counts."""
     names = (MANIFEST, CONFIG, WEIGHTS, CHECKPOINT, AGENT, PIPELINE)
-    return folder.is_dir() and any(os.path.lexists(folder / name) for name in names)
+    return os.path.isdir(folder) and any(os.path.lexists(folder / name) for name in names)
 
 
 def parts(folder: Path) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,6 +40,7 @@ WIDTHS = {
 """Bytes of a number by its name in safetensors."""
 
 GIGABYTE = 10**9
+LARGEST = 2.0**100  # bytes that a message names
 MEMORY = 4.0  # gigabytes that content may declare
 
 # C0 and C1 without tab and line feed, and marks that change the direction of text
@@ -88,8 +90,9 @@ def check_memory(needed: float, what: str, error: Fault, instead: str = "") -> N
     """
     limit = _memory.get()
     if needed > limit * GIGABYTE:
+        tenths = math.ceil(min(needed, LARGEST) / GIGABYTE * 10)  # what is given is then enough
         raise error(
-            f"{what} needs {needed / GIGABYTE:,.1f} GB of memory, and the limit is {limit:g} GB: "
+            f"{what} needs {tenths / 10:,.1f} GB of memory, and the limit is {limit:g} GB: "
             f"raise it with --memory (in Python: lowerbound.untrusted.memory){instead}"
         )
 
@@ -119,12 +122,12 @@ def check_regular(path: Path, error: Fault) -> None:
     """Check that a path is a regular file or a folder, before a library opens it.
 
     Raises:
-        error: it is a pipe or a device, which might never end.
+        error: it is a pipe, a device or a socket, which might never end.
         OSError: there is no such file.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise error(f"{path} is a pipe or a device: give a file")
+        raise error(f"{path} is a pipe, a device or a socket: give a file")
 
 
 def opened(path: Path, error: Fault) -> BinaryIO:
@@ -134,7 +137,11 @@ def opened(path: Path, error: Fault) -> BinaryIO:
         error: it is not a regular file.
         OSError: there is no such file, or it cannot be read.
     """
-    handle = folders.opened(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        handle = folders.opened(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        check_regular(path, error)  # a socket cannot be opened at all
+        raise
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise error(f"{path} is not a regular file, and is not read")
@@ -311,8 +318,8 @@ def _depth(value: Any) -> int:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!r} is there twice")
     return found
 

@@ -52,12 +52,13 @@ def closed(*folders: Path, look: bool = True) -> Iterator[None]:
     Raises:
         ModelFolderError: there is a link in one of them.
     """
-    if look:
-        for folder in folders:
-            check(folder)
-    named = [folder for folder in folders if _root(os.path.abspath(folder)) is None]
+    known = _closed.get()
+    places = {folder: os.path.abspath(folder) for folder in folders}
+    named = [f for f in folders if places[f] not in known and _root(places[f]) is None]
+    for folder in named if look else ():
+        check(folder)
     forms = {form(folder) for folder in named for form in (os.path.abspath, os.path.realpath)}
-    token = _closed.set(_closed.get() | forms)
+    token = _closed.set(known | forms)
     try:
         yield
     finally:

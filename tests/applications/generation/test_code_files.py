@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -76,5 +77,26 @@ def test_a_damaged_npz_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.npz"
     np.savez(path, z=np.ones((4, 2)))
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+    with pytest.raises(DataError, match=r"cannot be read as numpy arrays"):
+        read_codes(path, 2)
+
+
+WRONG_ARRAYS = {
+    "holds 'note.txt', which is no array": {"note.txt": b"some words"},
+    "codes are numbers, and these are <U1": {"z": np.array([["a", "b"]])},
+    "label has 1 entries for 2 codes": {"z": np.zeros((2, 2)), "label": np.array(["a"])},
+    "row 0, counted from 0, is not finite in float32": {"z": np.full((1, 2), 1e300)},
+}
+
+
+@pytest.mark.parametrize("said", WRONG_ARRAYS)
+def test_arrays_that_are_no_codes_are_refused(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "z.npz"
+    parts = WRONG_ARRAYS[said]
+    np.savez(path, **{name: part for name, part in parts.items() if isinstance(part, np.ndarray)})
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, part in parts.items():
+            if isinstance(part, bytes):
+                archive.writestr(name, part)
+    with pytest.raises(DataError, match=said):
         read_codes(path, 2)

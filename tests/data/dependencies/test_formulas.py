@@ -245,3 +245,11 @@ def test_a_body_mass_index_gives_the_weight_up_to_its_rounding(draw: np.random.G
     frame["bmi"] = 10_000 * frame["weight"] / frame["height"] ** 2
     frame = frame.round({"height": 1, "weight": 1, "bmi": 2})  # each from the unrounded ones
     assert found(frame) == ["weight = 0.0001 * height^2 * bmi"]
+
+
+def test_values_whose_squares_are_beyond_float64_have_no_formula(draw: np.random.Generator) -> None:
+    a, b = draw.normal(size=(2, ROWS)).round(2)
+    frame = pd.DataFrame({"a": a, "b": b, "c": a + b})
+    assert len(found(frame)) == 1
+    frame.loc[5, "c"] = 1.797e308
+    assert found(frame) == []

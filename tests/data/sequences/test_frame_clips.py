@@ -58,6 +58,10 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
         read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE.astype(float)))
     with pytest.raises(DataError, match="9 frames but 8 rows of episode"):
         read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE[:8]))
+    for classes in (np.inf, 0, 2**40):
+        path = written(tmp_path, frames=FRAMES, episode=EPISODE, action_classes=np.array(classes))
+        with pytest.raises(DataError, match="needs the number of classes"):
+            read_frame_clips(path)
     with pytest.raises(DataError, match="the actions are"):
         read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE, action=FRAMES))
     with pytest.raises(DataError, match="expected pictures of 3 channel"):

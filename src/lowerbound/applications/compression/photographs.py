@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.codec import CODECS, PARTS, Codec, Output, beside
 from lowerbound.applications.compression.codec_of_file import exported_for
@@ -194,12 +195,12 @@ class PictureFile:
 
     def sent(self) -> PictureFile:
         """The picture with its file, because another machine may not have it."""
-        return replace(self, content=self.path.read_bytes())
+        return replace(self, content=untrusted.content(self.path, DataError))
 
 
 def _coded(request: CompressRequest, model: Any, part: PictureFile, progress: Progress) -> Arrays:
     """The compressed file of a picture, and what the report says of it."""
-    content = part.path.read_bytes() if part.content is None else part.content
+    content = part.content or untrusted.content(part.path, DataError)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{part.path.stem}{SUFFIX}"
         one = write_smaller(model, content, part.pixels, target, request)

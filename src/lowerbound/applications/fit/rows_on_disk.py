@@ -12,14 +12,13 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import ReadingOptions, is_there
 from lowerbound.data.on_disk.table import is_streamed
 from lowerbound.data.on_disk.text_tables import estimated_bytes
-from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
+from lowerbound.data.tables.parquet import COPIES, ParquetTable, is_parquet, refuse_partitions
 from lowerbound.errors import OptionError
 from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.applications.fit.fit import FitRequest
 
-COPIES = 6.0  # of the cells that reading and encoding a table in memory takes at its peak
 WHOLE = (
     *("binarize", "levels", "image_size", "resize", "spectrograms", "window", "stride"),
     *("entity", "time", "formula", "tokens", "text", "longest", "predict"),
@@ -75,10 +74,10 @@ def on_disk(request: FitRequest, private: bool) -> bool:
         return asked
     path = Path(request.data).expanduser()
     if is_parquet(path):
-        size: float = ParquetTable.open(path).bytes
+        size: float = COPIES * ParquetTable.open(path).bytes
     else:
         size = estimated_bytes(path, request.reading.dialect)
-    return COPIES * size > untrusted.memory_limit()
+    return size > untrusted.memory_limit()
 
 
 def _obstacle(request: FitRequest, private: bool) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.applications.io.table_rows import TABLES
 from lowerbound.data.arrays import listed
+from lowerbound.data.npz import open_arrays
+from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.dialect import Dialect, Layout
+from lowerbound.data.tables.files import parsing
+from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -68,48 +72,56 @@ def read_codes(path: Path, latent_dim: int) -> CodeTable:
 
     Raises:
         OptionError: the suffix is not supported.
-        DataError: the file is missing, or its codes have another length or are not finite.
+        DataError: the file is missing or damaged, or its codes have another length or are not
+            finite.
     """
     check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path} is no file: give the codes that lowerbound encode wrote")
-    z, label, ids = _read_arrays(path) if path.suffix.lower() == ".npz" else _read_frame(path)
+    with untrusted.guarded(str(path), DataError):
+        z, label, ids = _read_arrays(path) if path.suffix.lower() == ".npz" else _read_frame(path)
+    if z.dtype.kind not in "biuf":
+        raise DataError(f"{path}: codes are numbers, and these are {z.dtype}")
     if z.ndim != 2 or z.shape[1] != latent_dim:
         found = f"{z.shape[1]} numbers" if z.ndim == 2 else f"shape {z.shape}"
         raise DataError(f"{path}: each code needs {latent_dim} numbers, and these have {found}")
     if not len(z):
         raise DataError(f"{path} holds no codes")
+    for name, beside in (("label", label), ("id", ids)):
+        if beside is not None and len(beside) != len(z):
+            raise DataError(f"{path}: {name} has {len(beside)} entries for {len(z)} codes")
+    with np.errstate(over="ignore"):
+        z = z.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(z).all(1))
     if len(bad):
-        raise DataError(f"{path}: the code in row {bad[0]}, counted from 0, is not finite")
-    return CodeTable(torch.from_numpy(z.astype(np.float32)), label=label, ids=ids)
+        raise DataError(
+            f"{path}: the code in row {bad[0]}, counted from 0, is not finite in float32"
+        )
+    return CodeTable(torch.from_numpy(z), label=label, ids=ids)
 
 
 Parts = tuple[np.ndarray[Any, Any], tuple[str, ...] | None, tuple[str, ...] | None]
 
 
 def _read_arrays(path: Path) -> Parts:
-    try:
-        # numpy leaves an unreadable file open
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            named = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as .npz: {error}") from error
-    key = "z" if "z" in named else next(iter(named), None)
-    if key is None:
-        raise DataError(f"{path} holds no array")
+    with open_arrays(path) as arrays:
+        named = {name: arrays[name] for name in ("z", "label", "id") if name in arrays}
+        key = "z" if "z" in named else next(iter(arrays), None)
+        if key is None:
+            raise DataError(f"{path} holds no array")
+        if key not in named:
+            named[key] = arrays[key]
     return named[key], _texts(named.get("label")), _texts(named.get("id"))
 
 
 def _read_frame(path: Path) -> Parts:
     import pandas as pd
 
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as error:  # pandas' and arrow's own errors are ValueErrors
-        raise DataError(
-            f"{path} cannot be read as the codes that lowerbound encode writes: {error}"
-        ) from error
+    if is_parquet(path):
+        frame = frame_of(ParquetTable.open(path).read(), str(path))
+    else:
+        with parsing(path, Layout(Dialect(), header=True)) as file:
+            frame = pd.read_csv(file)
     named = [name for name in map(str, frame.columns) if NAMED.fullmatch(name)]
     named.sort(key=lambda name: int(name[1:]))
     if not named and not all(name.isdecimal() for name in map(str, frame.columns)):
@@ -146,4 +158,4 @@ def _column(frame: pd.DataFrame, name: str) -> tuple[str, ...] | None:
 
 
 def _texts(values: np.ndarray[Any, Any] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(str(value) for value in values.tolist())
+    return None if values is None else tuple(str(value) for value in values.reshape(-1).tolist())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.errors import OptionError
 from lowerbound.untrusted import folders
 
@@ -88,7 +88,7 @@ def check_same(made: Path, there: Path) -> None:
     Raises:
         OptionError: there is another file.
     """
-    if there.exists() and there.read_bytes() != made.read_bytes():
+    if there.exists() and untrusted.content(there, OptionError) != made.read_bytes():
         raise OptionError(
             f"{there} exists with other content, so it is not replaced: name another folder with -o"
         )

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from lowerbound.data.audio.clips import is_audio, read_clips
 from lowerbound.data.audio.kind import rows_of_each
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.npz import array_names
 from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.raw import Kinds
@@ -395,10 +395,7 @@ def publishes_test(source: str) -> bool:
     path = Path(source).expanduser()
     if path.is_dir():
         return (path / "test").is_dir() and (path / "train").is_dir()
-    if path.suffix.lower() != ".npz":
-        return False
-    with np.load(path, allow_pickle=False) as arrays:
-        return any("test" in name.split("_") for name in arrays.files)
+    return any("test" in name.split("_") for name in array_names(path))
 
 
 def is_there(source: str) -> bool:

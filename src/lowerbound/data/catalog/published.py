@@ -7,16 +7,15 @@ identified by the last part of its path. Nothing is unpacked to disk or unpickle
 from __future__ import annotations
 
 import hashlib
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from lowerbound.errors import DataError
+from lowerbound.untrusted import tar
 
 PARTS = ("train", "test")
-_DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
+_DAMAGES = (*tar.DAMAGES, zipfile.BadZipFile)
 
 
 def choose_part(name: str, split: str | None) -> str:
@@ -49,8 +48,7 @@ def member_names(place: Path) -> list[str]:
         if place.suffix == ".zip":
             with zipfile.ZipFile(place) as archive:
                 return sorted(_last(name) for name in archive.namelist() if name[-1] != "/")
-        with tarfile.open(place) as archive:
-            return sorted(_last(member.name) for member in archive if member.isfile())
+        return sorted(_last(member.name) for member in tar.members(place, DataError))
     except _DAMAGES as error:
         raise _damaged(place, error) from error
 
@@ -97,11 +95,9 @@ def _from_zip(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
 
 def _from_tar(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     found: dict[str, bytes] = {}
-    with tarfile.open(place) as archive:
-        for member in archive:
-            file = archive.extractfile(member) if _last(member.name) in names else None
-            if file is not None:
-                found[_last(member.name)] = file.read()
+    for member in tar.members(place, DataError):
+        if _last(member.name) in names:
+            found[_last(member.name)] = member.content()
     for name in names:
         _require(name, found, place)
         yield name, found.pop(name)

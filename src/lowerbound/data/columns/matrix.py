@@ -18,6 +18,8 @@ from lowerbound.data.columns.continuous import BULKS, RealKind, bulk_of, moments
 from lowerbound.data.columns.values import numbers
 from lowerbound.errors import DataError
 
+FARTHEST = 1e18  # model units, whose square is a number of float32
+
 
 def real_columns(
     values: Array,
@@ -120,15 +122,29 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
     Missing cells stay NaN.
 
     Raises:
-        DataError: as in ``check_values``.
+        DataError: as in ``check_values``, or a value is too far from the fitted ones.
     """
     modeled = [column for column in columns if column.modeled]
     inside = modeled_values(values, columns, missing).astype(np.float64)
-    if all(column.affine for column in modeled):
-        units = (inside - _each(modeled, "shift")) / _each(modeled, "scale")
-    else:
-        units = np.stack([c.encode(inside[:, i]) for i, c in enumerate(modeled)], axis=1)
+    with np.errstate(over="ignore"):
+        if all(column.affine for column in modeled):
+            units = (inside - _each(modeled, "shift")) / _each(modeled, "scale")
+        else:
+            units = np.stack([c.encode(inside[:, i]) for i, c in enumerate(modeled)], axis=1)
+    _check_near(units, inside, modeled)
     return units.astype(np.float32) if values.dtype == np.float32 else units
+
+
+def _check_near(units: Array, values: Array, columns: Sequence[Column]) -> None:
+    """Raise DataError for values in whose place float32, in which networks compute, has none."""
+    with np.errstate(invalid="ignore"):
+        far = np.abs(units) > FARTHEST
+    if far.any():
+        row, place = np.argwhere(far)[0].tolist()
+        raise DataError(
+            f"column {columns[place].name!r} has {values[row, place]:g} in row {row}, counted from "
+            "0, which is too far from the other rows for a network: correct it, or leave it empty"
+        )
 
 
 def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Array:

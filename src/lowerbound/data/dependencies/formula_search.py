@@ -35,6 +35,7 @@ STEPS, FINE, FINEST = 4.0, 0.02, 0.002  # half steps, and standard deviations; s
 MARGIN = 1.05  # of half a step, for the errors of float64
 NEGLIGIBLE = 1e-4  # standard deviations that count as exact
 PREFERRED = 0.5  # spread of an exactly computed column over the largest one
+LARGEST = 1e150  # value of a column that is in a formula
 POSITIVE = 0.5  # share of the values of a column that has logarithms
 
 
@@ -60,8 +61,10 @@ def found_formulas(
 
 
 def _varies(values: Array) -> bool:
+    """Whether values differ, and have squares in float64."""
     present = values[np.isfinite(values)]
-    return len(present) > 1 and bool((present != present[0]).any())
+    differ = len(present) > 1 and bool((present != present[0]).any())
+    return differ and float(np.abs(present).max()) < LARGEST
 
 
 @dataclass

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import Array
 from lowerbound.data.molecules.library import chemistry, quiet
 from lowerbound.data.molecules.smiles import molecule_or_none
@@ -142,7 +143,7 @@ def _box(path: Path) -> dict[str, float]:
         DataError: the file does not give them.
     """
     found: dict[str, float] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in untrusted.text(path, DataError).splitlines():
         name, equals, value = line.partition("=")
         try:
             found |= {name.strip(): float(value)} if equals else {}

@@ -16,23 +16,24 @@ from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.tables.chunks import rows_at_once, text_frames
 from lowerbound.data.tables.dialect import Dialect, sniffed
 from lowerbound.data.tables.files import is_padded, may_have_leading_zeros
-from lowerbound.data.tables.parquet import BYTES_OF_CELL, ParquetTable
+from lowerbound.data.tables.parquet import ParquetTable
 from lowerbound.durable import unfinished
 from lowerbound.errors import DataError
 from lowerbound.untrusted import folders
 
-FIRST_ROWS = 1_000  # from which the number of all rows is estimated
+FIRST_BYTES = 1 << 20  # from which the memory of all is estimated
+MARGIN = 1.1  # of the estimate: rows are rather on disk than refused
 
 
 def estimated_bytes(path: Path, asked: Dialect | None = None) -> float:
-    """That the cells of a table of text take in memory as numbers, about.
+    """That reading and encoding a table of text in memory takes, about, by its first lines.
 
     Raises:
         DataError: it cannot be read.
     """
-    frames = text_frames(path, FIRST_ROWS, (), asked)
-    frame, share = next(frames, (None, 1.0))
-    return 0.0 if frame is None else BYTES_OF_CELL * frame.size / share
+    layout = sniffed(path, asked)
+    with layout.opened(path) as file:
+        return MARGIN * layout.cost(file.read(FIRST_BYTES)) / file.share
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +99,12 @@ def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
     """``open_picture`` where Pillow's warning is off."""
     from PIL import Image as pillow
 
-    with pillow.open(path) as picture:
+    with ExitStack() as stack:
+        file, name = path, "the picture"
+        if isinstance(path, Path):
+            file, name = stack.enter_context(untrusted.opened(path, DataError)), str(path)
+        picture = stack.enter_context(pillow.open(file))
         needed = BYTES_OF_PIXEL * picture.width * picture.height
-        name = str(path) if isinstance(path, Path) else "the picture"
         untrusted.check_memory(needed, name, DataError)
         yield picture
 

@@ -24,6 +24,7 @@ from lowerbound.data.pictures.decoding import (
     any_number_of_pixels,
     each_answer,
     has_clear_pixel,
+    open_picture,
     read_header,
     read_pixels,
 )
@@ -205,12 +206,10 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def _is_overview(path: Path) -> bool:
     """Whether a file is an overview of the pictures beside it."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return picture.info.get("Comment") == OVERVIEW
-    except OSError:  # reading it as a picture raises the error
+    except (OSError, DataError):  # reading it as a picture raises the error
         return False
 
 
@@ -257,6 +256,7 @@ def read_pictures(
     colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
     of_model = target if channels is not None and resize != "tiles" else None
+    _check_pixels(list(headers.values()), None if resize == "tiles" else target, colored)
     _warn_changes(list(headers.values()), colored, of_model)
     mode = "RGB" if colored else "L"
     threads = _threads([math.prod(header.size) for header in headers.values()])
@@ -274,6 +274,23 @@ def read_pictures(
         x[row] = pictures.pop(position)  # freed at once, to save memory
     _warn_dark(x[[headers[position].deep for position in kept]])
     return PictureStack(x, kept, [""] * len(kept))
+
+
+def _check_pixels(
+    headers: Sequence[PictureHeader], target: tuple[int, int] | None, colored: bool
+) -> None:
+    """Check the memory of all pictures at one size, or at their own, before one is decoded.
+
+    Raises:
+        DataError: they take more than the limit.
+    """
+    sizes = [math.prod(target or header.size) for header in headers]
+    untrusted.check_memory(
+        sum(sizes) * (3 if colored else 1),
+        f"{len(sizes):,} pictures of {max(sizes):,} pixels",
+        DataError,
+        ", or give a smaller --image-size",
+    )
 
 
 def _threads(pixels: Sequence[int]) -> int:

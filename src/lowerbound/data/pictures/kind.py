@@ -16,7 +16,7 @@ from lowerbound.data.pictures import folders, pixels
 from lowerbound.data.pictures.augmentation import augmented
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
-from lowerbound.data.pictures.shards import shards_of, unpacked
+from lowerbound.data.pictures.shards import shards_of, unpacked_shards
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -47,11 +47,13 @@ class PictureKind(DataKind):
             reading.refuse(source, "split")
             return reading.labeled(read_sweeps(path, size))
         shards = shards_of(path)
-        if shards or path.is_dir():
-            folder = unpacked(shards, reading.on_error) if shards else path
-            where = (folder, size, channels, how, reading.on_error, reading.split)
-            found = folders.read_folder(*where)
-            found = replace(found, source=folders.readable(str(path))) if shards else found
+        where = (size, channels, how, reading.on_error, reading.split)
+        if shards:
+            with unpacked_shards(shards, reading.on_error) as folder:
+                found = folders.read_folder(folder, *where)
+            found = replace(found, source=folders.readable(str(path)))
+        elif path.is_dir():
+            found = folders.read_folder(path, *where)
         else:
             reading.refuse(source, "split")
             found = folders.read_file(path, size, channels, how)

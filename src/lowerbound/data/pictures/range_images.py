@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
@@ -26,6 +27,7 @@ SUFFIX = ".bin"
 SIZE = (64, 1024)  # beams, directions
 HIGHEST, LOWEST = np.radians(2.0), np.radians(-24.8)
 MOST = 120.0  # meters; farther returns are ignored
+COPIES = 6.0  # of a file, in memory
 NUMBERS = 4  # per return: x, y, z in meters, reflectance
 
 
@@ -64,7 +66,9 @@ def read_points(path: Path) -> Array:
     Raises:
         DataError: its size is not that of whole returns, or a number in it is not finite.
     """
-    raw = path.read_bytes()
+    size = path.stat().st_size
+    untrusted.check_memory(COPIES * size, str(path), DataError)
+    raw = untrusted.content(path, DataError)
     if not raw or len(raw) % (4 * NUMBERS):
         raise DataError(
             f"{path} is not a sweep: it has {len(raw):,} bytes, and each return has {4 * NUMBERS} "

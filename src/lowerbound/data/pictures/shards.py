@@ -15,13 +15,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import tarfile
+import shutil
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
@@ -29,26 +28,13 @@ from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.pictures.folders import HIDDEN, SUFFIXES, TAR, OnError
 from lowerbound.durable import cache_folder, new_folder
 from lowerbound.errors import DataError
-from lowerbound.untrusted import folders
+from lowerbound.untrusted import folders, tar
+from lowerbound.untrusted.tar import DAMAGES
 
 CLASS = ".cls"
 DAMAGED = ".damaged"  # the file that names what was left out
 LARGEST_CLASS = 200  # bytes of a class file
-DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
 MORE_SPACE = "free some, or set XDG_CACHE_HOME to a folder on another disk"
-
-
-class _CheckedHeader(tarfile.TarInfo):
-    """A header whose damage is an error: ``tarfile`` takes it for the end of the file."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"a header is damaged or missing: {error}") from error
 
 
 @dataclass
@@ -91,9 +77,7 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
     Raises:
         DataError: a file is damaged or cut short, has no pictures, or the disk is full.
     """
-    facts = [(str(each.resolve()), each.stat().st_size, each.stat().st_mtime_ns) for each in shards]
-    key = hashlib.sha256(repr((facts, on_error)).encode()).hexdigest()[:16]
-    place = cache_folder() / "shards" / key
+    place = _place_of(shards, on_error)
     if not place.is_dir():
         needed = sum(each.stat().st_size for each in shards)
         check_space(needed, listed([each.name for each in shards]), place, MORE_SPACE)
@@ -107,6 +91,26 @@ def unpacked(shards: Sequence[Path], on_error: OnError = "raise") -> Path:
             stacklevel=4,
         )
     return place
+
+
+@contextmanager
+def unpacked_shards(shards: Sequence[Path], on_error: OnError = "raise") -> Iterator[Path]:
+    """Context with the folder of ``unpacked``, which is removed if it is new and cannot be read."""
+    new = not _place_of(shards, on_error).is_dir()
+    place = unpacked(shards, on_error)
+    try:
+        yield place
+    except DataError:
+        if new:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _place_of(shards: Sequence[Path], on_error: OnError) -> Path:
+    """Where the pictures of these files are, or will be."""
+    facts = [(str(each.resolve()), each.stat().st_size, each.stat().st_mtime_ns) for each in shards]
+    key = hashlib.sha256(repr((facts, on_error)).encode()).hexdigest()[:16]
+    return cache_folder() / "shards" / key
 
 
 def _is_shard(path: Path) -> bool:
@@ -145,6 +149,8 @@ def _unpack(shard: Path, folder: Path, prefix: str, on_error: OnError, broken: l
     """Write the pictures of one file; their number."""
     count = 0
     for key in _readable_keys(shard, on_error, broken):
+        size = sum(len(content) for _, content in key.pictures)
+        check_space(size, str(shard), folder, MORE_SPACE)
         for name, content in key.pictures:
             target = folder / _place(name, key.label, prefix)
             if target.exists():
@@ -170,34 +176,40 @@ def _readable_keys(shard: Path, on_error: OnError, broken: list[str]) -> Iterato
 
 def _keys(shard: Path) -> Iterator[_Key]:
     """The keys of a tar file, one after another, so that one is in memory at a time."""
-    # a stream: nothing is read twice
-    with tarfile.open(shard, "r|*", tarinfo=_CheckedHeader) as archive:
-        labeled, members = False, (member for member in archive if member.isfile())
-        for name, group in itertools.groupby(members, lambda member: _key_of(member.name)):
-            key = _Key()
-            try:
-                for member in group:
-                    _add(key, archive, member, name, shard)
-            except DAMAGES:  # after the last file of this key, if it is whole
-                if key.label is not None or not labeled:
-                    yield key
-                raise
-            labeled = labeled or key.label is not None
-            yield key
+    labeled = False
+    files = tar.members(shard, DataError)
+    for name, group in itertools.groupby(files, lambda member: _key_of(member.name)):
+        key = _Key()
+        try:
+            for member in group:
+                _add(key, member, name, shard)
+        except DAMAGES:  # after the last file of this key, if it is whole
+            if key.label is not None or not labeled:
+                yield key
+            raise
+        labeled = labeled or key.label is not None
+        yield key
 
 
-def _add(
-    key: _Key, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, shard: Path
-) -> None:
-    """Read a file of a key, if it is a picture or a class."""
+def _add(key: _Key, member: tar.Member, name: str, shard: Path) -> None:
+    """Read a file of a key, if it is a picture or a class.
+
+    Raises:
+        DataError: the pictures of the key take more memory than the limit, or one has holes.
+    """
     path = PurePosixPath(member.name)
     if any(part[0] in HIDDEN for part in path.parts if part != "."):
         return
     if path.name == f"{PurePosixPath(name).name}{CLASS}":
-        key.label = _label(archive, member, shard)
+        key.label = _label(member, shard)
     elif path.suffix.lower() in SUFFIXES:
-        untrusted.check_memory(member.size, f"{shard}: {member.name}", DataError)
-        key.pictures.append((path, _content(archive, member)))
+        if member.sparse:
+            raise DataError(
+                f"{shard}: {member.name} is stored with holes: pack it again without --sparse"
+            )
+        size = member.size + sum(len(content) for _, content in key.pictures)
+        untrusted.check_memory(size, f"{shard}: {member.name}", DataError)
+        key.pictures.append((path, member.content()))
 
 
 def _key_of(name: str) -> str:
@@ -206,21 +218,13 @@ def _key_of(name: str) -> str:
     return str(path.parent / path.name.split(".")[0])
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    found = b"" if file is None else file.read()
-    if len(found) != member.size:
-        raise EOFError(f"{member.name} is cut short")
-    return found
-
-
-def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, shard: Path) -> str:
+def _label(member: tar.Member, shard: Path) -> str:
     """The class in a file ``KEY.cls``, as the name of a folder.
 
     Raises:
         DataError: it is no short text.
     """
-    content = b"" if member.size > LARGEST_CLASS else _content(archive, member)
+    content = b"" if member.size > LARGEST_CLASS or member.sparse else member.content()
     text = content.decode("utf-8", "replace").strip()
     name = re.sub(r"[^\w .,+-]", "_", text).lstrip("._")
     if not name:

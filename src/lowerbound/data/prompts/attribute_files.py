@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.prompts.prompts import Prompts
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError, unknown
 
-CAPTION = "caption"  # column of a table of captions
+CAPTION = "caption"
+BYTES_OF_LETTER = 8.0  # of memory, as text and as tokens  # column of a table of captions
 
 
 def prompts_in_file(
@@ -54,8 +56,9 @@ def captions_in_file(path: Path, names: Sequence[str] | None, rows: int) -> list
         if not path.exists():
             raise DataError(f"there is no file {path}")
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            most = int(untrusted.memory_limit() / BYTES_OF_LETTER)
+            lines = untrusted.text(path, DataError, most).splitlines()
+        except OSError as error:
             raise DataError(f"{path} cannot be read as lines of text: {error}") from error
         if len(lines) != rows:
             raise DataError(f"{path} has {len(lines):,} captions, and the data {rows:,} rows")

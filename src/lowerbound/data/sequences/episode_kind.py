@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind
+from lowerbound.data.npz import array_names
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -97,7 +96,7 @@ class EpisodeKind(DataKind):
             reading.schema is None or not EpisodeForm.fits(reading.schema)
         ):
             return False
-        return isinstance(source, FrameClips) or _has_episodes(source)
+        return isinstance(source, FrameClips) or not array_names(source).isdisjoint(EPISODES)
 
     def load(self, source: Any, reading: Reading) -> Dataset:
         """Read frames, episodes, actions and rewards, and cut them into windows.
@@ -218,15 +217,3 @@ def outcomes_of(clips: FrameClips) -> Tensor:
     ends = clips.terminated
     on = torch.full_like(clips.rewards, torch.nan) if ends is None else (~ends).float()
     return torch.stack([clips.rewards, on], 1)
-
-
-def _has_episodes(source: Any) -> bool:
-    """Whether ``source`` is a .npz file with episode numbers."""
-    if not isinstance(source, (str, Path)) or Path(source).suffix.lower() != ".npz":
-        return False
-    try:
-        with zipfile.ZipFile(Path(source).expanduser()) as archive:
-            names = set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
-    return any(f"{key}.npy" in names for key in EPISODES)

@@ -3,8 +3,7 @@ brought."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
-from lowerbound.data.npz import check_members
+from lowerbound.data.npz import open_arrays
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
@@ -27,6 +26,7 @@ ACTIONS = ("action", "actions", "act")
 REWARDS = ("reward", "rewards")
 ENDS = ("terminated", "terminal")
 CLASSES = "action_classes"  # number of classes of an action that is a class
+MOST_CLASSES = 2**24  # float32, in which actions are kept, has these whole numbers
 
 
 _BESIDE = ("episode", "actions", "rewards", "terminated")  # fields with an entry for each frame
@@ -68,8 +68,8 @@ class FrameClips:
             raise DataError("a reward is not a finite number: leave its episode out")
         if self.classes and self.actions is not None:
             _check_classes(self.actions, self.classes)
-        numbers = self.episode[self.resets].tolist()
-        again = sorted({number for number in numbers if numbers.count(number) > 1})
+        counts = Counter(self.episode[self.resets].tolist())
+        again = sorted(number for number, count in counts.items() if count > 1)
         if again:
             raise DataError(
                 f"the frames of episode {listed(again)} are not one after another: sort the frames "
@@ -175,19 +175,30 @@ def read_frame_clips(
         actions,
         _column(found, REWARDS, path, np.float32),
         _column(found, ENDS, path, np.bool_),
-        int(found[CLASSES]) if CLASSES in found and found[CLASSES].shape == () else 0,
+        _class_count(found.get(CLASSES), path),
     )
+
+
+def _class_count(given: Array | None, path: Path) -> int:
+    """The number of classes of an action; 0: it is none.
+
+    Raises:
+        DataError: it is no whole number above zero.
+    """
+    if given is None or given.shape != ():
+        return 0
+    if given.dtype.kind not in "iu" or not 0 < int(given) < MOST_CLASSES:
+        raise DataError(
+            f"{path}: {CLASSES} is {given}; it needs the number of classes, a whole number from 1"
+        )
+    return int(given)
 
 
 def _arrays(path: Path) -> dict[str, Array]:
     """The arrays of a file beside the frames."""
     keys = (*EPISODES, *ACTIONS, *REWARDS, *ENDS, CLASSES)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            check_members(arrays, str(path))
-            return {key: arrays[key] for key in keys if key in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
+    with open_arrays(path) as arrays:
+        return {key: arrays[key] for key in keys if key in arrays}
 
 
 def _matrix(actions: Array, path: Path) -> Tensor:
@@ -197,7 +208,8 @@ def _matrix(actions: Array, path: Path) -> Tensor:
             f"{path}: the actions are {actions.dtype} of shape {actions.shape}; they need numbers, "
             "(frames,) or (frames, numbers)"
         )
-    return torch.from_numpy(actions.reshape(len(actions), -1).astype(np.float32))
+    columns = actions[:, None] if actions.ndim == 1 else actions
+    return torch.from_numpy(columns.astype(np.float32))
 
 
 def _column(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lowerbound.data.arrays import Array, as_array, without_nan
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.matrix import decode_columns, encode_columns, real_columns
 from lowerbound.data.kinds import DATA_KINDS, DataKind
+from lowerbound.data.npz import array_names, check_cells, open_arrays
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -42,7 +42,7 @@ class SequenceKind(DataKind):
     fits_quickly = True
 
     def reads(self, source: Any) -> bool:
-        return isinstance(source, Sequences) or _in_file(source)
+        return isinstance(source, Sequences) or KEY in array_names(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
         names = "split", "windows", "spectrograms", "image_size", "resize", "levels"
@@ -50,8 +50,9 @@ class SequenceKind(DataKind):
         if isinstance(source, Sequences):
             found = RawData(as_array(source.values), kind=KEY)
         else:
-            with np.load(source, allow_pickle=False) as arrays:
+            with open_arrays(Path(source).expanduser()) as arrays:
                 found = RawData(arrays[KEY], source=str(source), kind=KEY)
+            check_cells(found.x.size, str(source))
         missing = found.x.dtype.kind == "f" and bool(np.isnan(found.x).any())
         return reading.labeled(RawData(found.x, source=found.source, kind=KEY, missing=missing))
 
@@ -126,14 +127,3 @@ class SequenceKind(DataKind):
 def _modeled(schema: Schema) -> list[Column]:
     """The features that vary."""
     return [feature for feature in schema.features if feature.modeled]
-
-
-def _in_file(source: Any) -> bool:
-    """Whether ``source`` is a .npz file with the key of sequences."""
-    if not isinstance(source, (str, Path)) or Path(source).suffix.lower() != ".npz":
-        return False
-    try:
-        with zipfile.ZipFile(Path(source).expanduser()) as archive:
-            return f"{KEY}.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False

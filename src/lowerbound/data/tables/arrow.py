@@ -23,13 +23,22 @@ def frame_of(table: Any, source: str) -> Any:
     Raises:
         DataError: a column contains neither numbers nor text nor dates, but lists, for example.
     """
-    odd = [f"{field.name!r} ({field.type})" for field in table.schema if _beyond_us(field.type)]
+    check_types(table.schema, source)
+    return _exact_frame(table, table)
+
+
+def check_types(schema: Any, source: str) -> None:
+    """Check that the columns of an Arrow schema contain numbers, text or dates.
+
+    Raises:
+        DataError: one contains something else, such as lists.
+    """
+    odd = [f"{field.name!r} ({field.type})" for field in schema if _beyond_us(field.type)]
     if odd:
         raise DataError(
             f"{source} has columns of unsupported types: {listed(odd)}; leave them out, or convert "
             "them to numbers or text"
         )
-    return _exact_frame(table, table)
 
 
 def is_other_frame(source: Any) -> bool:

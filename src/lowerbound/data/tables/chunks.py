@@ -17,23 +17,21 @@ from lowerbound.data.columns.values import EXACT
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.arrow_types import with_arrow_types
-from lowerbound.data.tables.dialect import OPENERS, Dialect, sniffed
+from lowerbound.data.tables.dialect import Dialect, Layout, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
-    BROKEN_CSV,
     CSV_SUFFIXES,
-    WORKBOOKS,
     check_delimiter,
     check_widths,
     is_padded,
     may_have_leading_zeros,
-    read_workbook,
+    parsing,
     table_suffix,
-    unreadable,
     written_as_known,
 )
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
+from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
 from lowerbound.errors import DataError
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
@@ -181,24 +179,29 @@ def text_frames(
     Raises:
         DataError: the file is empty, ragged or damaged.
     """
-    import pandas as pd
-
     layout = sniffed(path, asked)
     check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
-    size = max(path.stat().st_size, 1)
-    with path.open("rb") as raw:
-        opener = OPENERS.get(path.suffix.lower())
-        opened = raw if opener is None else opener(raw, "rb")
-        keywords = {"dtype": layout.text_types(text), **layout.keywords, "chunksize": rows}
-        try:
-            with pd.read_csv(opened, low_memory=False, **keywords) as frames:
-                for frame in frames:
-                    share = min(max(raw.tell() / size, 1 / size), 1.0)
-                    named = layout.named(frame.reset_index(drop=True))
-                    check_delimiter(named, layout, path)
-                    yield named, share
-        except BROKEN_CSV as error:
-            raise unreadable(path, layout, error) from error
+    keywords = {"dtype": layout.text_types(text), **layout.keywords}
+    for frame, share in _parsed_chunks(path, layout, rows, low_memory=False, **keywords):
+        named = layout.named(frame.reset_index(drop=True))
+        check_delimiter(named, layout, path)
+        yield named, share
+
+
+def _parsed_chunks(
+    path: Path, layout: Layout, rows: int, **words: Any
+) -> Iterator[tuple[Any, float]]:
+    """Yield (frame that pandas makes of ``rows`` rows, fraction of the bytes read so far).
+
+    Raises:
+        DataError: the file is ragged or damaged, or a chunk takes more memory than the limit.
+    """
+    import pandas as pd
+
+    with parsing(path, layout) as file, pd.read_csv(file, chunksize=rows, **words) as frames:
+        for frame in frames:
+            file.release()
+            yield frame, file.share
 
 
 def _is_csv(source: str | Path) -> bool:
@@ -213,36 +216,28 @@ def _other_text(path: Path, rows: int, known: Collection[str], asked: Dialect | 
     words = layout.keywords
     if not layout.header or "dtype" in words:
         return set()
-    try:
-        names = pd.read_csv(path, nrows=0, **words).columns
-        others = [name for name in names if str(name) not in known]
-        if not others:
-            return set()
-        with pd.read_csv(path, usecols=others, chunksize=rows, low_memory=False, **words) as parts:
-            found = [pd.api.types.infer_dtype(f[n], skipna=True) for f in parts for n in others]
-        codes: set[str] = set()
-        if may_have_leading_zeros(path, layout):
-            written = {**words, "dtype": str, "na_filter": False}
-            with pd.read_csv(path, usecols=others, chunksize=rows, **written) as parts:
-                codes = {name for part in parts for name in others if is_padded(part[name])}
-    except BROKEN_CSV as error:
-        raise unreadable(path, layout, error) from error
+    with parsing(path, layout) as file:
+        names = pd.read_csv(file, nrows=0, **words).columns
+    others = [name for name in names if str(name) not in known]
+    if not others:
+        return set()
+    parts = _parsed_chunks(path, layout, rows, usecols=others, low_memory=False, **words)
+    found = [pd.api.types.infer_dtype(f[n], skipna=True) for f, _ in parts for n in others]
+    codes: set[str] = set()
+    if may_have_leading_zeros(path, layout):
+        written = {**words, "dtype": str, "na_filter": False}
+        parts = _parsed_chunks(path, layout, rows, usecols=others, **written)
+        codes = {name for part, _ in parts for name in others if is_padded(part[name])}
     columns = zip(itertools.cycle(others), found, strict=False)
     return codes | {name for name, values in columns if values in TEXTS}
 
 
 def _texts(source: str | Path, rows: int, asked: Dialect | None) -> Iterator[Any] | None:
     """Frames of unparsed cells, ``rows`` rows each; None: the table is not a file of text."""
-    import pandas as pd
-
     if not _is_csv(source):
         return None
     path = Path(source).expanduser()
     layout = sniffed(path, asked)
-    words = {**layout.keywords, "dtype": str, "na_filter": False, "chunksize": rows}
-
-    def frames() -> Iterator[Any]:
-        with pd.read_csv(path, **words) as parts:
-            yield from (layout.named(frame.reset_index(drop=True)) for frame in parts)
-
-    return frames()
+    words = {**layout.keywords, "dtype": str, "na_filter": False}
+    parts = _parsed_chunks(path, layout, rows, **words)
+    return (layout.named(frame.reset_index(drop=True)) for frame, _ in parts)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import csv
-import gzip
-import lzma
+import io
 import re
 import warnings
-import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice, pairwise
@@ -22,12 +19,14 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
 from lowerbound.data.columns.values import marked_cells
 from lowerbound.errors import DataError, OptionError
+from lowerbound.untrusted.unpacking import BROKEN, Cost, Counted, unpacked
 
-OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a damaged file
 DELIMITERS = ",;\t|"
 SPACES = r"\s+"
 SAMPLE = 1_000  # lines from which the dialect is inferred
+LONGEST_SAMPLE = 1 << 25  # characters of them, if they are long
+BYTES_OF_CELL, BYTES_OF_TEXT = 32.0, 3.5  # of memory for a cell, and for a byte of text, measured
+BYTES_OF_LIST = 64.0  # for a cell in a list
 LOOKED_AT, MOST_BLOCKS = 1 << 20, 64  # bytes at once, of which the encoding is inferred
 UTF8, WINDOWS = "utf-8-sig", "cp1252"
 MARKS = {
@@ -172,6 +171,20 @@ class Layout:
         # pandas would take 1.234 for a fraction
         return {**words, "dtype": str} if self.dialect.decimal == COMMA else words
 
+    def cost(self, block: bytes) -> float:
+        """Bytes of memory that a block of the file takes in a frame, and in what is made of it."""
+        mark = self.delimiter.encode()
+        cells = len(block.split()) if self.delimiter == SPACES else block.count(mark)
+        return BYTES_OF_TEXT * len(block) + BYTES_OF_CELL * (cells + block.count(b"\n"))
+
+    def opened(self, path: Path, instead: str = "") -> Counted:
+        """The unpacked bytes of a file, which are counted as cells of a frame.
+
+        Raises:
+            DataError: it is not a regular file; while it is read: the limit of memory is reached.
+        """
+        return unpacked(path, DataError, self.cost, instead)
+
     def text_types(self, text: Collection[str]) -> dict[str | int, type]:
         """pandas' types of columns of text; without a header, pandas names columns 0, 1, ..."""
         if self.header:
@@ -235,8 +248,8 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
     dialect = asked or Dialect()
     encoding = dialect.encoding or encoding_of(path)
     try:
-        with open_text(path, encoding) as file:
-            lines = list(islice(file, SAMPLE))
+        with open_text(path, encoding, cost=_cost_of_lines) as file:
+            lines = list(_first_lines(file))
     except (UnicodeError, *BROKEN) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
     skipped, named = _preamble(lines, dialect.comment)
@@ -259,10 +272,36 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
     return Layout(found, header, skipped, doubtful, title, twice)
 
 
-def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
-    """Open a file of text, plain or compressed."""
-    opener: Callable[..., IO[str]] = OPENERS.get(path.suffix.lower(), open)
-    return opener(path, "rt", encoding=encoding, errors=errors, newline="")
+def open_text(
+    path: Path,
+    encoding: str,
+    errors: str = "strict",
+    newline: str | None = "",
+    cost: Cost | None = None,
+) -> IO[str]:
+    """Open a file of text, plain or compressed.
+
+    Raises:
+        DataError: it is not a regular file; while it is read: the limit of memory is reached.
+    """
+    file = unpacked(path, DataError, cost)
+    return io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline)  # type: ignore[type-var]
+
+
+def _first_lines(file: IO[str]) -> Iterator[str]:
+    """The lines from which the dialect is inferred; fewer if they are long."""
+    length = 0
+    for number, line in enumerate(islice(file, SAMPLE)):
+        yield line
+        length += len(line)
+        if length > LONGEST_SAMPLE and number > FEWEST_ROWS:
+            return
+
+
+def _cost_of_lines(block: bytes) -> float:
+    """Bytes of memory that a block takes as lists of cells, by whichever delimiter."""
+    cells = sum(block.count(mark.encode()) for mark in DELIMITERS)
+    return BYTES_OF_TEXT * len(block) + BYTES_OF_LIST * (cells + block.count(b"\n"))
 
 
 def encoding_of(path: Path) -> str:
@@ -271,9 +310,8 @@ def encoding_of(path: Path) -> str:
     Raises:
         DataError: the file cannot be read.
     """
-    opener: Callable[..., IO[bytes]] = OPENERS.get(path.suffix.lower(), open)
     try:
-        with opener(path, "rb") as file:
+        with unpacked(path, DataError) as file:
             start = file.read(LOOKED_AT)
             marked = _marked_encoding(start)
             if marked is None and _is_no_text(start):
@@ -322,16 +360,23 @@ def _unmarked_encoding(blocks: Iterator[bytes]) -> str:
 def widths(path: Path, layout: Layout) -> Generator[tuple[int, int]]:
     """Yield (line number, number of cells) up to the first unreadable line."""
     try:
-        with open_text(path, layout.dialect.encoding or UTF8, errors="replace") as file:
+        encoding = layout.dialect.encoding or UTF8
+        with (
+            layout.opened(path) as counted,
+            io.TextIOWrapper(counted, encoding, "replace", "") as file,  # type: ignore[type-var]
+        ):
             skipped = layout.skipped
             for _ in range(skipped):
                 next(file, None)
             lines = _uncommented(file, layout.dialect.comment, layout.delimiter)
             if layout.delimiter == SPACES:
-                yield from ((skipped + i, len(line.split())) for i, line in enumerate(lines, 1))
+                for number, line in enumerate(lines, 1):
+                    counted.release()
+                    yield skipped + number, len(line.split())
                 return
             reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=True)
             for row in reader:
+                counted.release()
                 blank = row == [""]  # a line of spaces or with a comment alone, which pandas skips
                 yield skipped + reader.line_num, 0 if blank else len(row)
     except (csv.Error, *BROKEN):

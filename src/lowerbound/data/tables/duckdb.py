@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.parquet import BYTES_OF_CELL, COPIES
 from lowerbound.errors import DataError, MissingExtraError
 
 PREFIX = "duckdb:"
@@ -83,10 +85,15 @@ def read_address(source: str) -> Any:
     """Read the table at an address as a pandas frame.
 
     Raises:
-        DataError: the database, table or column does not exist, or the query is not valid SQL.
+        DataError: the database, table or column does not exist, the query is not valid SQL, or
+            the rows take more memory than the limit.
         MissingExtraError: duckdb is not installed.
     """
     with _relation(source) as relation:
+        with _one_sentence_errors(source):
+            rows = relation.aggregate("count(*)").fetchall()[0][0]
+        cells = rows * len(relation.columns)
+        untrusted.check_memory(COPIES * BYTES_OF_CELL * cells, source, DataError)
         return relation_frame(relation, source)
 
 

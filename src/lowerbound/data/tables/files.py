@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import warnings
-import zipfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound import untrusted
-from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
 from lowerbound.data.columns.values import EXACT, are_whole, exact_whole, missing, parsed_numbers
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.arrow_types import with_arrow_types
 from lowerbound.data.tables.dialect import (
-    BROKEN,
     DELIMITERS,
-    OPENERS,
     SAMPLE,
     Dialect,
     Layout,
@@ -32,17 +27,18 @@ from lowerbound.data.tables.dialect import (
 from lowerbound.data.tables.duckdb import is_address, read_address
 from lowerbound.data.tables.numbers import Notations, notations_of, other_notations, with_numbers
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
-from lowerbound.errors import DataError, MissingExtraError
+from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
+from lowerbound.errors import DataError
+from lowerbound.untrusted.unpacking import BROKEN, OPENERS, Counted, unpacked
 
 TEXTS = "; if each line is a text, give --tokens words or --tokens characters"
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
-WORKBOOKS = (".xlsx", ".xls", ".ods")
-BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 SCANNED = 1 << 22  # bytes at once
 PADDED = r"\s*0\d+\s*$"  # a whole number that begins with 0, such as 02139
 _LEADING_ZERO = re.compile(rb"[^0-9.:/-]0[0-9]")
 _IN_BYTES = re.compile(r"(?i)utf-?8|ascii|latin|iso|cp|windows")  # one byte for each digit
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
+STREAMED = ", or fit it with --rows-in disk, which reads it part by part"
 
 
 def table_suffix(path: Path) -> str:
@@ -72,8 +68,6 @@ def read_table(
             type.
         MissingExtraError: the library that reads workbooks is not installed.
     """
-    import pandas as pd
-
     given = asked or Dialect()
     if isinstance(source, str) and is_address(source):
         return given.emptied(read_address(source)), None
@@ -88,10 +82,7 @@ def read_table(
         return given.emptied(read_workbook(path, given.sheet)), None
     layout = sniffed(path, asked)
     types = layout.text_types(written_as_known(path, layout, known or {}))
-    try:
-        frame = pd.read_csv(path, low_memory=False, **{"dtype": types, **layout.keywords})
-    except BROKEN_CSV as error:
-        raise unreadable(path, layout, error) from error
+    frame = _parsed(path, layout, low_memory=False, **{"dtype": types, **layout.keywords})
     if _may_be_ragged(frame):
         check_widths(path, layout)
     layout.note(path)
@@ -132,15 +123,10 @@ def written_as_known(path: Path, layout: Layout, known: Notations) -> set[str]:
     Raises:
         DataError: the file is ragged or damaged.
     """
-    import pandas as pd
-
     if not known or layout.dialect.decimal == COMMA:  # whose columns are all read as text
         return set()
     words = {**layout.keywords, "dtype": str, "nrows": SAMPLE}
-    try:
-        rows = layout.named(pd.read_csv(path, **words))
-    except BROKEN_CSV as error:
-        raise unreadable(path, layout, error) from error
+    rows = layout.named(_parsed(path, layout, **words))
     found = {name: rows[name] for name in rows.columns if name in known}
     others = (_is_other(cells, known[name]) for name, cells in found.items())
     return set() if any(others) else set(found)
@@ -154,14 +140,40 @@ def _is_other(cells: Any, notation: Notation) -> bool:
 
 def read_text(source: str | Path, asked: Dialect | None = None) -> Any:
     """The unparsed cells of a file of text, a frame of text; None: it is another file."""
-    import pandas as pd
-
     path = Path(source).expanduser()
     if is_address(source) or table_suffix(path) not in CSV_SUFFIXES:
         return None
     layout = sniffed(path, asked)
     words = {**layout.keywords, "dtype": str, "na_filter": False}
-    return layout.named(pd.read_csv(path, **words))
+    return layout.named(_parsed(path, layout, **words))
+
+
+def _parsed(path: Path, layout: Layout, **words: Any) -> Any:
+    """The frame that pandas makes of a file of text, or of columns or first rows of it.
+
+    Raises:
+        DataError: the file is ragged or damaged, or takes more memory than the limit.
+    """
+    import pandas as pd
+
+    with parsing(path, layout, STREAMED) as file:
+        return pd.read_csv(file, **words)
+
+
+@contextmanager
+def parsing(path: Path, layout: Layout, instead: str = "") -> Iterator[Counted]:
+    """Context with the unpacked bytes of a file of text; what pandas finds there is said in words.
+
+    Raises:
+        DataError: the file is ragged or damaged, or takes more memory than the limit.
+    """
+    try:
+        with layout.opened(path, instead) as file:
+            yield file
+    except DataError:
+        raise
+    except BROKEN_CSV as error:
+        raise unreadable(path, layout, error) from error
 
 
 def _note_of_text(frame: Any, path: Path) -> None:
@@ -193,61 +205,16 @@ def check_delimiter(frame: Any, layout: Layout, path: Path) -> None:
         )
 
 
-def read_workbook(path: Path, sheet: str | None = None) -> Any:
-    """A sheet of a workbook as a frame; a warning names the others.
-
-    Raises:
-        DataError: there is no such sheet, or the file is no workbook.
-        MissingExtraError: the library that reads workbooks is not installed.
-    """
-    import pandas as pd
-
-    try:
-        importlib.import_module("python_calamine")
-    except ImportError as error:
-        raise MissingExtraError("python-calamine", "excel") from error
-    _check_workbook(path)
-    try:
-        with pd.ExcelFile(path, engine="calamine") as book:
-            names = [str(name) for name in book.sheet_names]
-            if sheet is not None and sheet not in names:
-                raise DataError(f"{path} has no sheet {sheet!r}; it has {listed(names)}")
-            if sheet is None and len(names) > 1:
-                warnings.warn(
-                    f"{path} has sheets {listed(names)}: the first is read (--sheet names another)",
-                    UserWarning,
-                    stacklevel=4,
-                )
-            wanted = names[0] if sheet is None else sheet
-            # as objects: otherwise text such as 02139 becomes a number
-            return pd.read_excel(book, sheet_name=wanted, dtype=object).infer_objects()
-    except DataError:
-        raise
-    except Exception as error:  # the errors of calamine have no common class
-        raise DataError(f"{path} cannot be read as a workbook: {error}") from error
-
-
-def _check_workbook(path: Path) -> None:
-    """Check the memory of a workbook, which is a zip file, by the sizes that the zip file says."""
-    if not zipfile.is_zipfile(path):
-        return
-    with untrusted.guarded(str(path), DataError), zipfile.ZipFile(path) as packed:
-        size = sum(file.file_size for file in packed.infolist())
-    untrusted.check_memory(BYTES_OF_XML * size, str(path), DataError)
-
-
 def _with_all_digits(frame: Any, path: Path, layout: Layout) -> Any:
     """The frame with text in columns of whole numbers of which some begin with 0, and with exact
     numbers where a missing cell made pandas round them."""
-    import pandas as pd
-
     whole = [place for place in range(frame.shape[1]) if _is_whole(frame.iloc[:, place])]
     if whole and not may_have_leading_zeros(path, layout):
         whole = [place for place in whole if _is_rounded(frame.iloc[:, place])]
     if not whole:
         return frame
     words = {**layout.keywords, "dtype": str, "na_filter": False}
-    text = pd.read_csv(path, usecols=whole, **words)
+    text = _parsed(path, layout, usecols=whole, **words)
     columns = {place: text.iloc[:, index].str.strip() for index, place in enumerate(whole)}
     made = frame.copy(deep=False)
     for place, each in columns.items():
@@ -280,8 +247,8 @@ def may_have_leading_zeros(path: Path, layout: Layout) -> bool:
     """Whether a 0 that begins a cell stands before a digit somewhere; quicker than parsing."""
     if not _IN_BYTES.match(layout.dialect.encoding or "utf-8"):
         return True
-    opener, before = OPENERS.get(path.suffix.lower(), open), b"\n"
-    with opener(path, "rb") as file:
+    before = b"\n"
+    with unpacked(path, DataError) as file:
         while block := file.read(SCANNED):
             if _LEADING_ZERO.search(before + block):
                 return True

@@ -50,9 +50,9 @@ from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_fram
 from lowerbound.data.tables.arrow_types import arrow_types
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
-from lowerbound.data.tables.files import WORKBOOKS, is_table, read_table
+from lowerbound.data.tables.files import is_table, read_table
 from lowerbound.data.tables.frame_types import frame_dtype
-from lowerbound.data.tables.frames import from_frame
+from lowerbound.data.tables.frames import from_frame, to_frame
 from lowerbound.data.tables.numbers import (
     Notations,
     found_notations,
@@ -61,6 +61,7 @@ from lowerbound.data.tables.numbers import (
     with_numbers,
 )
 from lowerbound.data.tables.quoted import unquoted
+from lowerbound.data.tables.workbooks import WORKBOOKS
 from lowerbound.errors import DataError, counted
 
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
@@ -100,6 +101,13 @@ class ColumnarKind(DataKind):
             units = pixels.unpack(units, schema.levels, schema.white, "float64", rounded)
         values = decode_columns(units, schema.columns, rounded)
         return values.astype(schema.dtype) if rounded else values
+
+    def check_written(self, schema: Schema) -> None:
+        super().check_written(schema)
+        if not (schema.mixed or self.named_columns):
+            return
+        for cells in (0.0, np.nan):  # of which a missing one may need another type
+            to_frame(schema, np.full((1, *schema.event_shape), cells))
 
     def laid_out(self, schema: Schema, cells: Array) -> Array:
         wide = np.zeros((len(cells), len(schema.columns)), dtype=bool)

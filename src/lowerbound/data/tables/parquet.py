@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound import untrusted
+from lowerbound.data.tables.arrow import check_types
 from lowerbound.errors import DataError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 BYTES_OF_CELL = 8
+COPIES = 6.0  # of the cells that reading and encoding a table in memory takes at its peak
+TEXT_COPIES = 3.5  # of a text
+ROWS = 1 << 16  # read at once
+SHARE = 4  # of the limit of memory, which the longest texts of a batch may take: 1 / SHARE
 HIDDEN = (".", "_")  # what the names of files beside the rows begin with, such as _SUCCESS
 
 
@@ -127,6 +132,7 @@ class ParquetTable:
             with parquet(each) as file:
                 found = file.schema_arrow.remove_metadata()
                 rows += file.metadata.num_rows
+            check_types(found, str(each))
             schema = found if schema is None else schema
             if not schema.equals(found):
                 raise DataError(
@@ -150,22 +156,65 @@ class ParquetTable:
         """
         import pyarrow as pa
 
-        untrusted.check_memory(self.bytes, str(self.path), DataError)
-        parts = []
-        for each in self.files:
-            with parquet(each) as file:
-                parts.append(file.read())
-        return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+        cells, text, done, parts = COPIES * self.bytes, 0.0, 0, []
+        untrusted.check_memory(cells, str(self.path), DataError)
+        for batch in self.batches(ROWS):
+            parts.append(pa.Table.from_batches([batch]))
+            text, done = text + TEXT_COPIES * _text_bytes(batch), done + len(batch)
+            if cells + text > untrusted.memory_limit():
+                whole = text * self.rows / max(done, 1)
+                untrusted.check_memory(cells + whole, str(self.path), DataError)
+        if parts:
+            return pa.concat_tables(parts)
+        with parquet(self.files[0]) as file:
+            return file.read()
 
     def batches(self, rows: int) -> Iterator[Any]:
-        """Record batches of Arrow, at most ``rows`` rows each, in order.
+        """Record batches of Arrow, at most ``rows`` rows each, in order; fewer if the file repeats
+        long texts, of which each row has a copy.
 
         Raises:
             DataError: a file is damaged.
         """
         for each in self.files:
             with parquet(each) as file:
-                yield from file.iter_batches(batch_size=rows)
+                longest = max([1, *(_longest_texts(each, i) for i in range(file.num_row_groups))])
+                most = int(untrusted.memory_limit() / SHARE // longest)
+                yield from file.iter_batches(batch_size=max(min(rows, most), 1))
+
+
+def _text_bytes(batch: Any) -> int:
+    """The bytes of the texts of a record batch."""
+    import pyarrow as pa
+
+    texts = (pa.types.is_string, pa.types.is_large_string)
+    return sum(each.nbytes for each in batch.columns if any(test(each.type) for test in texts))
+
+
+def _longest_texts(path: Path, group: int) -> int:
+    """The bytes of a row of the longest texts in the dictionaries of a row group.
+
+    A column whose texts are repeated has each once, in a dictionary, and their numbers.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with parquet(path) as file:
+        facts = file.metadata.row_group(group)
+        columns = [facts.column(place) for place in range(facts.num_columns)]
+    names = [
+        each.path_in_schema
+        for each in columns
+        if each.physical_type == "BYTE_ARRAY" and any("DICT" in name for name in each.encodings)
+    ]
+    if not names or not facts.num_rows:
+        return 0
+    with pq.ParquetFile(path, read_dictionary=names, pre_buffer=False) as file:
+        first = next(file.iter_batches(batch_size=1, row_groups=[group], columns=names))
+    found = [each.dictionary for each in first.columns if pa.types.is_dictionary(each.type)]
+    lengths = (pc.max(pc.binary_length(each)).as_py() for each in found)
+    return sum(length or 0 for length in lengths)
 
 
 def _difference(one: Any, other: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.data.arrays import listed
-from lowerbound.data.tables.dialect import OPENERS, Dialect
+from lowerbound.data.tables.dialect import UTF8, Dialect, open_text
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
     is_table,
@@ -22,6 +22,7 @@ from lowerbound.errors import DataError, OptionError, counted
 LINES = (".txt", ".smi", ".smiles")
 MOLECULES = (".smi", ".smiles")
 HEADERS = ("smiles", "text")
+BYTES_OF_LETTER, BYTES_OF_LINE = 8.0, 128.0  # of memory, as text and as tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +109,19 @@ def _of_frame(frame: Any, column: str | None, source: str, dialect: Dialect | No
     return FoundTexts(texts, frame=frame, source=source)
 
 
+def _cost(block: bytes) -> float:
+    """Bytes of memory that a block of a file takes as lines, and as tokens."""
+    return BYTES_OF_LETTER * len(block) + BYTES_OF_LINE * block.count(b"\n")
+
+
 def _of_lines(path: Path) -> FoundTexts:
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"there is no file {str(path)!r}")
-    opened = OPENERS.get(path.suffix.lower(), open)
     try:
-        with opened(path, "rt", encoding="utf-8-sig") as file:
+        with open_text(path, UTF8, newline=None, cost=_cost) as file:
             lines = [line.rstrip("\n\r") for line in file]
+    except DataError:
+        raise
     except (*BROKEN_CSV, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
     filled = [place for place, line in enumerate(lines) if line.strip()]

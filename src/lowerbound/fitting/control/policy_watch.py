@@ -94,7 +94,7 @@ class Watch(BaseCallback):
         self._due = steps - steps % every + every if every else self.options.steps
         self.env.inner.episode = steps * 2 * self.evaluation.episodes
         found = [self._played(greedy, steps) for greedy in (False, True)]
-        self.records.append(replace(record, sampled=found[0], greedy=found[1]))
+        self.records.append(replace(record, sampled=tuple(found[0]), greedy=tuple(found[1])))
         self.began += time.process_time() - before
 
     def _played(self, greedy: bool, steps: int) -> list[float]:

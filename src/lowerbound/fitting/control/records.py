@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from lowerbound import durable, untrusted
-from lowerbound.config import option
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.config import from_mapping, option
+from lowerbound.errors import LowerboundError, ModelFolderError, OptionError
 from lowerbound.untrusted import folders
 
 RECORDS = "agent.jsonl"  # of a model folder; ``model_folder.manifest`` names it too
@@ -38,8 +39,8 @@ class AgentRecord:
     episodes: int
     seconds: float
     recent: float | None
-    sampled: Sequence[float] = ()
-    greedy: Sequence[float] = ()
+    sampled: tuple[float, ...] = ()
+    greedy: tuple[float, ...] = ()
     readings: Mapping[str, float] = field(default_factory=dict)
     environment: str = ""
 
@@ -70,9 +71,13 @@ def read_records(folder: Path) -> list[AgentRecord]:
     try:
         with untrusted.guarded(str(folder / RECORDS), ModelFolderError):
             lines = untrusted.text(folder / RECORDS, ModelFolderError).splitlines()
-            found = [untrusted.parsed_mapping(line, RECORDS, ModelFolderError) for line in lines]
-            return [AgentRecord(**_known(values)) for values in found]
-    except (OSError, ModelFolderError) as error:
+            values = [untrusted.parsed_mapping(line, RECORDS, ModelFolderError) for line in lines]
+            found = [from_mapping(AgentRecord, _known(each)) for each in values]
+            steps = [0, *(record.steps for record in found)]
+            if not all(before < after for before, after in pairwise(steps)):
+                raise ValueError("the steps of its records do not rise from 1")
+            return found
+    except (OSError, LowerboundError) as error:
         raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
 
 

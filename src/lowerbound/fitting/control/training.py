@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.config import to_mapping
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting.control.agent import AgentOptions, AgentRun
@@ -208,7 +208,7 @@ class _Watch:
             )
         self.run.replay.read(self.folder, values["replay files"])
         self.run.restore(checkpoint, values["run"])
-        self.records = [AgentRecord(**record) for record in values["records"]]
+        self.records = [from_mapping(AgentRecord, record) for record in values["records"]]
         self._seconds = values["seconds"]
 
     def catch_up(self) -> None:
@@ -232,7 +232,7 @@ class _Watch:
                 self._env = Environment(run.environment, run.options.seed, "evaluation")
             self._env.episode = run.steps * 2 * options.episodes  # new episodes each time
             found = [self._scores(greedy) for greedy in (False, True)]
-            record = replace(record, sampled=found[0], greedy=found[1])
+            record = replace(record, sampled=tuple(found[0]), greedy=tuple(found[1]))
         self._began += time.process_time() - before
         return record
 

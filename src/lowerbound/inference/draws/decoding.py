@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
+from lowerbound.distributions.finite import check_finite
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.inference.codes import Whitening
 from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined_by
@@ -46,7 +47,7 @@ def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples
     """As ``decode_codes``, with draws from torch's global state."""
     condition = None if condition is None else as_taken(condition, model)
     pairs = [
-        (emission.best[0].cpu(), emission.sample()[0].cpu())
+        (check_finite(emission.best[0]).cpu(), emission.sample()[0].cpu())
         for emission in _emissions(model, z, condition)
     ]
     means, draws = (torch.cat(each) for each in zip(*pairs, strict=True))

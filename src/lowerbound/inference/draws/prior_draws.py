@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.labels import UNKNOWN
+from lowerbound.distributions.finite import check_finite
 from lowerbound.distributions.reparameterization import RandomStream, seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined_by, whole_count
@@ -209,7 +210,10 @@ def _imagined(model: Model, given: Batch, choose: Choose, complete: bool) -> Sam
     imagines = require(model, Imagines, "be sampled")
     trace = imagines.imagine(given, choose)
     z = model.code(trace).flatten(0, 1)
-    mean, x = trace.likelihood.best.flatten(0, 1), _draw(trace.likelihood, complete).flatten(0, 1)
+    mean, x = (
+        check_finite(trace.likelihood.best).flatten(0, 1),
+        _draw(trace.likelihood, complete).flatten(0, 1),
+    )
     condition = None if given.condition is None else given.condition.cpu()
     return Samples(z.cpu(), mean.cpu(), x.cpu(), condition)
 

@@ -88,6 +88,21 @@ class Restrictions:
         limits = (low, high, order, combinations, lookups, formulas)
         return cls(tuple(columns), forms, *limits, complete, mapped)
 
+    def check(self) -> None:
+        """Check that the combinations and the levels that no row has are levels of their columns.
+
+        Raises:
+            ValueError: one is not.
+        """
+        codes = [(places, self.tables[each.columns]) for places, each in self.combinations]
+        unused = [((at,), np.array(form.unused)) for at, form in enumerate(self.forms)]
+        for places, values in [*codes, *unused]:
+            for place, own in zip(places, values.reshape(-1, len(places)).T, strict=True):
+                most = len(self.columns[place].levels)
+                known = own[~np.isnan(own)]
+                if most and not ((known >= 0) & (known < most) & (known % 1 == 0)).all():
+                    raise ValueError(f"column {self.columns[place].name!r} has {most} levels")
+
     @property
     def constrained(self) -> bool:
         """Whether the value of a column restricts another."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data import load
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.identifiers import ApartIdentifiers
@@ -27,7 +28,7 @@ from lowerbound.data.protection.record import Protection
 from lowerbound.data.synthetic.column_form import in_type_or_wide
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
-from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
+from lowerbound.errors import DataError, ModelFolderError, OptionError, UnsupportedError, unknown
 from lowerbound.fitting import Fitted
 from lowerbound.inference.draws.samples import whole_count
 from lowerbound.inference.synthesis.restrictions import Restrictions
@@ -66,6 +67,19 @@ class TableSource:
                 "synthetic rows are drawn from models of tables, and this one is of "
                 f"{schema.summary}: use lowerbound sample"
             )
+        with untrusted.guarded("the form of the table in the model folder", ModelFolderError):
+            self._check()
+
+    def _check(self) -> None:
+        """Write a row of each column's first value and a missing one, and look up constraints.
+
+        A form from a stranger's folder may name columns that there are not, or types that no level
+        has.
+        """
+        self.restrictions.check()
+        schema = self.fitted.schema
+        for cells in ({}, {column.name: np.full(1, np.nan) for column in schema.modeled}):
+            self.form.frame(schema, cells, 1)
 
     @cached_property
     def form(self) -> TableForm:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST, LOWEST
+from lowerbound.distributions.finite import check_finite
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.likelihoods.self_masked import SelfMaskedEmission
 from lowerbound.trace import Emission
@@ -55,8 +56,12 @@ class ExpectationCurve:
         return self(emission.loc)
 
     def __call__(self, mu: Tensor) -> Tensor:
-        """Map mu, (..., columns), to the expectation in original units, float64."""
-        mu = mu.double()
+        """Map mu, (..., columns), to the expectation in original units, float64.
+
+        Raises:
+            DataError: mu is not finite.
+        """
+        mu = check_finite(mu).double()
         place = (mu.clamp(LOWEST, HIGHEST) - LOWEST) * STEPS
         left = place.long().clamp_max(self.table.shape[1] - 2)
         column = torch.arange(len(self.table), device=mu.device)
