@@ -61,7 +61,9 @@ def test_fit_and_sample_say_that_they_do_not_protect(
     model = folder / "plain"
     quick = ("--updates", 3, "--no-report")
     assert run("fit", folder / "people.csv", "-o", model, *quick) == 0
-    assert "that fewer than 10 rows have; lowerbound synthesizer protects" in capsys.readouterr().out
+    assert (
+        "that fewer than 10 rows have; lowerbound synthesizer protects" in capsys.readouterr().out
+    )
     for command in ("sample", "synthesize"):
         assert run(command, model, "-n", 20, "-o", folder / "plain.csv") == 0
         assert capsys.readouterr().err.count("values are not protected") == 1, command

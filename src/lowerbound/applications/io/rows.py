@@ -46,9 +46,7 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # NaN is a missing cell of a table, unless no cell is a number
-        gone = self.x.isnan()
-        check_numbers(self.x if bool(gone.all()) else self.x.masked_fill(gone, 0))
+        _check_cells(self.x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +68,13 @@ class Reconstructed:
     cells: Any = None
 
     def __post_init__(self) -> None:
-        check_numbers(self.mean)
+        _check_cells(self.mean)
+
+
+def _check_cells(x: Tensor) -> None:
+    """As ``check_numbers``; NaN is a missing cell of a table or of a history, unless all are."""
+    gone = x.isnan()
+    check_numbers(x if bool(gone.all()) else x.masked_fill(gone, 0))
 
 
 @dataclass(frozen=True, eq=False)
