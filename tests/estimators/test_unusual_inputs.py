@@ -270,7 +270,7 @@ def test_given_dates_without_a_zone_are_in_that_of_their_column() -> None:
 def test_drawn_text_has_the_notation_of_the_frame() -> None:
     price = [f"${1000 + 7 * row:,}.50" for row in range(ROWS)]
     frame = numbers(price=price, month=[f"{1 + row % 12:02d}" for row in range(ROWS)])
-    model = TableSynthesizer(minutes=0.001, random_state=0).fit(frame)
+    model = TableSynthesizer(minutes=0.001, least_people=1, random_state=0).fit(frame)
     drawn = model.sample(20, random_state=0)
     assert all(re.fullmatch(r"\$\d,\d{3}\.\d0", cell) for cell in drawn["price"])
     assert set(drawn["month"]) <= set(frame["month"])
@@ -372,7 +372,7 @@ def test_frames_of_polars_are_tables_for_the_imputer_and_the_synthesizer() -> No
     found = imputer.fit(other).transform(other)
     expected = imputer.fit(frame).transform(frame)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
-    synthesizer = TableSynthesizer(minutes=0.01, random_state=0).fit(other)
+    synthesizer = TableSynthesizer(least_people=1, minutes=0.01, random_state=0).fit(other)
     drawn = synthesizer.sample(3)
     assert list(drawn.columns) == ["a", "b", "place"]
     assert drawn["a"].dtype == float

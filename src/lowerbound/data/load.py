@@ -60,6 +60,7 @@ def load(
     longest: int | None = None,
     predict: tuple[str, ...] = (),
     dialect: Dialect | None = None,
+    least_people: int = 1,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
@@ -108,6 +109,8 @@ def load(
             at most 100,000 rows. The schema stores their names and scales.
         dialect: how a table is written as text: ``Dialect.asked(delimiter=";", decimal=",")``; what
             is not given is inferred.
+        least_people: of a table of events: entities that a value needs to stay in it (``protect``);
+            1: all values stay.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.

@@ -57,6 +57,7 @@ class Reading:
     longest: int | None = None
     predict: tuple[str, ...] = ()
     dialect: Dialect | None = None
+    least_people: int = 1
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}

@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.errors import DataError
 from lowerbound.estimators.base import FittedEstimator
 from lowerbound.estimators.inputs.names_file import read_names
@@ -50,10 +51,12 @@ class TableSynthesizer(FittedEstimator):
     in any order, so that columns can be given without rejecting rows
     (``lowerbound.likelihoods.autoregressive.columns``). The rows of a fit keep their types, pandas
     categories and nullable types included; their resolution: whole numbers, cents and days stay so;
-    their ranges; and the pattern of missing cells. Columns that identify rows, such as numbers and
-    codes without repetition, get fresh identifiers of the same format.
+    their ranges; and the pattern of missing cells.
 
-    Synthetic rows are not anonymous by themselves: see ``audit``, and ``lowerbound private-table``
+    No value is drawn that fewer than ``least_people`` entities have: names, mails and other columns
+    that identify people get fresh values of the same format, other rare levels become frequent
+    ones, numbers and dates are bounded, and free text is left out; ``protection_`` has the record.
+    Synthetic rows are not anonymous by that alone: see ``audit``, and ``lowerbound private-table``
     for a guarantee.
 
     >>> import numpy as np, pandas as pd
@@ -72,6 +75,10 @@ class TableSynthesizer(FittedEstimator):
         prior: p(z): "standard_normal", "mixture", "flow", "diffusion", or "auto", which chooses
             among the first three by held-out rows.
         minutes: training time; None: from the number of rows and columns.
+        least_people: entities that a value needs to be drawn; 1: values are not protected. See
+            "Values are protected" in docs/synthetic_tables.md.
+        entity: the column whose values are the entities, if a person has several rows; None: each
+            row is one.
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each.
         callbacks: objects that receive the progress of training, such as
             ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
@@ -92,6 +99,8 @@ class TableSynthesizer(FittedEstimator):
     kinds: Mapping[str, Hint] | None = None
     prior: str = AUTO
     minutes: float | None = None
+    least_people: int = LEAST_PEOPLE
+    entity: str | None = None
     random_state: Any = None
     callbacks: Sequence[TrainingReporter] | None = None
     device: str = TrainingOptions.device
@@ -101,8 +110,8 @@ class TableSynthesizer(FittedEstimator):
         """Fit the model to the rows of X, a pandas frame or a matrix; y is ignored.
 
         Raises:
-            DataError, ValueError, TypeError: the rows cannot be modeled, or do not fulfill a
-                constraint.
+            DataError, ValueError, TypeError: the rows cannot be modeled, are too few to be
+                protected, or do not fulfill a constraint.
             OptionError: a constraint cannot be parsed, or a column or prior does not exist.
         """
         X = as_frame(X)
@@ -115,6 +124,8 @@ class TableSynthesizer(FittedEstimator):
             kinds=self.kinds,
             prior=self.prior,
             minutes=self.minutes,
+            least_people=self.least_people,
+            entity=self.entity,
             seed=new_seed(self.random_state),
             device=self.device,
             reporter=with_callbacks(reporter_for() if self.verbose else None, self.callbacks),
@@ -125,6 +136,12 @@ class TableSynthesizer(FittedEstimator):
             schema = replace(schema, details={**schema.details, FROM_ARRAY: True})
             self.fitted_ = replace(self.fitted_, schema=schema)
         return self
+
+    @property
+    def protection_(self) -> Protection:
+        """What was protected in the fitted rows."""
+        check_is_fitted(self)
+        return Protection.of(self.fitted_.schema.details) or Protection(least_people=1)
 
     def sample(
         self,

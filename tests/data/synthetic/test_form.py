@@ -12,8 +12,8 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import load, to_frame
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.synthetic.form import TableForm, kind_hints
+from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.errors import DataError, OptionError
-from lowerbound.inference.synthesis.synthesizer import read_for_synthesis
 from tests.data.synthetic.tables import every_type
 
 CONSTRAINTS = ("age <= end", "age >= 18", "day >= 2020-01-01")

@@ -10,10 +10,10 @@ from scipy.stats import chisquare
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.inference.synthesis.chooser import RowChooser
 from lowerbound.inference.synthesis.restrictions import Restrictions
-from lowerbound.inference.synthesis.synthesizer import read_for_synthesis
 
 ROWS = 20_000
 

@@ -33,6 +33,7 @@ def source(frame: pd.DataFrame) -> TableSource:
             constraints=["age <= end", "age >= 18"],
             combinations=[("city", "land")],
             prior="standard_normal",
+            least_people=1,
         )
     return TableSource(fitted)
 

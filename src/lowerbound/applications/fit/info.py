@@ -106,6 +106,7 @@ class InfoReport(Report):
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         yield from _refiner(model.get("refiner"), self.options.get("refiner_fit"))
         yield from _privacy(self.options.get("release"))
+        yield from _protected(self.data.get("details", {}))
         if self.agent is not None:
             yield "agent", self._agent(self.agent)
         if self.updates:
@@ -126,6 +127,17 @@ class InfoReport(Report):
 
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.1f} min"
+
+
+def _protected(details: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was protected in the fitted rows, if the schema has a record of it."""
+    if "protection" not in details:
+        return
+    from lowerbound.data.protection.record import Protection  # imports torch, as all data does
+
+    protection = Protection.of(details)
+    for number, sentence in enumerate(protection.sentences if protection is not None else ()):
+        yield "" if number else "protected", sentence
 
 
 def info(request: InfoRequest, reporter: Reporter) -> Report:

@@ -8,6 +8,7 @@ from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.date_formats import ISO, in_strptime
+from lowerbound.data.protection.record import Protection
 from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
@@ -40,6 +41,8 @@ def about_data(dataset: Dataset) -> list[str]:
     if schema.mixed:
         lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]
     lines += [f"      {sentence}" for sentence in _about_dates(schema)]
+    if (protection := Protection.of(schema.details)) is not None:
+        lines += [f"      {sentence}" for sentence in protection.sentences]
     if dataset.observed is not None and schema.missing:
         lines.append(f"      {dataset.missing_share:.1%} of the cells are missing")
     return lines

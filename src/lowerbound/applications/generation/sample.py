@@ -20,15 +20,26 @@ from lowerbound.applications.drawn_parts import (
 )
 from lowerbound.applications.engines import Progress
 from lowerbound.applications.finished_parts import Arrays
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.generation.rows_report import RowsReport
 from lowerbound.applications.io.conditions import class_column, class_condition, label_indices
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.rows import Drawn
-from lowerbound.applications.io.sentences import about_broken_dependencies, about_complete_rows
+from lowerbound.applications.io.sentences import (
+    about_broken_dependencies,
+    about_complete_rows,
+    about_single_people,
+)
 from lowerbound.applications.io.sizes import check_disk, check_rows
+from lowerbound.applications.release_files import (
+    check_release,
+    release_of_model,
+    write_release,
+)
 from lowerbound.config import option
+from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.draws.prior_draws import PriorDraws
@@ -162,6 +173,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         reporter.say(note)
     if gives_columns(fitted) and (note := about_broken_dependencies(fitted)):
         reporter.say(note)
+    if note := about_single_people(fitted):
+        reporter.say(note)
     refined = fitted.model.refiner is not None and not request.mean
     corrected = fitted.model.correction is not None and not request.mean
     return RowsReport("samples", request.number, request.mean, refined, corrected, **written(names))
@@ -226,6 +239,7 @@ def _sampled_histories(
 ) -> RowsReport:
     """Histories, written as they are drawn; ``request.number`` is the number of entities."""
     _refuse(request, NOT_OF_HISTORIES, "histories of events are drawn")
+    check_release(Path(request.output))
     drawn = sample_histories(
         fitted.model,
         request.number,
@@ -233,7 +247,12 @@ def _sampled_histories(
         temperature=request.temperature or 1.0,
         progress=partial(reporter.advance, "drawing"),
     )
-    paths = files.write_parts(Path(request.output), map(Drawn, drawn), rounded=True)
+    path = Path(request.output)
+    files.write_parts(path, map(Drawn, drawn), rounded=True)
+    rows, columns = len(read_frame(path)), EventLayout.of(fitted.schema).order
+    command = typed("sample", request)
+    record = release_of_model(path, rows, columns, command, fitted, request.model)
+    paths = (str(path), *write_release(path, record))
     return RowsReport("histories", request.number, False, False, **written(paths))
 
 
@@ -246,6 +265,8 @@ def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fi
     given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
     draws = draws_with_columns(fitted, given, request.seed, request.within_range, request.complete)
     write_table("sample", request, reporter, draws, request.number)
+    if note := about_single_people(fitted):
+        reporter.say(note)
     corrected = fitted.model.correction is not None
     return RowsReport("samples", request.number, False, False, corrected, **written((str(path),)))
 

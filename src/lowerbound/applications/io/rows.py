@@ -46,7 +46,11 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+<<<<<<< HEAD
         check_numbers(self.x, gaps=self.x.ndim == 2)  # rows of a table, with cells drawn as missing
+=======
+        _check_cells(self.x)
+>>>>>>> w-protect
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,13 @@ class Reconstructed:
     cells: Any = None
 
     def __post_init__(self) -> None:
-        check_numbers(self.mean)
+        _check_cells(self.mean)
+
+
+def _check_cells(x: Tensor) -> None:
+    """As ``check_numbers``; NaN is a missing cell of a table or of a history, unless all are."""
+    gone = x.isnan()
+    check_numbers(x if bool(gone.all()) else x.masked_fill(gone, 0))
 
 
 @dataclass(frozen=True, eq=False)

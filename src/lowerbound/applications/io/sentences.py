@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import torch
+from torch import Tensor
+
+from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
+from lowerbound.data.protection.record import LEAST_PEOPLE, is_protected
 from lowerbound.data.synthetic.form import TableForm
+from lowerbound.errors import counted
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
@@ -98,6 +104,40 @@ def about_broken_dependencies(fitted: Fitted) -> str:
     return (
         f"drawn rows may break what the fitted rows fulfill: {listed(list(known))}; "
         "lowerbound synthesize draws rows that fulfill it"
+    )
+
+
+def about_single_people(fitted: Fitted) -> str:
+    """That draws of a table may bear values of single people; "": it was protected, or the rows are
+    of no table."""
+    schema = fitted.schema
+    if not (schema.columns and schema.data_kind.named_columns) or is_protected(schema):
+        return ""
+    return (
+        "values are not protected: drawn rows may bear a name, a town or a number that one person "
+        "alone has; lowerbound synthesizer protects them"
+    )
+
+
+def about_rare_levels(dataset: Dataset) -> str:
+    """That a model knows levels of few people; "": there are none, or they were protected."""
+    schema = dataset.schema
+    if not (schema.columns and schema.data_kind.named_columns) or is_protected(schema):
+        return ""
+    rare = {}
+    for place, column in enumerate(schema.modeled):
+        if column.levels and isinstance(dataset.x, Tensor) and dataset.x.dim() == 2:
+            there = slice(None) if dataset.observed is None else dataset.observed[:, place]
+            codes = dataset.x[:, place][there].round().long().clamp(0, len(column.levels) - 1)
+            counts = torch.bincount(codes, minlength=len(column.levels))
+            rare[column.name] = int(((counts > 0) & (counts < LEAST_PEOPLE)).sum())
+    name = max(rare, key=lambda each: rare[each], default="")
+    if not name or not rare[name]:
+        return ""
+    return (
+        f"values are not protected: the model folder and draws have {counted(rare[name], 'level')} "
+        f"of column {name!r} that fewer than {LEAST_PEOPLE} rows have; lowerbound synthesizer "
+        "protects them"
     )
 
 

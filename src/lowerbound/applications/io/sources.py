@@ -19,6 +19,7 @@ from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.npz import array_names
 from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import SPACES, Dialect
@@ -123,6 +124,13 @@ class ReadingOptions(DialectOptions):
     )
     time: str | None = option(
         None, "the column with the time of each event, for --entity", metavar="COLUMN"
+    )
+    least_people: int = option(
+        LEAST_PEOPLE,
+        "of a table of events (--entity): values that fewer entities have are not modeled; of "
+        "--public-schema data: levels and ends of ranges that fewer rows have are not copied; 1: "
+        "all are",
+        metavar="K",
     )
     formula: str | None = option(
         None,
@@ -268,6 +276,7 @@ def read_parts(
             spectrograms=options.spectrograms,
             entity=options.entity,
             time=options.time,
+            least_people=options.least_people,
             formula=options.formula,
             tokens=options.tokens,
             text=options.text,

@@ -91,9 +91,11 @@ class ColumnFiles(RowFiles):
         # pandas reads whole numbers beside empty cells as floats
         gaps = [c.name for c in self.schema.columns if c.missing_share and (rounded or c.levels)]
         form = TableForm.of(self.schema)
+        first = 0
         with columnar(path, TextForm.of(self.schema), rounded=rounded) as file:
             for part in parts:
-                frame = self.frame(part.x, rounded)
+                frame = form.refreshed(self.frame(part.x, rounded), first)
+                first += len(frame)
                 if gaps and path.suffix.lower() == CSV:
                     frame = frame.assign(**form.spelled(frame)[gaps])
                 file.add({**{name: frame[name] for name in frame}, **part.extra})

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.drawn_parts import DrawnRequest, write_table
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.io.prompts import typed_values
-from lowerbound.applications.io.sentences import about_complete_rows
+from lowerbound.applications.io.sentences import about_complete_rows, about_single_people
 from lowerbound.applications.io.sizes import check_disk
 from lowerbound.applications.release.tables import check_table, read_cells
+from lowerbound.applications.release_files import (
+    check_release,
+    release_of_model,
+    write_release,
+)
 from lowerbound.config import option
+from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import levels_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
@@ -54,14 +60,20 @@ class SynthesizeReport(WrittenReport):
     Attributes:
         rows: number of rows.
         given: columns whose cells were given.
+        protection: what was protected in the fitted rows; None: nothing.
     """
 
     rows: int
     given: tuple[str, ...]
+    protection: Protection | None = None
 
     def text(self) -> str:
         with_given = f" with given {', '.join(self.given)}" if self.given else ""
-        return f"{self.rows:,} synthetic rows{with_given}: {self.where}"
+        lines = [f"{self.rows:,} synthetic rows{with_given}: {self.where}"]
+        if self.protection is not None:
+            sentences = enumerate(self.protection.sentences)
+            lines += [f"{'' if place else 'protected:':<12}{each}" for place, each in sentences]
+        return "\n".join(lines)
 
 
 def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -> SynthesizeReport:
@@ -75,6 +87,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_table(path)
+    check_release(path)
     source = TableSource(
         fitted, request.beyond_range, request.complete, mapped=not request.beyond_range
     )
@@ -83,7 +96,13 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     missing = write_table("synthesize", request, reporter, draws, count)
     if not (missing or request.complete) and (note := about_complete_rows(fitted)):
         reporter.say(note)
-    return SynthesizeReport(count, names, **written((str(path),)))
+    if source.protection is None and (note := about_single_people(fitted)):
+        reporter.say(note)
+    columns = [column.name for column in source.form.columns]
+    command = typed("synthesize", request)
+    record = release_of_model(path, count, columns, command, fitted, request.model, names)
+    files = written((str(path), *write_release(path, record)))
+    return SynthesizeReport(count, names, source.protection, **files)
 
 
 def _draws(

@@ -13,10 +13,12 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
+from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.data.tables.markers import declared_levels
 from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.release.likeness import likeness
 from lowerbound.fitting import Fitted
+from lowerbound.fitting.data_source import DataSource
 from lowerbound.fitting.likeness import Likeness
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
@@ -56,6 +58,15 @@ class SynthesizerRequest(DeviceRequest):
         "p(z); auto: standard_normal, mixture or flow, by held-out rows",
         choices=PRIORS.after(AUTO),
     )
+    least_people: int = option(
+        LEAST_PEOPLE,
+        "no value is drawn that fewer people (rows, or values of --entity) have; 1: values are not "
+        "protected",
+        metavar="K",
+    )
+    entity: str | None = option(
+        None, "the column whose values are the people, if one has several rows", metavar="COLUMN"
+    )
     minutes: float | None = option(
         None, "minutes of training (default: from the number of rows and columns)"
     )
@@ -73,6 +84,7 @@ class SynthesizerReport(Report):
         rows: number of rows that it was fitted to.
         columns: names of the modeled columns.
         identifiers: names of the columns that get fresh identifiers.
+        protection: what was protected, column by column.
         constraints: number of ranges, inequalities and combinations.
         found: sentences on what no fitted row breaks: inequalities, and columns that another
             determines.
@@ -85,6 +97,7 @@ class SynthesizerReport(Report):
     rows: int
     columns: tuple[str, ...]
     identifiers: tuple[str, ...]
+    protection: Protection
     constraints: int
     found: tuple[str, ...]
     prior: str
@@ -97,6 +110,8 @@ class SynthesizerReport(Report):
             lines.append(f"identifiers: {', '.join(self.identifiers)} (replaced by fresh ones)")
         if self.constraints:
             lines.append(f"constraints: {self.constraints}, fulfilled by every synthetic row")
+        for number, sentence in enumerate(self.protection.sentences):
+            lines.append(f"{'' if number else 'protected:':<13}{sentence}")
         for number, sentence in enumerate(self.found):
             lines.append(f"{'' if number else 'found:':<13}{sentence}")
         lines.append(f"prior:       {self.prior}")
@@ -134,6 +149,8 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
             minutes=request.minutes,
             seed=request.seed,
             device=request.device,
+            least_people=request.least_people,
+            entity=request.entity,
             folder=folder,
             resume=request.resume,
             reporter=reporter.training(),
@@ -145,7 +162,8 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
         raise Interrupted(words, interruption.history) from None
     reporter.say("comparing drawn rows with fitted ones")
     found = likeness(fitted, frame, kinds, request.seed)
-    fitted = replace(fitted, options=replace(fitted.options, likeness=found))
+    source = DataSource.of(request.data, len(frame))
+    fitted = replace(fitted, options=replace(fitted.options, likeness=found, data=source))
     model_folder.write(folder, fitted)
     return _report(request, fitted, len(frame))
 
@@ -173,7 +191,8 @@ def _report(request: SynthesizerRequest, fitted: Fitted, rows: int) -> Synthesiz
         model=request.output,
         rows=rows,
         columns=tuple(column.name for column in fitted.schema.modeled),
-        identifiers=tuple(each.name for each in form.columns if each.identifiers is not None),
+        identifiers=tuple(each.name for each in form.columns if each.identifies),
+        protection=Protection.of(fitted.schema.details) or Protection(least_people=1),
         constraints=sum(sizes),
         found=(*(each.summary for each in form.orders), *form.dependencies.summaries),
         prior=facts.kind if facts is not None else "standard_normal",

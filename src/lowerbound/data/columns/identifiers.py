@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.values import EXACT, name as level_name
+from lowerbound.data.columns.text.word_patterns import GOLDEN, Pattern, patterns_of
+from lowerbound.data.columns.values import name as level_name
 
-_NUMBERED = re.compile(r"(\D*)(\d{1,17})")
-_CLASSES = ("0123456789", "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-GOLDEN = 0.6180339887498949
-_SHARES = (8, 6, 4, 3, 2, 1)  # given identifiers per remainder, from the most to the fewest
+_NUMBERED = re.compile(r"(\D*)([0-9]{1,17})")
+SPARSE = 100  # numbers per identifier in their range, from which on they do not count up
+MOST_DIGITS = 18  # of a whole number of 64 bits
+FEWEST_WORDS = 3  # identifiers that have a word which fresh ones may have
+CYCLE = 128  # neighbors in which each pattern has its share
 
 
 @dataclass(frozen=True)
 class IdentifierFormat:
     """The format of identifiers, from which fresh ones are made; it holds none of the given ones.
 
-    Identifiers that are not numbered are numbers in a mixed radix, one digit for each place. The
-    fresh ones have a remainder that no given one has, so that they differ from all given ones.
+    Identifiers that do not count up have one of several patterns (``word_patterns``). The
+    fresh ones differ from all given ones, because their numbers have a remainder that no given one
+    has.
 
     Attributes:
         prefix: of numbered identifiers, such as "C-" of C-0017.
-        width: digits of their numbers, with leading zeros; 0: as many as the number has.
+        width: digits of their numbers, with leading zeros; 0: as many as the number has. Of whole
+            numbers with patterns, the most digits.
         first: the number of the first fresh one, above those of all given ones.
         dtype: "str", or numpy's name of whole numbers.
-        places: of identifiers that are not numbered, the characters that each place may have.
-        step, remainder: fresh ones are ``remainder`` modulo ``step`` in the mixed radix.
-        separator: between the places and the number that longer ones end with; no given one has it,
-            unless all have the same length, when it is empty.
+        places, step, remainder: of the only pattern in older model folders.
+        separator: between a word and the number by which words become longer when all are used up;
+            no given one has it, unless all have the same length, when it is empty.
+        patterns: of identifiers that are not numbered.
     """
 
     prefix: str = ""
@@ -46,36 +50,60 @@ class IdentifierFormat:
     step: int = 1
     remainder: int = 0
     separator: str = ""
+    patterns: tuple[Pattern, ...] = ()
 
     @classmethod
-    def of(cls, values: Array) -> IdentifierFormat:
-        """The format of distinct identifiers: whole numbers or text."""
-        if values.dtype.kind in "iu":
+    def of(cls, values: Array, least: int = 1) -> IdentifierFormat:
+        """The format of distinct identifiers: whole numbers or text.
+
+        Args:
+            values: the identifiers.
+            least: identifiers that have a word, such as a domain, if fresh ones may have it.
+        """
+        whole = values.dtype.kind in "iu"
+        if whole and int(values.min()) < 0:
             return cls(first=int(values.max()) + 1, dtype=str(values.dtype))
         words = [str(value) for value in values]
         found = [_NUMBERED.fullmatch(word) for word in words]
         numbered = [match for match in found if match is not None]
         if len(numbered) == len(words) and len({match[1] for match in numbered}) == 1:
             digits = [match[2] for match in numbered]
-            padded = any(text[0] == "0" and len(text) > 1 for text in digits)
-            width = max(map(len, digits)) if padded else 0
-            return cls(numbered[0][1], width, 1 + max(map(int, digits)))
-        common = _most_frequent_length(words)
-        places = _places(common)
-        separator = "" if len(common) == len(words) else _unused_character(words)
-        return cls("", 0, 0, "str", places, *_free_remainder(common, places), separator)
+            numbers = [int(text) for text in digits]
+            if max(numbers) - min(numbers) < SPARSE * len(words):
+                first = _round_above(max(numbers)) if least > 1 else 1 + max(numbers)
+                padded = any(text[0] == "0" and len(text) > 1 for text in digits)
+                width = max(map(len, digits)) if padded else 0
+                if whole:
+                    return cls(first=first, dtype=str(values.dtype))
+                return cls(numbered[0][1], width, first)
+        if whole and max(map(len, words)) > MOST_DIGITS:
+            return cls(first=int(values.max()) + 1, dtype=str(values.dtype))
+        patterns = patterns_of(words, max(least, FEWEST_WORDS))
+        alike: dict[int, list[str]] = {}
+        for word in words:
+            alike.setdefault(len(word), []).append(word)
+        fresh = tuple(each.unlike(alike.get(len(each.places), [])) for each in patterns)
+        if whole:
+            return cls("", max(map(len, words)), 0, str(values.dtype), patterns=fresh)
+        one_length = len({len(word) for word in words}) == 1
+        separator = "" if one_length else _unused_character(words)
+        return cls(separator=separator, patterns=fresh)
 
     def fresh(self, first: int, count: int) -> Array:
         """``count`` identifiers from number ``first`` on, (count,); the same for the same number.
 
-        They differ from each other and from all given ones. Whole numbers and numbered ones
-        continue above the largest given one. Others become longer when the format has no more.
+        They differ from each other and from all given ones. Numbered ones continue above the
+        largest given one. Others become longer when the format has no more.
         """
-        numbers = range(self.first + first, self.first + first + count)
+        return self.at(range(first, first + count))
+
+    def at(self, numbers: Iterable[int]) -> Array:
+        """The identifiers of some numbers."""
+        each = (self.first + number for number in numbers)
+        words = list(map(self._patterned if self._patterns else self._numbered, each))
         if self.dtype != "str":
-            return np.array(numbers, dtype=self.dtype)
-        words = self._spread(numbers) if self.places else map(self._numbered, numbers)
-        return np.array(list(words), dtype=object)
+            return np.array([int(word) for word in words], dtype=self.dtype)
+        return np.array(words, dtype=object)
 
     def typed(self, names: Array) -> Array:
         """Given identifiers in the type of the fresh ones: whole numbers if all of them are."""
@@ -88,23 +116,42 @@ class IdentifierFormat:
     def _numbered(self, number: int) -> str:
         return f"{self.prefix}{number:0{self.width}d}"
 
-    def _spread(self, numbers: range) -> Iterator[str]:
-        """The identifiers of the remainder in an order that visits each once."""
-        size = math.prod(len(place) for place in self.places)
-        count = max(1, (size - self.remainder + self.step - 1) // self.step)
-        factor = _coprime(count)
-        for number in numbers:
-            again, place = divmod(number, count)
-            rank = self.remainder + self.step * (factor * (place + 1) % count)
-            yield self._word(rank) + (f"{self.separator}{again}" if again else "")
+    @cached_property
+    def _patterns(self) -> tuple[Pattern, ...]:
+        if self.places and not self.patterns:
+            return (Pattern(self.places, self.step, self.remainder, share=0),)
+        return self.patterns
 
-    def _word(self, rank: int) -> str:
-        """The word of a number in the mixed radix of the places."""
-        digits = []
-        for place in reversed(self.places):
-            rank, digit = divmod(rank, len(place))
-            digits.append(place[digit])
-        return "".join(reversed(digits))
+    @cached_property
+    def _cycle(self) -> list[tuple[Pattern, int, int]]:
+        """The patterns of ``CYCLE`` neighbors, each with its place among its kind and their
+        number."""
+        shares = np.array([max(1, each.share) for each in self._patterns], dtype=np.float64)
+        upto = np.concatenate([[0.0], np.cumsum(shares) / shares.sum()])
+        # multiples of the golden section are evenly spread, also over each pattern's part
+        level = (np.arange(CYCLE) + 0.5) * GOLDEN % 1
+        own = np.searchsorted(upto, level, side="right") - 1
+        counts = np.bincount(own, minlength=len(shares))
+        before = [int((own[:place] == kind).sum()) for place, kind in enumerate(own)]
+        return [
+            (self._patterns[kind], place, int(counts[kind]))
+            for kind, place in zip(own.tolist(), before, strict=True)
+        ]
+
+    def _patterned(self, number: int) -> str:
+        round, place = divmod(number, CYCLE)
+        pattern, own, count = self._cycle[place]
+        index = round * count + own
+        if self.dtype != "str" and index >= pattern.size:
+            return str(10**self.width + number)  # longer than all given ones
+        return pattern.word(index, self.separator)
+
+
+class MakesFresh(Protocol):
+    """Makes fresh identifiers by their numbers."""
+
+    def fresh(self, first: int, count: int) -> Array:
+        """Those from number ``first`` on, (count,)."""
 
 
 @dataclass(eq=False)
@@ -116,7 +163,7 @@ class ApartIdentifiers:
         others: names of the others.
     """
 
-    form: IdentifierFormat
+    form: MakesFresh
     others: Collection[str]
     _skipped: list[int] = field(default_factory=list)
     _checked: int = 0
@@ -138,57 +185,13 @@ class ApartIdentifiers:
         return np.asarray(made[numbers - numbers[0]])
 
 
-def _most_frequent_length(words: Sequence[str]) -> list[str]:
-    """The words of the most frequent length."""
-    lengths = [len(word) for word in words]
-    common = max(sorted(set(lengths)), key=lengths.count)
-    return [word for word in words if len(word) == common]
-
-
 def _unused_character(words: Sequence[str]) -> str:
     """A character that no word has."""
     used = set("".join(words))
     return next(each for each in chain("-_.:/", map(chr, range(33, 2**16))) if each not in used)
 
 
-def _places(words: Sequence[str]) -> tuple[str, ...]:
-    """The characters of each place."""
-    return tuple(_characters(set(column)) for column in zip(*words, strict=True))
-
-
-def _characters(found: set[str]) -> str:
-    """The smallest known class that holds the characters; a single character stays."""
-    if len(found) == 1:
-        return found.pop()
-    classes = (*_CLASSES, _LETTERS, _LETTERS + _CLASSES[0], _LETTERS + _LETTERS.upper())
-    return next(
-        (each for each in classes if found <= set(each)),
-        "".join(sorted(found | set(_LETTERS + _CLASSES[0]))),
-    )
-
-
-def _free_remainder(words: Sequence[str], places: Sequence[str]) -> tuple[int, int]:
-    """(step, remainder): a remainder that no word has, of the smallest step that has one."""
-    index = [{character: code for code, character in enumerate(place)} for place in places]
-    ranks = []
-    for word in words:
-        rank = 0
-        for code, place, character in zip(index, places, word, strict=True):
-            rank = rank * len(place) + code[character]
-        ranks.append(rank)
-    for share in _SHARES:
-        step = len(words) // share + 1
-        free = set(range(step)) - {rank % step for rank in ranks}
-        if free:
-            return step, min(free, key=lambda rest: (rest * _coprime(step) % step, rest))
-    raise AssertionError("more words than remainders")  # the last step exceeds their number
-
-
-def _coprime(size: int) -> int:
-    """A number near the golden section of ``size`` that has no factor in common with it."""
-    # floats express no larger one
-    near = int(size * GOLDEN) if size < EXACT else size * round(GOLDEN * EXACT) // EXACT
-    factor = max(1, near)
-    while math.gcd(factor, size) > 1:
-        factor += 1
-    return factor
+def _round_above(number: int) -> int:
+    """A number of two digits and zeros above a number, which does not tell it."""
+    unit: int = 10 ** max(1, len(str(number)) - 2)
+    return (number // unit + 1) * unit

@@ -22,6 +22,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.protection.people import People
 from lowerbound.errors import OptionError
 
 FEWEST_ROWS = 3  # of a value that is kept
@@ -62,12 +63,20 @@ class Lookup:
             raise OptionError("a lookup needs rows, each with a value of every column and a count")
 
     @classmethod
-    def of(cls, columns: Sequence[str], values: Array) -> Lookup:
-        """The lookup of rows, (rows, columns), units as ``cells``; NaN where missing."""
+    def of(
+        cls, columns: Sequence[str], values: Array, people: People | None = None
+    ) -> Lookup | None:
+        """The lookup of rows, (rows, columns), units as ``cells``; NaN where missing; None: too few
+        of the ``people`` have a value."""
         distinct, which, rows = np.unique(
             values[:, 0], return_inverse=True, return_counts=True, equal_nan=True
         )
-        kept = np.flatnonzero((rows >= FEWEST_ROWS) & np.isfinite(distinct))
+        several = (rows >= FEWEST_ROWS) & np.isfinite(distinct)
+        if people is not None:
+            several &= people.enough(which, np.ones(len(values), dtype=bool), len(distinct))
+        kept = np.flatnonzero(several)
+        if not len(kept):
+            return None
         cells = np.full((len(distinct), values.shape[1]), np.nan)
         cells[:, 0] = distinct
         for place in range(1, values.shape[1]):
@@ -175,7 +184,10 @@ def places_of(cells: Array, values: Array) -> Array:
 
 
 def found_lookups(
-    columns: Sequence[Column], values: Array, taken: Collection[str] = ()
+    columns: Sequence[Column],
+    values: Array,
+    taken: Collection[str] = (),
+    people: People | None = None,
 ) -> tuple[Lookup, ...]:
     """The columns that determine others; each column is in one lookup at most.
 
@@ -183,6 +195,7 @@ def found_lookups(
         columns: of the table.
         values: (rows, columns), units of the table or codes of levels; NaN where missing.
         taken: names of columns that have other constraints.
+        people: of whom enough must have a value that is kept; None: ``FEWEST_ROWS`` rows.
     """
     names = [each.name for each in columns]
     there = np.asarray(np.isfinite(values).any(0))
@@ -209,9 +222,11 @@ def found_lookups(
     for place in sorted(by, key=lambda each: (-len(by[each]), sizes[each], each)):
         others = [other for other in by[place] if other not in used]
         if place not in used and others:
-            used |= {place, *others}
             places = [place, *others]
-            found.append(Lookup.of([names[each] for each in places], values[:, places]))
+            lookup = Lookup.of([names[each] for each in places], values[:, places], people)
+            if lookup is not None:
+                used |= {place, *others}
+                found.append(lookup)
     return tuple(found)
 
 

@@ -28,6 +28,7 @@ from lowerbound.data.events.columns import (
 from lowerbound.data.events.layout import EventLayout, Placed, placed
 from lowerbound.data.events.table import EventTable
 from lowerbound.data.kinds import DATA_KINDS, DataKind
+from lowerbound.data.protection.record import DETAIL as PROTECTION
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -90,6 +91,11 @@ class EventKind(DataKind):
         table = source.table if isinstance(source, Events) else source
         known = None if reading.schema is None else notations_of(reading.schema)
         events = EventTable.read(table, entity, time, reading.text_dialect, known, kept_by(reading))
+        if known is None and reading.least_people > 1:
+            from lowerbound.data.protection.histories import protected_events
+
+            events, record = protected_events(events, reading.least_people, hints_of(reading.kinds))
+            events = replace(events, protection=record)
         name = str(table) if isinstance(table, (str, Path)) else ""
         dialect = events.form.dialect
         return RawData(events, ids=events.names, source=name, kind="events", dialect=dialect)
@@ -208,11 +214,12 @@ def _schema(table: EventTable, time: Stepped, entities: _Features, events: _Feat
     found = [*entities.found, *clock, *events.found, Stepped(replace(FLAG, name=END))]
     gates = [*entities.gates, False, False, *events.gates, False]
     varying = [place for place, one in enumerate(found) if one.column.modeled]
+    known = table.protection
     layout = EventLayout(
         entity=table.entity_name,
         time=time.column,
         order=tuple(name for name in table.order if name not in left_out),
-        identifiers=IdentifierFormat.of(table.keys),
+        identifiers=IdentifierFormat.of(table.keys, 1 if known is None else known.least_people),
         constants=sum(one.column.modeled for one in entities.found),
         gates=tuple(i for i, place in enumerate(varying) if gates[place]),
         grid=tuple(i for i, place in enumerate(varying) if found[place].grid),
@@ -222,7 +229,7 @@ def _schema(table: EventTable, time: Stepped, entities: _Features, events: _Feat
         event_shape=(table.longest, len(varying)),
         features=tuple(_in_notation(one.column, table.form) for one in found),
         left_out=left_out,
-        details=to_mapping(layout),
+        details=to_mapping(layout) | ({} if known is None else {PROTECTION: to_mapping(known)}),
     )
 
 

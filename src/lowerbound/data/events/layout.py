@@ -23,6 +23,7 @@ from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import IdentifierFormat
+from lowerbound.data.protection.record import DETAIL as PROTECTION
 
 if TYPE_CHECKING:  # names for annotations: a schema knows its kind of data
     from lowerbound.data.schema import Schema
@@ -53,7 +54,8 @@ class EventLayout:
     @classmethod
     def of(cls, schema: Schema) -> EventLayout:
         """The layout in a schema of histories."""
-        return from_mapping(cls, schema.details)
+        kept = {name: each for name, each in schema.details.items() if name != PROTECTION}
+        return from_mapping(cls, kept)
 
     @property
     def start(self) -> int:

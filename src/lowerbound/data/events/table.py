@@ -16,6 +16,7 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
 from lowerbound.data.tables.frame_types import in_frame_type
@@ -38,6 +39,7 @@ class EventTable:
         entity: number of the entity of each row, in the order of ``keys``, (rows,).
         keys: the entities, sorted: whole numbers or text.
         form: how the file of the table writes it.
+        protection: what was protected in it; None: nothing.
     """
 
     frame: Any
@@ -46,6 +48,7 @@ class EventTable:
     entity: Array
     keys: Array
     form: TextForm = field(default_factory=TextForm)
+    protection: Protection | None = None
 
     @classmethod
     def read(

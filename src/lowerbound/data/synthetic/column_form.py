@@ -9,11 +9,12 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.identifiers import GOLDEN, IdentifierFormat
+from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.text import durations
 from lowerbound.data.columns.text.date_formats import ISO
 from lowerbound.data.columns.text.level_types import DATE, in_level_type
+from lowerbound.data.columns.text.word_patterns import GOLDEN
 from lowerbound.data.columns.values import (
     Level,
     empty,
@@ -22,6 +23,8 @@ from lowerbound.data.columns.values import (
     scalar,
     with_room_for_gaps,
 )
+from lowerbound.data.protection.fresh import FRESH, FreshCells
+from lowerbound.data.protection.people import People
 from lowerbound.data.synthetic.repeated import RepeatedValues
 from lowerbound.data.tables.frame_types import ORDERED
 from lowerbound.data.tables.markers import is_text, marker_of
@@ -45,6 +48,7 @@ class ColumnForm:
         blank: whether every cell is missing.
         unused: codes of levels that no fitted row has.
         marker: how text writes most missing cells, such as "?"; None: they are empty.
+        fresh: of a column that identifies people, the cells of the level ``FRESH``.
     """
 
     name: str
@@ -61,15 +65,23 @@ class ColumnForm:
     blank: bool = False
     unused: tuple[int, ...] = ()
     marker: str | None = None
+    fresh: FreshCells | None = None
 
     @classmethod
-    def of(cls, series: Any, column: Column | None, values: Array | None) -> ColumnForm:
+    def of(
+        cls,
+        series: Any,
+        column: Column | None,
+        values: Array | None,
+        people: People | None = None,
+    ) -> ColumnForm:
         """Learn the form of a column.
 
         Args:
             series: its cells.
             column: None if it identifies rows.
             values: in original units, NaN where missing; None if it identifies rows.
+            people: whose values repeat; None: of the rows.
         """
         form = cls._of_type(series)
         if column is None or values is None:
@@ -86,8 +98,18 @@ class ColumnForm:
         numeric = not (column.rules.has_format and column.dtype.startswith("datetime64"))
         text = form.dtype in ("object", "str", "string") and numeric
         lattice = column.rules.lattice
-        repeated = RepeatedValues.of(values, lattice)
+        repeated = RepeatedValues.of(values, lattice, people)
         return replace(form, lattice=lattice, low=low, high=high, repeated=repeated, text=text)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether its cells are, or may be, fresh ones."""
+        return self.fresh_format is not None
+
+    @property
+    def fresh_format(self) -> IdentifierFormat | None:
+        """Of its fresh cells; None: it has none."""
+        return self.identifiers if self.fresh is None else self.fresh.format
 
     @classmethod
     def _of_type(cls, series: Any) -> ColumnForm:
@@ -132,10 +154,23 @@ class ColumnForm:
         gone = np.isnan(values)
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
+        if self.fresh is not None:
+            return self.with_fresh(cells.astype(object).mask(gone, None), first)
         typed = self._in_type(cells, gone, column.level_type)
         if column.notation is not None:
             typed = column.notation.in_frame(typed)
         return typed if self.marker is None else typed.mask(gone, self.marker)
+
+    def with_fresh(self, cells: Any, first: int) -> Any:
+        """Cells with fresh ones in place of ``FRESH``, from number ``first`` on, in the type of the
+        table."""
+        import pandas as pd
+
+        assert self.fresh is not None
+        fresh = pd.Series(self.fresh.fresh(first, len(cells)), index=cells.index).astype(object)
+        typed = cells.astype(object).mask(cells == FRESH, fresh)
+        whole = {"i": "Int64", "u": "UInt64"}.get(np.dtype(self.fresh.format.dtype).kind)
+        return in_type_or_wide(typed.astype(whole) if whole else typed, self.fresh.dtype)
 
     def _usable(self, values: Array, gone: Array) -> float:
         """Some value of the column."""

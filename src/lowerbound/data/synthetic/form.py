@@ -18,6 +18,8 @@ from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.data.dependencies.errors import formulas_beside_errors
 from lowerbound.data.dependencies.lookups import found_lookups
 from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.protection.fresh import FreshCells
+from lowerbound.data.protection.people import People
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.column_form import ColumnForm, of_schema_column
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
@@ -53,6 +55,7 @@ class TableForm:
         schema: Schema,
         sentences: Sequence[str] = (),
         combinations: Sequence[Sequence[str]] = (),
+        people: People | None = None,
     ) -> TableForm:
         """Learn the form of the rows that a model is fitted to.
 
@@ -61,6 +64,7 @@ class TableForm:
             schema: of the model.
             sentences: ranges and inequalities, such as "start <= end".
             combinations: names of the columns of each fixed combination.
+            people: of whom enough must have a value that the form holds; None: a few rows.
 
         Raises:
             OptionError, DataError: as ``ConstraintReader.read``.
@@ -69,13 +73,14 @@ class TableForm:
         frame = with_numbers(frame, notations_of(schema))
         values = {name: known[name].rules.read(frame[name]) for name in known}
         forms = [
-            ColumnForm.of(frame[name], known.get(name), values.get(name)) for name in frame.columns
+            ColumnForm.of(frame[name], known.get(name), values.get(name), people)
+            for name in frame.columns
         ]
         read = ConstraintReader(schema.modeled, values).read(sentences, combinations)
         modeled = schema.modeled
         matrix = np.stack([values[column.name] for column in modeled], 1)
         names = [column.name for column in modeled]
-        lookups = found_lookups(modeled, matrix, read.compared)
+        lookups = found_lookups(modeled, matrix, read.compared, people)
         alike = [each.columns for each in lookups]
         orders = found_orders(modeled, matrix, read.compared, alike)
         formulas = formulas_beside_errors(modeled, matrix, read.compared.union(*alike))
@@ -98,6 +103,22 @@ class TableForm:
         return replace(
             self, columns=tuple(replace(each, low=None, high=None) for each in self.columns)
         )
+
+    def with_fresh(self, fresh: Mapping[str, FreshCells]) -> TableForm:
+        """The form of a protected table, whose columns that identify people get fresh cells."""
+        return replace(
+            self,
+            columns=tuple(replace(each, fresh=fresh.get(each.name)) for each in self.columns),
+        )
+
+    def refreshed(self, frame: Any, first: int = 0) -> Any:
+        """Drawn rows from number ``first`` on, whose cells that identify people are fresh ones."""
+        cells = {
+            each.name: each.with_fresh(frame[each.name], first)
+            for each in self.columns
+            if each.fresh is not None and each.name in frame.columns
+        }
+        return frame.assign(**cells) if cells else frame
 
     @property
     def inequalities(self) -> tuple[Inequality, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.protection.people import People
 
 FEWEST_ROWS = 3  # that have a value
 AROUND = 10  # distinct values on each side, with which one is compared
@@ -40,17 +41,23 @@ class RepeatedValues:
     between: tuple[int, ...]
 
     @classmethod
-    def of(cls, values: Array, lattice: Lattice) -> RepeatedValues | None:
+    def of(
+        cls, values: Array, lattice: Lattice, people: People | None = None
+    ) -> RepeatedValues | None:
         """Those of a column; None if there are hardly any, or its cells hold one value each.
 
         Args:
             values: of the rows, units of the table; NaN where missing.
             lattice: the resolution of the column.
+            people: of whom enough must have a repeated value; None: ``FEWEST_ROWS`` rows.
         """
-        distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
+        there = np.isfinite(values)
+        distinct, place, rows = np.unique(values[there], return_inverse=True, return_counts=True)
         # float32 numbers that were read from decimals may differ from the lattice in a bit
         step = 0.0 if lattice.single else lattice.step
-        kept = rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, step))
+        kept: Array = np.asarray(rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, step)))
+        if people is not None:
+            kept = kept & people.enough(place, there, len(distinct))
         if kept.sum() > MOST_VALUES:
             kept &= rows >= np.sort(rows)[-MOST_VALUES]
         if rows[kept].sum() < LEAST_SHARE * max(1, rows.sum()):

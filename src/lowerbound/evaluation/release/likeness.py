@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError
 from lowerbound.evaluation.release.tables import AuditedTables
@@ -36,7 +37,8 @@ def likeness(
     notations = notations_of(fitted.schema)
     real = with_numbers(frame, notations).sample(count, random_state=seed)
     # in some of the rows, identifiers do not count up and would look like numbers
-    apart = list(fitted.schema.left_out)
+    protected = Protection.of(fitted.schema.details)
+    apart = [*fitted.schema.left_out, *(protected.apart if protected is not None else ())]
     real, drawn = real.drop(columns=apart), drawn.drop(columns=apart)
     hints = {name: hint for name, hint in (hints or {}).items() if name not in apart}
     try:

@@ -276,14 +276,17 @@ class Restrictions:
         return np.where(np.isnan(numbers), values[:, place], found)
 
     def _inside(self, values: Array, given: Array) -> Array:
-        """Whether the columns of formulas that are not given lie in their windows, (rows,)."""
+        """Whether the columns of formulas that are not given lie in their windows, (rows,); all do
+        beside a given cell that leaves its range."""
+        with np.errstate(invalid="ignore"):
+            beyond = (given & ((values < self.low) | (values > self.high))).any(1)
         known, inside = np.ones(values.shape, dtype=bool), np.ones(len(values), dtype=bool)
         for place in {at for own, _ in self.formulas for at in own}:
             low, high = self.window(place, values, known)
             with np.errstate(invalid="ignore"):
                 outside = (values[:, place] < low) | (values[:, place] > high)
             inside &= ~outside | given[:, place]
-        return inside
+        return np.asarray(inside | beyond)
 
     def written(self, place: int, value: float) -> str:
         """A value as the table writes it."""

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.data import load
 from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.protection.protect import protected_table
+from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.synthetic.constraints import sides
-from lowerbound.data.synthetic.form import TableForm, kind_hints
+from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.data.tables.dialect import Dialect
-from lowerbound.data.tables.numbers import found_notations, with_numbers
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import Fitted, fit
 from lowerbound.fitting.prior import fit_prior
@@ -31,34 +32,6 @@ GAIN, ERRORS = 0.01, 2.0  # nats and standard errors by which a prior must gain 
 PRIOR_MINUTES = 0.2  # for each prior
 
 
-def read_for_synthesis(
-    frame: Any,
-    kinds: Mapping[str, Hint] | None = None,
-    compared: Sequence[str] = (),
-    dialect: Dialect | None = None,
-) -> Dataset:
-    """The rows with the kinds of columns that synthetic rows need.
-
-    Args:
-        frame: the rows, a pandas frame.
-        kinds: of columns, if the inferred ones are wrong.
-        compared: names of the columns in constraints.
-        dialect: of the file of the rows; None: they are from no text, or from a usual one.
-    """
-    with warnings.catch_warnings():
-        # identifiers are not modeled, but they are replaced by fresh ones
-        warnings.filterwarnings("ignore", "column.*: no value repeats, so")
-        hints = kind_hints(_with_numbers(frame, dialect), dict(kinds or {}), compared)
-        return load(frame, missing="model", kinds=hints or "infer", dialect=dialect)
-
-
-def _with_numbers(frame: Any, dialect: Dialect | None) -> Any:
-    """The frame with text such as 1.234,50 as numbers; ``load`` gives the warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return with_numbers(frame, found_notations(frame, dialect, ()))
-
-
 def fit_synthesizer(
     frame: Any,
     *,
@@ -70,6 +43,8 @@ def fit_synthesizer(
     minutes: float | None = None,
     seed: int = 0,
     device: str = TrainingOptions.device,
+    least_people: int = LEAST_PEOPLE,
+    entity: str | None = None,
     folder: Path | None = None,
     resume: bool = False,
     reporter: TrainingReporter | None = None,
@@ -88,28 +63,45 @@ def fit_synthesizer(
         minutes: of training; None: from the number of rows and columns.
         seed: of the fit.
         device: where the model computes.
+        least_people: entities that a value needs to be drawn; 1: values are not protected.
+        entity: the column whose values are the entities; None: each row is one.
         folder: for checkpoints.
         resume: continue from the checkpoint in ``folder``.
         reporter: shows progress.
         say: receives what is decided.
 
     Raises:
-        DataError: the rows cannot be modeled, or do not fulfill a constraint.
+        DataError: the rows cannot be modeled, are too few to be protected, or do not fulfill a
+            constraint.
         OptionError: a constraint cannot be parsed, or a column or prior does not exist.
         Interrupted: Ctrl-C.
     """
     if prior != AUTO:
         PRIORS[prior]  # an unknown name is refused before the fit
     frame = without_beyond(frame.set_axis([str(name) for name in frame.columns], axis=1))
+    table = protected_table(
+        frame,
+        least_people,
+        entity,
+        kinds=kinds,
+        dialect=dialect,
+        constraints=constraints,
+        combinations=combinations,
+        seed=seed,
+    )
     compared = [side for sentence in constraints for side in sides(sentence)]
-    dataset = read_for_synthesis(frame, kinds, compared, dialect)
-    form = TableForm.learn(frame, dataset.schema, constraints, combinations)
+    with warnings.catch_warnings():
+        if table.people is not None:  # the table has been read before
+            warnings.simplefilter("ignore")
+        dataset = read_for_synthesis(table.frame, table.kinds, compared, dialect)
+    form = TableForm.learn(table.frame, dataset.schema, constraints, combinations, table.people)
+    form = form.with_fresh(table.fresh)
     place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
     pairs = [(place[each.lower], place[each.upper]) for each in form.inequalities]
     relations = tuple((residual, place[a], place[b]) for residual, a, b in form.relations)
     options = synthesis_options(dataset, minutes, seed, device, tuple(pairs), relations)
     fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)
-    fitted = replace(fitted, schema=form.on(fitted.schema))
+    fitted = replace(fitted, schema=table.record.on(form.on(fitted.schema)))
     return _with_prior(fitted, dataset, prior, minutes, say)
 
 

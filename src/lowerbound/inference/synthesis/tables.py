@@ -12,7 +12,7 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.data import load
-from lowerbound.data.arrays import Array
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.identifiers import ApartIdentifiers
 from lowerbound.data.columns.values import (
     CellError,
@@ -23,6 +23,8 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.dependencies.formulas import Formula
 from lowerbound.data.dependencies.lookups import Lookup
+from lowerbound.data.protection.fresh import FRESH
+from lowerbound.data.protection.record import Protection
 from lowerbound.data.synthetic.column_form import in_type_or_wide
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -88,6 +90,20 @@ class TableSource:
         return form.without_ranges if self.beyond_range else form
 
     @cached_property
+    def protection(self) -> Protection | None:
+        """What was protected in the fitted rows; None: nothing."""
+        found = Protection.of(self.fitted.schema.details)
+        return found if found is not None and found.least_people > 1 else None
+
+    @cached_property
+    def allowed(self) -> Restrictions:
+        """The restrictions of given cells; numbers may lie beyond the bounds of protected ones."""
+        if self.protection is None:
+            return self.restrictions
+        form = self.form.without_ranges
+        return Restrictions.of(form, self.fitted.schema.modeled, self.complete, self.mapped)
+
+    @cached_property
     def restrictions(self) -> Restrictions:
         """The ranges and constraints of the modeled columns."""
         return Restrictions.of(self.form, self.fitted.schema.modeled, self.complete, self.mapped)
@@ -136,7 +152,8 @@ class TableSource:
         frame = with_numbers(frame.reset_index(drop=True), notations_of(self.fitted.schema))
         if not len(frame):
             raise DataError("the table of given cells has no rows")
-        given = self._given(frame)
+        names = self._with_names(frame)
+        given = self._given(self._without_rare(frame))
         source = self._fulfilled_by(given)
         self._warn_beyond(given)
         for row, text in self.restrictions.contradicted(given.values, given.known):
@@ -145,7 +162,7 @@ class TableSource:
                 "does; they stay",
                 stacklevel=2,
             )
-        return TableDraws(source, seed, self._with_names(frame), given)
+        return TableDraws(source, seed, names, given)
 
     def with_given(self, conditions: Mapping[str, Any], seed: int = 0) -> TableDraws:
         """``with_cells``, the given ones of all rows.
@@ -202,6 +219,40 @@ class TableSource:
                 values[:, place] = self._read(place, frame[column.name])
         return GivenCells(self._dataset(frame), values, ~np.isnan(values))
 
+    def _without_rare(self, frame: Any) -> Any:
+        """The given rows without names of people and levels that few people have: the model does
+        not know them, and they stay as they are."""
+        kept = {}
+        for column in self.restrictions.columns:
+            if column.name not in self.rare_cells or column.name not in frame.columns:
+                continue
+            series, known = frame[column.name], set(map(level_name, column.levels))
+            rare = {text for text in map(level_name, distinct_values(series)) if text not in known}
+            if not rare:
+                continue
+            fresh = FRESH in known
+            if not fresh:
+                warnings.warn(
+                    f"column {column.name!r} has levels that the model does not know, because "
+                    "few people have them: "
+                    f"{listed([repr(text) for text in sorted(rare)])}; they stay, and nothing else "
+                    "depends on them",
+                    stacklevel=3,
+                )
+            unknown_cells = series.astype(object).map(level_name, na_action="ignore").isin(rare)
+            cells = series.astype(object).mask(unknown_cells, FRESH if fresh else None)
+            kept[column.name] = cells
+        return frame.assign(**kept)
+
+    @cached_property
+    def rare_cells(self) -> set[str]:
+        """The columns whose given cells may be levels that the model does not know."""
+        if self.protection is None:
+            return set()
+        return {
+            each.name for each in self.protection.columns if each.role in ("identifier", "level")
+        }
+
     def _check_names(self, frame: Any) -> None:
         names = [form.name for form in self.form.columns]
         for name in frame.columns:
@@ -245,9 +296,9 @@ class TableSource:
     def _with_names(self, frame: Any) -> Any:
         """The given rows with identifiers that are whole numbers or text, as the fitted ones."""
         read = {
-            form.name: _names(frame[form.name], form.identifiers.dtype != "str")
+            form.name: _names(frame[form.name], form.fresh_format.dtype != "str")
             for form in self.form.columns
-            if form.identifiers is not None and form.name in frame.columns
+            if form.fresh_format is not None and form.name in frame.columns
         }
         return frame.assign(**read)
 
@@ -273,11 +324,11 @@ class TableSource:
 
     def _broken(self, given: GivenCells) -> tuple[int, str] | None:
         """The first row whose given cells cannot occur, and why; None: all can."""
-        if not self.restrictions.broken(given.values, given.known):
+        if not self.allowed.broken(given.values, given.known):
             return None
         for row in range(len(given)):
             some = slice(row, row + 1)
-            if found := self.restrictions.broken(given.values[some], given.known[some]):
+            if found := self.allowed.broken(given.values[some], given.known[some]):
                 return row, found[0]
         return None
 
@@ -373,31 +424,37 @@ class TableDraws:
             yield self.frame(self.values(first, min(BLOCK, count - first)), first)
 
     def _with_identifiers(self, made: Any, first: int) -> Any:
-        """The rows with the identifiers that are given, and fresh ones that differ from them."""
+        """The rows with the identifiers and rare levels that are given, and fresh identifiers that
+        differ from the given ones."""
         import pandas as pd
 
         numbers = np.arange(first, first + len(made)) % len(self.cells)
         for form in self.source.form.columns:
-            if form.name not in self._identifiers:
+            name = form.name
+            rare = name in self.source.rare_cells
+            if name not in self.cells.columns or not (form.identifies or rare):
                 continue
-            cells = self.cells[form.name].iloc[numbers].reset_index(drop=True)
-            kept = ~missing(cells)
+            cells = self.cells[name].iloc[numbers].reset_index(drop=True)
+            kept, others = ~missing(cells), made[name].astype(object)
+            if name in self._identifiers and not kept.all():
+                others = pd.Series(self._identifiers[name].fresh(first, len(made)))
             if not kept.all():
-                fresh = pd.Series(self._identifiers[form.name].fresh(first, len(made)))
-                cells = cells.astype(object).mask(~kept, fresh).infer_objects()
-            made[form.name] = in_type_or_wide(cells, form.dtype)
+                cells = cells.astype(object).mask(~kept, others).infer_objects()
+            made[name] = in_type_or_wide(cells, str(made[name].dtype) if rare else form.dtype)
         return made
 
     @cached_property
     def _identifiers(self) -> Mapping[str, ApartIdentifiers]:
-        """Fresh identifiers of the columns that are given, by their names."""
-        return {
-            form.name: ApartIdentifiers(
-                form.identifiers, set(map(level_name, distinct_values(self.cells[form.name])))
-            )
-            for form in self.source.form.columns
-            if form.identifiers is not None and form.name in self.cells.columns
-        }
+        """Fresh identifiers of the columns that are given and have no others, by their names."""
+        columns = {column.name: column for column in self.source.fitted.schema.columns}
+        found = {}
+        for form in self.source.form.columns:
+            source = form.identifiers or form.fresh
+            levels = columns[form.name].levels if form.name in columns else ()
+            if source is not None and form.name in self.cells.columns and len(levels) < 2:
+                others = set(map(level_name, distinct_values(self.cells[form.name])))
+                found[form.name] = ApartIdentifiers(source, others)
+        return found
 
 
 def _names(series: Any, whole: bool) -> Any:

@@ -1,0 +1,159 @@
+"""Columns that identify people, recognized by their cells, their names and their distinct values.
+
+A column identifies if its cells have the format of an address, a number or a sentence of one
+person, or if its name says so and many of its cells are distinct. Both are needed where a name says
+little: a country, a species or a product is called "name" as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from lowerbound.data.columns.text.dates import looks_like_date
+from lowerbound.data.columns.values import are_whole, factorized, marked, missing, name as text_of
+from lowerbound.data.protection.column_words import (
+    ADDRESSES,
+    GIVEN_NAMES,
+    NUMBERS,
+    OF_PEOPLE,
+    OF_THINGS,
+    PEOPLE,
+    PHONES,
+    REMARKS,
+    words_of,
+)
+
+FEWEST = 20  # distinct values, and
+LEAST_SHARE = 0.1  # of the present cells, with which a column that is named so identifies people
+MOST_SHARE = 0.25  # of the present cells, above which distinct codes of an id column are of people
+ALIKE = 0.8  # of the distinct cells that have a format
+WORDS, FEW_WORDS = 4.0, 2.0  # of a cell on average: free text, and under the name of a remark
+LOOKED_AT = 2_000  # distinct cells
+
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
+_PHONE = re.compile(r"(?:\+|00|0|\()\s*\d[\d\s()/.\-]{5,}\d|\d{3}[-. ]\d{3}[-. ]\d{4}")
+_SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
+_IBAN = re.compile(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?")
+_IP = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}")
+_CARD = re.compile(r"(?:\d{4}[ -]){3}\d{4}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_PROFILE = re.compile(r"@\w{2,}|https?://\S+")
+_STREET = re.compile(
+    r"\d+[a-z]?,? +(?:[^\W\d_]+\.? +){1,4}(?:st|street|road|rd|ave|avenue|lane|ln|drive|dr|way|"
+    r"court|ct|blvd|place|pl|square|sq)\b.*|[^\W\d_]\S*(?:str\.|stra(?:ss|ß)e|weg|gasse|platz|"
+    r"allee|straat|laan|gatan|vej)\b.* \d+.*|\d+,? (?:rue|avenue|boulevard|place|chemin) .*|"
+    r"(?:calle|avenida|via|viale|piazza|rua|ulica|ul\.) .*\d+.*",
+    re.IGNORECASE,
+)
+_FORMATS = (
+    ("e-mail addresses", _MAIL),
+    ("numbers of people (ids)", _SSN),
+    ("numbers of people (ids)", _UUID),
+    ("numbers of accounts", _IBAN),
+    ("numbers of cards", _CARD),
+    ("network addresses", _IP),
+    ("phone numbers", _PHONE),
+    ("profiles and web addresses", _PROFILE),
+    ("addresses", _STREET),
+)
+_PERSON = re.compile(
+    r"(?:[^\W\d_]+\.? )?[^\W\d_][^\W\d_'’\-]*\.?(?:[ ,'’\-]+[^\W\d_][^\W\d_'’\-]*\.?){0,4}"
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a column that identifies people holds.
+
+    Attributes:
+        what: such as "e-mail addresses".
+        why: a clause for messages.
+        role: of its cells: identifiers, or free text.
+    """
+
+    what: str
+    why: str
+    role: Literal["identifier", "free text"] = "identifier"
+
+
+def identifying(name: str, series: Any) -> Identity | None:
+    """What a column holds if it identifies people, else None.
+
+    Args:
+        name: of the column.
+        series: its cells.
+    """
+    import pandas as pd
+
+    types = pd.api.types
+    if types.is_float_dtype(series.dtype) and not _are_whole(series):
+        return None
+    if types.is_datetime64_any_dtype(series.dtype) or types.is_bool_dtype(series.dtype):
+        return None
+    cells = [text_of(value) for value in factorized(series)[1]]
+    cells = [cell for cell, mark in zip(cells, marked(cells), strict=True) if not mark]
+    rows = int((~missing(series)).sum())
+    if not cells:
+        return None
+    some = cells[:: max(1, len(cells) // LOOKED_AT)]
+    numeric = bool(types.is_numeric_dtype(series.dtype)) or are_whole(pd.Series(some, dtype=object))
+    many = len(cells) >= max(FEWEST, LEAST_SHARE * rows)
+    found = None if numeric else _by_format(some)
+    if found is None and many:
+        found = _by_name(words_of(name), name, some, len(cells) / rows, numeric)
+    return found or (_free_text(words_of(name), some, many) if not numeric else None)
+
+
+def _are_whole(series: Any) -> bool:
+    values = series.dropna().to_numpy(dtype=np.float64)
+    return bool(np.isfinite(values).all() and (values % 1 == 0).all())
+
+
+def _by_format(cells: Sequence[str]) -> Identity | None:
+    for what, format in _FORMATS:
+        if sum(format.fullmatch(cell) is not None for cell in cells) >= ALIKE * len(cells):
+            if what == "phone numbers" and all(map(looks_like_date, cells[:20])):
+                continue
+            return Identity(what, f"its cells are written like {what}")
+    return None
+
+
+def _by_name(
+    words: frozenset[str], name: str, cells: Sequence[str], share: float, numeric: bool
+) -> Identity | None:
+    """By what the column is called, if many cells are distinct."""
+    things, why = words & OF_THINGS, f"it is called {name!r} and hardly any value is frequent"
+    if words & PHONES and _share(cells, r"[\d\s()+/.\-]{5,}.*"):
+        return Identity("phone numbers", why)
+    numbered = words & NUMBERS and not things and not any(map(looks_like_date, cells[:5]))
+    if numbered and share > (LEAST_SHARE if words & PEOPLE else MOST_SHARE):
+        return Identity("numbers of people (ids)", why)
+    if numeric:
+        return None
+    if words & ADDRESSES and not things and _share(cells, r".*\d.*|.*\s.*"):
+        return Identity("addresses", why)
+    person = words & GIVEN_NAMES or (words & OF_PEOPLE and not things)
+    if (person or words & PEOPLE) and not things and _share(cells, _PERSON):
+        return Identity("names of people", why)
+    return None
+
+
+def _share(cells: Sequence[str], format: str | re.Pattern[str]) -> bool:
+    pattern = re.compile(format)
+    return sum(pattern.fullmatch(cell) is not None for cell in cells) >= ALIKE * len(cells)
+
+
+def _free_text(words: frozenset[str], cells: Sequence[str], many: bool) -> Identity | None:
+    counts = [len(cell.split()) for cell in cells]
+    remark = bool(words & REMARKS)
+    mean = float(np.mean(counts))
+    if many and (mean >= WORDS or (remark and mean >= FEW_WORDS)):
+        called = f"it is called like a remark, and its cells have {mean:.0f} words"
+        plain = f"its cells have {mean:.0f} words on average, and few repeat"
+        return Identity("free text", called if remark else plain, "free text")
+    return None

@@ -1,0 +1,107 @@
+"""What was protected in a table, column by column: printed, and kept in a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.errors import OptionError, counted
+
+if TYPE_CHECKING:  # a name for annotations: a schema holds the record as a mapping
+    from lowerbound.data.schema import Schema
+
+LEAST_PEOPLE = 10
+DETAIL = "protection"  # key in the details of a schema
+Role = Literal["identifier", "level", "number", "date", "free text"]
+
+
+@dataclass(frozen=True)
+class ColumnProtection:
+    """What was protected in one column.
+
+    Attributes:
+        name: of the column.
+        role: what its cells are.
+        how: what happened to the cells, a phrase.
+        values: number of distinct values that are never drawn.
+        cells: training cells that had one of them.
+    """
+
+    name: str
+    role: Role
+    how: str
+    values: int
+    cells: int
+
+    @property
+    def sentence(self) -> str:
+        """Name, what happened and to how many values."""
+        return f"{self.name}: {self.how} ({counted(self.values, 'value')})"
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What was protected in a table.
+
+    Attributes:
+        least_people: k, the entities that a value needs to be drawn; 1: nothing was protected.
+        entity: the column whose values are the entities; "": each row is one.
+        entities: their number.
+        columns: those with protected values.
+        people_column: a column of identifiers that repeat, which may be the entities; "": none is.
+
+    Raises:
+        OptionError: k is below 1.
+    """
+
+    least_people: int = LEAST_PEOPLE
+    entity: str = ""
+    entities: int = 0
+    columns: tuple[ColumnProtection, ...] = ()
+    people_column: str = ""
+
+    def __post_init__(self) -> None:
+        if self.least_people < 1:
+            raise OptionError(
+                f"--least-people is the number of people that a value needs, at least 1, not "
+                f"{self.least_people}"
+            )
+
+    @classmethod
+    def of(cls, details: Mapping[str, Any]) -> Protection | None:
+        """The record in the details of a schema; None: it has none, as of an older fit."""
+        kept = details.get(DETAIL)
+        return None if kept is None else from_mapping(cls, kept)
+
+    def on(self, schema: Schema) -> Schema:
+        """The schema with this record in its details."""
+        return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The columns whose cells are fresh or left out, so that they tell nothing of the rows."""
+        roles = ("identifier", "free text")
+        return tuple(each.name for each in self.columns if each.role in roles)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One about the whole table, and one about each column with protected values."""
+        if self.least_people == 1:
+            return ("values are not protected, so rows may bear those of one person",)
+        who = f"values of {self.entity!r}" if self.entity else "rows"
+        rule = f"no value that fewer than {self.least_people} {who} have is drawn"
+        rule += "" if self.columns else ", and there is none"
+        if self.people_column:
+            rule += (
+                f"; if a person has several rows, as {self.people_column!r} suggests, give "
+                f"--entity {self.people_column}"
+            )
+        return (rule, *(each.sentence for each in self.columns))
+
+
+def is_protected(schema: Schema) -> bool:
+    """Whether the values of few people were protected before the fit."""
+    found = Protection.of(schema.details)
+    return found is not None and found.least_people > 1

@@ -1,0 +1,69 @@
+"""Columns that identify people are recognized, and others are not taken for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.data.protection.identity import identifying
+from tests.data.protection.people import people
+
+DRAW = np.random.default_rng(0)
+WORDS = np.array([f"Wort{n}" for n in range(400)])
+CODES = DRAW.integers(10**5, 10**6, 300)
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ("name", "names of people"),
+        ("mail", "e-mail addresses"),
+        ("phone", "phone numbers"),
+        ("patient_id", "numbers of people (ids)"),
+        ("remark", "free text"),
+        ("town", None),
+        ("country", None),
+        ("age", None),
+        ("net", None),
+        ("start", None),
+        ("job", None),
+    ],
+)
+def test_columns_of_people(column: str, what: str | None) -> None:
+    found = identifying(column, people()[column])
+    assert (found and found.what) == what
+    assert found is None or found.role == ("free text" if what == "free text" else "identifier")
+
+
+@pytest.mark.parametrize("name", ["Vorname", "firstName", "NOM", "apellidos", "Фамилия", "姓名"])
+def test_names_in_several_languages(name: str) -> None:
+    cells = pd.Series(DRAW.choice([word + "a" for word in WORDS], 800))
+    assert identifying(name, cells.str.replace(r"\d", "x", regex=True)) is None  # one word
+    letters = cells.map(lambda cell: "".join(chr(97 + int(d)) for d in cell if d.isdigit()) + "o")
+    found = identifying(name, letters)
+    assert found is not None
+    assert found.what == "names of people"
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("species", WORDS),
+        ("product_name", WORDS),
+        ("country", WORDS[:50]),
+        ("store_id", np.arange(12)),
+        ("zip", CODES),
+        ("name", np.array(["red", "green", "blue"])),
+        ("visit", np.array(["2020-01-02", "2021-05-06", "1999-12-31"])),
+        ("price", np.round(DRAW.gamma(2, 10, 300), 2)),
+        ("flag", np.array([True, False])),
+    ],
+)
+def test_columns_of_things(name: str, cells: np.ndarray) -> None:
+    assert identifying(name, pd.Series(DRAW.choice(cells, 1_000))) is None
+
+
+def test_empty_columns_identify_nobody() -> None:
+    assert identifying("name", pd.Series([None, None])) is None
+    assert identifying("name", pd.Series(["?", ""])) is None

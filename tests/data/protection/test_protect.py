@@ -1,0 +1,139 @@
+"""A protected table has no value of few people, and what its rows fulfill still holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.protection.fresh import FRESH
+from lowerbound.data.protection.protect import protect, protected_table
+from lowerbound.data.protection.record import Protection
+from lowerbound.errors import DataError, OptionError
+from tests.data.protection.people import TEXT, drawn_rare, people, rare_values
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return people()
+
+
+@pytest.fixture(scope="module")
+def made(frame: pd.DataFrame) -> tuple[pd.DataFrame, Protection]:
+    return protect(frame)
+
+
+def test_no_rare_value_stays(frame: pd.DataFrame, made: tuple[pd.DataFrame, Protection]) -> None:
+    rows, _ = made
+    assert drawn_rare(rows, frame) == {}
+    for name in TEXT:
+        counts = rows[name].value_counts()
+        assert (counts[counts > 0] >= 10).all(), name
+    assert "astronaut" not in rows["job"].cat.categories
+    assert rows["remark"].isna().all()
+    assert set(rows["phone"]) == {FRESH}
+
+
+def test_what_rows_fulfill_still_holds(made: tuple[pd.DataFrame, Protection]) -> None:
+    rows, _ = made
+    np.testing.assert_allclose(rows["total"], rows["net"] + rows["tax"], atol=1e-9)
+    assert (rows["start"] <= rows["end"]).all()
+    assert rows.groupby("town")["country"].nunique().max() == 1
+
+
+def test_rare_towns_become_towns_of_the_same_country(
+    frame: pd.DataFrame, made: tuple[pd.DataFrame, Protection]
+) -> None:
+    assert made[0]["country"].equals(frame["country"])
+    assert made[0]["town"].notna().all()
+
+
+def test_numbers_and_dates_are_bounded(
+    frame: pd.DataFrame, made: tuple[pd.DataFrame, Protection]
+) -> None:
+    for name in ("age", "net", "tax", "start"):
+        for ends in (frame[name].nlargest(9), frame[name].nsmallest(9)):
+            counts = frame[name].isin(ends).sum()
+            if counts < 10:
+                assert not made[0][name].isin(ends).any(), name
+
+
+def test_the_record(frame: pd.DataFrame, made: tuple[pd.DataFrame, Protection]) -> None:
+    record = made[1]
+    assert (record.least_people, record.entities, record.entity) == (10, 600, "")
+    roles = {each.name: each.role for each in record.columns}
+    assert roles["name"] == roles["mail"] == roles["patient_id"] == "identifier"
+    assert (roles["remark"], roles["town"], roles["net"]) == ("free text", "level", "number")
+    assert roles["start"] == "date"
+    by_name = {each.name: each for each in record.columns}
+    assert by_name["town"].values == len(rare_values(frame, "town"))
+    assert by_name["town"].cells == frame["town"].isin(rare_values(frame, "town")).sum()
+    assert "'other' in place of rare levels" in by_name["group"].how
+    assert record.people_column == "patient_id"
+    assert "--entity patient_id" in record.sentences[0]
+    assert from_mapping(Protection, to_mapping(record)) == record
+
+
+def test_entities_are_counted(frame: pd.DataFrame) -> None:
+    """A town of many rows of one person is rare."""
+    some = frame.copy()
+    some.loc[some.index[:40], ["town", "patient_id"]] = ["Lonely", 7]
+    assert "Lonely" in set(protect(some)[0]["town"])
+    rows, record = protect(some, entity="patient_id")
+    assert "Lonely" not in set(rows["town"].dropna())
+    assert record.entities == some["patient_id"].nunique()
+
+
+def test_unprotected_tables_stay_as_they_are(frame: pd.DataFrame) -> None:
+    rows, record = protect(frame, 1)
+    pd.testing.assert_frame_equal(rows, frame)
+    assert "not protected" in record.sentences[0]
+
+
+def test_a_column_without_frequent_levels_is_left_empty() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"town": draw.permutation([f"t{n % 50}" for n in range(200)])})
+    frame["size"] = draw.normal(size=200)
+    rows, record = protect(frame)
+    assert rows["town"].isna().all()
+    assert "left empty" in {each.name: each.how for each in record.columns}["town"]
+
+
+def test_declared_combinations_are_of_enough_people() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.choice(list("xy"), 300), "b": draw.choice(list("uv"), 300)})
+    frame.loc[:4, ["a", "b"]] = ["x", "w"]
+    frame.loc[5:200, "b"] = np.where(frame.loc[5:200, "a"] == "x", "u", "v")
+    frame["size"] = draw.normal(size=300)
+    frame.loc[201:, "b"] = np.where(frame.loc[201:, "a"] == "x", "u", "v")
+    frame.loc[10:13, "b"] = "v"
+    rows, _ = protect(frame, combinations=[("a", "b")])
+    assert rows.groupby(["a", "b"]).size().min() >= 10
+
+
+def test_declared_levels_lose_rare_ones(frame: pd.DataFrame) -> None:
+    levels = sorted(frame["town"].unique())
+    found = protected_table(frame, kinds={"town": {"kind": "categorical", "levels": levels}})
+    hint = found.kinds["town"]
+    assert not isinstance(hint, str)
+    assert not set(hint["levels"]) & rare_values(frame, "town")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"least_people": 0}, "at least 1"),
+        ({"entity": "patient"}, "unknown column 'patient'.*patient_id"),
+        ({"least_people": 1_000}, "has 600 rows, and no value is drawn that fewer than 1,000"),
+    ],
+)
+def test_what_is_refused(frame: pd.DataFrame, options: dict[str, object], words: str) -> None:
+    with pytest.raises((DataError, OptionError), match=words):
+        protect(frame, **options)  # type: ignore[arg-type]
+
+
+def test_nothing_left() -> None:
+    frame = pd.DataFrame({"mail": [f"a{n}@b.org" for n in range(50)]})
+    with pytest.raises(DataError, match="identifies rows or is free text"):
+        protect(frame)
