@@ -14,7 +14,8 @@ from unittest import mock
 
 import numpy as np
 
-from tests.hostile import containers, targets
+from tests.hostile import containers
+from tests.hostile.mutations import changed_bytes, changed_cells
 from tests.hostile.targets import MODELS, Generator, Reader, reading, target
 
 one_of = containers.one_of
@@ -36,10 +37,10 @@ def codes(place: Path, rng: Generator) -> Reader:
     if suffix == ".npz":
         path.write_bytes(containers.changed_arrays(named, rng))
     elif suffix == ".csv":
-        path.write_bytes(targets.changed_cells(_as_table(named).to_csv(index=False).encode(), rng))
+        path.write_bytes(changed_cells(_as_table(named).to_csv(index=False).encode(), rng))
     else:
         _as_table(named).to_parquet(path)
-        path.write_bytes(targets.changed_bytes(path.read_bytes(), rng))
+        path.write_bytes(changed_bytes(path.read_bytes(), rng))
     request = DecodeRequest(model="", codes=str(path), output=str(place / "x.npz"))
     return lambda: load("decode")(request, Silent(), fitted)
 
@@ -92,7 +93,7 @@ def shards(place: Path, rng: Generator) -> Reader:
     content = containers.changed_tar(one_of(_shards(), rng), rng)
     if rng.random() < 0.2:
         path = place / "x.tar.gz"
-        path.write_bytes(targets.changed_bytes(gzip.compress(content, 1), rng))
+        path.write_bytes(changed_bytes(gzip.compress(content, 1), rng))
     else:
         path = place / "x.tar"
         path.write_bytes(content)
@@ -128,7 +129,7 @@ def nested_parquet(place: Path, rng: Generator) -> Reader:
     """Columns of lists, mappings, dictionaries and other rare types; some of them, or bytes."""
     path = place / "x.parquet"
     if rng.random() < 0.5:
-        path.write_bytes(targets.changed_bytes(one_of(_nested_files(), rng), rng))
+        path.write_bytes(changed_bytes(one_of(_nested_files(), rng), rng))
     else:
         path.write_bytes(_rare_table(rng))
     return reading(path)
@@ -147,8 +148,9 @@ def _coded() -> list[tuple[Any, dict[str, Any]]]:
     found = []
     for name in ("table", "conditional", "codes"):
         fitted = read(MODELS / name, "cpu")
-        quantizes = isinstance(fitted.model, Quantizes)
-        width = numbers_of(fitted.model) if quantizes else fitted.model.latent_dim
+        model: Any = fitted.model
+        quantizes = isinstance(model, Quantizes)
+        width = numbers_of(model) if quantizes else model.latent_dim
         z = np.zeros((5, width), np.int64) if quantizes else np.ones((5, width), np.float32)
         named: dict[str, Any] = {"id": np.arange(5).astype(str), "z": z}
         if fitted.options.model.conditional:
@@ -225,7 +227,8 @@ def _sparse_shard() -> bytes:
 
     def sparse(member: tarfile.TarInfo, number: int) -> None:
         size = str(member.size)
-        member.pax_headers |= {
+        member.pax_headers = {
+            **member.pax_headers,
             "GNU.sparse.size": size,
             "GNU.sparse.numblocks": "1",
             "GNU.sparse.offset": "0",

@@ -17,9 +17,11 @@ import numpy as np
 from lowerbound.applications.base import Silent, load
 from lowerbound.model_folder.manifest import AGENT, BESIDE, METRICS, WEIGHTS
 from tests.fixtures.answers import call
+from tests.fixtures.cases import FOLDER
 from tests.hostile import targets
 from tests.hostile.containers import one_of
-from tests.hostile.targets import FOLDER, MODELS, SIGNED, Generator, Reader, sign, target
+from tests.hostile.mutations import changed_bytes, changed_cells, changed_text
+from tests.hostile.targets import MODELS, SIGNED, Generator, Reader, sign, target
 
 PEOPLE, GAPS = FOLDER / "data" / "people.csv", FOLDER / "data" / "gaps.csv"
 ROWS = 12  # of new data
@@ -120,7 +122,7 @@ def columns_file(place: Path, rng: Generator) -> Reader:
     from lowerbound.data import load as load_rows
 
     path = place / "columns.json"
-    path.write_bytes(targets.changed_text(_kinds(), rng))
+    path.write_bytes(changed_text(_kinds(), rng))
     return lambda: load_rows(str(PEOPLE), kinds=read_hints(path))
 
 
@@ -137,11 +139,9 @@ def prompts(place: Path, rng: Generator) -> Reader:
     }
     attributes, captions, phrases = place / "a.csv", place / "c.txt", place / "p.json"
     how = int(rng.integers(4))
-    attributes.write_bytes(
-        targets.changed_cells(table.encode(), rng) if how < 2 else table.encode()
-    )
-    captions.write_bytes(targets.changed_bytes(said.encode(), rng))
-    phrases.write_bytes(targets.changed_text(book, rng) if how == 2 else json.dumps(book).encode())
+    attributes.write_bytes(changed_cells(table.encode(), rng) if how < 2 else table.encode())
+    captions.write_bytes(changed_bytes(said.encode(), rng))
+    phrases.write_bytes(changed_text(book, rng) if how == 2 else json.dumps(book).encode())
     told = "" if how == 0 else str(captions if how == 3 else phrases)
     options = PromptOptions(attributes="" if how == 3 else str(attributes), captions=told)
     return lambda: with_prompts(options, _named_rows())
@@ -154,7 +154,7 @@ def new_rows(place: Path, rng: Generator) -> Reader:
     task = str(one_of(("impute", "complete", "synthesize", "encode", "detect", "classify"), rng))
     source = {"classify": FOLDER / "data" / "few_labels.csv", "impute": GAPS}.get(task, PEOPLE)
     lines = source.read_bytes().splitlines()[: ROWS + 1]
-    path.write_bytes(targets.changed_cells(b"\n".join(lines), rng))
+    path.write_bytes(changed_cells(b"\n".join(lines), rng))
     return _task(task, path, place)
 
 
@@ -232,9 +232,9 @@ def _changed(name: str, content: bytes, rng: Generator) -> bytes:
     if name.endswith(".jsonl"):
         lines = content.splitlines()
         place = int(rng.integers(len(lines)))
-        lines[place] = targets.changed_text(json.loads(lines[place]), rng)
+        lines[place] = changed_text(json.loads(lines[place]), rng)
         return b"\n".join(lines)
-    return targets.changed_text(json.loads(content), rng)
+    return changed_text(json.loads(content), rng)
 
 
 # intact content ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import CSV_SUFFIXES
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet, refuse_partitions
-from lowerbound.data.tables.svmlight import refuse_sparse_file
+from lowerbound.data.tables.refused import refuse_sparse_file
 from lowerbound.data.tables.workbooks import WORKBOOKS
 from lowerbound.errors import DataError, OptionError
 

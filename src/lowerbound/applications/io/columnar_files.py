@@ -21,7 +21,7 @@ from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.level_types import levels_as_text
 from lowerbound.data.columns.text.notation import COMMA, POINT
-from lowerbound.data.tables.arrow_types import in_arrow_types, widened
+from lowerbound.data.tables.arrow import in_arrow_types, widened
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError

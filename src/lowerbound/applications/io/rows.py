@@ -46,11 +46,7 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-<<<<<<< HEAD
-        check_numbers(self.x, gaps=self.x.ndim == 2)  # rows of a table, with cells drawn as missing
-=======
         _check_cells(self.x)
->>>>>>> w-protect
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +72,8 @@ class Reconstructed:
 
 
 def _check_cells(x: Tensor) -> None:
-    """As ``check_numbers``; NaN is a missing cell of a table or of a history, unless all are."""
-    gone = x.isnan()
-    check_numbers(x if bool(gone.all()) else x.masked_fill(gone, 0))
+    """As ``check_numbers``; NaN is a missing cell of a table or of a history, not of a picture."""
+    check_numbers(x, gaps=x.ndim <= 3)
 
 
 @dataclass(frozen=True, eq=False)

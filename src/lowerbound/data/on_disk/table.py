@@ -22,7 +22,7 @@ from lowerbound.data.on_disk.text_tables import text_as_parquet
 from lowerbound.data.raw import Kinds
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.arrow_types import with_arrow_types
+from lowerbound.data.tables.arrow import with_arrow_types
 from lowerbound.data.tables.chunks import placed, rows_at_once
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_address

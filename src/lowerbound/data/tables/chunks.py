@@ -15,8 +15,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import is_code
 from lowerbound.data.columns.values import EXACT, with_own_gaps
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.arrow import frame_of
-from lowerbound.data.tables.arrow_types import with_arrow_types
+from lowerbound.data.tables.arrow import frame_of, with_arrow_types
 from lowerbound.data.tables.dialect import Dialect, Layout, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (

@@ -19,7 +19,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
 from lowerbound.data.columns.values import marked_cells
-from lowerbound.data.tables.svmlight import refuse_sparse_lines
+from lowerbound.data.tables.refused import refuse_sparse_lines
 from lowerbound.errors import DataError, OptionError
 from lowerbound.untrusted.unpacking import BROKEN, Cost, Counted, unpacked
 

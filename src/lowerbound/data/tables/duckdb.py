@@ -22,7 +22,7 @@ from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.parquet import BYTES_OF_CELL, COPIES
-from lowerbound.data.tables.versioned import refuse_versioned_in
+from lowerbound.data.tables.refused import refuse_versioned_in
 from lowerbound.errors import DataError, MissingExtraError
 
 PREFIX = "duckdb:"

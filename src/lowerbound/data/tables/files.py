@@ -21,8 +21,7 @@ from lowerbound.data.columns.values import (
     with_own_gaps,
 )
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.arrow import frame_of
-from lowerbound.data.tables.arrow_types import with_arrow_types
+from lowerbound.data.tables.arrow import frame_of, with_arrow_types
 from lowerbound.data.tables.dialect import (
     DELIMITERS,
     SAMPLE,

@@ -46,8 +46,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, cut_as_fitted, has_windows
 from lowerbound.data.sequences.time_axis import warn_of_times, without_times
 from lowerbound.data.tables.advice import advise_on_identifiers
-from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
-from lowerbound.data.tables.arrow_types import arrow_types
+from lowerbound.data.tables.arrow import arrow_types, is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table

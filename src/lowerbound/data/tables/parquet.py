@@ -10,7 +10,7 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.data.tables.arrow import check_types
-from lowerbound.data.tables.versioned import refuse_versioned
+from lowerbound.data.tables.refused import refuse_versioned
 from lowerbound.errors import DataError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")

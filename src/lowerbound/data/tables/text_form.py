@@ -9,7 +9,7 @@ from typing import Any
 
 from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.arrow_types import ArrowTypes, arrow_types, fitted_arrow_types
+from lowerbound.data.tables.arrow import ArrowTypes, arrow_types, fitted_arrow_types
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
 from lowerbound.data.tables.numbers import found_notations, notations_of, with_numbers

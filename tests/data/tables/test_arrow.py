@@ -13,7 +13,7 @@ import pytest
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.cli.main import main
 from lowerbound.data import load, to_frame
-from lowerbound.data.tables.arrow_types import in_arrow_types
+from lowerbound.data.tables.arrow import in_arrow_types
 from lowerbound.data.tables.text_form import TextForm
 
 ROWS = 120
