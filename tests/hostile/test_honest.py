@@ -156,7 +156,9 @@ def test_a_report_that_fails_costs_no_fit(
     monkeypatch.setattr(report_page, "plates", broken)
     data = str(pictures(tmp_path / "p"))
     assert main(["fit", data, "-o", str(tmp_path / "m.lb"), *SHORT]) == 0
-    assert "the report could not be written (ZeroDivisionError: no axis)" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "the report could not be written (ZeroDivisionError: no axis)" in said.err
+    assert "report: none, because it could not be drawn (ZeroDivisionError: no axis)" in said.out
     model_folder.read(tmp_path / "m.lb")
 
 

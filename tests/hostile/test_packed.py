@@ -151,7 +151,7 @@ def test_workbooks_are_those_of_pandas(tmp_path: Path) -> None:
         {
             "number": [1, -0.5, 1e300, None],
             "whole": [1, 2, 3, 12345678901234567],
-            "text": ["02139", "é\u2028x", "NA", ""],
+            "text": ["02139", "é\u2028x", "N", ""],
             "truth": [True, False, True, False],
             "time": [day, None, day, day],
             "day": [day.date(), None, day.date(), None],

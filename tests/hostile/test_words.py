@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
+import warnings
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from lowerbound.applications.io.columnar_files import columnar
-from lowerbound.applications.io.formulas import is_formula, keep_formulas
+from lowerbound.applications.io.formulas import formulas_kept, is_formula, keep_formulas
 from lowerbound.cli import main
 from lowerbound.data import load
+from lowerbound.data.tables.files import read_table, read_text
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.folder import CARD
@@ -78,6 +83,70 @@ def test_formulas_are_kept_if_asked(tmp_path: Path, capsys: pytest.CaptureFixtur
             assert list(csv.reader(found))[1][0] == expected
         assert ("texts of 'a'" in capsys.readouterr().err) == (not flags)
     assert not keep_formulas.get()  # of the command alone
+
+
+NAMES = ("=1+1", "+a|x", "-b", "@c", "\td", "\re")
+
+
+def headers(path: Path) -> list[str]:
+    with path.open(newline="") as found:
+        return next(csv.reader(found))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_names_of_columns_are_no_formulas(tmp_path: Path, kept: bool) -> None:
+    columns = {name: np.arange(3.0) for name in (*NAMES, "f", "-1")}
+    path = tmp_path / "a.csv"
+    with warnings.catch_warnings(record=True) as said, formulas_kept(kept):
+        warnings.simplefilter("always")
+        with columnar(path) as file:
+            file.add(columns)
+            file.add(columns)
+    marks = [name if kept or name in ("f", "-1") else f"'{name}" for name in columns]
+    assert headers(path) == marks
+    assert len(said) == (not kept)
+    assert kept or re.search(
+        "the names of columns '=1.1', .* begin as a formula", str(said[0].message)
+    )
+    if not kept:
+        assert list(read_table(path)[0].columns) == list(columns)
+        assert list(read_text(path).columns) == list(columns)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_command_protects_names_and_reads_them_back(tmp_path: Path) -> None:
+    rng, names = np.random.default_rng(0), ["=1+1", "+a", "-b", "@c"]
+    frame = pd.DataFrame(rng.normal(size=(60, 3)).round(2), columns=names[:3])
+    frame["@c"] = ["007", "08", None, "x1"] * 15
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    model = str(tmp_path / "m.lb")
+    few = ["--updates", "3", "--no-report"]
+    assert main(["fit", str(tmp_path / "rows.parquet"), "-o", model, *few]) == 0
+    table = str(tmp_path / "s.lb")
+    words = ["--minutes", "0.001", "--overwrite"]
+    assert main(["synthesizer", str(tmp_path / "rows.csv"), "-o", table, *words]) == 0
+    for name, given in {
+        "sample": [model, "-n", "50"],
+        "impute": [model, str(tmp_path / "rows.csv")],
+        "reconstruct": [model, str(tmp_path / "rows.csv")],
+        "detect": [model, str(tmp_path / "rows.csv")],
+        "synthesize": [table, "-n", "50"],
+    }.items():
+        out = tmp_path / f"{name}.csv"
+        assert main([name, *given, "-o", str(out)]) == 0
+        found = headers(out)
+        assert not any(is_formula(each) for each in found), name
+        if name != "detect":
+            assert {f"'{each}" for each in names} <= set(found), name
+            assert main(["detect", model, str(out), "-o", str(tmp_path / "d.csv")]) == 0, name
+            assert set(names) <= set(read_table(out)[0].columns)
+    again = str(tmp_path / "n.lb")
+    assert main(["fit", str(tmp_path / "sample.csv"), "-o", again, *few]) == 0
+    columns = model_folder.read(Path(again)).schema.columns
+    assert [column.name for column in columns] == names
+    assert "007" in columns[3].levels
 
 
 def test_cards_are_no_html(tmp_path: Path) -> None:

@@ -160,13 +160,20 @@ def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder("=")
 
 
-def check_numbers(x: torch.Tensor) -> None:
+def check_numbers(x: torch.Tensor, gaps: bool = False) -> None:
     """Check values that a model computed, before they are written.
+
+    Args:
+        x: the values.
+        gaps: whether NaN is a missing cell, unless all cells are.
 
     Raises:
         NotFiniteError: one is NaN or infinite, as those of a model that overflows.
     """
-    if x.is_floating_point() and not bool(x.isfinite().all()):
+    if not x.is_floating_point() or not x.numel():
+        return
+    absent = x.isnan()
+    if bool(x.isinf().any()) or bool(absent.all() if gaps else absent.any()):
         raise NotFiniteError("the model gives values that are NaN or infinite")
 
 

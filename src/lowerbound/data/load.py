@@ -25,6 +25,7 @@ from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import CSV_SUFFIXES
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet, refuse_partitions
+from lowerbound.data.tables.svmlight import refuse_sparse_file
 from lowerbound.data.tables.workbooks import WORKBOOKS
 from lowerbound.errors import DataError, OptionError
 
@@ -176,6 +177,7 @@ def _read_arrays(source: Any, reading: Reading) -> RawData:
         return reading.labeled(RawData(as_array(source)))
     if path.suffix.lower() in ARRAYS:
         return reading.labeled(read_npz(path, None))
+    refuse_sparse_file(path)
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
         f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOKS, *ARRAYS))}, .tar or .wav"

@@ -23,6 +23,8 @@ from lowerbound.untrusted.unpacking import BROKEN_ZIP, open_zip
 DATA_KEYS = ("x", "X", "images", "data", "frames", "obs")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 FACTOR_KEYS = ("factors",)
+SPARSE_KEYS = {"data", "shape", "format"}  # of a sparse matrix of scipy
+SPARSE_FORMS = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
 NPZ, NPY = ".npz", ".npy"
 MAGIC = b"\x93NUMPY"  # that an array in a file begins with
 BYTES_OF_CELL = 32.0  # of memory, measured: a number of a table, its copies, and what is made of it
@@ -189,6 +191,8 @@ def declared(file: IO[bytes], size: int, what: str) -> tuple[tuple[int, ...], bo
 
 def _choose(arrays: Arrays, path: Path, split: str | None) -> RawData:
     keys = list(arrays)
+    if {*keys} >= SPARSE_KEYS:
+        return RawData(_dense(arrays, path), source=str(path))
     for part in (split,) if split else (None, "train"):
         key = _first(keys, DATA_KEYS, part)
         if key is not None:
@@ -201,6 +205,35 @@ def _choose(arrays: Arrays, path: Path, split: str | None) -> RawData:
     shapes = ", ".join(f"{key} {arrays[key].shape}" for key in keys) or "nothing"
     wanted = f"x_{split}" if split else "x"
     raise DataError(f"{path} has no array named {wanted!r} (or images, data); it has {shapes}")
+
+
+def _dense(arrays: Arrays, path: Path) -> Array:
+    """The matrix of a sparse one, as ``scipy.sparse.save_npz`` writes it.
+
+    Raises:
+        DataError: it is of another form than rows, columns or coordinates, or is damaged, or needs
+            more memory than the limit.
+    """
+    from scipy import sparse
+
+    form = str(np.asarray(arrays["format"]).astype(str))
+    shape, values = tuple(int(side) for side in arrays["shape"].ravel()), arrays["data"]
+    if form not in SPARSE_FORMS or len(shape) != 2 or min(shape) < 0:
+        raise DataError(
+            f"{path} is a sparse matrix of the form {form!r:.20} and shape {shape}, and those of "
+            f"{', '.join(SPARSE_FORMS)} and two sides are read: convert it by .tocsr()"
+        )
+    untrusted.check_memory(float(math.prod(shape)) * values.itemsize, str(path), DataError)
+    lacking = [key for key in SPARSE_FORMS[form] if key not in arrays]
+    if lacking:
+        raise DataError(f"{path} is a sparse matrix without its array {lacking[0]!r}")
+    first, second = (arrays[key].astype(np.int64) for key in SPARSE_FORMS[form])
+    if form == "coo":
+        return np.asarray(sparse.coo_matrix((values, (first, second)), shape=shape).toarray())
+    kind = sparse.csr_matrix if form == "csr" else sparse.csc_matrix
+    matrix = kind((values, first, second), shape=shape)
+    matrix.check_format(full_check=True)  # places beyond the matrix would be written elsewhere
+    return np.asarray(matrix.toarray())
 
 
 def _with_factors(found: RawData, arrays: Arrays, path: Path, part: str | None) -> RawData:

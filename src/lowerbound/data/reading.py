@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array
+from lowerbound.data.columns.beyond_numbers import array_without_beyond
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, newest_kinds
 from lowerbound.data.labels import encode_labels, warn_near_classes
@@ -146,6 +147,9 @@ class Reading:
             DataError: the rows do not fit the schema, or cannot be modeled.
         """
         raw = raw if self.levels is None else replace(raw, levels=self.levels)
+        if self.schema is None or self.schema.columns:
+            gaps = self.gaps if self.schema is None else self.schema.missing
+            raw = replace(raw, x=array_without_beyond(raw.x, gaps))
         label, target, labeled = self._labels(raw)
         quantities, predicted = self._quantities(raw)
         schema = self.schema or replace(self._learned(raw), **labeled, quantities=predicted)

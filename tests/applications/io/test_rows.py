@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from PIL import Image
 from lowerbound.applications.io.drawings.grids import MARGIN, SHEET_MARGIN
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.row_files import row_files
-from lowerbound.applications.io.rows import Reconstructed
+from lowerbound.applications.io.rows import Drawn, Reconstructed
 from lowerbound.data import Dataset, load
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.pixels import eight_bit
-from lowerbound.errors import OptionError
+from lowerbound.errors import NotFiniteError, OptionError
 
 FRAME = pd.DataFrame({"age": [3, 5, 9, 11], "same": [7.0] * 4, "height": [0.5, 0.25, 2.0, -1.0]})
 
@@ -173,3 +174,11 @@ def test_a_sheet_of_restored_rows_is_spread_over_those_with_hidden_pixels(tmp_pa
     assert writer.rows_shown(tmp_path / "r.png", 60) == 32
     assert writer.rows_shown(tmp_path / "r.png", 32) is None
     assert writer.rows_shown(tmp_path / "folder", 60) is None
+
+
+def test_a_missing_cell_of_a_drawn_table_is_no_overflow() -> None:
+    gap = torch.tensor([[1.0, math.nan], [2.0, 3.0]])
+    assert Drawn(gap).x is gap
+    for x in (gap[None, None], gap / 0, torch.full((2, 2), math.nan)):
+        with pytest.raises(NotFiniteError):
+            Drawn(x)

@@ -72,7 +72,8 @@ def test_a_schema_alone_has_the_types_of_the_table() -> None:
 def test_missing_cells_are_written_as_the_table_writes_them() -> None:
     cells = ["high", "None", "low", "None"] * 20
     frame = pd.DataFrame({"test": cells, "kind": pd.Categorical(cells), "size": ["3", "?"] * 40})
-    dataset = read_for_synthesis(frame)
+    with pytest.warns(UserWarning, match="'None' in 40 rows, taken for missing"):
+        dataset = read_for_synthesis(frame)
     form = TableForm.learn(frame, dataset.schema)
     values = {c.name: c.rules.read(frame[c.name]) for c in dataset.schema.modeled}
     assert np.isnan(values["test"]).sum() == np.isnan(values["size"]).sum() == 40

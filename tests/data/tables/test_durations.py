@@ -168,3 +168,35 @@ def test_a_cell_that_is_no_duration_is_named() -> None:
 
 def read(path: Path) -> Any:
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("form", ["hh:mm:ss", "[h]:mm:ss", "h:mm"])
+@pytest.mark.parametrize("days", [(0.0, 0.9), (0.0, 2.5), (1.1, 20.0)])
+def test_durations_of_a_workbook_pass_a_day(
+    tmp_path: Path, form: str, days: tuple[float, float]
+) -> None:
+    """A workbook says neither date nor duration: cells of hh:mm:ss beyond a day come as dates."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["took", "size"])
+    seconds = np.rint(np.random.default_rng(0).uniform(*days, 60) * 86_400)
+    for row, value in enumerate(seconds):
+        sheet.append([value / 86_400, row**1.5])
+        sheet.cell(row=row + 2, column=1).number_format = form
+    book.save(tmp_path / "rows.xlsx")
+    found = load(tmp_path / "rows.xlsx")
+    assert [column.name for column in found.schema.columns] == ["took", "size"]
+    values = found.schema.decode(found.batch(torch.arange(60)).x)[:, 0]
+    np.testing.assert_allclose(values, seconds, atol=0.51)
+
+
+def test_dates_of_a_workbook_stay_dates(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    born = pd.date_range("1900-01-02", periods=60, freq="D")[:50]
+    noted = pd.date_range("1899-12-31", periods=50, freq="400D") + pd.Timedelta("7h")
+    frame = pd.DataFrame({"born": born, "noted": noted[-50:], "size": np.arange(50) ** 1.5})
+    frame.loc[:, "noted"] = frame["noted"] + pd.Timedelta("30D")
+    frame.to_excel(tmp_path / "rows.xlsx", index=False)
+    found = load(tmp_path / "rows.xlsx", kinds={"born": "datetime"})
+    assert [column.kind for column in found.schema.columns[:2]] == ["datetime"] * 2

@@ -129,9 +129,15 @@ def test_none_is_a_level_beside_words(
 ) -> None:
     frame = pd.DataFrame({"n": np.arange(400) ** 0.5, "airbag": cells * 100})
     frame.to_csv(tmp_path / "rows.csv", index=False)
-    dataset = load(tmp_path / "rows.csv" if in_file else frame, missing="model")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dataset = load(tmp_path / "rows.csv" if in_file else frame, missing="model")
     column = dataset.schema.columns[1]
     assert tuple(map(str, column.levels)) == levels
+    gone = {cell for cell in cells if cell and cell not in levels}
+    gone -= {"none"} if in_file else set()  # beside numbers of weeks it can be nothing else
+    assert len(said) == bool(gone)
+    assert all(f"{cell!r} in 100 rows" in str(said[0].message) for cell in gone)
     assert column.missing_share == np.mean([str(cell) not in levels for cell in cells])
 
 

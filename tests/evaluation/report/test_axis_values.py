@@ -17,7 +17,9 @@ from lowerbound.evaluation.report.figures import (
     scatter_reconstructions,
 )
 from lowerbound.evaluation.report.figures.axis_values import (
+    MOST_LEVELS,
     UPRIGHT_NAMES,
+    frequent_levels,
     write_dates,
     write_numbers,
 )
@@ -123,3 +125,26 @@ def test_a_count_has_whole_numbers_on_its_axis() -> None:
     figure = reading_curves("Information", np.arange(5.0), {"active units": np.full(5, 6.0)})
     ticks = figure.axes[0].get_yticks()
     assert np.array_equal(ticks, np.round(ticks))
+
+
+@pytest.mark.parametrize("count", [MOST_LEVELS + 1, MOST_LEVELS + 2, 300])
+def test_levels_beyond_the_most_frequent_are_one(count: int) -> None:
+    """Level k is there k + 1 times, so the last are the most frequent."""
+    codes = np.repeat(np.arange(count), np.arange(count) + 1).astype(float)
+    names = [f"city {k}" for k in range(count)]
+    shown, (found, other) = frequent_levels(names, codes, np.array([0.0, count - 1.0]))
+    if count == MOST_LEVELS + 1:
+        assert (list(shown), found.tolist()) == (names, codes.tolist())
+        return
+    assert shown == [*names[-MOST_LEVELS:], f"{count - MOST_LEVELS} others"]
+    kept = np.bincount(found.astype(int))
+    assert kept[:-1].tolist() == list(range(count - MOST_LEVELS + 1, count + 1))
+    assert kept.sum() == len(codes)
+    assert other.tolist() == [MOST_LEVELS, MOST_LEVELS - 1]
+    figure = marginals(codes[:, None], {"model": codes[:, None]}, ["city"], {"city": names})
+    (axes,) = [each for each in figure.axes if each.axison]
+    assert axes.get_xlabel() == f"the 20 most frequent levels, and {count - MOST_LEVELS} others"
+    ticks = np.stack([np.arange(20.0), np.arange(20.0)])
+    values = np.arange(400.0).reshape(20, 20, 1) % count
+    drawn = decoded_features(values, ticks, ("z1", "z2"), ["city"], {"city": names})
+    drawn.draw_without_rendering()

@@ -110,7 +110,8 @@ class FitReport(Report):
         updates, seconds: updates and duration of training.
         findings: all measurements on the test part, one mapping per model, this model first.
         verdict: whether the model is good, whether its figures are trustworthy, what to do next.
-        page: path of the report; empty if none is requested.
+        page: path of the report; empty if none is requested, or none could be written.
+        unwritten: why the requested report could not be written; empty otherwise.
         lines: the text of the report.
     """
 
@@ -129,9 +130,12 @@ class FitReport(Report):
     verdict: Mapping[str, Any]
     page: str
     lines: tuple[str, ...]
+    unwritten: str = ""
 
     def text(self) -> str:
-        written = [f"model:  {self.model}", *([f"report: {self.page}"] if self.page else [])]
+        page = self.page or (f"none, because it could not be drawn ({self.unwritten})")
+        asked = bool(self.page or self.unwritten)
+        written = [f"model:  {self.model}", *([f"report: {page}"] if asked else [])]
         return "\n".join((*self.lines, *written))
 
 
@@ -358,11 +362,13 @@ def _measured(
     except LowerboundError:
         raise
     except Exception as error:  # a defect in a figure must not cost the fit
+        why = f"{type(error).__name__}: {error}"
         reporter.say(
-            f"the report could not be written ({type(error).__name__}: {error}); the model in "
-            f"{folder} is saved, and its likelihood is measured without it"
+            f"the report could not be written ({why}); the model in {folder} is saved, and its "
+            "likelihood is measured without it"
         )
-        return measure_likelihood(fitted, parts, request.measuring, reporter)
+        likelihood = measure_likelihood(fitted, parts, request.measuring, reporter)
+        return replace(likelihood, unwritten=why)
 
 
 def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) -> FitReport:
@@ -389,4 +395,5 @@ def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) 
         verdict=measured.verdict,
         page=measured.page,
         lines=(*_about_labels(fitted), *measured.lines, *filter(None, (rare,))),
+        unwritten=measured.unwritten,
     )

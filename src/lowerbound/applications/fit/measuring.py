@@ -56,6 +56,7 @@ class Measured:
         lines: the verdict and the measurements as text.
         page: path of the report; empty if none is requested.
         likeness: how alike drawn and real rows of a table are; None: it was not measured.
+        unwritten: why a requested report could not be written.
     """
 
     findings: tuple[Mapping[str, Any], ...]
@@ -63,6 +64,7 @@ class Measured:
     lines: tuple[str, ...]
     page: str
     likeness: Likeness | None = None
+    unwritten: str = ""
 
 
 UNMEASURED = Measured((), {}, (), "")

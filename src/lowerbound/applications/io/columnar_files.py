@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +18,7 @@ from lowerbound.applications.base import jsonable
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import listed
 from lowerbound.data.columns.text.level_types import levels_as_text
 from lowerbound.data.columns.text.notation import COMMA, POINT
 from lowerbound.data.tables.arrow_types import in_arrow_types, widened
@@ -54,12 +57,16 @@ class _Csv(Columnar):
         self._file: IO[str] = place.open("w", encoding="utf-8", newline="")
         self._bare = True
         self._formulas: dict[str, int] = {}
+        self._names: list[str] = []  # of columns that begin as a formula
 
     def _append(self, columns: Columns) -> None:
         import pandas as pd
 
         texts = self.form.written(columns, self.rounded)
-        safe = {name: self._quoted(name, values) for name, values in texts.items()}
+        names, _ = quoted_formulas(list(texts))
+        self._names = [repr(name) for name, safe in zip(texts, names, strict=True) if name != safe]
+        cells = [self._quoted(name, values) for name, values in texts.items()]
+        safe = dict(zip(names, cells, strict=True))
         dialect = self.form.dialect or Dialect()
         if dialect.decimal == COMMA:
             safe = {name: _with_comma(values) for name, values in safe.items()}
@@ -69,6 +76,7 @@ class _Csv(Columnar):
             header=self._bare,
             sep=dialect.separator,
             decimal=dialect.decimal or POINT,
+            quoting=_quoting(safe),
         )
         self._bare = False
 
@@ -81,6 +89,13 @@ class _Csv(Columnar):
 
     def close(self) -> None:
         self._file.close()
+        if self._names:
+            warnings.warn(
+                f"the names of columns {listed(self._names)} begin as a formula of a spreadsheet, "
+                "and are written with a ' before them (--keep-formulas writes them as they are)",
+                UserWarning,
+                stacklevel=2,
+            )
         for name, count in self._formulas.items():
             warnings.warn(
                 f"{count:,} texts of {name!r} begin as a formula of a spreadsheet, and are written "
@@ -88,6 +103,15 @@ class _Csv(Columnar):
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _quoting(columns: Columns) -> int:
+    """Which cells are in quotes: all text, if some has a carriage return, which Python's csv writes
+    bare and every reader takes for the end of a line."""
+    texts = [values for values in columns.values() if np.asarray(values).dtype.kind in "OUT"]
+    cells = chain(columns, *texts)
+    bare = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+    return csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
 
 
 def _with_comma(values: Any) -> Any:

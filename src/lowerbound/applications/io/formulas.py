@@ -33,7 +33,7 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
     """The values with a ' before each text that a spreadsheet would compute, and their number."""
     import numpy as np
 
-    from lowerbound.data.tables.quoted import MARK  # every command imports this module
+    from lowerbound.data.tables.dialect import MARK  # every command imports this module
 
     if keep_formulas.get() or np.asarray(values).dtype.kind not in "OUT":
         return values, 0
@@ -47,7 +47,7 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
 def is_formula(cell: str) -> bool:
     """Whether a spreadsheet would compute a text: =1+1 and -A1, but none of -1, -0:30, A+ and -."""
     from lowerbound.data.columns.text.durations import is_written
-    from lowerbound.data.tables.quoted import BEGINNINGS
+    from lowerbound.data.tables.dialect import BEGINNINGS
 
     if len(cell) < 2 or cell[0] not in BEGINNINGS:
         return False

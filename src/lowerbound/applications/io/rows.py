@@ -46,7 +46,8 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_cells(self.x)
+        # NaN is a cell of a table or of a history that is not there
+        check_numbers(self.x, gaps=self.x.ndim in (2, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +69,7 @@ class Reconstructed:
     cells: Any = None
 
     def __post_init__(self) -> None:
-        _check_cells(self.mean)
-
-
-def _check_cells(x: Tensor) -> None:
-    """As ``check_numbers``; NaN is a missing cell of a table or of a history, unless all are."""
-    gone = x.isnan()
-    check_numbers(x if bool(gone.all()) else x.masked_fill(gone, 0))
+        check_numbers(self.mean, gaps=self.mean.ndim in (2, 3))
 
 
 @dataclass(frozen=True, eq=False)

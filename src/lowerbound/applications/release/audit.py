@@ -128,10 +128,12 @@ def _reached(request: AuditRequest, found: ReleaseAudit) -> bool | None:
 
 def _read(request: AuditRequest) -> AuditedTables:
     hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
+    real = read_table(request.real, "REAL")
+    holdout = request.holdout
     return AuditedTables.of(
-        read_table(request.real, "REAL"),
-        read_table(request.synthetic, "SYNTHETIC"),
-        None if request.holdout is None else read_table(request.holdout, "HOLDOUT"),
+        real,
+        read_table(request.synthetic, "SYNTHETIC", real),
+        None if holdout is None else read_table(holdout, "HOLDOUT", real),
         request.label,
         hints if isinstance(hints, dict) else None,
     )

@@ -14,6 +14,7 @@ from lowerbound.applications.io.sizes import check_disk
 from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
 from lowerbound.data.protection.record import Protection
+from lowerbound.data.tables.markers import levels_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.tables import TableDraws, TableSource
@@ -104,7 +105,12 @@ def _draws(
     if count < 1:
         raise OptionError(f"-n must be at least 1, not {count}")
     if request.like is not None:
-        frame = read_cells(request.like, "--like", source.fitted.schema.text_dialect)[0]
+        frame = read_cells(
+            request.like,
+            "--like",
+            source.fitted.schema.text_dialect,
+            levels_of(source.fitted.schema),
+        )[0]
         count = len(frame) if request.number is None else count
         return source.with_cells(frame, request.seed), count, tuple(frame.columns)
     if not request.given:

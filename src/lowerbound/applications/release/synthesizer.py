@@ -14,6 +14,7 @@ from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
 from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
+from lowerbound.data.tables.markers import declared_levels
 from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.release.likeness import likeness
 from lowerbound.fitting import Fitted
@@ -130,12 +131,12 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     """
     folder = Path(request.output)
     fit_folder.check_startable(folder, resume=request.resume, overwrite=request.overwrite)
-    frame, dialect = read_cells(request.data, "DATA")
+    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
+    kinds = hints if isinstance(hints, dict) else None
+    frame, dialect = read_cells(request.data, "DATA", kept=declared_levels(kinds or {}))
     reporter.say(
         f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
     )
-    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
-    kinds = hints if isinstance(hints, dict) else None
     try:
         fitted = fit_synthesizer(
             frame,

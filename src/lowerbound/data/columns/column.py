@@ -64,6 +64,7 @@ class Column:
         observed: smallest and largest fitted value, in original units, dates in seconds; None:
             unknown, or levels.
         missing_share: share of the fitted rows that have no value.
+        markers: texts of missing cells of the fit, such as "?", of a column of levels.
 
     Raises:
         OptionError: the kind is unknown, or the format or the range is invalid.
@@ -88,6 +89,7 @@ class Column:
     lattice: Lattice | None = None
     observed: tuple[float, float] | None = None
     missing_share: float = 0.0
+    markers: tuple[str, ...] = ()
     bulk: tuple[float, float] | None = None
     arrow_type: str = ""
 

@@ -19,13 +19,16 @@ from lowerbound.data.columns.text.moments import is_date_type
 from lowerbound.data.columns.values import (
     EXACT,
     Level,
+    are_texts,
     are_whole,
     check_numbers,
     distinct_levels,
     distinct_values,
     exact_whole,
+    factorized,
     finite_numbers,
-    marked,
+    markers_of,
+    marks_of,
     missing,
     name,
     parsed_numbers,
@@ -146,11 +149,12 @@ class Sample:
         """The distinct values in order; a pandas category keeps its own order."""
         categories = getattr(self.series.dtype, "categories", None)
         if categories is not None:
-            marks = marked([name(level) for level in categories])
+            names = [name(level) for level in categories]
+            marks = marks_of(self.series, names, are_texts(names))
             return tuple(
                 scalar(level) for level, mark in zip(categories, marks, strict=True) if not mark
             )
-        return distinct_levels(self.series)
+        return distinct_levels(self.series, are_texts(map(name, factorized(self.series)[1])))
 
     @property
     def varieties(self) -> int:
@@ -176,7 +180,8 @@ def understood(
         OptionError: a kind or field is unknown, or a date format is invalid.
     """
     found = recognized(series) if hint is None else _hinted(series, hint)
-    return found.rules.fitted(series, standardize, normal_scores)
+    fitted = found.rules.fitted(series, standardize, normal_scores)
+    return replace(fitted, markers=markers_of(series, fitted.levels))
 
 
 def recognized(series: Any) -> Column:
@@ -284,7 +289,9 @@ def dtype_of_numbers(values: Array) -> str:
 
 def has_leading_zeros(series: Any) -> bool:
     """Whether a column of text has codes such as 02139: whole numbers that begin with 0."""
-    return any(isinstance(cell, str) and is_code(cell) for cell in distinct_values(series))
+    return any(
+        isinstance(cell, str) and is_code(cell) for cell in distinct_values(series, words=False)
+    )
 
 
 def is_code(cell: str) -> bool:

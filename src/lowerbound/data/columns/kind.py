@@ -16,8 +16,10 @@ import numpy as np
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import (
+    are_texts,
     finite_numbers,
     missing,
+    name,
     numbers,
     refuse,
     value_quantiles,
@@ -121,8 +123,9 @@ class ColumnKind:
         )
 
     def missing(self, series: Any) -> Array:
-        """Mask of the missing cells, (rows,); "none" may be a level, but no number or date."""
-        return missing(series, words=None if self.column.levels else False)
+        """Mask of the missing cells, (rows,); "NA" may be a level, but no number or date."""
+        levels = self.column.levels
+        return missing(series, are_texts(levels), [*map(name, levels)], self.column.markers)
 
     # Conversion to model units and back
 

@@ -20,7 +20,6 @@ from lowerbound.data.columns.values import (
     distinct_levels,
     factorized,
     level_codes,
-    missing,
     name,
     parsed_numbers,
     scalar,
@@ -73,13 +72,14 @@ class Leveled(ColumnKind):
         return found
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
-        return level_codes(series, self.column.name, self.column.levels)
+        column = self.column
+        return level_codes(series, column.name, column.levels, column.markers)
 
     def unseen(self, series: Any) -> Array:
         known = {name(level) for level in self.column.levels}
         codes, distinct = factorized(series)
         new = [name(value) not in known for value in distinct]
-        found = np.array([*new, False])[codes] & ~missing(series)
+        found = np.array([*new, False])[codes] & ~self.missing(series)
         return found * (1 + self._ranges_beyond(series)) if found.any() else found
 
     def _ranges_beyond(self, series: Any) -> Array:
@@ -104,7 +104,28 @@ class Leveled(ColumnKind):
         return pd.array(list(self.column.levels), dtype=dtype).take(self._codes(values))
 
     def with_room(self, series: Any, exact: bool) -> Any:
+        import pandas as pd
+
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            return series.astype(self._with_levels(series.dtype))
         return series.copy() if self._have_room(series) else series.astype(object)
+
+    def _with_levels(self, dtype: Any) -> Any:
+        """A type of pandas' categories with the levels that it lacks, each behind the one before
+        it, so that a type with a part of the levels becomes that of the fit."""
+        import pandas as pd
+
+        categories, place = dtype.categories, 0
+        names = [name(scalar(each)) for each in categories]
+        levels = levels_of_type(self.column.levels, self.column.level_type)
+        for level, wanted in zip(levels, map(name, self.column.levels), strict=True):
+            if wanted in names:
+                place = names.index(wanted) + 1
+                continue
+            categories = categories.insert(place, level)
+            names.insert(place, wanted)
+            place += 1
+        return pd.CategoricalDtype(categories, ordered=dtype.ordered)
 
     def _have_room(self, series: Any) -> bool:
         """Whether the cells may be levels; numbers, the type of an empty column, may not be text

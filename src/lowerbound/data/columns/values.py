@@ -1,14 +1,14 @@
 """The cells of a frame's column: missing values, numbers and distinct values.
 
-Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text. Beside words, "none"
-is a level like them.
+Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text; but where cells can
+be empty on their own, markers beside other text are text like it.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,25 @@ EXACT = 2**53  # the largest whole number up to which float64 holds each
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 MARKERS = ("", "?", "-", ".", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """Common markers of missing values, in lower case."""
+FILE_MARKERS = (
+    "#N/A N/A",
+    "#N/A",
+    "#NA",
+    "-NaN",
+    "-nan",
+    "1.#IND",
+    "1.#QNAN",
+    "-1.#IND",
+    "-1.#QNAN",
+)
+"""Further ones of pandas, in files of text."""
 NONE = "none"
+OWN_GAPS = "cells can be empty"  # in the attributes of a frame
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:inf|infinity)")
+_TRUTH = re.compile("(?i)true|false")
+_MONTH = re.compile(
+    r"(?i)(mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+)
 _WORD = re.compile(r"(?!(?i:true|false)$)[^\W\d_].*", re.DOTALL)
 _COUNTED = re.compile(r"\d+\s+([^\W\d_]{3,}?\D*?)s?", re.DOTALL)  # without a plural s, and no date
 LETTERS = 3  # of a word, at least, for each digit: Aug2Dec, but not A12
@@ -94,36 +112,105 @@ def parsed_numbers(series: Any) -> tuple[Array, Array]:
     return parsed, np.isnan(parsed) & ~missing(series, words=False)
 
 
-def missing(series: Any, words: bool | None = None) -> Array:
+def missing(
+    series: Any,
+    words: bool | None = None,
+    levels: Collection[str] = (),
+    markers: Collection[str] = (),
+) -> Array:
     """Mask of the missing cells, (rows,).
 
     Args:
         series: the cells.
-        words: whether they are words; see ``marked``.
+        words, levels, markers: see ``marks_of``.
     """
     gone = empty(series)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
         codes, distinct = factorized(series)
-        marks = marked([name(value) for value in distinct], words)
+        marks = marks_of(series, [*map(name, distinct)], words, levels, markers)
         if marks.any():
             gone |= (codes >= 0) & np.append(marks, False)[codes]
     return gone
 
 
-def marked(names: Sequence[str], words: bool | None = None) -> Array:
+def marks_of(
+    series: Any,
+    names: Sequence[str],
+    words: bool | None = None,
+    levels: Collection[str] = (),
+    markers: Collection[str] = (),
+) -> Array:
     """Which of the distinct cells of a column mark missing values, (names,).
+
+    Where cells can be empty on their own, only empty text does, beside other text.
+
+    Args:
+        series: the cells.
+        names: of the distinct ones.
+        words: whether they are text that is neither numbers nor dates; None: as they look.
+        levels: names that are levels, whatever they look like.
+        markers: names that are missing nevertheless, as they were in a fit.
+    """
+    marks = marked(names, words)
+    if marks.any() and words is not False and has_own_gaps(series):
+        others = (text for text, mark in zip(names, marks, strict=True) if not mark)
+        if words or any(map(reads_as_text, others)):
+            marks = np.array([text == "" or text in markers for text in names], dtype=bool)
+    return np.asarray(marks & np.array([text not in levels for text in names], dtype=bool))
+
+
+def markers_of(series: Any, levels: Sequence[Level]) -> tuple[str, ...]:
+    """The texts of the missing cells of a column of levels, other than empty text."""
+    if not are_texts(levels):
+        return ()
+    names = [*map(name, factorized(series)[1])]
+    marks = marks_of(series, names, True, [*map(name, levels)])
+    return tuple(sorted({text for text, mark in zip(names, marks, strict=True) if mark and text}))
+
+
+def has_own_gaps(series: Any) -> bool:
+    """Whether the source of a column can have empty cells: some are, or it is known to."""
+    return bool(getattr(series, "attrs", {}).get(OWN_GAPS) or series.isna().any())
+
+
+def with_own_gaps(frame: Any) -> Any:
+    """A frame of a source that can have empty cells, whether it has some or not."""
+    frame.attrs[OWN_GAPS] = True
+    return frame
+
+
+def marked(names: Sequence[str], words: bool | None = None) -> Array:
+    """Which of the distinct cells of a column that cannot be empty mark missing values, (names,).
 
     Args:
         names: of the cells.
-        words: whether they are words. Then "none" is a level, unless it is written "None", as
-            Python writes what is missing. None: if there are words beside it; numbers, true and
-            false are none.
+        words: whether they may be words, beside which "none" is a level, unless it is written
+            "None", as Python writes what is missing; numbers, true and false are none.
     """
     marks = np.array([text.lower() in MARKERS for text in names], dtype=bool)
     nones = np.array([text.lower() == NONE and text != str(None) for text in names], dtype=bool)
-    if words is None and nones.any():
-        words = _are_words([text for text, mark in zip(names, marks, strict=True) if not mark])
-    return marks & ~nones if words else marks
+    if words is False or not nones.any():
+        return marks
+    others = [text for text, mark in zip(names, marks, strict=True) if not mark]
+    return marks & ~nones if _are_words(others) else marks
+
+
+def are_texts(levels: Iterable[Level]) -> bool:
+    """Whether some levels are text other than numbers, true, false and ``MARKERS``."""
+    texts = {level.strip() for level in levels if isinstance(level, str)}
+    return any(
+        not (text.lower() in MARKERS or _NUMBER.fullmatch(text) or _TRUTH.fullmatch(text))
+        for text in texts
+    )
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether a cell is text, and neither a number nor a date: A12 and +, but not 3 kg."""
+    if _TRUTH.fullmatch(text) or _NUMBER.fullmatch(text):
+        return False
+    if not any(map(str.isdigit, text)):
+        return True
+    return text[0].isalpha() and not _MONTH.match(text)
 
 
 def _are_words(names: Sequence[str]) -> bool:
@@ -174,10 +261,10 @@ def distinct_values(series: Any, words: bool | None = None) -> list[Any]:
 
     Args:
         series: the cells.
-        words: whether they are words; see ``marked``.
+        words: see ``marks_of``.
     """
     _, distinct = factorized(series)
-    marks = marked([name(value) for value in distinct], words)
+    marks = marks_of(series, [name(value) for value in distinct], words)
     return [value for value, mark in zip(distinct, marks, strict=True) if not mark]
 
 
@@ -207,31 +294,36 @@ def is_range(low: Any, high: Any) -> bool:
     return numbers and bool(np.isfinite([low, high]).all()) and low < high
 
 
-def distinct_levels(series: Any) -> tuple[Level, ...]:
-    """Distinct values in order, numbers by size and text by name, without NaN."""
-    distinct = {name(value): scalar(value) for value in distinct_values(series)}
+def distinct_levels(series: Any, words: bool | None = None) -> tuple[Level, ...]:
+    """Distinct values in order, numbers by size and text by name, without NaN.
+
+    Args:
+        series: the cells.
+        words: see ``marks_of``.
+    """
+    distinct = {name(value): scalar(value) for value in distinct_values(series, words)}
     try:
         return tuple(sorted(distinct.values(), key=float))
     except ValueError:
         return tuple(distinct[key] for key in sorted(distinct))
 
 
-def level_codes(series: Any, label: str, levels: Sequence[Level]) -> Array:
+def level_codes(
+    series: Any, label: str, levels: Sequence[Level], markers: Collection[str] = ()
+) -> Array:
     """The code of each cell, float64; NaN if missing, or if unknown, with a warning.
 
     Args:
         series: the cells.
         label: name of the column.
         levels: in the order of their codes.
+        markers: see ``marks_of``.
     """
     index = {name(level): code for code, level in enumerate(levels)}
     codes, distinct = factorized(series)
     names = [name(value) for value in distinct]
-    new = [
-        text
-        for text, mark in zip(names, marked(names), strict=True)
-        if text not in index and not mark
-    ]
+    marks = marks_of(series, names, are_texts(levels), index, markers)
+    new = [text for text, mark in zip(names, marks, strict=True) if text not in index and not mark]
     if new:
         warnings.warn(
             f"column {label!r} has levels that the model was not fitted on: "

@@ -16,8 +16,33 @@ MOST_CHARACTERS = 500
 FEW_ATOMS, MOST_ATOMS = 24, 60  # of a formula of whole numbers that is found for fractions
 TOLERANCE, EXACT = 2e-3, 1e-4  # largest error of a fraction in a formula of few or of more atoms
 
-_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•*", "0123456789.()()··")
-_HYDRATE = re.compile(r"(.*?[A-Za-z)\d])\.(\d*(?:\.\d+)?H2O)")
+_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•∙⋅‧*", "0123456789.()()·····")
+_BEHIND = re.compile(r"(?P<number>\d*(?:\.\d+)?(?:/\d+)?)(?P<part>[A-Z(][A-Za-z\d()]*)")
+_SYMBOL = re.compile("[A-Z][a-z]?")
+_LIGANDS = frozenset(
+    [
+        "H2O",
+        "D2O",
+        "OH2",
+        "NH3",
+        "ND3",
+        "N2H4",
+        "H2O2",
+        "HF",
+        "HCl",
+        "HBr",
+        "HI",
+        "HNO3",
+        "H2SO4",
+        "H3PO4",
+        "CH3OH",
+        "C2H5OH",
+        "CH3CN",
+        "C5H5N",
+    ]
+)
+_OXIDES = frozenset(("CO2", "SO2", "SO3"))
+"""Molecules that are added to others, and those of which the elements may also stand alone."""
 _TOKEN = re.compile(r"(?P<symbol>[A-Z][a-z]?)|(?P<open>\()|(?P<close>\))|(?P<next>·)|(?P<bad>.)")
 _AMOUNT = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:/\d+)?")
 _KNOWN = frozenset(ELEMENTS)
@@ -27,8 +52,8 @@ def read_formula(text: Any) -> dict[str, float]:
     """The fractions of atoms of each element; they sum to 1.
 
     Amounts may be decimal numbers, ratios such as 1/3, or subscripts; groups in brackets nest, and
-    a dot separates parts as in CuSO4·5H2O, also a point before the water. The order of the elements
-    in the text changes nothing.
+    a dot separates parts as in CuSO4·5H2O, also a star, and a point before water, ammonia and the
+    like. The order of the elements in the text changes nothing.
 
     >>> read_formula("AsGa") == read_formula("GaAs")
     True
@@ -45,19 +70,63 @@ def read_formula(text: Any) -> dict[str, float]:
         raise DataError("the formula is empty")
     if len(plain) > MOST_CHARACTERS:
         raise DataError(f"the formula has {len(plain):,} characters, more than {MOST_CHARACTERS}")
-    amounts = _Reader(_with_dot(plain)).amounts()
+    amounts = _Reader(_with_dots(plain)).amounts()
     total = math.fsum(amounts.values())
     if not math.isfinite(total):
         raise DataError(f"the amounts in {_shown(text)} are too large")
     return {element: amounts[element] / total for element in sorted(amounts)}
 
 
-def _with_dot(plain: str) -> str:
-    """CuSO4·5H2O from CuSO4.5H2O; a point after the amount 0 is a decimal point."""
-    parts = _HYDRATE.fullmatch(plain)
-    if parts is None or re.search(r"(?<!\d)0$", parts[1]):
-        return plain
-    return f"{parts[1]}·{parts[2]}"
+def _with_dots(plain: str) -> str:
+    """CuSO4·5H2O from CuSO4.5H2O, and CoCl2·6NH3 from CoCl2.6NH3; decimal points stay.
+
+    Raises:
+        DataError: a point may be either.
+    """
+    found, start = plain, 0
+    while (at := found.find(".", start)) >= 0:
+        start = at + 1
+        behind = _BEHIND.match(found, at + 1)
+        if behind is None or not _separates(found, at, behind):
+            continue
+        found = f"{found[:at]}·{found[at + 1 :]}"
+        start = behind.start("part")  # a point in the number before the part is of this number
+    return found
+
+
+def _separates(text: str, at: int, behind: re.Match[str]) -> bool:
+    """Whether a point separates two parts of a formula.
+
+    Args:
+        text: of the formula.
+        at: of the point.
+        behind: the number and the part that follow it.
+
+    Raises:
+        DataError: it may be a decimal point too.
+    """
+    before = re.split("·", text[:at])[-1]
+    amount = re.search(r"\d*$", before)
+    number, part = behind["number"], behind["part"]
+    if not before or (amount and amount[0] == "0"):
+        return False
+    if not number or "/" in number or "." in number:
+        return True
+    whole = text[behind.end() :][:1] in ("", "·", ".") and not part.endswith("0")
+    if number.startswith("0") or not whole:
+        return False
+    molecule = part.strip("()")
+    if molecule in _LIGANDS:
+        return True
+    again = {*_SYMBOL.findall(before)} & {*_SYMBOL.findall(part)}
+    if again and (molecule in _OXIDES or "·" in text):
+        return True
+    if again or molecule in _OXIDES:
+        raise DataError(
+            f"{_shown(text)}: the point before {number}{part} may be a decimal point or separate "
+            "two parts; write · between parts, or each element once"
+        )
+    return False
 
 
 def formula_of(

@@ -33,6 +33,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table
+from lowerbound.data.tables.markers import kept_by, levels_of
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
@@ -89,7 +90,7 @@ class EventKind(DataKind):
         entity, time = _names(source, reading)
         table = source.table if isinstance(source, Events) else source
         known = None if reading.schema is None else notations_of(reading.schema)
-        events = EventTable.read(table, entity, time, reading.text_dialect, known)
+        events = EventTable.read(table, entity, time, reading.text_dialect, known, kept_by(reading))
         if known is None and reading.least_people > 1:
             from lowerbound.data.protection.histories import protected_events
 
@@ -278,7 +279,9 @@ def _too_few(table: EventTable) -> str:
 def _table(raw: Any, schema: Schema, layout: EventLayout) -> EventTable:
     source = raw.table if isinstance(raw, Events) else raw
     known = notations_of(schema)
-    return EventTable.read(source, layout.entity, layout.time.name, known=known)
+    return EventTable.read(
+        source, layout.entity, layout.time.name, known=known, kept=levels_of(schema)
+    )
 
 
 def _values(schema: Schema, layout: EventLayout, table: EventTable) -> tuple[Array, Array]:

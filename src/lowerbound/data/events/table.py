@@ -20,6 +20,7 @@ from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
 from lowerbound.data.tables.frame_types import in_frame_type
+from lowerbound.data.tables.markers import Kept
 from lowerbound.data.tables.numbers import Notations, found_notations, with_numbers
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
@@ -57,6 +58,7 @@ class EventTable:
         time: str,
         dialect: Dialect | None = None,
         known: Notations | None = None,
+        kept: Kept | None = None,
     ) -> EventTable:
         """Read a path or a frame.
 
@@ -65,6 +67,7 @@ class EventTable:
             entity, time: names of these columns.
             dialect: how a file is written, as far as it is known.
             known: the notations of the columns; None: those that are found.
+            kept: levels that are no markers of missing values.
 
         Raises:
             DataError: it cannot be read, is empty, has two columns of one name or none of these
@@ -73,7 +76,7 @@ class EventTable:
         """
         path = isinstance(source, (str, Path))
         if path:
-            frame, dialect = read_table(source, dialect, known)
+            frame, dialect = read_table(source, dialect, known, kept)
         else:
             frame, dialect = (dialect or Dialect()).emptied(source), None
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.unmodeled import NAMES_ROWS
+from lowerbound.data.columns.values import with_own_gaps
 from lowerbound.data.labels import classes_of, label_names
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.chunks import rows_at_once
@@ -119,8 +120,9 @@ def whole_frame(rows: Any, incomplete: frozenset[str], source: str) -> Any:
 
 
 def _with_text_names(frame: Any) -> Any:
-    """pandas notes in a file which names were numbers, and reads them so."""
-    return frame.set_axis([str(name) for name in frame.columns], axis=1)
+    """The frame of a file that can have empty cells; pandas notes in it which names were numbers,
+    and reads them so."""
+    return with_own_gaps(frame.set_axis([str(name) for name in frame.columns], axis=1))
 
 
 @dataclass

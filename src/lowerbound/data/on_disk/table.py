@@ -28,6 +28,7 @@ from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_address
 from lowerbound.data.tables.files import CSV_SUFFIXES, table_suffix
 from lowerbound.data.tables.kind import TableKind
+from lowerbound.data.tables.markers import kept_by
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
 from lowerbound.durable import new_folder
@@ -122,7 +123,7 @@ def _table(path: Path, reading: Reading, cache: Path) -> Iterator[tuple[ParquetT
     if is_parquet(path):
         yield ParquetTable.open(path), reading
         return
-    with text_as_parquet(path, reading.dialect, cache) as (table, dialect):
+    with text_as_parquet(path, reading.dialect, cache, kept_by(reading)) as (table, dialect):
         yield table, replace(reading, dialect=dialect or reading.dialect)
 
 

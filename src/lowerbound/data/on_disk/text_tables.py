@@ -16,6 +16,7 @@ from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.tables.chunks import rows_at_once, text_frames
 from lowerbound.data.tables.dialect import Dialect, sniffed
 from lowerbound.data.tables.files import is_padded, may_have_leading_zeros
+from lowerbound.data.tables.markers import Kept
 from lowerbound.data.tables.parquet import ParquetTable
 from lowerbound.durable import unfinished
 from lowerbound.errors import DataError
@@ -38,7 +39,7 @@ def estimated_bytes(path: Path, asked: Dialect | None = None) -> float:
 
 @contextmanager
 def text_as_parquet(
-    path: Path, asked: Dialect | None, folder: Path
+    path: Path, asked: Dialect | None, folder: Path, kept: Kept | None = None
 ) -> Iterator[tuple[ParquetTable, Dialect | None]]:
     """Context that yields the table of a file of text, and how it is written; None: as usual.
 
@@ -46,6 +47,7 @@ def text_as_parquet(
         path: the file.
         asked: how it is written, as far as a user said.
         folder: where the Parquet file is during the context.
+        kept: as for ``read_table``.
 
     Raises:
         DataError: the file cannot be read, or the disk is too small.
@@ -56,29 +58,30 @@ def text_as_parquet(
     folders.make(folder)
     made = unfinished(folder / f"{path.name}.parquet")
     try:
-        _write(path, asked, made)
+        _write(path, asked, made, kept)
         table = replace(ParquetTable.open(made), path=path)  # the name in messages
         yield table, None if layout.dialect.usual else layout.dialect
     finally:
         folders.remove(made)
 
 
-def _write(path: Path, asked: Dialect | None, target: Path) -> None:
+def _write(path: Path, asked: Dialect | None, target: Path, kept: Kept | None) -> None:
     """Write the cells of a file of text as a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = _types(path, asked)
+    types = _types(path, asked, kept)
     schema = pa.schema(types)
     text = [name for name, kind in types.items() if pa.types.is_string(kind)]
     rows = rows_at_once(max(len(types), 1))
     with pq.ParquetWriter(target, schema) as file:
-        for frame, _ in text_frames(path, rows, text, asked):
+        words = {**dict.fromkeys(text, ()), **(kept or {})}  # whose markers are counted
+        for frame, _ in text_frames(path, rows, text, asked, words):
             columns = [_cells(frame[name], kind) for name, kind in types.items()]
             file.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
-def _types(path: Path, asked: Dialect | None) -> dict[str, Any]:
+def _types(path: Path, asked: Dialect | None, kept: Kept | None) -> dict[str, Any]:
     """The Arrow type of each column, by all rows.
 
     Raises:
@@ -87,8 +90,8 @@ def _types(path: Path, asked: Dialect | None) -> dict[str, Any]:
     import pyarrow as pa
 
     found: dict[str, Any] = {}
-    width = next((frame.shape[1] for frame, _ in text_frames(path, 1, (), asked)), 1)
-    for frame, _ in text_frames(path, rows_at_once(max(width, 1)), (), asked):
+    width = next((frame.shape[1] for frame, _ in text_frames(path, 1, (), asked, said=False)), 1)
+    for frame, _ in text_frames(path, rows_at_once(max(width, 1)), (), asked, kept, False):
         for name in frame.columns:
             kind = _type_of(frame[name])
             found[name] = _common(found.get(name, pa.null()), kind)
@@ -107,7 +110,7 @@ def _padded(path: Path, types: Mapping[str, Any], asked: Dialect | None) -> set[
     if not numbers or not may_have_leading_zeros(path, sniffed(path, asked)):
         return set()
     rows, found = rows_at_once(len(types)), set()
-    for frame, _ in text_frames(path, rows, numbers, asked):
+    for frame, _ in text_frames(path, rows, numbers, asked, said=False):
         found |= {name for name in numbers if name not in found and _is_padded(frame[name])}
     return found
 

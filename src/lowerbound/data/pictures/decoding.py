@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from lowerbound import untrusted
+from lowerbound.data.pictures.tiff import measurements_in, unknown_tiff
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
 
     Raises:
         DataError: it needs more memory than the limit.
-        OSError: it is no picture.
+        OSError: it is no picture, or holds measurements.
     """
     with any_number_of_pixels(), _opened(path) as picture:
         yield picture
@@ -97,15 +98,20 @@ def open_picture(path: Path | IO[bytes]) -> Iterator[Image]:
 @contextmanager
 def _opened(path: Path | IO[bytes]) -> Iterator[Image]:
     """``open_picture`` where Pillow's warning is off."""
-    from PIL import Image as pillow
+    from PIL import Image as pillow, UnidentifiedImageError
 
     with ExitStack() as stack:
         file, name = path, "the picture"
         if isinstance(path, Path):
             file, name = stack.enter_context(untrusted.opened(path, DataError)), str(path)
-        picture = stack.enter_context(pillow.open(file))
+        try:
+            picture = stack.enter_context(pillow.open(file))
+        except UnidentifiedImageError as error:
+            raise OSError(unknown_tiff(file) or f"cannot identify image file {name!r}") from error
         needed = BYTES_OF_PIXEL * picture.width * picture.height
         untrusted.check_memory(needed, name, DataError)
+        if reason := measurements_in(picture):
+            raise OSError(reason)
         yield picture
 
 

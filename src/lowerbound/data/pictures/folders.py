@@ -420,7 +420,7 @@ def _losses(headers: Sequence[PictureHeader], colored: bool) -> list[str]:
     if several := sum(header.frames > 1 for header in headers):
         notes.append(
             f"{several} of {len(headers)} files hold several pictures (animations, pages), and the "
-            "first is read"
+            "first is read: give each picture as a file of its own to read all"
         )
     return notes
 

@@ -27,6 +27,7 @@ from lowerbound.data.protection.fresh import FRESH, FreshCells
 from lowerbound.data.protection.people import People
 from lowerbound.data.synthetic.repeated import RepeatedValues
 from lowerbound.data.tables.frame_types import ORDERED
+from lowerbound.data.tables.markers import is_text, marker_of
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _marker(series: Any, gone: Array) -> str | None:
     blank = empty(series)
     marked = series[gone & ~blank]
     if len(marked) <= blank.sum():
-        return None
+        return marker_of(series) if is_text(series) else None
     return str(marked.mode().iloc[0])
 
 

@@ -30,7 +30,9 @@ def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
     """What to do about a column that is left out though most of its cells hold a number, or all
     of them a date."""
     for name in identifiers:
-        cells = [cell for cell in distinct_values(frame[name]) if isinstance(cell, str)]
+        cells = [
+            cell for cell in distinct_values(frame[name], words=False) if isinstance(cell, str)
+        ]
         numbers = [_is_digits(cell) for cell in cells]
         if cells and not any(numbers) and formats(cells):
             return (

@@ -13,7 +13,7 @@ from typing import Any
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import is_code
-from lowerbound.data.columns.values import EXACT
+from lowerbound.data.columns.values import EXACT, with_own_gaps
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.arrow_types import with_arrow_types
@@ -24,11 +24,13 @@ from lowerbound.data.tables.files import (
     check_delimiter,
     check_widths,
     is_padded,
+    kept_words,
     may_have_leading_zeros,
     parsing,
     table_suffix,
     written_as_known,
 )
+from lowerbound.data.tables.markers import Kept, emptied, levels_of, texts_kept
 from lowerbound.data.tables.numbers import notations_of
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
@@ -102,7 +104,7 @@ def read_chunks(
         if texts:
             known = {column.name for column in schema.columns}
             text |= _other_text(path, rows, known, schema.text_dialect)
-    frames = _frames(source, rows, text, schema.text_dialect)
+    frames = _frames(source, rows, text, schema.text_dialect, levels_of(schema))
     written = _texts(source, rows, schema.text_dialect) if texts else None
     first = 0
     for frame, share in frames:
@@ -116,8 +118,9 @@ def _has_long_levels(column: Column) -> bool:
 
 
 @contextmanager
-def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
-    """Context that adds the chunk's first row to messages, and shows each kind of note once."""
+def placed(source: str, first: int, notes: set[str] | None) -> Iterator[None]:
+    """Context that adds the chunk's first row to messages, and shows each kind of note once; None:
+    none is shown."""
     place = f" (0 is row {first:,} of {source})" if first else ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -125,6 +128,8 @@ def placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
             yield
         except DataError as error:
             raise DataError(f"{error}{place}") from error
+    if notes is None:
+        return
     for warning in caught:
         kind = re.sub(r"\d[\d,]*", "", str(warning.message).split(":")[0])
         if kind not in notes:
@@ -139,7 +144,7 @@ def rows_at_once(width: int) -> int:
 
 
 def _frames(
-    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None
+    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None, kept: Kept
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the table read so far)."""
     given, path = asked or Dialect(), Path(source).expanduser()
@@ -148,10 +153,10 @@ def _frames(
     elif is_parquet(path):
         frames = _parquet(path, rows)
     elif path.suffix.lower() in WORKBOOKS:
-        frames = iter([(read_workbook(path, given.sheet), 1.0)])
+        frames = iter([(read_workbook(path, given.sheet, kept), 1.0)])
     else:
-        return text_frames(path, rows, text, asked)
-    return ((given.emptied(frame), share) for frame, share in frames)
+        return text_frames(path, rows, text, asked, kept)
+    return ((given.emptied(with_own_gaps(frame)), share) for frame, share in frames)
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
@@ -166,7 +171,12 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
 
 
 def text_frames(
-    path: Path, rows: int, text: Collection[str], asked: Dialect | None = None
+    path: Path,
+    rows: int,
+    text: Collection[str],
+    asked: Dialect | None = None,
+    kept: Kept | None = None,
+    said: bool = True,
 ) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the bytes read so far) of a file of text.
 
@@ -175,17 +185,25 @@ def text_frames(
         rows: of a frame, at most.
         text: names of the columns that are text in all rows.
         asked: how the file is written, as far as a user said.
+        kept: as for ``read_table``.
+        said: whether a note names the texts that are taken for missing, once for each column.
 
     Raises:
         DataError: the file is empty, ragged or damaged.
     """
     layout = sniffed(path, asked)
     check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
-    keywords = {"dtype": layout.text_types(text), **layout.keywords}
+    levels, notes = texts_kept(kept or {}), set[str]() if said else None
+    words = {**layout.keywords, **kept_words(path, layout, levels)}
+    keywords = {"dtype": layout.text_types(text), **words}
+    first = 0
     for frame, share in _parsed_chunks(path, layout, rows, low_memory=False, **keywords):
         named = layout.named(frame.reset_index(drop=True))
         check_delimiter(named, layout, path)
+        with placed(str(path), first, notes):
+            named = emptied(named, levels, {})
         yield named, share
+        first += len(named)
 
 
 def _parsed_chunks(

@@ -16,6 +16,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import matched_by_place
+from lowerbound.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +130,9 @@ def completed_frame(
         answers: (rows, columns of the schema), codes for columns with levels.
         hidden: mask of the cells to fill, shape of ``answers``.
         exact: whether the answers are possible values of the data, not expectations.
+
+    Raises:
+        DataError: the type of a column cannot hold its answers.
     """
     filled = {place: frame.iloc[:, place] for place in range(frame.shape[1])}
     for i, place in enumerate(places(frame, schema)):
@@ -155,6 +159,11 @@ def _filled(series: Any, known: Column, rows: Array, answers: Array, exact: bool
         values = known.notation.filling(np.asarray(numbers, dtype=float), series, exact)
     # in one assignment: pandas would convert the column if values were set one by one
     column.iloc[rows] = values
+    if column.iloc[rows].isna().any():
+        raise DataError(
+            f"the type {column.dtype} of column {known.name!r} cannot hold the values that fill "
+            "it: convert the column to text or numbers first"
+        )
     return column
 
 

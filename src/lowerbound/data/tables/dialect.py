@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.text.notation import COMMA, POINT, decimal_mark, is_number
 from lowerbound.data.columns.values import marked_cells
+from lowerbound.data.tables.svmlight import refuse_sparse_lines
 from lowerbound.errors import DataError, OptionError
 from lowerbound.untrusted.unpacking import BROKEN, Cost, Counted, unpacked
 
+BEGINNINGS, MARK = "=+-@\t\r", "'"  # of formulas in a spreadsheet; before them in .csv files
 DELIMITERS = ",;\t|"
 SPACES = r"\s+"
 SAMPLE = 1_000  # lines from which the dialect is inferred
@@ -48,6 +51,11 @@ FEWEST_ROWS = 3  # lines that show that those above are titles
 LONGEST_STEP = 10  # between years in a line of names
 FEWEST_LETTERS = 1000  # of a text to each character that is in none
 _NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
+
+
+def plain_name(name: str) -> str:
+    """The name of a column without the ' that .csv files have before one that begins a formula."""
+    return name[1:] if name[:1] == MARK and name[1:2] and name[1:2] in BEGINNINGS else name
 
 
 @dataclass(frozen=True)
@@ -102,16 +110,16 @@ class Dialect:
         return cls(**fields, given=tuple(fields))
 
     def emptied(self, frame: Any) -> Any:
-        """A frame whose cells that are one of ``missing`` have no value."""
+        """A frame whose cells that are one of ``missing``, or beyond all numbers, have no value."""
         if not self.missing:
-            return frame
+            return without_beyond(frame)
         frame = frame.copy(deep=False)
         for place in range(frame.shape[1]):
             series = frame.iloc[:, place]
             marked = marked_cells(series, self.missing)
             if marked.any():
                 frame.isetitem(place, series.mask(marked))
-        return frame
+        return without_beyond(frame)
 
     @property
     def usual(self) -> bool:
@@ -188,13 +196,23 @@ class Layout:
     def text_types(self, text: Collection[str]) -> dict[str | int, type]:
         """pandas' types of columns of text; without a header, pandas names columns 0, 1, ..."""
         if self.header:
-            return dict.fromkeys(text, str)
+            quoted = [f"{MARK}{name}" for name in text if name[:1] in BEGINNINGS]
+            return dict.fromkeys([*text, *quoted], str)
         return {int(name[1:]): str for name in text if name[1:].isdecimal()}
 
+    def name_of(self, name: Any) -> str:
+        """The name of a column that pandas names so."""
+        return plain_name(str(name)) if self.header else f"x{name}"
+
     def named(self, frame: Any) -> Any:
-        """The frame, with generated column names if the file has no header."""
+        """The frame, with generated column names if the file has no header, and otherwise without
+        the ' of names that a spreadsheet would compute."""
         if not self.header:
             frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+            return frame
+        plain = [plain_name(name) if isinstance(name, str) else name for name in frame.columns]
+        if plain != list(frame.columns) and len({*plain}) == len(plain):
+            frame.columns = plain
         return frame
 
     def note(self, path: Path) -> None:
@@ -243,7 +261,7 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
         asked: what the user gave, which is not inferred.
 
     Raises:
-        DataError: the file is empty or not text.
+        DataError: the file is empty, not text, or a sparse matrix.
     """
     dialect = asked or Dialect()
     encoding = dialect.encoding or encoding_of(path)
@@ -252,6 +270,7 @@ def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
             lines = list(_first_lines(file))
     except (UnicodeError, *BROKEN) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
+    refuse_sparse_lines(path, lines)
     skipped, named = _preamble(lines, dialect.comment)
     titled = _below_titles(lines[skipped:], dialect.delimiter or named, dialect.comment)
     title = " ".join(map(str.strip, lines[skipped : skipped + titled])).strip()

@@ -22,6 +22,7 @@ from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.parquet import BYTES_OF_CELL, COPIES
+from lowerbound.data.tables.versioned import refuse_versioned_in
 from lowerbound.errors import DataError, MissingExtraError
 
 PREFIX = "duckdb:"
@@ -145,9 +146,11 @@ def _memory(query: str) -> Any:
     """A connection to an empty database that can read local files for ``query``.
 
     Raises:
-        DataError: the query is not a SELECT, so it could write files.
+        DataError: the query is not a SELECT, so it could write files, or it reads the files of a
+            table that keeps its earlier versions.
     """
     duckdb = _library()
+    refuse_versioned_in(query)
     connection = duckdb.connect()
     statements = connection.extract_statements(query)
     if any(statement.type != duckdb.StatementType.SELECT for statement in statements):

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
-from lowerbound.data.columns.values import EXACT, are_whole, exact_whole, missing, parsed_numbers
+from lowerbound.data.columns.values import (
+    EXACT,
+    are_whole,
+    exact_whole,
+    missing,
+    parsed_numbers,
+    with_own_gaps,
+)
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.arrow_types import with_arrow_types
@@ -25,6 +32,7 @@ from lowerbound.data.tables.dialect import (
     widths,
 )
 from lowerbound.data.tables.duckdb import is_address, read_address
+from lowerbound.data.tables.markers import Kept, emptied, is_text, levels_of, na_values, texts_kept
 from lowerbound.data.tables.numbers import Notations, notations_of, other_notations, with_numbers
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, ParquetTable, is_parquet
 from lowerbound.data.tables.workbooks import WORKBOOKS, read_workbook
@@ -47,7 +55,10 @@ def table_suffix(path: Path) -> str:
 
 
 def read_table(
-    source: str | Path, asked: Dialect | None = None, known: Notations | None = None
+    source: str | Path,
+    asked: Dialect | None = None,
+    known: Notations | None = None,
+    kept: Kept | None = None,
 ) -> tuple[Any, Dialect | None]:
     """Read a file of text, a parquet table, a sheet of a workbook, or a table of a database.
 
@@ -59,6 +70,7 @@ def read_table(
         asked: how the table is written, as far as a user said.
         known: the notations of a model's columns. In a text that is written so, these columns stay
             text, so that 1.234 may be a thousand.
+        kept: levels that are no markers of missing values in a text, such as "NA" of Namibia.
 
     Returns:
         A pandas frame, and the dialect of a text; None for a usual one, and for other files.
@@ -70,19 +82,21 @@ def read_table(
     """
     given = asked or Dialect()
     if isinstance(source, str) and is_address(source):
-        return given.emptied(read_address(source)), None
+        return given.emptied(with_own_gaps(read_address(source))), None
     path = Path(source).expanduser()
     if not path.exists():
         raise DataError(f"there is no file {path}")
     if is_parquet(path):
         table = ParquetTable.open(path).read()
         frame = with_arrow_types(frame_of(table, str(path)), table.schema)
-        return given.emptied(frame), None
+        return given.emptied(with_own_gaps(frame)), None
     if path.suffix.lower() in WORKBOOKS:
-        return given.emptied(read_workbook(path, given.sheet)), None
+        return given.emptied(read_workbook(path, given.sheet, kept)), None
     layout = sniffed(path, asked)
     types = layout.text_types(written_as_known(path, layout, known or {}))
-    frame = _parsed(path, layout, low_memory=False, **{"dtype": types, **layout.keywords})
+    levels = texts_kept(kept or {})
+    words = {"dtype": types, **layout.keywords, **kept_words(path, layout, levels)}
+    frame = _parsed(path, layout, low_memory=False, **words)
     if _may_be_ragged(frame):
         check_widths(path, layout)
     layout.note(path)
@@ -90,7 +104,31 @@ def read_table(
         _note_of_text(frame, path)
     frame = _with_all_digits(layout.named(frame), path, layout)
     check_delimiter(frame, layout, path)
+    frame = emptied(frame, levels, _cells_with_gaps(frame, path, layout, levels))
     return frame, None if layout.dialect.usual else layout.dialect
+
+
+def kept_words(path: Path, layout: Layout, kept: Kept) -> dict[str, Any]:
+    """The arguments of ``pandas.read_csv`` that keep the markers in columns of known levels."""
+    if not kept:
+        return {}
+    names = list(_parsed(path, layout, nrows=1, **layout.keywords).columns)
+    return na_values(names, layout, kept)
+
+
+def _cells_with_gaps(frame: Any, path: Path, layout: Layout, kept: Kept) -> dict[str, Any]:
+    """The unparsed cells of the columns of text in which some are missing, by name."""
+    places = [
+        place
+        for place in range(frame.shape[1])
+        if is_text(frame.iloc[:, place]) and frame.iloc[:, place].isna().any()
+    ]
+    places = [place for place in places if str(frame.columns[place]) not in kept]
+    if not places:
+        return {}
+    words = {**layout.keywords, "dtype": str, "na_filter": False}
+    text = _parsed(path, layout, usecols=places, **words)
+    return {str(frame.columns[place]): text.iloc[:, at] for at, place in enumerate(places)}
 
 
 def read_frame(
@@ -110,7 +148,9 @@ def read_for(schema: Schema, source: str | Path) -> tuple[Any, Notations]:
     Raises:
         DataError, MissingExtraError: as for ``read_table``.
     """
-    frame, dialect = read_table(source, schema.text_dialect, notations_of(schema))
+    frame, dialect = read_table(
+        source, schema.text_dialect, notations_of(schema), levels_of(schema)
+    )
     others = other_notations(frame, dialect, schema)
     return with_numbers(frame, others), others
 

@@ -36,7 +36,7 @@ from lowerbound.data.columns.matrix import (
 )
 from lowerbound.data.columns.text.level_types import level_type
 from lowerbound.data.columns.unseen import beyond_cells, unseen_cells
-from lowerbound.data.columns.values import parsed_numbers
+from lowerbound.data.columns.values import parsed_numbers, with_own_gaps
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.labels import label_names
 from lowerbound.data.pictures import pixels
@@ -53,6 +53,7 @@ from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table
 from lowerbound.data.tables.frame_types import frame_dtype
 from lowerbound.data.tables.frames import from_frame, to_frame
+from lowerbound.data.tables.markers import kept_by, note_of_words
 from lowerbound.data.tables.numbers import (
     Notations,
     found_notations,
@@ -208,6 +209,8 @@ class TableKind(ColumnarKind):
         column = label if isinstance(label, str) else None
         found = from_frame(frame, column, schema, name, reading.kinds == "real")
         found = replace(found, notations=notations, dialect=dialect)
+        if schema is not None:
+            note_of_words(found.x, schema.columns)
         return found if label is column else replace(found, labels=label)
 
     def holds(self, rows: Any) -> bool:
@@ -228,6 +231,7 @@ class TableKind(ColumnarKind):
         notations = raw.notations
         if how.windows is not None:
             notations = at_all_times(notations, how.windows)
+        note_of_words(raw.x, schema.columns, kept_by(how))
         in_arrow = arrow_types(raw.x)
         columns = tuple(
             replace(
@@ -268,11 +272,11 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     if isinstance(source, (str, Path)):
         known = None if how.schema is None else notations_of(how.schema)
         _check_sheet(source, how)
-        return read_table(source, how.text_dialect, known)
+        return read_table(source, how.text_dialect, known, kept_by(how))
     if is_other_frame(source):
-        source = other_frame(source)
+        source = with_own_gaps(other_frame(source))
     elif is_relation(source):
-        source = relation_frame(source)
+        source = with_own_gaps(relation_frame(source))
     return (how.text_dialect or Dialect()).emptied(plain_frame(source)), how.dialect
 
 

@@ -25,6 +25,7 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.markers import is_text
 
 LAST_BITS = 1e-14  # relative difference of numbers that are read from the same text
 Notations = Mapping[str, Notation]
@@ -159,13 +160,6 @@ def _written(series: Any) -> bool:
     return series.dtype.kind == "m" or is_text(series)
 
 
-def is_text(series: Any) -> bool:
-    import pandas as pd
-
-    types = pd.api.types
-    return bool(types.is_object_dtype(series.dtype) or types.is_string_dtype(series.dtype))
-
-
 def _is_plain(series: Any, notation: Notation) -> bool:
     """Whether a column is read as plain numbers to the same values."""
     plain, other = parsed_numbers(series)
@@ -179,7 +173,9 @@ def _warn(series: Any, chosen: Notation, found: Collection[Notation]) -> None:
     import pandas as pd
 
     other = next(one for one in found if one.decimal != chosen.decimal)
-    cells = pd.Series([cell for cell in distinct_values(series) if isinstance(cell, str)])
+    cells = pd.Series(
+        [cell for cell in distinct_values(series, words=False) if isinstance(cell, str)]
+    )
     ours, theirs = chosen.numbers(cells), other.numbers(cells)
     rows = np.flatnonzero(ours != theirs)
     if len(rows):

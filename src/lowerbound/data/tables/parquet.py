@@ -10,6 +10,7 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.data.tables.arrow import check_types
+from lowerbound.data.tables.versioned import refuse_versioned
 from lowerbound.errors import DataError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -55,13 +56,19 @@ def is_parquet(source: Any) -> bool:
     """Whether ``source`` is the path of a parquet file, or of a folder of such files alone.
 
     What does not exist is neither.
+
+    Raises:
+        DataError: it is, or is part of, a table that keeps its earlier versions.
     """
     if not isinstance(source, str | Path):
         return False
     try:
         path = Path(source).expanduser()
         if not path.is_dir():
-            return _is_shard(path)
+            if found := _is_shard(path):
+                refuse_versioned(path)
+            return found
+        refuse_versioned(path)
         entries = [entry for entry in path.iterdir() if not entry.name.startswith(HIDDEN)]
     except (OSError, RuntimeError):  # no such home, or a folder that cannot be listed
         return False
@@ -76,12 +83,14 @@ def refuse_partitions(source: Any, *, on_disk: bool = False) -> None:
         on_disk: whether the rows are to be on disk, where queries are not read.
 
     Raises:
-        DataError: it is such a folder; the message says how to read it.
+        DataError: it is such a folder, and the message says how to read it; or it is, or is part
+            of, a table that keeps its earlier versions.
     """
     if not isinstance(source, str | Path):
         return
     try:
         path = Path(source).expanduser()
+        refuse_versioned(path)
         parts = sorted(path.glob("*=*/")) if path.is_dir() else []
         found = [file for part in parts[:1] for file in part.rglob("*") if _is_shard(file)][:1]
     except (OSError, RuntimeError):  # no such home, or a folder that cannot be listed

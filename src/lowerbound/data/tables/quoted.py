@@ -9,10 +9,9 @@ from typing import Any
 from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.columns.values import distinct_values, name
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.numbers import is_text, notations_of
-
-BEGINNINGS = "=+-@\t\r"
-MARK = "'"
+from lowerbound.data.tables.dialect import BEGINNINGS, MARK
+from lowerbound.data.tables.markers import is_text, levels_of
+from lowerbound.data.tables.numbers import notations_of
 
 
 def unquoted(frame: Any, schema: Schema) -> Any:
@@ -43,13 +42,8 @@ def _known(schema: Schema) -> dict[str, Callable[[str], bool]]:
     found: dict[str, Callable[[str], bool]] = {
         column: partial(_is_number, notation) for column, notation in notations_of(schema).items()
     }
-    levels = {one.name: one.levels for one in (*schema.columns, *schema.features) if one.levels}
-    if schema.windows is not None:
-        levels |= {column.rpartition("@")[0]: known for column, known in levels.items()}
-    if schema.label_column is not None and schema.class_names:
-        levels[schema.label_column] = schema.class_names
-    for column, each in levels.items():
-        found[column] = partial(_is_level, frozenset(map(name, each)))
+    for column, each in levels_of(schema).items():
+        found[column] = partial(_is_level, each)
     return found
 
 

@@ -19,8 +19,10 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.text.durations import of_workbook
 from lowerbound.data.tables import workbook_rows
 from lowerbound.data.tables.dialect import BYTES_OF_TEXT
+from lowerbound.data.tables.markers import Kept, emptied, texts_kept
 from lowerbound.errors import DataError, MissingExtraError
 from lowerbound.untrusted import child
 from lowerbound.untrusted.unpacking import check_members, open_zip
@@ -32,8 +34,8 @@ LEAST_SECONDS, SECONDS_OF_BYTE = 20.0, 1e-6  # of the processor, in which a work
 ROWS = Path(workbook_rows.__file__)
 
 
-def read_workbook(path: Path, sheet: str | None = None) -> Any:
-    """A sheet of a workbook as a frame; a warning names the others.
+def read_workbook(path: Path, sheet: str | None = None, kept: Kept | None = None) -> Any:
+    """A sheet of a workbook as a frame; a warning names the others, and markers that are emptied.
 
     Raises:
         DataError: there is no such sheet, or the file is no workbook.
@@ -56,8 +58,12 @@ def read_workbook(path: Path, sheet: str | None = None) -> Any:
         return pd.DataFrame()
     with untrusted.guarded(str(path), DataError):
         # as objects: otherwise text such as 02139 becomes a number
-        parser = TextParser(rows, header=0, dtype=object, skip_blank_lines=False)
-        return parser.read().infer_objects()
+        words: Any = {"dtype": object, "keep_default_na": False, "na_values": [""]}
+        frame = TextParser(rows, header=0, skip_blank_lines=False, **words).read()
+        frame = emptied(frame, texts_kept(kept or {}), {})
+        for place in range(frame.shape[1]):
+            frame.isetitem(place, of_workbook(frame.iloc[:, place]))
+        return frame.infer_objects()
 
 
 def _sheet(path: Path, sheet: str | None) -> tuple[list[str], list[list[Any]]]:

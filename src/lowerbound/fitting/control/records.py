@@ -72,7 +72,7 @@ def read_records(folder: Path) -> list[AgentRecord]:
         with untrusted.guarded(str(folder / RECORDS), ModelFolderError):
             lines = untrusted.text(folder / RECORDS, ModelFolderError).splitlines()
             values = [untrusted.parsed_mapping(line, RECORDS, ModelFolderError) for line in lines]
-            found = [from_mapping(AgentRecord, _known(each)) for each in values]
+            found = [_record(each, line) for line, each in enumerate(values, 1)]
             steps = [0, *(record.steps for record in found)]
             if not all(before < after for before, after in pairwise(steps)):
                 raise ValueError("the steps of its records do not rise from 1")
@@ -81,5 +81,14 @@ def read_records(folder: Path) -> list[AgentRecord]:
         raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
 
 
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}
+def _record(values: Mapping[str, Any], line: int) -> AgentRecord:
+    """The record of a line.
+
+    Raises:
+        ModelFolderError: a value is missing, or of another type than the record's.
+    """
+    known = {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}
+    try:
+        return from_mapping(AgentRecord, known)
+    except LowerboundError as error:
+        raise ModelFolderError(f"line {line}: {error}") from error

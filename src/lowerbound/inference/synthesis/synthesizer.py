@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.protection.protect import protected_table
@@ -77,6 +78,7 @@ def fit_synthesizer(
     """
     if prior != AUTO:
         PRIORS[prior]  # an unknown name is refused before the fit
+    frame = without_beyond(frame.set_axis([str(name) for name in frame.columns], axis=1))
     table = protected_table(
         frame,
         least_people,

@@ -39,10 +39,12 @@ def clock_of(series: Any) -> tuple[str, int] | None:
         found = seconds(series)
         lattice = Lattice.of(found[~np.isnan(found)])
         return clock, min(lattice.decimals if lattice.step else MOST_DECIMALS, MOST_DECIMALS)
-    if _mismatch(distinct_values(series.head(FEWEST))):  # most columns of text end here
+    if _mismatch(
+        distinct_values(series.head(FEWEST), words=False)
+    ):  # most columns of text end here
         return None
     matches = []
-    for cell in distinct_values(series):
+    for cell in distinct_values(series, words=False):
         match = _WRITTEN.fullmatch(cell.strip()) if isinstance(cell, str) else None
         if match is None:
             return None
@@ -184,3 +186,45 @@ def in_type(series: Any, clock: str) -> Any:
 def _time(value: float) -> datetime.time:
     moment = datetime.datetime.min + datetime.timedelta(seconds=value)
     return moment.time()
+
+
+def of_workbook(series: Any) -> Any:
+    """The cells of a workbook, of which those of hh:mm:ss that pass 24 hours come as dates of 1900,
+    as durations; other columns stay.
+
+    A workbook counts days from the end of 1899, or from 1904. It formats both dates and durations
+    as it is told, so that a column of times of day and such dates is durations, and so is one of
+    dates of its first two months that have times.
+    """
+    import pandas as pd
+
+    cells = series[series.notna()]
+    types = {datetime.time, datetime.timedelta, pd.Timedelta, datetime.datetime, pd.Timestamp}
+    if not len(cells) or not set(map(type, cells)) <= types:
+        return series
+    dates = [cell for cell in cells if isinstance(cell, datetime.datetime)]
+    start = _start(dates) if dates else None
+    if start is None or (len(dates) == len(cells) and not any(map(_has_time, dates))):
+        return series
+    return series.map(lambda cell: _since(cell, start), na_action="ignore").astype(
+        "timedelta64[us]"
+    )
+
+
+def _has_time(moment: datetime.datetime) -> bool:
+    return moment.time() != datetime.time()
+
+
+def _start(dates: Sequence[datetime.datetime]) -> datetime.datetime | None:
+    """The day from which a workbook counts these dates, if all are in its first two months."""
+    first, last = min(dates), max(dates)
+    for start in (datetime.datetime(1899, 12, 31), datetime.datetime(1904, 1, 1)):
+        if start <= first and last < start + datetime.timedelta(days=60):
+            return start
+    return None
+
+
+def _since(cell: Any, start: datetime.datetime) -> datetime.timedelta:
+    if isinstance(cell, datetime.datetime):
+        return cell - start
+    return datetime.timedelta(seconds=_seconds(cell))

@@ -181,7 +181,11 @@ def recognized(
             given is one, though all cells have as many.
         sure: whether the cells are known to be numbers.
     """
-    cells = [_signed(cell.strip()) for cell in distinct_values(series) if isinstance(cell, str)]
+    cells = [
+        _signed(cell.strip())
+        for cell in distinct_values(series, words=False)
+        if isinstance(cell, str)
+    ]
     affixes = _affixes(cells[0]) if cells else None
     if affixes is None:
         return ()

@@ -9,7 +9,11 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.cells import minus
-from lowerbound.evaluation.report.figures.axis_values import UPRIGHT_NAMES, write_numbers
+from lowerbound.evaluation.report.figures.axis_values import (
+    UPRIGHT_NAMES,
+    frequent_levels,
+    write_numbers,
+)
 from lowerbound.evaluation.report.figures.style import (
     PALETTE,
     SEQUENTIAL,
@@ -63,7 +67,8 @@ def decoded_features(
         ticks: the latents' values along the two axes, (2, right).
         axis_names: names of the two latent dimensions.
         names: names of the features.
-        levels: meanings of the codes of a column, by its name.
+        levels: meanings of the codes of a column, by its name; of many, the most frequent are
+            shown.
     """
     levels = levels or {}
     spread = values.std((0, 1)) / np.maximum(np.abs(values).mean((0, 1)), 1e-12)
@@ -91,6 +96,7 @@ def _feature(axes: Axes, values: Array, ticks: Array, levels: Sequence[str] | No
         bar.ax.tick_params(labelsize=7)
         write_numbers(bar.ax.yaxis)
         return
+    levels, (values,) = frequent_levels(levels, values)
     count = len(levels)
     colors = ListedColormap(PALETTE[:count]) if count <= len(PALETTE) else SEQUENTIAL
     edges = BoundaryNorm(np.arange(count + 1) - 0.5, 256 if colors == SEQUENTIAL else count)

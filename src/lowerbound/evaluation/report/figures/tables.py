@@ -9,6 +9,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.axis_values import (
+    frequent_levels,
     name_levels,
     write_dates,
     write_numbers,
@@ -45,7 +46,8 @@ def marginals(
         real: (rows, columns) in the data's own units, NaN if not observed.
         samples: by model, (count, columns).
         names: names of the columns.
-        levels: meanings of the codes of a column, by its name.
+        levels: meanings of the codes of a column, by its name; of many, the most frequent are
+            shown.
         dates: names of the columns that are seconds since 1970.
     """
     levels = levels or {}
@@ -64,8 +66,10 @@ def marginals(
         if meanings is None:
             edges = _edges(seen, list(drawn.values()))
         else:
+            meanings, (seen, *grouped) = frequent_levels(meanings, seen, *drawn.values())
+            drawn = dict(zip(drawn, grouped, strict=True))
             edges = np.arange(len(meanings) + 1) - 0.5
-            name_levels(axes, meanings)
+            name_levels(axes, meanings, len(levels[names[column]]))
         axes.hist(seen, edges, weights=_shares(seen), color=FILL, label="held-out rows")
         for index, (model, values) in enumerate(drawn.items()):
             axes.hist(

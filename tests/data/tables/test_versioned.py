@@ -1,0 +1,66 @@
+"""Tables that keep their deleted rows in files are refused by name, wherever they are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.data import load
+from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.errors import DataError
+
+FRAME = pd.DataFrame({"a": np.arange(60) ** 1.5, "b": [*"xyz"] * 20})
+LOGS = {
+    "a Delta Lake table": "_delta_log/00000000000000000000.json",
+    "an Iceberg table": "metadata/00000-aaaa.metadata.json",
+    "a Hudi table": ".hoodie/hoodie.properties",
+}
+
+
+def table(folder: Path, title: str, part: str = "") -> Path:
+    """The folder of such a table, with a file of rows."""
+    inner = folder / "people" / ("data" if "Iceberg" in title else "") / part
+    inner.mkdir(parents=True)
+    FRAME.to_parquet(inner / "part-0.parquet")
+    log = folder / "people" / LOGS[title]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("{}")
+    return folder / "people"
+
+
+@pytest.mark.parametrize("title", LOGS)
+@pytest.mark.parametrize("part", ["", "year=2024"])
+def test_such_tables_are_refused_by_name(tmp_path: Path, title: str, part: str) -> None:
+    root = table(tmp_path, title, part)
+    file = next(root.rglob("*.parquet"))
+    for source in (root, file.parent, file, root / "*.parquet"):
+        with pytest.raises(DataError, match=f"{title}: .* deleted .* to one Parquet file"):
+            load(source)
+        with pytest.raises(DataError, match=title):
+            load_on_disk(source, tmp_path / "cache")
+    schema = load(FRAME).schema
+    for source in (file.parent, file):
+        with pytest.raises(DataError, match=title):
+            next(read_chunks(source, schema))
+
+
+@pytest.mark.parametrize("title", LOGS)
+def test_queries_over_their_files_are_refused(tmp_path: Path, title: str) -> None:
+    pytest.importorskip("duckdb")
+    root = table(tmp_path, title, "year=2024")
+    for pattern in ("**/*.parquet", "**/part-?.parquet"):
+        with pytest.raises(DataError, match=title):
+            load(f"duckdb:?query=SELECT * FROM '{root}/{pattern}'")
+
+
+def test_other_folders_beside_a_log_are_read(tmp_path: Path) -> None:
+    """A folder named metadata alone is no table of Iceberg."""
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "notes.json").write_text("{}")
+    (tmp_path / "data").mkdir()
+    FRAME.to_parquet(tmp_path / "data" / "part-0.parquet")
+    assert len(load(tmp_path / "data")) == 60
