@@ -36,7 +36,7 @@ from lowerbound.evaluation.release.privacy.canaries import canary_audit
 from lowerbound.evaluation.release.privacy.copies import copies
 from lowerbound.evaluation.release.privacy.membership import membership
 from lowerbound.evaluation.release.privacy.shadow_models import shadow_membership
-from lowerbound.training.private.marginals.grid import declarations_of
+from lowerbound.training.private.marginals.copied_schema import declarations_of
 from lowerbound.training.private.marginals.model import fit_marginals
 
 NAME = "privacy_audit"
@@ -59,7 +59,9 @@ def synthesize(rows: Any, count: int, seed: int) -> Any:
 
 def private(rows: Any, count: int, seed: int) -> Any:
     """Rows of noisy tables; ranges and categories are those of all published rows."""
-    model = fit_marginals(rows, declarations_of(published()), EPSILON, target="income")
+    model = fit_marginals(
+        rows, declarations_of(published(), least_people=1), EPSILON, target="income"
+    )
     return model.sample(count, seed)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +22,12 @@ from lowerbound.applications.base import (
     Silent,
     check_data_stays,
     jsonable,
+    owned_by,
 )
 from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.form import answer, entries, typed
 from lowerbound.applications.io.files import fill_folder, write_text
+from lowerbound.applications.release.audit import AuditRequest, audit
 from lowerbound.cli import main
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import OptionError
@@ -76,7 +78,7 @@ class TestEveryApplication:
         def function(request: Any, reporter: Reporter) -> Any:
             ran.append(name)
 
-        stub = dataclasses.replace(application, function=function, needs_model=False)
+        stub = replace(application, function=function, needs_model=False)
         fields = dataclasses.fields(application.request)
         needed = {f.name: f.name for f in fields if f.default is f.default_factory}
         places = [f.name for f in fields if f.name in WRITTEN]
@@ -255,3 +257,11 @@ def test_commands_without_a_model_keep_their_data_too(
     assert main([command, "rows.csv", *options]) == 2
     assert "is the data itself" in capsys.readouterr().err
     assert rows.read_text(encoding="utf-8") == "a,b\n1,2\n2,3\n"
+
+
+def test_an_audit_owns_the_table_whose_record_it_extends() -> None:
+    asked = AuditRequest("real.csv", "made.csv", holdout="others.csv")
+    assert owned_by(asked) == []
+    assert owned_by(replace(asked, record=True)) == [Path("made.csv")]
+    with pytest.raises(OptionError, match="needs the file of the synthetic rows"):
+        audit(AuditRequest([[1]], [[1]], record=True))  # type: ignore[arg-type]

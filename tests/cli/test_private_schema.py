@@ -91,9 +91,9 @@ def test_a_private_fit_takes_it(
     ("words", "message"),
     [
         ((), "--epsilon"),
-        (("--epsilon", -1), "epsilon"),
-        (("--epsilon", 0.01), "larger epsilon"),
-        (("--epsilon", 3), "'name'"),
+        (("--epsilon", -1, "--leave-out", "name"), "epsilon"),
+        (("--epsilon", 0.01, "--leave-out", "name"), "larger epsilon"),
+        (("--epsilon", 3), "leave it out with --leave-out name"),
         (("--epsilon", 1, "--leave-out", "nmae"), "did you mean 'name'"),
         (("--epsilon", 1, "--public-schema", "absent.json"), "absent.json"),
     ],

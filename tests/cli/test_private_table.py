@@ -93,20 +93,69 @@ def test_rows_of_a_saved_model_are_written_as_the_table_was(
         assert made.read_text(encoding="utf-8") == first
 
 
-def test_names_and_empty_columns_are_left_out_of_what_the_data_declare(
+def test_names_are_refused_unless_they_are_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, made = tmp_path / "x.csv", tmp_path / "made.csv"
     rows = "".join(f"Ann Lee {row},{row},{'AB'[row % 2]},\n" for row in range(2_000))
     source.write_text(f"name,id,town,empty\n{rows}", encoding="utf-8")
     fit = ("--epsilon", 3, "--public-schema", "data")
-    assert run("private-table", source, "-o", made, *fit) == 0
-    said = capsys.readouterr()
-    assert "identify rows or are empty: name, id, empty" in said.out + said.err
-    assert list(pd.read_csv(made).columns) == ["town"]
-    pd.read_csv(source)[["name", "id", "empty"]].to_csv(source, index=False)
     assert run("private-table", source, "-o", made, *fit) == 2
+    said = capsys.readouterr().err
+    assert "column 'name' has" in said
+    assert "with --leave-out name --leave-out id" in said
+    assert not made.exists()
+    named = ("--leave-out", "name", "--leave-out", "id")
+    assert run("private-table", source, "-o", made, *fit, *named) == 0
+    assert "empty: left out: it has no value" in capsys.readouterr().out
+    assert list(pd.read_csv(made).columns) == ["town"]
+    assert run("private-table", source, "-o", made, *fit, *named, "--leave-out", "town") == 2
     assert "none is left" in capsys.readouterr().err
+
+
+def test_what_is_copied_is_said_and_rare_values_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, made = tmp_path / "x.csv", tmp_path / "made.csv"
+    draw = np.random.default_rng(0)
+    town = np.where(np.arange(2_000) < 5, "Atlantis", draw.choice(["A", "B"], 2_000))
+    paid = np.where(np.arange(2_000) < 3, 987_654, draw.integers(20_000, 60_000, 2_000))
+    pd.DataFrame({"town": town, "paid": paid}).to_csv(source, index=False)
+    fit = ("--epsilon", 3, "--public-schema", "data")
+    assert run("private-table", source, "-o", made, *fit, "--json") == 0
+    release = json.loads(capsys.readouterr().out)["release"]
+    assert release["copied"]["town"] == {"kind": "binary", "levels": ["A", "B"]}
+    assert 59_000 <= release["copied"]["paid"]["high"] < 60_000
+    cells = {each["name"]: each["cells"] for each in release["protection"]["columns"]}
+    assert cells["town"] == 5
+    assert 18 <= cells["paid"] <= 40
+    assert "epsilon does not cover them" in release["not_claimed"][0]
+    rows = pd.read_csv(made)
+    assert set(rows["town"]) == {"A", "B"}
+    assert rows["paid"].max() < 60_000
+    assert run("private-table", source, "-o", made, *fit) == 0
+    said = capsys.readouterr().out
+    assert "given what was copied from the rows" in said
+    assert "  - town: 2 levels: A, B" in said
+    assert run("private-table", source, "-o", made, *fit, "--least-people", 1) == 0
+    assert "Atlantis" in capsys.readouterr().out
+
+
+def test_declared_names_of_people_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, made, file = tmp_path / "x.csv", tmp_path / "made.csv", tmp_path / "columns.json"
+    mails = [f"ann{row}@example.org" for row in range(40)]
+    pd.DataFrame({"mail": mails * 50, "town": ["A", "B"] * 1_000}).to_csv(source, index=False)
+    columns = {"mail": {"levels": mails}, "town": {"levels": ["A", "B"]}}
+    file.write_text(json.dumps({"columns": columns}))
+    given = ("--epsilon", 4, "--public-schema", file)
+    assert run("private-table", source, "-o", made, *given) == 0
+    said = capsys.readouterr().err
+    assert "40 declared levels of column 'mail' are e-mail addresses" in said
+    assert "'town'" not in said
+    assert run("private-table", source, "-o", made, *given, "--least-people", 5) == 2
+    assert "--least-people is for --public-schema data" in capsys.readouterr().err
 
 
 def test_a_model_is_saved_where_it_can_be_read_and_beside_the_rows(

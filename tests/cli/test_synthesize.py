@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound import durable
 from lowerbound.cli import main
+from lowerbound.evaluation.release.table_release import TableRelease
 from tests.data.synthetic.tables import every_type
 
 COLUMNS = ["number", "age", "end", "city", "land", "fives", "postcode"]
@@ -152,3 +154,19 @@ def test_rows_of_a_plain_fit_have_missing_cells(
         assert run(command, tmp_path / "m", "-n", 500, "-o", out, "--complete") == 0
         assert not pd.read_csv(out).isna().any(axis=None)
     assert "learned which cells" not in capsys.readouterr().err
+
+
+def test_the_rows_have_a_release_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "released.csv"
+    assert run("synthesize", folder / "m", "-n", 20, "-o", out, "--given", "land=C", "--json") == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert files == [str(out), f"{out}.release.json", f"{out}.release.html"]
+    release = TableRelease.read(folder / "released.csv.release.json")
+    assert (release.rows, list(release.columns), release.given) == (20, COLUMNS, ("land",))
+    assert release.sha256 == durable.sha256(out)
+    assert release.model is not None
+    assert release.model.sha256 == durable.sha256(folder / "m" / "manifest.json")
+    assert release.data is not None
+    assert release.data.sha256 == durable.sha256(folder / "people.csv")
+    assert release.protection is not None
+    assert release.protection.least_people == 10

@@ -175,3 +175,11 @@ def test_an_epsilon_is_positive_and_finite(epsilon: float) -> None:
 def test_weak_guarantees_raise_a_warning(changed: FitOptions, words: str) -> None:
     with pytest.warns(UserWarning, match=words):
         fit(table(), changed)
+
+
+def test_a_learned_schema_with_rare_levels_is_refused() -> None:
+    """A fit in Python gets its rows encoded, so what few rows have is in the schema already."""
+    towns = np.where(np.arange(ROWS) < 9, "Atlantis", "Bern")
+    rows = load(pd.DataFrame({"a": np.random.default_rng(0).normal(size=ROWS), "town": towns}))
+    with pytest.raises(OptionError, match="'town' of 1 values that fewer than 10 rows have"):
+        fit(rows, options(updates=1))

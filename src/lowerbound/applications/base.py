@@ -240,12 +240,15 @@ def written_by(answers: Mapping[str, Any]) -> list[Path]:
 
 
 def owned_by(request: Any) -> list[Path]:
-    """The files and folders that no other run may write meanwhile: all that a request writes, and
-    the model that it trains a part of. Of processes that train together, the first writes."""
+    """The files and folders that no other run may write meanwhile: all that a request writes, the
+    model that it trains a part of, and the table whose release record it extends. Of processes that
+    train together, the first writes."""
     if not processes.speaks():
         return []
     trained = [Path(request.model)] if getattr(request, "trains_model", False) else []
-    return [*written_by(vars(request)), *trained]
+    table = getattr(request, "synthetic", None) if getattr(request, "record", False) else None
+    extended = [Path(table)] if isinstance(table, str | Path) else []
+    return [*written_by(vars(request)), *trained, *extended]
 
 
 def read_by(answers: Mapping[str, Any]) -> list[str]:

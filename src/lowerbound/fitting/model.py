@@ -20,6 +20,7 @@ from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.correction import corrected
+from lowerbound.fitting.data_source import DataSource
 from lowerbound.fitting.likeness import Likeness
 from lowerbound.fitting.private_fit import (
     neutral_start,
@@ -109,6 +110,7 @@ class FitOptions:
     prior_fit: PriorFit | None = None
     refiner_fit: RefinerFit | None = None
     likeness: Likeness | None = None
+    data: DataSource | None = None
     release: ReleaseRecord | None = None
 
     @property

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.models import Imagines, Model, name_of
@@ -17,7 +20,7 @@ from lowerbound.trace import Batch
 from lowerbound.training import TrainingOptions
 from lowerbound.training.private.engine import check_private
 from lowerbound.training.private.marginals.declarations import recorded_in
-from lowerbound.training.private.options import PrivacyOptions
+from lowerbound.training.private.options import OF_THE_DATA, PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord, record_of
 from lowerbound.training.private.schema_record import SchemaRecord
@@ -27,8 +30,10 @@ if TYPE_CHECKING:  # a name for annotations
     from lowerbound.fitting.model import FitOptions
 
 NEUTRAL_ROWS = 2_000
-OF_THE_DATA = "data"
-"""The value of ``public_schema`` that declares public what the data says of its columns."""
+LEARNED = (
+    "the schema, learned from the rows: levels, smallest and largest values, steps, means and "
+    "quantiles of columns"
+)
 
 
 def private_options(privacy: PrivacyOptions, training: TrainingOptions) -> TrainingOptions:
@@ -41,10 +46,45 @@ def private_options(privacy: PrivacyOptions, training: TrainingOptions) -> Train
         raise OptionError(
             "differential privacy adds noise to the weights, and not to the schema (ranges, means, "
             "quantiles and categories of columns): give --public-schema FILE with what is public "
-            "or was measured by lowerbound private-schema, or --public-schema data to declare "
-            "public what the data says of its columns"
+            "or was measured by lowerbound private-schema, or --public-schema data to copy what at "
+            "least --least-people rows of the data say of its columns"
         )
     return replace(training, validation=0.0, patience=0, compile="off", precision="float32")
+
+
+def check_learned(dataset: Dataset, privacy: PrivacyOptions) -> None:
+    """Check a schema that was learned from the rows: it holds no level that few of them have.
+
+    Raises:
+        OptionError: it does; the message names the column.
+    """
+    protected = Protection.of(dataset.schema.details) is not None  # a table of events
+    if privacy.public_schema != OF_THE_DATA or privacy.copied is not None or protected:
+        return
+    for name, codes in _codes(dataset):
+        rows = torch.tensor([int((codes == code).any(1).sum()) for code in codes.unique()])
+        if len(rare := rows[rows < LEAST_PEOPLE]):
+            raise OptionError(
+                f"{name} of {len(rare):,} values that fewer than {LEAST_PEOPLE} rows have "
+                "would be published with the schema: group them, declare the public ones in a file "
+                "for public_schema, or fit the file of the table by lowerbound fit, which leaves "
+                "them out"
+            )
+
+
+def _codes(dataset: Dataset) -> Iterator[tuple[str, Tensor]]:
+    """(what they are, codes of each row) of levels and tokens, -1 where there is none."""
+    schema, x = dataset.schema, dataset.x
+    if schema.data_kind.symbolic:
+        yield "tokens", torch.where(x > 0, x, -1).flatten(1)
+        return
+    columns = schema.features or schema.modeled
+    if dataset.folder is not None or x.shape[-1] != len(columns):
+        return
+    known = x if dataset.observed is None else torch.where(dataset.observed, x, -1)
+    for place, column in enumerate(columns):
+        if column.levels:
+            yield f"levels of column {column.name!r}", known[..., place].reshape(len(x), -1)
 
 
 def private_plan(
@@ -66,6 +106,7 @@ def private_plan(
             "model that is trained, such as vae"
         )
     check_private(model, objective)
+    check_learned(dataset, privacy)
     plan = decide(model, objective, dataset, None, training)
     return PrivatePlan.of(privacy, plan, len(dataset), spent_on_schema(privacy))
 
@@ -115,10 +156,11 @@ def release_record(plan: PrivatePlan, privacy: PrivacyOptions, start: str) -> Re
     given, measured = privacy.public_schema, spent_on_schema(privacy)
     public: tuple[str, ...] = (f"the schema ({given})",)
     if given == OF_THE_DATA:
-        public = ("the schema, learned from the rows",)
+        public = (LEARNED if privacy.copied is None else "of the columns, what is copied",)
     elif measured is not None:
         public = measured.public(given)
-    return record_of(plan, (*public, f"the start of training: {start}"), measured)
+    record = record_of(plan, (*public, f"the start of training: {start}"), measured)
+    return record.with_copied(privacy.copied)
 
 
 def without_release(options: FitOptions) -> FitOptions:

@@ -9,6 +9,7 @@ import pytest
 
 from lowerbound.applications.fit.public_schema import public_schema
 from lowerbound.applications.fit.settings import check_parts, with_settings
+from lowerbound.applications.io.sources import ReadingOptions
 from lowerbound.data import load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, fit
@@ -55,13 +56,14 @@ def test_a_part_that_the_model_does_not_have_is_refused(model: str, part: str, c
     [
         ({"delta": 1e-4, "clip": 2.0}, "--delta, --clip are for private training"),
         ({"public_schema": "data"}, "--public-schema is for private training"),
+        ({"leave_out": ("name",)}, "--leave-out is for private training"),
         ({"secure_noise": True}, "--secure-noise is for private training"),
     ],
 )
 def test_options_of_private_training_need_an_epsilon(given: dict[str, Any], named: str) -> None:
     privacy = PrivacyOptions(**given)
     with pytest.raises(OptionError, match=f"{named}: give --epsilon too"):
-        public_schema(privacy, None)
+        public_schema("x.csv", privacy, ReadingOptions())
     rows = load(np.random.default_rng(0).normal(size=(40, 2)))
     with pytest.raises(OptionError, match=f"{named}: give --epsilon too"):
         fit(rows, FitOptions(privacy=privacy))

@@ -92,10 +92,11 @@ def test_new_rows_are_written_as_the_table_was(name: str, tmp_path: Path) -> Non
     assert main(["fit", str(path), "-o", fitted, *SHORT]) == 0
     assert main(["synthesizer", str(path), "-o", model, "--minutes", "0.001"]) == 0
     given = ["--given", f"{lines[0][-1]}={lines[1][-1]}"]
+    private = ["--epsilon", "9", "--public-schema", "data", "--least-people", "1"]
     for words in (
         ["sample", fitted, "-n", "9", *given],
         ["synthesize", model, "-n", "9", *given],
-        ["private-table", str(path), "--epsilon", "9", "--public-schema", "data"],
+        ["private-table", str(path), *private],
     ):
         assert main([*words, "-o", str(out)]) == 0
         drawn, written = cells(out, table, written=True)

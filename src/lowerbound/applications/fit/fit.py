@@ -18,7 +18,7 @@ from lowerbound.applications.fit.measuring import (
     measure_all,
     measure_likelihood,
 )
-from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
+from lowerbound.applications.fit.public_schema import PublicSchema, public_schema
 from lowerbound.applications.fit.rows_on_disk import rows_folder
 from lowerbound.applications.fit.settings import check_parts, part_options, with_settings
 from lowerbound.applications.fit.together import ProcessOptions, check_processes
@@ -34,6 +34,7 @@ from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
+from lowerbound.fitting.data_source import DataSource
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
 from lowerbound.training.settings.device import AUTO, chosen_device
@@ -178,7 +179,9 @@ def _fit(
     """
     with processes.joined():
         with processes.first_alone(cache is not None or is_unpacked(request.data)):
-            parts = _read(request, options, cache)
+            public = public_schema(request.data, options.privacy, request.reading)
+            options = replace(options, privacy=public.privacy)
+            parts = _read(request, options, public, cache)
         if finished:
             reporter.say(f"the run in {folder} is finished: there is nothing to resume")
             fitted = model_folder.read(folder, options.training.device)
@@ -195,7 +198,9 @@ def _fit(
         ) from None
 
 
-def _read(request: FitRequest, options: FitOptions, cache: Path | None) -> DataParts:
+def _read(
+    request: FitRequest, options: FitOptions, public: PublicSchema, cache: Path | None
+) -> DataParts:
     """Training and test rows."""
     return read_parts(
         request.data,
@@ -204,8 +209,8 @@ def _read(request: FitRequest, options: FitOptions, cache: Path | None) -> DataP
         options.model.numbers_only,
         options.model.normal_scores,
         options.model.is_regression,
-        public_schema(options.privacy, request.reading.label),
-        admitted_rows(request.data, options.privacy),
+        public.schema,
+        public.rows,
         cache,
         options.model.conditional,
     )
@@ -300,6 +305,8 @@ def _train(
 ) -> Fitted:
     """Print the choices, fit the model, and write the folder at every checkpoint."""
     training = parts.training
+    if request.reading.entity is not None and not options.privacy.private:
+        options = replace(options, data=DataSource.of(request.data))
     rows = training.conditioned_on_label() if options.model.conditional else training
     chosen = resolve(rows.schema, options.model)
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
@@ -378,7 +385,7 @@ def _report(folder: Path, fitted: Fitted, parts: DataParts, measured: Measured) 
         made = replace(fitted, options=kept)
         fit_folder.rewrite(folder, made, fit_folder.recorded(folder))
     chosen, last = fitted.options.model, fitted.history.last
-    rare = about_rare_levels(parts.training)
+    rare = "" if fitted.options.privacy.private else about_rare_levels(parts.training)
     return FitReport(
         model=str(folder),
         kind=chosen.model,

@@ -20,7 +20,7 @@ from lowerbound.applications.drawn_parts import (
 )
 from lowerbound.applications.engines import Progress
 from lowerbound.applications.finished_parts import Arrays
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.generation.rows_report import RowsReport
 from lowerbound.applications.io.conditions import class_column, class_condition, label_indices
 from lowerbound.applications.io.prompts import prompt_of, typed_values
@@ -32,7 +32,14 @@ from lowerbound.applications.io.sentences import (
     about_single_people,
 )
 from lowerbound.applications.io.sizes import check_disk, check_rows
+from lowerbound.applications.release_files import (
+    check_release,
+    release_of_model,
+    write_release,
+)
 from lowerbound.config import option
+from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.draws.prior_draws import PriorDraws
@@ -232,6 +239,7 @@ def _sampled_histories(
 ) -> RowsReport:
     """Histories, written as they are drawn; ``request.number`` is the number of entities."""
     _refuse(request, NOT_OF_HISTORIES, "histories of events are drawn")
+    check_release(Path(request.output))
     drawn = sample_histories(
         fitted.model,
         request.number,
@@ -239,7 +247,12 @@ def _sampled_histories(
         temperature=request.temperature or 1.0,
         progress=partial(reporter.advance, "drawing"),
     )
-    paths = files.write_parts(Path(request.output), map(Drawn, drawn), rounded=True)
+    path = Path(request.output)
+    files.write_parts(path, map(Drawn, drawn), rounded=True)
+    rows, columns = len(read_frame(path)), EventLayout.of(fitted.schema).order
+    command = typed("sample", request)
+    record = release_of_model(path, rows, columns, command, fitted, request.model)
+    paths = (str(path), *write_release(path, record))
     return RowsReport("histories", request.number, False, False, **written(paths))
 
 

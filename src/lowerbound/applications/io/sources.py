@@ -127,8 +127,9 @@ class ReadingOptions(DialectOptions):
     )
     least_people: int = option(
         LEAST_PEOPLE,
-        "of a table of events (--entity): values that fewer entities have are not modeled; 1: all "
-        "are",
+        "of a table of events (--entity): values that fewer entities have are not modeled; of "
+        "--public-schema data: levels and ends of ranges that fewer rows have are not copied; 1: "
+        "all are",
         metavar="K",
     )
     formula: str | None = option(

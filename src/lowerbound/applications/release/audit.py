@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lowerbound.applications.base import Report, Reporter, Silent
+from lowerbound.applications.base import Reporter, Silent, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, typed
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.audit_text import audit_lines
 from lowerbound.applications.release.canaries import read_canaries
 from lowerbound.applications.release.tables import read_table, title_of
+from lowerbound.applications.release_files import read_release, write_release
 from lowerbound.config import option
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import DataError, OptionError
@@ -20,6 +22,7 @@ from lowerbound.evaluation.release.conclusions import Conclusions, conclude
 from lowerbound.evaluation.release.page import Names, audit_page
 from lowerbound.evaluation.release.privacy.canaries import CanaryFindings, find_canaries
 from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
+from lowerbound.evaluation.release.table_release import TableRelease, attacks_of
 from lowerbound.evaluation.release.tables import AuditedTables
 
 
@@ -44,6 +47,9 @@ class AuditRequest:
         None, "the column that learners predict: a class or a number", metavar="COLUMN"
     )
     output: str | None = option(None, "HTML file to write", short="-o", metavar="FILE")
+    record: bool = option(
+        False, "add what the attacks found to the release record beside SYNTHETIC, and to its page"
+    )
     canaries: str | None = option(
         None, "the canaries that lowerbound canaries has written", metavar="FILE"
     )
@@ -63,7 +69,7 @@ class AuditRequest:
 
 
 @dataclass(frozen=True)
-class AuditReport(Report):
+class AuditReport(WrittenReport):
     """The findings of an audit.
 
     Attributes:
@@ -80,7 +86,7 @@ class AuditReport(Report):
 
     def text(self) -> str:
         lines = audit_lines(self.findings, self.conclusions)
-        return "\n".join([*lines, *([f"wrote {self.output}"] if self.output else [])])
+        return "\n".join([*lines, *(f"wrote {name}" for name in self.files)])
 
     @property
     def passed(self) -> bool:
@@ -103,6 +109,7 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
         raise OptionError("--at-most needs --holdout: without a control group no attack is run")
     if request.delta and request.canaries is None:
         raise OptionError("--delta is for the bound from canaries: give --canaries too")
+    release = _release(request)
     tables = _read(request)
     planted = _canaries(request, tables)
     found = audit_tables(tables, request.sizes, planted, reporter.say)
@@ -110,7 +117,26 @@ def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditRepor
         names = Names(*(title_of(s) for s in (request.real, request.synthetic, request.holdout)))
         text = audit_page(found, names, _command(request), request.sizes.seed)
         write_text(page, text)
-    return AuditReport(conclude(found), found, str(page or ""), _reached(request, found))
+    names_of_files = [] if page is None else [str(page)]
+    if release is not None:
+        release = replace(release, attacks=attacks_of(found, date.today().isoformat()))
+        names_of_files += write_release(Path(request.synthetic), release)
+    reached = _reached(request, found)
+    return AuditReport(conclude(found), found, str(page or ""), reached, **written(names_of_files))
+
+
+def _release(request: AuditRequest) -> TableRelease | None:
+    """The release record that takes the findings; None: none is to.
+
+    Raises:
+        OptionError: the synthetic rows are in no file.
+        DataError: there is no record beside it, or one of another table.
+    """
+    if not request.record:
+        return None
+    if not isinstance(request.synthetic, str | Path):
+        raise OptionError("--record needs the file of the synthetic rows, beside which a record is")
+    return read_release(Path(request.synthetic))
 
 
 def _reached(request: AuditRequest, found: ReleaseAudit) -> bool | None:

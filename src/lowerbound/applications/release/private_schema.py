@@ -11,10 +11,11 @@ from lowerbound import untrusted
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.config import option, to_mapping
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import SHOWN
 from lowerbound.data.tables.text_form import read_numbers
-from lowerbound.errors import DataError, OptionError, counted, unknown
-from lowerbound.training.private.marginals.declarations import Declarations
+from lowerbound.errors import DataError, OptionError, counted
+from lowerbound.training.private.marginals.copied_schema import without
+from lowerbound.training.private.marginals.declarations import Declarations, described
 from lowerbound.training.private.marginals.schema_measuring import measure_schema
 
 
@@ -58,7 +59,8 @@ class PrivateSchemaReport(Report):
         width = max(map(len, self.columns))
         charged = self.measured["columns"]
         lines = [
-            f"  {name:{width}}  {'measured' if name in charged else 'public  '}  {_described(said)}"
+            f"  {name:{width}}  {'measured' if name in charged else 'public  '}  "
+            f"{described(said, SHOWN)}"
             for name, said in self.columns.items()
         ]
         spent = f"epsilon {self.measured['epsilon']:.4g}, delta {self.measured['delta']:.3g}"
@@ -89,11 +91,8 @@ def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> Private
     reporter.say(
         f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
     )
-    for name in request.leave_out:
-        if name not in frame.columns:
-            raise unknown("column", name, map(str, frame.columns))
     found = measure_schema(
-        frame.drop(columns=[*request.leave_out]),
+        without(frame, request.leave_out),
         request.epsilon,
         request.delta,
         known=known,
@@ -120,13 +119,3 @@ def _refuse_measured(output: Path) -> None:
             "is, or add --overwrite and count the epsilon of the file yourself, because the new "
             "one will not"
         )
-
-
-def _described(said: Mapping[str, Any]) -> str:
-    if "levels" in said:
-        words = [f"{len(said['levels'])} levels: {listed(said['levels'])}"]
-    else:
-        words = [f"{said['low']} to {said['high']}"]
-    words += [name for name in ("whole", "log", "missing") if said.get(name)]
-    words += [f"atom {said['atom']}"] if said.get("atom") is not None else []
-    return ", ".join(words)

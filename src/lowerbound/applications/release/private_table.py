@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, entries
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.release.private_comparison import (
     Judged,
@@ -18,18 +18,25 @@ from lowerbound.applications.release.private_comparison import (
     comparison_lines,
 )
 from lowerbound.applications.release.tables import check_table
-from lowerbound.config import option, to_mapping
+from lowerbound.applications.release_files import check_release, release_of, write_release
+from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.arrays import listed
+from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
 from lowerbound.errors import DataError, OptionError, counted
-from lowerbound.fitting.private_fit import OF_THE_DATA
+from lowerbound.fitting.data_source import DataSource
+from lowerbound.training.private.marginals.copied_schema import (
+    declarations_of,
+    identifying_levels,
+    without,
+)
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.declarations import Declarations
-from lowerbound.training.private.marginals.grid import declarations_of
 from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
 from lowerbound.training.private.marginals.tree_fit import TreeOptions
+from lowerbound.training.private.options import OF_THE_DATA
 from lowerbound.training.private.record import ReleaseRecord
 
 SUFFIX = ".json"
@@ -51,8 +58,16 @@ class PrivateTableRequest:
     public_schema: str = option(
         "",
         "a JSON file with ranges and categories of the columns, public or measured by "
-        "private-schema; 'data' declares public what the data says of them",
+        "private-schema; 'data' copies them from the rows, which epsilon does not cover",
         metavar="FILE",
+    )
+    leave_out: tuple[str, ...] = option(
+        (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
+    )
+    least_people: int = option(
+        LEAST_PEOPLE,
+        "rows that share a level, and that lie beyond either end of a range, for --public-schema "
+        "data to copy it",
     )
     target: str | None = option(
         None, "the column whose relation to every other is measured first", metavar="COLUMN"
@@ -75,7 +90,7 @@ class PrivateTableRequest:
 
 
 @dataclass(frozen=True)
-class PrivateTableReport(Report):
+class PrivateTableReport(WrittenReport):
     """The rows that were written, and their guarantee.
 
     Attributes:
@@ -96,9 +111,10 @@ class PrivateTableReport(Report):
 
     def text(self) -> str:
         pairs = ", ".join(f"{a} with {b}" for a, b in self.pairs) or "none"
-        release = ReleaseRecord(**self.release)
+        release = from_mapping(ReleaseRecord, self.release)
         lines = [f"rows:   {self.rows:,} in {self.output}", f"pairs:  {pairs}"]
         lines += [f"model:  {self.model}"] if self.model else []
+        lines += [f"record: {self.files[1]}"]
         return "\n".join([*comparison_lines(self.compared), *lines, *release.lines()])
 
 
@@ -112,6 +128,7 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         ModelFolderError: the model cannot be read.
     """
     check_table(Path(request.output))
+    check_release(Path(request.output), request.save)
     _check_save(request)
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
@@ -127,7 +144,10 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
     if request.save is not None:  # first: a run that ends in between has not spent it for nothing
         model.save(Path(request.save))
     write_columns(Path(request.output), cells, model.form, rounded=True)
+    table, command = Path(request.output), typed("private-table", request)
+    record = release_of(table, len(made), made.columns, command, **_facts(model, request))
     return PrivateTableReport(
+        **written((str(table), *write_release(table, record))),
         output=request.output,
         model=request.save or "",
         rows=len(made),
@@ -135,6 +155,19 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         release=to_mapping(model.release),
         compared=compared,
     )
+
+
+def _facts(model: MarginalModel, request: PrivateTableRequest) -> dict[str, Any]:
+    """What the release record says of the model and its data; no hash of the private rows, with
+    which somebody who guesses them could check the guess."""
+    read = Path(request.data).suffix.lower() == SUFFIX
+    kept = request.save or (request.data if read else None)
+    return {
+        "model": None if kept is None else DataSource.of(kept),
+        "data": None if read else DataSource(Path(request.data).name, model.release.rows),
+        "protection": model.release.protection,
+        "guarantee": model.release,
+    }
 
 
 def _fitted(
@@ -148,15 +181,20 @@ def _fitted(
                 f"{place} exists: if it was made from these rows, its epsilon stays spent, and "
                 f"this run spends {request.epsilon:g} more"
             )
-    given = _given(request.public_schema)
+    given = _given(request)
     skipped = () if given is None else given.other_than_numbers
     frame, form = read_numbers(request.data, skipped=skipped)
     reporter.say(
         f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
     )
-    if given is not None:
+    frame = without(frame, request.leave_out)
+    if given is None:
+        declared = declarations_of(frame, request.least_people)
+    else:
+        declared = given
         _warn_of_undeclared(request.public_schema, frame, given)
-    declared = given or _declared(frame, reporter)
+        for words in identifying_levels(given):
+            warnings.warn(f"{request.public_schema}: {words}", UserWarning, stacklevel=1)
     public = _public(request.public_schema, form)
     if declared.measured is not None:
         public = request.public_schema
@@ -213,35 +251,30 @@ def _refuse_fitting(request: PrivateTableRequest) -> None:
         )
 
 
-def _given(public_schema: str) -> Declarations | None:
+def _given(request: PrivateTableRequest) -> Declarations | None:
     """The declarations in a file; None: those that the rows say."""
-    if not public_schema:
+    if not request.public_schema:
         raise OptionError(
             "ranges and categories of columns get no noise: give --public-schema FILE with what is "
-            "public or was measured by lowerbound private-schema, or --public-schema data to "
-            "declare public what the data says of its columns"
+            "public or was measured by lowerbound private-schema, or --public-schema data to copy "
+            "what at least --least-people rows of the data say of its columns"
         )
-    return None if public_schema == OF_THE_DATA else Declarations.read(public_schema)
+    if request.public_schema == OF_THE_DATA:
+        return None
+    if request.least_people != LEAST_PEOPLE:
+        raise OptionError("--least-people is for --public-schema data: a file is taken as it is")
+    return Declarations.read(request.public_schema)
 
 
 def _warn_of_undeclared(path: str, frame: Any, given: Declarations) -> None:
     """Warn of the columns of the table that are not declared."""
-    others = [name for name in map(str, frame.columns) if name not in given.columns]
+    others = [name for name in frame.columns if name not in given.columns]
     if others:
         warnings.warn(
             f"{path} does not declare the columns {listed(others)}: left out",
             UserWarning,
             stacklevel=2,
         )
-
-
-def _declared(frame: Any, reporter: Reporter) -> Declarations:
-    """The declarations that the rows say; a message names the columns that are left out."""
-    columns = declarations_of(frame)
-    left_out = [name for name in map(str, frame.columns) if name not in columns]
-    if left_out:
-        reporter.say(f"left out, because they identify rows or are empty: {listed(left_out)}")
-    return Declarations(columns)
 
 
 def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:
@@ -261,6 +294,6 @@ def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:
 
 def _public(given: str, form: TextForm) -> str:
     """What is declared public, in words."""
-    source = ", read from the rows" if given == OF_THE_DATA else f" ({given})"
+    source = "of what is copied from the rows" if given == OF_THE_DATA else f"({given})"
     written = "" if form.usual else "; how the file writes numbers"
-    return f"ranges and categories{source}{written}"
+    return f"ranges and categories {source}{written}"

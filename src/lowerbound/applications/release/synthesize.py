@@ -7,11 +7,16 @@ from pathlib import Path
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.drawn_parts import DrawnRequest, write_table
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, ModelRequest, typed
 from lowerbound.applications.io.prompts import typed_values
 from lowerbound.applications.io.sentences import about_complete_rows, about_single_people
 from lowerbound.applications.io.sizes import check_disk
 from lowerbound.applications.release.tables import check_table, read_cells
+from lowerbound.applications.release_files import (
+    check_release,
+    release_of_model,
+    write_release,
+)
 from lowerbound.config import option
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import levels_of
@@ -82,6 +87,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_table(path)
+    check_release(path)
     source = TableSource(
         fitted, request.beyond_range, request.complete, mapped=not request.beyond_range
     )
@@ -92,7 +98,11 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
         reporter.say(note)
     if source.protection is None and (note := about_single_people(fitted)):
         reporter.say(note)
-    return SynthesizeReport(count, names, source.protection, **written((str(path),)))
+    columns = [column.name for column in source.form.columns]
+    command = typed("synthesize", request)
+    record = release_of_model(path, count, columns, command, fitted, request.model, names)
+    files = written((str(path), *write_release(path, record)))
+    return SynthesizeReport(count, names, source.protection, **files)
 
 
 def _draws(

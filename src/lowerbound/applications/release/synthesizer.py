@@ -18,6 +18,7 @@ from lowerbound.data.tables.markers import declared_levels
 from lowerbound.errors import OptionError, counted
 from lowerbound.evaluation.release.likeness import likeness
 from lowerbound.fitting import Fitted
+from lowerbound.fitting.data_source import DataSource
 from lowerbound.fitting.likeness import Likeness
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
@@ -161,7 +162,8 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
         raise Interrupted(words, interruption.history) from None
     reporter.say("comparing drawn rows with fitted ones")
     found = likeness(fitted, frame, kinds, request.seed)
-    fitted = replace(fitted, options=replace(fitted.options, likeness=found))
+    source = DataSource.of(request.data, len(frame))
+    fitted = replace(fitted, options=replace(fitted.options, likeness=found, data=source))
     model_folder.write(folder, fitted)
     return _report(request, fitted, len(frame))
 

@@ -7,6 +7,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
+from lowerbound.data.tables.quoted import BEGINNINGS, MARK as MARK_OF_TEXT
 from lowerbound.evaluation.report.cells import minus
 from lowerbound.evaluation.report.verdict import MARK
 
@@ -33,7 +34,13 @@ def render(template: str, **values: Any) -> str:
     environment.filters["anchor"] = lambda text: str(text).lower().replace(" ", "-")
     environment.filters["signed"] = partial(minus, digits=1)
     environment.filters["marked"] = marked
+    environment.filters["cell"] = cell
     return environment.get_template(template).render(**values)
+
+
+def cell(text: str) -> str:
+    """A text from data that a reader may copy into a spreadsheet, where = would begin a formula."""
+    return f"{MARK_OF_TEXT}{text}" if text[:1] in tuple(BEGINNINGS) else text
 
 
 def marked(sentence: str) -> Any:

@@ -61,6 +61,8 @@ class ClippedGradients:
             TrainingError: the pass changed a buffer of the model, which no noise protects.
         """
         total = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        if not len(batch):  # many layers have no gradient of no rows
+            return total
         for part in torch.arange(len(batch)).split(ROWS_AT_ONCE):
             self._add(total, self.of_rows(batch.rows(part.to(_device(batch)))))
         return total

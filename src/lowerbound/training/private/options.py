@@ -9,10 +9,14 @@ from dataclasses import dataclass, fields
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
+from lowerbound.training.private.marginals.declarations import Declarations
 from lowerbound.training.private.schema_record import SchemaRecord
 
 FEWEST_ROWS_TIMES_EPSILON = 1_000
 LARGE_NOISE = 50.0
+NO_FLAGS = ("measured", "copied")
+OF_THE_DATA = "data"
+"""The value of ``public_schema`` that copies what the data says of its columns."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,14 @@ class PrivacyOptions:
     public_schema: str = option(
         "",
         "private training: a JSON file with the ranges and categories of the columns, public or "
-        "measured by private-schema; 'data' declares public what the data says of them",
+        "measured by private-schema; 'data' copies them from the rows, which epsilon does not "
+        "cover",
         metavar="FILE",
+    )
+    leave_out: tuple[str, ...] = option(
+        (),
+        "private training: a column of a table to leave out, such as a name; repeatable",
+        metavar="COLUMN",
     )
     secure_noise: bool = option(
         False, "private training: noise from the system's cryptographic generator; slower"
@@ -42,6 +52,8 @@ class PrivacyOptions:
     measured: SchemaRecord | None = None
     """What the schema has spent of epsilon and delta; None: as the file of ``public_schema`` says,
     else nothing."""
+    copied: Declarations | None = None
+    """What ``public_schema`` "data" has copied from the rows of a table; None: nothing."""
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "clip"):
@@ -59,7 +71,7 @@ class PrivacyOptions:
         Raises:
             OptionError: it is; the message names them all.
         """
-        others = [field for field in fields(self) if field.name not in ("epsilon", "measured")]
+        others = [field for field in fields(self) if field.name not in ("epsilon", *NO_FLAGS)]
         given = [each.name for each in others if getattr(self, each.name) != each.default]
         if given and not self.private:
             flags = [f"--{name.replace('_', '-')}" for name in given]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from lowerbound.data.protection.record import Protection
 from lowerbound.training.private.accounting import ORDERS, accountant_name, epsilons
+from lowerbound.training.private.marginals.declarations import Declarations, described
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.schema_record import NEIGHBORS, SchemaRecord
 
@@ -25,6 +28,11 @@ NOT_CLAIMED = (
     "figures measured on real rows, by evaluate or an audit, are not covered",
     "arithmetic is in floating point, and the proof is for real numbers",
 )
+COPIED = (
+    "facts about columns that are copied from the rows have no noise: epsilon does not cover them, "
+    "and to leave out what fewer than {least:,} rows have is no differential privacy"
+)
+SHOWN_LEVELS = 12
 GENERATOR = "the generator of the noise (Mersenne Twister) is not cryptographic"
 
 
@@ -49,6 +57,8 @@ class ReleaseRecord:
         seeds: how the random draws are kept secret.
         charged: measurements besides the mechanism, which epsilon and delta include.
         public: facts that the user declared public, and that are not protected.
+        copied: declarations of columns that were copied from the rows without noise.
+        protection: what was not copied, because few rows have it; None: nothing was copied.
         not_claimed: what the guarantee does not cover.
     """
 
@@ -70,11 +80,27 @@ class ReleaseRecord:
     charged: tuple[str, ...] = ()
     public: tuple[str, ...] = ()
     not_claimed: tuple[str, ...] = NOT_CLAIMED
+    copied: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    protection: Protection | None = None
 
     @property
     def sentence(self) -> str:
         """The guarantee in one line."""
-        return f"({self.epsilon:.4g}, {self.delta:.3g})-differential privacy, {self.mechanism}"
+        given = ", given what was copied from the rows" if self.copied else ""
+        sizes = f"({self.epsilon:.4g}, {self.delta:.3g})"
+        return f"{sizes}-differential privacy{given}, {self.mechanism}"
+
+    def with_copied(self, declared: Declarations | None) -> ReleaseRecord:
+        """The record with the declarations that were copied from the rows, if they were."""
+        if declared is None or declared.copied is None:
+            return self
+        limit = COPIED.format(least=declared.copied.least_people)
+        return replace(
+            self,
+            copied=declared.columns,
+            protection=declared.copied,
+            not_claimed=(limit, *self.not_claimed),
+        )
 
     def lines(self) -> Iterator[str]:
         """Markdown: the guarantee, its facts, and its limits."""
@@ -97,6 +123,14 @@ class ReleaseRecord:
         if self.charged:
             yield f"- charged to the same budget: {'; '.join(self.charged)}"
         yield f"- declared public: {'; '.join(self.public)}"
+        if self.copied:
+            yield "- copied from the rows, without noise:"
+            for name, said in self.copied.items():
+                yield f"  - {name}: {described(said, SHOWN_LEVELS)}"
+        if self.protection is not None and self.protection.columns:
+            yield f"- not copied, because fewer than {self.protection.least_people:,} rows have it:"
+            for each in self.protection.columns:
+                yield f"  - {each.sentence}"
         yield ""
         yield "Not claimed, or assumed:"
         yield ""

@@ -57,8 +57,8 @@ class SchemaRecord:
             source: the file of the declarations.
         """
         types = (
-            "names and types (number, text, date) of the columns, and how their numbers and dates "
-            "are written"
+            "names and types (number, text, date) of the columns, which of them identify people, "
+            "and how their numbers and dates are written"
         )
         if not self.declared:
             return (types,)

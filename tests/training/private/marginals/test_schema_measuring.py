@@ -22,9 +22,10 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
+from lowerbound.training.private.marginals.copied_schema import declarations_of
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.declarations import Declarations
-from lowerbound.training.private.marginals.grid import Grid, declarations_of
+from lowerbound.training.private.marginals.grid import Grid
 from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
 from lowerbound.training.private.marginals.number_range import (
     CELLS,
@@ -75,7 +76,7 @@ def measured(frame: Any, epsilon: float = HUGE, seed: int = 1, **given: Any) -> 
 
 def test_without_noise_the_declarations_are_those_of_the_data() -> None:
     frame = table()
-    found, exact = measured(frame).columns, declarations_of(frame)
+    found, exact = measured(frame).columns, declarations_of(frame, 1).columns
     for name in ("town", "member"):
         assert found[name]["levels"] == exact[name]["levels"]
         assert found[name].get("missing", False) == exact[name].get("missing", False)
@@ -84,7 +85,7 @@ def test_without_noise_the_declarations_are_those_of_the_data() -> None:
         width = 0.0 if name == "age" else (true["high"] - true["low"]) / 10
         assert true["low"] - width <= said.pop("low") <= true["low"]
         assert true["high"] <= said.pop("high") <= true["high"] + width
-        del true["low"], true["high"], said["kind"]
+        del true["low"], true["high"], said["kind"], true["kind"]
         assert said == true, name
     first, last = frame["visit"].min(), frame["visit"].max()
     low, high = pd.Timestamp(found["visit"]["low"]), pd.Timestamp(found["visit"]["high"])
@@ -418,7 +419,16 @@ def test_rare_levels_are_missing_where_cells_may_be() -> None:
         (table()[["age"]], {"known": {"age": {"low": 0, "high": 99}}}, "every column is declared"),
         (table(), {"known": {"agee": {"levels": [1]}}}, "did you mean 'age'"),
         (table(), {"known": {"age": {"kind": "nonsense"}}}, "nonsense"),
-        (table().assign(name=np.arange(ROWS).astype(str) + "x"), {"epsilon": 3.0}, "'name'.*spent"),
+        (
+            table().assign(shop=np.arange(ROWS) % 2_000).astype({"shop": str}),
+            {"epsilon": 3.0, "known": {"shop": {"kind": "categorical"}}},
+            "'shop'.*spent",
+        ),
+        (
+            table().assign(name=np.arange(ROWS).astype(str) + "x"),
+            {"epsilon": 3.0},
+            "leave it out with --leave-out name",
+        ),
     ],
 )
 def test_bad_input(frame: Any, given: dict[str, Any], words: str) -> None:

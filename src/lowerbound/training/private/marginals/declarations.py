@@ -16,7 +16,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.text.date_formats import ISO, seconds
 from lowerbound.data.columns.text.moments import DAY, as_dates
 from lowerbound.data.columns.values import factorized, name as level_name
-from lowerbound.errors import DataError
+from lowerbound.data.protection.record import Protection
+from lowerbound.errors import DataError, counted
 from lowerbound.training.private.marginals.cells import cell_days, cell_numbers, declared_type
 from lowerbound.training.private.schema_record import SchemaRecord, read_record
 
@@ -30,10 +31,12 @@ class Declarations:
     Attributes:
         columns: for each column its declaration; see ``lowerbound.data.tables.declared``.
         measured: what the measured ones have spent; None: all are public.
+        copied: what was not copied from the rows; None: the declarations are from elsewhere.
     """
 
     columns: Columns
     measured: SchemaRecord | None = None
+    copied: Protection | None = None
 
     @classmethod
     def of(cls, given: Columns | Declarations) -> Declarations:
@@ -82,7 +85,7 @@ class Declarations:
         return {"columns": columns, "measured": to_mapping(self.measured)}
 
     def admitted(self, frame: Any) -> Any:
-        """The rows with measured columns as declared; public columns stay as they are.
+        """The rows with measured and copied columns as declared; public columns stay as they are.
 
         A level that was not released is missing, as is a cell that cannot be read. Where nothing is
         declared missing it is the first level, or the atom, or the lowest number. Numbers and dates
@@ -96,10 +99,28 @@ class Declarations:
         absent = [name for name in self.columns if name not in frame.columns]
         if absent:
             raise DataError(f"the table has no column {absent[0]!r}, which is declared")
-        if self.measured is None:
+        if self.copied is not None:
+            names = [*self.columns]
+        elif self.measured is not None:
+            names = [name for name in self.measured.columns if name in self.columns]
+        else:
             return frame
-        names = [name for name in self.measured.columns if name in self.columns]
         return frame.assign(**{name: _admitted(frame[name], self.columns[name]) for name in names})
+
+
+def described(said: Mapping[str, Any], most: int | None = None) -> str:
+    """A declaration in words, with at most so many of its levels; None: all."""
+    if "levels" in said:
+        levels = ", ".join(map(str, said["levels"][:most]))
+        more = len(said["levels"]) - len(said["levels"][:most])
+        levels += f" and {more:,} more" if more else ""
+        words = [f"{counted(len(said['levels']), 'level')}: {levels}"]
+    else:
+        ends = (said["low"], said["high"])
+        words = [" to ".join(end if isinstance(end, str) else f"{end:.12g}" for end in ends)]
+    words += [name for name in ("whole", "log", "missing") if said.get(name)]
+    words += [f"atom {said['atom']}"] if said.get("atom") is not None else []
+    return ", ".join(words)
 
 
 def recorded_in(given: str) -> SchemaRecord | None:

@@ -11,31 +11,22 @@ import numpy as np
 
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.inference import recognized
-from lowerbound.data.columns.text.date_formats import ISO, as_text, check_format, seconds
+from lowerbound.data.columns.text.date_formats import ISO, check_format, seconds
 from lowerbound.data.columns.text.moments import DAY
 from lowerbound.data.columns.values import (
     EXACT,
-    distinct_levels,
     finite_numbers,
     is_range,
     level_codes,
-    missing,
     name as level_name,
 )
 from lowerbound.data.tables.declared import check_declaration
 from lowerbound.errors import DataError
-from lowerbound.training.private.marginals.cells import (
-    cell_days,
-    cell_type,
-    date_format,
-    written_dates,
-)
+from lowerbound.training.private.marginals.cells import cell_days, written_dates
 
 MOST_WHOLE = 128  # whole numbers in a range up to which each has its own bin
 BINS = 64
 LINEAR_PART = 1 / 2_000  # of a logarithmic range: how far its bins are evenly spaced
-FEWEST_NUMBERS = 3  # distinct numbers below which they are levels
 SKEWED = 0.05  # of the range: a median below it makes bins logarithmic
 DISTINCT = 1_000  # numbers that are drawn from a bin, at least
 ATOM_WIDTH = 1e-9  # below this width a bin is a single number
@@ -226,55 +217,3 @@ def bin_edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:
         edges = low + width * steps
         edges[-1] = end
     return np.unique(np.rint(edges)) if whole else np.unique(edges)
-
-
-def declarations_of(frame: Any) -> dict[str, dict[str, Any]]:
-    """Ranges and categories of the columns of a frame, which its owner declares public.
-
-    Columns without a value are left out, and those that identify rows, whose levels would be the
-    names of real people.
-
-    Raises:
-        DataError: a column mixes numbers and text, or no column is left.
-    """
-    kept = [name for name in frame.columns if _is_declared(frame[name])]
-    if not kept:
-        raise DataError("every column identifies rows or is empty: none is left to declare")
-    return {str(name): _declaration_of(frame[name]) for name in kept}
-
-
-def _is_declared(series: Any) -> bool:
-    return not missing(series).all() and recognized(series).rules.kept
-
-
-def _declaration_of(series: Any) -> dict[str, Any]:
-    import pandas as pd
-
-    types, present = pd.api.types, series[~missing(series)]
-    said: dict[str, Any] = {"missing": True} if len(present) < len(series) else {}
-    if cell_type(series) == "dates" and present.nunique() >= FEWEST_NUMBERS:
-        return _declaration_of_dates(series)
-    if not types.is_numeric_dtype(series.dtype) or types.is_bool_dtype(series.dtype):
-        return {"levels": list(distinct_levels(series)), **said}
-    values = finite_numbers(present)
-    low, high = float(values.min()), float(values.max())
-    if len(np.unique(values)) < FEWEST_NUMBERS or low == high:
-        return {"levels": list(distinct_levels(series)), **said}
-    whole = bool((values == np.rint(values)).all())
-    skewed = float(np.median(values)) - low < SKEWED * (high - low)
-    common, counts = np.unique(values, return_counts=True)
-    atom = float(common[counts.argmax()]) if counts.max() > len(values) / 10 else None
-    said |= {"low": low, "high": high, "whole": whole, "log": skewed}
-    return said if atom is None else {**said, "atom": atom}
-
-
-def _declaration_of_dates(series: Any) -> dict[str, Any]:
-    """The range of dates: each of them would be public as a level, and many have one row only."""
-    form = date_format(series)
-    days = cell_days(series, form)
-    read = days[~np.isnan(days)]
-    whole = bool((read == np.floor(read)).all())
-    ends = np.array([np.floor(read.min()), np.ceil(read.max())])
-    low, high = as_text(ends * DAY, ISO, DAY)
-    said = {"low": str(low), "high": str(high), "format": form, "whole": whole}
-    return {**said, "missing": True} if len(read) < len(days) else said

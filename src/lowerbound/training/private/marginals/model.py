@@ -267,7 +267,7 @@ def fit_marginals(
     assert measuring.rho <= rho * (1 + ROUNDING)
     record = _record(measuring.made, rho, delta, len(frame), public, secure_noise)
     record = record if hybrid is None else _with_gradients(record, spent, hybrid)
-    record = with_schema(record, given.measured, public)
+    record = with_schema(record, given.measured, public).with_copied(given)
     return MarginalModel(hub, grids, tree, record, tuple(columns), corrected)
 
 

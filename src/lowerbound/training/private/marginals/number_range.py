@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 
 from lowerbound.data.arrays import Array
-from lowerbound.training.private.marginals.grid import SKEWED, bin_edges
+from lowerbound.training.private.marginals.grid import MOST_WHOLE, SKEWED, bin_edges
 
 OCTAVES = 61  # powers of two above and below one; whole numbers then fit 64 bits
 SIDE = 2 * OCTAVES + 1  # octaves of positive numbers
@@ -43,8 +44,20 @@ class NumberRange:
     high: float
     whole: bool
     log: bool
-    atom: bool
     missing: bool
+    atom: float | None = None
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The range as a declaration; a fit takes small whole numbers as counts."""
+        low, high = (int(v) if self.whole else v for v in (self.low, self.high))
+        said = {"low": low, "high": high, "whole": self.whole, "log": self.log}
+        each = self.whole and high - low < MOST_WHOLE  # each number has a bin
+        plain = (self.whole and high - low == 1) or (each and self.atom)
+        if self.atom is not None and not plain:
+            atom = int(self.atom) if self.whole else self.atom
+            return {"kind": "mixed", **said, "atom": atom}
+        return {"kind": "count" if each and low >= 0 else "real", **said}
 
 
 def limit(deviation: float, cells: int = CELLS, chance: float = CHANCE) -> float:
@@ -94,8 +107,8 @@ def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange
         high,
         whole,
         log,
-        atom=bool(both[0, SIDE] > ATOM_SHARE * rows),
         missing=bool(counts[-1] > limit(deviation)),
+        atom=0.0 if both[0, SIDE] > ATOM_SHARE * rows else None,
     )
 
 

@@ -44,11 +44,10 @@ from lowerbound.training.private.marginals.cells import (
     date_format,
     level_cells,
 )
+from lowerbound.training.private.marginals.copied_schema import refuse_identifying
 from lowerbound.training.private.marginals.declarations import Columns, Declarations
-from lowerbound.training.private.marginals.grid import MOST_WHOLE
 from lowerbound.training.private.marginals.number_range import (
     QUERIES,
-    NumberRange,
     limit,
     measured_range,
 )
@@ -140,7 +139,7 @@ class SchemaMeasuring:
             low, high = as_text(ends, ISO, DAY)
             written = {} if form == ISO else {"format": form}
             return {"kind": "datetime", "low": low, "high": high, **written, **gaps}
-        return {**_number_declaration(found), **gaps}
+        return {**found.declaration, **gaps}
 
     def _levels(self, series: Any) -> dict[str, Any] | None:
         import pandas as pd
@@ -195,7 +194,8 @@ def measure_schema(
     Raises:
         OptionError: epsilon or delta is out of range, every column is declared already, a declared
             column does not exist, or the noise would hide everything.
-        DataError: there are no rows, or noise hides a column.
+        DataError: there are no rows, a column without a public kind identifies people, or noise
+            hides a column.
     """
     if not len(frame):
         raise DataError("there are no rows to measure")
@@ -206,6 +206,8 @@ def measure_schema(
         for name in frame.columns
         if not _is_declared(said.get(name, {}))
     }
+    typed = [name for name in types if name not in said]
+    refuse_identifying(frame, "their levels would be those of single people", typed)
     if not types:
         raise OptionError("every column is declared already: use these declarations as they are")
     delta = SHARE_OF_DELTA * len(frame) ** -1.5 if delta is None else delta
@@ -225,16 +227,6 @@ def measure_schema(
         {name: {**(each or {}), **said.get(name, {})} for name, each in columns.items()},
         _record(budget, tuple(types), frame),
     )
-
-
-def _number_declaration(found: NumberRange) -> dict[str, Any]:
-    """A range as a declaration; a fit takes small whole numbers as counts."""
-    low, high = (int(v) if found.whole else v for v in (found.low, found.high))
-    said = {"low": low, "high": high, "whole": found.whole, "log": found.log}
-    if found.atom and not (found.whole and high - low == 1):
-        return {"kind": "mixed", **said, "atom": 0}
-    small = found.whole and low >= 0 and high - low < MOST_WHOLE
-    return {"kind": "count" if small else "real", **said}
 
 
 def _known(frame: Any, known: Columns | Declarations | None) -> Columns:

@@ -1,0 +1,177 @@
+"""The release record of a table: what was released, from what, who is protected how, and what is
+not promised. For the file of those who answer for the data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowerbound import __version__, untrusted
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.protection.record import Protection
+from lowerbound.errors import DataError, LowerboundError
+from lowerbound.evaluation.release.conclusions import conclude
+from lowerbound.evaluation.release.release_audit import ReleaseAudit
+from lowerbound.evaluation.report.templates import render
+from lowerbound.fitting.data_source import DataSource
+from lowerbound.inference.estimate import Skipped
+from lowerbound.training.private.marginals.declarations import described
+from lowerbound.training.private.record import ReleaseRecord
+
+FORMAT = 1
+SHOWN_LEVELS = 12
+LEGAL = (
+    "this record does not say that the table is anonymous in the sense of a law, such as the GDPR: "
+    "whoever answers for the data decides that"
+)
+REPEATED = "several tables from the same data reveal more than one; each needs a record of its own"
+UNPROTECTED = (
+    "values are not protected: rows may bear a name, a level or a number that one person alone has"
+)
+COMBINED = (
+    "values that many have may occur together as they do in one person: combinations are drawn "
+    "from a model, and are not counted"
+)
+NUMBERS = (
+    "whole numbers and days between the bounds are drawn as numbers: an age that few people have "
+    "may occur"
+)
+NO_GUARANTEE = (
+    "there is no guarantee of differential privacy: somebody who knows much about a person may "
+    "learn whether this person was in the data"
+)
+GIVEN = "the given cells of {names} are written as they were given, and are not protected"
+
+
+@dataclass(frozen=True)
+class MeasuredAttack:
+    """What an attack of an audit found.
+
+    Attributes:
+        attack: its name.
+        measure: what was measured, in words.
+        value, low, high: the figure with its 95 % interval.
+        beside: the same figure of the control group, or of guessing.
+    """
+
+    attack: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    beside: float
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """The attacks of an audit, and what may be concluded.
+
+    Attributes:
+        date: of the audit.
+        verdict: see ``Conclusions``.
+        sentences: the conclusions.
+        attacks: what each found.
+    """
+
+    date: str
+    verdict: str
+    sentences: tuple[str, ...]
+    attacks: tuple[MeasuredAttack, ...]
+
+
+@dataclass(frozen=True)
+class TableRelease:
+    """The release record of a table.
+
+    Attributes:
+        file: name of the table, without the folders above it.
+        rows: number of rows.
+        columns: their names.
+        sha256: of the file.
+        date: of the release, such as 2026-12-01.
+        command: that made the table.
+        model: that the rows were drawn from; None: it was not kept.
+        data: that the model was fitted to; None: unknown.
+        protection: what was protected; None: nothing was.
+        guarantee: of differential privacy; None: there is none.
+        given: columns whose cells were given.
+        attacks: of an audit; None: none was recorded.
+        format: of this record.
+        lowerbound: version of the package.
+    """
+
+    file: str
+    rows: int
+    columns: tuple[str, ...]
+    sha256: str
+    date: str
+    command: str = ""
+    model: DataSource | None = None
+    data: DataSource | None = None
+    protection: Protection | None = None
+    guarantee: ReleaseRecord | None = None
+    given: tuple[str, ...] = ()
+    attacks: Attacks | None = None
+    format: int = FORMAT
+    lowerbound: str = __version__
+
+    @property
+    def not_promised(self) -> tuple[str, ...]:
+        """The limits, in sentences."""
+        found = [LEGAL, REPEATED]
+        if self.protection is None or self.protection.least_people == 1:
+            found += [] if self.guarantee is not None else [UNPROTECTED]
+        else:
+            found += [COMBINED, NUMBERS]
+        found += [GIVEN.format(names=", ".join(self.given))] if self.given else []
+        if self.guarantee is None:
+            return (*found, NO_GUARANTEE)
+        return (*found, *self.guarantee.not_claimed)
+
+    @classmethod
+    def read(cls, path: Path) -> TableRelease:
+        """Read the file of ``text``.
+
+        Raises:
+            DataError: it is not such a file.
+        """
+        try:
+            found = untrusted.read_mapping(path, DataError)
+            found.pop("not_promised", None)
+            with untrusted.guarded("it", DataError):
+                return from_mapping(cls, found)
+        except (OSError, LowerboundError) as error:
+            raise DataError(f"{path} is not a release record: {error}") from error
+
+    def text(self) -> str:
+        """The record as JSON."""
+        return json.dumps({**to_mapping(self), "not_promised": self.not_promised}, indent=1) + "\n"
+
+    def page(self) -> str:
+        """The record as a page, without scripts and requests."""
+        return render("release.html.j2", release=self, copied=self._copied)
+
+    @property
+    def _copied(self) -> list[tuple[str, str]]:
+        """(column, what was copied from the rows), in words."""
+        facts = {} if self.guarantee is None else self.guarantee.copied
+        return [(name, described(said, SHOWN_LEVELS)) for name, said in facts.items()]
+
+
+def attacks_of(audit: ReleaseAudit, date: str) -> Attacks:
+    """What the attacks of an audit found."""
+    found = []
+    for one in () if isinstance(audit.membership, Skipped) else audit.membership:
+        words = "AUROC of recognizing training rows; 0.5 is guessing"
+        found.append(_measured(f"membership by {one.attack}", words, one.area, 0.5))
+    for rate in () if isinstance(audit.attacks, Skipped) else audit.attacks:
+        words = f"success on training rows, target: {rate.target}"
+        found.append(_measured(rate.attack, words, rate.training, rate.control.value))
+    conclusions = conclude(audit)
+    return Attacks(date, conclusions.verdict, conclusions.sentences, tuple(found))
+
+
+def _measured(attack: str, measure: str, found: Any, beside: float) -> MeasuredAttack:
+    return MeasuredAttack(attack, measure, found.value, found.low, found.high, beside)
