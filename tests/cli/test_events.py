@@ -28,7 +28,7 @@ def table(tmp_path: Path) -> Path:
 def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> None:
     model, drawn = tmp_path / "m.lb", tmp_path / "drawn.csv"
     kind = ("--kind", "day=datetime:%d.%m.%Y")
-    done = run("fit", table, *COLUMNS, *kind, "-o", model, *QUICK)
+    done = run("fit", table, *COLUMNS, *kind, "-o", model, *QUICK, "--least-people", "1")
     assert done.code == 0, done.err
     assert "histories of 'patient', at most 5 events in the order of 'day'" in done.err
     assert "are missing" not in done.err

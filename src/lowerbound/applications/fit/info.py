@@ -16,7 +16,6 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
-from lowerbound.data.protection.record import Protection
 from lowerbound.errors import ModelFolderError, counted
 from lowerbound.model_folder.manifest import (
     AGENT,
@@ -107,9 +106,7 @@ class InfoReport(Report):
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         yield from _refiner(model.get("refiner"), self.options.get("refiner_fit"))
         yield from _privacy(self.options.get("release"))
-        if (protection := Protection.of(self.data.get("details", {}))) is not None:
-            for number, sentence in enumerate(protection.sentences):
-                yield "" if number else "protected", sentence
+        yield from _protected(self.data.get("details", {}))
         if self.agent is not None:
             yield "agent", self._agent(self.agent)
         if self.updates:
@@ -130,6 +127,17 @@ class InfoReport(Report):
 
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.1f} min"
+
+
+def _protected(details: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was protected in the fitted rows, if the schema has a record of it."""
+    if "protection" not in details:
+        return
+    from lowerbound.data.protection.record import Protection  # imports torch, as all data does
+
+    protection = Protection.of(details)
+    for number, sentence in enumerate(protection.sentences if protection is not None else ()):
+        yield "" if number else "protected", sentence
 
 
 def info(request: InfoRequest, reporter: Reporter) -> Report:

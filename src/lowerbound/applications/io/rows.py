@@ -46,7 +46,7 @@ class Drawn:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_numbers(self.x, gaps=self.x.ndim == 2)  # rows of a table, with cells drawn as missing
+        _check_cells(self.x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,12 @@ class Reconstructed:
     cells: Any = None
 
     def __post_init__(self) -> None:
-        check_numbers(self.mean)
+        _check_cells(self.mean)
+
+
+def _check_cells(x: Tensor) -> None:
+    """As ``check_numbers``; NaN is a missing cell of a table or of a history, unless all are."""
+    check_numbers(x, gaps=x.ndim in (2, 3))
 
 
 @dataclass(frozen=True, eq=False)

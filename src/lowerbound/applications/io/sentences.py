@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset, Schema
+from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
-from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
+from lowerbound.data.protection.record import LEAST_PEOPLE, is_protected
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import counted
 from lowerbound.evaluation.latents.units import Units
@@ -139,12 +139,6 @@ def about_rare_levels(dataset: Dataset) -> str:
         f"of column {name!r} that fewer than {LEAST_PEOPLE} rows have; lowerbound synthesizer "
         "protects them"
     )
-
-
-def is_protected(schema: Schema) -> bool:
-    """Whether the values of few people were protected before the fit."""
-    found = Protection.of(schema.details)
-    return found is not None and found.least_people > 1
 
 
 def about_exact(share: float) -> str:

@@ -99,3 +99,9 @@ class Protection:
                 f"--entity {self.people_column}"
             )
         return (rule, *(each.sentence for each in self.columns))
+
+
+def is_protected(schema: Schema) -> bool:
+    """Whether the values of few people were protected before the fit."""
+    found = Protection.of(schema.details)
+    return found is not None and found.least_people > 1
