@@ -146,7 +146,8 @@ def agent(place: Path, rng: Generator) -> Reader:
     if rng.random() < 0.5:
         path.write_bytes(changed_tensors(transitions, rng))
         return lambda: EpisodeReplay(form).read(place, 1)
-    lines = [changed_text(records, rng), json.dumps(records).encode()]
+    later = {**records, "steps": 2 * records["steps"]}
+    lines = [changed_text(records, rng), json.dumps(later).encode()]
     (place / RECORDS).write_bytes(b"\n".join(lines))
     return lambda: read_records(place)
 

@@ -132,7 +132,8 @@ def test_rows_that_no_disk_holds(
     """They are written part by part, so memory is no limit of them."""
     model, output = str(FOLDER / "models" / "table"), tmp_path / "new" / "x.csv"
     assert main([command, model, "-n", str(10**20), "-o", str(output)]) == 2
-    assert f"GB of disk, and {tmp_path} has" in capsys.readouterr().err
+    assert f"GB of disk, and {output.parent} has" in capsys.readouterr().err
+    assert not output.parent.exists()
     assert not output.parent.exists()
 
 

@@ -50,6 +50,8 @@ def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "changed_arrays", lambda named, rng: arrays_of(named))
     monkeypatch.setattr(containers, "changed_tar", lambda content, rng: content)
     monkeypatch.setattr(containers, "changed_chunks", lambda content, rng: content)
+    regular = data_targets._shards()[:3]  # sparse files in shards are refused
+    monkeypatch.setattr(data_targets, "_shards", lambda: regular)
     readable = data_targets._nested_files()[:1]
     monkeypatch.setattr(data_targets, "_nested_files", lambda: readable)
     monkeypatch.setattr(data_targets, "_rare_table", lambda rng: readable[0])

@@ -94,6 +94,11 @@ class Arrays(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         member = self._archive.getinfo(self._members[name])
         what = f"{self._path}: {member.filename}"
+        # numpy parses a header as Python does, and passes on errors of its tokenizer
+        with untrusted.guarded(what, DataError):
+            return self._read(member, what)
+
+    def _read(self, member: zipfile.ZipInfo, what: str) -> Array:
         with self._archive.open(member) as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise DataError(f"{what} is no array: leave it out of the file")

@@ -82,7 +82,7 @@ def test_a_damaged_npz_is_refused(tmp_path: Path) -> None:
 
 
 WRONG_ARRAYS = {
-    "holds 'note.txt', which is no array": {"note.txt": b"some words"},
+    "note.txt is no array": {"note.txt": b"some words"},
     "codes are numbers, and these are <U1": {"z": np.array([["a", "b"]])},
     "label has 1 entries for 2 codes": {"z": np.zeros((2, 2)), "label": np.array(["a"])},
     "row 0, counted from 0, is not finite in float32": {"z": np.full((1, 2), 1e300)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,13 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
         read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE.astype(float)))
     with pytest.raises(DataError, match="9 frames but 8 rows of episode"):
         read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE[:8]))
+    path = written(tmp_path, frames=FRAMES)
+    cut = io.BytesIO()
+    np.save(cut, EPISODE)
+    with zipfile.ZipFile(path, "a") as archive:  # a header that is no expression of Python
+        archive.writestr("episode.npy", cut.getvalue().replace(b"(9,)", b"(9, "))
+    with pytest.raises(DataError, match=r"episode.npy is damaged"):
+        read_frame_clips(path)
     for classes in (np.inf, 0, 2**40):
         path = written(tmp_path, frames=FRAMES, episode=EPISODE, action_classes=np.array(classes))
         with pytest.raises(DataError, match="needs the number of classes"):

@@ -7,7 +7,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
-from lowerbound.data.tables.quoted import BEGINNINGS, MARK as MARK_OF_TEXT
+from lowerbound.data.tables.dialect import BEGINNINGS, MARK as MARK_OF_TEXT
 from lowerbound.evaluation.report.cells import minus
 from lowerbound.evaluation.report.verdict import MARK
 

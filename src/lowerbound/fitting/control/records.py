@@ -90,5 +90,5 @@ def _record(values: Mapping[str, Any], line: int) -> AgentRecord:
     known = {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}
     try:
         return from_mapping(AgentRecord, known)
-    except (LowerboundError, TypeError) as error:
+    except LowerboundError as error:
         raise ModelFolderError(f"line {line}: {error}") from error
