@@ -39,6 +39,7 @@ OTHER = {"other", "others", "andere", "sonstige", "sonstiges", "autre", "autres"
          "altro", "altri", "outro", "outros", "overig", "inne"}  # fmt: skip
 NAMES = ("names of people", "addresses")  # of which frequent ones may be drawn
 FREE_TEXT = "free text"
+SEVERAL = 1.25  # rows of an identifier on average, with which it may be that of a person
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,8 +225,8 @@ class _Work:
         what = f"fresh values in place of {known.what}"
         frequent = " that are rare" if enough.any() else ""
         self._note(name, "identifier", what + frequent, size, cells)
-        repeats = pool and self.entity is None and known.what not in NAMES
-        if repeats and not self.people_column:
+        several = cells >= SEVERAL * size and known.what not in NAMES
+        if several and self.entity is None and not self.people_column:
             self.people_column = name
 
     # Reading
