@@ -11,12 +11,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.hostile import containers, data_targets, fuzzing, targets
+from tests.hostile import containers, data_targets, fitted_targets, fuzzing, targets
 from tests.hostile.containers import arrays_of, packed
 from tests.hostile.fuzzing import fuzz, outcome
 from tests.hostile.targets import TARGETS
@@ -36,16 +37,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def _as_text(value: Any, rng: np.random.Generator) -> bytes:
+    return json.dumps(value).encode()
+
+
 @pytest.fixture
 def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Content stays as it was."""
     monkeypatch.setattr(targets, "_changed_file", lambda content, rng: content)
     monkeypatch.setattr(targets, "_repacked", lambda content, rng: content)
-    monkeypatch.setattr(targets, "changed_bytes", lambda content, rng: content)
-    monkeypatch.setattr(targets, "changed_cells", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_tensors", lambda content, rng: content)
     monkeypatch.setattr(targets, "changed_numbers", lambda content, rng: content)
-    monkeypatch.setattr(targets, "changed_text", lambda value, rng: json.dumps(value).encode())
+    for module in (targets, data_targets, fitted_targets):
+        for name in ("changed_bytes", "changed_cells"):
+            monkeypatch.setattr(module, name, lambda content, rng: content, raising=False)
+        monkeypatch.setattr(module, "changed_text", _as_text, raising=False)
     monkeypatch.setattr(containers, "changed_archive", lambda parts, *more: packed(parts))
     monkeypatch.setattr(containers, "changed_arrays", lambda named, rng: arrays_of(named))
     monkeypatch.setattr(containers, "changed_tar", lambda content, rng: content)

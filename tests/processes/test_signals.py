@@ -13,6 +13,9 @@ from lowerbound.processes import signals
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in signals.ALL}
+    for number in signals.ALL:  # a library that another test used may have set its own
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, usual)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -52,3 +55,13 @@ def test_a_handler_of_the_caller_stays() -> None:
     signals.leave_when_interrupted()
     signals.interruptible()
     assert signal.getsignal(signal.SIGTERM) is own
+
+
+def test_handlers_that_a_library_sets_in_a_call_do_not_stay() -> None:
+    signals.leave_when_interrupted()
+    signals.interruptible()
+    with signals.kept():
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    signals.exit_code()

@@ -16,6 +16,7 @@ from lowerbound.applications.base import ANY_DEVICE, LOCAL, PROCESSOR
 from lowerbound.applications.finished_parts import Arrays, FinishedParts, Part
 from lowerbound.config import option
 from lowerbound.errors import LowerboundError, MissingExtraError, OptionError
+from lowerbound.processes import signals
 
 ItemT = TypeVar("ItemT")
 PartT = TypeVar("PartT", bound=Part)
@@ -174,10 +175,12 @@ def _connect(ray: Any, request: EngineRequest) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if request.address is None:
         count = {"num_cpus": request.workers} if request.workers else {}
-        ray.init(include_dashboard=False, **count, **quiet)
+        with signals.kept():
+            ray.init(include_dashboard=False, **count, **quiet)
         return
     try:
-        ray.init(address=request.address, **quiet)
+        with signals.kept():
+            ray.init(address=request.address, **quiet)
     except (ConnectionError, ValueError) as error:
         raise OptionError(
             f"there is no Ray cluster at address={request.address} ({error}): start one with ray "

@@ -6,7 +6,8 @@ import os
 import signal
 import stat
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from lowerbound import processes
@@ -54,6 +55,19 @@ def interruptible() -> None:
     for number in ALL:
         if signal.getsignal(number) is _leave:
             signal.signal(number, _interrupt)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Context of a call that sets handlers of its own, such as the start of Ray: ours stay."""
+    before = {number: signal.getsignal(number) for number in ALL}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
 
 
 def note(number: int) -> None:

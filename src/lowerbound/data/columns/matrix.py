@@ -136,9 +136,13 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
 
 
 def _check_near(units: Array, values: Array, columns: Sequence[Column]) -> None:
-    """Raise DataError for values in whose place float32, in which networks compute, has none."""
+    """Raise DataError for values in whose place float32, in which networks compute, has none.
+
+    Columns that are not standardized are for models that compute in their units, such as PCA.
+    """
+    standardized = [column.shift != 0 or column.scale != 1 for column in columns]
     with np.errstate(invalid="ignore"):
-        far = np.abs(units) > FARTHEST
+        far = (np.abs(units) > FARTHEST) & standardized
     if far.any():
         row, place = np.argwhere(far)[0].tolist()
         raise DataError(
