@@ -247,9 +247,10 @@ def test_a_body_mass_index_gives_the_weight_up_to_its_rounding(draw: np.random.G
     assert found(frame) == ["weight = 0.0001 * height^2 * bmi"]
 
 
-def test_a_cell_whose_square_is_beyond_float64_hides_no_formula(draw: np.random.Generator) -> None:
+def test_values_whose_squares_are_beyond_float64_have_no_formula(draw: np.random.Generator) -> None:
     a, b = draw.normal(size=(2, ROWS)).round(2)
     frame = pd.DataFrame({"a": a, "b": b, "c": a + b})
+    assert len(found(frame)) == 1
     frame.loc[5, "c"] = 1.797e308
     with pytest.warns(UserWarning, match=r"'c': 1\.797e\+308 in 1 row, taken for missing"):
-        assert len(found(frame)) == 1
+        assert found(frame) == []
