@@ -64,6 +64,7 @@ def dated(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:column 'town'.* taken for missing:UserWarning")
 @pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
 def test_observed_cells_come_back_as_they_are_spelled(
     dated: tuple[str, Path, Fitted], strategy: str, tmp_path: Path
