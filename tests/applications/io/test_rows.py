@@ -176,9 +176,18 @@ def test_a_sheet_of_restored_rows_is_spread_over_those_with_hidden_pixels(tmp_pa
     assert writer.rows_shown(tmp_path / "folder", 60) is None
 
 
-def test_a_missing_cell_of_a_drawn_table_is_no_overflow() -> None:
+def test_a_missing_cell_of_a_drawn_table_is_no_overflow(tmp_path: Path) -> None:
     gap = torch.tensor([[1.0, math.nan], [2.0, 3.0]])
     assert Drawn(gap).x is gap
+    rows = load(np.array([[1.0, math.nan], [2.0, 3.0], [2.5, 4.0]]), missing="model")
+    files = row_files(rows.schema)
+    drawn = rows.schema.units(rows.x)
+    drawn[0, 1] = math.nan
+    files.write(tmp_path / "x.npz", drawn, rounded=True)
+    assert np.isnan(np.load(tmp_path / "x.npz")["x"]).tolist() == [
+        [False, True],
+        *[[False] * 2] * 2,
+    ]
     for x in (gap[None, None], gap / 0, torch.full((2, 2), math.nan)):
         with pytest.raises(NotFiniteError):
             Drawn(x)

@@ -172,7 +172,7 @@ class RowFiles:
         Raises:
             NotFiniteError: a value is NaN or infinite.
         """
-        check_numbers(x)
+        _check_cells(x)
         if path.suffix.lower() != NPZ:
             return self._write(path, x, rounded, extra or {})
         return write_columns(path, {"x": self.schema.decode(x, rounded), **(extra or {})})
