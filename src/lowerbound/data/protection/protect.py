@@ -214,8 +214,8 @@ class _Work:
         size, cells = int((~enough).sum()), int(hidden.sum())
         if not hidden.any():
             return
-        present = _distinct(series[there])
-        form = IdentifierFormat.of(present, self.people.least)
+        present, first = _distinct(series[there])
+        form = IdentifierFormat.of(present, self.people.least, self.people.of_row[there][first])
         dtype = "object" if str(series.dtype) == "category" else str(series.dtype)
         pool = pool_of(size, cells)
         self.fresh[name] = FreshCells(form, dtype, pool, len(series))
@@ -487,13 +487,15 @@ def _written(column: Column, value: float) -> str:
     return str(np.datetime64(int(value), "s")).replace("T", " ").removesuffix(" 00:00:00")
 
 
-def _distinct(series: Any) -> Array:
-    """The distinct identifiers: whole numbers or text."""
+def _distinct(series: Any) -> tuple[Array, Array]:
+    """The distinct identifiers, whole numbers or text, and the first row of each."""
     import pandas as pd
 
     if pd.api.types.is_float_dtype(series.dtype):
         series = series.astype("int64")
     if pd.api.types.is_integer_dtype(series.dtype):
         whole = "uint64" if pd.api.types.is_unsigned_integer_dtype(series.dtype) else "int64"
-        return np.unique(series.to_numpy(dtype=whole))
-    return np.array(sorted({str(value).strip() for value in series}), dtype=str)
+        values = series.to_numpy(dtype=whole)
+    else:
+        values = np.array([str(value).strip() for value in series], dtype=str)
+    return np.unique(values, return_index=True)
