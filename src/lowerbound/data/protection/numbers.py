@@ -16,6 +16,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.gaps import sure_gaps
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.protection.people import People
+from lowerbound.data.synthetic.repeated import by_chance
 
 FEW = 4  # rows per distinct value, on average, from which on each may be drawn exactly
 SHARE = 0.002  # of the rows with a value, from which on it may be drawn exactly
@@ -212,7 +213,7 @@ def _spread(values: Array, people: People, lattice: Lattice, draw: np.random.Gen
     known, least = _Distinct.of(values, people), people.least
     rows = np.bincount(known.place)
     few = FEW * len(known.values) <= len(values)
-    drawn = rows >= (1 if few else max(REPEATED, SHARE * len(values)))
+    drawn = rows >= (1 if few else drawn_from(len(values)))
     rare = drawn & (known.people < least)
     inside = np.arange(len(rare)) % max(1, len(rare) - 1) > 0
     rare &= inside & ~_dense(known, rows, least, lattice)
@@ -229,12 +230,19 @@ def _spread(values: Array, people: People, lattice: Lattice, draw: np.random.Gen
     return np.asarray(found[known.place])
 
 
+def drawn_from(rows: int) -> float:
+    """How many of the rows with a value must share one that a histogram may draw exactly."""
+    return max(REPEATED, SHARE * rows)
+
+
 def _dense(known: _Distinct, rows: Array, least: int, lattice: Lattice) -> Array:
-    """Which distinct values have ``least`` rows within as many steps on both sides."""
+    """Which distinct values have ``least`` rows within as many steps on both sides, and no more
+    themselves than by chance: 53.17 among tenths is no usual number."""
     if not lattice.step:
         return np.zeros(len(rows), dtype=bool)
     upto = np.concatenate([[0], np.cumsum(rows)])
     reach = least * lattice.step
     first = np.searchsorted(known.values, known.values - reach)
     last = np.searchsorted(known.values, known.values + reach, side="right")
-    return np.asarray(upto[last] - upto[first] >= least)
+    usual = rows <= np.maximum(1, by_chance(known.values, rows, lattice.step))
+    return np.asarray((upto[last] - upto[first] >= least) & usual)

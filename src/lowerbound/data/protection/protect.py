@@ -23,7 +23,7 @@ from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import factorized, missing, name as text_of
 from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
 from lowerbound.data.protection.identity import Identity, identifying
-from lowerbound.data.protection.numbers import ProtectedNumbers, protected_numbers
+from lowerbound.data.protection.numbers import ProtectedNumbers, drawn_from, protected_numbers
 from lowerbound.data.protection.people import People
 from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection, Role
 from lowerbound.data.protection.similar_rows import SimilarRows
@@ -333,7 +333,7 @@ class _Work:
             return
         rare = {name: self.rare.get(name, self._nothing)[rows] for name in names}
         hidden = [name for name in names if rare[name].any()]
-        donors = self.similar.donors(rows, pool, hidden, names, self.draw)
+        donors = self.similar.donors(rows, pool, hidden, names, self.draw, self._uses(names))
         # a rare city may have a country in which no city is frequent: then it is left empty
         unlike = self._nothing[rows]
         for name in names:
@@ -346,6 +346,21 @@ class _Work:
             cells[rows] = np.where(unlike, kept, cells[donors])
             if name in self.rare:
                 self.rare[name] = self.rare[name] & ~wrong
+
+    def _uses(self, names: Sequence[str]) -> Array:
+        """To how many rows each may give its cells: few if it has numbers of few people, which a
+        histogram would draw exactly if many rows had them, (rows,)."""
+        found = np.full(len(self.frame), np.inf)
+        for name in names:
+            values = self.values[name]
+            there = np.isfinite(values)
+            if not self.columns[name].levels and there.any():
+                distinct, codes = np.unique(values[there], return_inverse=True)
+                enough = self.people.enough(codes, there, len(distinct))[codes]
+                rest = drawn_from(int(there.sum())) - 1 - np.bincount(codes)[codes]
+                most = np.where(enough, np.inf, np.floor(rest / 2).clip(0))
+                found[there] = np.minimum(found[there], most)
+        return found
 
     def _combined(self, name: str) -> bool:
         return any(name in each for each in self.ties.combinations)
