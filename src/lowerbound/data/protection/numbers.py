@@ -22,6 +22,7 @@ FEW = 4  # rows per distinct value, on average, from which on each may be drawn 
 SHARE = 0.002  # of the rows with a value, from which on it may be drawn exactly
 REPEATED = 5  # rows with a value, at least, that may be drawn exactly
 ROUNDS = 5
+POWERS = 4  # of ten times the step of a column, whose multiples are compared with each other
 ROOM = 0.25  # of the distance from the k-th to the 2k-th entity, by which a bound is rounded
 
 
@@ -244,5 +245,12 @@ def _dense(known: _Distinct, rows: Array, least: int, lattice: Lattice) -> Array
     reach = least * lattice.step
     first = np.searchsorted(known.values, known.values - reach)
     last = np.searchsorted(known.values, known.values + reach, side="right")
-    usual = rows <= np.maximum(1, by_chance(known.values, rows, lattice.step))
+    usual = np.zeros(len(rows), dtype=bool)
+    for power in range(POWERS):  # cents are compared with all values, tenths with tenths
+        step = lattice.step * 10.0**power
+        place = (known.values - lattice.offset) / step
+        alike = np.flatnonzero(np.abs(place - np.round(place)) < 1e-6)
+        usual[alike] |= rows[alike] <= np.maximum(
+            1, by_chance(known.values[alike], rows[alike], step)
+        )
     return np.asarray((upto[last] - upto[first] >= least) & usual)
