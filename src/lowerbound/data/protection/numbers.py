@@ -238,19 +238,17 @@ def drawn_from(rows: int) -> float:
 
 def _dense(known: _Distinct, rows: Array, least: int, lattice: Lattice) -> Array:
     """Which distinct values have ``least`` rows within as many steps on both sides, and no more
-    themselves than by chance: 53.17 among tenths is no usual number."""
-    if not lattice.step:
-        return np.zeros(len(rows), dtype=bool)
-    upto = np.concatenate([[0], np.cumsum(rows)])
-    reach = least * lattice.step
-    first = np.searchsorted(known.values, known.values - reach)
-    last = np.searchsorted(known.values, known.values + reach, side="right")
-    usual = np.zeros(len(rows), dtype=bool)
-    for power in range(POWERS):  # cents are compared with all values, tenths with tenths
+    themselves than by chance. Multiples of ten steps are compared with such multiples: 53.17 among
+    tenths is no usual number, and the tenths are."""
+    dense = np.zeros(len(rows), dtype=bool)
+    for power in range(POWERS if lattice.step else 0):
         step = lattice.step * 10.0**power
         place = (known.values - lattice.offset) / step
         alike = np.flatnonzero(np.abs(place - np.round(place)) < 1e-6)
-        usual[alike] |= rows[alike] <= np.maximum(
-            1, by_chance(known.values[alike], rows[alike], step)
-        )
-    return np.asarray((upto[last] - upto[first] >= least) & usual)
+        values, some = known.values[alike], rows[alike]
+        upto = np.concatenate([[0], np.cumsum(some)])
+        first = np.searchsorted(values, values - least * step)
+        last = np.searchsorted(values, values + least * step, side="right")
+        near = upto[last] - upto[first] >= least
+        dense[alike] |= near & (some <= np.maximum(1, by_chance(values, some, step)))
+    return dense
