@@ -76,3 +76,12 @@ def test_too_few_people_have_a_value() -> None:
     values = np.full(100, np.nan)
     values[:9] = 1.0
     assert protected_numbers(values, each(100), WHOLE) is None
+
+
+def test_an_odd_value_of_few_people_among_tenths_is_moved() -> None:
+    values = np.random.default_rng(0).normal(50, 10, 1000).round(1)
+    values[:9] = 53.17
+    found = protected_numbers(values, People(np.arange(1000), 10), Lattice.of(values))
+    assert found is not None
+    assert not np.isin(found.values, 53.17).any()
+    assert found.isolated < 50  # tenths stay

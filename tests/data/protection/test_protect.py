@@ -137,3 +137,24 @@ def test_nothing_left() -> None:
     frame = pd.DataFrame({"mail": [f"a{n}@b.org" for n in range(50)]})
     with pytest.raises(DataError, match="identifies rows or is free text"):
         protect(frame)
+
+
+def test_no_number_of_one_person_becomes_that_of_many_similar_rows() -> None:
+    draw = np.random.default_rng(0)
+    net = draw.lognormal(5, 1, 1000).round(2)
+    tax = (0.19 * net).round(2)
+    frame = pd.DataFrame({"net": net, "tax": tax, "gross": (net + tax).round(2)})
+    gross = protect(frame)[0]["gross"].value_counts()
+    single = gross.index.isin(frame["gross"])
+    assert gross[single].max() < 5  # rows, from which on a histogram may draw a number exactly
+
+
+@pytest.mark.parametrize("present", [5, 600])
+def test_fresh_identifiers_have_no_word_of_one_person(present: int) -> None:
+    person = np.repeat(np.arange(50), 12)
+    code = [f"{'QZX' if who in (0, 7) else 'AB'}-{place:06d}" for place, who in enumerate(person)]
+    some = np.arange(600) < present
+    frame = pd.DataFrame({"person": person, "order_id": code, "x": person % 2})
+    frame["order_id"] = frame["order_id"].where(some, None)
+    found = protected_table(frame, 10, "person", kinds={"order_id": "identifier"})
+    assert not any("QZX" in cell for cell in found.fresh["order_id"].fresh(0, 2000))

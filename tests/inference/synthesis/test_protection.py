@@ -156,3 +156,27 @@ def test_entities_of_several_rows(frame: pd.DataFrame) -> None:
     assert not rows["town"].eq("Lonely").any()
     assert not rows["net"].eq(77_777.77).any()
     assert not rows["patient_id"].isin(some["patient_id"]).any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_declared_columns_may_become_constant() -> None:
+    draw = np.random.default_rng(0)
+    rare = np.arange(200) < 4
+    frame = pd.DataFrame(
+        {
+            "town": np.where(rare, "Vaduz", draw.choice(["Ulm", "Bonn"], 200)),
+            "country": np.where(rare, "Liechtenstein", "Germany"),
+            "children": np.where(rare, 9.0, 0.0),
+            "age": draw.integers(18, 90, 200),
+        }
+    )
+    fitted = fit_synthesizer(
+        frame,
+        combinations=[("town", "country")],
+        constraints=["children <= age"],
+        prior="standard_normal",
+        minutes=0.002,
+    )
+    drawn = whole(TableSource(fitted).blocks(300))
+    assert set(drawn["country"]) == {"Germany"}
+    assert set(drawn["children"]) == {0.0}

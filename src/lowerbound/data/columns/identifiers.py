@@ -53,20 +53,23 @@ class IdentifierFormat:
     patterns: tuple[Pattern, ...] = ()
 
     @classmethod
-    def of(cls, values: Array, least: int = 1) -> IdentifierFormat:
+    def of(cls, values: Array, least: int = 1, people: Array | None = None) -> IdentifierFormat:
         """The format of distinct identifiers: whole numbers or text.
 
         Args:
             values: the identifiers.
-            least: identifiers that have a word, such as a domain, if fresh ones may have it.
+            least: people that have a word, such as a domain, if fresh ones may have it.
+            people: one who has each identifier; None: each is of another.
         """
+        people = np.arange(len(values)) if people is None else people
         whole = values.dtype.kind in "iu"
         if whole and int(values.min()) < 0:
             return cls(first=int(values.max()) + 1, dtype=str(values.dtype))
         words = [str(value) for value in values]
         found = [_NUMBERED.fullmatch(word) for word in words]
         numbered = [match for match in found if match is not None]
-        if len(numbered) == len(words) and len({match[1] for match in numbered}) == 1:
+        shared = whole or len(np.unique(people)) >= least  # a prefix, if there is one
+        if len(numbered) == len(words) and len({match[1] for match in numbered}) == 1 and shared:
             digits = [match[2] for match in numbered]
             numbers = [int(text) for text in digits]
             if max(numbers) - min(numbers) < SPARSE * len(words):
@@ -78,7 +81,7 @@ class IdentifierFormat:
                 return cls(numbered[0][1], width, first)
         if whole and max(map(len, words)) > MOST_DIGITS:
             return cls(first=int(values.max()) + 1, dtype=str(values.dtype))
-        patterns = patterns_of(words, max(least, FEWEST_WORDS))
+        patterns = patterns_of(words, max(least, FEWEST_WORDS), people.tolist())
         alike: dict[int, list[str]] = {}
         for word in words:
             alike.setdefault(len(word), []).append(word)

@@ -16,11 +16,13 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.gaps import sure_gaps
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.protection.people import People
+from lowerbound.data.synthetic.repeated import by_chance
 
 FEW = 4  # rows per distinct value, on average, from which on each may be drawn exactly
 SHARE = 0.002  # of the rows with a value, from which on it may be drawn exactly
 REPEATED = 5  # rows with a value, at least, that may be drawn exactly
 ROUNDS = 5
+POWERS = 4  # of ten times the step of a column, whose multiples are compared with each other
 ROOM = 0.25  # of the distance from the k-th to the 2k-th entity, by which a bound is rounded
 
 
@@ -212,7 +214,7 @@ def _spread(values: Array, people: People, lattice: Lattice, draw: np.random.Gen
     known, least = _Distinct.of(values, people), people.least
     rows = np.bincount(known.place)
     few = FEW * len(known.values) <= len(values)
-    drawn = rows >= (1 if few else max(REPEATED, SHARE * len(values)))
+    drawn = rows >= (1 if few else drawn_from(len(values)))
     rare = drawn & (known.people < least)
     inside = np.arange(len(rare)) % max(1, len(rare) - 1) > 0
     rare &= inside & ~_dense(known, rows, least, lattice)
@@ -229,12 +231,24 @@ def _spread(values: Array, people: People, lattice: Lattice, draw: np.random.Gen
     return np.asarray(found[known.place])
 
 
+def drawn_from(rows: int) -> float:
+    """How many of the rows with a value must share one that a histogram may draw exactly."""
+    return max(REPEATED, SHARE * rows)
+
+
 def _dense(known: _Distinct, rows: Array, least: int, lattice: Lattice) -> Array:
-    """Which distinct values have ``least`` rows within as many steps on both sides."""
-    if not lattice.step:
-        return np.zeros(len(rows), dtype=bool)
-    upto = np.concatenate([[0], np.cumsum(rows)])
-    reach = least * lattice.step
-    first = np.searchsorted(known.values, known.values - reach)
-    last = np.searchsorted(known.values, known.values + reach, side="right")
-    return np.asarray(upto[last] - upto[first] >= least)
+    """Which distinct values have ``least`` rows within as many steps on both sides, and no more
+    themselves than by chance. Multiples of ten steps are compared with such multiples: 53.17 among
+    tenths is no usual number, and the tenths are."""
+    dense = np.zeros(len(rows), dtype=bool)
+    for power in range(POWERS if lattice.step else 0):
+        step = lattice.step * 10.0**power
+        place = (known.values - lattice.offset) / step
+        alike = np.flatnonzero(np.abs(place - np.round(place)) < 1e-6)
+        values, some = known.values[alike], rows[alike]
+        upto = np.concatenate([[0], np.cumsum(some)])
+        first = np.searchsorted(values, values - least * step)
+        last = np.searchsorted(values, values + least * step, side="right")
+        near = upto[last] - upto[first] >= least
+        dense[alike] |= near & (some <= np.maximum(1, by_chance(values, some, step)))
+    return dense

@@ -23,7 +23,7 @@ from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import factorized, missing, name as text_of
 from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
 from lowerbound.data.protection.identity import Identity, identifying
-from lowerbound.data.protection.numbers import ProtectedNumbers, protected_numbers
+from lowerbound.data.protection.numbers import ProtectedNumbers, drawn_from, protected_numbers
 from lowerbound.data.protection.people import People
 from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection, Role
 from lowerbound.data.protection.similar_rows import SimilarRows
@@ -214,8 +214,8 @@ class _Work:
         size, cells = int((~enough).sum()), int(hidden.sum())
         if not hidden.any():
             return
-        present = _distinct(series[there])
-        form = IdentifierFormat.of(present, self.people.least)
+        present, first = _distinct(series[there])
+        form = IdentifierFormat.of(present, self.people.least, self.people.of_row[there][first])
         dtype = "object" if str(series.dtype) == "category" else str(series.dtype)
         pool = pool_of(size, cells)
         self.fresh[name] = FreshCells(form, dtype, pool, len(series))
@@ -333,7 +333,7 @@ class _Work:
             return
         rare = {name: self.rare.get(name, self._nothing)[rows] for name in names}
         hidden = [name for name in names if rare[name].any()]
-        donors = self.similar.donors(rows, pool, hidden, names, self.draw)
+        donors = self.similar.donors(rows, pool, hidden, names, self.draw, self._uses(names))
         # a rare city may have a country in which no city is frequent: then it is left empty
         unlike = self._nothing[rows]
         for name in names:
@@ -346,6 +346,21 @@ class _Work:
             cells[rows] = np.where(unlike, kept, cells[donors])
             if name in self.rare:
                 self.rare[name] = self.rare[name] & ~wrong
+
+    def _uses(self, names: Sequence[str]) -> Array:
+        """To how many rows each may give its cells: few if it has numbers of few people, which a
+        histogram would draw exactly if many rows had them, (rows,)."""
+        found = np.full(len(self.frame), np.inf)
+        for name in names:
+            values = self.values[name]
+            there = np.isfinite(values)
+            if not self.columns[name].levels and there.any():
+                distinct, codes = np.unique(values[there], return_inverse=True)
+                enough = self.people.enough(codes, there, len(distinct))[codes]
+                rest = drawn_from(int(there.sum())) - 1 - np.bincount(codes)[codes]
+                most = np.where(enough, np.inf, np.floor(rest / 2).clip(0))
+                found[there] = np.minimum(found[there], most)
+        return found
 
     def _combined(self, name: str) -> bool:
         return any(name in each for each in self.ties.combinations)
@@ -487,13 +502,15 @@ def _written(column: Column, value: float) -> str:
     return str(np.datetime64(int(value), "s")).replace("T", " ").removesuffix(" 00:00:00")
 
 
-def _distinct(series: Any) -> Array:
-    """The distinct identifiers: whole numbers or text."""
+def _distinct(series: Any) -> tuple[Array, Array]:
+    """The distinct identifiers, whole numbers or text, and the first row of each."""
     import pandas as pd
 
     if pd.api.types.is_float_dtype(series.dtype):
         series = series.astype("int64")
     if pd.api.types.is_integer_dtype(series.dtype):
         whole = "uint64" if pd.api.types.is_unsigned_integer_dtype(series.dtype) else "int64"
-        return np.unique(series.to_numpy(dtype=whole))
-    return np.array(sorted({str(value).strip() for value in series}), dtype=str)
+        values = series.to_numpy(dtype=whole)
+    else:
+        values = np.array([str(value).strip() for value in series], dtype=str)
+    return np.unique(values, return_index=True)

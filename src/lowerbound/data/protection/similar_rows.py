@@ -40,6 +40,7 @@ class SimilarRows:
         without: Collection[str],
         close: Collection[str],
         draw: np.random.Generator,
+        most: Array | None = None,
     ) -> Array:
         """For each of some rows a row of the pool that is like it, (rows,).
 
@@ -49,20 +50,24 @@ class SimilarRows:
             without: columns that are not compared.
             close: columns that are to agree first of all.
             draw: decides which donors are compared, and which of the nearest is taken.
+            most: for how many rows each row of the table may be taken, as long as there are
+                others, (table's rows,); None: any number.
         """
         some = draw.choice(pool, min(len(pool), MOST_DONORS), replace=False)
+        left = np.full(len(some), np.inf) if most is None else most[some]
+        limited = not np.isinf(left).all()
         found = np.empty(len(rows), dtype=np.int64)
         size = max(1, AT_ONCE // len(some))
         for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            far = self._distances(part, some, without, close)
-            count = min(NEAREST, len(some))
-            nearest = np.argpartition(far, count - 1, axis=1)[:, :count]
-            # among ties, and near ones, by chance; never a farther one in the tied columns
-            least = far.min(1, keepdims=True)
-            level = np.take_along_axis(far, nearest, 1) < least + 0.5 * CLOSE
-            chance = draw.random(nearest.shape) * level
-            found[start : start + size] = some[nearest[np.arange(len(part)), chance.argmax(1)]]
+            far = self._distances(rows[start : start + size], some, without, close)
+            if not limited:
+                found[start : start + size] = some[_near(far, draw)]
+                continue
+            for place in range(len(far)):
+                free = np.flatnonzero(left > 0) if (left > 0).any() else np.arange(len(some))
+                taken = free[_near(far[place : place + 1, free], draw)[0]]
+                left[taken] -= 1
+                found[start + place] = some[taken]
         return found
 
     def _distances(
@@ -82,6 +87,16 @@ class SimilarRows:
             gone = np.isnan(own)[:, None] != np.isnan(other)
             far += weight * np.where(np.isnan(apart), gone, apart)
         return far
+
+
+def _near(far: Array, draw: np.random.Generator) -> Array:
+    """For each row, by its distances from donors, one of the nearest: among ties, and near ones, by
+    chance; never a farther one in the tied columns, (rows,)."""
+    count = min(NEAREST, far.shape[1])
+    nearest = np.argpartition(far, count - 1, axis=1)[:, :count]
+    level = np.take_along_axis(far, nearest, 1) < far.min(1, keepdims=True) + 0.5 * CLOSE
+    chance = draw.random(nearest.shape) * level
+    return np.asarray(nearest[np.arange(len(far)), chance.argmax(1)])
 
 
 def _ranks(values: Array) -> Array:

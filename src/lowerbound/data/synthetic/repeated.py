@@ -55,7 +55,7 @@ class RepeatedValues:
         distinct, place, rows = np.unique(values[there], return_inverse=True, return_counts=True)
         # float32 numbers that were read from decimals may differ from the lattice in a bit
         step = 0.0 if lattice.single else lattice.step
-        kept: Array = np.asarray(rows >= np.maximum(FEWEST_ROWS, _by_chance(distinct, rows, step)))
+        kept: Array = np.asarray(rows >= np.maximum(FEWEST_ROWS, by_chance(distinct, rows, step)))
         if people is not None:
             kept = kept & people.enough(place, there, len(distinct))
         if kept.sum() > MOST_VALUES:
@@ -105,7 +105,7 @@ class RepeatedValues:
         return np.asarray(np.interp(end, self.values, others[:-1], left=0.0, right=others[-1]))
 
 
-def _by_chance(distinct: Array, rows: Array, step: float) -> Array:
+def by_chance(distinct: Array, rows: Array, step: float) -> Array:
     """How many rows a value of the column's steps may have by chance, given those around it."""
     if not step or len(distinct) < 2:
         return np.zeros(len(distinct))

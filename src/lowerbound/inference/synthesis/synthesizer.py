@@ -94,9 +94,14 @@ def fit_synthesizer(
         if table.people is not None:  # the table has been read before
             warnings.simplefilter("ignore")
         dataset = read_for_synthesis(table.frame, table.kinds, compared, dialect)
+    place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
+    if table.people is not None:  # protection leaves some columns constant or empty
+        gone = set(frame.columns) - set(place)
+        constraints = [each for each in constraints if gone.isdisjoint(sides(each))]
+        left = [[name for name in names if name in place] for names in combinations]
+        combinations = [names for names in left if len(names) > 1]
     form = TableForm.learn(table.frame, dataset.schema, constraints, combinations, table.people)
     form = form.with_fresh(table.fresh)
-    place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
     pairs = [(place[each.lower], place[each.upper]) for each in form.inequalities]
     relations = tuple((residual, place[a], place[b]) for residual, a, b in form.relations)
     options = synthesis_options(dataset, minutes, seed, device, tuple(pairs), relations)

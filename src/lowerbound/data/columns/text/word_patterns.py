@@ -105,27 +105,35 @@ class Pattern:
         raise AssertionError("more words than remainders")  # the last step exceeds their number
 
 
-def patterns_of(words: Sequence[str], least: int) -> tuple[Pattern, ...]:
+def patterns_of(words: Sequence[str], least: int, people: Sequence[int]) -> tuple[Pattern, ...]:
     """The patterns of distinct words, which no two patterns can both spell.
 
     Args:
         words: at least one.
-        least: words that have a run, or a pattern, if fresh ones may have it.
+        least: people that have a run, or words that have a pattern, if fresh ones may have it.
+        people: one who has each word.
     """
-    if _are_codes(words):
+    if _are_codes(words) and len(set(people)) >= least:
         return (_with_end(_places(words), len(words)),)
     runs = [_RUNS.findall(word) for word in words]
-    counts = Counter(run for each in runs for run in set(each))
-    usual = {run for run, count in counts.items() if count >= least or not run.isalnum()}
+    usual = {run for each in runs for run in each if not run.isalnum()}
+    usual |= _shared(zip(runs, people, strict=True), least)
     letters = _Letters.of(words, least)
     found = Counter(letters.places(each, usual) for each in runs)
     kept = [(places, count) for places, count in found.items() if count >= least]
     if sum(count for _, count in kept) < len(words) / 2:  # runs that stay make patterns rare
-        found = Counter(letters.places(each, _separators(runs, least)) for each in runs)
+        separators = _separators(runs, least, people)
+        found = Counter(letters.places(each, separators) for each in runs)
         kept = [(places, count) for places, count in found.items() if count >= least]
     kept = kept or found.most_common(MOST_UNFIT)
     best = sorted(kept, key=lambda each: -each[1])[:MOST_PATTERNS]
     return tuple(_apart([_with_end(places, count) for places, count in best]))
+
+
+def _shared(runs: Iterable[tuple[Sequence[str], int]], least: int) -> set[str]:
+    """The runs that at least ``least`` people have, of pairs of runs and a person."""
+    pairs = {(run, person) for each, person in runs for run in each}
+    return {run for run, count in Counter(run for run, _ in pairs).items() if count >= least}
 
 
 def _are_codes(words: Sequence[str]) -> bool:
@@ -152,13 +160,11 @@ def _characters(found: set[str]) -> str:
     )
 
 
-def _separators(runs: Sequence[Sequence[str]], least: int) -> set[str]:
-    """The signs, and the words that follow an @ in several mails."""
+def _separators(runs: Sequence[Sequence[str]], least: int, people: Sequence[int]) -> set[str]:
+    """The signs, and the words that follow an @ in mails of several people."""
     signs = {run for each in runs for run in each if not run.isalnum()}
-    domains = Counter(
-        run for each in runs if "@" in each for run in set(each[each.index("@") + 1 :])
-    )
-    return signs | {run for run, count in domains.items() if count >= least}
+    domains = [each[each.index("@") + 1 :] if "@" in each else [] for each in runs]
+    return signs | _shared(zip(domains, people, strict=True), least)
 
 
 @dataclass(frozen=True)
