@@ -166,6 +166,8 @@ def test_resuming_with_other_options_is_refused(run: Run, table: Path, finished:
     assert "started with other options (--prior, --batch-size)" in done.err
     done = run("fit", table, "-o", finished, "--resume", "--no-standardize")
     assert "other options (--no-standardize)" in done.err
+    done = run("fit", table, "-o", finished, "--resume", "--seed", "4")
+    assert "other options (--seed)" in done.err
 
 
 def test_there_has_to_be_something_to_resume(run: Run, table: Path, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.data.protection import identity
 from lowerbound.data.protection.identity import identifying
 from tests.data.protection.people import people
 
@@ -67,3 +70,10 @@ def test_columns_of_things(name: str, cells: np.ndarray) -> None:
 def test_empty_columns_identify_nobody() -> None:
     assert identifying("name", pd.Series([None, None])) is None
     assert identifying("name", pd.Series(["?", ""])) is None
+
+
+def test_streets_in_long_cells_take_time_in_proportion_to_their_length() -> None:
+    begun = process_time()
+    assert identity._STREET.fullmatch("via " + "1" * 2_000 + "\n") is None
+    assert identity._STREET.fullmatch("via Roma 12, Milano")
+    assert process_time() - begun < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from lowerbound.data import load
 from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.refused import refuse_sparse_lines
 from lowerbound.errors import DataError
 
 FRAME = pd.DataFrame({"a": np.arange(60) ** 1.5, "b": [*"xyz"] * 20})
@@ -64,3 +66,14 @@ def test_other_folders_beside_a_log_are_read(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     FRAME.to_parquet(tmp_path / "data" / "part-0.parquet")
     assert len(load(tmp_path / "data")) == 60
+
+
+def test_lines_that_are_no_sparse_rows_are_tables() -> None:
+    """Times of a day and ratios; the time of a wide line of whole numbers does not double."""
+    for lines in (["5 12:30", "7 09:05"], ["1 16:9 4:3", "2 3:1 2:1"], ["x 3:1", "1 3:1"]):
+        refuse_sparse_lines(Path("x.txt"), lines)
+    begun = process_time()
+    refuse_sparse_lines(Path("x.csv"), [",".join(["123"] * 40) + ",abc", "1" * 10_000 + "x"])
+    assert process_time() - begun < 1
+    with pytest.raises(DataError, match="LIBSVM"):
+        refuse_sparse_lines(Path("x.txt"), ["1 3:1 11:0.5", "-1 2:1"])

@@ -297,7 +297,7 @@ def _differences(
             names += _differences(then[name], value, default[name])
         elif value not in (default[name], then[name]):
             names.append(flags.get(name, f"--{name.replace('_', '-')}"))
-    return names
+    return list(dict.fromkeys(names))  # a seed is of the split and of the training
 
 
 def _train(

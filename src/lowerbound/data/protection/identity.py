@@ -46,8 +46,8 @@ _PROFILE = re.compile(r"@\w{2,}|https?://\S+")
 _STREET = re.compile(
     r"\d+[a-z]?,? +(?:[^\W\d_]+\.? +){1,4}(?:st|street|road|rd|ave|avenue|lane|ln|drive|dr|way|"
     r"court|ct|blvd|place|pl|square|sq)\b.*|[^\W\d_]\S*(?:str\.|stra(?:ss|ß)e|weg|gasse|platz|"
-    r"allee|straat|laan|gatan|vej)\b.* \d+.*|\d+,? (?:rue|avenue|boulevard|place|chemin) .*|"
-    r"(?:calle|avenida|via|viale|piazza|rua|ulica|ul\.) .*\d+.*",
+    r"allee|straat|laan|gatan|vej)\b.* \d.*|\d+,? (?:rue|avenue|boulevard|place|chemin) .*|"
+    r"(?:calle|avenida|via|viale|piazza|rua|ulica|ul\.) [^\d\n]*\d.*",
     re.IGNORECASE,
 )
 _FORMATS = (

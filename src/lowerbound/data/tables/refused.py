@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from lowerbound import untrusted
@@ -16,7 +17,8 @@ from lowerbound.errors import DataError
 SUFFIXES = (".libsvm", ".svm", ".svmlight", ".t", "")
 FEWEST_PAIRS = 0.5  # share of the lines that have a pair
 SAMPLE = 1 << 16  # bytes of a file
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"  # in one way: else time doubles
+_CLOCK = re.compile(r"(?:\s+[012]?\d:[0-5]\d)*")
 _LINE = re.compile(
     rf"{_NUMBER}(?:,{_NUMBER})*(?:\s+qid:\d+)?(?P<pairs>(?:\s+\d+:{_NUMBER})*)\s*(?:#.*)?"
 )
@@ -80,14 +82,25 @@ def refuse_sparse_lines(path: Path, lines: Sequence[str]) -> None:
     Raises:
         DataError: it is one; the message says how to convert it.
     """
-    found = [_LINE.fullmatch(line.strip()) for line in lines if line.strip() and line[0] != "#"]
-    pairs = [match is not None and bool(match["pairs"]) for match in found]
-    if all(found) and sum(pairs) > FEWEST_PAIRS * len(pairs):
+    rows = [line.strip() for line in lines if line.strip() and line[0] != "#"]
+    pairs: list[str] = []
+    for row in rows:
+        match = _LINE.fullmatch(row)
+        if match is None or not _ascend(match["pairs"]):
+            return
+        pairs.append(match["pairs"])
+    if sum(map(bool, pairs)) > FEWEST_PAIRS * len(rows) and not all(map(_CLOCK.fullmatch, pairs)):
         raise DataError(
             f"{path} is a sparse matrix as LIBSVM writes it, a label and INDEX:VALUE in each line, "
             "which is not read as a table: in Python, X, y = sklearn.datasets.load_svmlight_file("
             f"{str(path)!r}) and numpy.savez('rows.npz', x=X.toarray(), y=y) make a file that is"
         )
+
+
+def _ascend(pairs: str) -> bool:
+    """Whether the indices of a line ascend, as they do in such a file."""
+    indices = [int(pair.partition(":")[0]) for pair in pairs.split()]
+    return all(low < high for low, high in pairwise(indices))
 
 
 def refuse_sparse_file(path: Path) -> None:
