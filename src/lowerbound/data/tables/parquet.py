@@ -203,22 +203,19 @@ def _text_bytes(batch: Any) -> int:
 def _longest_texts(path: Path, group: int) -> int:
     """The bytes of a row of the longest texts in the dictionaries of a row group.
 
-    A column whose texts are repeated has each once, in a dictionary, and their numbers.
+    A column whose texts are repeated has each once, in a dictionary, and their numbers. The facts of
+    a row group's columns, which say how they are stored, are not read: where they contradict each
+    other, pyarrow ends the process.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     with parquet(path) as file:
-        facts = file.metadata.row_group(group)
-        columns = [facts.column(place) for place in range(facts.num_columns)]
-    names = [
-        each.path_in_schema
-        for each in columns
-        if each.physical_type == "BYTE_ARRAY" and any("DICT" in name for name in each.encodings)
-    ]
-    if not names or not facts.num_rows:
-        return 0
+        columns = [file.schema.column(place) for place in range(len(file.schema))]
+        names = [each.path for each in columns if each.physical_type == "BYTE_ARRAY"]
+        if not names or not file.metadata.row_group(group).num_rows:
+            return 0
     with pq.ParquetFile(path, read_dictionary=names, pre_buffer=False) as file:
         first = next(file.iter_batches(batch_size=1, row_groups=[group], columns=names))
     found = [each.dictionary for each in first.columns if pa.types.is_dictionary(each.type)]
