@@ -186,3 +186,12 @@ def test_two_threads_save_one_model_one_after_the_other(tmp_path: Path) -> None:
         assert not (tmp_path / "m.lb").exists()
     vae.save(tmp_path / "m.lb")
     assert sorted(os.listdir(tmp_path)) == ["m.lb"]
+
+
+def test_a_file_in_a_folder_that_another_run_writes_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "m.lb" / "deep" / "x.csv"
+    with held_elsewhere(tmp_path / "m.lb"), pytest.raises(OptionError, match="is writing") as seen:
+        ownership.owned([file]).__enter__()
+    assert "(lowerbound sample, since" in str(seen.value)
+    with ownership.owned([file]):
+        assert file.parent.is_dir()

@@ -39,7 +39,8 @@ _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 def owned(paths: Iterable[Path], command: str = "Python") -> Iterator[None]:
     """Context in which no other run writes to ``paths``, nor another thread of this process.
 
-    What lies in a folder that the caller owns already is its own.
+    What lies in a folder that the caller owns already is its own; what lies in one that another run
+    writes is not.
 
     Args:
         paths: files or folders, which need not exist.
@@ -53,6 +54,7 @@ def owned(paths: Iterable[Path], command: str = "Python") -> Iterator[None]:
     new = sorted(place for place in places if mine.isdisjoint((place, *place.parents)))
     with ExitStack() as held:
         for place in new:  # in one order, so that of two runs one gets all
+            _check_folders(place, places[place])
             held.enter_context(_locked(place, places[place], command))
         token = _held.set(mine.union(new))
         try:
@@ -76,6 +78,29 @@ def _locked(place: Path, path: Path, command: str) -> Iterator[None]:
                 continue
             break
         yield
+
+
+def _check_folders(place: Path, path: Path) -> None:
+    """Check that no other run writes a folder in which an output lies.
+
+    Raises:
+        OptionError: one does.
+    """
+    from filelock import FileLock, Timeout
+
+    for folder in place.parents:
+        file = next(_files(folder))
+        if not folder.name or not _owner(file):
+            continue
+        try:
+            with FileLock(file, thread_local=False, fallback_to_soft=False).acquire(
+                timeout=SECONDS
+            ):
+                continue
+        except Timeout:
+            raise _taken(path, _owner(file) or {}) from None
+        except OSError:  # another user's file, or no locks
+            continue
 
 
 def _files(place: Path) -> Iterator[Path]:
