@@ -203,9 +203,9 @@ def _text_bytes(batch: Any) -> int:
 def _longest_texts(path: Path, group: int) -> int:
     """The bytes of a row of the longest texts in the dictionaries of a row group.
 
-    A column whose texts are repeated has each once, in a dictionary, and their numbers. The facts of
-    a row group's columns, which say how they are stored, are not read: where they contradict each
-    other, pyarrow ends the process.
+    A column whose texts are repeated has each once, in a dictionary, and their numbers. The facts
+    of a row group's columns, which say how they are stored, are not read: where they contradict
+    each other, pyarrow ends the process.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
