@@ -121,9 +121,10 @@ def summarize() -> None:
     note = (
         "One input of seed 1 failed: a parquet file of 10 kB whose footer declares 2^34 rows in a "
         "part, for which Arrow took 4 GB. It is refused now, and files of parquet are judged by "
-        "inputs of seed 2, none of which was seen before. So are codes, of which one file of 16,000 "
-        "made pyarrow end the process: a call that was not needed is gone. Kinds that are dearer to "
-        f"read have fewer inputs: {', '.join(f'{name} {count:,}' for name, count in DEARER.items())}."
+        "inputs of seed 2, none of which was seen before. So are codes, of which one file of "
+        "16,000 made pyarrow end the process, by a call that was not needed and is gone. Kinds "
+        "that are dearer to read have fewer inputs: "
+        f"{', '.join(f'{name} {count:,}' for name, count in DEARER.items())}."
     )
     write_cells(NAME, metrics, [{"file": "tests/fixtures", "split": "-", "sha256": "-"}], note)
 
