@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import NotFiniteError, OptionError, UnsupportedError
 from lowerbound.inference.draws import prior_draws
 from lowerbound.inference.draws.consistency import reencode
 from lowerbound.inference.draws.decoding import decode_codes, sample_mixture, sample_white_codes
@@ -215,3 +217,12 @@ def test_memory_of_a_pass_is_that_of_its_numbers() -> None:
         trace: Any = SimpleNamespace(steps=(), likelihood=likelihood)
         found[dtype] = Footprint(trace, width=1_000).bytes
     assert found[torch.float64] == 2 * found[torch.float32] == 2 * found[torch.bfloat16]
+
+
+def test_an_error_of_decoding_leaves_gradients_as_they_were() -> None:
+    model, codes = oracle.model("exact"), torch.full((2, oracle.LATENT), math.nan)
+    with pytest.raises(NotFiniteError) as caught:  # its frames hold what was suspended
+        decode_codes(model, codes.double())
+    del caught
+    gc.collect()
+    assert torch.is_grad_enabled()

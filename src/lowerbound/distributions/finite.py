@@ -15,13 +15,19 @@ NOT_FINITE = "the model has no finite answer here: codes, cells or its weights a
 NO_PROBABILITY = re.compile("p_in >= 0|probability tensor contains|invalid Poisson rate")
 
 
-def check_finite(answer: Tensor) -> Tensor:
+def check_finite(answer: Tensor, gaps: bool = False) -> Tensor:
     """The answer of a model, if it is finite.
+
+    Args:
+        answer: the numbers.
+        gaps: whether NaN is a missing cell, as of a table or a history, unless all cells are.
 
     Raises:
         NotFiniteError: it is not.
     """
-    if not bool(answer.isfinite().all()):
+    absent = answer.isnan()
+    wrong = absent.all() if gaps and answer.numel() else absent.any()
+    if bool(wrong) or bool(answer.isinf().any()):
         raise NotFiniteError(NOT_FINITE)
     return answer
 

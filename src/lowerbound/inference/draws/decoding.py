@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from lowerbound.inference.draws.samples import BYTES_PER_VALUE, Samples, refined
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode
 from lowerbound.models import Decodes, Model, require
 from lowerbound.trace import Emission
+
+ResultT = TypeVar("ResultT")
 
 
 def decode_codes(
@@ -46,10 +49,9 @@ def decode_codes(
 def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
     """As ``decode_codes``, with draws from torch's global state."""
     condition = None if condition is None else as_taken(condition, model)
-    pairs = [
-        (check_finite(emission.best[0]).cpu(), emission.sample()[0].cpu())
-        for emission in _emissions(model, z, condition)
-    ]
+    if z.is_floating_point():
+        check_finite(z)
+    pairs = _decoded(model, z, condition, _best_and_drawn)
     means, draws = (torch.cat(each) for each in zip(*pairs, strict=True))
     given = None if condition is None else condition.cpu()
     return Samples(as_taken(z, model).cpu(), means, draws, given)
@@ -62,18 +64,30 @@ def best_rows(model: Model, z: Tensor) -> Tensor:
     Raises:
         UnsupportedError: the model has no decoder over one latent.
     """
-    return torch.cat([emission.best[0].cpu() for emission in _emissions(model, z)])
+    return torch.cat(_decoded(model, z, None, lambda emission: emission.best[0].cpu()))
 
 
-def _emissions(model: Model, z: Tensor, condition: Tensor | None = None) -> Iterator[Emission]:
-    """p(x | z) of codes, as many at once as fit into memory."""
+def _best_and_drawn(emission: Emission) -> tuple[Tensor, Tensor]:
+    return check_finite(emission.best[0], gaps=True).cpu(), emission.sample()[0].cpu()
+
+
+def _decoded(
+    model: Model, z: Tensor, condition: Tensor | None, use: Callable[[Emission], ResultT]
+) -> list[ResultT]:
+    """What ``use`` makes of p(x | z) of codes, as many at once as fit into memory.
+
+    It is no generator: one that an error leaves suspended would set torch's mode of gradients when
+    it is collected, after others have set theirs.
+    """
     decodes = require(model, Decodes, "decode")
     z = as_taken(z, model)
     with evaluation_mode(model, gradients=True):
-        for part in _parts(decodes, z, condition):
-            yield decodes.decode(
-                z[part].unsqueeze(0), None if condition is None else condition[part]
+        return [
+            use(
+                decodes.decode(z[part].unsqueeze(0), None if condition is None else condition[part])
             )
+            for part in _parts(decodes, z, condition)
+        ]
 
 
 def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:

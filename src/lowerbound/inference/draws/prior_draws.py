@@ -211,7 +211,7 @@ def _imagined(model: Model, given: Batch, choose: Choose, complete: bool) -> Sam
     trace = imagines.imagine(given, choose)
     z = model.code(trace).flatten(0, 1)
     mean, x = (
-        check_finite(trace.likelihood.best).flatten(0, 1),
+        check_finite(trace.likelihood.best, gaps=True).flatten(0, 1),
         _draw(trace.likelihood, complete).flatten(0, 1),
     )
     condition = None if given.condition is None else given.condition.cpu()

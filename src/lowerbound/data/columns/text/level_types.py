@@ -47,7 +47,8 @@ def levels_of_type(levels: Sequence[Level], kind: str) -> Any:
     if not isinstance(dtype, pd.IntervalDtype):
         return pd.array(texts, dtype=dtype)
     ends = [text[1:-1].split(", ") for text in texts]  # (0, 10]
-    sides = (pd.array(side, dtype=dtype.subtype) for side in zip(*ends, strict=True))
+    lefts_and_rights = list(zip(*ends, strict=True)) or [(), ()]  # of no level
+    sides = (pd.array(side, dtype=dtype.subtype) for side in lefts_and_rights)
     return pd.arrays.IntervalArray.from_arrays(*sides, closed=dtype.closed)
 
 
