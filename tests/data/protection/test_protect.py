@@ -9,8 +9,8 @@ import pytest
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.protection.fresh import FRESH
 from lowerbound.data.protection.protect import protect, protected_table
-from lowerbound.data.protection.record import Protection
-from lowerbound.errors import DataError, OptionError
+from lowerbound.data.protection.record import DETAIL, Protection
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from tests.data.protection.people import TEXT, drawn_rare, people, rare_values
 
 
@@ -158,3 +158,9 @@ def test_fresh_identifiers_have_no_word_of_one_person(present: int) -> None:
     frame["order_id"] = frame["order_id"].where(some, None)
     found = protected_table(frame, 10, "person", kinds={"order_id": "identifier"})
     assert not any("QZX" in cell for cell in found.fresh["order_id"].fresh(0, 2000))
+
+
+@pytest.mark.parametrize("record", [7, {"columns": [{"name": "a"}]}, {"columns": 3}, {"k": 1}])
+def test_a_record_that_somebody_changed_is_refused(record: object) -> None:
+    with pytest.raises((ModelFolderError, OptionError)):
+        Protection.of({DETAIL: record})

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
-from lowerbound.errors import OptionError, counted
+from lowerbound.errors import ModelFolderError, OptionError, counted
 
 if TYPE_CHECKING:  # a name for annotations: a schema holds the record as a mapping
     from lowerbound.data.schema import Schema
@@ -71,16 +72,23 @@ class Protection:
 
     @classmethod
     def of(cls, details: Mapping[str, Any]) -> Protection | None:
-        """The record in the details of a schema; None: it has none, as of an older fit."""
+        """The record in the details of a schema; None: it has none, as of an older fit.
+
+        Raises:
+            ModelFolderError: it is none, as in a folder that somebody changed.
+        """
         kept = details.get(DETAIL)
-        return None if kept is None else from_mapping(cls, kept)
+        if kept is None:
+            return None
+        with untrusted.guarded("the record of protected values", ModelFolderError):
+            return from_mapping(cls, kept)
 
     def on(self, schema: Schema) -> Schema:
         """The schema with this record in its details."""
         return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
 
     @property
-    def apart(self) -> tuple[str, ...]:
+    def uninformative(self) -> tuple[str, ...]:
         """The columns whose cells are fresh or left out, so that they tell nothing of the rows."""
         roles = ("identifier", "free text")
         return tuple(each.name for each in self.columns if each.role in roles)

@@ -38,7 +38,7 @@ def likeness(
     real = with_numbers(frame, notations).sample(count, random_state=seed)
     # in some of the rows, identifiers do not count up and would look like numbers
     protected = Protection.of(fitted.schema.details)
-    apart = [*fitted.schema.left_out, *(protected.apart if protected is not None else ())]
+    apart = [*fitted.schema.left_out, *(protected.uninformative if protected is not None else ())]
     real, drawn = real.drop(columns=apart), drawn.drop(columns=apart)
     hints = {name: hint for name, hint in (hints or {}).items() if name not in apart}
     try:
