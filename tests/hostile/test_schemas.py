@@ -22,6 +22,7 @@ SCHEMAS: dict[str, tuple[str, Any]] = {
     "no type of levels": ("table", lambda s: s["columns"][SMOKER].update(level_type="x")),
     "bounds without an end": ("table", lambda s: s["columns"][SHARE].update(high=None)),
     "one level": ("rows", lambda s: s.update(levels=1)),
+    "levels beyond whole numbers": ("rows", lambda s: s.update(levels=10**30)),
     "no highest level": ("rows", lambda s: s.update(white=0.0)),
     "no type of pixels": ("rows", lambda s: s.update(dtype="uint8x")),
 }

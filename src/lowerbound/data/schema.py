@@ -30,6 +30,7 @@ from lowerbound.errors import OptionError
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary
+MOST_LEVELS = 2**31 - 1  # of values, whose codes are whole numbers of 32 bits
 LATER = ("quantities", "features", "details", "dialect")  # fields that older folders do not have
 
 
@@ -260,6 +261,8 @@ class Schema:
             raise OptionError(
                 f"rows of {self.dimension:,} numbers are no windows of {self.windows.length}"
             )
+        if self.levels is not None and not 2 <= self.levels <= MOST_LEVELS:
+            raise OptionError(f"values have 2 to {MOST_LEVELS:,} levels, not {self.levels:,}")
         names = [column.name for column in self.columns]
         if len(set(names)) < len(names):
             raise OptionError("two columns have one name")
