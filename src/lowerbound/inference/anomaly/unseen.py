@@ -29,7 +29,7 @@ def unseen_costs(dataset: Dataset) -> Array | None:
     for position, place in enumerate(modeled):
         if columns[place].levels:
             codes = np.rint(values[observed[:, position], position]).astype(np.int64)
-            once = (np.bincount(codes, minlength=1) == 1).sum()
+            once = (np.unique(codes, return_counts=True)[1] == 1).sum()
             costs[place] = np.log((len(codes) + 1) / (once + 1))
     return costs
 
