@@ -40,6 +40,7 @@ OF_FORMER, OF_OTHERS = 50_000, 8_000  # inputs of a kind
 DEARER = {
     **dict.fromkeys(("imputer", "new_rows", "workbook_parts", "open_document"), 2_500),
     **dict.fromkeys(("scored", "agent_folder"), 800),
+    "synthesizer": 4_000,
 }
 PART = 2_000  # inputs between two notes of progress, which one child process reads
 SEED = 1  # 0 gives the inputs of `make test-slow`, after which the readers were mended
