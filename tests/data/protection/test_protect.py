@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.protection.fresh import FRESH
-from lowerbound.data.protection.protect import protect, protected_table
+from lowerbound.data.protection.protect import protected_table
 from lowerbound.data.protection.record import DETAIL, Protection
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from tests.data.protection.people import TEXT, drawn_rare, people, rare_values
+
+
+def protect(frame: pd.DataFrame, *given: Any, **options: Any) -> tuple[pd.DataFrame, Protection]:
+    table = protected_table(frame, *given, **options)
+    return table.frame, table.record
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +137,7 @@ def test_declared_levels_lose_rare_ones(frame: pd.DataFrame) -> None:
 )
 def test_what_is_refused(frame: pd.DataFrame, options: dict[str, object], words: str) -> None:
     with pytest.raises((DataError, OptionError), match=words):
-        protect(frame, **options)  # type: ignore[arg-type]
+        protect(frame, **options)
 
 
 def test_nothing_left() -> None:

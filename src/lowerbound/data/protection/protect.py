@@ -61,32 +61,6 @@ class ProtectedTable:
     kinds: Mapping[str, Hint] = field(default_factory=dict)
 
 
-def protect(
-    frame: Any,
-    least_people: int = LEAST_PEOPLE,
-    entity: str | None = None,
-    *,
-    kinds: Mapping[str, Hint] | None = None,
-    dialect: Dialect | None = None,
-    constraints: Sequence[str] = (),
-    combinations: Sequence[Sequence[str]] = (),
-    seed: int = 0,
-) -> tuple[Any, Protection]:
-    """The frame without values that fewer than ``least_people`` entities have, and the record; see
-    ``protected_table``."""
-    found = protected_table(
-        frame,
-        least_people,
-        entity,
-        kinds=kinds,
-        dialect=dialect,
-        constraints=constraints,
-        combinations=combinations,
-        seed=seed,
-    )
-    return found.frame, found.record
-
-
 def protected_table(
     frame: Any,
     least_people: int = LEAST_PEOPLE,
