@@ -26,7 +26,7 @@ from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares
 from lowerbound.inference.anomaly.planted import with_planted_cells
 from lowerbound.inference.anomaly.reference import Reference
-from lowerbound.inference.anomaly.scores import SAMPLES
+from lowerbound.inference.anomaly.units import SAMPLES
 from lowerbound.model_folder.manifest import DETECTOR
 from lowerbound.models import Model
 

@@ -18,11 +18,11 @@ from lowerbound.applications.release_files import read_release, write_release
 from lowerbound.config import option
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.release.conclusions import Conclusions, conclude
+from lowerbound.evaluation.release.conclusions import Conclusions, attacks_of, conclude
 from lowerbound.evaluation.release.page import Names, audit_page
 from lowerbound.evaluation.release.privacy.canaries import CanaryFindings, find_canaries
 from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
-from lowerbound.evaluation.release.table_release import TableRelease, attacks_of
+from lowerbound.evaluation.release.table_release import TableRelease
 from lowerbound.evaluation.release.tables import AuditedTables
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lowerbound.data.arrays import listed
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.privacy.membership import Membership
 from lowerbound.evaluation.release.release_audit import ReleaseAudit
+from lowerbound.evaluation.release.table_release import Attacks, MeasuredAttack
 from lowerbound.evaluation.release.utility.usefulness import Usefulness
 from lowerbound.inference.estimate import Skipped
 
@@ -223,3 +224,20 @@ def notes(audit: ReleaseAudit) -> list[str]:
     if not isinstance(audit.usefulness, Skipped) and audit.usefulness.absent:
         found.append(f"the synthetic rows lack the classes {listed(audit.usefulness.absent)}")
     return found
+
+
+def attacks_of(audit: ReleaseAudit, date: str) -> Attacks:
+    """What the attacks of an audit found."""
+    found = []
+    for one in () if isinstance(audit.membership, Skipped) else audit.membership:
+        words = "AUROC of recognizing training rows; 0.5 is guessing"
+        found.append(_measured(f"membership by {one.attack}", words, one.area, 0.5))
+    for rate in () if isinstance(audit.attacks, Skipped) else audit.attacks:
+        words = f"success on training rows, target: {rate.target}"
+        found.append(_measured(rate.attack, words, rate.training, rate.control.value))
+    conclusions = conclude(audit)
+    return Attacks(date, conclusions.verdict, conclusions.sentences, tuple(found))
+
+
+def _measured(attack: str, measure: str, found: Any, beside: float) -> MeasuredAttack:
+    return MeasuredAttack(attack, measure, found.value, found.low, found.high, beside)

@@ -6,17 +6,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lowerbound import __version__, untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.protection.record import Protection
 from lowerbound.errors import DataError, LowerboundError
-from lowerbound.evaluation.release.conclusions import conclude
-from lowerbound.evaluation.release.release_audit import ReleaseAudit
 from lowerbound.evaluation.report.templates import render
 from lowerbound.fitting.data_source import DataSource
-from lowerbound.inference.estimate import Skipped
 from lowerbound.training.private.marginals.declarations import described
 from lowerbound.training.private.record import ReleaseRecord
 
@@ -158,20 +154,3 @@ class TableRelease:
         """(column, what was copied from the rows), in words."""
         facts = {} if self.guarantee is None else self.guarantee.copied
         return [(name, described(said, SHOWN_LEVELS)) for name, said in facts.items()]
-
-
-def attacks_of(audit: ReleaseAudit, date: str) -> Attacks:
-    """What the attacks of an audit found."""
-    found = []
-    for one in () if isinstance(audit.membership, Skipped) else audit.membership:
-        words = "AUROC of recognizing training rows; 0.5 is guessing"
-        found.append(_measured(f"membership by {one.attack}", words, one.area, 0.5))
-    for rate in () if isinstance(audit.attacks, Skipped) else audit.attacks:
-        words = f"success on training rows, target: {rate.target}"
-        found.append(_measured(rate.attack, words, rate.training, rate.control.value))
-    conclusions = conclude(audit)
-    return Attacks(date, conclusions.verdict, conclusions.sentences, tuple(found))
-
-
-def _measured(attack: str, measure: str, found: Any, beside: float) -> MeasuredAttack:
-    return MeasuredAttack(attack, measure, found.value, found.low, found.high, beside)

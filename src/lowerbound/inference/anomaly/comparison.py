@@ -16,7 +16,8 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.inference.anomaly.broken import NormalDependencies
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.reference import MOST_REFERENCES, Reference, votes_for
-from lowerbound.inference.anomaly.scores import SAMPLES, RawScores, raw_scores
+from lowerbound.inference.anomaly.scores import RawScores, raw_scores
+from lowerbound.inference.anomaly.units import SAMPLES
 from lowerbound.inference.anomaly.unseen import unseen_costs
 from lowerbound.inference.passes import Progress
 from lowerbound.models import Model

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.anomaly.scores import FEW, SAMPLES, are_even
-from lowerbound.inference.anomaly.units import unit_nats
+from lowerbound.inference.anomaly.units import FEW, SAMPLES, are_even, unit_nats
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,

@@ -19,23 +19,18 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import Tensor
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.duplicates import distinct
 from lowerbound.inference.anomaly.rebuilt import rebuild
-from lowerbound.inference.anomaly.units import unit_nats
+from lowerbound.inference.anomaly.units import FEW, SAMPLES, are_even, unit_nats
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import MEMORY, Progress, check_samples, dry_run, first_row
 from lowerbound.inference.scores import Scores
 from lowerbound.models import Model
 from lowerbound.networks.processor.precision import in_precision
 from lowerbound.objectives.densities import allowed_samples
-
-SAMPLES = 16  # K
-FEW = 4  # K of rows whose weights are even by then
-EVEN = 0.9  # least effective sample size of such rows, as a share of K
 
 
 @dataclass(frozen=True)
@@ -174,11 +169,6 @@ def _log_likelihood(
         sums = math.log(few) + bound[index], math.log(rest) + further.bound.numpy()
         bound[index] = np.logaddexp(*sums) - math.log(most)
     return bound
-
-
-def are_even(sizes: Tensor, few: int) -> Tensor:
-    """In which rows ``few`` draws are enough for the bound, by their effective sample sizes."""
-    return sizes >= EVEN * few
 
 
 def _hidden(dataset: Dataset) -> Array | None:

@@ -13,6 +13,10 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 
+SAMPLES = 16  # K
+FEW = 4  # K of rows whose weights are even by then
+EVEN = 0.9  # least effective sample size of such rows, as a share of K
+
 
 def unit_nats(dataset: Dataset, mass: bool) -> Tensor | None:
     """The part of -log p of each cell that its unit decides in a column with an atom, (rows,
@@ -31,3 +35,8 @@ def unit_nats(dataset: Dataset, mass: bool) -> Tensor | None:
     if not bool(nats.any()):
         return None
     return nats if dataset.observed is None else torch.where(dataset.observed.cpu(), nats, 0.0)
+
+
+def are_even(sizes: Tensor, few: int) -> Tensor:
+    """In which rows ``few`` draws are enough for the bound, by their effective sample sizes."""
+    return sizes >= EVEN * few
