@@ -94,8 +94,7 @@ class EventKind(DataKind):
         if known is None and reading.least_people > 1:
             from lowerbound.data.protection.histories import protected_events
 
-            events, record = protected_events(events, reading.least_people, hints_of(reading.kinds))
-            events = replace(events, protection=record)
+            events = protected_events(events, reading.least_people, hints_of(reading.kinds))
         name = str(table) if isinstance(table, (str, Path)) else ""
         dialect = events.form.dialect
         return RawData(events, ids=events.names, source=name, kind="events", dialect=dialect)
@@ -223,6 +222,8 @@ def _schema(table: EventTable, time: Stepped, entities: _Features, events: _Feat
         constants=sum(one.column.modeled for one in entities.found),
         gates=tuple(i for i, place in enumerate(varying) if gates[place]),
         grid=tuple(i for i, place in enumerate(varying) if found[place].grid),
+        ends=table.ends,
+        fresh=table.fresh,
     )
     return Schema(
         kind="events",

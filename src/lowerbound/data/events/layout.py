@@ -23,10 +23,27 @@ from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import IdentifierFormat
+from lowerbound.data.protection.fresh import FreshCells
 from lowerbound.data.protection.record import DETAIL as PROTECTION
+from lowerbound.errors import OptionError
 
 if TYPE_CHECKING:  # names for annotations: a schema knows its kind of data
     from lowerbound.data.schema import Schema
+
+
+@dataclass(frozen=True)
+class FreshColumn:
+    """A column of histories whose cells identify people, so that drawn ones are fresh.
+
+    Attributes:
+        name: of the column.
+        cells: makes them, by the number of an entity or of an event.
+        once: whether all events of an entity have the same.
+    """
+
+    name: str
+    cells: FreshCells
+    once: bool
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,8 @@ class EventLayout:
         constants: number of features that only the first event has, without its time.
         gates: features that say whether the cell of the feature after them is present.
         grid: features whose values are whole numbers of steps; the step is the column's scale.
+        ends: the first and the last time that may be drawn; (): any.
+        fresh: of the columns that identify people.
     """
 
     entity: str
@@ -50,6 +69,12 @@ class EventLayout:
     constants: int
     gates: tuple[int, ...] = ()
     grid: tuple[int, ...] = ()
+    ends: tuple[float, ...] = ()
+    fresh: tuple[FreshColumn, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.ends) not in (0, 2):
+            raise OptionError(f"drawn times have two ends or none, not {len(self.ends)}")
 
     @classmethod
     def of(cls, schema: Schema) -> EventLayout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
-from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.events.layout import EventLayout, FreshColumn
 from lowerbound.data.protection.record import Protection
+from lowerbound.data.synthetic.column_form import in_fresh_type
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
 from lowerbound.data.tables.frame_types import in_frame_type
@@ -40,6 +41,8 @@ class EventTable:
         keys: the entities, sorted: whole numbers or text.
         form: how the file of the table writes it.
         protection: what was protected in it; None: nothing.
+        ends: the first and the last time that may be drawn; (): any.
+        fresh: of the columns that identify people.
     """
 
     frame: Any
@@ -49,6 +52,8 @@ class EventTable:
     keys: Array
     form: TextForm = field(default_factory=TextForm)
     protection: Protection | None = None
+    ends: tuple[float, ...] = ()
+    fresh: tuple[FreshColumn, ...] = ()
 
     @classmethod
     def read(
@@ -96,6 +101,12 @@ class EventTable:
         refuse_missing(frame[time], f"no time in column {time!r}")
         keys = _sorted_keys(frame[entity])
         return cls(frame.reset_index(drop=True), entity, time, *keys, form)
+
+    def some(self, rows: Array) -> EventTable:
+        """The table of some rows, by their mask."""
+        kept, entity = np.unique(self.entity[rows], return_inverse=True)
+        frame = self.frame[rows].reset_index(drop=True)
+        return replace(self, frame=frame, entity=entity, keys=self.keys[kept])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -168,14 +179,19 @@ def history_frame(
     units = np.asarray(x, dtype=np.float64)
     there = ~np.isnan(units) if seen is None else np.asarray(seen)
     layout = EventLayout.of(schema)
-    row, place = np.nonzero(_events(there))
+    times, events = _clock(schema, layout, units, there), _events(there)
+    if names is None and layout.ends:
+        low, high = layout.ends
+        events &= (times <= high) | (np.arange(times.shape[1]) == 0)  # the table ends there
+        times = times.clip(low, high)
+    row, place = np.nonzero(events)
     if names is None:
         entities = layout.identifiers.fresh(first, len(units))
     else:
         entities = layout.identifiers.typed(np.asarray(names))
     columns: dict[str, Any] = {
         layout.entity: entities[row],
-        layout.time.name: _times(schema, layout, units, there, row, place),
+        layout.time.name: _times(layout, times[row, place]),
     }
     decoded = schema.decode(np.where(there, units, 0.0), rounded=True)
     index = -1
@@ -185,6 +201,10 @@ def history_frame(
         cells = there[row, at, index] if column.modeled else np.full(len(row), not column.blank)
         gated = column.modeled and index - 1 in layout.gates
         columns[column.name] = _typed(column, decoded[row, at, number], cells, gated)
+    for each in layout.fresh:
+        number = first + row if each.once else (first + row) * there.shape[1] + place
+        made = each.cells.at(number) if names is None else np.full(len(row), None)
+        columns[each.name] = in_fresh_type(pd.Series(made, dtype=object), each.cells)
     return pd.DataFrame({name: columns[name] for name in layout.order})
 
 
@@ -194,19 +214,21 @@ def _events(there: Array) -> Array:
     return np.asarray(np.flip(np.maximum.accumulate(np.flip(some, 1), 1), 1))
 
 
-def _times(
-    schema: Schema, layout: EventLayout, units: Array, there: Array, row: Array, place: Array
-) -> Any:
-    """The time of each event in the type of the table."""
-    import pandas as pd
-
+def _clock(schema: Schema, layout: EventLayout, units: Array, there: Array) -> Array:
+    """The time of each event in seconds or numbers, (rows, events)."""
     columns = [feature for feature in schema.features if feature.modeled]
     start = columns[layout.start]
     steps = np.where(there[..., layout.start], units[..., layout.start], 0.0)
     steps = steps + np.where(there[..., layout.wait], units[..., layout.wait], 0.0)
     if layout.start in layout.grid:
         steps = np.rint(steps)
-    values = start.decode(steps.cumsum(1))[row, place]
+    return np.asarray(start.decode(steps.cumsum(1)))
+
+
+def _times(layout: EventLayout, values: Array) -> Any:
+    """Times of events in the type of the table."""
+    import pandas as pd
+
     rules = layout.time.rules
     typed = pd.Series(rules.typed(_round_to_step(rules.rounded(values), layout.time)))
     return in_frame_type(typed, layout.time)

@@ -46,7 +46,7 @@ OF_THINGS = _set(
     "abteilung schule pays ville produit marque espece entreprise pais ciudad producto empresa "
     "especie paese citta prodotto azienda specie stad bedrijf merk gene protein movie film song "
     "album book game channel device machine part server host domain project course ship vessel "
-    "admission discharge source disposition"
+    "admission discharge source disposition location zone vendor branch ward"
 )
 
 NUMBERS = _set(
@@ -57,6 +57,13 @@ NUMBERS = _set(
     "bsn personnummer cnp aadhaar pan taxid kundennummer patientennummer personalnummer matricule "
     "siret matrikelnummer folio снилс инн номер 番号 身份证"
 )
+
+PERSON_NUMBERS = _set(
+    "userid personid ssn nin nhs mrn iban passport ausweis versicherungsnummer steuernummer "
+    "steuerid dni nie nif cpf curp rut pesel bsn personnummer cnp aadhaar taxid kundennummer "
+    "patientennummer personalnummer matrikelnummer снилс инн 身份证"
+)
+"""Those of ``NUMBERS`` that only people have."""
 
 PHONES = _set(
     "phone phones telephone tel mobile cell cellphone fax telefon telefonnummer handy mobil "

@@ -40,7 +40,10 @@ class FreshCells:
 
     def fresh(self, first: int, count: int) -> Array:
         """The cells of rows ``first`` and on, (count,)."""
-        numbers = np.arange(first, first + count)
+        return self.at(np.arange(first, first + count))
+
+    def at(self, numbers: Array) -> Array:
+        """The cells of some rows; equal numbers have the same."""
         if self.pool:
             numbers = numbers // self.rows * self.pool + _mixed(numbers) % self.pool
         return self.format.at(numbers.tolist())

@@ -2,7 +2,8 @@
 
 A column identifies if its cells have the format of an address, a number or a sentence of one
 person, or if its name says so and many of its cells are distinct. Both are needed where a name says
-little: a country, a species or a product is called "name" as well.
+little: a country, a species or a product is called "name" as well. Where the name and the cells say
+it clearly, it does not matter how often each repeats: a person may have many rows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.text.dates import looks_like_date
 from lowerbound.data.columns.values import are_whole, factorized, marked, missing, name as text_of
 from lowerbound.data.protection.column_words import (
@@ -23,13 +25,14 @@ from lowerbound.data.protection.column_words import (
     OF_PEOPLE,
     OF_THINGS,
     PEOPLE,
+    PERSON_NUMBERS,
     PHONES,
     REMARKS,
     words_of,
 )
 
 FEWEST = 20  # distinct values, and
-LEAST_SHARE = 0.1  # of the present cells, with which a column that is named so identifies people
+LEAST_SHARE = 0.1  # of the present cells, with which a column whose name says little identifies
 MOST_SHARE = 0.25  # of the present cells, above which distinct codes of an id column are of people
 ALIKE = 0.8  # of the distinct cells that have a format
 WORDS, FEW_WORDS = 4.0, 2.0  # of a cell on average: free text, and under the name of a remark
@@ -66,6 +69,9 @@ _PERSON = re.compile(
 )
 
 
+_FULL_NAME = re.compile(r"[^\W\d_a-z][^\W\d_]*\.?,?(?: +[^\W\d_][^\W\d_'’\-]*\.?){1,4}")
+
+
 @dataclass(frozen=True)
 class Identity:
     """What a column that identifies people holds.
@@ -74,11 +80,18 @@ class Identity:
         what: such as "e-mail addresses".
         why: a clause for messages.
         role: of its cells: identifiers, or free text.
+        one_each: whether hardly any two people have the same, unlike a first name or an address.
     """
 
     what: str
     why: str
     role: Literal["identifier", "free text"] = "identifier"
+    one_each: bool = True
+
+    def repeats(self, codes: Array) -> bool:
+        """Whether most values have several rows, given the value of each row: then it may be that a
+        person has several. A placeholder in place of many values changes nothing."""
+        return self.one_each and float(np.median(np.unique(codes, return_counts=True)[1])) >= 2
 
 
 def identifying(name: str, series: Any) -> Identity | None:
@@ -102,10 +115,10 @@ def identifying(name: str, series: Any) -> Identity | None:
         return None
     some = cells[:: max(1, len(cells) // LOOKED_AT)]
     numeric = bool(types.is_numeric_dtype(series.dtype)) or are_whole(pd.Series(some, dtype=object))
-    many = len(cells) >= max(FEWEST, LEAST_SHARE * rows)
     found = None if numeric else _by_format(some)
-    if found is None and many:
-        found = _by_name(words_of(name), name, some, len(cells) / rows, numeric)
+    if found is None:
+        found = _by_name(words_of(name), name, some, rows, len(cells), numeric)
+    many = len(cells) >= max(FEWEST, LEAST_SHARE * rows)
     return found or (_free_text(words_of(name), some, many) if not numeric else None)
 
 
@@ -119,28 +132,41 @@ def _by_format(cells: Sequence[str]) -> Identity | None:
         if sum(format.fullmatch(cell) is not None for cell in cells) >= ALIKE * len(cells):
             if what == "phone numbers" and all(map(looks_like_date, cells[:20])):
                 continue
-            return Identity(what, f"its cells are written like {what}")
+            why = f"its cells are written like {what}"
+            return Identity(what, why, one_each=what != "addresses")
     return None
 
 
 def _by_name(
-    words: frozenset[str], name: str, cells: Sequence[str], share: float, numeric: bool
+    words: frozenset[str], name: str, cells: Sequence[str], rows: int, distinct: int, numeric: bool
 ) -> Identity | None:
-    """By what the column is called, if many cells are distinct."""
-    things, why = words & OF_THINGS, f"it is called {name!r} and hardly any value is frequent"
-    if words & PHONES and _share(cells, r"[\d\s()+/.\-]{5,}.*"):
+    """By what the column is called; if that says little, of many distinct cells only."""
+    things, why = words & OF_THINGS, f"it is called {name!r}"
+    several, many = distinct >= FEWEST, distinct >= max(FEWEST, LEAST_SHARE * rows)
+    if several and words & PHONES and _share(cells, r"[\d\s()+/.\-]{5,}.*"):
         return Identity("phone numbers", why)
-    numbered = words & NUMBERS and not things and not any(map(looks_like_date, cells[:5]))
-    if numbered and share > (LEAST_SHARE if words & PEOPLE else MOST_SHARE):
+    if several and not things and _numbered(words, cells, distinct / rows):
         return Identity("numbers of people (ids)", why)
-    if numeric:
+    if numeric or things:
         return None
-    if words & ADDRESSES and not things and _share(cells, r".*\d.*|.*\s.*"):
-        return Identity("addresses", why)
-    person = words & GIVEN_NAMES or (words & OF_PEOPLE and not things)
-    if (person or words & PEOPLE) and not things and _share(cells, _PERSON):
-        return Identity("names of people", why)
+    if several and words & ADDRESSES and _share(cells, r".*\d.*|.*\s.*"):
+        return Identity("addresses", why, one_each=False)
+    called = words & (GIVEN_NAMES | OF_PEOPLE)
+    full = len(cells) > 1 and bool(called or (several and words & PEOPLE))
+    full = full and _share(cells, _FULL_NAME)
+    if full or ((many or (several and called)) and (called or words & PEOPLE)):
+        alone = full or _share(cells, _FULL_NAME)
+        named = Identity("names of people", why, one_each=alone)
+        return named if _share(cells, _PERSON) else None
     return None
+
+
+def _numbered(words: frozenset[str], cells: Sequence[str], share: float) -> bool:
+    """Whether a column of so many distinct cells per row is called like numbers of people."""
+    if not words & NUMBERS or any(map(looks_like_date, cells[:5])):
+        return False
+    known = words & PERSON_NUMBERS or words & PEOPLE or words <= {"id", "ids", "pid", "uid", "uuid"}
+    return bool(known) or share > MOST_SHARE
 
 
 def _share(cells: Sequence[str], format: str | re.Pattern[str]) -> bool:

@@ -37,9 +37,8 @@ from lowerbound.errors import DataError, counted
 
 OTHER = {"other", "others", "andere", "sonstige", "sonstiges", "autre", "autres", "otro", "otros",
          "altro", "altri", "outro", "outros", "overig", "inne"}  # fmt: skip
-NAMES = ("names of people", "addresses")  # of which frequent ones may be drawn
+NAMES = ("names of people", "addresses")  # of which several people may have one
 FREE_TEXT = "free text"
-SEVERAL = 1.25  # rows of an identifier on average, with which it may be that of a person
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +181,7 @@ class _Work:
                 self._note(name, "free text", how, len(distinct), int(there.sum()))
             return
         enough = self.people.enough(codes[there], there, len(distinct))
-        if known.what not in NAMES:
+        if known.what not in NAMES or self.entity is None:  # k rows may be those of one person
             enough[:] = False
         hidden = there & ~enough[codes]
         size, cells = int((~enough).sum()), int(hidden.sum())
@@ -199,8 +198,7 @@ class _Work:
         what = f"fresh values in place of {known.what}"
         frequent = " that are rare" if enough.any() else ""
         self._note(name, "identifier", what + frequent, size, cells)
-        several = cells >= SEVERAL * size and known.what not in NAMES
-        if several and self.entity is None and not self.people_column:
+        if self.entity is None and not self.people_column and known.repeats(codes[there]):
             self.people_column = name
 
     # Reading
@@ -456,7 +454,7 @@ class _Work:
 
     def _range(self, name: str, column: Column) -> str:
         found = self.moved[name]
-        low, high = (_written(column, end) for end in (found.low, found.high))
+        low, high = (end_as_text(column, end) for end in (found.low, found.high))
         isolated = f", {counted(found.isolated, 'isolated cell')} moved" if found.isolated else ""
         return f"between {low} and {high}{isolated}"
 
@@ -469,8 +467,12 @@ def role_of(column: Column) -> Role:
     return "date" if column.rules.has_format else "number"
 
 
-def _written(column: Column, value: float) -> str:
-    """A number or a date as text."""
+def end_as_text(column: Column, value: float) -> str:
+    """A number, a duration or a date as text."""
+    import pandas as pd
+
+    if column.notation is not None and column.notation.clock:
+        return str(column.notation.in_frame(pd.Series([value])).iloc[0])
     if not column.rules.has_format:
         return f"{value:,.10g}"
     return str(np.datetime64(int(value), "s")).replace("T", " ").removesuffix(" 00:00:00")

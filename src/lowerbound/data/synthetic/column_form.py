@@ -26,7 +26,7 @@ from lowerbound.data.columns.values import (
 from lowerbound.data.protection.fresh import FRESH, FreshCells
 from lowerbound.data.protection.people import People
 from lowerbound.data.synthetic.repeated import RepeatedValues
-from lowerbound.data.tables.frame_types import ORDERED
+from lowerbound.data.tables.frame_types import ORDERED, decimal_type
 from lowerbound.data.tables.markers import is_text, marker_of
 
 
@@ -168,9 +168,7 @@ class ColumnForm:
 
         assert self.fresh is not None
         fresh = pd.Series(self.fresh.fresh(first, len(cells)), index=cells.index).astype(object)
-        typed = cells.astype(object).mask(cells == FRESH, fresh)
-        whole = {"i": "Int64", "u": "UInt64"}.get(np.dtype(self.fresh.format.dtype).kind)
-        return in_type_or_wide(typed.astype(whole) if whole else typed, self.fresh.dtype)
+        return in_fresh_type(cells.astype(object).mask(cells == FRESH, fresh), self.fresh)
 
     def _usable(self, values: Array, gone: Array) -> float:
         """Some value of the column."""
@@ -196,13 +194,21 @@ class ColumnForm:
             return in_level_type(cells.mask(gone), level_type)
         if gone.any() and cells.dtype.kind in "iub":
             return in_type_or_wide(with_room_for_gaps(cells).mask(gone), self.dtype)
+        if (decimal := decimal_type(self.dtype)) is not None:
+            return cells.mask(gone).astype(decimal)
         return cells.mask(gone).astype(self.dtype) if gone.any() else cells.astype(self.dtype)
+
+
+def in_fresh_type(cells: Any, fresh: FreshCells) -> Any:
+    """Cells, some of them fresh ones, in the type of the table."""
+    whole = {"i": "Int64", "u": "UInt64"}.get(np.dtype(fresh.format.dtype).kind)
+    return in_type_or_wide(cells.astype(whole) if whole else cells, fresh.dtype)
 
 
 def in_type_or_wide(cells: Any, dtype: str) -> Any:
     """The cells in a type if it can represent them."""
     try:
-        typed = cells.astype(dtype)
+        typed = cells.astype(decimal_type(dtype) or dtype)
     except (TypeError, ValueError, OverflowError):
         return cells
     # numpy has no error for whole numbers beyond a type: 256 becomes 0 as uint8

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.text.level_types import in_level_type
 
+_DECIMAL = re.compile(r"decimal(128|256)\((\d+), (\d+)\)\[pyarrow\]")
 DATE = "date"  # of pandas' infer_dtype
 ORDERED = "ordered category"
 OF_PANDAS = (
@@ -27,6 +29,18 @@ def frame_dtype(series: Any) -> str:
         return DATE
     dates = name.startswith(("datetime64[", "period[")) and name != "datetime64[ns]"
     return name if dates or name in OF_PANDAS else ""
+
+
+def decimal_type(name: str) -> Any:
+    """Arrow's type of decimal numbers, which pandas does not make from its name; None: of others."""
+    found = _DECIMAL.fullmatch(name)
+    if found is None:
+        return None
+    import pandas as pd
+    import pyarrow as pa
+
+    make = pa.decimal256 if found[1] == "256" else pa.decimal128
+    return pd.ArrowDtype(make(int(found[2]), int(found[3])))
 
 
 def in_frame_type(series: Any, column: Column, rounded: bool = True) -> Any:

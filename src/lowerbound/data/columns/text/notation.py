@@ -23,6 +23,10 @@ OTHER_GROUPS = (" ", "\u00a0", "\u202f", "\u2009", "'", "\u2019")  # marks betwe
 SIGNS = "+-\u2212"
 SPACE = "[\\s\u00a0\u202f\u2009]"  # RE2's own class has only those of ASCII
 PERCENT = ("%", "\u2030")
+CURRENCIES = frozenset(
+    "EUR USD GBP CHF JPY CNY SEK NOK DKK PLN CZK HUF RON CAD AUD NZD INR BRL ZAR KRW TRY MXN SGD HKD"
+    .split()
+)  # with a space between them and the number
 FEW_GROUPS = {0, 1, 2}  # marks between groups in a cell, as numbers have that are no codes
 
 
@@ -247,7 +251,11 @@ def _affixes(cell: str) -> tuple[str, str] | None:
     before = cell[: digits[0]].removesuffix(POINT).removesuffix(COMMA).strip(SIGNS)
     after = cell[digits[-1] + 1 :].removeprefix(POINT).removeprefix(COMMA)
     symbols = (before.strip(), after.strip())
-    usual = all(not one or one in PERCENT or _is_currency(one) for one in symbols)
+    spaced = {each.strip() for each in (before, after) if each != each.strip()}
+    usual = all(
+        not one or one in PERCENT or _is_currency(one) or (one in CURRENCIES and one in spaced)
+        for one in symbols
+    )
     return (before, after) if usual else None
 
 

@@ -161,10 +161,13 @@ def _characters(found: set[str]) -> str:
 
 
 def _separators(runs: Sequence[Sequence[str]], least: int, people: Sequence[int]) -> set[str]:
-    """The signs, and the words that follow an @ in mails of several people."""
+    """The signs, the words that follow an @ in mails of several people, and the schemes of web
+    addresses."""
     signs = {run for each in runs for run in each if not run.isalnum()}
     domains = [each[each.index("@") + 1 :] if "@" in each else [] for each in runs]
-    return signs | _shared(zip(domains, people, strict=True), least)
+    schemes = [each[:1] if each[1:4] == [":", "/", "/"] else [] for each in runs]
+    kept = (_shared(zip(each, people, strict=True), least) for each in (domains, schemes))
+    return signs.union(*kept)
 
 
 @dataclass(frozen=True)
