@@ -7,8 +7,8 @@ schema is copied, measured, or that are hybrid, and by a private fit; one table 
 
 - rare values: cells of the synthetic rows that bear a level, a number of a person or a remark that
   fewer than k people of the training rows have, or a number or a date beyond the k-th value from
-  either end. Given cells do not count. Of a measured schema, whose ranges are noisy, and of times
-  of events, which are sums of waiting times, those beyond count that equal one of a training row.
+  either end. Given cells do not count. Of a measured schema, whose ranges are noisy, those beyond
+  count that equal one of a training row.
 - far values: cells that repeat exactly a number in whose neighborhood fewer than k people are, less
   those of the control group, which no model has seen: they are equal by chance
 - singling out: the attack of the audit, on training rows and on the control group
@@ -57,7 +57,6 @@ GRID = 128  # distinct numbers below which each of them is drawn, such as ages
 NEAR = 0.02  # of the range between the k-th values: the neighborhood of a number
 SEED = 0
 MEASURED = "private-table measured"  # whose ranges are noisy, and have no k
-EVENTS = "events"  # whose times are sums of waiting times, and may pass the end of the table
 Answer = dict[str, Any]
 Array = np.ndarray[Any, Any]
 
@@ -159,7 +158,7 @@ def histories(
     run("fit", source, "-o", folder / "m.lb", *who, "--time", table.time, "--minutes", MINUTES)
     entities = training[table.entity].nunique()
     run("sample", folder / "m.lb", "-o", out, "-n", entities)
-    yield EVENTS, read(out), K, []
+    yield "events", read(out), K, []
     run("synthesizer", source, "-o", folder / "rows.lb", *who, "--minutes", MINUTES)
     run("synthesize", folder / "rows.lb", "-o", out, "-n", len(training))
     yield "synthesize --entity", read(out), K, []
@@ -239,18 +238,30 @@ def _ends(values: Array, who: Any, k: int) -> tuple[float, float]:
     return float(low.iloc[k - 1]), float(high.iloc[-k])
 
 
-def attacked(training: Any, control: Any, made: Any) -> list[float] | None:
+def attacked(training: Any, control: Any, made: Any, seed: int = SEED) -> list[float] | None:
     """Singling out: [rate on training rows, on the control group, excess, its low and high end]."""
     shared = [name for name in made.columns if name not in IDENTITY]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         codes = CodedColumns.learn(training[shared])
         real, others, drawn = (codes.encode(rows[shared]) for rows in (training, control, made))
-        rate = singling_out(codes, real, others, drawn, SEED)
+        rate = singling_out(codes, real, others, drawn, seed)
     if rate is None:
         return None
     excess = rate.excess
     return [rate.training.value, rate.control.value, excess.value, excess.low, excess.high]
+
+
+def repeated(name: str, least_people: int = K, seeds: Sequence[int] = range(1, 7)) -> list[float]:
+    """The excess of singling out of more fits, with training rows and control group also exchanged:
+    chance in who is in which group cancels, and what the model remembers stays."""
+    groups, found = people(name), []
+    for seed in seeds:
+        for training, control in (groups, groups[::-1]):
+            fit = TableSynthesizer(minutes=MINUTES, least_people=least_people, random_state=seed)
+            rate = attacked(training, control, fit.fit(training).sample(len(training)), seed)
+            found += [] if rate is None else [rate[2]]
+    return found
 
 
 def two_sample(control: Any, made: Any) -> float:
@@ -277,8 +288,7 @@ def measured(name: str, rows: int | None = None, most: int | None = None) -> Ans
         else:
             ways = chain(synthesized(training, folder), private(training, folder))
         for way, made, k, given in islice(ways, most):
-            bounded = way not in (MEASURED, EVENTS)
-            found = rare_cells(training, made, k, table.entity, given, bounded)
+            found = rare_cells(training, made, k, table.entity, given, way != MEASURED)
             answer["ways"][way] = {
                 "rare": {column: count for column, count in found.items() if count},
                 "cells": int(made.shape[0] * (made.shape[1] - len(given))),

@@ -67,6 +67,34 @@ def test_columns_of_things(name: str, cells: np.ndarray) -> None:
     assert identifying(name, pd.Series(DRAW.choice(cells, 1_000))) is None
 
 
+PEOPLE = [f"Anna {chr(65 + n % 26)}{chr(97 + n // 26)}lo" for n in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "what"),
+    [
+        ("name", PEOPLE, "names of people"),
+        ("customer", PEOPLE, "names of people"),
+        ("employee_name", PEOPLE[:5], "names of people"),
+        ("first_name", [each.split()[1] for each in PEOPLE], "names of people"),
+        ("mail", [f"p{n}@mail.com" for n in range(8)], "e-mail addresses"),
+        ("phone", [f"030 {4711 * n}" for n in range(30, 60)], "phone numbers"),
+        ("customer_id", list(range(1000, 1050)), "numbers of people (ids)"),
+        ("id", list(range(1000, 1050)), "numbers of people (ids)"),
+        ("address", [f"Ring {n}" for n in range(30)], "addresses"),
+        ("location_id", list(range(50)), None),
+        ("student", ["no", "yes"], None),
+        ("currency_code", ["EUR", "USD", "GBP"], None),
+    ],
+)
+@pytest.mark.parametrize("rows_each", [12, 200])
+def test_people_are_recognized_however_often_each_repeats(
+    name: str, cells: list[object], what: str | None, rows_each: int
+) -> None:
+    found = identifying(name, pd.Series(np.repeat(cells, rows_each)))
+    assert (found and found.what) == what
+
+
 def test_empty_columns_identify_nobody() -> None:
     assert identifying("name", pd.Series([None, None])) is None
     assert identifying("name", pd.Series(["?", ""])) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -171,3 +172,46 @@ def test_fresh_identifiers_have_no_word_of_one_person(present: int) -> None:
 def test_a_record_that_somebody_changed_is_refused(record: object) -> None:
     with pytest.raises((ModelFolderError, OptionError)):
         Protection.of({DETAIL: record})
+
+
+def test_names_of_people_with_several_rows_are_fresh_and_the_note_names_the_flag() -> None:
+    names = [f"Anna {chr(65 + n % 26)}{chr(97 + n // 26)}lo" for n in range(50)]
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"name": np.repeat(names, 12), "group": draw.choice(["a", "b"], 600)})
+    found = protected_table(frame)
+    assert set(found.frame["name"]) == {FRESH}
+    assert found.record.sentences[0].endswith("give --entity name")
+    made = found.fresh["name"].fresh(0, 600)
+    assert not set(made) & set(names)
+    assert 40 <= len(set(made)) <= 60
+    declared = protected_table(frame, kinds={"name": "categorical"})
+    assert set(declared.frame["name"]) == set(names)
+
+
+def test_a_placeholder_among_mails_suggests_no_entity() -> None:
+    mails = ["none@none.com" if n % 2 else f"p{n}@mail.com" for n in range(300)]
+    frame = pd.DataFrame({"mail": mails, "group": ["a", "b", "c"] * 100})
+    assert not protected_table(frame).record.people_column
+
+
+def test_amounts_with_a_currency_are_numbers_and_durations_are_written_so() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "amount": [f"EUR {value:.2f}" for value in draw.normal(100, 20, 300)],
+            "stay": pd.to_timedelta(draw.integers(1, 90_000, 300), "s"),
+        }
+    )
+    notes = {each.name: each for each in protected_table(frame).record.columns}
+    assert notes["amount"].role == "number"
+    assert "1 days 0" in notes["stay"].how
+
+
+def test_decimals_of_arrow_stay_decimals() -> None:
+    import pyarrow as pa
+
+    kind = pd.ArrowDtype(pa.decimal128(10, 2))
+    cents = np.random.default_rng(0).integers(1, 90_000, 300)
+    cells = pd.array([Decimal(int(value)) / 100 for value in cents], dtype=kind)
+    frame = pd.DataFrame({"price": cells, "group": ["a", "b", "c"] * 100})
+    assert protected_table(frame).frame["price"].dtype == kind

@@ -26,9 +26,7 @@ from lowerbound.data.synthetic.column_form import ColumnForm
 from lowerbound.errors import DataError, counted
 
 
-def protected_events(
-    table: EventTable, least_people: int, kinds: Mapping[str, Hint]
-) -> EventTable:
+def protected_events(table: EventTable, least_people: int, kinds: Mapping[str, Hint]) -> EventTable:
     """A table of events without values that fewer than ``least_people`` entities have.
 
     Histories are cut first: events before or after the bounds of time go, and those beyond the
@@ -63,9 +61,7 @@ def protected_events(
     return replace(events, frame=made, protection=record, ends=cut.ends, fresh=fresh)
 
 
-def _fresh(
-    table: EventTable, found: ProtectedTable, fixed: list[str]
-) -> tuple[FreshColumn, ...]:
+def _fresh(table: EventTable, found: ProtectedTable, fixed: list[str]) -> tuple[FreshColumn, ...]:
     """What makes the cells of the columns that identify people, of an entity or of an event."""
     made, entities = [], len(table.keys)
     for name, cells in found.fresh.items():
@@ -75,7 +71,9 @@ def _fresh(
         distinct, once = len(factorized(table.frame[name][there])[1]), name in fixed
         size = len(np.unique(table.entity[there])) if once else int(there.sum())
         rows = entities if once else entities * table.longest
-        made.append(FreshColumn(name, replace(cells, pool=pool_of(distinct, size), rows=rows), once))
+        made.append(
+            FreshColumn(name, replace(cells, pool=pool_of(distinct, size), rows=rows), once)
+        )
     return tuple(made)
 
 

@@ -32,7 +32,7 @@ def frame_dtype(series: Any) -> str:
 
 
 def decimal_type(name: str) -> Any:
-    """Arrow's type of decimal numbers, which pandas does not make from its name; None: of others."""
+    """Arrow's type of decimals, which pandas does not make from its name; None: another type."""
     found = _DECIMAL.fullmatch(name)
     if found is None:
         return None
