@@ -202,8 +202,8 @@ def history_frame(
         gated = column.modeled and index - 1 in layout.gates
         columns[column.name] = _typed(column, decoded[row, at, number], cells, gated)
     for each in layout.fresh:
-        number = first + row if each.once else (first + row) * there.shape[1] + place
-        made = each.cells.at(number) if names is None else np.full(len(row), None)
+        numbers = first + row if each.once else (first + row) * there.shape[1] + place
+        made = each.cells.at(numbers) if names is None else np.full(len(row), None)
         columns[each.name] = in_fresh_type(pd.Series(made, dtype=object), each.cells)
     return pd.DataFrame({name: columns[name] for name in layout.order})
 
