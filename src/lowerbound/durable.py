@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
 
 LONGEST_NAME = 150  # bytes of a name within that of its unfinished file
+LONGEST_OUTPUT = 230  # bytes of an output's name: OUT.unfinished and the like lie beside it
 LEFT = re.compile(r"\..+\.(\d+)\.([0-9a-f]{8})\.part", re.DOTALL)
 OWN_MACHINE = 3  # letters of the random part of a name that tell which machine made it
 ABANDONED = 7 * 24 * 3600.0  # seconds without a change after which another machine has ended
@@ -141,9 +142,15 @@ def check_place(path: Path) -> None:
     Folders above it that are missing can be made later, so the nearest one that exists is tried.
 
     Raises:
+        OptionError: its name is longer than ``LONGEST_OUTPUT``.
         OSError: it cannot be written, or is a folder with the name of a file, see ``FILES``; the
             error names ``path``.
     """
+    if (size := len(os.fsencode(path.name))) > LONGEST_OUTPUT:
+        raise OptionError(
+            f"the name {path.name:.20}... of an output has {size} bytes, more than "
+            f"{LONGEST_OUTPUT}: choose a shorter one"
+        )
     place = linked(path)
     if place.is_dir() and path.suffix.lower() in FILES:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -49,6 +49,18 @@ def test_a_place_that_cannot_be_is_refused_first(
     assert len(done.err.splitlines()) == 1  # nothing was read, and nothing was trained
 
 
+@pytest.mark.parametrize(("command", "written"), WRITERS)
+@pytest.mark.parametrize("size", [231, 251, 300])
+def test_a_long_name_is_refused_first(
+    run: Run, tmp_path: Path, command: str, written: str, size: int
+) -> None:
+    name = "ä" * ((size - 4) // 2) + "x" * (size % 2) + ".csv"
+    done = run(*line(command, written, tmp_path / name))
+    refused(done, f"has {len(name.encode())} bytes, more than 230: choose a shorter one")
+    assert len(done.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("command", "written"), [each for each in WRITERS if each[0] in ("sample", "detect", "columns")]
 )

@@ -18,6 +18,9 @@ TOLERANCE, EXACT = 2e-3, 1e-4  # largest error of a fraction in a formula of few
 
 _PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•∙⋅‧*", "0123456789.()()·····")
 _BEHIND = re.compile(r"(?P<number>\d*(?:\.\d+)?(?:/\d+)?)(?P<part>[A-Z(][A-Za-z\d()]*)")
+_RUN_ON = re.compile(
+    r"(?P<symbol>[A-Z][a-z]?|\))(?P<number>\d+(?:\.\d+)?)(?P<part>\(?(?:H2O|D2O|OH2)\)?)(?=[.·]|$)"
+)
 _SYMBOL = re.compile("[A-Z][a-z]?")
 _LIGANDS = frozenset(
     [
@@ -83,6 +86,8 @@ def _with_dots(plain: str) -> str:
     Raises:
         DataError: a point may be either.
     """
+    for each in _RUN_ON.finditer(plain):
+        _refuse_run_on(plain, each)
     found, start = plain, 0
     while (at := found.find(".", start)) >= 0:
         start = at + 1
@@ -92,6 +97,28 @@ def _with_dots(plain: str) -> str:
         found = f"{found[:at]}·{found[at + 1 :]}"
         start = behind.start("part")  # a point in the number before the part is of this number
     return found
+
+
+def _refuse_run_on(text: str, each: re.Match[str]) -> None:
+    """Refuse water whose number runs on from an amount, as in FeO1.5H2O and MgSO47H2O.
+
+    FeO·1.5H2O and FeO1.5·H2O are both hydrates, and CaSO40.5H2O is hardly one of forty oxygens.
+    Nobody writes an amount of 1, so C12H22O11H2O has one reading.
+
+    Raises:
+        DataError: the number can be an amount of the symbol before, of the water, or of both.
+    """
+    symbol, number = each["symbol"], each["number"]
+    whole, point, _ = number.partition(".")
+    again = symbol == ")" or symbol in _SYMBOL.findall(each["part"])
+    apart = [(number[:at], number[at:]) for at in range(1, len(whole))]
+    shared = any(a != "1" and a[0] != "0" and b != "1" and b[:2] != "0" for a, b in apart)
+    one = bool(point) and (whole == "1" or (whole == "0" and again))
+    if one or (again and shared):
+        raise DataError(
+            f"{_shown(text)}: {number} before {each['part']} may count {symbol} or the water; "
+            "write · between the parts"
+        )
 
 
 def _separates(text: str, at: int, behind: re.Match[str]) -> bool:
