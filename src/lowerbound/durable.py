@@ -262,10 +262,8 @@ def new_folder(path: Path, keep: bool = False) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        if not keep:
-            folders.remove_tree(path)
         try:
-            os.replace(temporary, path)
+            os.replace(temporary, path) if keep else swap(temporary, path)
         except OSError:
             if not (keep and path.is_dir()):
                 raise
@@ -274,6 +272,28 @@ def new_folder(path: Path, keep: bool = False) -> Iterator[Path]:
         folders.remove_tree(temporary)
         raise
     sync(path.parent)
+
+
+def swap(folder: Path, path: Path) -> None:
+    """Give an unfinished folder its name; a folder of that name is moved aside, then removed.
+
+    So no reader finds files of both. A process that is killed between two renames leaves none.
+
+    Raises:
+        OSError: it cannot be renamed; the former folder is as before.
+    """
+    if not path.is_dir():
+        os.replace(folder, path)
+        return
+    former = unfinished(path)
+    os.chmod(folder, stat.S_IMODE(path.stat().st_mode))
+    os.replace(path, former)
+    try:
+        os.replace(folder, path)
+    except BaseException:
+        os.replace(former, path)
+        raise
+    folders.remove_tree(former)
 
 
 def write_tensors(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lowerbound.applications.io.files import check_apart, fill_folder
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 
 
 def written(place: Path, words: str = "new") -> tuple[str, ...]:
@@ -36,6 +38,48 @@ def test_an_old_folder_keeps_other_files(tmp_path: Path) -> None:
     assert inside(tmp_path) == {"a.txt": "new", "b/c.txt": "new", "mine.txt": "kept"}
     (tmp_path / "mine.txt").unlink()
     fill_folder(tmp_path, written)  # all are replaced, so nothing is said
+
+
+def test_a_whole_folder_is_swapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, replace, seen = tmp_path / "out", os.replace, list[dict[str, str]]()
+    fill_folder(folder, partial(written, words="old"), whole=True)
+
+    def watched(source: Path, target: Path, **places: int) -> None:
+        replace(source, target, **places)
+        seen.append(inside(folder))
+
+    monkeypatch.setattr("os.replace", watched)
+    fill_folder(folder, written, note=False, whole=True)
+    old, new = ({"a.txt": words, "b/c.txt": words} for words in ("old", "new"))
+    assert seen[-1] == new
+    assert all(each in (old, {}, new) for each in seen)  # never files of both
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_whole_folder_comes_back_if_it_cannot_be_swapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, replace = tmp_path / "out", os.replace
+    fill_folder(folder, partial(written, words="old"), whole=True)
+    calls = iter([None, OSError(28, "full")])
+
+    def fails_once(source: Path, target: Path, **places: int) -> None:
+        if error := next(calls, None):
+            raise error
+        replace(source, target, **places)
+
+    monkeypatch.setattr("os.replace", fails_once)
+    with pytest.raises(OSError, match="full"):
+        fill_folder(folder, written, whole=True)
+    assert inside(tmp_path) == {"out/a.txt": "old", "out/b/c.txt": "old"}
+
+
+def test_a_whole_folder_with_files_of_others_is_not_swapped(tmp_path: Path) -> None:
+    written(tmp_path, "old")
+    (tmp_path / "b" / "mine.txt").write_text("kept")
+    with pytest.raises(DataError, match=r"holds other files, such as b.mine\.txt; choose another"):
+        fill_folder(tmp_path, written, note=False, whole=True)
+    assert inside(tmp_path) == {"a.txt": "old", "b/c.txt": "old", "b/mine.txt": "kept"}
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "full"), KeyboardInterrupt()])

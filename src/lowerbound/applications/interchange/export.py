@@ -186,13 +186,13 @@ def _written_pipeline(
 
 
 def _fill(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write all files of a folder, which is complete or absent."""
+    """Write all files of a folder, which is complete or absent, or as before."""
 
     def names(place: Path) -> list[str]:
         write(place)
         return [str(path) for path in sorted(place.rglob("*")) if path.is_file()]
 
-    fill_folder(folder, names, note=False)
+    fill_folder(folder, names, note=False, whole=True)
 
 
 def _write(folder: Path, config: AutoencoderConfig, weights: dict[str, Tensor]) -> None:

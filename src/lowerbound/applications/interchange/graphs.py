@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -28,14 +27,14 @@ from torch import Tensor, nn
 from lowerbound import durable
 from lowerbound.applications.base import Report
 from lowerbound.applications.interchange.decompositions import DECOMPOSITIONS
+from lowerbound.applications.io.files import fill_folder, others_files
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import DataError, MissingExtraError, UnsupportedError
+from lowerbound.errors import MissingExtraError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import moments
 from lowerbound.model_folder.manifest import SCHEMA
 from lowerbound.models import Decodes, Encodes, Model, require
 from lowerbound.trace import Batch
-from lowerbound.untrusted import folders
 
 ROWS = 5  # of the comparison
 
@@ -174,30 +173,28 @@ def export_graphs(folder: Path, fitted: Fitted, form: GraphFormat) -> GraphRepor
     parts: dict[str, tuple[Graph, Inputs]] = {"encoder": (encoder, x), "decoder": (decoder, z)}
     files = [*(name + form.suffix for name in parts), SCHEMA]
     refuse_others_files(folder, set(files))
-    folders.make(folder.parent)
     differences = []
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as made:
+
+    def write(made: Path) -> list[str]:
         for name, (graph, inputs) in parts.items():
-            path = Path(made, name + form.suffix)
+            path = made / (name + form.suffix)
             _write(graph, inputs, path, form)
             pairs = zip(graph(**inputs), form.run(path, inputs), strict=True)
-            differences += [_difference(ours, theirs) for ours, theirs in pairs]
+            differences.extend(_difference(ours, theirs) for ours, theirs in pairs)
         schema = json.dumps(fitted.schema.to_mapping(), indent=2, allow_nan=False)
-        durable.write_text(Path(made, SCHEMA), schema + "\n")
-        folders.make(folder)
-        for file in files:
-            folders.replace(Path(made, file), folder / file)
+        durable.write_text(made / SCHEMA, schema + "\n")
+        return [str(made / file) for file in files]
+
+    fill_folder(folder, write, note=False, whole=True)
     names = {name: tuple(inputs) for name, (_, inputs) in parts.items()}
     return GraphReport(str(folder), tuple(files), names, max(differences))
 
 
 def refuse_others_files(folder: Path, own: set[str]) -> None:
     """Raise an error for a folder with other files than those of an earlier export."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.exists() and (not folder.is_dir() or names - own):
-        raise DataError(
-            f"{folder} holds other files; choose another name, so that nothing of yours is replaced"
-        )
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if folder.exists() and (others := names - own):
+        raise others_files(folder, min(others))
 
 
 def _inputs(fitted: Fitted) -> tuple[Inputs, Inputs]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lowerbound import durable, untrusted
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.untrusted import folders
 
 
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def fill_folder(
-    path: Path, write: Callable[[Path], Sequence[str]], note: bool = True
+    path: Path, write: Callable[[Path], Sequence[str]], note: bool = True, whole: bool = False
 ) -> tuple[str, ...]:
     """Write several files into a folder: a new folder is complete or absent.
 
@@ -44,6 +44,7 @@ def fill_folder(
         path: the folder.
         write: writes the files into the folder that it is given, and gives their names.
         note: whether a warning names other files that a folder has already.
+        whole: the files belong together, so a folder that exists is replaced as a whole.
 
     Returns:
         The names of the files in ``path``.
@@ -51,6 +52,7 @@ def fill_folder(
     Raises:
         OSError: the files cannot be written; the error names ``path``, not the temporary path.
         OptionError: one would replace a file that ``durable.guarded_by`` keeps.
+        DataError: a folder that is to be replaced as a whole holds other files.
         ModelFolderError: one would replace a link in ``path``, or be written behind one.
     """
     target = durable.linked(path)  # a file is moved within one file system only
@@ -66,10 +68,11 @@ def fill_folder(
             folders.check_names(path, names)
             for name in names:
                 durable.check_replaced(path / name)
-            with folders.closed(path, look=False):
-                for name in names:
-                    folders.make((path / name).parent)
-                    folders.replace(made / name, path / name)
+            if whole:
+                _refuse_others(path, names)
+                durable.swap(made, target)
+            else:
+                _move_into(path, made, names)
         else:
             made.rename(target)
     except OSError as error:
@@ -78,6 +81,33 @@ def fill_folder(
     finally:
         folders.remove_tree(made)
     return tuple(str(path / name) for name in names)
+
+
+def _move_into(path: Path, made: Path, names: Sequence[Path]) -> None:
+    """Replace files of a folder one by one."""
+    with folders.closed(path, look=False):
+        for name in names:
+            folders.make((path / name).parent)
+            folders.replace(made / name, path / name)
+
+
+def _refuse_others(folder: Path, names: Sequence[Path]) -> None:
+    """Refuse to replace a folder with files of other names.
+
+    Raises:
+        DataError: it has some.
+    """
+    there = (path for path in folder.rglob("*") if folders.is_link(path) or not path.is_dir())
+    if others := {path.relative_to(folder) for path in there} - set(names):
+        raise others_files(folder, str(min(others)))
+
+
+def others_files(folder: Path, such: str) -> DataError:
+    """The error for a folder that is not replaced because of a file in it."""
+    return DataError(
+        f"{folder} holds other files, such as {such:.60}; choose another name, so that nothing of "
+        "yours is replaced"
+    )
 
 
 def check_same(made: Path, there: Path) -> None:
