@@ -274,6 +274,20 @@ def new_folder(path: Path, keep: bool = False) -> Iterator[Path]:
     sync(path.parent)
 
 
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """Context with a folder on the disk of the cache, which is removed at the end; that of a killed
+    process is removed by the next. The system's folder of such files may be in memory."""
+    folder = unfinished(cache_folder() / "rows")
+    folders.make(folder.parent)
+    clear_left(folder.parent)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        folders.remove_tree(folder)
+
+
 def swap(folder: Path, path: Path) -> None:
     """Give an unfinished folder its name; a folder of that name is moved aside, then removed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -184,3 +185,44 @@ def test_the_report_is_of_rows_on_disk_too(parquet: Path, tmp_path: Path) -> Non
     assert main([*words, "--label", "kind"]) == 0
     assert (tmp_path / "m" / "report.html").exists()
     assert read(tmp_path / "m").schema.class_names
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
+def test_a_schema_of_a_table_beyond_the_memory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lowerbound.data.on_disk.table.estimated_bytes", lambda *_: 1e9)
+    rng, path = np.random.default_rng(0), tmp_path / f"t{suffix}"
+    frame = pd.DataFrame({"a": rng.normal(size=900).round(3), "town": rng.choice(list("xyz"), 900)})
+    frame.loc[::9, "a"] = np.nan
+    if suffix == ".parquet":
+        frame.to_parquet(path, row_group_size=100, index=False)
+    else:
+        frame.to_csv(path, index=False)
+    usual, small = (
+        run("schema", path, "--json", "--memory", limit, "-o", tmp_path / f"{limit}.json")
+        for limit in ("4", "1e-5" if suffix == ".parquet" else "0.5")
+    )
+    assert usual.code == small.code == 0, small.err
+    said = {"columns", "rows", "left_out"}
+    first, second = (json.loads(done.out) for done in (usual, small))
+    assert {name: first[name] for name in said} == {name: second[name] for name in said}
+    assert second["columns"]["a"]["missing"] == 0.1111
+    assert len({each.read_bytes() for each in tmp_path.glob("*.json")}) == 1
+    assert not [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+
+
+def test_a_schema_beyond_the_memory_counts_all_rows(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tables, "SAMPLED_CELLS", 200)
+    monkeypatch.setattr(tables, "estimated_bytes", lambda *_: 1e9)
+    path = tmp_path / "t.csv"
+    cells = ["" if row % 4 == 0 else f"{row % 7}.5" for row in range(1000)]
+    pd.DataFrame({"a": cells, "b": list("xy") * 500}).to_csv(path, index=False)
+    done = run("schema", path, "--json", "--memory", "0.5")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["columns"]["a"]["missing"] == 0.25
+    assert json.loads(done.out)["rows"] == 1000

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import write_text
 from lowerbound.applications.io.sources import DialectOptions
 from lowerbound.config import option
-from lowerbound.data import Dataset, load
+from lowerbound.data import load
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column
+from lowerbound.data.on_disk.table import exceeds_memory, is_streamed, schema_on_disk
+from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
 MOST_LEVELS = 100  # most levels of a column that are written, for the user to reorder
@@ -67,29 +70,37 @@ def schema(request: SchemaRequest, reporter: Reporter) -> SchemaReport:
     Raises:
         DataError: the data is not a table, or cannot be read.
     """
-    dataset = load(request.data, label=request.label, dialect=request.file.dialect)
-    if not dataset.schema.data_kind.named_columns:
+    learned, rows = _learned(request)
+    if not learned.data_kind.named_columns:
         raise DataError(f"{request.data} is not a table: only tables have columns of several kinds")
-    columns = {column.name: _said(column, dataset) for column in dataset.schema.columns}
-    columns |= {name: {"kind": "identifier"} for name in dataset.schema.left_out}
+    columns = {column.name: _said(column) for column in learned.columns}
+    columns |= {name: {"kind": "identifier"} for name in learned.left_out}
     if request.output is not None:
         text = json.dumps({"columns": columns}, indent=2, ensure_ascii=False)
         write_text(Path(request.output), text + "\n")
     return SchemaReport(
         data=request.data,
-        rows=len(dataset),
+        rows=rows,
         columns=columns,
-        left_out=dataset.schema.left_out,
+        left_out=learned.left_out,
         output=request.output or "",
     )
 
 
-def _said(column: Column, dataset: Dataset) -> dict[str, Any]:
+def _learned(request: SchemaRequest) -> tuple[Schema, int]:
+    """The schema of a table and its number of rows; one beyond the memory is read part by part."""
+    label, dialect = request.label, request.file.dialect
+    if is_streamed(request.data) and exceeds_memory(request.data, dialect):
+        with durable.passing_folder() as folder:
+            return schema_on_disk(request.data, folder, label=label, dialect=dialect)
+    dataset = load(request.data, label=label, dialect=dialect)
+    return dataset.schema, len(dataset)
+
+
+def _said(column: Column) -> dict[str, Any]:
     said: dict[str, Any] = {"kind": column.kind}
-    if column.modeled and dataset.observed is not None:
-        place = dataset.schema.modeled.index(column)
-        gone = 1 - float(dataset.observed[:, place].double().mean())
-        said |= {"missing": round(gone, 4)} if gone else {}
+    if column.modeled and column.missing_share:
+        said |= {"missing": round(column.missing_share, 4)}
     if 0 < len(column.levels) <= MOST_LEVELS:
         said["levels"] = list(column.levels)
     for name in ("low", "high", "atom", "format"):

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lowerbound import processes, untrusted
+from lowerbound import processes
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import ReadingOptions, is_there
-from lowerbound.data.on_disk.table import is_streamed
-from lowerbound.data.on_disk.text_tables import estimated_bytes
-from lowerbound.data.tables.parquet import COPIES, ParquetTable, is_parquet, refuse_partitions
+from lowerbound.data.on_disk.table import exceeds_memory, is_streamed
+from lowerbound.data.tables.parquet import refuse_partitions
 from lowerbound.errors import OptionError
 from lowerbound.untrusted import folders
 
@@ -72,12 +71,7 @@ def on_disk(request: FitRequest, private: bool) -> bool:
         raise OptionError(f"{reason}: leave --rows-in and --cache out")
     if asked or obstacle:
         return asked
-    path = Path(request.data).expanduser()
-    if is_parquet(path):
-        size: float = COPIES * ParquetTable.open(path).bytes
-    else:
-        size = estimated_bytes(path, request.reading.dialect)
-    return size > untrusted.memory_limit()
+    return exceeds_memory(request.data, request.reading.dialect)
 
 
 def _obstacle(request: FitRequest, private: bool) -> str:

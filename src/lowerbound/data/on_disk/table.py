@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from lowerbound.data.on_disk.sample import TableSample, sampled, whole_frame
 from lowerbound.data.on_disk.settling import SettledColumn
 from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.on_disk.store import finish, read_rows, write_rows
-from lowerbound.data.on_disk.text_tables import text_as_parquet
+from lowerbound.data.on_disk.text_tables import estimated_bytes, text_as_parquet
 from lowerbound.data.raw import Kinds
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Schema
@@ -30,6 +31,7 @@ from lowerbound.data.tables.files import CSV_SUFFIXES, table_suffix
 from lowerbound.data.tables.kind import TableKind
 from lowerbound.data.tables.markers import kept_by
 from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.data.tables.parquet import COPIES as PARQUET_COPIES
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
 from lowerbound.durable import new_folder
 from lowerbound.errors import DataError
@@ -104,6 +106,45 @@ def load_on_disk(
         return found
 
 
+def schema_on_disk(
+    source: str | Path, cache: str | Path, *, label: str | None = None, dialect: Dialect | None = None
+) -> tuple[Schema, int]:
+    """The schema of a table of any length, as of ``load_on_disk``, and its number of rows.
+
+    No row is written; a table of text is Parquet in ``cache`` during this call.
+
+    Raises:
+        DataError: as for ``load_on_disk``.
+        OSError: the file cannot be written.
+    """
+    path, reading = Path(source).expanduser(), Reading(label=label, dialect=dialect)
+    with (
+        untrusted.guarded(str(source), DataError),
+        _table(path, reading, Path(cache)) as (table, reading),
+    ):
+        rows = _streamed(table, reading)
+        if not rows.sample.complete:
+            for _ in rows:
+                pass
+        if note := rows.late_note():
+            warnings.warn(note, UserWarning, stacklevel=2)
+        return rows.settled, table.rows
+
+
+def exceeds_memory(source: str | Path, dialect: Dialect | None = None) -> bool:
+    """Whether a table that ``is_streamed`` takes more memory than the limit, about.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = Path(source).expanduser()
+    if is_parquet(path):
+        size: float = PARQUET_COPIES * ParquetTable.open(path).bytes
+    else:
+        size = estimated_bytes(path, dialect)
+    return size > untrusted.memory_limit()
+
+
 def is_streamed(source: Any) -> bool:
     """Whether ``load_on_disk`` reads this table."""
     if is_parquet(source):
@@ -145,15 +186,24 @@ def _encode(table: ParquetTable, reading: Reading, key: str, folder: Path) -> No
     Raises:
         DataError: a file is damaged, or the rows cannot be modeled.
     """
+    rows = _streamed(table, reading)
+    tensors = write_rows(folder, rows)
+    finish(folder, key, rows.settled, tensors, rows.late_note())
+
+
+def _streamed(table: ParquetTable, reading: Reading) -> StreamedRows:
+    """The rows of a table after the pass that finds their schema.
+
+    Raises:
+        DataError: a file is damaged, or the rows cannot be modeled.
+    """
     is_class = isinstance(reading.label, str) and reading.label in table.schema.names
     named = reading.label if is_class and not reading.regression else None
     sample = sampled(table, SAMPLED_CELLS, named)
     if is_parquet(table.path):
         with_arrow_types(sample.frame, table.schema)
     schema = _schema_of(sample, reading, str(table.path))
-    rows = StreamedRows(table, sample, schema)
-    tensors = write_rows(folder, rows)
-    finish(folder, key, rows.settled, tensors, rows.late_note())
+    return StreamedRows(table, sample, schema)
 
 
 def _schema_of(sample: TableSample, reading: Reading, source: str) -> Schema:
