@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from lowerbound.applications.control import train
 from lowerbound.applications.control.train import TrainAgentReport
 from lowerbound.cli import main
 from lowerbound.fitting.control.environments import Environment
-from lowerbound.fitting.control.records import AgentRecord, write_records
+from lowerbound.fitting.control.records import AgentRecord, read_records, write_records
 
 pytest.importorskip("gymnasium")
 CATCH = "lowerbound/GridCatch-v0"
@@ -155,6 +157,45 @@ def test_policies_are_compared_with_it(
         assert drawn.size[0] > 300
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["ppo", "ppo_codes", "ppo_joint"])
+def test_ppo_is_resumed_exactly(
+    agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    from lowerbound.fitting.control.policy_watch import Watch
+
+    sizes = ["policy.rollout=16", "policy.environments=2", "policy.stack=2"]
+    sizes += ["policy.collect=64", "policy.vae_updates=3"] if agent != "ppo" else []
+    words = ["--agent", agent, *SHORT, *(word for size in sizes for word in ("--set", size))]
+    assert run("train", CATCH, "-o", tmp_path / "whole", *words) == 0
+    evaluate, calls = Watch._after_updates, iter(range(9))
+
+    def interrupts(watch: Watch, last: bool = False) -> None:
+        evaluate(watch, last)
+        if next(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Watch, "_after_updates", interrupts)
+    assert run("train", CATCH, "-o", tmp_path / "part", *words) == 128 + signal.SIGTERM
+    assert "and saved in" in capsys.readouterr().err
+    other = ("--set", "policy.entropy=0.5")
+    assert run("train", CATCH, "-o", tmp_path / "part", *words, *other, "--resume") == 2
+    assert "other settings" in capsys.readouterr().err
+    np.random.seed(9)  # noqa: NPY002, what happens in between changes nothing
+    assert run("train", CATCH, "-o", tmp_path / "part", *words, "--resume") == 0
+    whole, part = (read_records(tmp_path / name) for name in ("whole", "part"))
+    assert [replace(each, seconds=0.0) for each in part] == [
+        replace(each, seconds=0.0) for each in whole
+    ]
+    names = [{path.name for path in (tmp_path / name).iterdir()} for name in ("whole", "part")]
+    assert names[0] == names[1]
+    assert not names[0] & {"checkpoint", "vae"}
+    if agent != "ppo":
+        weights = [tmp_path / name / "model.safetensors" for name in ("whole", "part")]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
 @pytest.mark.parametrize(
     ("agent", "left"),
     [
@@ -268,7 +309,7 @@ def test_another_model_is_not_resumed_as_an_agent(folder: Path, tmp_path: Path) 
         ),
         (
             ("train", CATCH, "-o", "{}/c.lb", "--agent", "ppo", "--resume"),
-            "only agents with a world",
+            "holds no interrupted training",
         ),
         (("train", CATCH, "-o", "{}/b.lb", "--resume"), "holds no interrupted training"),
         (

@@ -18,7 +18,7 @@ from lowerbound.applications.io.part_settings import option_names, split_setting
 from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError, counted
 from lowerbound.fitting.control.agent import MODEL as WORLD_MODEL, AgentOptions
-from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
+from lowerbound.fitting.control.policy_gradient import VAE, PolicyGradientOptions, train_policy
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records
 from lowerbound.fitting.control.training import AgentSettings, train_agent
 from lowerbound.model_folder import folder as model_folder
@@ -33,7 +33,7 @@ from lowerbound.untrusted import folders
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
 FORMER = ".former"
-OF_AN_AGENT = ("agent.jsonl", "manifest.json", "checkpoint", "replay")  # also unfinished
+OF_AN_AGENT = ("agent.jsonl", "manifest.json", "checkpoint", "replay", VAE)  # also unfinished
 FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
 
@@ -158,11 +158,14 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
     else:
         own = {"sees": SEES[request.agent], "steps": request.steps, "seed": request.seed}
         policy = from_mapping(PolicyGradientOptions, {**options["policy"], **own})
-        found = train_policy(request.seen, policy, evaluation, shown, clear)
+        found = train_policy(request.seen, policy, evaluation, shown, clear, folder, request.resume)
         if found.fitted is not None:
             model_folder.write(folder, found.fitted)
         records = found.records
     write_records(folder, records)
+    if request.agent != "world_model":  # there is no policy that could go on
+        for name in (checkpoint.FOLDER, VAE):
+            folders.remove_tree(folder / name)
     folders.remove_tree(_former(folder))
     last = records[-1]
     return TrainAgentReport(
@@ -231,14 +234,12 @@ def _check_free(folder: Path, request: TrainAgentRequest) -> None:
 
     Raises:
         ModelFolderError: it is not, or there is nothing to resume.
-        OptionError: only agents with a world model can be resumed.
     """
-    if request.resume and request.agent != "world_model":
-        raise OptionError("only agents with a world model are resumed: train this one again")
+    interrupted = checkpoint.is_there(folder) or checkpoint.is_there(folder / VAE)
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; choose another name for the agent's folder")
     if request.resume:
-        if not checkpoint.is_there(folder):
+        if not interrupted:
             raise ModelFolderError(
                 f"{folder} holds no interrupted training of an agent: start without --resume"
             )
@@ -246,7 +247,7 @@ def _check_free(folder: Path, request: TrainAgentRequest) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not request.overwrite:
-        resumed = "continue that run with --resume, " if checkpoint.is_there(folder) else ""
+        resumed = "continue that run with --resume, " if interrupted else ""
         raise ModelFolderError(
             f"{folder} holds files already: {resumed}replace it with --overwrite, or choose "
             "another name"

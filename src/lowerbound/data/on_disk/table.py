@@ -31,8 +31,12 @@ from lowerbound.data.tables.files import CSV_SUFFIXES, table_suffix
 from lowerbound.data.tables.kind import TableKind
 from lowerbound.data.tables.markers import kept_by
 from lowerbound.data.tables.numbers import notations_of, with_numbers
-from lowerbound.data.tables.parquet import COPIES as PARQUET_COPIES
-from lowerbound.data.tables.parquet import ParquetTable, is_parquet, refuse_partitions
+from lowerbound.data.tables.parquet import (
+    COPIES as PARQUET_COPIES,
+    ParquetTable,
+    is_parquet,
+    refuse_partitions,
+)
 from lowerbound.durable import new_folder
 from lowerbound.errors import DataError
 from lowerbound.untrusted import folders
@@ -107,7 +111,11 @@ def load_on_disk(
 
 
 def schema_on_disk(
-    source: str | Path, cache: str | Path, *, label: str | None = None, dialect: Dialect | None = None
+    source: str | Path,
+    cache: str | Path,
+    *,
+    label: str | None = None,
+    dialect: Dialect | None = None,
 ) -> tuple[Schema, int]:
     """The schema of a table of any length, as of ``load_on_disk``, and its number of rows.
 

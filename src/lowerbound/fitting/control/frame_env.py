@@ -69,6 +69,10 @@ class FrameEnv(gymnasium.Env[Array, Any]):
         self._seen.append(found.frame.numpy())
         return np.concatenate(self._seen), found.reward, found.terminated, found.truncated, {}
 
+    def show(self, seen: Array) -> None:
+        """Set the frames that are seen together, as ``step`` gave them."""
+        self._seen.extend(np.split(seen, self._seen.maxlen or 1))
+
     def render(self) -> Array:
         return self.inner.picture()
 

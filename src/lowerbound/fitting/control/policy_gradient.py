@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.actions import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
+from lowerbound.fitting.control import policy_checkpoint
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions, library
 from lowerbound.fitting.control.frame_env import FrameEnv
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions
@@ -26,8 +29,10 @@ from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from lowerbound.training.checkpoints.randomness import generator, stream_seed
+from lowerbound.training.interruption import listening
 
 SEES = ("frames", "codes", "joint")
+VAE = "vae"  # beside the checkpoint: that of the VAE
 HIDDEN = 128  # units of the policy and of the value
 JOINT_ROWS = 128
 
@@ -96,6 +101,8 @@ def train_policy(
     evaluation: EvaluationOptions,
     shown: Callable[[AgentRecord, int], None] | None = None,
     ready: Callable[[], None] = lambda: None,
+    folder: Path | None = None,
+    resume: bool = False,
 ) -> TrainedPolicy:
     """Train a policy by PPO.
 
@@ -105,26 +112,28 @@ def train_policy(
         evaluation: how often it is evaluated.
         shown: called with the state of the run and its number of steps, after each rollout.
         ready: called once the environment and all options are known to make sense.
+        folder: of checkpoints and records; None: there are none.
+        resume: continue from the checkpoint in ``folder``, exactly as if never stopped.
 
     Raises:
         MissingExtraError: stable-baselines3 is not installed.
+        OptionError: the checkpoint belongs to another run.
+        Interrupted: Ctrl-C; a checkpoint was saved.
     """
     baselines = library("stable_baselines3", "rl")
     from lowerbound.fitting.control.policy_watch import Watch
 
     vectors = library("stable_baselines3.common.vec_env", "rl")
     began = time.process_time()
-    with seeded(stream_seed(options.seed, "policy")):
-        fitted = None if options.sees == "frames" else vae_of(environment, options)
-        spent = options.random_steps
-        envs = vectors.DummyVecEnv(
-            [
-                lambda number=number: FrameEnv(
-                    environment, options.seed, f"training {number}", options.stack
-                )
-                for number in range(options.environments)
-            ]
-        )
+    Environment(environment).close()
+    ready()
+    with seeded(stream_seed(options.seed, "policy")), listening() as interruption:
+        place = None if folder is None else folder / VAE
+        sees = options.sees
+        fitted = None if sees == "frames" else vae_of(environment, options, place, resume)
+        names = [f"training {number}" for number in range(options.environments)]
+        one = partial(FrameEnv, environment, options.seed, stack=options.stack)
+        envs = vectors.DummyVecEnv([partial(one, stream=name) for name in names])
         policy = baselines.PPO(
             "MlpPolicy",
             envs,
@@ -138,18 +147,26 @@ def train_policy(
             device="cpu",
             policy_kwargs=_features(environment, options, fitted),
         )
-        ready()
         # its own logger would leave an empty folder among the temporary files
         loggers = library("stable_baselines3.common.logger", "rl")
         policy.set_logger(loggers.Logger(folder=None, output_formats=[]))
-        watch = Watch(environment, options, evaluation, shown, spent, began, fitted)
-        policy.learn(options.learning_steps, callback=watch)
+        watch = Watch(environment, options, evaluation, shown, began, fitted, folder, interruption)
+        watch.init_callback(policy)
+        if folder is not None and resume:
+            policy_checkpoint.restore(folder, watch)
+        left = options.learning_steps - policy.num_timesteps
+        policy.learn(left, callback=watch, reset_num_timesteps=not policy.num_timesteps)
         envs.close()
     return TrainedPolicy(policy, tuple(watch.records), fitted)
 
 
-def vae_of(environment: EnvironmentOptions, options: PolicyGradientOptions) -> Fitted:
-    """A VAE of single frames, fitted to those of random actions."""
+def vae_of(
+    environment: EnvironmentOptions,
+    options: PolicyGradientOptions,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """A VAE of single frames, fitted to those of random actions; see ``fit``."""
     frames = random_frames(environment, options.collect, options.seed)
     model = ModelOptions(
         latent_dim=options.latent_dim,
@@ -164,7 +181,7 @@ def vae_of(environment: EnvironmentOptions, options: PolicyGradientOptions) -> F
         seed=options.seed,
         threads=1,
     )
-    return fit(frames, FitOptions(model=model, training=training))
+    return fit(frames, FitOptions(model=model, training=training), folder=folder, resume=resume)
 
 
 def random_frames(environment: EnvironmentOptions, steps: int, seed: int) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,25 @@ from torch import nn
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.fitting.control import policy_checkpoint
 from lowerbound.fitting.control.environments import EnvironmentOptions
 from lowerbound.fitting.control.frame_env import FrameEnv
 from lowerbound.fitting.control.player import MOST_STEPS
 from lowerbound.fitting.control.policy_gradient import JOINT_ROWS, PolicyGradientOptions
-from lowerbound.fitting.control.records import RECENT, AgentRecord, EvaluationOptions
+from lowerbound.fitting.control.records import (
+    RECENT,
+    AgentRecord,
+    EvaluationOptions,
+    said_of,
+)
 from lowerbound.fitting.model import Fitted
 from lowerbound.objectives import ELBO
+from lowerbound.training import History, Interrupted
 from lowerbound.training.adam import Adam
 from lowerbound.training.checkpoints.randomness import stream_seed
+from lowerbound.training.interruption import Interruption
 
+CHECKPOINT_SECONDS = 120.0  # least time between two checkpoints
 JOINT_UPDATES = 16  # of the VAE after each rollout
 
 
@@ -35,9 +45,10 @@ class Watch(BaseCallback):
         options: of the training; ``sees`` says whether the VAE learns.
         evaluation: how often the policy is evaluated.
         shown: called with the state of the run and its number of steps.
-        spent: steps of the environment before the first one of the policy.
         began: processor time at the start of the run.
         fitted: the VAE of the codes; None: the policy sees frames.
+        folder: of the checkpoints; None: there are none.
+        interruption: whether a signal has asked to stop.
     """
 
     def __init__(
@@ -46,24 +57,27 @@ class Watch(BaseCallback):
         options: PolicyGradientOptions,
         evaluation: EvaluationOptions,
         shown: Callable[[AgentRecord, int], None] | None,
-        spent: int,
         began: float,
         fitted: Fitted | None,
+        folder: Path | None,
+        interruption: Interruption,
     ) -> None:
         super().__init__()
         self.options, self.evaluation, self.shown = options, evaluation, shown
-        self.spent, self.began, self.fitted = spent, began, fitted
+        self.spent, self.began, self.fitted = options.random_steps, began, fitted
         self.env = FrameEnv(environment, options.seed, "evaluation", options.stack)
         self.records, self.scores = list[AgentRecord](), list[float]()
-        self._running = np.zeros(options.environments)
-        self._due = evaluation.evaluate_every or options.steps
-        self._adam: Adam | None = None
+        self.running = np.zeros(options.environments)
+        self.due = evaluation.evaluate_every or options.steps
+        self.adam: Adam | None = None
+        self.folder, self.interruption = folder, interruption
+        self._save_at = time.monotonic() + CHECKPOINT_SECONDS
 
     def _on_step(self) -> bool:
-        self._running += self.locals["rewards"]
+        self.running += self.locals["rewards"]
         for index in np.flatnonzero(self.locals["dones"]):
-            self.scores.append(float(self._running[index]))
-            self._running[index] = 0.0
+            self.scores.append(float(self.running[index]))
+            self.running[index] = 0.0
         return True
 
     def _on_rollout_end(self) -> None:
@@ -72,9 +86,18 @@ class Watch(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self._after_updates()
+        stopped = self.interruption.requested
+        if self.folder is not None and (stopped or time.monotonic() >= self._save_at):
+            policy_checkpoint.save(self.folder, self)
+            self._save_at = time.monotonic() + CHECKPOINT_SECONDS
+        if stopped:
+            at = f"training was interrupted at step {self.spent + self.num_timesteps:,}"
+            raise Interrupted(said_of(at, self.folder), History())
 
     def _on_training_end(self) -> None:
         self._after_updates(last=True)
+        if self.folder is not None:
+            policy_checkpoint.save(self.folder, self)
 
     def _after_updates(self, last: bool = False) -> None:
         steps = self.spent + self.num_timesteps
@@ -88,10 +111,12 @@ class Watch(BaseCallback):
         )
         if self.shown is not None:
             self.shown(record, self.options.steps)
-        if steps < self._due and not last:
+        if steps < self.due and not last:
+            return
+        if self.records and self.records[-1].steps == steps:  # before an interruption
             return
         before, every = time.process_time(), self.evaluation.evaluate_every
-        self._due = steps - steps % every + every if every else self.options.steps
+        self.due = steps - steps % every + every if every else self.options.steps
         self.env.inner.episode = steps * 2 * self.evaluation.episodes
         found = [self._played(greedy, steps) for greedy in (False, True)]
         self.records.append(replace(record, sampled=tuple(found[0]), greedy=tuple(found[1])))
@@ -105,20 +130,28 @@ class Watch(BaseCallback):
         """Updates of the VAE on frames of the last rollout."""
         assert self.fitted is not None
         model, schema = self.fitted.model, self.fitted.schema
-        if self._adam is None:
-            self._adam = Adam([p for p in model.parameters() if p.requires_grad])
+        adam = self.codes_adam()
         learner: Any = self.model
         observed = learner.rollout_buffer.observations
         newest = torch.as_tensor(observed).flatten(0, 1)[:, -schema.event_shape[0] :]
         frames = newest.to(torch.uint8 if schema.levels is not None else torch.float32)
         dataset, objective = Dataset(schema, frames), ELBO()
+        adam.clear()  # of the policy's last gradient, which a run that is resumed does not have
         for _ in range(JOINT_UPDATES):
             rows = torch.randint(len(frames), (JOINT_ROWS,))
             with torch.enable_grad():
                 objective(model, dataset.batch(rows)).loss.backward()
-            nn.utils.clip_grad_norm_(self._adam.parameters, 200.0)
-            self._adam.step(1e-3)
-            self._adam.clear()
+            nn.utils.clip_grad_norm_(adam.parameters, 200.0)
+            adam.step(1e-3)
+            adam.clear()
+
+    def codes_adam(self) -> Adam:
+        """The optimizer of a joint VAE."""
+        assert self.fitted is not None
+        if self.adam is None:
+            weights = self.fitted.model.parameters()
+            self.adam = Adam([weight for weight in weights if weight.requires_grad])
+        return self.adam
 
 
 def play_policy(policy: Any, env: FrameEnv, episodes: int, greedy: bool, seed: int) -> list[float]:

@@ -53,6 +53,18 @@ class EvaluationOptions:
     episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
 
 
+def said_of(at: str, folder: Path | None) -> str:
+    """What the exception of Ctrl-C says.
+
+    Args:
+        at: which training was interrupted, and where.
+        folder: of its checkpoint; None: there is none.
+    """
+    if folder is None:
+        return f"{at}; without a folder nothing was saved"
+    return f"{at} and saved in {folder}; resume to continue from there"
+
+
 @folders.closing
 def write_records(folder: Path, records: Sequence[AgentRecord]) -> None:
     """Write the records of an agent to its folder."""

@@ -21,6 +21,7 @@ from lowerbound.fitting.control.records import (
     RECENT,
     AgentRecord,
     EvaluationOptions,
+    said_of,
     write_records,
 )
 from lowerbound.fitting.model import FitOptions, Fitted
@@ -218,10 +219,7 @@ class _Watch:
 
     def interrupted(self) -> str:
         """What the exception of Ctrl-C says."""
-        at = f"training was interrupted at step {self.run.steps:,}"
-        if self.folder is None:
-            return f"{at}; without a folder nothing was saved"
-        return f"{at} and saved in {self.folder}; resume to continue from there"
+        return said_of(f"training was interrupted at step {self.run.steps:,}", self.folder)
 
     def _evaluated(self) -> AgentRecord:
         """The state of the run, with the returns of evaluated episodes."""
