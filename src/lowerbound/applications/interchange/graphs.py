@@ -173,7 +173,7 @@ def export_graphs(folder: Path, fitted: Fitted, form: GraphFormat) -> GraphRepor
     parts: dict[str, tuple[Graph, Inputs]] = {"encoder": (encoder, x), "decoder": (decoder, z)}
     files = [*(name + form.suffix for name in parts), SCHEMA]
     refuse_others_files(folder, set(files))
-    differences = []
+    differences = list[float]()
 
     def write(made: Path) -> list[str]:
         for name, (graph, inputs) in parts.items():

@@ -40,7 +40,7 @@ def save(folder: Path, watch: Watch) -> None:
         "policy": learner.policy.state_dict(),
         "optimizer": optimizer,
         "codes": {} if watch.adam is None else watch.adam.tensors(),
-        "random": {**noise_state(PROCESSOR), "numpy": torch.from_numpy(keys.astype(np.int64))},
+        "random": {**noise_state(PROCESSOR), "numpy": torch.from_numpy(np.asarray(keys, np.int64))},
         "player": {"seen": seen, "starts": torch.as_tensor(learner._last_episode_starts)},
     }
     values = {
