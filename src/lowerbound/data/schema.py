@@ -266,7 +266,7 @@ class Schema:
         names = [column.name for column in self.columns]
         if len(set(names)) < len(names):
             raise OptionError("two columns have one name")
-        for column in self.columns:
+        for column in (*self.columns, *self.features):
             column.check_levels()
         zeros = torch.zeros(1, *self.event_shape, dtype=torch.float64)
         for rounded in (True, False):

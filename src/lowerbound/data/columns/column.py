@@ -104,11 +104,14 @@ class Column:
             raise OptionError(f"column {self.name!r}: {self.observed} is not a range of numbers")
 
     def check_levels(self) -> None:
-        """Check that the levels differ, and that text is no level of a column of numbers.
+        """Check that only a kind of levels has levels, that these differ, and that text is no
+        level of a column of numbers.
 
         Raises:
-            OptionError: two are equal, or one is text.
+            OptionError: another kind has levels, two are equal, or one is text.
         """
+        if self.levels and not self.rules.leveled:
+            raise OptionError(f"column {self.name!r} is {self.kind}, which has no levels")
         if len(set(map(repr, self.levels))) < len(self.levels):
             raise OptionError(f"column {self.name!r} has a level twice")
         plain = not (self.level_type or self.notation or self.frame_dtype or self.dtype == "str")

@@ -12,12 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.text.word_patterns import GOLDEN, Pattern, patterns_of
+from lowerbound.data.columns.text.word_patterns import GOLDEN, MOST_PATTERNS, Pattern, patterns_of
 from lowerbound.data.columns.values import name as level_name
+from lowerbound.errors import OptionError
 
 _NUMBERED = re.compile(r"(\D*)([0-9]{1,17})")
 SPARSE = 100  # numbers per identifier in their range, from which on they do not count up
 MOST_DIGITS = 18  # of a whole number of 64 bits
+LARGEST = 2**65  # number from which fresh ones count; given ones have at most 64 bits
 FEWEST_WORDS = 3  # identifiers that have a word which fresh ones may have
 CYCLE = 128  # neighbors in which each pattern has its share
 
@@ -40,6 +42,9 @@ class IdentifierFormat:
         separator: between a word and the number by which words become longer when all are used up;
             no given one has it, unless all have the same length, when it is empty.
         patterns: of identifiers that are not numbered.
+
+    Raises:
+        OptionError: a size or a number is none that identifiers have.
     """
 
     prefix: str = ""
@@ -51,6 +56,21 @@ class IdentifierFormat:
     remainder: int = 0
     separator: str = ""
     patterns: tuple[Pattern, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.width <= MOST_DIGITS or abs(self.first) > LARGEST:
+            raise OptionError(
+                f"identifiers have numbers of 64 bits and 0 to {MOST_DIGITS} digits, not "
+                f"{self.width} digits from {self.first:.3g}"
+            )
+        if self.dtype != "str" and np.dtype(self.dtype).kind not in "iu":
+            raise OptionError(f"identifiers are text or whole numbers, not {self.dtype}")
+        whole = self.dtype != "str" and self._patterns
+        digits = {place for pattern in self._patterns for place in pattern.places if whole}
+        if not all(place.isdecimal() for place in digits) or len(self.patterns) > MOST_PATTERNS:
+            raise OptionError(
+                f"identifiers have at most {MOST_PATTERNS} patterns, whole numbers those of digits"
+            )
 
     @classmethod
     def of(cls, values: Array, least: int = 1, people: Array | None = None) -> IdentifierFormat:

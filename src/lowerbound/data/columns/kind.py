@@ -51,6 +51,7 @@ class ColumnKind:
         always_whole: whether its values are integers or codes for every dtype.
         has_deviation: whether a standard deviation of its values is meaningful.
         has_format: whether its values are text of one format.
+        leveled: whether its model units are codes of levels.
         embedded: whether each of its levels has a learned vector.
         support: description of its values, a template with the column's fields.
         least: the smallest value that any column of the kind can have.
@@ -71,6 +72,7 @@ class ColumnKind:
     always_whole: ClassVar[bool] = False
     has_deviation: ClassVar[bool] = True
     has_format: ClassVar[bool] = False
+    leveled: ClassVar[bool] = False
     embedded: ClassVar[bool] = False
     support: ClassVar[str] = "numbers"
     least: ClassVar[float] = -math.inf

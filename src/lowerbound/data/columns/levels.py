@@ -61,6 +61,7 @@ class AtLevel(Feature):
 class Leveled(ColumnKind):
     """A column of levels. A level that the fit did not see is missing, and a warning names it."""
 
+    leveled = True
     always_whole = True
     has_deviation = False
 

@@ -12,6 +12,7 @@ from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.errors import OptionError
 
 FRESH = "(a fresh value)"  # the level of cells that get fresh values
+LARGEST = 2**62  # of a pool and of rows, as of the numbers that look like chance
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)  # of splitmix64
 
 
@@ -26,7 +27,7 @@ class FreshCells:
         rows: number of the fitted rows.
 
     Raises:
-        OptionError: a number is negative, or there are no rows.
+        OptionError: a number is negative or beyond 62 bits, or there are no rows.
     """
 
     format: IdentifierFormat = field(default_factory=IdentifierFormat)
@@ -35,8 +36,11 @@ class FreshCells:
     rows: int = 1
 
     def __post_init__(self) -> None:
-        if self.pool < 0 or self.rows < 1:
-            raise OptionError(f"fresh cells need a pool of at least 0, not {self.pool}")
+        if not 0 <= self.pool <= LARGEST or not 1 <= self.rows <= LARGEST:
+            raise OptionError(
+                f"fresh cells need a pool of 0 to {LARGEST:.3g} and 1 row to {LARGEST:.3g}, not "
+                f"{self.pool:.3g} and {self.rows:.3g}"
+            )
 
     def fresh(self, first: int, count: int) -> Array:
         """The cells of rows ``first`` and on, (count,)."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.dataset import Dataset
@@ -176,7 +176,8 @@ def windows_of(clips: FrameClips, schema: Schema) -> Dataset:
         schema: of the windows.
 
     Raises:
-        DataError: the actions are not those of the schema, or there are too few frames.
+        DataError: the actions are not those of the schema, there are too few frames, or the windows
+            need more memory than the limit.
     """
     form, windows = EpisodeForm.of(schema), schema.windows
     assert windows is not None
@@ -185,8 +186,13 @@ def windows_of(clips: FrameClips, schema: Schema) -> Dataset:
             f"the model was fitted on actions of {form.actions} numbers and {form.classes} classes,"
             f" and these have {clips.action_numbers} and {clips.classes}"
         )
-    places = torch.from_numpy(windows.places(len(clips)))
     frames, resets = clips.frames, clips.resets
+    cell = frames.x[:1].nbytes * (1 if frames.observed is None else 2)
+    cells = windows.cells(len(clips))
+    # place, action and outcomes of each frame of each window, and the actions of the clips
+    needed = cells * (cell + 20.0 + 4 * form.actions) + 4.0 * len(clips) * form.actions
+    untrusted.check_memory(needed, frames.source or "windows of clips", DataError)
+    places = torch.from_numpy(windows.places(len(clips)))
     return Dataset(
         schema,
         frames.x[places],
@@ -200,13 +206,20 @@ def windows_of(clips: FrameClips, schema: Schema) -> Dataset:
 
 def actions_before(clips: FrameClips) -> Tensor:
     """The action that led to each frame, (frames, numbers) float32, zeros at the first of each
-    episode; a class as one-hot."""
+    episode; a class as one-hot.
+
+    Raises:
+        DataError: they need more memory than the limit.
+    """
     assert clips.actions is not None
     done = clips.actions
+    numbers = clips.classes or clips.action_numbers
+    untrusted.check_memory(4.0 * len(done) * numbers, "an action of each frame", DataError)
+    before = torch.zeros(len(done), numbers)
     if clips.classes:
-        done = F.one_hot(done[:, 0].long(), clips.classes).float()
-    before = torch.zeros_like(done)
-    before[1:] = done[:-1]
+        before[1:].scatter_(1, done[:-1].long(), 1.0)
+    else:
+        before[1:] = done[:-1]
     before[clips.resets] = 0.0
     return before
 

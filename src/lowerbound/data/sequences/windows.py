@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
 
@@ -78,6 +79,10 @@ class Windows:
         starts = starts[starts <= last]
         return starts if starts[-1] == last else np.append(starts, last)
 
+    def cells(self, points: int) -> int:
+        """An upper limit of the number of points in all windows of a series."""
+        return max(0, (points - self.length) // self.stride + 2) * self.length
+
     def spans(self, windows: int) -> tuple[str, ...]:
         """The first and last point of each window in words, such as "12-35".
 
@@ -113,10 +118,18 @@ class Windows:
     def cut(self, series: Array) -> Array:
         """Cut a series (time, columns) or (time,) into windows, (windows, length, columns)."""
         values = series if series.ndim > 1 else series[:, None]
+        needed = float(values[:1].nbytes) * self.cells(len(values))
+        untrusted.check_memory(needed, "windows of the series", DataError)
         return np.asarray(values[self.places(len(values))])
 
     def places(self, points: int) -> Array:
-        """The index of the point in each cell of each window, (windows, length)."""
+        """The index of the point in each cell of each window, (windows, length).
+
+        Raises:
+            DataError: the series is shorter than a window, or the indices need more memory than
+                the limit.
+        """
+        untrusted.check_memory(8.0 * self.cells(points), "places of windows", DataError)
         return np.asarray(self.starts(points)[:, None] + np.arange(self.length))
 
     def columns(self, name: str) -> tuple[str, ...]:
@@ -133,6 +146,8 @@ class Windows:
         """Cut a pandas frame of rows in time order into windows, one per row."""
         import pandas as pd
 
+        needed = 8.0 * self.cells(len(frame)) * len(frame.columns)
+        untrusted.check_memory(needed, "windows of the series", DataError)
         starts = self.starts(len(frame))
         columns = {
             column: frame[name].to_numpy()[starts + offset]

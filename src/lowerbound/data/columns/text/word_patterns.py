@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lowerbound.data.columns.values import EXACT
+from lowerbound.errors import OptionError
 
 GOLDEN = 0.6180339887498949
 MOST_PATTERNS = 64
+LONGEST = 1 << 16  # places of a word
 MOST_UNFIT = 8  # patterns that are kept if no pattern is one of several words
 ROOM = 20  # fresh words per given one, with which letters are consonants and vowels in turn
 FEWEST_LETTERS = 12  # of an alphabet that is no Latin one
@@ -40,6 +42,9 @@ class Pattern:
         step, remainder: fresh words are ``remainder`` modulo ``step``; no given one is.
         share: how many of the fresh words have this pattern, in parts of their sum.
         end: place after the last one that varies, where words get longer when all are used up.
+
+    Raises:
+        OptionError: a place has no character, or a number is out of its range.
     """
 
     places: tuple[str, ...]
@@ -47,6 +52,19 @@ class Pattern:
     remainder: int = 0
     share: int = 1
     end: int | None = None
+
+    def __post_init__(self) -> None:
+        end = len(self.places) if self.end is None else self.end
+        if not all(self.places) or not 0 <= end <= len(self.places) <= LONGEST:
+            raise OptionError(
+                f"a pattern of words has 0 to {LONGEST:,} places, each of some characters, and "
+                "ends at one of them"
+            )
+        if not 0 <= self.remainder < self.step <= EXACT or not 0 <= self.share <= EXACT:
+            raise OptionError(
+                f"a pattern of words has a remainder below its step, not {self.remainder:.3g} of "
+                f"{self.step:.3g}, and a share of at least 0, not {self.share:.3g}"
+            )
 
     @cached_property
     def size(self) -> int:
