@@ -182,7 +182,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
 
 def _wrong_type(hint: Any, value: Any, key: str) -> OptionError:
     shown = list(value) if isinstance(value, tuple) else value
-    return OptionError(f"option {key!r} takes {in_words(hint)}, not {shown!r}")
+    words = repr(shown)
+    words = words if len(words) <= SHOWN else words[:SHOWN] + "..."
+    return OptionError(f"option {key!r} takes {in_words(hint)}, not {words}")
 
 
 def in_words(hint: Any) -> str:
@@ -223,6 +225,7 @@ _WORDS: Mapping[Any, tuple[str, str]] = {
     str: ("text", "texts"),
 }
 _EXAMPLES: Mapping[Any, Any] = {int: 200, float: 0.5, bool: True}
+SHOWN = 300  # characters of a wrong value in a message
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 

@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from lowerbound import VAE, PyODDetector, VAEDetector
 from lowerbound.cli import main
 from lowerbound.data import Dataset, to_frame
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.anomaly.reference import OF_PICTURES
 from lowerbound.model_folder.manifest import DETECTOR
@@ -92,6 +92,23 @@ def test_shares_sum_to_the_bound_and_name_the_culprit(detector: VAEDetector) -> 
     whole = detector.explain(X, excess=False)
     np.testing.assert_allclose(whole.sum(axis=1), detector.components(X)["bound"], atol=1e-6)
     assert (detector.explain(X).drop(columns="rate").idxmax(axis=1) == "x2").mean() > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:column 'x1' has 1e.25")
+def test_a_row_beyond_float32_is_scored(detector: VAEDetector) -> None:
+    some = rows(200)[:5].copy()
+    some[2, 1] = 1e25
+    scores = detector.anomaly_score(some)
+    assert np.isfinite(scores).all()
+    assert scores.argmax() == 2
+    assert detector.predict(some)[2] == -1
+
+
+def test_a_cell_too_large_to_compute_with_is_named() -> None:
+    some = rows(200).copy()
+    some[5, 1] = 1.797e308
+    with pytest.raises(DataError, match=r"'x1' has 1.797e\+308 in row 5, .* too large to compute"):
+        VAEDetector(epochs=1).fit(some)
 
 
 @pytest.mark.parametrize("criterion", ["combined", "bound", "reconstruction", "latent"])

@@ -19,9 +19,11 @@ from lowerbound import untrusted
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.audio.clips import read_wav
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError, LowerboundError, OptionError
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.untrusted import memory
 from tests.fixtures.cases import FOLDER
 from tests.hostile.targets import changed_folder
 
@@ -88,6 +90,20 @@ def test_pictures(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with pytest.raises(DataError, match=r"white.png needs 4\.4 GB"):
         load(str(path))
+
+
+def test_actions_of_many_classes(tmp_path: Path) -> None:
+    frames, path = np.zeros((24, 4, 4), np.uint8), tmp_path / "clips.npz"
+    frames[::2] = 255
+    named = {"episode": np.zeros(24, int), "action": np.arange(24) % 3}
+    np.savez(path, frames=frames, action_classes=np.array(12_000_000), **named)
+    with memory(0.4), pytest.raises(DataError, match=r"clips.npz needs .* GB"):
+        load(str(path), windows=Windows(2))
+
+
+def test_windows_of_a_long_series() -> None:
+    with memory(0.001), pytest.raises(DataError, match="windows of the series needs"):
+        Windows(500).cut(np.zeros((1_000, 2)))
 
 
 @pytest.mark.parametrize("hidden", [40_000, 10**9])

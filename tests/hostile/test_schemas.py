@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lowerbound.cli import main
-from lowerbound.errors import ModelFolderError
+from lowerbound.data.dependencies.determined import DETAIL, Dependencies
+from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.model_folder import folder as model_folder
 from tests.hostile import fitted_targets
 from tests.hostile.targets import MODELS, changed_folder
@@ -24,6 +26,7 @@ SCHEMAS: dict[str, tuple[str, Any]] = {
     "one level": ("rows", lambda s: s.update(levels=1)),
     "levels beyond whole numbers": ("rows", lambda s: s.update(levels=10**30)),
     "no highest level": ("rows", lambda s: s.update(white=0.0)),
+    "levels of numbers": ("table", lambda s: s["columns"][HEIGHT].update(levels=[10])),
     "no type of pixels": ("rows", lambda s: s.update(dtype="uint8x")),
 }
 
@@ -52,6 +55,33 @@ FORMS: dict[str, Any] = {
         columns=["smoker", "colour"]
     ),
 }
+
+
+LOOKUP = {"columns": ["smoker", "height"], "cells": [[0.0, 1.7]], "rows": [9]}
+DEPENDENCIES: dict[str, dict[str, Any]] = {
+    "another name": {"lookups": [LOOKUP | {"columns": ["smoker", "size"]}]},
+    "a name twice": {"lookups": [LOOKUP | {"columns": ["smoker", "smoker"]}]},
+    "a code beyond the levels": {"lookups": [LOOKUP | {"cells": [[7.0, 1.7]]}]},
+    "no code": {"lookups": [LOOKUP | {"cells": [[0.5, 1.7]]}]},
+    "a formula of other columns": {
+        "formulas": [
+            {
+                "columns": ["height", "size"],
+                "coefficients": [1.0, 2.0],
+                "constant": 0.0,
+                **{key: [False, False] for key in ("logs", "solved", "exact")},
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", DEPENDENCIES)
+def test_dependencies_are_of_the_columns(name: str) -> None:
+    schema = model_folder.read(MODELS / "table", "cpu").schema
+    assert Dependencies.of(replace(schema, details={DETAIL: {"lookups": [LOOKUP]}})).lookups
+    with pytest.raises(OptionError, match=r"dependency|lookup"):
+        Dependencies.of(replace(schema, details={DETAIL: DEPENDENCIES[name]}))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.columns.identifiers import ApartIdentifiers, IdentifierFormat
+from lowerbound.errors import OptionError
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,28 @@ def test_long_texts_have_fresh_ones_too() -> None:
     fresh = IdentifierFormat.of(given).fresh(0, 60)
     assert len({*fresh, *given}) == 100
     assert {len(word) for word in fresh} == {400}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"width": 3 * 10**9},
+        {"width": -1},
+        {"first": 10**30},
+        {"dtype": "st"},
+        {"dtype": "float64"},
+        {"dtype": "int64", "patterns": [{"places": ["ab"]}]},
+        {"patterns": [{"places": ["01"]}] * 65},
+        {"patterns": [{"places": [""]}]},
+        {"patterns": [{"places": ["01"], "end": 2}]},
+        {"patterns": [{"places": ["01"], "step": 0}]},
+        {"patterns": [{"places": ["01"], "step": 10**30}]},
+        {"patterns": [{"places": ["01"], "remainder": 1}]},
+        {"patterns": [{"places": ["01"], "share": -1}]},
+        {"patterns": [{"places": ["01"] * 70_000}]},
+    ],
+)
+def test_stored_sizes_and_numbers_are_bounded(stored: dict[str, object]) -> None:
+    with pytest.raises(OptionError) as raised:
+        from_mapping(IdentifierFormat, stored)
+    assert len(str(raised.value)) < 500

@@ -178,3 +178,15 @@ def test_columns_can_keep_their_units() -> None:
     dataset = load(x, standardize=False)
     np.testing.assert_array_equal(dataset.x.numpy(), x)
     assert dataset.log_jacobian(mass=False).tolist() == [0] * 9
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_value_beyond_float32_is_moved_and_named(dtype: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 2)).astype(dtype)
+    schema, far = load(rows).schema, rows[:3].copy()
+    far[1, 1] = -1e25
+    with pytest.warns(UserWarning, match=r"'x1' has -1e\+25 in row 1, .* counts as 1e\+18"):
+        units = schema.encode(far)
+    assert float(units[1, 1]) == pytest.approx(-1e18)
+    assert torch.isfinite(units.float().square().sum())
+    assert torch.equal(units[[0, 2]], schema.encode(rows[[0, 2]]))

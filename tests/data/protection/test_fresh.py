@@ -9,6 +9,7 @@ import pytest
 
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.protection.fresh import FreshCells, pool_of
+from lowerbound.errors import OptionError
 from tests.data.protection.people import people
 
 DRAW = np.random.default_rng(0)
@@ -67,3 +68,9 @@ def test_repeats(distinct: int, cells: int) -> None:
         assert len(set(fresh.fresh(first, cells))) == pytest.approx(distinct, rel=0.05)
     assert fresh.fresh(7, 5).tolist() == fresh.fresh(0, 12)[7:].tolist()
     assert pool_of(cells, cells) == 0
+
+
+@pytest.mark.parametrize("stored", [{"pool": -1}, {"pool": 2**63}, {"rows": 0}, {"rows": 2**63}])
+def test_stored_numbers_are_bounded(stored: dict[str, int]) -> None:
+    with pytest.raises(OptionError, match="fresh cells need a pool"):
+        FreshCells(**stored)  # type: ignore[arg-type]

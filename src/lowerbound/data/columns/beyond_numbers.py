@@ -50,7 +50,8 @@ def array_without_beyond(values: Any, missing: bool) -> Any:
             raise DataError(
                 f"column {name!r} has {values[rows[0], place]:.6g} in "
                 f"{row_numbers(rows.tolist())}, counted from 0, too large to compute with: correct "
-                "those rows, or have such cells modeled as missing by missing='model'"
+                "those rows, or have such cells modeled as missing by missing='model' "
+                "(data_options={'missing': 'model'} of an estimator)"
             )
         _note(name, values[rows, place])
     return np.where(beyond, np.nan, values)

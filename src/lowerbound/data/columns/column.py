@@ -19,7 +19,7 @@ from lowerbound.data.columns.values import Level
 from lowerbound.errors import OptionError, unknown
 
 
-def _numpy_type(name: str) -> None:
+def numpy_type(name: str) -> None:
     """Check that numpy has a type of this name; "str" is text."""
     np.dtype(name)
 
@@ -74,7 +74,7 @@ class Column:
     kind: str = "real"
     shift: float = 0.0
     scale: float = 1.0
-    dtype: Annotated[str, _numpy_type] = "float64"
+    dtype: Annotated[str, numpy_type] = "float64"
     spline: QuantileNormal | None = None
     levels: tuple[Level, ...] = ()
     low: float | None = None

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import numpy_type
 from lowerbound.data.columns.text.word_patterns import GOLDEN, MOST_PATTERNS, Pattern, patterns_of
 from lowerbound.data.columns.values import name as level_name
 from lowerbound.errors import OptionError
@@ -50,7 +51,7 @@ class IdentifierFormat:
     prefix: str = ""
     width: int = 0
     first: int = 0
-    dtype: str = "str"
+    dtype: Annotated[str, numpy_type] = "str"
     places: tuple[str, ...] = ()
     step: int = 1
     remainder: int = 0

@@ -119,10 +119,11 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
     """Convert (rows, all columns) in original units to (rows, modeled columns) in model units.
 
     float32 stays float32. Other types become float64, so that integers are restored exactly.
-    Missing cells stay NaN.
+    Missing cells stay NaN. Values in whose place float32, in which networks compute, has no square
+    are moved to ``FARTHEST``, and a note names them.
 
     Raises:
-        DataError: as in ``check_values``, or a value is too far from the fitted ones.
+        DataError: as in ``check_values``.
     """
     modeled = [column for column in columns if column.modeled]
     inside = modeled_values(values, columns, missing).astype(np.float64)
@@ -131,24 +132,28 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
             units = (inside - _each(modeled, "shift")) / _each(modeled, "scale")
         else:
             units = np.stack([c.encode(inside[:, i]) for i, c in enumerate(modeled)], axis=1)
-    _check_near(units, inside, modeled)
+    units = _near(units, inside, modeled)
     return units.astype(np.float32) if values.dtype == np.float32 else units
 
 
-def _check_near(units: Array, values: Array, columns: Sequence[Column]) -> None:
-    """Raise DataError for values in whose place float32, in which networks compute, has none.
+def _near(units: Array, values: Array, columns: Sequence[Column]) -> Array:
+    """The model units, at most ``FARTHEST`` from 0; a note names a value that was farther.
 
     Columns that are not standardized are for models that compute in their units, such as PCA.
     """
     standardized = [column.shift != 0 or column.scale != 1 for column in columns]
     with np.errstate(invalid="ignore"):
         far = (np.abs(units) > FARTHEST) & standardized
-    if far.any():
-        row, place = np.argwhere(far)[0].tolist()
-        raise DataError(
-            f"column {columns[place].name!r} has {values[row, place]:g} in row {row}, counted from "
-            "0, which is too far from the other rows for a network: correct it, or leave it empty"
-        )
+    if not far.any():
+        return units
+    row, place = np.argwhere(far)[0].tolist()
+    warnings.warn(
+        f"column {columns[place].name!r} has {values[row, place]:g} in row {row}, counted from 0, "
+        f"so far from the fitted rows that it counts as {FARTHEST:g} of their standard deviations",
+        UserWarning,
+        stacklevel=3,
+    )
+    return np.where(far, np.clip(units, -FARTHEST, FARTHEST), units)
 
 
 def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Array:

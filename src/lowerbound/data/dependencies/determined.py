@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
@@ -15,6 +16,7 @@ from lowerbound.data.dependencies.errors import formulas_beside_errors
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
 from lowerbound.data.dependencies.lookups import Lookup, found_lookups
 from lowerbound.data.schema import Schema
+from lowerbound.errors import OptionError
 
 DETAIL = "dependencies"  # key in the details of a schema
 ROUNDS = 3  # in which a cell that follows may give another; first those that follow exactly
@@ -34,9 +36,35 @@ class Dependencies:
 
     @classmethod
     def of(cls, schema: Schema) -> Dependencies:
-        """Those of a schema's details; none if it has none."""
-        found = schema.details.get(DETAIL)
-        return cls() if found is None else from_mapping(cls, found)
+        """Those of a schema's details; none if it has none.
+
+        Raises:
+            OptionError: they are not of its columns.
+        """
+        if DETAIL not in schema.details:
+            return cls()
+        with untrusted.guarded("what is stored of the columns' dependencies", OptionError):
+            found = from_mapping(cls, schema.details[DETAIL])
+            found.check(schema.columns)
+        return found
+
+    def check(self, columns: Sequence[Column]) -> None:
+        """Check that lookups and formulas are of different columns of a table, and that the
+        values of lookups are codes in columns of levels.
+
+        Raises:
+            OptionError: one is not.
+        """
+        levels = {column.name: len(column.levels) for column in columns}
+        for each in (*self.lookups, *self.formulas):
+            names = each.columns
+            if not levels.keys() >= set(names) or len(set(names)) < len(names):
+                raise OptionError(f"a dependency needs different columns of the table, not {names}")
+        for lookup in self.lookups:
+            for name, own in zip(lookup.columns, lookup.values.T, strict=True):
+                known, most = own[~np.isnan(own)], levels[name]
+                if most and not ((known >= 0) & (known < most) & (known % 1 == 0)).all():
+                    raise OptionError(f"a lookup has other values than the {most} of {name!r}")
 
     @property
     def summaries(self) -> tuple[str, ...]:

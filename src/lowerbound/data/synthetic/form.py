@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.inference import Hint
@@ -91,9 +92,14 @@ class TableForm:
     @classmethod
     def of(cls, schema: Schema) -> TableForm:
         """The form that a schema has, or else what its columns tell, types and whole numbers, with
-        the dependencies that an imputer found."""
+        the dependencies that an imputer found.
+
+        Raises:
+            OptionError: the form is damaged.
+        """
         if DETAIL in schema.details:
-            return from_mapping(cls, schema.details[DETAIL])
+            with untrusted.guarded("the form of the table", OptionError):
+                return from_mapping(cls, schema.details[DETAIL])
         columns = tuple(of_schema_column(column) for column in schema.columns)
         return cls(columns, dependencies=Dependencies.of(schema).without_shared_columns)
 

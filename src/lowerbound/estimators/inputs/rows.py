@@ -23,6 +23,7 @@ from lowerbound.config import construct
 from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array, without_mask
 from lowerbound.data.batches import collected, is_batched
+from lowerbound.data.columns.beyond_numbers import array_without_beyond
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
@@ -320,6 +321,7 @@ def learn_columns(estimator: BaseEstimator, X: Any, options: Mapping[str, Any]) 
     kinds = options.get("kinds", "infer")
     kinds = dict.fromkeys(names, "real") if kinds == "infer" else kinds
     chosen = {"missing": "error", **options, "kinds": kinds}
+    values = array_without_beyond(values, chosen["missing"] == "model")
     dataset: Dataset = construct(load, pd.DataFrame(values, columns=names), options=chosen)
     # results have no names, like the input
     return replace(dataset, schema=replace(dataset.schema, kind="vectors"))
