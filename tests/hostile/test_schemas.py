@@ -10,6 +10,7 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data.dependencies.determined import DETAIL, Dependencies
+from lowerbound.data.synthetic.form import DETAIL as DETAIL_OF_FORM, TableForm
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.model_folder import folder as model_folder
 from tests.hostile import fitted_targets
@@ -82,6 +83,15 @@ def test_dependencies_are_of_the_columns(name: str) -> None:
     assert Dependencies.of(replace(schema, details={DETAIL: {"lookups": [LOOKUP]}})).lookups
     with pytest.raises(OptionError, match=r"dependency|lookup"):
         Dependencies.of(replace(schema, details={DETAIL: DEPENDENCIES[name]}))
+
+
+@pytest.mark.parametrize(
+    "form", [{"columns": [{"name": "height", "identifiers": {"dtype": "st"}}]}, {"rows": 1}, [1]]
+)
+def test_a_stored_form_is_a_form(form: Any) -> None:
+    schema = model_folder.read(MODELS / "table", "cpu").schema
+    with pytest.raises(OptionError):
+        TableForm.of(replace(schema, details={DETAIL_OF_FORM: form}))
 
 
 @pytest.mark.slow

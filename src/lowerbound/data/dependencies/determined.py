@@ -56,8 +56,11 @@ class Dependencies:
             OptionError: one is not.
         """
         levels = {column.name: len(column.levels) for column in columns}
-        for each in (*self.lookups, *self.formulas):
-            names = each.columns
+        every = (
+            *(each.columns for each in self.lookups),
+            *(each.columns for each in self.formulas),
+        )
+        for names in every:
             if not levels.keys() >= set(names) or len(set(names)) < len(names):
                 raise OptionError(f"a dependency needs different columns of the table, not {names}")
         for lookup in self.lookups:

@@ -26,6 +26,7 @@ from lowerbound.data.synthetic.column_form import ColumnForm, of_schema_column
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.synthetic.relations import found_relations
 from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.errors import OptionError
 
 DETAIL = "form"  # key in the details of a schema
 
