@@ -76,7 +76,8 @@ INPUTS = sum(cell.inputs for cell in CELLS.values())
 def run(_: str, name: str, kind: Kind, held_out: bool) -> Answer:
     """All inputs of a kind, from where an earlier run stopped."""
     torch.set_num_threads(1)
-    progress, began = RUNS / f"{name}.json", sum(os.times()[:4])  # with that of child processes
+    progress = RUNS / f"{name}-{kind.seed}.json"
+    began = sum(os.times()[:4])  # with that of child processes
     found = json.loads(progress.read_text()) if progress.exists() else _nothing()
     counts = Counter(found["counts"])
     first = kind.seed * OF_A_SEED
