@@ -183,6 +183,7 @@ def test_numbers_are_mapped_to_the_bounds() -> None:
     env.reset()
     assert env._given(torch.tensor([1.0])) == pytest.approx(2.0)
     assert env._given(torch.tensor([-3.0])) == pytest.approx(-2.0)
+    assert env._given(torch.tensor([-0.5])) == pytest.approx(-1.0)
     arrivals = [env.step(torch.zeros(1)) for _ in range(7)]
     assert [arrival.truncated for arrival in arrivals] == [False] * 6 + [True]
     assert not arrivals[-1].terminated
