@@ -21,7 +21,7 @@ from lowerbound.data.columns.text.date_formats import (
     as_written,
     in_strptime,
 )
-from lowerbound.data.columns.text.dates import formats
+from lowerbound.data.columns.text.dates import closest_format, formats
 from lowerbound.errors import DataError, OptionError
 
 DAYS = pd.Series(pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60), "D"))
@@ -320,3 +320,8 @@ def test_a_form_is_that_of_most_cells_and_not_only_of_the_first_ones() -> None:
     cells = minutes.append(morning).strftime("%d/%m/%Y %-H:%M").tolist()
     assert len(cells[0]) == len(cells[MOST_COMPARED])
     assert as_written("%d/%m/%Y %H:%M", cells) == "%d/%m/%Y %-H:%M"
+
+
+def test_the_closest_format_fits_the_most_cells() -> None:
+    cells = ["03/04/2024", *(f"{day}/04/2024" for day in range(13, 29)), "04/28/2024"]
+    assert closest_format(cells) == "%d/%m/%Y"

@@ -144,3 +144,8 @@ def test_the_noise_of_a_plan_is_that_of_what_the_schema_left() -> None:
     spent = epsilons(plan.mechanism, 6e-7).larger
     assert 0.99 * 1.3 < spent <= 1.3
     assert SCHEMA.rest(2.0, 1e-6) == pytest.approx((1.3, 6e-7))
+
+
+def test_delta_is_less_than_one_over_the_rows() -> None:
+    assert PrivacyOptions(epsilon=1.0).delta_of(10_000) == pytest.approx(1e-6)
+    assert PrivacyOptions(epsilon=1.0, delta=3e-7).delta_of(10_000) == 3e-7
