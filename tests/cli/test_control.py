@@ -20,6 +20,7 @@ from lowerbound.cli import main
 from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.grid_catch import SIDE
 from lowerbound.fitting.control.records import AgentRecord, read_records, write_records
+from tests.cli.conftest import Run
 
 pytest.importorskip("gymnasium")
 CATCH = "lowerbound/GridCatch-v0"
