@@ -18,7 +18,9 @@ from lowerbound.applications.control import train
 from lowerbound.applications.control.train import TrainAgentReport
 from lowerbound.cli import main
 from lowerbound.fitting.control.environments import Environment
+from lowerbound.fitting.control.grid_catch import SIDE
 from lowerbound.fitting.control.records import AgentRecord, read_records, write_records
+from tests.cli.conftest import Run
 
 pytest.importorskip("gymnasium")
 CATCH = "lowerbound/GridCatch-v0"
@@ -409,3 +411,14 @@ def test_records_of_wrong_values_are_not_compared(
     error = capsys.readouterr().err
     assert "has no records of an agent (agent.jsonl)" in error
     assert said in error
+
+
+@pytest.mark.parametrize(("limit", "ends"), [("0", 3), ("4", 0)])
+def test_collected_episodes_end_where_they_end_of_themselves(
+    run: Run, tmp_path: Path, limit: str, ends: int
+) -> None:
+    place, steps = tmp_path / "clips.npz", 3 * (SIDE - 1)
+    done = run("control", "collect", CATCH, "-o", place, "--steps", steps, "--limit", limit)
+    assert done.code == 0
+    with np.load(place) as found:
+        assert int(found["terminated"].sum()) == ends

@@ -99,6 +99,20 @@ def test_a_check_that_fails_is_exit_code_1(run: Run, table: Path, table_model: P
     assert run(*words, "-1000").code == 0
 
 
+def test_the_limit_is_on_the_bound_and_without_one_none_is_reached(
+    run: Run, table: Path, table_model: Path
+) -> None:
+    words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0, "--json")
+    plain = run(*words).object
+    assert plain["reached"] is None
+    scores = plain["findings"]["likelihood"]
+    elbo, bound = scores["elbo"]["mean"], scores["bound"]["mean"]
+    assert elbo < bound - 1e-3
+    for least, reached in ((elbo + 5e-4, True), (bound - 1e-9, True), (bound + 1e-4, False)):
+        done = run(*words, "--at-least", repr(least))
+        assert (done.object["reached"], done.code) == (reached, int(not reached))
+
+
 def test_two_models_are_compared_on_the_same_rows(
     run: Run, table: Path, table_model: Path, pca: Path
 ) -> None:

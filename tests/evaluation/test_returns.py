@@ -61,3 +61,15 @@ def test_agents_without_evaluation_are_refused() -> None:
         Curve.of([AgentRecord(10, 1, 0, 0.0, None)])
     with pytest.raises(DataError, match="without evaluated"):
         over_seeds([[1.0], []])
+
+
+def test_the_interval_of_seeds_is_the_bootstrap_over_seeds_and_their_episodes() -> None:
+    draw, again = np.random.default_rng(1), []
+    scores = draw.normal(draw.normal(0, 3, (12, 1)), 1.0, (12, 8))
+    found = over_seeds(scores.tolist())
+    for _ in range(2_000):
+        chosen = draw.integers(12, size=(12, 1))
+        again.append(interquartile_mean(scores[chosen, draw.integers(8, size=(12, 8))]))
+    low, high = np.percentile(again, [2.5, 97.5])
+    assert found.high - found.low == pytest.approx(high - low, rel=0.09)
+    assert found.low == pytest.approx(low, abs=0.08 * (high - low))

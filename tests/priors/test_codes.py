@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.priors import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.codes import DECAY, MIXED_IN
+from lowerbound.priors.markov_codes import STRENGTHS
 from lowerbound.trace import Tempered
 
 SHAPE, CODES = (2, 3), 5
@@ -140,3 +143,33 @@ def test_tallies_are_the_prior_of_all_places_in_whole_numbers() -> None:
     likely = prior().log_probabilities.exp().mean(0)
     torch.testing.assert_close(tally / tally.sum(), likely, rtol=0.02, atol=2e-3)
     assert torch.equal(CODE_PRIORS["uniform"]((4,), 6).tally(), torch.ones(6, dtype=torch.long))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_markov_shares_are_smoothed_by_the_strength_that_predicts_left_out_codes_best(
+    seed: int,
+) -> None:
+    """By enumeration: each code is taken out, and predicted by a table of all others."""
+    draw, codes = np.random.default_rng(seed), 3
+    rows = draw.choice(codes, (6, 5), p=[0.6, 0.3, 0.1])
+    prior = CODE_PRIORS["markov"].build((5,), codes, [], {})
+    with torch.no_grad():
+        prior.start_from_codes(torch.from_numpy(rows))
+    before = np.concatenate([np.full((6, 1), codes), rows[:, :-1]], 1)
+    counts = np.zeros((codes + 1, codes))
+    np.add.at(counts, (before, rows), 1)
+    base = (counts.sum(0) + 0.5) / (counts.sum() + codes / 2)
+
+    def share(counts: Any, strength: float) -> Any:
+        return (counts + strength * base) / (counts.sum(1, keepdims=True) + strength)
+
+    def left_out(strength: float) -> float:
+        total = 0.0
+        for j, k in zip(before.flat, rows.flat, strict=True):
+            others = counts.copy()
+            others[j, k] -= 1
+            total += math.log(share(others, strength)[j, k])
+        return total
+
+    best = max(STRENGTHS, key=left_out)
+    np.testing.assert_allclose(prior.shares, share(counts, best), rtol=1e-5)

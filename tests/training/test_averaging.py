@@ -88,3 +88,15 @@ def test_infinite_constants_stay_as_they_are() -> None:
     with average.applied():
         assert torch.equal(module.edges, edges)
     assert torch.equal(module.edges, edges)
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.98, 0.998, 0.9999])
+def test_late_in_a_run_the_average_keeps_the_decay_of_the_updates_between(decay: float) -> None:
+    module = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(module, decay)
+    average.restore({"weight": torch.zeros(1, 1)}, 10**9)
+    torch.nn.init.ones_(module.weight)
+    every = updates_between(decay)
+    average.after(every)
+    kept = 1 - float(average.tensors()["weight"])
+    assert kept == pytest.approx(decay**every, abs=1e-6)

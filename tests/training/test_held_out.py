@@ -135,3 +135,17 @@ def test_the_best_comes_back_from_json() -> None:
         best.consider(-5.0, 9, torch.nn.Linear(1, 1))
         other.consider(-5.0, 9, torch.nn.Linear(1, 1))
         assert other.update == best.update
+
+
+def test_the_best_bound_and_the_patience_left_are_restored() -> None:
+    best, model = Best(patience=3), vae()
+    best.consider(-2.0, 10, model)
+    best.consider(-3.0, 20, model)
+    again = Best(patience=3)
+    again.restore(best.to_mapping(), best.weights)
+    assert again.to_mapping() == best.to_mapping()
+    for bound, update in ((-2.5, 30), (-4.0, 40)):
+        assert not again.exhausted
+        again.consider(bound, update, model)
+    assert again.exhausted
+    assert (again.update, again.bound) == (10, -2.0)

@@ -21,7 +21,7 @@ from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Objective, TargetRate
-from lowerbound.training import History, Interrupted, loop, train
+from lowerbound.training import History, Interrupted, loop, run, train
 from lowerbound.training.checkpoints.identity import identity, refuse_another_run
 from lowerbound.training.interruption import listening
 from tests.training.cases import (
@@ -419,3 +419,40 @@ def test_threads_may_be_others_after_a_resume(
     interrupted_at(3, vae(), ELBO(), data, LONG, folder=tmp_path)
     train(vae(), ELBO(), data, replace(LONG, threads=2), **where)
     assert used == [1, 2]
+
+
+class Clock:
+    """A second for each update, and a signal at one of them."""
+
+    def __init__(self, stop: int | None) -> None:
+        self.now = self.start = 1e3 * (stop or 0)
+        self.stop = stop
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def after_update(self, argument: object) -> None:
+        self.now += 1.0
+        if self.now - self.start == self.stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> ELBO:
+    """An objective whose updates take a second each, by the clock of the run."""
+    clock, objective = Clock(stop), ELBO()
+    monkeypatch.setattr(run, "time", clock)
+    objective.after_update = clock.after_update  # type: ignore[method-assign, assignment]
+    return objective
+
+
+def test_the_time_before_a_stop_counts_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = replace(LONG, updates=None, minutes=0.5)
+    whole = train(vae(), timed(monkeypatch), grey_rows(), chosen)
+    assert whole.records[-1].updates in (30, 31)
+    where: dict[str, Any] = {"folder": tmp_path, "resume": True}
+    for stop in (8, 9):
+        with pytest.raises(Interrupted):
+            train(vae(), timed(monkeypatch, stop), grey_rows(), chosen, **where)
+    assert train(vae(), timed(monkeypatch), grey_rows(), chosen, **where) == whole

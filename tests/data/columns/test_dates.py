@@ -15,7 +15,13 @@ from lowerbound.applications.fit.understanding import about_data
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
-from lowerbound.data.columns.text.date_formats import as_text, in_strptime
+from lowerbound.data.columns.text.date_formats import (
+    MOST_COMPARED,
+    as_text,
+    as_written,
+    in_strptime,
+)
+from lowerbound.data.columns.text.dates import closest_format, formats
 from lowerbound.errors import DataError, OptionError
 
 DAYS = pd.Series(pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60), "D"))
@@ -293,3 +299,29 @@ def test_a_schema_without_a_format_reads_cell_by_cell_as_it_did() -> None:
     expected = pd.to_datetime(pd.Series(given), format="mixed")
     back = to_frame(schema, data.x)["visit"]
     assert ((back - expected).abs() < pd.Timedelta(milliseconds=1)).all()
+
+
+def test_a_format_fits_all_cells_and_not_only_the_first_ones() -> None:
+    doubtful = [
+        f"{day:02d}/{month:02d}/{year}"
+        for year in range(1990, 2000)
+        for month in range(1, 13)
+        for day in range(1, 4)
+    ]
+    assert len(doubtful) > MOST_COMPARED
+    assert formats(doubtful)[0] == "%m/%d/%Y"
+    assert formats([*doubtful, "13/05/2024"]) == ["%d/%m/%Y"]
+    assert formats([*doubtful, "no date"]) == []
+
+
+def test_a_form_is_that_of_most_cells_and_not_only_of_the_first_ones() -> None:
+    minutes = pd.date_range("2024-05-10 10:00", periods=800, freq="min")
+    morning = pd.date_range("2024-05-11 01:00", periods=500, freq="min")
+    cells = minutes.append(morning).strftime("%d/%m/%Y %-H:%M").tolist()
+    assert len(cells[0]) == len(cells[MOST_COMPARED])
+    assert as_written("%d/%m/%Y %H:%M", cells) == "%d/%m/%Y %-H:%M"
+
+
+def test_the_closest_format_fits_the_most_cells() -> None:
+    cells = ["03/04/2024", *(f"{day}/04/2024" for day in range(13, 29)), "04/28/2024"]
+    assert closest_format(cells) == "%d/%m/%Y"

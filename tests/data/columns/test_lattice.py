@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.lattice import Lattice, significant_digits
 from lowerbound.errors import OptionError
 
 
@@ -106,3 +106,19 @@ def test_draws_of_decimal_numbers_have_their_digits() -> None:
     assert Lattice.of(np.append(values, 1 / 3)).digits == 0  # 16 digits
     assert Lattice.of(np.append(values, 0.1 + 0.2)).digits == 0
     assert Lattice.of(np.array([1.25e-12, 3e300])).digits == 3
+
+
+def test_all_numbers_count_and_not_only_the_first_ones() -> None:
+    draw = np.random.default_rng(0)
+    single = draw.normal(0, 500, 400).astype(np.float32).astype(np.float64)
+    assert Lattice.found(single).single
+    later = single.copy()
+    later[-1] = 0.1234567890123
+    assert not Lattice.found(later).single
+    few = np.array([float(f"{value:.3e}") * 1e-12 for value in draw.normal(0, 5, 400)])
+    few = np.array([float(f"{value:.3e}") for value in few])
+    assert significant_digits(few) == 4
+    assert significant_digits(np.append(few, 1.23456789e-12)) == 9
+    assert significant_digits(np.append(few, 0.1 + 0.2)) == 0
+    tenths = np.append(np.arange(300) / 10, 7.25)
+    assert Lattice.of(tenths).step == 0.05

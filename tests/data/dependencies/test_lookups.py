@@ -166,3 +166,11 @@ def test_many_columns_of_pixels_take_little_time() -> None:
     pixels[:, 200] = pixels[:, 10] // 4
     (found,) = lookups(*pixels.T)
     assert found.columns == ("c10", "c200")
+
+
+@pytest.mark.parametrize("row", [0, 1_001, 2_999])
+def test_one_exception_in_any_row_of_a_large_table_is_enough_against_it(row: int) -> None:
+    noise, school, size = nested(3_000)
+    assert lookups(noise, school, size)
+    size[row] = 131
+    assert not lookups(noise, school, size)

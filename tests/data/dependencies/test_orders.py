@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
@@ -83,3 +84,15 @@ def test_the_tightest_come_first() -> None:
     assert {f"a <= {name}" for name in "bcde"} <= set(found)
     assert len(found) <= MOST_ORDERS
     assert Inequality("a", "b").summary == "a <= b"
+
+
+@pytest.mark.parametrize("row", [0, 1, 5_001, 11_999])
+def test_one_row_of_a_large_table_is_enough_against_an_order_or_its_strictness(row: int) -> None:
+    draw = DRAW(7)
+    start = draw.integers(0, 50, 12_000).astype(float)
+    end = start + draw.integers(1, 20, 12_000)
+    assert orders(start, end) == ["a < b"]
+    end[row] = start[row]
+    assert orders(start, end) == ["a <= b"]
+    end[row] = start[row] - 1
+    assert orders(start, end) == []

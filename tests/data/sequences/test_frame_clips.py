@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data import FrameClips, load, read_frame_clips
+from lowerbound.data import Dataset, FrameClips, Schema, load, read_frame_clips
+from lowerbound.data.sequences.episode_kind import actions_before, outcomes_of
 from lowerbound.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)
@@ -79,3 +80,24 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
         FrameClips(frames, torch.from_numpy(EPISODE[[0, 1, 4, 5, 6, 2, 3, 7, 8]].astype(int)))
     with pytest.raises(DataError, match="not a finite number"):
         FrameClips(frames, torch.from_numpy(EPISODE.astype(int)), actions / 0)
+
+
+def test_an_episode_whose_end_is_unknown_neither_goes_on_nor_ends() -> None:
+    schema = Schema("images", (1, 2, 2), levels=2)
+    frames = Dataset(schema, torch.zeros(4, 1, 2, 2, dtype=torch.uint8))
+    episode, rewards = torch.tensor([0, 0, 1, 1]), torch.tensor([0.0, 1.0, 0.0, -2.0])
+    ends = torch.tensor([False, True, False, False])
+    known = outcomes_of(FrameClips(frames, episode, None, rewards, ends))
+    assert known.tolist() == [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [-2.0, 1.0]]
+    unknown = outcomes_of(FrameClips(frames, episode, None, rewards))
+    assert torch.equal(unknown[:, 0], rewards)
+    assert bool(unknown[:, 1].isnan().all())
+
+
+def test_an_action_leads_to_the_next_frame_and_none_to_the_first_of_an_episode() -> None:
+    schema = Schema("images", (1, 2, 2), levels=2)
+    frames = Dataset(schema, torch.zeros(4, 1, 2, 2, dtype=torch.uint8))
+    done = torch.tensor([[1.0], [2.0], [0.0], [1.0]])
+    clips = FrameClips(frames, torch.tensor([0, 0, 1, 1]), done, classes=3)
+    before = [[0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert actions_before(clips).tolist() == before

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from lowerbound.data.dataset import spread_rows
-from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck, carry_over, cross_check
+from lowerbound.evaluation.likelihood.tighter import (
+    Carried,
+    CrossCheck,
+    _sum,
+    carry_over,
+    cross_check,
+)
 from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
 from lowerbound.inference.annealing.annealing import AnnealingOptions
 from lowerbound.inference.estimate import Estimate, Skipped
@@ -96,3 +102,8 @@ def test_spread_rows_of_many_rows_are_in_range(rows: int) -> None:
     index = spread_rows(rows, 1_001)
     assert index[[0, -1]].tolist() == [0, rows - 1]
     assert bool((index.diff() > 0).all())
+
+
+def test_the_error_of_a_sum_is_that_of_independent_parts() -> None:
+    assert _sum(Estimate(-80.0, 0.3), Estimate(2.0, 0.4)) == Estimate(-78.0, 0.5)
+    assert _sum(Estimate(-80.0, 0.3), Estimate(2.0, None)) == Estimate(-78.0, None)

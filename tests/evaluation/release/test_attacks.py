@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest, norm
 
 from lowerbound.errors import OptionError
+from lowerbound.evaluation.intervals import difference
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.privacy.attack_rates import AttackRate
 from lowerbound.evaluation.release.privacy.attribute_inference import attribute_inference
@@ -156,3 +158,29 @@ def test_a_column_alone_is_not_linked_or_inferred() -> None:
 
 def test_people_have_no_equal_rows() -> None:
     assert not people(300, 0).duplicated().any()
+
+
+@pytest.mark.parametrize("tests", [1, 7])
+def test_intervals_of_all_attacks_of_three_families_hold_together(tests: int) -> None:
+    level = 1 - 0.05 / (3 * tests)
+    found = AttackRate.of("inference", "size", (30, 80), (20, 60), tests)
+    for mine, (count, total) in ((found.training, (30, 80)), (found.control, (20, 60))):
+        exact = binomtest(count, total).proportion_ci(level, method="wilson")
+        assert (mine.low, mine.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert found.excess == difference(found.training, found.control)
+
+
+def test_the_interval_of_singling_out_is_widened_for_three_families() -> None:
+    found = AttackRate.of("singling out", "one person", (9, 50), (4, 50)).with_spread(0.02)
+    half = norm.ppf(1 - 0.05 / 6) * 0.02
+    assert (found.excess.low, found.excess.high) == pytest.approx((0.1 - half, 0.1 + half))
+
+
+def test_columns_are_inferred_with_intervals_for_all_columns_of_the_table() -> None:
+    real, holdout, other = parts(60)
+    every = attacks(real, holdout, other)[2:]
+    assert len(every) > 2
+    for found in every:
+        count = round(60 * found.training.value)
+        exact = binomtest(count, 60).proportion_ci(1 - 0.05 / (3 * len(every)), method="wilson")
+        assert (found.training.low, found.training.high) == pytest.approx((exact.low, exact.high))

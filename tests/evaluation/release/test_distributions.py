@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.evaluation.release.coded_columns import CodedColumns
+from lowerbound.evaluation.release.utility import distinguishing
 from lowerbound.evaluation.release.utility.associations import cramers_v, spearman, trend_error
 from lowerbound.evaluation.release.utility.categories import coverage
 from lowerbound.evaluation.release.utility.distinguishing import boosted_area, distinguished
@@ -122,3 +123,14 @@ def test_a_few_rows_of_another_source_are_distinguished() -> None:
     assert found.low > 0.7
     same = boosted_area(few, random.normal(size=(20, 3)), np.zeros(3, dtype=bool))
     assert same.low < 0.5 < same.high
+
+
+def test_the_error_of_an_area_over_folds_is_that_of_overlapping_training_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nadeau & Bengio 2003: the variance of the mean over k folds, times 1 + k / (k - 1)."""
+    monkeypatch.setattr(distinguishing, "area", lambda *scores: (0.7, 0.04))
+    rows = np.random.default_rng(0).normal(size=(60, 1))
+    found = distinguishing.boosted_area(rows[:30], rows[30:], np.array([False]), folds=5)
+    half = 1.96 * 0.04 * ((1 + 5 / 4) / 5) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.7 - half, 0.7 + half), rel=1e-3)

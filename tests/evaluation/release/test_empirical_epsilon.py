@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.release.coded_columns import CodedColumns
@@ -146,3 +147,42 @@ def test_canaries_without_a_control_are_refused() -> None:
         make_canaries(real, 1)
     with pytest.raises(OptionError, match="between 1 and 60"):
         epsilon_of_one_run(np.zeros(60), all_planted.included, guesses=61)
+
+
+@pytest.mark.parametrize(("canaries", "guesses", "right"), [(40, 20, 17), (12, 12, 9), (30, 8, 8)])
+@pytest.mark.parametrize("delta", [1e-4, 1e-3])
+def test_the_p_value_is_that_of_the_theorem_with_delta(
+    canaries: int, guesses: int, right: int, delta: float
+) -> None:
+    """Theorem 5.2, by exact sums: beta + 2 m delta max_i P(v > W >= v - i) / i."""
+    for epsilon in (0.5, 2.0):
+        p = math.exp(epsilon) / (1 + math.exp(epsilon))
+        mass = [math.comb(guesses, k) * p**k * (1 - p) ** (guesses - k) for k in range(guesses + 1)]
+        alpha = max(sum(mass[right - i : right]) / i for i in range(1, right + 1))
+        expected = min(sum(mass[right:]) + 2 * canaries * delta * alpha, 1.0)
+        found = one_run_p_value(canaries, guesses, right, epsilon, delta)
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_bound_of_one_run_is_where_the_p_value_is_the_level() -> None:
+    scores, included = randomized_response(200, 2.0, 1)
+    scores = scores + 1e-3 * np.random.default_rng(0).random(200)  # no two are equal
+    order = np.argsort(-scores)
+    for guesses in (200, 61):
+        accused, acquitted = order[: (guesses + 1) // 2], order[200 - guesses // 2 :]
+        right = int(included[accused].sum() + (~included[acquitted]).sum())
+        bound = epsilon_of_one_run(scores, included, guesses=guesses, delta=1e-5, confidence=0.9)
+        assert bound > 0.5
+        assert one_run_p_value(200, guesses, right, bound, 1e-5) == pytest.approx(0.1, abs=1e-9)
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.01])
+@pytest.mark.parametrize("rates", [(90, 10), (50, 1), (99, 60)])
+def test_the_bound_of_rates_is_by_the_inner_ends_of_exact_intervals(
+    rates: tuple[int, int], delta: float
+) -> None:
+    (hits, alarms), total = rates, 100
+    low = binomtest(hits, total).proportion_ci(0.95, method="exact").low
+    high = binomtest(alarms, total).proportion_ci(0.95, method="exact").high
+    expected = max(math.log((low - delta) / high), math.log((1 - high - delta) / (1 - low)), 0.0)
+    assert epsilon_of_rates(hits, total, alarms, total, delta) == pytest.approx(expected, abs=1e-9)

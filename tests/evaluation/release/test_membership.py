@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer
 
-from lowerbound.evaluation.release.privacy.membership import Membership, membership
+from lowerbound.evaluation.release.privacy.membership import TINY, Membership, membership
 from lowerbound.evaluation.release.privacy.shadow_models import (
     likelihood_ratios,
     shadow_membership,
@@ -113,3 +115,27 @@ def test_equal_scores_have_an_area_of_a_half(members: int, controls: int) -> Non
     found = area_interval(np.zeros(members), np.zeros(controls))
     assert found.value == 0.5
     assert found.low < 0.5 < found.high
+
+
+def test_shadow_models_attack_each_row_many_times_and_say_so_in_the_interval() -> None:
+    """The interval is that of scores whose rows are shared, not of independent ones."""
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+
+    def unrelated(training: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+        draw = np.random.default_rng(seed)
+        return pd.DataFrame(draw.normal(size=(count, 2)), columns=["a", "b"])
+
+    found = shadow_membership(unrelated, rows, models=6, seed=1)
+    random = np.random.default_rng(1)
+    inside = random.permuted(np.arange(6)[:, None].repeat(40, 1) < 3, axis=0)
+    released = [unrelated(rows, int(inside[each].sum()), 1 + each) for each in range(6)]
+    targets, *others = coordinates(rows, rows, *released)
+    scores = np.stack([-np.log(cdist(targets, each).min(1) + TINY) for each in others])
+    ratios = likelihood_ratios(scores, inside, 1)
+    row = np.broadcast_to(np.arange(40), scores.shape)
+    value, error = area(ratios[inside], ratios[~inside], (row[inside], row[~inside]))
+    assert (found.area.value, found.area.high) == pytest.approx(
+        (value, value + norm.ppf(0.975) * error), abs=1e-6
+    )
+    assert error != pytest.approx(area(ratios[inside], ratios[~inside])[1], rel=0.01)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
 from lowerbound.evaluation.intervals import clopper_pearson, difference, wilson
@@ -55,3 +55,34 @@ def test_the_interval_of_a_difference_is_newcombes() -> None:
     # Newcombe 1998, table II (a): 56/70 - 48/80
     found = difference(wilson(56, 70), wilson(48, 80))
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def test_rows_with_many_scores_have_the_error_of_the_spread_over_samples_of_rows() -> None:
+    def scores(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Of 60 rows, each with three scores of either group that are alike."""
+        rows = np.repeat(np.arange(60), 3)
+        one, other = rng.normal(size=(2, 60))
+        return one[rows] + 0.8 + 0.1 * rng.normal(size=180), other[rows], rows
+
+    found, alone = [], []
+    for seed in range(300):
+        positive, negative, rows = scores(np.random.default_rng(seed))
+        found.append(area(positive, negative, (rows, rows)))
+        alone.append(area(positive, negative)[1])
+    values, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.1)
+    assert np.mean(alone) < 0.7 * values.std()
+    positive, negative, rows = scores(np.random.default_rng(0))
+    interval = area_interval(positive, negative, (rows, rows))
+    half = norm.ppf(0.975) * area(positive, negative, (rows, rows))[1]
+    assert (interval.low, interval.high) == pytest.approx(
+        (interval.value - half, interval.value + half), abs=1e-6
+    )
+
+
+def test_the_threshold_of_few_false_positives_allows_no_more() -> None:
+    controls = np.repeat(np.arange(50.0), 2)  # each score twice
+    found = at_false_positives(np.full(10, 48.5), controls, 0.03)
+    assert found is not None
+    assert found.reached.value == 0.02
+    assert found.true_positives.value == 1.0

@@ -22,7 +22,12 @@ from lowerbound.evaluation.release.utility.learners import (
     LINEAR,
     NETWORK,
 )
-from lowerbound.evaluation.release.utility.usefulness import Usefulness, usefulness
+from lowerbound.evaluation.release.utility.usefulness import (
+    RMSE,
+    Usefulness,
+    _compared,
+    usefulness,
+)
 
 
 def halves(loader: Any) -> tuple[Any, Any]:
@@ -134,3 +139,18 @@ def test_a_label_that_cannot_be_learned_is_refused() -> None:
     a, b = codes.encode(train), codes.encode(test)
     with pytest.raises(DataError, match="'target' has one value"):
         usefulness(codes, "target", a, a, b)
+
+
+def test_the_interval_of_a_loss_is_by_paired_resampling() -> None:
+    """Of two predictions with the same errors, but for a few rows, the loss is known well."""
+    draw = np.random.default_rng(0)
+    y = draw.normal(size=400)
+    real = y + draw.normal(size=400)
+    synthetic = real + 0.1 * draw.normal(size=400)
+    found = {each.measure: each.loss for each in _compared("line", y, real, synthetic, (), 0)}[RMSE]
+    difference = (synthetic - y) ** 2 - (real - y) ** 2
+    rmse = np.sqrt(np.mean((real - y) ** 2))
+    error = difference.std() / np.sqrt(400) / (2 * rmse)  # to first order
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.2)
+    loss = np.sqrt(np.mean((synthetic - y) ** 2)) - rmse
+    assert found.value == pytest.approx(loss)

@@ -14,8 +14,9 @@ import torch
 
 from lowerbound.errors import OptionError
 from lowerbound.fitting.control import agent as agents, training
-from lowerbound.fitting.control.agent import LONGEST, AgentOptions, duration
+from lowerbound.fitting.control.agent import LONGEST, AgentOptions, AgentRun, duration
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.grid_catch import SIDE
 from lowerbound.fitting.control.player import play
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, read_records
 from lowerbound.fitting.control.training import AgentSettings, TrainedAgent, train_agent
@@ -25,6 +26,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.objectives.imagined_returns import ImaginationOptions
 from lowerbound.training import Interrupted
+from lowerbound.training.checkpoints import checkpoint as checkpoints
 
 pytest.importorskip("gymnasium")
 SIZES = {"memory": 16, "groups": 4, "classes": 4, "width": 16}
@@ -185,3 +187,44 @@ def test_an_agent_learns_to_catch() -> None:
     )
     record = train_agent(settings).records[-1]
     assert sum(record.greedy) / 100 >= 0.95
+
+
+def random_run(steps: int, limit: int = 0) -> AgentRun:
+    """A run that has acted at random for some steps."""
+    environment = replace(SMALL.environment, limit=limit)
+    made = AgentRun(environment, SMALL.model, SMALL.imagination, SMALL.agent)
+    for _ in range(steps):
+        made.step()
+    return made
+
+
+@pytest.mark.parametrize(("limit", "ends"), [(0, 4), (5, 0), (SIDE - 1, 4)])
+def test_an_episode_that_a_limit_of_time_cut_off_would_go_on(limit: int, ends: int) -> None:
+    steps = 4 * (SIDE - 1)
+    made = random_run(steps, limit)
+    outcomes = made.replay.windows(torch.arange(len(made.replay))[None]).outcomes
+    assert outcomes is not None
+    assert int((outcomes[..., 1] == 0).sum()) == ends
+    assert len(made.scores) == steps // (limit or SIDE - 1)
+    assert int(made.replay.clips().terminated.sum()) == ends  # type: ignore[union-attr]
+
+
+def test_time_and_counts_before_a_stop_count_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count(0, 50)
+    clock = SimpleNamespace(monotonic=time.monotonic, process_time=lambda: float(next(ticks)))
+    monkeypatch.setattr(training, "time", clock)
+    made = random_run(20)
+    made.learner.seconds, made.learner.skipped = {"model": 3.0, "behavior": 4.0}, 5
+    made.updates, made.score, made.kept, made.readings = 6, 2.5, 3, {"rate": 1.0}
+    watch = training._Watch(made, SMALL, tmp_path, None)
+    watch.save()
+    saved = checkpoints.load(tmp_path)
+    assert saved is not None
+    again = random_run(0)
+    after = training._Watch(again, SMALL, tmp_path, None)
+    after.restore(saved)
+    assert again.values() == made.values()
+    assert saved.values["seconds"] == 50.0
+    assert after.now().seconds == 100.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from lowerbound.errors import (
     OptionError,
 )
 from lowerbound.fitting.control import environments
+from lowerbound.fitting.control.dm_control import ControlTask
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.frame_env import FrameEnv
 from lowerbound.fitting.control.grid_catch import SIDE, GridCatch
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -183,6 +186,7 @@ def test_numbers_are_mapped_to_the_bounds() -> None:
     env.reset()
     assert env._given(torch.tensor([1.0])) == pytest.approx(2.0)
     assert env._given(torch.tensor([-3.0])) == pytest.approx(-2.0)
+    assert env._given(torch.tensor([-0.5])) == pytest.approx(-1.0)
     arrivals = [env.step(torch.zeros(1)) for _ in range(7)]
     assert [arrival.truncated for arrival in arrivals] == [False] * 6 + [True]
     assert not arrivals[-1].terminated
@@ -270,3 +274,35 @@ def test_missing_libraries_and_names_are_said(monkeypatch: pytest.MonkeyPatch) -
         environments.library("no_such_library", packages="some-game")
     with pytest.raises(OptionError, match="DOMAIN-TASK"):
         Environment(EnvironmentOptions("dmc/cartpole"))
+
+
+def test_other_libraries_are_told_a_limit_of_time_from_an_end() -> None:
+    env = FrameEnv(EnvironmentOptions("lowerbound/GridCatch-v0", limit=3))
+    env.reset(seed=0)
+    assert [env.step(0)[2:4] for _ in range(3)] == [(False, False)] * 2 + [(False, True)]
+    whole = FrameEnv(CATCH)
+    whole.reset(seed=0)
+    ends = [whole.step(0)[2:4] for _ in range(SIDE - 1)]
+    assert ends == [(False, False)] * (SIDE - 2) + [(True, False)]
+
+
+@pytest.mark.parametrize(
+    ("last", "discount", "ends"),
+    [
+        (False, 1.0, (False, False)),
+        (True, 1.0, (False, True)),
+        (True, 0.0, (True, False)),
+        (False, 0.0, (False, False)),
+    ],
+)
+def test_an_episode_of_dm_control_ends_of_itself_where_its_discount_is_zero(
+    last: bool, discount: float, ends: tuple[bool, bool]
+) -> None:
+    found = SimpleNamespace(
+        last=lambda: last, discount=discount, reward=None, observation={"at": np.zeros(2)}
+    )
+    task = ControlTask.__new__(ControlTask)
+    task._env = SimpleNamespace(step=lambda action: found)
+    seen, reward, terminated, truncated, _ = task.step(np.zeros(1))
+    assert (seen.shape, reward) == ((2,), 0.0)
+    assert (terminated, truncated) == ends

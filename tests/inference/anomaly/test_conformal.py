@@ -119,3 +119,10 @@ def test_a_rate_lies_between_zero_and_one(rate: float) -> None:
 def test_scores_are_numbers(scores: list[float]) -> None:
     with pytest.raises(DataError, match="calibration needs rows"):
         ConformalCalibration.of(scores)
+
+
+@pytest.mark.parametrize(("rows", "dependent", "independent"), [(9, 4, 3), (8, 4, 2), (3, 4, 1)])
+def test_dependent_scores_are_as_many_independent_ones_rounded_up(
+    rows: int, dependent: int, independent: int
+) -> None:
+    assert ConformalCalibration.of(range(rows), dependent).independent == independent

@@ -182,3 +182,18 @@ def test_a_new_cell_is_covered_with_the_probability_of_the_level(level: float, c
 
 def test_the_largest_distance_is_taken_where_the_cells_are_too_few() -> None:
     assert _conformal(np.array([0.5]), np.array([0.1, 0.7]), 0.999) == 0.7
+
+
+def test_ends_of_intervals_are_rounded_outward() -> None:
+    columns = (
+        Column("quarters", lattice=Lattice(0.25, decimals=2), observed=(0.0, 9.0)),
+        Column("level", "ordinal", levels=(1, 2, 3, 4, 5)),
+        Column("limited", lattice=Lattice(1.0), observed=(2.0, 7.0), low=2.0, high=7.0),
+    )
+    shares = np.full((len(LEVELS), 3), 0.1)
+    exact = IntervalCalibration(np.full((len(LEVELS), 3), 1.5), shares, np.ones(len(LEVELS)), 9)
+    at = np.array([[[4.0, 2.0, 5.0]], [[3.2, 1.2, 2.5]], [[4.9, 2.7, 6.5]]])  # median, low, high
+    low, high = exact.interval(at, 0.9, columns)
+    # 4 - 1.5 * 0.8 = 2.8, 4 + 1.5 * 0.9 = 5.35; 0.8 and 3.05; 1.25 and 7.25
+    np.testing.assert_allclose(low, [[2.75, 0.0, 2.0]])
+    np.testing.assert_allclose(high, [[5.5, 4.0, 7.0]])

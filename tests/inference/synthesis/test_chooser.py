@@ -265,3 +265,15 @@ def test_a_determined_value_is_first_one_that_is_listed() -> None:
     assert (values == 3).mean() == pytest.approx(0.4 / 401, abs=3e-3)
     ratio = (values == 5).sum() / (values == 9).sum()
     assert ratio == pytest.approx(3, rel=0.1)
+
+
+def test_a_strict_order_leaves_out_its_end_and_a_missing_limit_leaves_the_range() -> None:
+    frame = ages()
+    frame["high"] += 1
+    top = float(frame["high"].max())
+    values, known = np.array([[20.0, np.nan]]), np.array([[True, False]])
+    for sentence, least in (("low <= high", 20.0), ("low < high", 21.0)):
+        found = restrictions(frame, [sentence, "high >= 1"], [])
+        assert [float(end[0]) for end in found.window(1, values, known)] == [least, top]
+        below = [float(end[0]) for end in found.window(0, values[:, ::-1], known[:, ::-1])]
+        assert below == [float(frame["low"].min()), 40.0 - least]

@@ -10,8 +10,9 @@ from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.synthesis.rows import BLOCK
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
-from lowerbound.inference.synthesis.tables import TableSource
+from lowerbound.inference.synthesis.tables import TableDraws, TableSource
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
@@ -84,3 +85,20 @@ def test_columns_drawn_at_once_cannot_restrict_each_other() -> None:
     )
     with pytest.raises(UnsupportedError, match="lowerbound synthesizer"):
         next(iter(TableSource(linear).blocks(5)))
+
+
+def test_rows_like_given_ones_go_on_where_the_last_block_ended(gaussian: Fitted) -> None:
+    """Row i has the cells of given row i modulo their number, in every block."""
+    given = pd.DataFrame({"b": np.linspace(-2.0, 2.0, 1_500)})
+    rows = pd.concat(list(TableSource(gaussian).completed(given, 3_100, seed=2)))
+    place = np.arange(3_100) % 1_500
+    np.testing.assert_allclose(rows["b"].to_numpy(), given["b"].to_numpy()[place], atol=1e-6)
+
+
+def test_blocks_of_new_rows_differ_and_start_at_the_row_that_is_asked_for(
+    gaussian: Fitted,
+) -> None:
+    draws = TableDraws(TableSource(gaussian), seed=4)
+    whole = draws.values(0, 2 * BLOCK + 5)
+    assert len(np.unique(whole[:, 0])) == 2 * BLOCK + 5
+    np.testing.assert_array_equal(draws.values(BLOCK, BLOCK + 5), whole[BLOCK:])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import dp_accounting
 import pytest
 from dp_accounting import pld, rdp
@@ -11,6 +14,10 @@ from lowerbound.training.private.accounting import (
     epsilons,
     noise_multiplier_for,
 )
+from lowerbound.training.private.options import PrivacyOptions
+from lowerbound.training.private.plan import PrivatePlan
+from lowerbound.training.private.record import record_of
+from lowerbound.training.private.schema_record import SchemaRecord
 
 # rate, noise multiplier, updates, delta; the first two are the table of notes/tables.md
 CASES = [
@@ -110,3 +117,35 @@ def test_no_epsilon_is_stated_where_none_holds(
 def test_an_epsilon_is_positive(epsilon: float) -> None:
     with pytest.raises(OptionError, match="epsilon"):
         noise_multiplier_for(epsilon, 1e-5, 0.01, 100)
+
+
+SCHEMA = SchemaRecord(0.7, 4e-7, rho=0.01, threshold_delta=1e-7, columns=("age",))
+
+
+def test_a_record_claims_its_epsilon_at_the_delta_of_the_noise_alone() -> None:
+    """What a schema has spent is added to both, and buys no smaller epsilon of the noise."""
+    mechanism, delta = Mechanism(0.05, 1.5, 80), 6e-7
+    record = record_of(PrivatePlan(mechanism, delta, 1.0, 2_000), (), SCHEMA)
+    exact = rdp.RdpAccountant().compose(event(0.05, 1.5, 80)).get_epsilon(delta)
+    assert record.rdp == pytest.approx(exact, rel=1e-3)
+    assert record.prv is not None
+    assert record.epsilon == max(record.rdp, record.prv) + 0.7
+    assert record.delta == pytest.approx(1e-6)
+    alone = record_of(PrivatePlan(mechanism, delta, 1.0, 2_000), ())
+    assert (alone.epsilon, alone.delta) == (pytest.approx(record.epsilon - 0.7), delta)
+
+
+def test_the_noise_of_a_plan_is_that_of_what_the_schema_left() -> None:
+    training: Any = SimpleNamespace(updates=80, minutes=None, batch_size=100)
+    options = PrivacyOptions(epsilon=2.0, delta=1e-6)
+    plan = PrivatePlan.of(options, training, 2_000, SCHEMA)
+    assert (plan.mechanism.rate, plan.mechanism.updates) == (0.05, 80)
+    assert plan.delta == pytest.approx(6e-7)
+    spent = epsilons(plan.mechanism, 6e-7).larger
+    assert 0.99 * 1.3 < spent <= 1.3
+    assert SCHEMA.rest(2.0, 1e-6) == pytest.approx((1.3, 6e-7))
+
+
+def test_delta_is_less_than_one_over_the_rows() -> None:
+    assert PrivacyOptions(epsilon=1.0).delta_of(10_000) == pytest.approx(1e-6)
+    assert PrivacyOptions(epsilon=1.0, delta=3e-7).delta_of(10_000) == 3e-7

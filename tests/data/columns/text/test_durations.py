@@ -101,3 +101,10 @@ def test_cells_of_numpy_and_of_python_are_seconds() -> None:
 def test_other_cells_are_no_durations() -> None:
     assert np.isnan(seconds(of(["1:60", "soon", None, "1:2", "1:02:03:04", "-"]))).all()
     assert seconds(of([3, 2.5])).tolist() == [3.0, 2.5]
+
+
+def test_all_cells_of_a_column_of_durations_are_durations() -> None:
+    cells = [f"{hour}:{minute:02d}" for hour in range(9, 20) for minute in range(60)]
+    assert clock_of(of(cells)) == ("h:mm", 0)
+    assert clock_of(of([*cells, "none at all"])) is None
+    assert clock_of(of([*cells, "9:00:30.25"])) is None

@@ -125,3 +125,11 @@ def test_all_digits_of_unrounded_numbers_are_written() -> None:
         "",
         "3,0 %",
     ]
+
+
+def test_most_columns_that_are_sure_vote_for_the_decimal_mark() -> None:
+    commas, points = ["1,5", "22,75"], ["1.5", "22.75", "3.0"]
+    each = {mark: [pd.Series(cells)] for mark, cells in ((",", commas), (".", points))}
+    for many, few in ((",", "."), (".", ",")):
+        assert decimal_mark([*each[few], *(3 * each[many])]) == many
+        assert decimal_mark([*(3 * each[many]), *each[few]]) == many

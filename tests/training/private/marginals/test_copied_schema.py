@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from lowerbound.errors import DataError, OptionError
 from lowerbound.training.private.marginals.copied_schema import (
+    DIGITS,
+    _ends,
     declarations_of,
     identifying_levels,
     refuse_identifying,
@@ -162,3 +165,18 @@ def test_declared_levels_of_people_are_named() -> None:
     said = identifying_levels(Declarations({"m": {"levels": mails}, "s": {"levels": ["f", "m"]}}))
     assert len(said) == 1
     assert "30 declared levels of column 'm' are e-mail addresses" in said[0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ends_that_people_share_move_inwards_and_never_outwards(sign: int) -> None:
+    """By enumeration of the decimals: no end is beyond the k-th value from it."""
+    for seed in range(20):
+        values = sign * np.random.default_rng(seed).gamma(2.0, 700.0, 300)
+        ends = _ends(values, 5, whole=False)
+        assert ends is not None
+        ordered = np.sort(values)
+        width = ordered[-5] - ordered[4]
+        step = 10.0 ** (math.floor(math.log10(width)) - DIGITS)
+        for end, kth in ((ends[0], ordered[4]), (-ends[1], -ordered[-5])):
+            assert 0 <= end - kth <= 1.000001 * step
+            assert abs(end / step - round(end / step)) < 1e-6

@@ -22,6 +22,7 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
+from lowerbound.training.private.marginals import schema_measuring
 from lowerbound.training.private.marginals.copied_schema import declarations_of
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.declarations import Declarations
@@ -30,6 +31,8 @@ from lowerbound.training.private.marginals.model import MarginalModel, fit_margi
 from lowerbound.training.private.marginals.number_range import (
     CELLS,
     QUERIES,
+    NumberRange,
+    _short,
     _short_end,
     measured_range,
     occupied,
@@ -40,7 +43,7 @@ from lowerbound.training.private.marginals.schema_measuring import (
     SchemaMeasuring,
     measure_schema,
 )
-from lowerbound.training.private.marginals.zcdp import delta_of
+from lowerbound.training.private.marginals.zcdp import delta_of, epsilon_of, rho_for
 from lowerbound.training.private.noise import SeededRandomness
 from lowerbound.training.private.options import PrivacyOptions
 
@@ -451,3 +454,58 @@ def test_an_impossible_record_is_refused(tmp_path: Path, change: dict[str, Any])
     replace(schema, measured=replace(schema.measured, **change)).write(tmp_path / "c.json")
     with pytest.raises(DataError, match="measured"):
         Declarations.read(tmp_path / "c.json")
+
+
+def excess_delta(rho: float, epsilon: float) -> float:
+    """Canonne, Kamath & Steinke 2020, corollary 13, by trying many orders."""
+    a = 1 + np.geomspace(1e-4, 1e5, 40_000)
+    logs = (a - 1) * (a * rho - epsilon) - np.log(a - 1) + a * np.log1p(-1 / a)
+    return float(np.exp(logs.min()))
+
+
+def test_an_epsilon_is_claimed_at_the_delta_that_categories_leave() -> None:
+    frame = table(1_500)[["age", "member"]]
+    schema = measured(frame, 2.0)
+    assert schema.measured is not None
+    made = fit_marginals(frame, schema, 4.0, target="member").release
+    assert made.rho is not None
+    for found in (schema.measured, made):
+        left = found.delta - schema.measured.threshold_delta
+        assert excess_delta(found.rho, found.epsilon) == pytest.approx(left, rel=1e-5)
+    assert schema.measured.threshold_delta == 0.5 * schema.measured.delta
+    alone = fit_marginals(frame, schema.columns, 4.0, target="member").release
+    assert excess_delta(alone.rho, alone.epsilon) == pytest.approx(alone.delta, rel=1e-5)
+
+
+def test_levels_share_the_delta_of_categories() -> None:
+    for leveled in (1, 4):
+        budget = SchemaBudget(1.0, 1e-6, 6, leveled)
+        beyond = norm.sf((budget.level_threshold - 1) / budget.deviation(1))
+        assert beyond == pytest.approx(0.5e-6 / leveled)
+    assert SchemaBudget(1.0, 1e-6, 6, 0).threshold_delta == 0.0
+
+
+def test_rho_is_rounded_down_and_epsilon_up() -> None:
+    for epsilon in (0.1, 1.0, 7.0):
+        rho = rho_for(epsilon, 1e-6)
+        assert excess_delta(rho, epsilon) == pytest.approx(1e-6, rel=1e-5)
+        assert delta_of(rho, epsilon) <= 1e-6 < delta_of(rho * (1 + 1e-8), epsilon)
+        assert delta_of(rho, epsilon_of(rho, 1e-6)) <= 1e-6
+        assert epsilon_of(rho, 1e-6) <= epsilon
+
+
+def test_days_of_a_range_are_rounded_outward(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = NumberRange(100.5, 200.5, whole=False, log=False, missing=False)
+    monkeypatch.setattr(schema_measuring, "measured_range", lambda *given: found)
+    measuring = SchemaMeasuring(SchemaBudget(1.0, 1e-6, 1, 0), SeededRandomness(0))
+    dates = pd.Series(["1970-05-01", "1970-06-01"], name="visit")
+    said = measuring.declaration(dates, "dates", {"format": "%Y-%m-%d"})
+    assert said is not None
+    assert (said["low"], said["high"]) == ("1970-04-11", "1970-07-21")
+
+
+def test_both_ends_of_a_range_of_fractions_move_outwards() -> None:
+    for low, high in ((0.12345, 0.98761), (-0.98761, -0.12345), (-3.14159, 2.71828)):
+        found = _short(low, high)
+        assert low - 1e-3 * (high - low) <= found[0] < low
+        assert high < found[1] <= high + 1e-3 * (high - low)

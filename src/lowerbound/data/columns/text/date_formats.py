@@ -41,7 +41,7 @@ _OFFSET = re.compile(r"%([+-]\d\d)(?::?(\d\d))?")
 _PARTS = re.compile(r"(%%|%[-^]?[A-Za-z]|%3f|%[+-]\d\d(?::?\d\d)?)")
 _WRITTEN_OFFSET = re.compile(r"[+-]\d\d(:?\d\d)?$")
 _UTC_OFFSET = "+0000"  # as strftime writes %z
-MOST_COMPARED = 200  # cells by which a format or its form is chosen
+MOST_COMPARED = 200  # cells by which a form is chosen; a format has to fit all
 
 
 def seconds(cells: Sequence[str], format: str) -> Array:
@@ -94,7 +94,9 @@ def as_written(format: str, cells: Sequence[str]) -> str:
         format: fits the cells.
         cells: text.
     """
-    some = np.asarray(cells[:MOST_COMPARED], dtype=object)
+    some = np.asarray(cells, dtype=object)
+    if len(some) > MOST_COMPARED:  # not the first ones: of a day of the week, or of hours past nine
+        some = np.random.default_rng(0).choice(some, MOST_COMPARED, replace=False)
     found = seconds(some.tolist(), format)
     offset = _WRITTEN_OFFSET.search(some[0]) if len(some) and format.endswith("%z") else None
     if offset and offset[0] != _UTC_OFFSET:  # also where no form writes the other digits
