@@ -293,3 +293,13 @@ def test_a_schema_without_a_format_reads_cell_by_cell_as_it_did() -> None:
     expected = pd.to_datetime(pd.Series(given), format="mixed")
     back = to_frame(schema, data.x)["visit"]
     assert ((back - expected).abs() < pd.Timedelta(milliseconds=1)).all()
+
+
+def test_only_dates_without_a_zone_are_in_the_zone_of_the_column() -> None:
+    zone = "Asia/Tokyo"
+    days = pd.Series(pd.date_range("2024-01-01", periods=50, freq="h", tz=zone))
+    (column,) = load(pd.DataFrame({"when": days}), kinds="infer").schema.columns
+    local = pd.Timestamp("2024-03-01 10:00")
+    for given in (local, local.tz_localize(zone), local.tz_localize(zone).tz_convert("UTC")):
+        (found,) = column.rules.localized(pd.Series([given], name="when"))
+        assert pd.Timestamp(found) == local.tz_localize(zone)

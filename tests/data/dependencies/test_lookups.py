@@ -10,6 +10,7 @@ import pytest
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dependencies.lookups import Lookup, _agree, _log_chance, found_lookups
+from lowerbound.data.protection.people import People
 from lowerbound.errors import OptionError
 
 NAN = np.nan
@@ -166,3 +167,15 @@ def test_many_columns_of_pixels_take_little_time() -> None:
     pixels[:, 200] = pixels[:, 10] // 4
     (found,) = lookups(*pixels.T)
     assert found.columns == ("c10", "c200")
+
+
+def test_a_value_of_few_people_is_not_listed() -> None:
+    """Rows of one person count once; without people, rows are counted."""
+    values = np.repeat([[1.0, 5.0], [2.0, 6.0]], 30, 0)
+    person = np.concatenate([np.arange(30), np.full(30, 30)])
+    found = Lookup.of(("a", "b"), values, People(person, 5))
+    assert found is not None
+    assert (found.cells, found.rows, found.others) == (((1.0, 5.0),), (30,), 30)
+    every = Lookup.of(("a", "b"), values)
+    assert every is not None
+    assert every.cells == ((1.0, 5.0), (2.0, 6.0))
