@@ -171,3 +171,13 @@ def test_fresh_identifiers_have_no_word_of_one_person(present: int) -> None:
 def test_a_record_that_somebody_changed_is_refused(record: object) -> None:
     with pytest.raises((ModelFolderError, OptionError)):
         Protection.of({DETAIL: record})
+
+
+def test_rare_levels_beside_a_level_for_others_become_this_one() -> None:
+    """Also where no level at all is frequent, and the column would be empty without it."""
+    rng = np.random.default_rng(0)
+    group = np.array([*(f"g{number}" for number in range(12)), "other"])[np.arange(104) % 13]
+    for name, kept in (("other", {"other"}), ("more", set())):
+        levels = pd.Series(np.where(group == "other", name, group), dtype="category")
+        rows, _ = protect(pd.DataFrame({"group": levels, "size": rng.normal(size=104).round(1)}))
+        assert set(rows["group"].dropna()) == kept
