@@ -22,26 +22,28 @@ class Request:
     resume: bool = option(False, "go on")
 
 
+def interrupt(request: Request) -> None:
+    """Leave an unfinished output with a part."""
+
+    def run() -> None:
+        with finished_parts("encode", request, Silent()) as parts:
+            parts.rows = 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
 @pytest.mark.parametrize("changed", ["x.db", "x.db.wal"])
 def test_a_database_or_its_log_that_changed_is_not_resumed(tmp_path: Path, changed: str) -> None:
     """A database that another program has open keeps its newest rows in the log."""
     for name in ("x.db", "x.db.wal"):
         (tmp_path / name).write_bytes(b"rows")
     given = f"duckdb:{tmp_path / 'x.db'}?table=t", str(tmp_path / "out.csv")
-    with (
-        pytest.raises(KeyboardInterrupt),
-        finished_parts("encode", Request(*given), Silent()) as parts,
-    ):
-        parts.rows = 1
-        raise KeyboardInterrupt
+    interrupt(Request(*given))
     with finished_parts("encode", Request(*given, resume=True), Silent()):
         pass
-    with (
-        pytest.raises(KeyboardInterrupt),
-        finished_parts("encode", Request(*given), Silent()) as parts,
-    ):
-        parts.rows = 1
-        raise KeyboardInterrupt
+    interrupt(Request(*given))
     (tmp_path / changed).write_bytes(b"more rows")
     with (
         pytest.raises(OptionError, match="differs in file for data"),
