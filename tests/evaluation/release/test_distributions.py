@@ -122,3 +122,16 @@ def test_a_few_rows_of_another_source_are_distinguished() -> None:
     assert found.low > 0.7
     same = boosted_area(few, random.normal(size=(20, 3)), np.zeros(3, dtype=bool))
     assert same.low < 0.5 < same.high
+
+
+def test_the_worst_trend_is_named_beside_columns_that_do_not_vary() -> None:
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=(2, 400))
+    real = pd.DataFrame({"same": 1.0, "a": a, "other": 2.0, "b": a, "c": b})
+    codes = CodedColumns.learn(real)
+    found = trend_error(
+        codes, codes.encode(real), codes.encode(real.assign(b=draw.normal(size=400)))
+    )
+    assert found is not None
+    assert found.columns == ("a", "b")
+    assert (found.first, abs(found.second) < 0.2) == (pytest.approx(1.0), True)
