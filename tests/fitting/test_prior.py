@@ -173,3 +173,19 @@ def test_a_former_prior_of_other_prompts_is_asked_without(fitted, monkeypatch, s
     assert all(prompt is not None for prompt in asked["made"])
     assert all((prompt is not None) == same for prompt in asked["former"])
     assert facts["validation"] == pytest.approx(facts["former"])
+
+
+def test_a_private_model_with_another_prior_has_no_guarantee(fitted):
+    model, rows = fitted
+    private = replace(model, options=replace(model.options, release=object()))
+    latents = draw_latents(model.model, rows)
+    with pytest.warns(UserWarning, match="no guarantee"):
+        made, _ = fit_prior(
+            private,
+            latents.dataset(),
+            "flow",
+            {},
+            TrainingOptions(updates=1),
+            draws=len(latents.z[0]),
+        )
+    assert made.options.release is None
