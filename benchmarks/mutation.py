@@ -7,9 +7,13 @@ until a test fails: four with their slow tests, then more without. A test counts
 without the defect. Defects that no test can or should notice are argued one by one in
 ``tests/mutation/harmless.json``.
 
+Others were written by hand, ``tests/mutation/planted*.json``: what a move of code between modules
+can bring in. Each is planted where its file is now, and the tests that it names run first.
+
     python benchmarks/mutation.py                all defects not tried yet, then the result
     python benchmarks/mutation.py --again        also those that no test noticed, but should
     python benchmarks/mutation.py --summarize    the result of what is done
+    python benchmarks/mutation.py --planted      the same with those that were written by hand
 """
 
 from __future__ import annotations
@@ -33,32 +37,39 @@ sys.path.insert(0, str(ROOT))
 
 from tests.mutation.defects import ROOMS, Defect, chosen, defects
 from tests.mutation.nearest import Imports
+from tests.mutation.planted import Planted, planted_defects
 from tests.mutation.trial import Copy
 
-NAME = "mutation"
-TRIALS = Path("runs") / NAME / "trials.jsonl"
+NAME, BY_HAND = "mutation", "planted"
 HARMLESS = ROOT / "tests" / "mutation" / "harmless.json"
-COUNT, LEAST = 210, 200
+COUNT = 210
+LEAST = {NAME: 200, BY_HAND: 120}
 TARGET = 95.0  # % of the defects that are not harmless
 
 Trial = dict[str, Any]
 
 
-def try_all(planned: Sequence[Defect], processes: int) -> None:
+def kept(name: str) -> Path:
+    """The file of the trials of a result, a line each."""
+    return Path("runs") / name / "trials.jsonl"
+
+
+def try_all(planned: Sequence[Defect | Planted], processes: int, name: str) -> None:
     """Try defects in some copies of the checkout side by side, and keep each trial."""
     imports, writing = Imports(ROOT), threading.Lock()
-    TRIALS.parent.mkdir(parents=True, exist_ok=True)
+    kept(name).parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="mutation-") as folder:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(processes):
             copies.put(Copy(ROOT, Path(folder) / str(number)))
 
-        def try_one(defect: Defect) -> None:
+        def try_one(defect: Defect | Planted) -> None:
             copy = copies.get()
             verdict = copy.trial(defect, imports.nearest(defect.file))
             copies.put(copy)
-            trial = {"change": defect.change, **asdict(defect), **asdict(verdict)}
-            with writing, TRIALS.open("a", encoding="utf-8") as lines:
+            place = {"room": defect.room, "file": defect.file, "change": defect.change}
+            trial = {**place, **asdict(defect), **asdict(verdict)}
+            with writing, kept(name).open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({**trial, "commit": commit()}) + "\n")
             print(sentence(trial), flush=True)
 
@@ -70,15 +81,17 @@ def sentence(trial: Mapping[str, Any]) -> str:
     """What became of a defect, in a line."""
     state = f"caught by {trial['caught_by']}" if trial["caught_by"] else "SURVIVED"
     state += " (some tests did not end)" if trial["stopped"] else ""
+    if "name" in trial:
+        return f"{trial['file']}: {trial['name']}: {state}"
     place = f"{trial['file']}:{trial['line']}"
     return f"{place}: {trial['before']} -> {trial['after']}: {state}"
 
 
-def trials(first: bool = False) -> dict[str, Trial]:
+def trials(name: str, first: bool = False) -> dict[str, Trial]:
     """The last trial of each defect, or the first, by its change."""
-    if not TRIALS.exists():
+    if not kept(name).exists():
         return {}
-    lines = TRIALS.read_text(encoding="utf-8").splitlines()
+    lines = kept(name).read_text(encoding="utf-8").splitlines()
     return {
         trial["change"]: trial for trial in map(json.loads, reversed(lines) if first else lines)
     }
@@ -91,23 +104,25 @@ def harmless() -> Mapping[str, str]:
     return found
 
 
-def summarize(planned: Sequence[Defect], seed: int) -> None:
+def summarize(planned: Sequence[Defect | Planted], seed: int, name: str) -> None:
     """Print the survivors, and write the result if all defects were tried and are enough."""
-    done, before = trials(), trials(first=True)
+    done, before = trials(name), trials(name, first=True)
     tried = [done[defect.change] for defect in planned if defect.change in done]
     counted = [t for t in tried if t["caught_by"] or t["change"] not in harmless()]
     survivors = [t for t in counted if not t["caught_by"]]
     for trial in survivors:
         print(sentence(trial))
     print(f"{len(counted) - len(survivors)} of {len(counted)} caught, {len(planned)} planned")
-    if len(tried) < max(len(planned), LEAST):
+    least = LEAST[name]
+    if len(tried) < max(len(planned), least):
         return
-    rooms = {room: [t for t in counted if t["room"] == room] for room in ROOMS}
+    known = ROOMS if name == NAME else sorted({t["room"] for t in counted})
+    rooms = {room: [t for t in counted if t["room"] == room] for room in known}
     share = caught(counted)
     spread = math.sqrt(share * (100 - share) / len(counted))
     by_room = {room: caught(each) for room, each in rooms.items() if each}
     metrics = [
-        Metric("planted defects", len(tried), "defects", "higher", target=LEAST),
+        Metric("planted defects", len(tried), "defects", "higher", target=least),
         Metric("harmless", len(tried) - len(counted), "defects", "lower"),
         Metric("caught", share, "%", "higher", spread, TARGET, by_room),
         Metric("caught, of all planted", caught(tried), "%", "higher"),
@@ -119,10 +134,11 @@ def summarize(planned: Sequence[Defect], seed: int) -> None:
         ),
     ]
     write(
-        NAME,
+        name,
         metrics,
         data=[{"file": "src/lowerbound", "split": "-", "sha256": "-"}],
-        seeds=[seed],
+        seeds=[seed] if name == NAME else [],
+        command="python benchmarks/mutation.py" + (" --planted" if name == BY_HAND else ""),
         minutes=sum(t["seconds"] for t in tried) / 60,
         notes="Beside it are the shares of the parts of the package. No test noticed: "
         + ("; ".join(f"`{sentence(t)}`" for t in survivors) or "none")
@@ -150,21 +166,26 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="retry what no test noticed")
+    parser.add_argument("--planted", action="store_true", help="the defects written by hand")
     parser.add_argument("--summarize", action="store_true", help="write the result of what is done")
     given = parser.parse_args()
     if given.quick:
         quick(given.seed)
         return
-    planned = chosen(defects(ROOT), given.count, given.seed)
+    planned: list[Defect] | list[Planted] = (
+        planted_defects(ROOT) if given.planted else chosen(defects(ROOT), given.count, given.seed)
+    )
+    name = BY_HAND if given.planted else NAME
     if not given.summarize:
-        done = trials()
+        done = trials(name)
         settled = {
-            name
-            for name, trial in done.items()
-            if trial["caught_by"] or not given.again or name in harmless()
+            change
+            for change, trial in done.items()
+            if trial["caught_by"] or not given.again or change in harmless()
         }
-        try_all([defect for defect in planned if defect.change not in settled], given.processes)
-    summarize(planned, given.seed)
+        waiting = [defect for defect in planned if defect.change not in settled]
+        try_all(waiting, given.processes, name)
+    summarize(planned, given.seed, name)
 
 
 if __name__ == "__main__":

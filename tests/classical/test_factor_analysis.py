@@ -91,6 +91,17 @@ def test_each_round_raises_the_posterior(noise_rows: float, ridge: float) -> Non
     assert all(later > earlier for earlier, later in pairwise(values))
 
 
+def test_the_prior_of_the_weights_does_not_pull_the_offset() -> None:
+    """Rows that are moved have the same weights and a moved offset."""
+    x, mask = rows(truth(), 150)
+    near, far = (
+        fit_factor_analysis(x + shift, mask, 2, rounds=5, ridge=20.0, floor=1e-9)
+        for shift in (0.0, 50.0)
+    )
+    torch.testing.assert_close(far.offset, near.offset + 50.0)
+    torch.testing.assert_close(far.weight, near.weight, atol=1e-6, rtol=1e-6)
+
+
 def test_the_ridge_is_chosen_by_hidden_cells() -> None:
     """Columns of noise want a strong prior of the weights, those that hang together a weak one."""
     noise = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)).double()

@@ -74,6 +74,16 @@ def test_without_prior_it_is_as_likely_as_scikit_learn() -> None:
     assert mean == pytest.approx(theirs.score(rows().numpy()), abs=0.02)
 
 
+def test_another_seed_is_another_start() -> None:
+    """Rows without clusters have many local maxima, and a pool of fits has several of them."""
+    flat = torch.rand(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    given = {"prior_rows": 2.0, "least": 1e-4}
+    one, other = (fit_mixture(flat, 6, **given, seed=seed) for seed in (0, 1))
+    assert not torch.allclose(one.means.sort(0)[0], other.means.sort(0)[0], atol=1e-3)
+    pooled = pooled_mixture(flat, 6, 3, **given).means.unflatten(0, (3, 6)).sort(1)[0]
+    assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
+
+
 def test_a_component_without_rows_keeps_finite_parameters() -> None:
     prior = CovariancePrior(torch.eye(4, dtype=torch.float64), 2.0, 1e-3)
     shares = torch.zeros(len(rows()), 2, dtype=torch.float64)

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from lowerbound.cli import main
+from lowerbound.training.private.marginals import model as marginals_model, schema_measuring
+from lowerbound.training.private.noise import SeededRandomness
 
 ROWS = 4_000
 
@@ -109,3 +111,43 @@ def test_bad_input_is_one_sentence(
     assert run("private-schema", people / "people.csv", "-o", output, *words) == 2
     assert message in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("command", ["private-schema", "private-table"])
+def test_secure_noise_is_the_systems(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, secure: bool
+) -> None:
+    used: list[str] = []
+    for module in (schema_measuring, marginals_model):
+        for name in ("SystemRandomness", "SeededRandomness"):
+
+            def made(name: str = name) -> SeededRandomness:
+                used.append(name)
+                return SeededRandomness()
+
+            monkeypatch.setattr(module, name, made)
+    columns = tmp_path / "columns.json"
+    levels = {"kind": "binary", "levels": ["no", "yes"]}
+    columns.write_text(
+        json.dumps({"columns": {"rich": levels, "town": levels | {"levels": ["A", "B"]}}})
+    )
+    frame = pd.read_csv(people / "people.csv")[["town", "rich"]].head(400)
+    frame["town"] = frame["town"].where(frame["town"] == "A", "B")
+    frame.to_csv(tmp_path / "few.csv", index=False)
+    more = ("--secure-noise",) if secure else ()
+    if command == "private-schema":
+        columns.write_text(json.dumps({"columns": {"rich": levels}}))
+    words = (
+        tmp_path / "few.csv",
+        "-o",
+        tmp_path / "out",
+        "--epsilon",
+        9,
+        "--public-schema",
+        columns,
+    )
+    if command == "private-table":
+        words = (*words[:2], tmp_path / "out.csv", *words[3:])
+    assert run(command, *words, *more) == 0
+    assert set(used) == {"SystemRandomness" if secure else "SeededRandomness"}

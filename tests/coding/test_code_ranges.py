@@ -55,3 +55,17 @@ def test_bytes_that_name_no_codes_are_refused() -> None:
         else:
             assert not all(map(np.array_equal, found, columns))
     assert refused  # where it is not, a checksum of the codes tells
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_no_shorter_beginning_of_the_bytes_has_the_codes(rows: int) -> None:
+    for seed in range(5):
+        columns, counts = drawn(rows, 3, 40, seed)
+        tables = [CodingTable(count) for count in counts]
+        payload = code_ranges.encode(columns, tables)
+        for length in range(len(payload)):
+            try:
+                found = code_ranges.decode(payload[:length], rows, tables)
+            except BitstreamError:
+                continue
+            assert not all(map(np.array_equal, found, columns))

@@ -121,6 +121,17 @@ def test_a_rotated_picture_comes_back_upright(tmp_path: Path) -> None:
         assert found.getpixel((0, 0)) < found.getpixel((0, 63))
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB"])
+def test_a_png_of_inks_has_no_profile_of_inks(mode: str) -> None:
+    """It would change the colors, which are those of a screen; that of a screen is kept."""
+    for kind, kept in ((mode, False), ("RGB", True)):
+        stream = io.BytesIO()
+        picture = PICTURES["color"].convert("LAB" if kind == "LAB" else kind)
+        picture.save(stream, "TIFF", icc_profile=b"profile")
+        with Image.open(io.BytesIO(as_png(stream.getvalue()))) as found:
+            assert (found.mode, "icc_profile" in found.info) == ("RGB", kept)
+
+
 def test_none_where_no_exact_form_is_small(tmp_path: Path) -> None:
     path = tmp_path / "noise.png"
     Image.fromarray(RNG.integers(0, 256, (64, 64, 3), np.uint8)).save(path)

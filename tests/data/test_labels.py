@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lowerbound.data import encode_labels, load
+from lowerbound.data.regression_targets import encode_targets
 from lowerbound.errors import DataError
 
 
@@ -92,3 +93,11 @@ def test_classes_that_may_be_typos_are_named() -> None:
 )
 def test_other_classes_are_no_typos(names: list[str]) -> None:
     load(np.arange(float(len(names)))[:, None], label=names)
+
+
+def test_later_targets_are_in_the_units_of_the_fit() -> None:
+    first, scale = encode_targets([1.0, 3.0, None])
+    assert first.tolist()[:2] == [-1.0, 1.0]
+    later, same = encode_targets([10.0, 12.0, 2.0], scale)
+    assert (later.tolist(), same) == ([8.0, 10.0, 0.0], scale)
+    assert scale.restored(later).tolist() == [10.0, 12.0, 2.0]

@@ -257,3 +257,10 @@ def test_only_what_has_parts_is_read_in_parts(tmp_path: Path) -> None:
 def test_what_is_no_table_is_refused_with_what_to_give(source: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load(source)
+
+
+def test_the_whole_of_an_npz_is_read_before_its_training_part(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, x_train=X[:2], x=X, x_test=X[2:])
+    assert len(load(path)) == len(X)
+    assert [len(load(path, split=part)) for part in ("train", "test")] == [2, len(X) - 2]

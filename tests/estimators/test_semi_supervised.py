@@ -14,12 +14,15 @@ from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 
 from lowerbound import VAE, SemiSupervisedVAE
+from lowerbound.assembly.build import assemble, initialize
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
+from lowerbound.estimators.first_features import above, starting_from
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.model_folder.manifest import ANSWERS
 from lowerbound.models import SemiSupervisedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 
 ROWS = 120
 TRUE = np.arange(ROWS) % 2
@@ -241,6 +244,26 @@ def test_features_of_pictures_keep_their_linear_path(tmp_path: Path) -> None:
     assert not any(value.requires_grad for value in model.model_.path.parameters())
     own = small(stacked=True).fit(pictures, y)
     assert not own.model_.path.is_open
+
+
+def test_every_part_of_the_features_is_shared_and_frozen() -> None:
+    """Also the input, whose units are those of the rows that the features were fitted on."""
+    sizes = 3 + 2 * np.random.default_rng(1).normal(size=ROWS)
+    frame = pd.DataFrame(X, columns=list("abc")).assign(town=TRUE.astype(str), size=sizes)
+    vae = VAE(2, network="mlp", posterior="gaussian", epochs=1, random_state=0).fit(frame)
+    other = frame.assign(a=5 * frame["a"] + 9)
+    rows = load(other.assign(y=np.where(TRUE, "no", "yes")), label="y")
+    options = above(vae.fitted_, FitOptions(ModelOptions("semi_supervised", latent_dim=2)))
+    model = assemble(rows.schema, options.model)
+    initialize(model, rows)
+    starting_from(vae.fitted_)(model)
+    parts = {name for name, part in model.named_children() if getattr(vae.model_, name, None)}
+    assert {"encoder", "decoder", "likelihood", "inputs"} <= parts
+    for name in parts & {"encoder", "decoder", "likelihood", "inputs", "path"}:
+        theirs = getattr(vae.model_, name).state_dict()
+        for key, value in getattr(model, name).state_dict().items():
+            assert torch.equal(value, theirs[key]), f"{name}.{key}"
+        assert not any(value.requires_grad for value in getattr(model, name).parameters())
 
 
 def test_frozen_features_survive_a_clone() -> None:

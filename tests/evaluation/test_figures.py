@@ -263,3 +263,26 @@ def test_names_and_titles_of_few_pictures_lie_inside(rows: int) -> None:
         boxes = [text.get_window_extent() for text in texts if text.get_text()]
         assert min(box.x0 for box in boxes) >= 0
         assert max(box.x1 for box in boxes) <= figure.bbox.width
+
+
+def test_each_curve_of_a_prior_has_its_own_values() -> None:
+    training = np.arange(4.0) - 9
+    validation = np.array([np.nan, -8.5, np.nan, -7.5])
+    (axes,) = figures.prior_curve(np.arange(4.0), training, validation, -10.0).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn["training rows"] == [[place, place - 9.0] for place in range(4)]
+    assert drawn["held-out rows"] == [[1.0, -8.5], [3.0, -7.5]]
+    former = drawn["former prior, held-out rows"]
+    assert [value for _, value in former] == [-10.0, -10.0]
+
+
+def test_each_curve_of_a_training_has_its_own_values() -> None:
+    shown = curve("VAE")
+    left, right, rates = figures.training_curves([shown]).axes
+    drawn = {line.get_label(): line.get_ydata() for line in left.lines}
+    seen = np.isfinite(shown.validation)
+    np.testing.assert_array_equal(drawn["training rows"], shown.bound)
+    if seen.any():
+        np.testing.assert_array_equal(drawn["validation rows"], shown.validation[seen])
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), shown.distortion)
+    np.testing.assert_array_equal(rates.lines[0].get_ydata(), shown.rate)

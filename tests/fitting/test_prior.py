@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from lowerbound import VAE
 from lowerbound.data import load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, ModelOptions, fit
+from lowerbound.fitting.held_out_latents import compared
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.models import require
@@ -145,3 +147,45 @@ def test_an_autoencoder_has_no_prior_to_train():
     model = fit(rows, FitOptions(model=ModelOptions(model="pca", latent_dim=1))).model
     with pytest.raises(UnsupportedError, match="train a prior on latents"):
         draw_latents(model, rows)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_former_prior_of_other_prompts_is_asked_without(fitted, monkeypatch, same):
+    model, rows = fitted
+    latents = draw_latents(model.model, rows)
+    prompts = torch.arange(len(rows)).unsqueeze(1) % 2
+    data = replace(latents.dataset(), prompt=prompts)
+    asked = {}
+
+    def spied(name):
+        made = deepcopy(model.model)
+        terms = made.prior_terms
+
+        def spy(z, prompt=None):
+            asked.setdefault(name, []).append(prompt)
+            return terms(z)
+
+        monkeypatch.setattr(made, "prior_terms", spy)
+        return made
+
+    draws = latents.z.shape[1]
+    facts = compared(spied("former"), spied("made"), data, draws, 0, same_prompts=same)
+    assert all(prompt is not None for prompt in asked["made"])
+    assert all((prompt is not None) == same for prompt in asked["former"])
+    assert facts["validation"] == pytest.approx(facts["former"])
+
+
+def test_a_private_model_with_another_prior_has_no_guarantee(fitted):
+    model, rows = fitted
+    private = replace(model, options=replace(model.options, release=object()))
+    latents = draw_latents(model.model, rows)
+    with pytest.warns(UserWarning, match="no guarantee"):
+        made, _ = fit_prior(
+            private,
+            latents.dataset(),
+            "flow",
+            {},
+            TrainingOptions(updates=1),
+            draws=len(latents.z[0]),
+        )
+    assert made.options.release is None

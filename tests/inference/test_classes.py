@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
@@ -14,6 +15,7 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.inference.classes import (
     CalibrationTally,
     calibration,
+    class_logits,
     class_probabilities,
     information,
 )
@@ -95,3 +97,15 @@ def test_a_model_without_classes_says_which_have() -> None:
     model = assemble(data.schema, ModelOptions(latent_dim=1, network="mlp"))
     with pytest.raises(UnsupportedError, match=r"models that can: semi_supervised"):
         class_probabilities(model, data)
+
+
+def test_probabilities_have_the_temperature_of_the_model() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    data = load(x, label=np.arange(30) % 3)
+    torch.manual_seed(0)
+    model = assemble(data.schema, ModelOptions("semi_supervised", latent_dim=1)).eval()
+    model.start(data)
+    for temperature in (1.0, 2.5):
+        model.temperature.fill_(temperature)
+        expected = torch.softmax(class_logits(model, data) / temperature, 1)
+        torch.testing.assert_close(class_probabilities(model, data), expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,6 +114,39 @@ def test_draws_equal_the_other_column_as_often_as_rows() -> None:
         float(((each[:, 1] - each[:, 0]).abs() < 1e-9).double().mean()) for each in (back, table())
     )
     assert share == pytest.approx(expected, abs=0.03)
+
+
+def test_draws_that_follow_a_column_stay_in_the_range_of_their_own() -> None:
+    """The first column goes beyond what the second, which follows it, was ever observed to be."""
+    torch.manual_seed(0)
+    columns = [COLUMNS[0], replace(COLUMNS[1], observed=(4.0, 6.0)), COLUMNS[2]]
+    rows = table()
+    rows[:, 1] = rows[:, 0]
+    sizes = {"features": 3, "width": 8, "layers": 1, "vectors": 2, "cells": 16}
+    built = AutoregressiveColumns(columns, relations=((EQUALITY, 1, 0),), **sizes)  # type: ignore[arg-type]
+    built = built.double().eval()
+    built.initialize(in_units(rows))
+    drawn = emission(built, 2_000, rows).sample()[0] * SCALE + SHIFT
+    assert float(drawn[:, 0].min()) < 3
+    assert float(drawn[:, 0].max()) > 7
+    tied = (drawn[:, 0] > 4.01) & (drawn[:, 0] < 5.99)
+    assert float((drawn[tied, 0] - drawn[tied, 1]).abs().median()) < 0.006
+    beyond = drawn[drawn[:, 0] > 7, 1]
+    assert float((beyond == 6.0).double().mean()) > 0.5
+
+
+def test_a_ratio_to_a_number_that_is_not_positive_has_no_share() -> None:
+    rows = table()[:500]
+    assert bool((rows[:, 0] <= 0).any())
+    built = likelihood(((RATIO, 1, 0), (DIFFERENCE, 1, 2)))
+    numbers = torch.zeros(len(rows), built.relations.count(1), dtype=torch.float64)
+    known = torch.ones(rows.shape, dtype=torch.bool)
+    shares = built.relations.log_shares(1, numbers, rows.numpy(), known).exp()
+    places = built.relations.needed(1).index(0)
+    positive = rows[:, 0] > 0
+    torch.testing.assert_close(shares.sum(1), torch.ones(len(rows), dtype=torch.float64))
+    assert bool((shares[~positive, 1 + places] < 1e-9).all())
+    assert bool((shares[positive, 1 + places] > 0.3).all())
 
 
 def test_cells_of_a_known_row_have_the_probability_of_the_residual() -> None:

@@ -12,11 +12,13 @@ import torch
 from scipy.stats import laplace, norm
 from torch import Tensor
 
+from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.data.quantities import encode_quantities
+from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.codes import encode_rows, posteriors
 from lowerbound.inference.quantities import predicted_quantities, quantity_quality
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
@@ -71,6 +73,28 @@ def fitted_on(dataset: Dataset, folder: Path | None = None) -> Fitted:
     if folder is not None:
         model_folder.write(folder, fitted)
     return fitted
+
+
+def test_the_deviation_has_the_noise_and_the_spread_of_the_code() -> None:
+    """By the law of total variance, from many more draws."""
+    dataset, _ = rows(predict=True)
+    torch.manual_seed(0)
+    model = assemble(dataset.schema, ModelOptions(latent_dim=2, network="mlp")).eval()
+    head = model.head
+    with torch.no_grad():
+        for value in head.parameters():
+            if value.dim() > 1:
+                value.mul_(30)
+    few = dataset.subset(range(5))
+    _, deviation = predicted_quantities(model, few)
+    ((_, posterior),) = posteriors(model, few)
+    with torch.no_grad():
+        found = head(draw(posterior, 20_000))
+    noise, spread = found.variance.mean(0), found.mean.var(0)
+    scale = dataset.schema.quantities[0].scale.deviation
+    expected = scale * (noise + spread).sqrt().double()
+    assert float((spread / noise).min()) > 3
+    assert torch.allclose(deviation.log(), expected.log(), atol=0.6)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 
 from tests.mutation.defects import Defect, defects_of
 from tests.mutation.nearest import Imports
+from tests.mutation.planted import Planted
 from tests.mutation.trial import Copy
 
 MODULE = b"def half(x):\n    return x / 2\n\n\ndef third(x):\n    return x / 3\n"
@@ -66,3 +67,12 @@ def test_a_defect_with_which_no_test_starts_is_caught(checkout: Path, tmp_path: 
     copy = Copy(checkout, tmp_path / "copy")
     verdict = copy.trial(defect("half"), Imports(checkout).nearest("shares.py"), stages=(3,))
     assert (verdict.caught_by, verdict.stopped) == ("tests/conftest.py", False)
+
+
+@pytest.mark.slow
+def test_the_tests_that_a_defect_names_run_first(checkout: Path, tmp_path: Path) -> None:
+    copy = Copy(checkout, tmp_path / "copy")
+    named = "tests/test_shares.py::test_half"
+    wrong = Planted("half", "src/lowerbound/shares.py", "x / 2", "x / 3", (named,))
+    verdict = copy.trial(wrong, [], stages=())
+    assert (verdict.caught_by, verdict.files, verdict.stopped) == (named, 1, False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutation.defects import PACKAGE, Defect
+from tests.mutation.planted import Planted
 from tests.smoke import Item, Outcome, run
 
 STAGES = (4, 12, 24)  # test files, from the nearest on; the next are run if no test failed
@@ -58,19 +59,27 @@ class Copy:
         self.broken: set[str] = set()  # and those that fail
 
     def trial(
-        self, defect: Defect, tests: Sequence[Path], stages: Sequence[int] = STAGES
+        self, defect: Defect | Planted, tests: Sequence[Path], stages: Sequence[int] = STAGES
     ) -> Verdict:
-        """Plant a defect, and run the tests in stages up to the first that notices it."""
+        """Plant a defect, and run the tests in stages up to the first that notices it.
+
+        If it names tests that notice it, those are run before.
+        """
         start, waiting = time.monotonic(), list(tests)
-        done, failed, stopped = 0, "", False
+        known = list(defect.tests) if isinstance(defect, Planted) else []
+        failed, ended = self._notices(defect, known, ALL) if known else ("", True)
+        done, stopped = len({test.partition("::")[0] for test in known}), not ended
         while stages and waiting and not failed:
             count, *stages = stages
             names = [path.relative_to(self.root).as_posix() for path in waiting[:count]]
-            failed, ended = self._notices(defect, names, QUICK if done else ALL)
+            first = len(waiting) == len(tests)
+            failed, ended = self._notices(defect, names, ALL if first else QUICK)
             done, stopped, waiting = done + len(names), stopped or not ended, waiting[count:]
         return Verdict(failed, done, stopped, time.monotonic() - start)
 
-    def _notices(self, defect: Defect, names: Sequence[str], marks: str) -> tuple[str, bool]:
+    def _notices(
+        self, defect: Defect | Planted, names: Sequence[str], marks: str
+    ) -> tuple[str, bool]:
         """The first test that fails with the defect alone, and whether the tests had an end."""
         file = self.folder / PACKAGE / defect.file
         content = file.read_bytes()

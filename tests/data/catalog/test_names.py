@@ -110,6 +110,13 @@ def test_sets_inside_scikit_learn(name: str, rows: int, event: tuple[int, ...]) 
         load(name, split="test")
 
 
+def test_the_patients_of_diabetes_are_in_their_own_units() -> None:
+    """Ages of Efron et al. 2004 are 19 to 79 years; scikit-learn's default is standardized."""
+    dataset = load("diabetes")
+    rows = np.asarray(dataset.schema.decode(dataset.x, rounded=True), dtype=float)
+    assert (rows[:, 0].min(), rows[:, 0].max()) == (19, 79)
+
+
 def test_sprites_come_with_their_factors_in_two_parts() -> None:
     training, test = load("sprites"), load("sprites", split="test")
     assert (len(training), len(test)) == (3_686, 922)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.config import to_mapping
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.dependencies.determined import determined, with_dependencies
+from lowerbound.data.dependencies.determined import (
+    DETAIL,
+    Dependencies,
+    determined,
+    with_dependencies,
+)
 from lowerbound.data.dependencies.formula_search import found_formulas
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
 from lowerbound.errors import OptionError
@@ -209,6 +217,32 @@ def test_missing_cells_follow_in_turn(draw: np.random.Generator) -> None:
     expected = np.full(frame.shape, NAN)
     expected[0, 2:], expected[1, 0] = whole.loc[0, ["total", "cents"]], whole.loc[1, "a"]
     np.testing.assert_array_equal(cells, expected)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_follows_exactly_comes_before_what_is_rounded(
+    draw: np.random.Generator, order: int
+) -> None:
+    """A weight by weight and bag together, and not by a coarse body mass index, in any order."""
+    frame = pd.DataFrame(
+        {"weight": draw.uniform(50, 100, ROWS).round(2), "height": draw.uniform(1.5, 2, ROWS)}
+    )
+    frame["bmi"] = (frame["weight"] / frame["height"] ** 2).round(1)
+    frame["bag"] = draw.uniform(1, 20, ROWS).round(2)
+    frame["gross"] = (frame["weight"] + frame["bag"]).round(2)
+    frame["height"] = frame["height"].round(2)
+    weight = frame["weight"].copy()
+    frame.loc[:9, "weight"] = NAN
+    frame.loc[10:19, ["weight", "bag"]] = NAN
+    dataset = load(frame, kinds="infer", missing="model")
+    every, none = (True,) * 3, (False,) * 3
+    index = Formula(("bmi", "weight", "height"), (1.0, -1.0, 2.0), 0.0, every, every, none)
+    total = Formula(("gross", "weight", "bag"), (1.0, -1.0, -1.0), 0.0, none, every, every)
+    details = {DETAIL: to_mapping(Dependencies(formulas=(index, total)[::order]))}
+    cells = determined(replace(dataset, schema=replace(dataset.schema, details=details)))
+    assert cells is not None
+    np.testing.assert_allclose(cells[:10, 0], weight[:10], atol=1e-9)
+    assert 0.01 < np.abs(cells[10:20, 0] - weight[10:20]).max() < 5
 
 
 def test_sources_are_found_behind_a_close_column(draw: np.random.Generator) -> None:

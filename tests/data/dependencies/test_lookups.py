@@ -10,6 +10,7 @@ import pytest
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dependencies.lookups import Lookup, _agree, _log_chance, found_lookups
+from lowerbound.data.protection.people import People
 from lowerbound.errors import OptionError
 
 NAN = np.nan
@@ -174,3 +175,13 @@ def test_one_exception_in_any_row_of_a_large_table_is_enough_against_it(row: int
     assert lookups(noise, school, size)
     size[row] = 131
     assert not lookups(noise, school, size)
+def test_a_value_of_few_people_is_not_listed() -> None:
+    """Rows of one person count once; without people, rows are counted."""
+    values = np.repeat([[1.0, 5.0], [2.0, 6.0]], 30, 0)
+    person = np.concatenate([np.arange(30), np.full(30, 30)])
+    found = Lookup.of(("a", "b"), values, People(person, 5))
+    assert found is not None
+    assert (found.cells, found.rows, found.others) == (((1.0, 5.0),), (30,), 30)
+    every = Lookup.of(("a", "b"), values)
+    assert every is not None
+    assert every.cells == ((1.0, 5.0), (2.0, 6.0))

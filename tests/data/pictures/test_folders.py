@@ -590,3 +590,15 @@ def test_colors_of_ink_and_of_lab_are_named(tmp_path: Path) -> None:
         assert len(load(tmp_path, schema=grey)) == 3
     with Image.open(tmp_path / "lab.tif") as lab:  # such as a mask
         assert on_white(lab).convert("L").size == (9, 6)
+
+
+@pytest.mark.parametrize("side", [8, 9, 1])
+def test_tiles_reach_both_borders_and_overlap_by_half(side: int) -> None:
+    for length in range(side, 6 * side):
+        picture = np.arange(length)[None, :].repeat(side, 0)
+        tiles = tiles_of(picture, (side, side))
+        starts = [left for _, left in tiles.corners]
+        assert (starts[0], starts[-1]) == (0, length - side)
+        assert max(np.diff(starts), default=0) <= max(1, side // 2) + 1
+        assert np.mean(np.diff(starts) if starts[1:] else [0]) <= max(1, side // 2)
+        assert [tile[0, 0] for tile in tiles.x] == starts

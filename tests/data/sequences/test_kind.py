@@ -78,3 +78,13 @@ def test_another_length_is_refused() -> None:
     schema = load(Sequences(VALUES)).schema
     with pytest.raises(DataError, match="6 times of 3 features"):
         load(Sequences(VALUES[:, :5]), schema=schema)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32", "float64"])
+def test_decoded_rows_have_the_type_of_the_fitted_ones(dtype: str) -> None:
+    values = (10 * VALUES).round().astype(dtype)
+    data = load(Sequences(values))
+    rounded, exact = (data.schema.decode(data.x, rounded=rounded) for rounded in (True, False))
+    assert rounded.dtype == dtype
+    np.testing.assert_allclose(rounded, values, rtol=1e-6, atol=1e-6)
+    assert exact.dtype.kind == "f"

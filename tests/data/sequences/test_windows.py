@@ -175,3 +175,13 @@ def test_other_series_are_refused_by_the_names_of_their_columns() -> None:
     assert torch.equal(found.x, load(series, schema=schema).x)
     again = load(series, schema=schema, windows=Windows(6))
     assert len(again) == 35
+
+
+def test_a_column_is_written_alike_at_all_times() -> None:
+    draw = np.random.default_rng(0)
+    series = pd.DataFrame({"share": [f"{value:.1f} %" for value in draw.uniform(0, 100, 60)]})
+    series["size"] = draw.normal(size=60)
+    whole, cut = (load(series, kinds="infer", **more) for more in ({}, {"windows": Windows(3)}))
+    expected = [column.notation for column in whole.schema.columns for _ in range(3)]
+    assert [column.notation for column in cut.schema.columns] == expected
+    assert expected[0] is not None

@@ -11,6 +11,8 @@ import pytest
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import load, to_frame
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.dependencies.orders import Inequality
+from lowerbound.data.synthetic.constraints import ConstraintReader
 from lowerbound.data.synthetic.form import TableForm, kind_hints
 from lowerbound.data.synthetic.reading import read_for_synthesis
 from lowerbound.errors import DataError, OptionError
@@ -160,3 +162,22 @@ def test_bad_combinations(frame: pd.DataFrame, dataset: Dataset) -> None:
         TableForm.learn(frame, dataset.schema, [], [("city", "land"), ("land", "grade")])
     with pytest.raises(OptionError, match="'age' is in a combination and compared"):
         TableForm.learn(frame, dataset.schema, ["age <= end"], [("city", "age")])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "lower", "upper", "strict"),
+    [
+        ("a < b", "a", "b", True),
+        ("a <= b", "a", "b", False),
+        ("b > a", "a", "b", True),
+        ("b >= a", "a", "b", False),
+    ],
+)
+def test_each_sign_is_an_inequality_of_its_own(
+    sentence: str, lower: str, upper: str, strict: bool
+) -> None:
+    frame = pd.DataFrame({"a": np.arange(90) / 7, "b": np.arange(90) / 7 + 1})
+    columns = load(frame, kinds="infer").schema.columns
+    values = {name: frame[name].to_numpy() for name in frame}
+    found = ConstraintReader(columns, values).read([sentence], [])
+    assert found.inequalities == (Inequality(lower, upper, strict),)

@@ -383,3 +383,14 @@ def test_names_of_several_columns_are_noted(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"named x: the later ones are read as x\.1 and so on"):
         frame = read_frame(path)
     assert list(frame.columns)[:3] == ["x", "y", "x.1"]
+
+
+def test_a_sign_that_is_no_comment_begins_a_name(tmp_path: Path) -> None:
+    """With --comment %, a first line that begins with # has the names."""
+    path = _file(tmp_path, "% of 2023\n#id,size\n1,2\n3,4\n5,6 % seen twice\n")
+    dialect = Dialect.asked(comment="%")
+    layout = sniffed(path, dialect)
+    assert (layout.skipped, layout.header) == (1, True)
+    frame = read_frame(path, dialect)
+    assert list(frame.columns) == ["#id", "size"]
+    assert frame["size"].tolist() == [2, 4, 6]

@@ -184,3 +184,12 @@ def test_columns_are_inferred_with_intervals_for_all_columns_of_the_table() -> N
         count = round(60 * found.training.value)
         exact = binomtest(count, 60).proportion_ci(1 - 0.05 / (3 * len(every)), method="wilson")
         assert (found.training.low, found.training.high) == pytest.approx((exact.low, exact.high))
+def test_records_are_compared_with_as_many_training_rows_as_are_held_out() -> None:
+    """Distances fall with the number of rows, so all training rows would look too near."""
+    draw = np.random.default_rng(0)
+    training, synthetic, holdout = (draw.normal(size=(rows, 3)) for rows in (2_000, 300, 200))
+    found = nearest_records(training, synthetic, holdout)
+    to_all = np.linalg.norm(synthetic[:, None] - training[None], axis=2).min(1)
+    part = np.linalg.norm(synthetic[:, None] - training[None, :200], axis=2).min(1)
+    assert np.median(to_all) < 0.6 * np.median(part)
+    assert found.released[1] == pytest.approx(np.median(part), rel=0.15)

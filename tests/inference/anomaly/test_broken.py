@@ -83,6 +83,21 @@ def test_they_are_found_and_the_rows_that_break_them_too() -> None:
     assert NormalDependencies.of(load(np.random.default_rng(0).normal(size=(200, 3)))) is None
 
 
+def test_held_out_rows_that_break_an_order_make_it_cheap() -> None:
+    data = load(sales())
+    fresh = sales(100, seed=3)
+    costs = []
+    for wrong in (0, 10):
+        rows = fresh.copy()
+        rows.loc[: wrong - 1, "shipped"] = rows["ordered"] - pd.Timedelta(days=1)
+        known = NormalDependencies.of(data, load(rows, schema=data.schema))
+        assert known is not None
+        costs.append(known.costs[2])
+    # counts of broken rows, one added to each
+    by_chance = 401 / np.exp(costs[0]) - 1
+    assert 401 / np.exp(costs[1]) - 1 == pytest.approx(by_chance + 10)
+
+
 def test_new_normal_rows_break_none() -> None:
     schema = load(sales()).schema
     rows = load(sales(2_000, seed=2), schema=schema)

@@ -381,14 +381,20 @@ def test_equal_scores_start_in_random_order(designer: Designer) -> None:
     """A target that many rows reach is searched from all of them."""
     codes, scores = designer.space.codes[:50], torch.zeros(50, dtype=torch.float64)
     scores[:10] = 1.0
-    generator = torch.Generator().manual_seed(0)
-    search = Search(
-        designer.space, lambda z: z[:, 0], lambda z, n: z[:n], codes, scores, [], False,
-        generator, 5,
-    )  # fmt: skip
     nothing = codes[:0], scores[:0]
-    first, second = search.best(*nothing, 5), search.best(*nothing, 5)
+
+    def searched(seed: int) -> list[torch.Tensor]:
+        search = Search(
+            designer.space, lambda z: z[:, 0], lambda z, n: z[:n], codes, scores, [], False,
+            torch.Generator().manual_seed(seed), 5,
+        )  # fmt: skip
+        return [search.best(*nothing, 5) for _ in range(2)]
+
+    first, second = searched(0)
     assert not torch.equal(first, second)
+    torch.manual_seed(1)  # which a search does not ask
+    assert all(map(torch.equal, searched(0), (first, second)))
+    assert not all(map(torch.equal, searched(1), (first, second)))
     for chosen in (first, second):
         assert torch.cdist(chosen, codes[:10]).min(1).values.max() == 0
 

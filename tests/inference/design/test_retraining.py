@@ -123,6 +123,22 @@ def test_a_later_part_that_ends_at_once_loses_no_call(
     assert result.called == 4
 
 
+@pytest.mark.slow
+def test_what_ends_the_last_part_ends_the_search(
+    fitted: Fitted, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, few = SearchOptions(method="random", calls=8, batch=4), data.subset(range(60))
+    search, stop = retraining.Designer.search, KeyboardInterrupt()
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        return replace(search(*args, **kwargs), stopped=stop)
+
+    monkeypatch.setattr(retraining, "retrained", lambda fitted, *args, **kwargs: fitted)
+    monkeypatch.setattr(retraining.Designer, "search", _second_search(stopped))
+    result = search_and_retrain(fitted, few, TASK, options, 1)
+    assert (result.stopped, result.called) == (stop, 8)
+
+
 def _second_search(ends: Any) -> Any:
     """A search of which the second call ends."""
     calls, search = [0], retraining.Designer.search

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lowerbound.assembly.build import assemble
+from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.annealing.annealing import AnnealingOptions, checked
@@ -20,6 +23,7 @@ from lowerbound.inference.restoration.wiener import WienerFilter
 from lowerbound.likelihoods import DiscretizedLogistic
 from lowerbound.likelihoods.noisy import NoiseModel, noisy
 from lowerbound.models import VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
 from tests.evaluation.small_models import binary_vae, linear_autoencoder, vectors
@@ -243,3 +247,19 @@ def test_a_coarser_sum_on_the_way_does_not_bend_the_answer(
     torch.testing.assert_close(found.log_evidence, evidence, atol=0.012, rtol=0)
     mean = (shares[..., None] * exact.restored(y)).sum(0)
     torch.testing.assert_close(found.mean, mean, atol=0.02, rtol=0)
+
+
+def test_means_and_draws_of_pictures_are_from_black_to_white() -> None:
+    """A Gaussian likelihood does not know where white is."""
+    white = np.full((4, 6, 6), 255, np.uint8)
+    white[:, ::2] = 0
+    pictures = load(white)
+    torch.manual_seed(0)
+    options = ModelOptions(latent_dim=1, likelihood="gaussian")
+    model = assemble(pictures.schema, options).eval()
+    tau = NoiseModel(torch.tensor(0.3))
+    found = denoise(model, pictures, tau, chains=4, temperatures=3, draws=20)
+    assert found.draws is not None
+    for values in (found.mean, found.draws):
+        assert 0 <= float(values.min()) <= float(values.max()) <= 1
+    assert float((found.draws == 1).double().mean()) > 0.05  # clamped there

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from lowerbound.data import load
+from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.synthesis.rows import BLOCK
+from lowerbound.inference.synthesis import rows as synthesis_rows
+from lowerbound.inference.synthesis.rows import BLOCK, ROUNDS, GivenCells, completed_block
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableDraws, TableSource
 from lowerbound.models.options import ModelOptions
@@ -102,3 +107,22 @@ def test_blocks_of_new_rows_differ_and_start_at_the_row_that_is_asked_for(
     whole = draws.values(0, 2 * BLOCK + 5)
     assert len(np.unique(whole[:, 0])) == 2 * BLOCK + 5
     np.testing.assert_array_equal(draws.values(BLOCK, BLOCK + 5), whole[BLOCK:])
+def test_rows_that_are_drawn_again_have_other_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A latent that leads to no row that fulfills every formula would lead to none again."""
+    model: Any = torch.nn.Linear(1, 1)
+    for several in (1, 2):
+        seeds: list[int] = []
+
+        def never(*arguments: Any, seeds: list[int] = seeds) -> tuple[Array, Array]:
+            seeds.append(arguments[-1])
+            return np.zeros((BLOCK, 1)), np.zeros(BLOCK, dtype=bool)
+
+        monkeypatch.setattr(synthesis_rows, "_completed", never)
+        cells = GivenCells(rows_of(several), np.zeros((several, 1)), np.ones((several, 1), bool))
+        limits: Any = None
+        completed_block(model, limits, cells, 0, 3)
+        assert len(set(seeds)) == len(seeds) == ROUNDS
+
+
+def rows_of(count: int) -> Dataset:
+    return load(np.arange(5.0)[:, None] + [[0.0, 1.0]]).subset(range(count))

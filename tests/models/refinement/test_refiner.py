@@ -144,6 +144,14 @@ def test_only_the_refiner_is_trained(fitted, refined):
     assert refined.options.model.refiner == SMALL
 
 
+def test_a_private_model_with_a_refiner_has_no_guarantee(fitted):
+    model, rows = fitted
+    private = replace(model, options=replace(model.options, release=object()))
+    with pytest.warns(UserWarning, match="no guarantee"):
+        made, _ = fit_refiner(private, rows.thinned(40), SMALL, TrainingOptions(updates=1))
+    assert made.options.release is None
+
+
 @pytest.mark.long
 def test_training_restores_the_detail(fitted):
     model, rows = fitted
