@@ -14,16 +14,20 @@ from _pictures import keep
 from _record import Metric, commit, keep_answer
 from _rivals import apart
 
-from lowerbound.applications.control.compare import learning_curves
+from lowerbound.applications.control.agent import AgentOptions
+from lowerbound.applications.control.compare import (
+    Curve,
+    area_over_seeds,
+    learning_curves,
+    over_seeds,
+)
+from lowerbound.applications.control.environments import EnvironmentOptions
+from lowerbound.applications.control.imagined_returns import ImaginationOptions
+from lowerbound.applications.control.player import AgentRecord, EvaluationOptions
+from lowerbound.applications.control.policy_gradient import PolicyGradientOptions, train_policy
+from lowerbound.applications.control.training import AgentSettings, train_agent
 from lowerbound.evaluation.intervals import Interval
-from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds
-from lowerbound.fitting.control.agent import AgentOptions
-from lowerbound.fitting.control.environments import EnvironmentOptions
-from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
-from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions
-from lowerbound.fitting.control.training import AgentSettings, train_agent
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.objectives.imagined_returns import ImaginationOptions
+from lowerbound.fitting import folder as model_folder
 
 SEEDS = (0, 1, 2)  # of policies
 WORLD_SEEDS = (10, 11, 12)  # settings of world models were chosen with others

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lowerbound.data import Dataset, load
-from lowerbound.data.prompts.prompts import prompts_of_factors
+from lowerbound.data.prompts import prompts_of_factors
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.distances import frechet_distance
 

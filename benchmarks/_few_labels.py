@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from lowerbound.data.audio.clips import Clips
-from lowerbound.data.audio.spectrograms import SHOWN, SIZE, spectrogram
-from lowerbound.data.catalog.download import data_folders
+from lowerbound.data.audio.kind import SHOWN, SIZE, spectrogram
+from lowerbound.data.catalog.published import data_folders
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -18,8 +18,7 @@ import pandas as pd
 from scipy.special import expit, ndtri
 from scipy.stats import rankdata
 
-from lowerbound.data.catalog.download import data_folders
-from lowerbound.data.catalog.published import first_place
+from lowerbound.data.catalog.published import data_folders, first_place
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

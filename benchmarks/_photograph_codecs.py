@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
+from lowerbound.applications.compression.picture_comparison import Curve, bd_rate
 from lowerbound.errors import OptionError
-from lowerbound.objectives.ms_ssim import ms_ssim
+from lowerbound.objectives.features import ms_ssim
 
 Array = np.ndarray[Any, Any]
 Point = list[float]  # bits per pixel, mean squared error, MS-SSIM

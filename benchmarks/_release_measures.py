@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lowerbound.applications.release.margins import margin_error, trend_error
+from lowerbound.applications.release.usefulness import LEARNERS, Learner, usefulness
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.utility.associations import trend_error
-from lowerbound.evaluation.release.utility.distinguishing import distinguished
-from lowerbound.evaluation.release.utility.learners import LEARNERS, Learner
-from lowerbound.evaluation.release.utility.margins import margin_error
-from lowerbound.evaluation.release.utility.usefulness import usefulness
+from lowerbound.evaluation.samples.column_judge import CodedColumns, distinguished
 
 SIZES = {"column": 1, "pair": 2, "triple": 3}
 MOST_DECIMALS = 10

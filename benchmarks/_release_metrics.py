@@ -11,8 +11,7 @@ from _record import Metric
 from _release_tables import SOURCES
 from _rivals import Better, paired
 
-from lowerbound.evaluation.release.utility.learners import BOOSTING, LINEAR
-from lowerbound.evaluation.release.utility.usefulness import ACCURACY, AUROC, F1, R2
+from lowerbound.applications.release.usefulness import ACCURACY, AUROC, BOOSTING, F1, LINEAR, R2
 
 BASELINES = {
     "tvae": "SDV's TVAE by its defaults, 300 epochs",

@@ -4,7 +4,7 @@ The data: 3,000 clips of digits spoken by six people, 8,000 samples of 16 bits p
 spoken digit dataset). Takes 0 to 4 of each digit and speaker, 300 clips of 129 s in all, are the
 test part. Clips are coded end to end, by every codec alike.
 
-Measures are those of ``lowerbound.evaluation.samples.sound``: log-mel L1 is the mean of
+Measures are those of ``lowerbound.applications.compression.sound_comparison``: log-mel L1 is the mean of
 |log10 a - log10 b| over 40 triangles of the mel scale (HTK's) on magnitudes of spectra of 256
 samples under a Hann window, every 80 samples, with magnitudes below 1e-5 taken for that.
 """
@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.applications.compression.comparison.sound_rivals import amr, opus
+from lowerbound.applications.compression.sound_comparison import amr, log_mel_distance, opus, si_sdr
 from lowerbound.data.audio.clips import Clips, amplitudes
 from lowerbound.data.audio.log_mel import LogMel
-from lowerbound.data.catalog.download import data_folders
+from lowerbound.data.catalog.published import data_folders
 from lowerbound.errors import DataError
-from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
 
 Array = np.ndarray[Any, Any]
 RATE = 8000

@@ -73,7 +73,7 @@ def plain(rows: Any, seed: int, folder: Path) -> Made:
     """Rows by the defaults of ``lowerbound fit`` and ``lowerbound synthesize``."""
     from lowerbound.data import load
     from lowerbound.fitting import FitOptions, fit
-    from lowerbound.inference.synthesis.tables import TableSource
+    from lowerbound.inference.tables import TableSource
     from lowerbound.training import TrainingOptions
 
     options = FitOptions(training=TrainingOptions(seed=seed, threads=1))

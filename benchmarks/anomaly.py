@@ -32,8 +32,8 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
-from lowerbound.data.catalog.download import file_sha256
-from lowerbound.inference.anomaly.conformal import rows_needed
+from lowerbound.applications.anomaly.conformal import rows_needed
+from lowerbound.data.catalog.published import file_sha256
 
 NAME = "anomaly"
 OURS = "VAE"

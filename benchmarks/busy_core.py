@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from _record import Metric, arguments, write
 
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.release.utility import distinguishing
+from lowerbound.evaluation.samples import column_judge
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference import passes
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.restoration.imputation import impute
 from lowerbound.training import TrainingOptions
 
 ROWS, JUDGED = 2_000, 40
@@ -73,7 +73,7 @@ def all_threads() -> Iterator[None]:
     """Context with one thread for every core in all work."""
     with (
         mock.patch.object(passes, "useful_threads", return_value=torch.get_num_threads()),
-        mock.patch.object(distinguishing, "small_fit", contextlib.nullcontext),
+        mock.patch.object(column_judge, "small_fit", contextlib.nullcontext),
     ):
         yield
 
@@ -86,7 +86,7 @@ def jobs(fitted: Fitted, data: Dataset, judged: int) -> dict[str, Callable[[], o
     return {
         f"impute {len(data):,} rows": lambda: impute(fitted.model, data, seed=0),
         f"score {len(data):,} rows": lambda: score(fitted.model, data, samples=100, seed=0),
-        f"judge {judged} drawn rows by boosting": lambda: distinguishing.boosted_area(
+        f"judge {judged} drawn rows by boosting": lambda: column_judge.boosted_area(
             first, second, ordered, folds=2
         ),
     }

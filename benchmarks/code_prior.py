@@ -31,17 +31,17 @@ from _record import Metric, commit, keep_answer
 from _speech import RATE, archive_path, spoken
 from torch import Tensor
 
+from lowerbound.applications.compression import sound_codec, vector_quantized
+from lowerbound.applications.compression.container import open_container
 from lowerbound.applications.compression.exported_models import export_model
-from lowerbound.coding import sound, vector_quantized
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data import Dataset
 from lowerbound.data.audio.clips import Clips
-from lowerbound.data.catalog.download import file_sha256
+from lowerbound.data.catalog.published import file_sha256
 from lowerbound.fitting import Fitted, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.sound_codes import SoundCoder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.training import TrainingOptions
 
@@ -126,10 +126,10 @@ def of_clips(training: Clips, test: Clips) -> TestRows:
         return rows.transpose(1, 2).flatten(1)
 
     def written(fitted: Fitted, path: Path) -> tuple[int, bool]:
-        sound.write_clips(path, fitted.model, test.samples, RATE)
+        sound_codec.write_clips(path, fitted.model, test.samples, RATE)
         file, coder = open_container(path), SoundCoder.of(fitted.model)
         expected = coder.signal(coder.codes(signal), len(signal)).numpy()
-        back = [sound.read_clips(file, fitted.model).joined for _ in grid()]
+        back = [sound_codec.read_clips(file, fitted.model).joined for _ in grid()]
         same = [np.allclose(each, expected, atol=1e-4) for each in back]
         return sum(entry.length for entry in file.header.chunks[1:]), all(same)
 

@@ -20,11 +20,11 @@ from multiprocessing import get_context
 import torch
 from _record import Metric, arguments, write
 
-from lowerbound.fitting.control.agent import AgentOptions, AgentRun
-from lowerbound.fitting.control.environments import EnvironmentOptions
+from lowerbound.applications.control.agent import AgentOptions, AgentRun
+from lowerbound.applications.control.environments import EnvironmentOptions
+from lowerbound.applications.control.imagined_returns import ImaginationOptions, ImaginedReturns
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.sequences.states import WorldState
-from lowerbound.objectives.imagined_returns import ImaginationOptions, ImaginedReturns
 
 GAME = "MinAtar/Breakout-v1"
 STARTS = (32, 128, 512, 2048)

@@ -31,11 +31,14 @@ from _rivals import in_words, paired
 from photographs import FOLDS, split
 from ship_denoiser import choosing_pictures
 
-from lowerbound.applications.restoration.shipped import DENOISER, shipped_denoiser
-from lowerbound.data.catalog.download import file_sha256
+from lowerbound.applications.restoration.picture_tiles import (
+    DENOISER,
+    clean_picture,
+    noise_level,
+    shipped_denoiser,
+)
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
-from lowerbound.inference.restoration.noise_level import noise_level
-from lowerbound.inference.restoration.picture_tiles import clean_picture
+from lowerbound.data.catalog.published import file_sha256
 
 NAME = "denoising_photographs"
 Array = np.ndarray[Any, Any]

@@ -39,16 +39,14 @@ from _rivals import paired
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
 
+from lowerbound.applications.design.engine import Designer, SearchOptions
+from lowerbound.applications.design.goals import DesignTask, Goal, Limit
+from lowerbound.applications.design.quantities import formula_values
 from lowerbound.data import Dataset, Formulas, Schema, load
-from lowerbound.data.catalog.download import data_folders
-from lowerbound.data.catalog.published import first_place
-from lowerbound.data.compositions.properties import formula_values
+from lowerbound.data.catalog.published import data_folders, first_place
 from lowerbound.errors import DataError
-from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.design.engine import Designer, SearchOptions
-from lowerbound.inference.design.goals import DesignTask, Goal, Limit
-from lowerbound.inference.quantities import predicted_quantities
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
+from lowerbound.inference.regression import predicted_quantities
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

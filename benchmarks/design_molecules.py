@@ -36,19 +36,15 @@ from _record import Metric, commit, keep_answer
 from _rivals import Rival, paired
 from molecules import molecules, run_folder, tokens
 
+from lowerbound.applications.design.engine import Designer, SearchOptions
+from lowerbound.applications.design.goals import GAUSSIAN_90, DesignTask, Goal, Limit
 from lowerbound.data import Dataset
 from lowerbound.data.dataset import joined
-from lowerbound.data.molecules.library import chemistry, quiet
-from lowerbound.data.molecules.properties import property_values
-from lowerbound.data.molecules.similarity import KnownMolecules
-from lowerbound.data.molecules.smiles import molecule_or_none
-from lowerbound.data.tokens.kind import texts_of
-from lowerbound.fitting import Fitted
+from lowerbound.data.sciences.molecules import KnownMolecules, property_values
+from lowerbound.data.sciences.smiles import chemistry, molecule_or_none, quiet
+from lowerbound.data.sequences.token_kind import texts_of
+from lowerbound.fitting import Fitted, folder as model_folder
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.design.engine import Designer, SearchOptions
-from lowerbound.inference.design.goals import DesignTask, Goal, Limit
-from lowerbound.inference.design.head import GAUSSIAN_90
-from lowerbound.model_folder import folder as model_folder
 
 NAME = "design_molecules"
 SEEDS = 5

@@ -36,8 +36,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
-from lowerbound.data.catalog.download import file_sha256
-from lowerbound.inference.anomaly.surfaces import BORDER
+from lowerbound.applications.anomaly.surfaces import BORDER
+from lowerbound.data.catalog.published import file_sha256
 
 NAME = "detection"
 RUNS = Path("runs") / NAME

@@ -27,16 +27,16 @@ from _arms import options, our_model, pictures
 from _record import Metric, arguments, write
 from matrix_rate import matrix_rate
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.training import train
+from lowerbound.training.device import PROCESSOR, chosen_device
 from lowerbound.training.engine import Update
-from lowerbound.training.settings.device import PROCESSOR, chosen_device
-from lowerbound.training.settings.precision import update_cost
+from lowerbound.training.plan import update_cost
 
 MODELS = ("mlp", "convolutional", "ladder")
 BATCHES = (128, 2048)

@@ -32,10 +32,10 @@ from lowerbound.evaluation.samples.acceptance import (
 )
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.draws.decoding import sample_mixture, sample_white_codes
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.inference.decoding import sample_mixture, sample_white_codes
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

@@ -25,11 +25,11 @@ from _cells import done, drive, write_cells
 from _record import Metric, commit, keep_answer
 from design_molecules import ground
 
-from lowerbound.data.molecules.docking import Docking
-from lowerbound.data.tokens.kind import texts_of
+from lowerbound.applications.design.docking import Docking
+from lowerbound.applications.design.engine import Designer, SearchOptions
+from lowerbound.applications.design.goals import DesignTask, Goal
+from lowerbound.data.sequences.token_kind import texts_of
 from lowerbound.errors import LowerboundError
-from lowerbound.inference.design.engine import Designer, SearchOptions
-from lowerbound.inference.design.goals import DesignTask, Goal
 
 NAME = "docking"
 RECEPTOR, EXHAUSTIVENESS = "DRD2", 1

@@ -38,12 +38,11 @@ from scipy.stats import wasserstein_distance
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
+from lowerbound.applications.generation.sample import sample_histories
 from lowerbound.data import Dataset, Events, file_sha256, history_frame, load
-from lowerbound.data.catalog.download import data_folders
-from lowerbound.data.catalog.published import first_place
+from lowerbound.data.catalog.published import data_folders, first_place
 from lowerbound.errors import DataError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.histories import sample_histories
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods.histories import Histories
 from lowerbound.models.options import ModelOptions

@@ -34,8 +34,8 @@ from _record import COMMITS, RESULTS, SECONDS, Metric, arguments, commit, part_o
 from _rivals import Better, in_words, paired
 
 from lowerbound import VAE, SemiSupervisedVAE
+from lowerbound.applications.labels.classify import calibration
 from lowerbound.data import load
-from lowerbound.inference.classes import calibration
 
 NAME = "few_labels"
 FEATURES = Path("runs") / NAME / "mnist_bits.lb"

@@ -28,10 +28,10 @@ from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import binary_dilation
 from ship_denoiser import choosing_pictures
 
-from lowerbound.applications.restoration.shipped import DENOISER, shipped_denoiser
-from lowerbound.data.catalog.download import file_sha256
+from lowerbound.applications.restoration.inpainting import harmonic, inpainted
+from lowerbound.applications.restoration.picture_tiles import DENOISER, shipped_denoiser
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
-from lowerbound.inference.restoration.inpainting import harmonic, inpainted
+from lowerbound.data.catalog.published import file_sha256
 
 NAME = "inpainting_photographs"
 Array = np.ndarray[Any, Any]

@@ -17,8 +17,8 @@ import torch
 from _record import Metric, arguments, write
 from _rivals import paired
 
+from lowerbound.applications.generation.paths import PathFigures, compare_paths, path_context
 from lowerbound.data import load
-from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.codes import encode_rows

@@ -31,9 +31,9 @@ from lowerbound.evaluation.samples.quality import MEAN
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.refiner import fit_refiner
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.prior_draws import sample_prior
 
 NAME = "latent_against_pixels"
 RUNS = Path("runs") / NAME

@@ -35,10 +35,10 @@ from lowerbound.evaluation.samples.quality import MEAN, Quality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.fitting import FitOptions, Fitted, PriorFit, fit
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

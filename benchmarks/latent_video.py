@@ -29,12 +29,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from lowerbound.applications.io.drawings.film import (
+from lowerbound.applications.common.film import (
     joined_frames,
     sheet_of_frames,
     windows_of,
     write_film,
 )
+from lowerbound.applications.generation.temporal_prior import LatentClips, fit_temporal_prior
 from lowerbound.data import FrameClips, file_sha256, read_frame_clips
 from lowerbound.evaluation.samples.frame_errors import (
     LAST,
@@ -44,9 +45,7 @@ from lowerbound.evaluation.samples.frame_errors import (
     psnr,
 )
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.fitting.clips import LatentClips
 from lowerbound.fitting.prior import with_untrained_prior
-from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.frames import Horizon, PredictedFrames, predict_frames, temporal_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.models.options import ModelOptions

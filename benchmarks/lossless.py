@@ -35,11 +35,11 @@ from _cells import (
 )
 from _record import Metric, commit, keep_answer
 
-from lowerbound.applications.compression.comparison.lossless_rivals import rivals
+from lowerbound.applications.compression.bits_back import levels_of
+from lowerbound.applications.compression.container import open_container
 from lowerbound.applications.compression.exported_models import bits_of, export_model
-from lowerbound.coding.bits_back import levels_of
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.lossless import read_rows, write_rows
+from lowerbound.applications.compression.lossless import read_rows, write_rows
+from lowerbound.applications.compression.rivals import rivals
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import fit
 from lowerbound.inference.likelihood import data_sha256, score

@@ -32,7 +32,7 @@ from lowerbound.inference.likelihood import data_sha256, score
 from lowerbound.inference.scores import Precision
 from lowerbound.likelihoods import bernoulli
 from lowerbound.models import Model
-from lowerbound.networks.processor import matrix_products
+from lowerbound.networks import matrix_products
 
 NAME = "many_samples"
 THREADS, SAMPLES, PARTS, EPOCHS = 2, 5_000, 10, 30

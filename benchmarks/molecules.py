@@ -39,25 +39,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from lowerbound.applications.design.molecules import molecule_quality
 from lowerbound.data import Dataset, Schema, load
-from lowerbound.data.catalog.download import data_folders
-from lowerbound.data.catalog.published import first_place
+from lowerbound.data.catalog.published import data_folders, first_place
 from lowerbound.data.dataset import spread_rows
-from lowerbound.data.molecules.properties import property_values
-from lowerbound.data.molecules.smiles import canonical_smiles
+from lowerbound.data.sciences.molecules import property_values
+from lowerbound.data.sciences.smiles import canonical_smiles
+from lowerbound.data.sequences.token_kind import texts_of
 from lowerbound.data.tables.files import read_frame
-from lowerbound.data.tokens.kind import texts_of
 from lowerbound.errors import DataError
-from lowerbound.evaluation.latents.units import units
-from lowerbound.evaluation.samples.molecules import molecule_quality
-from lowerbound.fitting import Fitted, fit
+from lowerbound.evaluation.aggregate import units
+from lowerbound.fitting import Fitted, fit, folder as model_folder
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256, score
-from lowerbound.inference.quantities import quantity_quality
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.inference.prior_draws import sample_prior
+from lowerbound.inference.regression import quantity_quality
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Mean
 from lowerbound.training import TrainingOptions

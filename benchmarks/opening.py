@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 
 torch.set_num_threads(1)
-from lowerbound.coding.files.container import open_container
-from lowerbound.model_folder import folder
+from lowerbound.applications.compression.container import open_container
+from lowerbound.fitting import folder
 
 for line in sys.stdin:
     path, times = json.loads(line)

@@ -36,8 +36,8 @@ from _record import Metric, arguments, write
 from streaming import make
 
 from lowerbound.data import load
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.fitting import FitOptions, fit as fitted_to
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.training import Progress, SilentReporter, TrainingOptions, train

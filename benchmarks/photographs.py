@@ -43,18 +43,16 @@ from _record import Metric, commit, keep_answer
 from _rivals import Better, Rival, in_words, paired
 from PIL import Image
 
-from lowerbound.applications.compression.comparison.bd_rate import bd_rate
+from lowerbound.applications.compression import transform_codec
+from lowerbound.applications.compression.container import open_container
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
+from lowerbound.applications.compression.picture_comparison import bd_rate
 from lowerbound.applications.compression.rated_pictures import as_row
-from lowerbound.coding import transform
-from lowerbound.coding.blocks.coefficient_coder import put, take
-from lowerbound.coding.files.container import open_container
+from lowerbound.applications.compression.transform_codec import put, take
 from lowerbound.data import Dataset, load
-from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
-from lowerbound.data.catalog.published import member_names, read_members
-from lowerbound.data.pictures.pixels import eight_bit
-from lowerbound.data.pictures.resizing import tiles_of
+from lowerbound.data.catalog.published import file_sha256, member_names, read_members
+from lowerbound.data.pictures.pixels import eight_bit, tiles_of
 from lowerbound.fitting import fit
 from lowerbound.models import TransformCoder
 from lowerbound.models.options import ModelOptions
@@ -163,12 +161,12 @@ def measured(codec: ExportedModel, picture: Array) -> Answer:
         for level in LEVELS:
             path = Path(folder) / "picture.lbz"
             with timed() as spent:
-                transform.write_pictures(path, model, x, level)
+                transform_codec.write_pictures(path, model, x, level)
             seconds["encode"].append(spent["all"])
             seconds["coder"].append(spent["coder"] / spent["all"])
             file = open_container(path)
             with timed() as spent:
-                back = transform.read_pictures(file, model)
+                back = transform_codec.read_pictures(file, model)
             seconds["decode"].append(spent["all"])
             overs.append((file.size - file.overhead) * 8 / cross_entropy(model, x, level))
             points[OURS].append(point_of(file.size, picture, eight_bit(back)[0]))
@@ -186,7 +184,9 @@ class timed:
     """Processor seconds inside, and those of the entropy coder among them."""
 
     def __enter__(self) -> dict[str, float]:
-        self.watch = patch.multiple(transform, put=self._watched(put), take=self._watched(take))
+        self.watch = patch.multiple(
+            transform_codec, put=self._watched(put), take=self._watched(take)
+        )
         self.watch.start()
         self.spent = {"all": time.process_time(), "coder": 0.0}
         return self.spent
@@ -341,9 +341,9 @@ def quick(seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.lbz"
         x = as_row(test[0][:128, :128])
-        transform.write_pictures(path, model, x)
+        transform_codec.write_pictures(path, model, x)
         rate = path.stat().st_size * 8 / 128**2
-        back = transform.read_pictures(open_container(path), model)
+        back = transform_codec.read_pictures(open_container(path), model)
         psnr = -10 * math.log10(float((back - x).square().mean()))
         print(f"quick, not quoted: {rate:.3f} bits per pixel, {psnr:.2f} dB")
 

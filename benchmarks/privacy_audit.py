@@ -27,17 +27,15 @@ from _mixed_tables import ADULT
 from _record import Metric, commit, keep_answer, write
 
 from lowerbound import TableSynthesizer
+from lowerbound.applications.release.canary_test import canary_audit
+from lowerbound.applications.release.copies import copies
+from lowerbound.applications.release.marginals.model import fit_marginals
+from lowerbound.applications.release.membership import membership, shadow_membership
 from lowerbound.data import file_sha256
-from lowerbound.data.catalog.download import data_folders
-from lowerbound.data.catalog.published import first_place
+from lowerbound.data.catalog.published import data_folders, first_place
 from lowerbound.errors import DataError
-from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.privacy.canaries import canary_audit
-from lowerbound.evaluation.release.privacy.copies import copies
-from lowerbound.evaluation.release.privacy.membership import membership
-from lowerbound.evaluation.release.privacy.shadow_models import shadow_membership
-from lowerbound.training.private.marginals.copied_schema import declarations_of
-from lowerbound.training.private.marginals.model import fit_marginals
+from lowerbound.evaluation.samples.column_judge import CodedColumns
+from lowerbound.training.private.copied_schema import declarations_of
 
 NAME = "privacy_audit"
 FILE = "uci_adult-train.csv.xz"

@@ -30,18 +30,18 @@ from _cells import done, drive, spent
 from _record import Metric, commit, keep_answer, write
 from table_priors import FILES, LABEL, SEED, frames, learned_income, place
 
+from lowerbound.applications.release.marginals.correction import CorrectionOptions
+from lowerbound.applications.release.marginals.model import MarginalModel, fit_marginals
+from lowerbound.applications.release.marginals.schema_measuring import measure_schema
+from lowerbound.applications.release.marginals.tree_fit import TreeOptions
 from lowerbound.data import Dataset, Schema, file_sha256, load
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
-from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
-from lowerbound.training.private.marginals.declarations import Declarations
-from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
-from lowerbound.training.private.marginals.schema_measuring import measure_schema
-from lowerbound.training.private.marginals.tree_fit import TreeOptions
+from lowerbound.training.private.declarations import Declarations
 from lowerbound.training.private.options import PrivacyOptions
 
 NAME = "private_release"

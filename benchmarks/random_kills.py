@@ -43,11 +43,11 @@ from _record import Metric, commit, keep_answer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lowerbound.applications import drawn_parts
+from lowerbound.applications.common import drawn_parts
 from lowerbound.cli import main as command_line
 from lowerbound.data.tables import chunks as table_chunks
 from lowerbound.errors import ModelFolderError
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from tests.hostile.commands import COMMANDS, FIT, MLP, OFTEN, PRIOR, QUICK, prepare
 
 NAME = "random_kills"

@@ -22,7 +22,7 @@ from _scenes import COLUMNS, FALSE, FARTHEST, ROWS, SPECKLE, Array, scene, spoil
 from scipy import ndimage
 
 from lowerbound import VAE
-from lowerbound.applications.io.drawings.grids import grid
+from lowerbound.applications.common.drawings import grid
 
 SIDE, DOWN, ACROSS = 8, 4, 2  # of a patch; from one patch to the next
 TRAINING, TEST = 100, 4  # streets, for each seed

@@ -57,8 +57,8 @@ from _synthesizers import (
 )
 from table_priors import place
 
+from lowerbound.applications.release.usefulness import BOOSTING, LINEAR
 from lowerbound.data import file_sha256
-from lowerbound.evaluation.release.utility.learners import BOOSTING, LINEAR
 
 NAME = "release"
 RUNS = Path("runs") / NAME

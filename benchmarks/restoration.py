@@ -27,9 +27,9 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 
 from lowerbound import VAE, ProbabilisticPCA
-from lowerbound.applications.io.drawings.grids import grid
+from lowerbound.applications.common.drawings import grid
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.data import load
-from lowerbound.inference.restoration.imputation import impute
 
 Array = np.ndarray[Any, Any]
 

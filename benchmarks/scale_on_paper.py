@@ -31,13 +31,13 @@ from _record import RESULTS, Metric, arguments, write
 from hierarchies import LARGE
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Schema, load
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.trace import Batch
 from lowerbound.training.engine import Update
-from lowerbound.training.settings.precision import update_cost
+from lowerbound.training.plan import update_cost
 
 PICTURES = 1_281_167  # training pictures of ImageNet (ILSVRC 2012)
 MNIST = 60_000

@@ -30,18 +30,18 @@ from _record import Metric, commit, keep_answer
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.quality import MEAN, Quality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.fitting import FitOptions
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256, score
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives.critic import Critic
+from lowerbound.objectives.adversarial import Critic
 from lowerbound.training import TrainingOptions
 
 NAME = "sharpness"

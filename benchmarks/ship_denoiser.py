@@ -31,10 +31,12 @@ from PIL import Image
 from torch import Tensor
 from torch.distributions import Normal
 
-from lowerbound.applications.restoration.shipped import shipped_denoiser, write_shipped
-from lowerbound.data.catalog.download import data_folders
-from lowerbound.data.catalog.published import first_place, member_names, read_members
-from lowerbound.inference.restoration.picture_tiles import clean_picture
+from lowerbound.applications.restoration.picture_tiles import (
+    clean_picture,
+    shipped_denoiser,
+    write_shipped,
+)
+from lowerbound.data.catalog.published import data_folders, first_place, member_names, read_members
 from lowerbound.models.picture_denoiser import STRONGEST, PictureDenoiser
 
 NAME = "ship_denoiser"

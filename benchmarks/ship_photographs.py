@@ -27,16 +27,20 @@ from _photograph_codecs import QUALITIES, point_of, rivals, saved, settings
 from _record import Metric, arguments, part_of, write
 from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
 
-from lowerbound.applications.compression.exported_models import export_model, write_exported
+from lowerbound.applications.compression import transform_codec
+from lowerbound.applications.compression.container import open_container
+from lowerbound.applications.compression.exported_models import (
+    PHOTOGRAPHS,
+    export_model,
+    shipped,
+    write_exported,
+)
 from lowerbound.applications.compression.rated_pictures import as_row, write_one
 from lowerbound.applications.compression.requests import CompressRequest
-from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped
-from lowerbound.coding import transform
-from lowerbound.coding.blocks.tunes import TUNES
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.transform import level_of
-from lowerbound.data.catalog.download import file_sha256
+from lowerbound.applications.compression.step_map import TUNES
+from lowerbound.applications.compression.transform_codec import level_of
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
+from lowerbound.data.catalog.published import file_sha256
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.models import Model, TransformCoder
 
@@ -114,8 +118,8 @@ def measured(seed: int) -> tuple[list[Metric], list[dict[str, Any]]]:
 
 def version() -> str:
     """The codec in the package, by its hash and that of its encoder: another one is scored anew."""
-    encoder = sorted(Path(transform.__file__).parent.glob("blocks/*.py"))
-    parts = [next(PHOTOGRAPHS.rglob("*.safetensors")), Path(transform.__file__), *encoder]
+    encoder = sorted(Path(transform_codec.__file__).parent.glob("blocks/*.py"))
+    parts = [next(PHOTOGRAPHS.rglob("*.safetensors")), Path(transform_codec.__file__), *encoder]
     return hashlib.sha256("".join(map(file_sha256, parts)).encode()).hexdigest()[:12]
 
 
@@ -135,11 +139,11 @@ def points_of(picture: np.ndarray) -> dict[str, Any]:
         for tune, name in TUNED.items():
             for level in LEVELS:
                 began = time.process_time()
-                transform.write_pictures(path, model, x, level, tune=tune)
+                transform_codec.write_pictures(path, model, x, level, tune=tune)
                 spent = time.process_time() - began
                 seconds[tune].append(1e6 * spent / (picture.shape[0] * picture.shape[1]))
                 file = open_container(path)
-                (back,) = eight_bit(transform.read_pictures(file, model))
+                (back,) = eight_bit(transform_codec.read_pictures(file, model))
                 points[name].append(point_of(file.size, picture, back))
     points |= {name: rival.points(picture) for name, rival in rivals().items()}
     return {**points, SECONDS: seconds}

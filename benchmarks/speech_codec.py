@@ -3,7 +3,7 @@
 Spoken digits at 8,000 samples per second; the 300 test clips (129 s) are joined, and every codec
 gets the same signal. Bytes are payload: packets of the codecs of telephones, the chunk of codes of
 our file. One fit serves both rates: fewer bits are fewer codebooks. Measures are defined in
-``lowerbound.evaluation.samples.sound``; choices were made on takes 5 to 9, which are learned from
+``lowerbound.applications.compression.sound_comparison``; choices were made on takes 5 to 9, which are learned from
 for the figures. A fit that ends by the clock makes fewer updates on a busy machine.
 
     python benchmarks/speech_codec.py --cell all_speakers   fit, write a file, read it, measure
@@ -34,12 +34,12 @@ from _speech import (
     spoken,
 )
 
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.sound import read_clips, write_clips
+from lowerbound.applications.compression.container import open_container
+from lowerbound.applications.compression.sound_codec import read_clips, write_clips
 from lowerbound.data import Dataset
 from lowerbound.data.audio.clips import Clips, usual_windows
 from lowerbound.data.audio.kind import learned, rows_of
-from lowerbound.data.catalog.download import file_sha256
+from lowerbound.data.catalog.published import file_sha256
 from lowerbound.fitting import Fitted, fit
 from lowerbound.models.options import ModelOptions
 

@@ -43,8 +43,8 @@ import sys
 from pathlib import Path
 from lowerbound.applications.anomaly.normal_rows import normal_of
 from lowerbound.data import load
-from lowerbound.inference.anomaly.comparison import compared
-from lowerbound.model_folder.folder import read
+from lowerbound.applications.anomaly.reference import compared
+from lowerbound.fitting.folder import read
 
 fitted = read(sys.argv[1])
 normal = normal_of(fitted, sys.argv[1], None, "combined")

@@ -33,11 +33,11 @@ from _pictures import keep
 from _record import Metric, arguments, write
 from torch import Tensor
 
+from lowerbound.applications.generation.mixing import mix_rows
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.evaluation.samples.feature_network import FeatureNetwork, fit_feature_network
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.latent_space.mixing import mix_rows
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.models import Mixes, Model, require
 from lowerbound.models.options import ModelOptions

@@ -28,8 +28,8 @@ from lowerbound.data import file_sha256, load
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError
 from lowerbound.evaluation.likelihood.column_shares import column_shares
+from lowerbound.fitting.folder import read
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder.folder import read
 
 ADULT, ADULT_TEST = "uci_adult-train.csv.xz", "uci_adult-test.csv.xz"
 KDD, NORMAL = "kddcup.data_10_percent.gz", "normal."

@@ -47,21 +47,20 @@ from _record import Metric, commit, keep_answer, write
 from PIL import Image
 from torch import Tensor
 
-from lowerbound.applications.io.drawings.grids import sheet
+from lowerbound.applications.common.drawings import sheet
+from lowerbound.applications.generation.attribute_vectors import Attribute, attribute
+from lowerbound.applications.generation.edit import edit_rows
 from lowerbound.data import Dataset
 from lowerbound.data.pictures.pixels import eight_bit
-from lowerbound.data.prompts.captions import PhraseBook
-from lowerbound.data.prompts.prompts import Prompts
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.data.prompts import Prompts
+from lowerbound.data.vocabulary import PhraseBook, PromptVocabulary
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.draws.decoding import decode_codes
-from lowerbound.inference.draws.prior_draws import sample_prior
-from lowerbound.inference.edits import edit_rows
-from lowerbound.inference.latent_space.attributes import Attribute, attribute
+from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

@@ -37,24 +37,18 @@ from _rivals import Better, in_words, paired
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
-from lowerbound.applications.compression.comparison.lossy_rivals import (
-    FORMS,
-    QUALITIES,
-    available,
-    decode,
-    encode,
-)
 from lowerbound.applications.compression.exported_models import export_model
-from lowerbound.applications.compression.losses import mean_psnr
+from lowerbound.applications.compression.picture_files import mean_psnr
 from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.applications.compression.requests import CompressRequest
-from lowerbound.assembly.build import start_from_model
+from lowerbound.applications.compression.rivals import FORMS, QUALITIES, available, decode, encode
 from lowerbound.data import load
-from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
+from lowerbound.data.catalog.published import file_sha256
 from lowerbound.evaluation.samples.distances import frechet_distance, kernel_distance
 from lowerbound.evaluation.samples.feature_network import FeatureNetwork, fit_feature_network
 from lowerbound.fitting import Fitted, fit
+from lowerbound.fitting.assembly import start_from_model
 from lowerbound.inference.estimate import Estimate
 
 NAME = "texture"

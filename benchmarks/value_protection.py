@@ -42,12 +42,11 @@ from _record import Metric, commit, keep_answer, write
 from table_priors import place
 
 from lowerbound import TableSynthesizer
+from lowerbound.applications.release.attacks import singling_out
 from lowerbound.cli import main as command
 from lowerbound.data import file_sha256
-from lowerbound.data.columns.values import missing, name as text_of
-from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.privacy.singling_out import singling_out
-from lowerbound.evaluation.release.utility.distinguishing import distinguished
+from lowerbound.data.columns.values import level_name as text_of, missing
+from lowerbound.evaluation.samples.column_judge import CodedColumns, distinguished
 
 NAME = "value_protection"
 K, OTHER_K = 10, 3

@@ -29,18 +29,23 @@ from _cells import Answer, Cell, done, drive, fit_on, parts, write_cells
 from _record import Metric, commit, keep_answer
 from torch import Tensor
 
-from lowerbound.applications.compression.comparison.lossy_rivals import decode, encode, lossy_rivals
+from lowerbound.applications.compression.container import Container, open_container
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
-from lowerbound.applications.compression.losses import psnr
-from lowerbound.coding.files.container import Container, open_container
-from lowerbound.coding.vector_quantized import bits_of, read_codes, read_rows, write_rows
+from lowerbound.applications.compression.picture_files import psnr
+from lowerbound.applications.compression.rivals import decode, encode, lossy_rivals
+from lowerbound.applications.compression.vector_quantized import (
+    bits_of,
+    read_codes,
+    read_rows,
+    write_rows,
+)
 from lowerbound.data import Dataset, load
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.fitting import fit
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.posteriors.codebook_use import CodebookUse
+from lowerbound.posteriors.vector_quantized import CodebookUse
 
 NAME = "vq_tiles"
 BYTES = 72  # of a tile's payload

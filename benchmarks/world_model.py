@@ -37,9 +37,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
-from lowerbound.applications.base import Silent
+from lowerbound.applications.common.application import Silent
 from lowerbound.applications.control.collect import CollectRequest, control_collect
-from lowerbound.applications.front_end.predict_frames import (
+from lowerbound.applications.generation.predict_frames import (
     FramesRequest,
     predict_frames as predict_film,
 )

@@ -34,7 +34,7 @@ from lowerbound.data import load, rolled_sheet
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.draws.decoding import decode_codes, sample_mixture, sample_white_codes
+from lowerbound.inference.decoding import decode_codes, sample_mixture, sample_white_codes
 
 
 def sheet(rows: int, epochs: int) -> dict[str, list[float]]:

@@ -34,12 +34,11 @@ from _figures import BLUE, GREY, ORANGE, quick, save, show_sheet
 from lowerbound import VAE
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.evaluation.latents.aggregate import prior_agreement
-from lowerbound.evaluation.latents.units import units
+from lowerbound.evaluation.aggregate import prior_agreement, units
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.likelihood import score
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.objectives import ELBO
 
 LATENT = 8

@@ -32,10 +32,10 @@ from matplotlib.axes import Axes
 
 from lowerbound import VAE, Autoencoder, ProbabilisticPCA
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.latents.aggregate import prior_agreement
-from lowerbound.evaluation.latents.features import FeatureQuality, feature_quality
+from lowerbound.evaluation.aggregate import prior_agreement
+from lowerbound.evaluation.latent_features import FeatureQuality, feature_quality
 from lowerbound.inference.codes import EncodedRows, encode_rows
-from lowerbound.inference.draws.decoding import decode_codes
+from lowerbound.inference.decoding import decode_codes
 from lowerbound.models import Model
 
 SIDE = 13

@@ -33,25 +33,24 @@ import torch
 from _figures import quick, save, show_sheet
 
 from lowerbound import VAE, Autoencoder
-from lowerbound.applications.io.drawings.animations import write_animation
+from lowerbound.applications.common.drawings import write_animation
+from lowerbound.applications.generation.attribute_vectors import (
+    Attribute,
+    attribute,
+    class_attribute,
+    combined,
+    measure_effects,
+)
+from lowerbound.applications.generation.paths import PATHS, PathFigures, compare_paths, path_context
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.latents.attribute_effects import measure_effects
-from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context
 from lowerbound.evaluation.samples.acceptance import (
     Acceptance,
     RealismClassifier,
     fit_realism_classifier,
 )
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.draws.decoding import decode_codes
+from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.latent_space.attributes import (
-    Attribute,
-    attribute,
-    class_attribute,
-    combined,
-)
-from lowerbound.inference.latent_space.paths import PATHS
 from lowerbound.models import Model
 
 LATENT = 8

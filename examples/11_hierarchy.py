@@ -27,8 +27,8 @@ from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.likelihood import score
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models import Imagines
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch, Continue, Draw, Mean

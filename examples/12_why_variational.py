@@ -27,10 +27,10 @@ import torch
 from _figures import quick, save
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.inference.annealing.hamiltonian import Target, Transition
+from lowerbound.fitting.assembly import assemble
+from lowerbound.inference.annealing import Target, Transition
 from lowerbound.inference.likelihood import score
 from lowerbound.models import Imagines, Model
 from lowerbound.models.options import ModelOptions

@@ -34,12 +34,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from lowerbound import VAE
-from lowerbound.applications.io.drawings.animations import write_animation
+from lowerbound.applications.common.drawings import write_animation
+from lowerbound.applications.generation.attribute_vectors import attribute
+from lowerbound.applications.generation.paths import PATHS, path_context
 from lowerbound.errors import DataError
-from lowerbound.evaluation.latents.path_figures import path_context
-from lowerbound.inference.draws.decoding import decode_codes
-from lowerbound.inference.latent_space.attributes import attribute
-from lowerbound.inference.latent_space.paths import PATHS
+from lowerbound.inference.decoding import decode_codes
 
 FILE = "avatars64.npz"
 STEPS, STOPS = 7, 4

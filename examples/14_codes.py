@@ -22,9 +22,9 @@ from _figures import quick, save, show_sheet
 
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.codebooks import codebook_use
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.inference.codes import codebook_use
 from lowerbound.inference.likelihood import score
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.reconstruction import reconstruction_error
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.models.options import ModelOptions

@@ -23,8 +23,8 @@ import torch
 from _figures import quick, save, show_sheet
 
 from lowerbound import SemiSupervisedVAE
+from lowerbound.applications.generation.mixing import in_every_class
 from lowerbound.data import load
-from lowerbound.inference.latent_space.analogies import in_every_class
 
 LABELS, CLASSES = 60, 10
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.training.settings import device as devices
+from lowerbound.training import device as devices
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 PRESENT_DEVICES = devices.present_devices

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from lowerbound.distributions.processor_draws import DRAWS
+from lowerbound.distributions.keyed_noise import DRAWS
 
 FAR, NEAR = torch.device("meta"), torch.device("cpu")
 MOVES = {"_to_copy", "copy_", "_copy_from", "copy"}
@@ -173,7 +173,7 @@ def _without_gradients(mode: bool = True) -> torch.set_grad_enabled:
 @contextmanager
 def far_device() -> Iterator[None]:
     """Context in which this machine has the device ``FAR``, which "auto" chooses."""
-    from lowerbound.training.settings import device as devices
+    from lowerbound.training import device as devices
 
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -17,26 +17,25 @@ from torch import Tensor
 
 from lowerbound import VAE
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import entries
+from lowerbound.applications.common.form import entries
+from lowerbound.applications.control.agent import AgentOptions
+from lowerbound.applications.control.environments import EnvironmentOptions
+from lowerbound.applications.control.imagined_returns import ImaginationOptions
+from lowerbound.applications.control.player import EvaluationOptions
+from lowerbound.applications.control.training import AgentSettings, train_agent
 from lowerbound.cli import main
-from lowerbound.distributions.processor_draws import same_on_every_device
+from lowerbound.distributions.keyed_noise import same_on_every_device
 from lowerbound.errors import OptionError
-from lowerbound.fitting.control.agent import AgentOptions
-from lowerbound.fitting.control.environments import EnvironmentOptions
-from lowerbound.fitting.control.records import EvaluationOptions
-from lowerbound.fitting.control.training import AgentSettings, train_agent
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.fitting import folder as model_folder
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import collected
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
-from lowerbound.objectives.imagined_returns import ImaginationOptions
-from lowerbound.training import TrainingOptions, train
-from lowerbound.training.checkpoints.checkpoint import load as load_checkpoint
+from lowerbound.training import TrainingOptions, device as devices, train
+from lowerbound.training.checkpoint import load as load_checkpoint
+from lowerbound.training.device import chosen_device
 from lowerbound.training.feed import Feed
-from lowerbound.training.settings import device as devices
-from lowerbound.training.settings.device import chosen_device
 from tests.far_device import FAR, NEAR, DeviceError, FarTensor, far_device
 from tests.fixtures import answers
 from tests.fixtures.answers import Answers, ask
@@ -246,7 +245,9 @@ def test_an_agent_learns_on_another_device_and_continues_elsewhere(
     second: str,
 ) -> None:
     pytest.importorskip("gymnasium", reason="pip install 'lowerbound[rl]'")
-    monkeypatch.setattr("lowerbound.fitting.control.agent.check_device_name", lambda name: None)
+    monkeypatch.setattr(
+        "lowerbound.applications.control.agent.check_device_name", lambda name: None
+    )
     monkeypatch.setattr(devices, "check_device_name", lambda name: None)
     agent = AgentOptions(
         steps=40, prefill=30, every=4, batch=2, length=5, device=first, precision="float32"
@@ -340,7 +341,7 @@ def test_a_run_continues_on_another_device(
     tmp_path: Path, far: None, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
     monkeypatch.setattr(devices, "check_device_name", lambda name: None)
-    monkeypatch.setattr("lowerbound.training.settings.options.check_device_name", lambda name: None)
+    monkeypatch.setattr("lowerbound.training.options.check_device_name", lambda name: None)
     chosen = options(updates=12, threads=1, weight_average=0.9, checkpoint_seconds=3600.0)
     start = replace(chosen, device=first)
     interrupted_at(5, vae(), ELBO(), grey_rows(), start, folder=tmp_path)

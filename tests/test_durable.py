@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from lowerbound import durable
-from lowerbound.applications.io import files
+from lowerbound.applications.common import files
 from lowerbound.errors import OptionError
 
 QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}

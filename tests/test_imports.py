@@ -38,7 +38,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_a_compressed_file_is_looked_at_without_anything_heavy() -> None:
-    assert imported_by("import lowerbound.coding.files.container").isdisjoint(HEAVY)
+    assert imported_by("import lowerbound.applications.compression.container").isdisjoint(HEAVY)
 
 
 @pytest.mark.slow

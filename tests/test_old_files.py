@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.inference.anomaly import scores
+from lowerbound.applications.anomaly import scores
 from tests.fixtures.answers import ask, call, decompressed, digest, sha256, some
 from tests.fixtures.cases import FILES, FOLDER, FOLDERS, File, Folder
 

@@ -14,11 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names again, for editors and type checkers
-    from lowerbound.assembly.build import (
-        assemble as assemble,
-        initialize as initialize,
-        resolve as resolve,
-    )
     from lowerbound.data import Dataset as Dataset, Schema as Schema
     from lowerbound.data.load import load as load
     from lowerbound.estimators import (
@@ -37,7 +32,12 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         VAEImputer as VAEImputer,
     )
     from lowerbound.fitting import FitOptions as FitOptions, Fitted as Fitted, fit as fit
-    from lowerbound.model_folder.folder import read as read, write as write
+    from lowerbound.fitting.assembly import (
+        assemble as assemble,
+        initialize as initialize,
+        resolve as resolve,
+    )
+    from lowerbound.fitting.folder import read as read, write as write
     from lowerbound.models import Model as Model
     from lowerbound.models.options import ModelOptions as ModelOptions
     from lowerbound.objectives import ELBO as ELBO
@@ -67,11 +67,11 @@ _MODULE_OF = {
     "FitOptions": "lowerbound.fitting",
     "ModelOptions": "lowerbound.models.options",
     "TrainingOptions": "lowerbound.training",
-    "read": "lowerbound.model_folder.folder",
-    "write": "lowerbound.model_folder.folder",
-    "resolve": "lowerbound.assembly.build",
-    "assemble": "lowerbound.assembly.build",
-    "initialize": "lowerbound.assembly.build",
+    "read": "lowerbound.fitting.folder",
+    "write": "lowerbound.fitting.folder",
+    "resolve": "lowerbound.fitting.assembly",
+    "assemble": "lowerbound.fitting.assembly",
+    "initialize": "lowerbound.fitting.assembly",
     "ELBO": "lowerbound.objectives",
     "Model": "lowerbound.models",
 }

@@ -23,8 +23,7 @@ from torch import Tensor
 from torch.distributions import Distribution, OneHotCategorical
 
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
-from lowerbound.distributions.finite import drawn
-from lowerbound.distributions.point import Quantized
+from lowerbound.distributions.point import Quantized, drawn
 from lowerbound.distributions.reparameterization import (
     NoiseSource,
     PushedCodes,

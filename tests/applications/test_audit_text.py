@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from lowerbound.applications.evaluate.evaluate import EvaluateReport
-from lowerbound.applications.release.audit import AuditReport, AuditRequest, _reached
-from lowerbound.applications.release.audit_text import _learner_lines
+from lowerbound.applications.fit.evaluate import EvaluateReport
+from lowerbound.applications.release.audit import (
+    AuditReport,
+    AuditRequest,
+    _learner_lines,
+    _reached,
+)
+from lowerbound.applications.release.usefulness import Comparison, Usefulness
 from lowerbound.errors import DataError
 from lowerbound.evaluation.intervals import Interval
-from lowerbound.evaluation.release.utility.usefulness import Comparison, Usefulness
 
 
 def test_long_figures_do_not_run_together() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from lowerbound.classical.linear_pool import averaged_weights, pool_weights
+from lowerbound.classical.linear_regression import averaged_weights, pool_weights
 
 PRIOR = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 

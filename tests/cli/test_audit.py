@@ -12,8 +12,8 @@ import pytest
 
 from lowerbound.applications.release.audit import AuditRequest, audit
 from lowerbound.errors import DataError, OptionError
+from tests.applications.release.people import fresh, noisy, parts
 from tests.cli.conftest import Run
-from tests.evaluation.release.people import fresh, noisy, parts
 
 ROWS = 120
 

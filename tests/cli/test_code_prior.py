@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lowerbound.data.audio.clips import read_clips, write_wav
+from tests.applications.compression.small_sound import RATE, clips
 from tests.cli.conftest import Run, fitted
-from tests.coding.small_sound import RATE, clips
 
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 RESIDUAL = (

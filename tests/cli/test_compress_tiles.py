@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.applications.compression.small_transform import photograph
 from tests.cli.conftest import Run, fitted
-from tests.coding.small_transform import photograph
 
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 EXACT = (

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from lowerbound.applications.control import train
+from lowerbound.applications.control.environments import Environment
+from lowerbound.applications.control.grid_catch import SIDE
+from lowerbound.applications.control.player import AgentRecord, read_records, write_records
 from lowerbound.applications.control.train import TrainAgentReport
 from lowerbound.cli import main
-from lowerbound.fitting.control.environments import Environment
-from lowerbound.fitting.control.grid_catch import SIDE
-from lowerbound.fitting.control.records import AgentRecord, read_records, write_records
 from tests.cli.conftest import Run
 
 pytest.importorskip("gymnasium")
@@ -165,7 +165,7 @@ def test_ppo_is_resumed_exactly(
     agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("stable_baselines3")
-    from lowerbound.fitting.control.policy_watch import Watch
+    from lowerbound.applications.control.policy_gradient import Watch
 
     sizes = ["policy.rollout=16", "policy.environments=2", "policy.stack=2"]
     sizes += ["policy.collect=64", "policy.vae_updates=3"] if agent != "ppo" else []

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.inference.restoration import denoising
+from lowerbound.inference import denoising
 from tests.cli.conftest import Run, fitted
 
 FEW = ("--chains", 4, "--temperatures", 3)

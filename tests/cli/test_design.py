@@ -23,7 +23,7 @@ SMALL = ["--calls", "20", "-n", "4"]
 AGAIN = """
 import json, sys
 import pandas as pd
-from lowerbound.data.molecules.properties import property_values
+from lowerbound.data.sciences.molecules import property_values
 frame = pd.read_csv(sys.argv[1])
 print(json.dumps(property_values("logp", list(frame["text"]))["logp"].tolist()))
 """

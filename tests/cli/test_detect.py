@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.anomaly import reference
 from lowerbound.applications.anomaly.normal_rows import _calibrated_by_class
-from lowerbound.applications.io.fit_rows import FitRows
+from lowerbound.applications.common.fit_rows import FitRows
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.inference.anomaly import comparison
+from lowerbound.fitting.folder import read
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run, fitted
 
 
@@ -140,7 +140,7 @@ def test_the_normal_class_of_a_model_without_classes_is_refused_before_scoring(
 ) -> None:
     shutil.copytree(pictures / "above", tmp_path / "flat")
     model = fitted(tmp_path / "flat", tmp_path / "model")
-    monkeypatch.setattr(comparison, "raw_scores", no_scoring)
+    monkeypatch.setattr(reference, "raw_scores", no_scoring)
     done = run("detect", model, pictures, "--normal", "above", "-o", tmp_path / "s.csv")
     assert done.code == 2
     assert "--normal above is not a class of the model" in done.err
@@ -157,7 +157,7 @@ def test_the_normal_class_is_checked_before_scoring(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(comparison, "raw_scores", no_scoring)
+    monkeypatch.setattr(reference, "raw_scores", no_scoring)
     done = run("detect", picture_model, pictures, "--normal", "abov")
     assert done.code == 2
     assert "did you mean 'above'" in done.err
@@ -182,7 +182,7 @@ def test_the_normal_value_of_a_long_table_is_sought_before_scoring(
         done = run(*words, *normal, "--json")
         assert done.code == 0
         assert done.object["ranking"]["anomalies"] == (75 if normal == ("--normal", "1") else 5)
-    monkeypatch.setattr(comparison, "raw_scores", no_scoring)
+    monkeypatch.setattr(reference, "raw_scores", no_scoring)
     assert "known: 0, 1" in run(*words, "--normal", "2").err
     frame.assign(odd=0).to_csv(tmp_path / "odd.csv", index=False)
     assert "one value only" in run(*words).err

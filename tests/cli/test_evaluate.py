@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from lowerbound.data import load
+from lowerbound.fitting.folder import read
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run
 
 

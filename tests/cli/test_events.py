@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import Run, run
-from tests.data.events.tables import visits
+from tests.data.sequences.tables import visits
 
 __all__ = ["run"]
 pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")

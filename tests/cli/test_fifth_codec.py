@@ -9,18 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec, Output
-from lowerbound.applications.compression.reports import CodecRate, CompareReport, CompressReport
+from lowerbound.applications.common.application import Reporter
+from lowerbound.applications.compression import container, header
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    Codec,
+    CodecRate,
+    CompareReport,
+    CompressReport,
+    Output,
+)
+from lowerbound.applications.compression.container import Container
+from lowerbound.applications.compression.lossless import Progress
 from lowerbound.applications.compression.requests import (
     CodecRequest,
     CompareRequest,
     CompressRequest,
     output_file,
 )
-from lowerbound.coding.files import container, header
-from lowerbound.coding.files.container import Container
-from lowerbound.coding.lossless import Progress
 from lowerbound.data import load
 from lowerbound.fitting import Fitted
 from lowerbound.models import ProbabilisticPrincipalComponents

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from tests.cli.conftest import QUICK, Run
 
 

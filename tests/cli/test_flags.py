@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from lowerbound.applications.form import REQUIRED, answer, entries
+from lowerbound.applications.common.form import REQUIRED, answer, entries
 from lowerbound.cli.flags import command_parser, parse
 from lowerbound.config import RenamedWarning, option
 from lowerbound.errors import OptionError

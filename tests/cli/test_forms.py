@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import Entry, entries
+from lowerbound.applications.common.form import Entry, entries
 from lowerbound.cli import forms
 
 AGAIN = """

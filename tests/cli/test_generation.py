@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lowerbound.applications.io.drawings.grids import FONT_SIZE, grid
+from lowerbound.applications.common.drawings import FONT_SIZE, grid
 from tests.cli.conftest import Run, fitted
 
 NAMES = ["size", "weight", "age"]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import Entry, entries
+from lowerbound.applications.common.form import Entry, entries
 from lowerbound.cli.flags import FEW
 from tests.cli.conftest import Run
 

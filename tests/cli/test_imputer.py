@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from lowerbound import VAEImputer
+from lowerbound.applications.restoration import imputer_fit
 from lowerbound.cli import main
 from lowerbound.fitting import fit
-from lowerbound.inference.restoration import imputer_fit
-from lowerbound.model_folder.manifest import INTERVALS, TREES
+from lowerbound.fitting.manifest import INTERVALS, TREES
 from lowerbound.training import Progress, SilentReporter
 
 COLUMNS = ["shop", "town", "price", "bag"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lowerbound.fitting.control.records import AgentRecord, write_records
-from lowerbound.model_folder.folder import read, write
-from lowerbound.training.progress.history import History
+from lowerbound.applications.control.player import AgentRecord, write_records
+from lowerbound.fitting.folder import read, write
+from lowerbound.training.history import History
 from tests.cli.conftest import Run
 
 

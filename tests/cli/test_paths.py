@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lowerbound.applications.io.drawings import animations
-from lowerbound.applications.latent_space import paths
+from lowerbound.applications.common import drawings
+from lowerbound.applications.generation import interpolate
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_bad_input import refused
 from tests.cli.test_generation import picture
@@ -151,8 +151,10 @@ def test_a_conditional_model_is_told_one_class(
 def test_a_film_needs_an_encoder_before_anything_is_computed_or_written(
     run: Run, pictures: Path, deep_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(animations.shutil, "which", lambda name: None)
-    monkeypatch.setattr(paths, "open_data", lambda *given, **named: pytest.fail("data is read"))
+    monkeypatch.setattr(drawings.shutil, "which", lambda name: None)
+    monkeypatch.setattr(
+        interpolate, "open_data", lambda *given, **named: pytest.fail("data is read")
+    )
     (tmp_path / "w.png").write_bytes(b"mine")
     done = run("interpolate", deep_model, pictures, "-o", tmp_path / "w.mp4")
     refused(done, "ffmpeg", "not on the path")
@@ -167,7 +169,7 @@ def test_a_film_is_what_the_encoder_is_given(
     program = tmp_path / "ffmpeg"
     program.write_text('#!/bin/sh\nfor last; do :; done\ncat > "$last"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(animations, "encoder", lambda: str(program))
+    monkeypatch.setattr(drawings, "encoder", lambda: str(program))
     run("interpolate", deep_model, pictures, "-o", tmp_path / "w.webm", "--frames", "3")
     assert (tmp_path / "w.webm").stat().st_size == 3 * (5 * 27 + 1) * (6 * 27) * 3
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.base import WRITTEN
-from lowerbound.applications.form import Entry, entries
+from lowerbound.applications.common.application import WRITTEN
+from lowerbound.applications.common.form import Entry, entries
 from tests.cli.conftest import QUICK, Run
 from tests.cli.test_bad_input import refused
 

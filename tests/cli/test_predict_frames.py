@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lowerbound.cli import main
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from tests.cli.conftest import Run, fitted
 
 EPISODES, FRAMES = 5, 16

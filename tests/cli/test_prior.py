@@ -16,8 +16,8 @@ import torch
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.evaluation.report import effort
+from lowerbound.fitting.folder import read
 from lowerbound.inference.latents import draw_latents
-from lowerbound.model_folder.folder import read
 from lowerbound.training import History
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_process import SECONDS, start
@@ -71,7 +71,7 @@ def test_two_priors_are_compared_on_the_same_held_out_latents(
     made = read(model).model
     schema = read(model).schema
     rows = load(np.load(blobs), schema=schema)
-    from lowerbound.applications.io.sources import SetAside, apart
+    from lowerbound.applications.common.sources import SetAside, apart
 
     request = json.loads((model / "request.json").read_text())
     rows = apart(str(blobs), rows, SetAside.of(request["test"], 0, False), "raise").training

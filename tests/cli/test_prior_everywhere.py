@@ -15,12 +15,12 @@ from torch.distributions import Normal
 
 from lowerbound.cli import main
 from lowerbound.data import load
-from lowerbound.distributions.density import Density
+from lowerbound.distributions.point import Density
 from lowerbound.distributions.reparameterization import Pushed
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.latents.aggregate import prior_agreement
+from lowerbound.evaluation.aggregate import prior_agreement
+from lowerbound.fitting.folder import read
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder.folder import read
 from lowerbound.priors import PRIORS, Prior
 from lowerbound.priors.base import Encode
 from tests.cli.conftest import Run

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.release.marginals import model as marginals_model, schema_measuring
 from lowerbound.cli import main
-from lowerbound.training.private.marginals import model as marginals_model, schema_measuring
 from lowerbound.training.private.noise import SeededRandomness
 
 ROWS = 4_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lowerbound import __main__ as program
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from tests.cli.conftest import QUICK, Run
 
 SECONDS = 120

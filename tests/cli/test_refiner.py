@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from lowerbound.training import History
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_process import SECONDS, start

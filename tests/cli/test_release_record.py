@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from lowerbound import durable
+from lowerbound.applications.common.release_record import TableRelease
 from lowerbound.cli import main
-from lowerbound.evaluation.release.table_release import TableRelease
 
 
 def run(*words: object) -> int:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.applications import drawn_parts
+from lowerbound.applications.common import drawn_parts
 from lowerbound.applications.compression import photographs, picture_files
 from lowerbound.cli import main
 from lowerbound.data.pictures.folders import read_whole
 from lowerbound.errors import DataError
-from lowerbound.inference.draws import prior_draws
-from lowerbound.inference.draws.prior_draws import PriorDraws
-from lowerbound.inference.synthesis.rows import BLOCK
-from lowerbound.inference.synthesis.tables import TableDraws
+from lowerbound.inference import prior_draws
+from lowerbound.inference.prior_draws import PriorDraws
+from lowerbound.inference.table_draws import BLOCK
+from lowerbound.inference.tables import TableDraws
 
 ROWS = str(2 * BLOCK + 100)  # three parts
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications import finished_parts
 from lowerbound.applications.anomaly import row_scorer
-from lowerbound.applications.drawn_parts import NumberedRows
-from lowerbound.applications.generation import encode, reconstruct
+from lowerbound.applications.common import parts
+from lowerbound.applications.common.drawn_parts import NumberedRows
+from lowerbound.applications.generation import codes, reconstruct
 from lowerbound.applications.labels import classify
-from lowerbound.applications.restoration import imputation
+from lowerbound.applications.restoration import impute
 from lowerbound.cli import main
 from lowerbound.data.tables import chunks as table_chunks
 from lowerbound.errors import DataError
@@ -34,8 +34,8 @@ COMMANDS = {
 }
 PLACES = {
     "detect": (row_scorer, "compared"),
-    "impute": (imputation, "fill"),
-    "encode": (encode, "encode_rows"),
+    "impute": (impute, "fill"),
+    "encode": (codes, "encode_rows"),
     "reconstruct": (reconstruct, "collected"),
     "classify": (classify, "class_probabilities"),
 }
@@ -267,7 +267,7 @@ def test_a_run_that_keeps_no_parts_removes_those_of_an_ended_run_and_says_so(
 ) -> None:
     kept = tmp_path / "scores.csv.unfinished"
     assert kept.exists()
-    monkeypatch.setattr(finished_parts, "_obstacle", lambda *_: finished_parts.NOT_IN_PARTS)
+    monkeypatch.setattr(parts, "_obstacle", lambda *_: parts.NOT_IN_PARTS)
     assert main(interrupted) == 0
     assert not kept.exists()
     said = f"60 rows of an interrupted run are removed with {kept}"
@@ -308,10 +308,10 @@ def test_a_resume_that_fails_at_once_keeps_what_is_done(
 
 def test_no_run_takes_a_part_of_another(tmp_path: Path) -> None:
     part, ones = NumberedRows(0, 3, 3), {"x": np.ones(3)}
-    first = finished_parts.FinishedParts(tmp_path, "1")
+    first = parts.FinishedParts(tmp_path, "1")
     assert (first.kept(part, lambda: ones)["x"] == 1).all()
     assert first.has(part)
-    second = finished_parts.FinishedParts(tmp_path, "2")
+    second = parts.FinishedParts(tmp_path, "2")
     assert not second.has(part)
     assert (second.kept(part, lambda: {"x": np.zeros(3)})["x"] == 0).all()
     assert (first.kept(part, dict)["x"] == 1).all()
@@ -321,13 +321,13 @@ def test_no_run_takes_a_part_of_another(tmp_path: Path) -> None:
 def test_a_file_is_told_from_another_by_content_or_by_its_time_of_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, big: bool
 ) -> None:
-    monkeypatch.setattr(finished_parts, "HASHED", 2 if big else 10)
+    monkeypatch.setattr(parts, "HASHED", 2 if big else 10)
     path = tmp_path / "x"
     path.write_text("abc")
-    before = finished_parts.stamp(path)
+    before = parts.stamp(path)
     path.write_text("abd")
     os.utime(path, ns=(0, before[0][2] if big else 1))
-    assert (finished_parts.stamp(path) == before) == big
+    assert (parts.stamp(path) == before) == big
     path.write_text("abc")
     os.utime(path, ns=(0, 2))
-    assert (finished_parts.stamp(path) == before) != big
+    assert (parts.stamp(path) == before) != big

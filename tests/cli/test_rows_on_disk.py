@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications.base import Silent
+from lowerbound.applications.common.application import Silent
 from lowerbound.applications.fit.fit import FitRequest
-from lowerbound.applications.fit.rows_on_disk import rows_folder
+from lowerbound.applications.fit.preparing import rows_folder
 from lowerbound.cli import main
 from lowerbound.data import dataset as datasets
-from lowerbound.data.on_disk import table as tables
-from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.data.tables import on_disk as tables
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.errors import DataError
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from tests.cli.conftest import QUICK, Run
 from tests.cli.test_process import interrupted
 
@@ -192,7 +192,7 @@ def test_a_schema_of_a_table_beyond_the_memory(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("lowerbound.data.on_disk.table.estimated_bytes", lambda *_: 1e9)
+    monkeypatch.setattr("lowerbound.data.tables.on_disk.estimated_bytes", lambda *_: 1e9)
     rng, path = np.random.default_rng(0), tmp_path / f"t{suffix}"
     frame = pd.DataFrame({"a": rng.normal(size=900).round(3), "town": rng.choice(list("xyz"), 900)})
     frame.loc[::9, "a"] = np.nan

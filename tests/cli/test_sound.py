@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.sound_codes import SoundCoder
+from lowerbound.applications.compression.container import open_container
+from lowerbound.applications.compression.sound_comparison import log_mel_distance, si_sdr
 from lowerbound.data.audio.clips import read_clips, read_wav, wav_file, write_wav
-from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
+from lowerbound.inference.sound_codes import SoundCoder
+from tests.applications.compression.small_sound import RATE, clips
 from tests.cli.conftest import Run, fitted
-from tests.coding.small_sound import RATE, clips
 
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 SMALL = (

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.io import requested_rows
-from lowerbound.applications.restoration import imputation
+from lowerbound.applications.common import requested_rows
+from lowerbound.applications.restoration import impute
 from lowerbound.cli import main
 from lowerbound.data.tables import chunks as table_chunks
 from tests.cli.conftest import Run, fitted
@@ -183,7 +183,7 @@ def test_an_interrupted_imputation_leaves_what_was_there(
     monkeypatch.setattr(table_chunks, "CELLS", 1)
     monkeypatch.setattr(table_chunks, "FEWEST_ROWS", ROWS)
     (tmp_path / "out.csv").write_text("of yesterday\n")
-    fill, calls = imputation.fill, []
+    fill, calls = impute.fill, []
 
     def interrupted(*arguments: Any, **more: Any) -> Any:
         calls.append(more["first"])
@@ -191,7 +191,7 @@ def test_an_interrupted_imputation_leaves_what_was_there(
             raise KeyboardInterrupt
         return fill(*arguments, **more)
 
-    monkeypatch.setattr(imputation, "fill", interrupted)
+    monkeypatch.setattr(impute, "fill", interrupted)
     words = ["impute", str(folder / "m"), str(folder / "people.csv"), "--samples", "5"]
     assert main([*words, "-o", str(tmp_path / "out.csv"), "--draws", "1"]) == 130
     assert calls == [0, ROWS, 2 * ROWS]

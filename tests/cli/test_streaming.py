@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.anomaly import reference as anomaly
 from lowerbound.cli import main
 from lowerbound.data.tables import chunks as table_chunks
-from lowerbound.inference.anomaly import reference as anomaly
 from tests.cli.conftest import QUICK, Run
 
 ROWS = 30  # of a chunk, so that the 80 people come in three

@@ -16,7 +16,7 @@ import pytest
 
 from lowerbound.cli.launch import launch
 from lowerbound.errors import TrainingError
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from tests.cli.conftest import Run
 
 SECONDS = 240
@@ -151,9 +151,9 @@ def free_port() -> int:
 
 def test_from_python_a_launcher_is_needed(table: Path, tmp_path: Path) -> None:
     from lowerbound.applications import load
-    from lowerbound.applications.base import Silent
+    from lowerbound.applications.common.application import Silent
     from lowerbound.applications.fit.fit import FitRequest
-    from lowerbound.applications.fit.together import ProcessOptions
+    from lowerbound.applications.fit.preparing import ProcessOptions
     from lowerbound.errors import OptionError
 
     request = FitRequest(str(table), str(tmp_path / "m"), together=ProcessOptions(devices=2))

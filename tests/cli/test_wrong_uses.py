@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.fit.settings import part_options
-from lowerbound.applications.form import entries
-from lowerbound.cli import main, near_misses
+from lowerbound.applications.common.form import entries
+from lowerbound.applications.fit.preparing import part_options
+from lowerbound.cli import flags, main
 from lowerbound.cli.wording import by_flags, note_by_flags
 from tests.cli.conftest import Run
 
@@ -140,9 +140,9 @@ def test_words_of_the_field_lead_to_what_exists() -> None:
     known = {entry.name for command in APPLICATIONS for entry in entries(load(command).request)}
     for parts in part_options().values():
         known |= {name for names in parts.values() for name in names}
-    assert set(near_misses.COMMANDS.values()) <= set(APPLICATIONS)
-    assert not set(near_misses.COMMANDS) & set(APPLICATIONS)
-    assert set(near_misses.OPTIONS.values()) <= known
+    assert set(flags.COMMANDS.values()) <= set(APPLICATIONS)
+    assert not set(flags.COMMANDS) & set(APPLICATIONS)
+    assert set(flags.OPTIONS.values()) <= known
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lowerbound.applications import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.common.form import REQUIRED
 from lowerbound.config import option
 from lowerbound.fitting import Fitted
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset, load, require_binary
-from lowerbound.data.binarization import drawn_bits, keyed_bits
+from lowerbound.data.raw import drawn_bits, keyed_bits
 from lowerbound.errors import DataError
 
 
@@ -92,7 +92,7 @@ def test_scored_bits_do_not_depend_on_how_the_data_is_held() -> None:
 def test_chunks_do_not_change_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = greys().x
     whole = keyed_bits(codes, 255, 5)
-    monkeypatch.setattr("lowerbound.data.binarization._CHUNK", 100)
+    monkeypatch.setattr("lowerbound.data.raw._CHUNK", 100)
     assert torch.equal(keyed_bits(codes, 255, 5), whole)
 
 

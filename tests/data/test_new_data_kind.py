@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from lowerbound import VAE
-from lowerbound.applications.io.row_files import ROW_FILES, RowFiles, row_files
+from lowerbound.applications.common.row_files import ROW_FILES, RowFiles, row_files
 from lowerbound.data import DATA_KINDS, load
 from lowerbound.errors import DataError, OptionError
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 from tests.cli.conftest import Run, run
 from tests.docs.pages import DOCS, blocks
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lowerbound.data import load
-from lowerbound.data.noisy import noise_in_units, noisy_rows
+from lowerbound.data.incomplete import noise_in_units, noisy_rows
 from lowerbound.errors import DataError
 
 RNG = np.random.default_rng(0)

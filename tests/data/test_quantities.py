@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.data import Schema, load
-from lowerbound.data.molecules.properties import property_values, some_property_values
+from lowerbound.data.sciences.molecules import property_values, some_property_values
 from lowerbound.errors import OptionError
 
 WORDS = ["aa", "ab", "bb", "abb", "bab", "b"] * 10

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import kstest
 from torch.nn import functional as F
 
-from lowerbound.distributions.actions import ClassPolicy, NumberPolicy, uniform_actions
+from lowerbound.distributions.one_hot import ClassPolicy, NumberPolicy, uniform_actions
 
 
 def noise(seed: int = 0) -> torch.Generator:

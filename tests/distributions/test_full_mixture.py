@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from lowerbound.distributions.full_mixture import FullMixture
+from lowerbound.distributions.gaussian_mixture import FullMixture
 from lowerbound.distributions.reparameterization import draw, seeded
 
 ROWS, COMPONENTS, DIM = 5, 3, 2

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.distributions.actions import ClassPolicy
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.distributions.keyed_noise import KeyedNoise
-from lowerbound.distributions.one_hot import OneHotCodes
+from lowerbound.distributions.one_hot import ClassPolicy, OneHotCodes
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.trace import Tempered
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.distributions.two_hot import TwoHot, symexp, symlog, values_of
+from lowerbound.distributions.one_hot import TwoHot, symexp, symlog, values_of
 
 VALUES = values_of(127, 12.0, torch.device("cpu"))
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications import base
-from lowerbound.applications.io.row_files import ROW_FILES
+from lowerbound.applications.common import application
+from lowerbound.applications.common.row_files import ROW_FILES
 from lowerbound.data import DATA_KINDS, load
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.likelihoods import LIKELIHOODS
@@ -105,6 +105,6 @@ def test_the_worked_column_kind_keeps_the_conventions() -> None:
 def test_the_worked_application_is_one() -> None:
     found = run(DOCS / "extending.md")
     report = found["report"]
-    assert isinstance(report, base.Report)
+    assert isinstance(report, application.Report)
     assert report.text().startswith("mean of 500 samples: ")
     assert len(report.to_mapping()["mean"]) == 4

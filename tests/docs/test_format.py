@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from lowerbound.coding.files import header, varint
-from tests.coding.files.test_container import GOLDEN
+from lowerbound.applications.compression import header, varint
+from tests.applications.compression.test_container import GOLDEN
 from tests.docs.pages import DOCS, section
 
 PAGE = DOCS / "format.md"

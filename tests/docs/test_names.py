@@ -15,7 +15,7 @@ import pytest
 import lowerbound
 from lowerbound import data, estimators
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import entries
+from lowerbound.applications.common.form import entries
 from lowerbound.cli.main import known_command
 from lowerbound.data import CATALOG
 from lowerbound.evaluation.report.measures import MEASURES
@@ -27,7 +27,7 @@ from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from lowerbound.registry import Registry
 from lowerbound.training import TrainingOptions
-from lowerbound.training.settings.budget import LARGE_TABLE, OF_LARGE_TABLES, USUAL
+from lowerbound.training.budget import LARGE_TABLE, OF_LARGE_TABLES, USUAL
 from tests.docs.pages import DOCS, PAGES, blocks, code_words, name_of, prose, section, sections
 
 PAGE_OF: dict[str, tuple[Registry[Any], str]] = {

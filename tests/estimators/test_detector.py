@@ -17,12 +17,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lowerbound import VAE, PyODDetector, VAEDetector
+from lowerbound.applications.anomaly.reference import OF_PICTURES
 from lowerbound.cli import main
 from lowerbound.data import Dataset, to_frame
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import Fitted, fit
-from lowerbound.inference.anomaly.reference import OF_PICTURES
-from lowerbound.model_folder.manifest import DETECTOR
+from lowerbound.fitting.manifest import DETECTOR
 from tests.estimators.conftest import rows
 
 Array = np.ndarray[Any, Any]
@@ -241,7 +241,7 @@ def test_a_new_folder_is_complete_or_absent(
         seen.append((tmp_path / "model").exists())
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("lowerbound.estimators.detector.write_state", full)
+    monkeypatch.setattr("lowerbound.applications.anomaly.estimator.write_state", full)
     with pytest.raises(OSError, match="the disk is full"):
         detector.save(tmp_path / "model")
     assert seen == [False]
@@ -334,7 +334,7 @@ def test_calibration_is_of_rows_that_were_not_fitted_on(monkeypatch: pytest.Monk
         fitted_on.append(to_frame(training.schema, training.x).to_numpy())
         return fit(training, *others, **named)
 
-    monkeypatch.setattr("lowerbound.estimators.detector.fit", recorded)
+    monkeypatch.setattr("lowerbound.applications.anomaly.estimator.fit", recorded)
     X = rows(400)
     detector = VAEDetector(epochs=3, random_state=0, criterion="bound").fit(X)
     scores, calibration = detector.anomaly_score(X), detector.calibration_.scores

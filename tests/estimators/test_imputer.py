@@ -17,12 +17,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, VAEImputer
+from lowerbound.applications.restoration import estimator as incomplete, filling, imputer_fit
+from lowerbound.applications.restoration.imputer_fit import updates
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
-from lowerbound.estimators.inputs import incomplete
-from lowerbound.fitting.imputation import updates
-from lowerbound.inference.restoration import imputation, imputer_fit
-from lowerbound.model_folder.manifest import IMPUTER, INTERVALS
+from lowerbound.fitting.manifest import IMPUTER, INTERVALS
 from tests.estimators.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 
@@ -464,13 +463,13 @@ def test_intervals_of_an_overconfident_model_cover_as_promised(
     whole = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(600, 6))
     hidden = rng.random(whole.shape) < 0.2
     holes = np.where(hidden, np.nan, whole)
-    made = imputation.quantiles
+    made = filling.quantiles
 
     def too_narrow(draws: Any, schema: Any, shares: Any) -> np.ndarray[Any, Any]:
         found, median = made(draws, schema, shares), made(draws, schema, (0.5,))
         return np.asarray(median + 0.5 * (found - median))
 
-    for module in (imputation, imputer_fit):
+    for module in (filling, imputer_fit):
         monkeypatch.setattr(module, "quantiles", too_narrow)
     covered = {}
     for calibration in (0.0, 0.1):

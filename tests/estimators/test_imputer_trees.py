@@ -12,11 +12,11 @@ import pytest
 from sklearn.base import clone
 
 from lowerbound import VAEImputer
-from lowerbound.applications.base import Silent
-from lowerbound.applications.restoration.imputation import ImputeRequest, impute
+from lowerbound.applications.common.application import Silent
+from lowerbound.applications.restoration.impute import ImputeRequest, impute
 from lowerbound.errors import ModelFolderError
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.model_folder.manifest import TREES
+from lowerbound.fitting import folder as model_folder
+from lowerbound.fitting.manifest import TREES
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 40

@@ -14,13 +14,13 @@ from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 
 from lowerbound import VAE, SemiSupervisedVAE
-from lowerbound.assembly.build import assemble, initialize
+from lowerbound.applications.labels.estimator import given_labels
+from lowerbound.applications.labels.labeled import above, starting_from
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
-from lowerbound.estimators.first_features import above, starting_from
-from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.model_folder.manifest import ANSWERS
+from lowerbound.fitting.assembly import assemble, initialize
+from lowerbound.fitting.manifest import ANSWERS
 from lowerbound.models import SemiSupervisedVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 

@@ -25,6 +25,9 @@ from lowerbound import (
     VAEDetector,
     VAEImputer,
 )
+from lowerbound.applications.common.estimators.inputs import as_labels
+from lowerbound.applications.labels.estimator import given_labels
+from lowerbound.applications.restoration.intervals import LEVELS, IntervalCalibration
 from lowerbound.data import load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
@@ -32,10 +35,7 @@ from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.completion import completed_frame
 from lowerbound.errors import DataError, OptionError
-from lowerbound.estimators.inputs.given_labels import given_labels
-from lowerbound.estimators.inputs.labels import as_labels
-from lowerbound.inference.restoration.interval_calibration import LEVELS, IntervalCalibration
-from lowerbound.training.own_settings import own_settings
+from lowerbound.training.budget import own_settings
 
 ROWS = 60
 

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
 from lowerbound.classical.factor_analysis import FactorAnalysis
 from lowerbound.data import Column, Dataset, Schema
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.columns.tabular import TabularDecoder, TabularEncoder
+from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 
 FEATURES, LATENT = 6, 2
 

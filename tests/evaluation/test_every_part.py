@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, Events, Formulas, Sequences, load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.evaluation.report.suites import (
@@ -19,6 +18,7 @@ from lowerbound.evaluation.report.suites import (
     likelihood_suite,
     sample_suite,
 )
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.scores import Scores
@@ -28,8 +28,8 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
-from tests.data.events.tables import visits
 from tests.data.sequences.episodes import episodes
+from tests.data.sequences.tables import visits
 from tests.oracles import state_space
 from tests.tables import KINDS, mixed_frame
 

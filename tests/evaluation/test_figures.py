@@ -16,9 +16,9 @@ from matplotlib.patches import Ellipse
 
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.cells import minus
-from lowerbound.evaluation.report.figures.maps import principal_plane
-from lowerbound.evaluation.report.figures.style import PALETTE, mosaic, short
-from lowerbound.evaluation.report.figures.tables import _correlation
+from lowerbound.evaluation.report.figure_style import PALETTE, mosaic, short
+from lowerbound.evaluation.report.latent_figures import principal_plane
+from lowerbound.evaluation.report.training_figures import _correlation
 
 RNG = np.random.default_rng(0)
 TICKS = np.stack([np.linspace(-2, 2, 5), np.linspace(-1, 1, 5)])

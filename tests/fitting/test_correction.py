@@ -15,12 +15,12 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.evaluation.samples.column_judge import judged_columns
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting.folder import read, write
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.synthesis.tables import TableSource
-from lowerbound.model_folder.folder import read, write
+from lowerbound.inference.prior_draws import sample_prior
+from lowerbound.inference.tables import TableSource
 from lowerbound.models.correction import RowCorrection
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

@@ -11,9 +11,8 @@ import torch
 
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, ModelFolderError, OptionError
-from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, SemiSupervised

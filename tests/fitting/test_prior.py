@@ -13,11 +13,10 @@ from lowerbound import VAE
 from lowerbound.data import load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, ModelOptions, fit
-from lowerbound.fitting.held_out_latents import compared
-from lowerbound.fitting.prior import fit_prior
+from lowerbound.fitting.prior import compared, fit_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.models import require
-from lowerbound.models.learned_prior import all_but_the_prior
+from lowerbound.models.heads import all_but_the_prior
 from lowerbound.models.powers import LearnsPrior
 from lowerbound.training import TrainingOptions
 

@@ -15,7 +15,7 @@ import torch
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_folder.folder import read, write
+from lowerbound.fitting.folder import read, write
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import Interrupted, Progress, SilentReporter, TrainingOptions
 from lowerbound.training.private.accounting import Mechanism, epsilons

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from lowerbound.data import Dataset, dataset as datasets, load
-from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import History, Interrupted, SilentReporter, TrainingOptions
 from lowerbound.training.feed import DataOrder, Feed
-from tests.data.on_disk.tables import mixed_frame, written
+from tests.data.tables.tables import mixed_frame, written
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:column 'row'"),

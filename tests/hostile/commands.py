@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications import load
-from lowerbound.applications.form import entries
+from lowerbound.applications.common.form import entries
 from lowerbound.cli import main
 
 QUICK = ("--no-report", "--test", "0", "--samples", "2", "--gap-rows", "0", "--threads", "1")

@@ -28,8 +28,8 @@ CACHE = "XDG_CACHE_HOME"
 @target
 def codes(place: Path, rng: Generator) -> Reader:
     """Codes of rows, as ``lowerbound decode`` takes them."""
-    from lowerbound.applications.base import Silent, load
-    from lowerbound.applications.generation.decode import DecodeRequest
+    from lowerbound.applications.common.application import Silent, load
+    from lowerbound.applications.generation.codes import DecodeRequest
 
     fitted, named = _coded()[int(rng.integers(len(_coded())))]
     suffix = str(one_of((".npz", ".npz", ".csv", ".parquet"), rng))
@@ -141,8 +141,8 @@ def nested_parquet(place: Path, rng: Generator) -> Reader:
 @cache
 def _coded() -> list[tuple[Any, dict[str, Any]]]:
     """Fitted models, and codes for each: numbers, with classes, and codes of a book."""
-    from lowerbound.inference.codebooks import numbers_of
-    from lowerbound.model_folder.folder import read
+    from lowerbound.fitting.folder import read
+    from lowerbound.inference.codes import numbers_of
     from lowerbound.models import Quantizes
 
     found = []

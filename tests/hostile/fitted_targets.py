@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.base import Silent, load
-from lowerbound.model_folder.manifest import AGENT, BESIDE, METRICS, WEIGHTS
+from lowerbound.applications.common.application import Silent, load
+from lowerbound.fitting.manifest import AGENT, BESIDE, METRICS, WEIGHTS
 from tests.fixtures.answers import call
 from tests.fixtures.cases import FOLDER
 from tests.hostile import targets
@@ -38,7 +38,7 @@ STEPS = ("--steps", "100", "--evaluate-every", "50", "--episodes", "1", "--netwo
 def imputer(place: Path, rng: Generator) -> Reader:
     """The folder of an imputer, its trees and intervals, and rows that it fills."""
     from lowerbound import VAEImputer
-    from lowerbound.applications.restoration.imputation import ImputeRequest
+    from lowerbound.applications.restoration.impute import ImputeRequest
 
     folder = changed_model(_imputer(), place, rng)
     if rng.random() < 0.3:
@@ -91,9 +91,8 @@ def prior(place: Path, rng: Generator) -> Reader:
 @target
 def agent_folder(place: Path, rng: Generator) -> Reader:
     """The folder of an agent: an episode, the states of clips, and a comparison with another."""
-    from lowerbound.applications.control.compare import CompareAgentsRequest
-    from lowerbound.applications.control.encode import EncodeClipsRequest
-    from lowerbound.applications.control.evaluate import EvaluateAgentRequest
+    from lowerbound.applications.control.compare import CompareAgentsRequest, EvaluateAgentRequest
+    from lowerbound.applications.control.video import EncodeClipsRequest
 
     intact, collected = _agents()
     compared = bool(rng.random() < 0.4)
@@ -118,7 +117,7 @@ def agent_folder(place: Path, rng: Generator) -> Reader:
 @target
 def columns_file(place: Path, rng: Generator) -> Reader:
     """The kinds of columns, as ``lowerbound schema`` writes them."""
-    from lowerbound.applications.io.sources import read_hints
+    from lowerbound.applications.common.sources import read_hints
     from lowerbound.data import load as load_rows
 
     path = place / "columns.json"
@@ -129,7 +128,7 @@ def columns_file(place: Path, rng: Generator) -> Reader:
 @target
 def prompts(place: Path, rng: Generator) -> Reader:
     """Attributes, captions and phrases beside the rows of a prior."""
-    from lowerbound.applications.io.prompts import PromptOptions, with_prompts
+    from lowerbound.applications.common.conditions import PromptOptions, with_prompts
 
     table = "name,hair,age\n" + "".join(f"n{i},{'rg'[i % 2]},{i % 3}\n" for i in range(ROWS))
     said = "".join(f"{('red', 'green')[i % 2]} hair\n" for i in range(ROWS))
@@ -160,10 +159,10 @@ def new_rows(place: Path, rng: Generator) -> Reader:
 
 def _task(task: str, path: Path, place: Path) -> Reader:
     from lowerbound.applications.anomaly.detect import DetectRequest
-    from lowerbound.applications.generation.encode import EncodeRequest
+    from lowerbound.applications.generation.codes import EncodeRequest
     from lowerbound.applications.labels.classify import ClassifyRequest
     from lowerbound.applications.release.synthesize import SynthesizeRequest
-    from lowerbound.applications.restoration.imputation import ImputeRequest
+    from lowerbound.applications.restoration.impute import ImputeRequest
     from lowerbound.data.tables.files import read_frame
 
     if task == "complete":
@@ -347,6 +346,6 @@ def _named_rows() -> Any:
 
 @cache
 def _read(folder: str) -> Any:
-    from lowerbound.model_folder.folder import read
+    from lowerbound.fitting.folder import read
 
     return read(folder, "cpu")

@@ -287,7 +287,7 @@ def measured(
 def main(gigabytes: float, jobs: Sequence[tuple[str, str, bool]]) -> list[dict[str, Any]]:
     """Read files in this process; see ``measured``."""
     from lowerbound import untrusted
-    from lowerbound.applications.generation.code_files import read_codes
+    from lowerbound.applications.generation.codes import read_codes
     from lowerbound.data import load
     from lowerbound.errors import LowerboundError
 

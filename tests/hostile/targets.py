@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.compression.exported_models import FOLDER as FOLDER_OF_CODECS
-from lowerbound.applications.compression.shipped import PHOTOGRAPHS
+from lowerbound.applications.compression.exported_models import (
+    FOLDER as FOLDER_OF_CODECS,
+    PHOTOGRAPHS,
+)
 from tests.fixtures.answers import call
 from tests.fixtures.cases import FILES, FOLDER
 from tests.hostile.mutations import changed_bytes, changed_cells, changed_text
@@ -48,7 +50,7 @@ def target(made: Target) -> Target:
 @target
 def model_folder(place: Path, rng: Generator) -> Reader:
     """A model folder, one of whose files is changed; mostly its hash is made again."""
-    from lowerbound.model_folder import folder
+    from lowerbound.fitting import folder
 
     copied = _changed_folder(place, rng, (*SIGNED, "metrics.jsonl", "manifest.json"))
     return lambda: folder.read(copied)
@@ -57,7 +59,7 @@ def model_folder(place: Path, rng: Generator) -> Reader:
 @target
 def description(place: Path, rng: Generator) -> Reader:
     """What ``lowerbound info`` prints of such a folder."""
-    from lowerbound.applications import base
+    from lowerbound.applications.common import application as base
     from lowerbound.applications.fit.info import InfoRequest, info
 
     copied = _changed_folder(place, rng, (*SIGNED, "metrics.jsonl", "manifest.json"))
@@ -127,7 +129,7 @@ def feature_network(place: Path, rng: Generator) -> Reader:
 @target
 def private_table(place: Path, rng: Generator) -> Reader:
     """A private model of a table, and rows of it."""
-    from lowerbound.training.private.marginals.model import MarginalModel
+    from lowerbound.applications.release.marginals.model import MarginalModel
 
     path = place / "private.json"
     path.write_bytes(changed_text(_private_table(), rng))
@@ -137,8 +139,8 @@ def private_table(place: Path, rng: Generator) -> Reader:
 @target
 def agent(place: Path, rng: Generator) -> Reader:
     """The records of an agent, and the transitions that it has seen."""
-    from lowerbound.data.sequences.replay import FOLDER as FOLDER_OF_REPLAY, EpisodeReplay
-    from lowerbound.fitting.control.records import RECORDS, read_records
+    from lowerbound.applications.control.player import RECORDS, read_records
+    from lowerbound.applications.control.replay import FOLDER as FOLDER_OF_REPLAY, EpisodeReplay
 
     form, transitions, records = _agent()
     (place / FOLDER_OF_REPLAY).mkdir()
@@ -158,7 +160,7 @@ def agent(place: Path, rng: Generator) -> Reader:
 @target
 def compressed_header(place: Path, rng: Generator) -> Reader:
     """The header of a compressed file."""
-    from lowerbound.coding.files.container import open_container
+    from lowerbound.applications.compression.container import open_container
 
     content = _changed_file(_files()[int(rng.integers(len(FILES)))][1], rng)
     return lambda: open_container(content)
@@ -168,7 +170,7 @@ def compressed_header(place: Path, rng: Generator) -> Reader:
 def compressed(place: Path, rng: Generator) -> Reader:
     """A compressed file, decoded; mostly its checksums are made again."""
     from lowerbound.applications.compression.codec import CODECS
-    from lowerbound.coding.files.container import open_container
+    from lowerbound.applications.compression.container import open_container
 
     folder, content = _files()[int(rng.integers(len(FILES)))]
     changed = _changed_file(content, rng)
@@ -183,7 +185,7 @@ def compressed(place: Path, rng: Generator) -> Reader:
 @target
 def foreign_autoencoder(place: Path, rng: Generator) -> Reader:
     """An autoencoder in the form of ``diffusers``, which ``lowerbound import`` reads."""
-    from lowerbound.applications.interchange import config_file, weights_file
+    from lowerbound.applications.interchange import config_file, config_file as weights_file
 
     described, weights = _foreign_autoencoder()
     text = json.dumps(described).encode()
@@ -203,7 +205,7 @@ def foreign_autoencoder(place: Path, rng: Generator) -> Reader:
 def public_columns(place: Path, rng: Generator) -> Reader:
     """Declarations of public columns."""
     from lowerbound.data.tables.declared import declared_schema
-    from lowerbound.training.private.marginals.declarations import Declarations
+    from lowerbound.training.private.declarations import Declarations
 
     path = place / "columns.json"
     path.write_bytes(changed_text({"columns": _columns()}, rng))
@@ -213,7 +215,7 @@ def public_columns(place: Path, rng: Generator) -> Reader:
 @target
 def phrases(place: Path, rng: Generator) -> Reader:
     """Templates and phrases of captions."""
-    from lowerbound.data.prompts.captions import TEMPLATES, PhraseBook
+    from lowerbound.data.vocabulary import TEMPLATES, PhraseBook
 
     path = place / "phrases.json"
     said = {"mouth": {"smile": ["smiling", "happy"]}, "hair": {"red": ["with red hair"]}}
@@ -357,8 +359,8 @@ def _changed_file(content: bytes, rng: Generator) -> bytes:
     import zlib
     from dataclasses import replace
 
-    from lowerbound.coding.files import header as headers
-    from lowerbound.coding.files.container import unpack
+    from lowerbound.applications.compression import header as headers
+    from lowerbound.applications.compression.container import unpack
     from lowerbound.errors import OptionError
 
     if rng.random() < 0.2:
@@ -534,7 +536,7 @@ def _columns() -> dict[str, Any]:
 def _private_table() -> dict[str, Any]:
     import pandas as pd
 
-    from lowerbound.training.private.marginals.model import fit_marginals
+    from lowerbound.applications.release.marginals.model import fit_marginals
 
     rng = np.random.default_rng(0)
     columns = {
@@ -553,8 +555,8 @@ def _agent() -> tuple[Any, bytes, dict[str, Any]]:
 
     import torch
 
-    from lowerbound.data.sequences.replay import FOLDER as FOLDER_OF_REPLAY, EpisodeReplay
-    from lowerbound.fitting.control.records import AgentRecord
+    from lowerbound.applications.control.player import AgentRecord
+    from lowerbound.applications.control.replay import FOLDER as FOLDER_OF_REPLAY, EpisodeReplay
     from tests.models.sequences.worlds import FORM
 
     frame = FORM.frame
@@ -575,8 +577,11 @@ def _foreign_autoencoder() -> tuple[dict[str, Any], bytes]:
     import torch
     from safetensors.torch import save
 
-    from lowerbound.applications.interchange.config_file import KLConfig, written_config
-    from lowerbound.applications.interchange.weights_file import expected_shapes
+    from lowerbound.applications.interchange.config_file import (
+        KLConfig,
+        expected_shapes,
+        written_config,
+    )
 
     config = KLConfig(block_out_channels=(4,), norm_num_groups=2, latent_channels=2)
     weights = {name: torch.zeros(shape) for name, shape in expected_shapes(config).items()}

@@ -20,7 +20,7 @@ import torch
 from lowerbound import durable
 from lowerbound.cli import main
 from lowerbound.errors import ModelFolderError
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from tests.hostile.commands import COMMANDS, FIT, PRIOR, prepare
 
 STEPS = (

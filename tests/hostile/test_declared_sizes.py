@@ -22,7 +22,7 @@ from lowerbound.data.audio.clips import read_wav
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError, LowerboundError, OptionError
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.untrusted import memory
 from tests.fixtures.cases import FOLDER
 from tests.hostile.targets import changed_folder

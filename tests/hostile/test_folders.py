@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lowerbound.applications import APPLICATIONS
-from lowerbound.applications.base import named_folders
+from lowerbound.applications.common.application import named_folders
 from lowerbound.cli import main
 from lowerbound.errors import LowerboundError, ModelFolderError
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from tests.fixtures.cases import FOLDER
 from tests.hostile.commands import folder_fields, words_of
 from tests.hostile.targets import MODELS, changed_folder, sign
@@ -309,7 +309,7 @@ def test_an_environment_that_a_person_names_is_made(
 ) -> None:
     (tmp_path / "own_games.py").write_text(
         "import gymnasium\n"
-        "gymnasium.register('Own-v0', 'lowerbound.fitting.control.grid_catch:GridCatch')\n"
+        "gymnasium.register('Own-v0', 'lowerbound.applications.control.grid_catch:GridCatch')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 

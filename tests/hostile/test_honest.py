@@ -13,14 +13,13 @@ import torch
 from PIL import Image
 
 from lowerbound import ProbabilisticPCA
-from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.common.masks import read_mask
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError, TrainingError
 from lowerbound.evaluation.report import page as report_page
-from lowerbound.fitting import FitOptions, fit
+from lowerbound.fitting import FitOptions, fit, folder as model_folder
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import TrainingOptions
 
 SHORT = ("--updates", "3", "--samples", "2", "--gap-rows", "0", "--threads", "1")

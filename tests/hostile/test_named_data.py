@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import entries
+from lowerbound.applications.common.form import entries
 from lowerbound.cli import main
 
 WITH_MODEL = [
@@ -242,7 +242,7 @@ def test_a_resumed_run_opens_no_file_that_it_names(
 
 def test_a_checkpoint_names_files_of_its_own_folder_only(theirs: Path, tmp_path: Path) -> None:
     from lowerbound.errors import ModelFolderError
-    from lowerbound.training.checkpoints.checkpoint import load as load_checkpoint
+    from lowerbound.training.checkpoint import load as load_checkpoint
 
     folder = shutil.copytree(theirs, tmp_path / "model")
     state = json.loads((folder / "checkpoint" / "state.json").read_text())

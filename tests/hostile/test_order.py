@@ -11,9 +11,9 @@ from torch import Tensor
 
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
+from lowerbound.fitting import folder as model_folder
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
 from tests.fixtures.cases import FOLDER, FOLDERS
 

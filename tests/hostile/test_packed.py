@@ -20,10 +20,10 @@ from lowerbound import untrusted
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.npz import open_arrays, read_npz
-from lowerbound.data.on_disk.table import load_on_disk
-from lowerbound.data.prompts.attribute_files import captions_in_file
+from lowerbound.data.prompts import captions_in_file
 from lowerbound.data.tables import workbooks
 from lowerbound.data.tables.files import read_frame
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.errors import DataError
 from lowerbound.untrusted import child, tar
 from lowerbound.untrusted.unpacking import check_members, open_zip

@@ -12,7 +12,7 @@ from lowerbound.cli import main
 from lowerbound.data.dependencies.determined import DETAIL, Dependencies
 from lowerbound.data.synthetic.form import DETAIL as DETAIL_OF_FORM, TableForm
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from tests.hostile import fitted_targets
 from tests.hostile.targets import MODELS, changed_folder
 

@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.io.columnar_files import columnar
-from lowerbound.applications.io.formulas import formulas_kept, is_formula, keep_formulas
+from lowerbound.applications.common.columnar_files import (
+    columnar,
+    formulas_kept,
+    is_formula,
+    keep_formulas,
+)
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.tables.files import read_table, read_text
-from lowerbound.fitting import FitOptions, fit
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.model_folder.folder import CARD
+from lowerbound.fitting import FitOptions, fit, folder as model_folder
+from lowerbound.fitting.folder import CARD
 from lowerbound.training import TrainingOptions
 from lowerbound.untrusted import printable
 

@@ -8,17 +8,17 @@ import math
 import pytest
 import torch
 
-from lowerbound.applications.io.sentences import about_latents
-from lowerbound.assembly.build import assemble
+from lowerbound.applications.common.sentences import about_latents
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite
-from lowerbound.inference.codebooks import codebook_use
+from lowerbound.fitting.assembly import assemble
+from lowerbound.inference.codes import codebook_use
 from lowerbound.inference.estimate import Skipped
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
-from lowerbound.posteriors.codebook_use import CodebookUse
+from lowerbound.posteriors.vector_quantized import CodebookUse
 from lowerbound.training import History, train
 from tests.training.cases import options
 

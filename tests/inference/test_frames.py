@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.applications.generation.temporal_prior import fit_temporal_prior
 from lowerbound.data import FrameClips, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio, psnr
 from lowerbound.fitting import FitOptions, Fitted, ModelOptions, fit
-from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.frames import Horizon, PredictedFrames, predict_frames
 from lowerbound.inference.latents import draw_latents
 from lowerbound.training import TrainingOptions

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from lowerbound import VAE, ProbabilisticPCA
-from lowerbound.assembly.build import assemble
 from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import (
@@ -29,7 +29,7 @@ from lowerbound.inference.passes import (
 from lowerbound.inference.scores import Scores, marginal_difference
 from lowerbound.models import ProbabilisticPrincipalComponents, VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.processor.short_factors import native_bf16
+from lowerbound.networks.matrix_products import native_bf16
 from lowerbound.trace import Batch
 from tests.evaluation.small_models import (
     binary_vae,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.stats import genpareto
 
+from lowerbound.inference.estimate import PRIOR_SHAPE, PRIOR_WEIGHT, Tail, pareto_shape, tail_length
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.pareto import PRIOR_SHAPE, PRIOR_WEIGHT, Tail, pareto_shape, tail_length
 from lowerbound.inference.passes import dry_run, first_row
 from tests.evaluation.small_models import binary_vae, bits, coder, vectors
 from tests.oracles import linear_gaussian as oracle

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
-from lowerbound.inference.restoration.imputation import impute
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 
 SIDE = 8
 ROWS = 600

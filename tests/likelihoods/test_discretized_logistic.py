@@ -16,12 +16,11 @@ from lowerbound.likelihoods import (
     DiscretizedLogisticEmission,
     DiscretizedLogisticMixture,
 )
-from lowerbound.likelihoods.discretized_logistic import fit_logistic, log_mass
+from lowerbound.likelihoods.discretized_logistic import fit_logistic, log_mass, logistic_moments
 from lowerbound.likelihoods.discretized_logistic_mixture import (
     DiscretizedLogisticMixtureEmission,
     PixelMixture,
 )
-from lowerbound.likelihoods.logistic_moments import logistic_moments
 
 EVERY_LEVEL = torch.arange(256.0).reshape(-1, 1)
 

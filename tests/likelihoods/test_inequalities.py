@@ -12,7 +12,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.estimators import TableSynthesizer
 from lowerbound.likelihoods import AutoregressiveColumns
-from lowerbound.likelihoods.columns.windows import cells_inside
+from lowerbound.likelihoods.columns.group import cells_inside
 
 PAIR = ((0, 1),)  # the first column is at most the second
 COLUMNS = [Column("low", "real", shift=1.0, scale=2.0), Column("high", "real", scale=3.0)]

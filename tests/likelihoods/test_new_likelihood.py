@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lowerbound.cli import main
 from lowerbound.errors import DataError
+from lowerbound.fitting.folder import read
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
-from lowerbound.model_folder.folder import read
 from lowerbound.trace import Emission
 
 RATES = np.array([1.0, 4.0, 9.0])

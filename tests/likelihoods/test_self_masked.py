@@ -12,20 +12,19 @@ import torch
 from scipy.special import log_ndtr, logsumexp
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
+from lowerbound.applications.restoration.column_trees import expectation
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.classical.factor_analysis import FactorAnalysis
 from lowerbound.classical.self_masking import MISSINGNESS, SelfMasking
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import FitOptions, fit
+from lowerbound.fitting import FitOptions, fit, folder as model_folder
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.restoration.expectation import expectation
-from lowerbound.inference.restoration.imputation import impute
 from lowerbound.likelihoods import Gaussian, LevelsLikelihood, Mixed, SelfMaskedEmission
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.columns.tabular import TabularDecoder, TabularEncoder
+from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import TrainingOptions

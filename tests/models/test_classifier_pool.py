@@ -16,9 +16,8 @@ from torch import Tensor
 
 from lowerbound import SemiSupervisedVAE
 from lowerbound.errors import ModelFolderError
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.models.labels.classifier_fits import ClassifiedRows, fit_pool
-from lowerbound.models.labels.classifier_pool import ClassifierPool
+from lowerbound.fitting import folder as model_folder
+from lowerbound.models.labels.classifier import ClassifiedRows, ClassifierPool, fit_pool
 
 Rows = tuple[np.ndarray, np.ndarray]
 FEW = 60

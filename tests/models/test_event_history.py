@@ -12,19 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
+from lowerbound.applications.generation.sample import BLOCK, sample_histories
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.data import Dataset, Events, history_frame, load
-from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.histories import BLOCK, sample_histories
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.restoration.imputation import impute
 from lowerbound.likelihoods.histories import HistoryEmission
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.sequences.event_history import EventHistory
 from lowerbound.training import TrainingOptions
-from tests.data.events.tables import visits
+from tests.data.sequences.tables import visits
 from tests.models.event_chains import TRANSITION, chains, log_likelihood, transitions
 
 SMALL = {"hidden": 16, "width": 16, "vectors": 4, "context": 8}

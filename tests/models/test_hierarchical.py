@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import Encodes, HasPrior, HierarchicalVariationalAutoencoder, Imagines
 from lowerbound.models.options import ModelOptions

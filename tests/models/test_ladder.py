@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import LadderVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
+from lowerbound.networks.base import Picture
 from lowerbound.networks.pictures.ladder import resolutions, spread_latents
-from lowerbound.networks.sizes import Picture
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.trace import Batch, Draw, Given, Mean

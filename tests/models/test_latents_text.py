@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import load
+from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.models import MODELS
-from lowerbound.models.options import ModelOptions
-from lowerbound.models.parts import ModelParts
+from lowerbound.models.options import ModelOptions, ModelParts
 
 PICTURES = np.random.default_rng(0).integers(0, 2, (6, 12, 8)).astype(np.uint8)
 ROWS = np.random.default_rng(1).normal(size=(30, 6))

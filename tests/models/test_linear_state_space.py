@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.cli.main import main
 from lowerbound.data import Dataset, Sequences, load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.restoration.imputation import impute
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models import LinearStateSpace
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

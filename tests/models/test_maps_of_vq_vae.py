@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
-from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.codebooks import codebook_use, quantized_rows, vectors_of
+from lowerbound.fitting import FitOptions, fit, folder as model_folder
+from lowerbound.fitting.assembly import assemble
+from lowerbound.inference.codes import codebook_use, quantized_rows, vectors_of
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures.map_stack import StackEncoder

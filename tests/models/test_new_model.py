@@ -24,11 +24,10 @@ from lowerbound.data import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import OptionError
+from lowerbound.fitting.folder import read
 from lowerbound.likelihoods import Likelihood
-from lowerbound.model_folder.folder import read
 from lowerbound.models import MODELS, Model
-from lowerbound.models.options import ModelOptions
-from lowerbound.models.parts import ModelParts
+from lowerbound.models.options import ModelOptions, ModelParts
 from lowerbound.trace import Batch, Choose, Draw, Emission, Step, Trace, fold
 
 ROWS = 120

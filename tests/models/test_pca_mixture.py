@@ -15,15 +15,15 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from lowerbound.assembly.build import assemble
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.data import Dataset, load
-from lowerbound.distributions.full_mixture import FullMixture
+from lowerbound.distributions.gaussian_mixture import FullMixture
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.fitting.assembly import assemble
+from lowerbound.inference.denoising import denoise, learned_level
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.restoration.denoising import denoise, learned_level
-from lowerbound.inference.restoration.imputation import impute
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.likelihoods.noisy import NoiseModel
 from lowerbound.models import ProbabilisticPrincipalComponents
 from lowerbound.models.options import ModelOptions

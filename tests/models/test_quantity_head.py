@@ -12,17 +12,16 @@ import torch
 from scipy.stats import laplace, norm
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.data.quantities import encode_quantities
 from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.codes import encode_rows, posteriors
-from lowerbound.inference.quantities import predicted_quantities, quantity_quality
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.inference.regression import predicted_quantities, quantity_quality
+from lowerbound.models.heads import QuantityHead, QuantityOptions
 from lowerbound.models.options import ModelOptions
-from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.training import TrainingOptions
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite, sample_suite
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.codebooks import codebook_use, quantized_rows, vectors_of
+from lowerbound.fitting.assembly import assemble
+from lowerbound.inference.codes import codebook_use, quantized_rows, vectors_of
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import score
 from lowerbound.models import VectorQuantizedVariationalAutoencoder

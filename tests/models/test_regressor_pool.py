@@ -17,18 +17,17 @@ from torch import Tensor
 
 from lowerbound import SemiSupervisedRegressor
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.models.labels.labeled_rows import LabeledRows
-from lowerbound.models.labels.regressor_fits import (
+from lowerbound.fitting import folder as model_folder
+from lowerbound.models.labels.regressor import (
     ALONE,
     LEAST,
     PRIOR,
     STRENGTH,
+    RegressorPool,
     fit_pool,
     widened,
 )
-from lowerbound.models.labels.regressor_pool import RegressorPool
-from lowerbound.models.starts.ridge import ridge
+from lowerbound.models.labels.ridge_start import LabeledRows, ridge
 from lowerbound.networks import Columns
 
 FEW, COLUMNS = 40, 3
@@ -121,7 +120,7 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows, given = labeled(BENT), []
-    from lowerbound.models.labels import regressor_fits
+    from lowerbound.models.labels import regressor as regressor_fits
 
     weigh = regressor_fits.averaged_weights
 

@@ -10,19 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Normal, OneHotCategorical, kl_divergence
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives import SemiSupervised
+from lowerbound.objectives import SemiSupervised, semi_supervised as module
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.objectives.labels import semi_supervised as module
-from lowerbound.objectives.labels.label_graph import spread_labels
+from lowerbound.objectives.label_graph import spread_labels
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Every, Mean
 

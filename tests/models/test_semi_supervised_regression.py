@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedRegression
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
-from lowerbound.objectives.labels.mean_teacher import MEMORY, _deviation
+from lowerbound.objectives.mean_teacher import MEMORY, _deviation
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
 

@@ -7,24 +7,24 @@ import pytest
 import torch
 from scipy.stats import chisquare, logistic
 
-from lowerbound.assembly.build import assemble
-from lowerbound.coding.whole_numbers.logistic_tables import counts_of, reach_of
+from lowerbound.applications.compression.logistic_tables import counts_of, reach_of
 from lowerbound.data import load
-from lowerbound.distributions.cheapest_rounding import DISTORTION, nearest_worth
 from lowerbound.distributions.rounded_logistic import (
+    DISTORTION,
     LEAST_LOG_SCALE,
     PLACES,
     STRIDE,
     RoundedLogistic,
+    nearest_worth,
 )
 from lowerbound.errors import OptionError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.transform.block_transform import BlockTransform
-from lowerbound.networks.transform.checkerboard import groups_of, places
+from lowerbound.networks.block_transform import BlockTransform, groups_of, places
 from lowerbound.objectives import ELBO
 from lowerbound.trace import Batch, Draw, Given, Mean
-from tests.coding.small_transform import cutout, small_coder, tiles
+from tests.applications.compression.small_transform import cutout, small_coder, tiles
 
 
 def some(locations: list[float], log_scales: list[float]) -> RoundedLogistic:

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.annealing.annealing import anneal
+from lowerbound.fitting import FitOptions, fit, folder as model_folder
+from lowerbound.fitting.assembly import assemble
+from lowerbound.inference.annealing import anneal
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, OBJECTIVES, Factor, ImportanceWeighted, TargetRate

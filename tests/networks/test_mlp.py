@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from lowerbound.networks import ACTIVATIONS, MLP, Linear
-from lowerbound.networks.activations import gain
-from lowerbound.networks.processor.matrix_products import AffineMap
-from lowerbound.networks.sizes import hidden_widths
+from lowerbound.networks.base import hidden_widths
+from lowerbound.networks.initialization import gain
+from lowerbound.networks.matrix_products import AffineMap
 
 
 def widths(layers: nn.Sequential) -> list[int]:

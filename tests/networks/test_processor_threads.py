@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lowerbound.classical.small_fits import small_fit
+from lowerbound.classical.linear_regression import small_fit
 from lowerbound.inference.passes import evaluation_mode
-from lowerbound.networks.attention import TransformerBlock
-from lowerbound.networks.processor.threads import processor_threads, useful_threads
+from lowerbound.networks.processor import processor_threads, useful_threads
+from lowerbound.networks.transformer import TransformerBlock
 
 
 class Watched(nn.Linear):

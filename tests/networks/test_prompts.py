@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.data.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError
 from lowerbound.networks.prompts import AttributeEmbedding, CaptionEmbedding, prompt_embedding
 

@@ -9,9 +9,14 @@ import torch
 from torch import nn
 
 from lowerbound.networks import Transformer
-from lowerbound.networks.attention import SPELLED_OUT, Attention, TransformerBlock, attend
-from lowerbound.networks.pictures.patches import Patches
-from lowerbound.networks.sizes import Picture, attention_heads, patch_side, token_width
+from lowerbound.networks.base import Picture, attention_heads, patch_side, token_width
+from lowerbound.networks.transformer import (
+    SPELLED_OUT,
+    Attention,
+    Patches,
+    TransformerBlock,
+    attend,
+)
 
 PICTURES = [Picture(1, 8, 8), Picture(3, 7, 5), Picture(2, 1, 9), Picture(1, 33, 17)]
 

@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Adversarial, FeatureMatching
-from lowerbound.objectives.adversarial import _critic_loss
-from lowerbound.objectives.critic import Critic, WindowCritic, seen_apart
+from lowerbound.objectives.adversarial import Critic, WindowCritic, _critic_loss, seen_apart
 from lowerbound.trace import Batch
 
 

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.column_shares import column_shares
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.likelihoods.marginal import marginal_nats
+from lowerbound.fitting.assembly import assemble, resolve
+from lowerbound.likelihoods.base import marginal_nats
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Bound, TargetRate
-from lowerbound.objectives.balance import LEAST_NATS
+from lowerbound.objectives.elbo import LEAST_NATS
 from lowerbound.training import TrainingOptions
 from tests.tables import mixed_frame
 

@@ -8,15 +8,14 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
+from lowerbound.applications.restoration.filling import impute
 from lowerbound.data.load import load
-from lowerbound.distributions.density import density_of
-from lowerbound.distributions.point import Point
+from lowerbound.distributions.point import Point, density_of
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import UnsupportedError
-from lowerbound.inference.annealing.annealing import AnnealingOptions, anneal
-from lowerbound.inference.anomaly.explanation import shares
+from lowerbound.inference.annealing import AnnealingOptions, anneal
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.restoration.imputation import impute
+from lowerbound.inference.shares import shares
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, ImportanceWeighted
 from lowerbound.priors import PRIORS, StandardNormal

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, OneHotCategorical
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import diagonal_normal, seeded
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import Model
 from lowerbound.models.base import DRAW
 from lowerbound.models.options import ModelOptions

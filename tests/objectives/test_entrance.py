@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Adversarial
-from lowerbound.objectives.critic import Entrance, last_weights
+from lowerbound.objectives.adversarial import Entrance, last_weights
 from lowerbound.trace import Batch
 from lowerbound.training import TrainingOptions
 

@@ -7,10 +7,10 @@ import torch
 
 from lowerbound.data import load
 from lowerbound.data.labels import label_folds
-from lowerbound.data.pictures.augmentation import augmented
-from lowerbound.objectives.labels import label_graph
-from lowerbound.objectives.labels.augmentation import Perturbation
-from lowerbound.objectives.labels.label_graph import balanced, nearest, spread_labels
+from lowerbound.data.pictures.kind import augmented
+from lowerbound.objectives import label_graph
+from lowerbound.objectives.label_graph import balanced, nearest, spread_labels
+from lowerbound.objectives.mean_teacher import Perturbation
 
 
 def blobs(rows: int = 90, apart: float = 4.0) -> tuple[torch.Tensor, torch.Tensor]:

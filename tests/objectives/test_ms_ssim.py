@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Structural
-from lowerbound.objectives.ms_ssim import WEIGHTS, _compared, likeness, ms_ssim
-from tests.coding.small_transform import photograph
+from lowerbound.objectives.features import WEIGHTS, _compared, likeness, ms_ssim
+from tests.applications.compression.small_transform import photograph
 
 
 def noisy(picture: np.ndarray, deviation: float) -> np.ndarray:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data.audio.kind import learned
 from lowerbound.data.audio.log_mel import LogMel, mel_triangles
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Spectral
 from lowerbound.trace import Batch

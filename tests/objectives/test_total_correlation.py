@@ -14,8 +14,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 from lowerbound.distributions.reparameterization import UnitNormal, diagonal_normal, seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.objectives import ELBO, BetaTotalCorrelation, Factor, Objective
-from lowerbound.objectives.factor import shuffled
-from lowerbound.objectives.total_correlation import Estimator, decompose, log_densities
+from lowerbound.objectives.factor import Estimator, decompose, log_densities, shuffled
 from lowerbound.trace import Batch, Step
 from lowerbound.training import train
 from lowerbound.training.engine import Engine, Update

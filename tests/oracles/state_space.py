@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal
 
 from lowerbound.distributions import triangular
 from lowerbound.models.sequences.linear_state_space import LinearStateSpace
-from lowerbound.posteriors.mean_field import MeanField
+from lowerbound.posteriors.gaussian import MeanField
 
 TIME, FEATURES, LATENT = 7, 3, 2
 

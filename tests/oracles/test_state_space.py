@@ -16,7 +16,7 @@ from lowerbound.classical.kalman import Belief
 from lowerbound.distributions.reparameterization import base_normal, seeded
 from lowerbound.models.sequences.linear_state_space import LinearStateSpace
 from lowerbound.objectives import ELBO, ImportanceWeighted
-from lowerbound.posteriors.mean_field import MeanField
+from lowerbound.posteriors.gaussian import MeanField
 from lowerbound.trace import Batch, Continue, Draw, Given
 from tests.oracles import state_space as oracle
 

@@ -21,9 +21,9 @@ from lowerbound.posteriors import (
     FiniteScalar,
     LookupFree,
     Quantizer,
-    residual,
+    finite_scalar,
 )
-from lowerbound.posteriors.residual import residual_quantizer, search
+from lowerbound.posteriors.finite_scalar import residual_quantizer, search
 
 FORMS: dict[str, tuple[int, dict[str, Any]]] = {
     "vq": (3, {"codes": 16}),
@@ -268,7 +268,7 @@ def test_a_broad_search_finds_the_nearest_of_all_sums() -> None:
 def test_a_search_in_parts_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     quantizers, vectors = residual_books()
     expected = search(quantizers, vectors, 4)
-    monkeypatch.setattr(residual, "SEARCHED", 4 * 5 * 7)
+    monkeypatch.setattr(finite_scalar, "SEARCHED", 4 * 5 * 7)
     for found, whole in zip(search(quantizers, vectors, 4), expected, strict=True):
         assert torch.equal(found, whole)
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from lowerbound.config import from_mapping
 from lowerbound.data.labels import UNKNOWN
-from lowerbound.data.prompts.captions import PhraseBook
-from lowerbound.data.prompts.prompts import Prompts
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.data.prompts import Prompts
+from lowerbound.data.vocabulary import PhraseBook, PromptVocabulary
 from lowerbound.errors import OptionError
-from lowerbound.priors.attribute_completion import AttributeCompletion, attribute_completion, read
+from lowerbound.priors.attributes import AttributeCompletion, attribute_completion, read
 from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
 from lowerbound.priors.diffusion.prior import DiffusionPrior
 

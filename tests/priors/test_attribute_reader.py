@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lowerbound.data.labels import UNKNOWN
-from lowerbound.priors.attribute_reader import AttributeReader
+from lowerbound.priors.attributes import AttributeReader
 from lowerbound.priors.diffusion.prior import DiffusionPrior
 
 MEANS = torch.tensor([[-2.0, 0.0], [2.0, 0.0], [0.0, 3.0]])

@@ -13,7 +13,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.priors import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.codes import DECAY, MIXED_IN
-from lowerbound.priors.markov_codes import STRENGTHS
+from lowerbound.priors.sequential_codes import STRENGTHS
 from lowerbound.trace import Tempered
 
 SHAPE, CODES = (2, 3), 5

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.config import construct
-from lowerbound.distributions.density import density_of
 from lowerbound.distributions.divergence import monte_carlo_kl
 from lowerbound.distributions.keyed_noise import KeyedNoise
+from lowerbound.distributions.point import density_of
 from lowerbound.distributions.reparameterization import diagonal_normal, draw
 from lowerbound.errors import OptionError
 from lowerbound.posteriors import GaussianPosterior

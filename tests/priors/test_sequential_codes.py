@@ -12,11 +12,14 @@ from torch import Tensor
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.priors import CODE_PRIORS
-from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
-from lowerbound.priors.code_network import neighbors_around, neighbors_before, principal
-from lowerbound.priors.markov_codes import MarkovCodes
-from lowerbound.priors.narrowing import Narrowing
-from lowerbound.priors.sequential_codes import SequentialCodes
+from lowerbound.priors.autoregressive_codes import (
+    AutoregressiveCodes,
+    neighbors_around,
+    neighbors_before,
+    principal,
+)
+from lowerbound.priors.codes import Narrowing
+from lowerbound.priors.sequential_codes import MarkovCodes, SequentialCodes
 from lowerbound.trace import Tempered
 
 CODES = 3

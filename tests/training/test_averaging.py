@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowerbound.training.averaging import WeightAverage, updates_between
+from lowerbound.training.adam import WeightAverage, updates_between
 from tests.training.cases import assert_same_weights, average_factors as factors, weights
 
 

@@ -11,7 +11,7 @@ import torch
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import diagonal_normal
-from lowerbound.evaluation.latents.units import units
+from lowerbound.evaluation.aggregate import units
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives import ELBO, Adversarial, ImportanceWeighted, Objective
@@ -20,8 +20,8 @@ from lowerbound.priors import StandardNormal
 from lowerbound.trace import Draw, Step, Trace
 from lowerbound.training import train
 from lowerbound.training.held_out import HeldOut
+from lowerbound.training.history import History
 from lowerbound.training.latent_watch import LatentWatch, collapse_message
-from lowerbound.training.progress.history import History
 from tests.objectives.test_rate_weight import collapsing
 from tests.oracles.linear_gaussian import Affine
 from tests.training.cases import grey_rows, options, real_rows, vae

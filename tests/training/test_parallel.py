@@ -25,10 +25,9 @@ from lowerbound.objectives import ELBO, Bound
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.trace import Batch
 from lowerbound.training import Interrupted, train
-from lowerbound.training.engine import Update
+from lowerbound.training.engine import ParallelEngine, Update
 from lowerbound.training.held_out import HeldOut
 from lowerbound.training.latent_watch import LatentWatch
-from lowerbound.training.parallel import ParallelEngine
 from tests.training.cases import grey_rows, options, real_rows, vae, weights
 from tests.training.together import together
 

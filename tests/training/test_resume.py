@@ -18,12 +18,12 @@ from torch import Tensor
 from lowerbound import durable
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from lowerbound.likelihoods.bernoulli import ContinuousBernoulli
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Objective, TargetRate
 from lowerbound.training import History, Interrupted, loop, run, train
-from lowerbound.training.checkpoints.identity import identity, refuse_another_run
-from lowerbound.training.interruption import listening
+from lowerbound.training.loop import listening
+from lowerbound.training.saving import identity, refuse_another_run
 from tests.training.cases import (
     FEATURES,
     assert_same_weights,
@@ -271,7 +271,7 @@ def test_a_damaged_checkpoint_is_an_error_and_no_silent_start(tmp_path: Path) ->
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at the clock, and so a checkpoint, after every update."""
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0.0)
-    monkeypatch.setattr("lowerbound.training.checkpoints.saving.SHARE_OF_TIME", 1e9)
+    monkeypatch.setattr("lowerbound.training.saving.SHARE_OF_TIME", 1e9)
 
 
 @pytest.mark.slow

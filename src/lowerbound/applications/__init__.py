@@ -4,7 +4,14 @@ One line per application, read without importing any of them. A new one is its f
 here; the command line and every other face show it from then on.
 """
 
-from lowerbound.applications.base import APPLICATIONS, Application, Listing, Report, Reporter, load
+from lowerbound.applications.common.application import (
+    APPLICATIONS,
+    Application,
+    Listing,
+    Report,
+    Reporter,
+    load,
+)
 
 __all__ = ["APPLICATIONS", "Application", "Listing", "Report", "Reporter", "load"]
 

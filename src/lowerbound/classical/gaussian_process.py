@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.classical.stored_fit import StoredFit
+from lowerbound.classical.boosted_trees import StoredFit
 
 SHARED = 4  # a, b, noise, l; the logarithms of the l_j follow
 CENTER = (0.0, 0.0, -1.0, 0.5)  # of the prior of their logarithms

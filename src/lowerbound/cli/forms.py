@@ -21,7 +21,7 @@ from typing import Any
 
 from lowerbound import __version__
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.form import REQUIRED, Entry, entries
+from lowerbound.applications.common.form import REQUIRED, Entry, entries
 from lowerbound.durable import cache_folder, replacing
 from lowerbound.untrusted import folders
 

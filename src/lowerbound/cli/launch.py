@@ -122,7 +122,7 @@ def _check_cards(device: str, devices: int) -> None:
     """
     import torch
 
-    from lowerbound.training.settings.device import chosen_device
+    from lowerbound.training.device import chosen_device
 
     place = chosen_device(device)
     if place.index is not None or place.type == "mps":

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import lowerbound
 from lowerbound import durable, processes, untrusted
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.base import written_by
-from lowerbound.cli import outcome
+from lowerbound.applications.common.application import written_by
+from lowerbound.cli import console as outcome
 from lowerbound.cli.console import Console
-from lowerbound.cli.near_misses import meant_command
+from lowerbound.cli.flags import meant_command
 from lowerbound.errors import OptionError
 from lowerbound.processes import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lowerbound.applications.form import Entry
+    from lowerbound.applications.common.form import Entry
 
 MODEL = "model"
 HELP = ("-h", "--help", "--help-all")
@@ -81,7 +81,7 @@ def run(words: Sequence[str], console: Console) -> int:
     if name in groups():
         print(overview(name))
         return outcome.DONE
-    from lowerbound.applications.form import answer
+    from lowerbound.applications.common.form import answer
     from lowerbound.cli.flags import parse
     from lowerbound.cli.forms import form_of
     from lowerbound.cli.launch import several
@@ -100,7 +100,7 @@ def run(words: Sequence[str], console: Console) -> int:
         request = answer(application.request, typed.answers)
         if launcher := several(request):
             return launcher(given)
-        from lowerbound.applications.io.formulas import formulas_kept
+        from lowerbound.applications.common.columnar_files import formulas_kept
 
         with untrusted.memory(typed.memory), formulas_kept(typed.keep_formulas):
             report = application(request, console)
@@ -116,7 +116,7 @@ def check_places(form: Sequence[Entry], answers: Mapping[tuple[str, ...], Any]) 
         OSError: what it writes cannot be written there.
         ModelFolderError: there is no such folder.
     """
-    from lowerbound.model_folder.manifest import check_there
+    from lowerbound.fitting.manifest import check_there
 
     for entry in form:
         value: Any = answers.get(entry.path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
-from lowerbound.applications.form import Entry
+from lowerbound.applications.common.form import Entry
 from lowerbound.errors import LowerboundError
 
 ALONE = r"(?<![\w.'\"-])(?<!--set )"  # no part of another name, as in model.levels, nor quoted

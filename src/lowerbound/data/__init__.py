@@ -9,14 +9,11 @@
 from __future__ import annotations
 
 from lowerbound.data.audio.kind import AudioKind
-from lowerbound.data.catalog.download import file_sha256
-from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
+from lowerbound.data.catalog.digits import flat_sheet, rolled_sheet
 from lowerbound.data.catalog.names import CATALOG
+from lowerbound.data.catalog.published import file_sha256
 from lowerbound.data.columns.column import Column
-from lowerbound.data.compositions.kind import CompositionKind, Formulas
 from lowerbound.data.dataset import Dataset, require_binary
-from lowerbound.data.events.kind import EventKind, Events
-from lowerbound.data.events.table import history_frame
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.load import load
@@ -24,13 +21,16 @@ from lowerbound.data.pictures.kind import PictureKind
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Condition, Schema
+from lowerbound.data.sciences.compositions import CompositionKind, Formulas
 from lowerbound.data.sequences.episode_kind import EpisodeForm, EpisodeKind
+from lowerbound.data.sequences.event_kind import EventKind, Events
+from lowerbound.data.sequences.event_table import history_frame
 from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.data.sequences.kind import SequenceKind, Sequences
+from lowerbound.data.sequences.texts import Texts
+from lowerbound.data.sequences.token_kind import TokenKind
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.data.tables.kind import TableKind, VectorKind
-from lowerbound.data.tokens.kind import TokenKind
-from lowerbound.data.tokens.texts import Texts
 
 __all__ = [
     "CATALOG",

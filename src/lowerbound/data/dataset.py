@@ -14,19 +14,13 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import row_numbers
-from lowerbound.data.binarization import (
-    BITS_SEED,
-    bits_sha256,
-    drawn_bits,
-    keyed_bits,
-    threshold_bits,
-)
 from lowerbound.data.labels import UNKNOWN, encode_labels
-from lowerbound.data.on_disk.row_files import gathered
-from lowerbound.data.pictures.tile_names import tiles_in
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.data.regression_targets import encode_targets
+from lowerbound.data.pictures.file_names import tiles_in
+from lowerbound.data.quantities import encode_targets
+from lowerbound.data.raw import BITS_SEED, bits_sha256, drawn_bits, keyed_bits, threshold_bits
+from lowerbound.data.row_files import gathered
 from lowerbound.data.schema import Condition, Schema
+from lowerbound.data.vocabulary import PromptVocabulary
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 

@@ -15,9 +15,8 @@ from lowerbound.data.kinds import DATA_KINDS, newest_kinds
 from lowerbound.data.labels import encode_labels, warn_near_classes
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import Resize
-from lowerbound.data.quantities import Quantity, encode_quantities
+from lowerbound.data.quantities import Quantity, encode_quantities, encode_targets
 from lowerbound.data.raw import Kinds, RawData
-from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect

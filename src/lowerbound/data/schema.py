@@ -17,13 +17,12 @@ from torch import Tensor
 
 from lowerbound import config, untrusted
 from lowerbound.data.arrays import Array
-from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.text.notation import Notation
+from lowerbound.data.columns.notation import Notation
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.pictures.pixels import Channels, ImageFormat
-from lowerbound.data.quantities import Quantity
-from lowerbound.data.regression_targets import TargetScale
+from lowerbound.data.quantities import Quantity, TargetScale
+from lowerbound.data.raw import threshold_bits
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError

@@ -1,8 +1,12 @@
-"""A mixture of many diagonal Gaussians, evaluated efficiently at many points."""
+"""A mixture of many diagonal Gaussians, evaluated efficiently at many points.
+
+Mixtures of Gaussians with full covariances, one for each row; rows may share covariances.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -76,3 +80,113 @@ class GaussianMixture(Pushed):
     @property
     def like(self) -> Tensor:
         return self.loc[:1]
+
+
+class FullMixture(Pushed):
+    r"""p(z) = sum_k w_nk N(z; mu_nk, L_gk L_gk^T), batch shape (1, rows), event (dim,).
+
+    g is the group of row n. The posteriors of a linear model with a mixture prior have this form:
+    rows with the same hidden cells differ by their weights and means only.
+
+    Args:
+        logits: unnormalized log w, (rows, components).
+        loc: mu, (rows, components, dim).
+        scale_tril: L, lower triangular, (groups, components, dim, dim).
+        group: of each row, (rows,); None: all rows are in the first.
+    """
+
+    continuous: ClassVar[bool] = True
+
+    def __init__(
+        self, logits: Tensor, loc: Tensor, scale_tril: Tensor, group: Tensor | None = None
+    ) -> None:
+        self.logits, self.loc, self.scale_tril = logits, loc, scale_tril
+        self.group = torch.zeros_like(logits[:, 0], dtype=torch.long) if group is None else group
+        shape = torch.Size((1, loc.shape[0]))
+        super().__init__(shape, loc.shape[2:], validate_args=False)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats, (samples, rows), of z (samples, rows, dim)."""
+        return torch.logsumexp(self.log_joint(z), -1)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """log p(z, k) in nats, (samples, rows, components), of z (samples, rows, dim)."""
+        if len(self.scale_tril) == 1:  # so that one mixture may serve a larger batch
+            log_normal = _log_normal(z, self.loc, self.scale_tril[0])
+        else:
+            groups = members(self.group, len(self.scale_tril))
+            parts = [
+                _log_normal(z[:, rows], self.loc[rows], factors)
+                for rows, factors in zip(groups, self.scale_tril, strict=True)
+            ]
+            log_normal = torch.cat(parts, 1)[:, torch.argsort(torch.cat(groups))]
+        return log_normal + torch.log_softmax(self.logits, -1)
+
+    @torch.no_grad()
+    def push(self, noise: Tensor) -> Tensor:
+        """Map standard normal noise (samples, rows, dim) to draws, without a gradient.
+
+        The noise of the first coordinate selects the component, and what is left of it is the noise
+        of that coordinate within the component (as in ``GaussianMixture``).
+        """
+        wide = noise.shape[:2]
+        # in float32, the share of a rare component has few digits, and may be zero or one
+        weights = torch.softmax(self.logits.double(), -1).expand(wide[1], -1)
+        upper = weights.cumsum(-1)
+        uniform = torch.special.ndtr(noise[..., :1].double())
+        index = (upper < uniform).sum(-1, keepdim=True).clamp_max(weights.shape[-1] - 1)
+        chosen, top = (part.expand(*wide, -1).gather(-1, index) for part in (weights, upper))
+        rest = ((uniform - top) / chosen + 1).clamp(1e-15, 1 - 1e-15)
+        first = torch.special.ndtri(rest).to(noise.dtype)
+        within = torch.cat([first, noise[..., 1:]], -1)
+        return self._placed(within, index.squeeze(-1))
+
+    @property
+    def mean(self) -> Tensor:
+        weights = torch.softmax(self.logits, -1).unsqueeze(-1)
+        mean = (weights * self.loc).sum(1)
+        return mean.expand(*self.batch_shape, -1)
+
+    @property
+    def variance(self) -> Tensor:
+        weights = torch.softmax(self.logits, -1).unsqueeze(-1)
+        center = (weights * self.loc).sum(1, keepdim=True)
+        within = self.scale_tril.square().sum(-1)[self.group]
+        variance = (weights * (within + (self.loc - center).square())).sum(1)
+        return variance.expand(*self.batch_shape, -1)
+
+    @property
+    def like(self) -> Tensor:
+        return self.loc[:, 0].unsqueeze(0)
+
+    def _placed(self, noise: Tensor, index: Tensor) -> Tensor:
+        """mu + L noise of the component ``index``, (samples, rows), of each draw."""
+        loc = self.loc.expand(noise.shape[1], -1, -1)
+        rows = torch.arange(noise.shape[1], device=noise.device).expand_as(index)
+        group = self.group.expand(noise.shape[1])
+        z = loc[rows, index]
+        kind = group * self.scale_tril.shape[1] + index
+        for which in torch.unique(kind).tolist():
+            mine = kind == which
+            z[mine] += noise[mine] @ self.scale_tril.flatten(0, 1)[which].T
+        return z
+
+
+def members(group: Tensor, groups: int) -> list[Tensor]:
+    """The rows of each group, in order."""
+    if groups == 1:  # no count then depends on the data, so that torch can export the graph
+        return [torch.arange(group.shape[0], device=group.device)]
+    counts = torch.bincount(group, minlength=groups)
+    return list(torch.argsort(group, stable=True).split(counts.tolist()))
+
+
+def _log_normal(z: Tensor, loc: Tensor, factors: Tensor) -> Tensor:
+    """log N(z; mu_k, L_k L_k^T) of rows with the same factors, (samples, rows, components)."""
+    found = []
+    # component by component, since a tensor (samples, rows, components, dim) may be too large
+    for mean, factor in zip(loc.unbind(1), factors, strict=True):
+        rest = z - mean
+        white = torch.linalg.solve_triangular(factor, rest.flatten(0, 1).T, upper=False)
+        constant = factor.diagonal().log().sum() + 0.5 * LOG_TWO_PI * len(factor)
+        found.append((-0.5 * white.square().sum(0) - constant).reshape(rest.shape[:2]))
+    return torch.stack(found, -1)

@@ -1,16 +1,74 @@
-"""Point distributions: the codes of an autoencoder, and quantized codes."""
+"""Point distributions: the codes of an autoencoder, and quantized codes.
+
+Kinds of densities: whether ``log_prob`` is exact, a lower bound, or undefined.
+
+Answers of a model that are not finite, because codes, cells or weights are too large.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
-from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import Pushed, Reparameterized
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import NotFiniteError, UnsupportedError
+
+Density = Literal["exact", "bound", "none"]
+NOT_FINITE = "the model has no finite answer here: codes, cells or its weights are too large"
+# what torch says of probabilities and rates that are NaN, on the processor
+NO_PROBABILITY = re.compile("p_in >= 0|probability tensor contains|invalid Poisson rate")
+
+
+def density_of(distribution: Distribution) -> Density:
+    """The kind of the density, which the distribution declares by its attribute ``density``.
+
+    "exact": log p. "bound": a lower bound on log p, or a random estimate whose mean is one. Sums of
+    it bound the ELBO, but the mean of its exponential is not a bound, so it cannot be used in
+    importance weights. "none": there is no ``log_prob``. Torch's distributions are exact.
+    """
+    declared: Density | None = getattr(distribution, "density", None)
+    if declared is None and isinstance(distribution, Independent):
+        return density_of(distribution.base_dist)
+    return declared or "exact"
+
+
+def check_finite(answer: Tensor, gaps: bool = False) -> Tensor:
+    """The answer of a model, if it is finite.
+
+    Args:
+        answer: the numbers.
+        gaps: whether NaN is a missing cell, as of a table or a history, unless all cells are.
+
+    Raises:
+        NotFiniteError: it is not.
+    """
+    absent = answer.isnan()
+    wrong = absent.all() if gaps and answer.numel() else absent.any()
+    if bool(wrong) or bool(answer.isinf().any()):
+        raise NotFiniteError(NOT_FINITE)
+    return answer
+
+
+@contextmanager
+def drawn() -> Iterator[None]:
+    """Context of draws by torch, which refuses parameters that are not finite.
+
+    Raises:
+        NotFiniteError: some are not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if NO_PROBABILITY.search(str(error)) is None:
+            raise
+        raise NotFiniteError(NOT_FINITE) from error
 
 
 class Point(Reparameterized):

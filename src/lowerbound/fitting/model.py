@@ -12,28 +12,25 @@ from typing import Any
 import torch
 
 from lowerbound import processes
-from lowerbound.assembly.build import initialize, resolve, suited
 from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.distributions.density import Density
+from lowerbound.distributions.point import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting.assembly import initialize, resolve, suited
 from lowerbound.fitting.correction import corrected
-from lowerbound.fitting.data_source import DataSource
-from lowerbound.fitting.likeness import Likeness
 from lowerbound.fitting.private_fit import (
     neutral_start,
     private_options,
     private_plan,
     release_record,
 )
-from lowerbound.fitting.refiner_fit import RefinerFit
+from lowerbound.fitting.source import DataSource, Likeness, RefinerFit
 from lowerbound.models import MODELS, Calibrates, LabelFirst, Model, name_of
 from lowerbound.models.base import AUTO
 from lowerbound.models.labels.calibration import Fold
-from lowerbound.models.options import ModelOptions
-from lowerbound.models.parts import ModelParts
+from lowerbound.models.options import ModelOptions, ModelParts
 from lowerbound.objectives import OBJECTIVES, Objective
 from lowerbound.training import (
     History,
@@ -44,14 +41,12 @@ from lowerbound.training import (
     train,
     with_callbacks,
 )
-from lowerbound.training.checkpoints.folds import FoldAnswers
-from lowerbound.training.checkpoints.identity import identity
-from lowerbound.training.own_settings import own_settings
+from lowerbound.training.budget import own_settings, planned_updates
+from lowerbound.training.device import on_device
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord
-from lowerbound.training.settings.budget import planned_updates
-from lowerbound.training.settings.device import on_device
+from lowerbound.training.saving import FoldAnswers, identity
 
 FOLD_UPDATES = 100  # of a fit of the label alone
 

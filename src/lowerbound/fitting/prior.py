@@ -4,11 +4,16 @@ r"""Train the prior of a fitted model on its latents: the second of two stages.
 
 Only the last term depends on the prior. So the latents of every row are drawn once, and encoder and
 decoder stay fixed.
+
+log p(z) of latents that a prior was not trained on, under this prior and the one before.
+
+What trains a prior on latents, after the model.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,24 +22,99 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.correction import rematched
-from lowerbound.fitting.held_out_latents import compared
-from lowerbound.fitting.latents import LatentLikelihood
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.private_fit import without_release
 from lowerbound.models import LearnsPrior, Model, require
-from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
+from lowerbound.models.heads import LearnedPrior, all_but_the_prior, density_of_prior
+from lowerbound.objectives import Bound, Objective
 from lowerbound.priors.base import PRIORS
+from lowerbound.trace import Batch
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
-from lowerbound.training.settings.budget import USUAL, default_epochs
-from lowerbound.training.settings.device import on_device
+from lowerbound.training.budget import USUAL, default_epochs
+from lowerbound.training.device import on_device
+from lowerbound.training.held_out import evaluating
 
+ROWS_AT_ONCE = 256
+MOST_ROWS = 2_000
 TASK = "train a prior on latents"
 MOST_MINUTES = 20.0  # of training, unless a limit is given
+
+
+def compared(
+    former: LearnsPrior,
+    made: LearnsPrior,
+    latents: Dataset | None,
+    draws: int,
+    seed: int,
+    *,
+    same_prompts: bool = True,
+) -> dict[str, Any]:
+    """The fields of ``PriorFit`` that compare two priors on the same held-out latents.
+
+    Args:
+        former: the model with the prior that it had before.
+        made: the model with the new prior.
+        latents: the held-out rows, (rows, draws * numbers); None: there are none.
+        draws: latents of each row.
+        seed: of the estimates where a density is a bound.
+        same_prompts: whether the former prior takes the prompts of the new one; else it gets none.
+    """
+    kinds = {"density": density_of_prior(made), "former_density": density_of_prior(former)}
+    if latents is None:
+        return kinds
+    rows = latents.thinned(MOST_ROWS)
+    after = _log_prior(made, rows, draws, seed)
+    before = _log_prior(former, rows if same_prompts else replace(rows, prompt=None), draws, seed)
+    spread = float((after - before).std()) / math.sqrt(len(rows)) if len(rows) > 1 else None
+    means = {"validation": float(after.mean()), "former": float(before.mean()), "error": spread}
+    return {**kinds, **means, "held_out": len(rows)}
+
+
+@torch.no_grad()
+def _log_prior(model: LearnsPrior, latents: Dataset, draws: int, seed: int) -> Tensor:
+    """Mean of log p(z) over the draws of each row, or of unbiased estimates of a bound on it,
+    (rows,), float64."""
+    assert isinstance(model, Model)
+    device = next((value.device for value in model.parameters()), torch.device("cpu"))
+    found = []
+    with seeded(seed), evaluating(model):
+        for part in torch.arange(len(latents)).split(ROWS_AT_ONCE):
+            batch = latents.batch(part).on(device)
+            z = batch.filled.unflatten(1, (draws, -1))
+            each = [model.prior_terms(z[:, i], batch.prompt).log_prob for i in range(draws)]
+            found.append(torch.stack(each).double().mean(0).cpu())
+    return torch.cat(found)
+
+
+class LatentLikelihood(Objective):
+    r"""E_q[log p(z)] over draws z ~ q(z | x), the only term of the ELBO that the prior enters.
+
+    A batch holds several draws of each row side by side, (batch, draws * numbers). Each visit takes
+    one of them at random; outside training the first counts.
+
+    Args:
+        draws: of each row.
+        prior: name and options of the prior, so that a checkpoint of another is not continued.
+    """
+
+    def __init__(self, *, draws: int = 1, prior: str = "") -> None:
+        super().__init__()
+        self.draws = draws
+        self.prior = prior
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        assert isinstance(model, LearnedPrior)
+        draws = batch.filled.unflatten(1, (self.draws, -1))
+        rows = torch.arange(len(draws), device=draws.device)
+        visit = torch.randint(self.draws, rows.shape, device=draws.device) if self.training else 0
+        log_prob, loss = model.terms(draws[rows, visit], batch.prompt)
+        value = log_prob.detach()
+        return Bound(value, -value, value.new_zeros(0, len(value)), loss.mean())
 
 
 def fit_prior(
@@ -136,7 +216,7 @@ def _refuse_clips(made: Fitted, kind: str) -> None:
     if learns_from_clips(made):
         raise OptionError(
             f"the prior {kind!r} is trained on clips, frames in the order of time: run lowerbound "
-            "prior MODEL CLIPS.npz, or call lowerbound.fitting.temporal_prior.fit_temporal_prior"
+            "prior MODEL CLIPS.npz, or call lowerbound.applications.generation.temporal_prior.fit_temporal_prior"
         )
 
 

@@ -18,13 +18,12 @@ from lowerbound.models import Imagines, Model, name_of
 from lowerbound.objectives import Objective
 from lowerbound.trace import Batch
 from lowerbound.training import TrainingOptions
+from lowerbound.training.plan import decide
+from lowerbound.training.private.declarations import SchemaRecord, recorded_in
 from lowerbound.training.private.engine import check_private
-from lowerbound.training.private.marginals.declarations import recorded_in
 from lowerbound.training.private.options import OF_THE_DATA, PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord, record_of
-from lowerbound.training.private.schema_record import SchemaRecord
-from lowerbound.training.settings.plan import decide
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.fitting.model import FitOptions

@@ -17,20 +17,20 @@ from typing import Any
 
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.prior import with_budget
 from lowerbound.fitting.private_fit import without_release
-from lowerbound.fitting.refiner_fit import RefinerFit
+from lowerbound.fitting.source import RefinerFit
 from lowerbound.models import Model
 from lowerbound.models.refinement import Refined, RefinedEmission, unrefined
 from lowerbound.objectives import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
-from lowerbound.training.settings.device import on_device
+from lowerbound.training.device import on_device
 
 START_ROWS = 2_000  # pictures that the statistics of the residual are taken from
 ROWS_AT_ONCE = 256

@@ -1,7 +1,13 @@
-"""Rows as codes: posterior means and standard deviations, and whitened codes."""
+"""Rows as codes: posterior means and standard deviations, and whitened codes.
+
+The codes of rows: their values, their use, and their vectors.
+
+Checks of models and options for which no file can be written.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,11 +18,103 @@ from torch.distributions import Distribution, MultivariateNormal
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import base_normal, draw
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, collected, evaluation_mode
-from lowerbound.models import Encodes, Model, require
+from lowerbound.models import Encodes, Model, Quantizes, require
+from lowerbound.models.powers import TakesCondition
+from lowerbound.networks.processor import in_precision
+from lowerbound.posteriors.vector_quantized import CodebookUse
 from lowerbound.trace import Batch
 
 MOMENT_DRAWS = 64
+
+
+def codebook_use(
+    model: Model, dataset: Dataset, *, memory: int = MEMORY
+) -> tuple[CodebookUse, ...]:
+    """How the rows use each codebook, coarse to fine.
+
+    Raises:
+        UnsupportedError: the model has no codebook.
+    """
+    quantizes = require(model, Quantizes, "say how its codes are used")
+    rows = quantized_rows(model, dataset, memory=memory)
+    books = zip(_by_codebook(quantizes, rows), quantizes.codebook_sizes, strict=True)
+    counts = [torch.bincount(codes.flatten(), minlength=size) for codes, size in books]
+    return tuple(map(CodebookUse, counts))
+
+
+def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Tensor:
+    """The codes of all rows, (rows, all places), int64: codebook after codebook.
+
+    Raises:
+        UnsupportedError: the model has no codebook.
+    """
+    model = in_precision(model, dataset.x.dtype)
+    quantizes = require(model, Quantizes, "quantize")
+    rows = ChunkPlan.of(model, dataset, memory=memory).rows
+
+    def codes_of(_: slice, batch: Batch) -> list[Tensor]:
+        return [torch.cat([codes.flatten(1) for codes in quantizes.quantize(batch)], 1)]
+
+    return collected(model, dataset, rows, codes_of)[0]
+
+
+def numbers_of(model: Quantizes) -> int:
+    """The number of codes of a row."""
+    return sum(map(math.prod, model.code_shapes))
+
+
+def vectors_of(model: Quantizes, rows: Tensor) -> Tensor:
+    """The input of ``decode`` for the codes of ``quantized_rows``, (rows, latent_dim).
+
+    Raises:
+        DataError: a number is not a code.
+    """
+    books = _by_codebook(model, rows)
+    for codes, size in zip(books, model.codebook_sizes, strict=True):
+        wrong = (codes != codes.round()) | (codes < 0) | (codes >= size)
+        if bool(wrong.any()):
+            raise DataError(
+                f"{float(codes[wrong][0]):g} is no code: codes are whole numbers from 0 to "
+                f"{size - 1}"
+            )
+    with torch.no_grad():
+        return model.vectors([codes.long().unsqueeze(0) for codes in books])[0]
+
+
+def _by_codebook(model: Quantizes, rows: Tensor) -> list[Tensor]:
+    """Codes (rows, all places) of each codebook, (rows, *its places)."""
+    parts = rows.split([math.prod(shape) for shape in model.code_shapes], 1)
+    return [part.unflatten(1, shape) for part, shape in zip(parts, model.code_shapes, strict=True)]
+
+
+def refuse_beside_rows(model: Model) -> None:
+    """Raise UnsupportedError if coding a row takes more than its numbers.
+
+    The file would also have to contain the row's class, or which of its cells are missing.
+    """
+    if any(isinstance(part, TakesCondition) and part.condition_dim for part in model.modules()):
+        raise UnsupportedError(
+            "a conditional model cannot compress: files do not hold classes; fit one without "
+            "--conditional"
+        )
+    if model.inputs is not None:
+        raise UnsupportedError(
+            "a model of a table's columns, or of missing values, cannot compress: that takes "
+            "pictures or numbers without gaps"
+        )
+
+
+def used_codebooks(requested: int | None, there: int) -> int:
+    """The number of codebooks to use, the coarsest first; None: all.
+
+    Raises:
+        OptionError: the model has fewer.
+    """
+    if requested is not None and not 1 <= requested <= there:
+        raise OptionError(f"codebooks is from 1 to the model's {there}, not {requested}")
+    return requested or there
 
 
 @dataclass(frozen=True)

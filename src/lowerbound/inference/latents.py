@@ -18,7 +18,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import LearnsPrior, Model, require
-from lowerbound.models.learned_prior import all_but_the_prior
+from lowerbound.models.heads import all_but_the_prior
 from lowerbound.models.refinement import unrefined
 from lowerbound.untrusted import folders
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, UnsupportedError, unknown
-from lowerbound.inference.pareto import Tail
+from lowerbound.inference.estimate import Tail
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -34,9 +34,9 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.scores import Precision, Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
-from lowerbound.networks.processor.precision import in_precision
-from lowerbound.networks.processor.short_factors import native_bf16, short_products
-from lowerbound.objectives.densities import (
+from lowerbound.networks.matrix_products import native_bf16, short_products
+from lowerbound.networks.processor import in_precision
+from lowerbound.objectives.base import (
     allowed_samples,
     require_bounded_densities,
     require_exact_densities,

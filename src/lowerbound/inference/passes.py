@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
-from lowerbound.distributions.processor_draws import PROCESSOR, same_on_every_device
+from lowerbound.distributions.keyed_noise import (
+    PROCESSOR,
+    KeyedNoise,
+    row_keys,
+    same_on_every_device,
+)
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
-from lowerbound.networks.processor.precision import real_tensors
-from lowerbound.networks.processor.threads import processor_threads, useful_threads
+from lowerbound.networks.processor import processor_threads, real_tensors, useful_threads
 from lowerbound.trace import Batch, Draw, Trace
 
 MEMORY = 64 << 20

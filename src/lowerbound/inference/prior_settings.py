@@ -10,8 +10,7 @@ from torch import nn
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import LearnsPrior, Model
 from lowerbound.priors import Prior
-from lowerbound.priors.codes import CodePrior
-from lowerbound.priors.narrowing import Narrowing
+from lowerbound.priors.codes import CodePrior, Narrowing
 
 DIFFUSION = "train one that has, with lowerbound prior --kind diffusion"
 CODES = "only a prior over codes has, such as that of a vq_vae; temperature narrows draws of others"

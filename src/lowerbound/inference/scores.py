@@ -11,8 +11,7 @@ from torch import Tensor
 
 from lowerbound.config import to_mapping
 from lowerbound.errors import DataError, UnsupportedError
-from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.pareto import UNRELIABLE
+from lowerbound.inference.estimate import UNRELIABLE, Estimate
 
 ENOUGH_SAMPLES = 10.0
 LARGE_SHARE = 0.1

@@ -1,7 +1,13 @@
-"""The base classes of likelihoods p(x | z), whose parameters the decoder returns."""
+"""The base classes of likelihoods p(x | z), whose parameters the decoder returns.
+
+The marginal log-likelihood of each column, in nats per cell.
+
+The density of Gaussian error: N(x_j; mu_j(z), sigma_j^2), feature by feature.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,17 +19,21 @@ from torch.nn import functional as F
 
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.incomplete import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.registry import Registry
 from lowerbound.trace import Emission
 
-if TYPE_CHECKING:  # for annotations only, so that importing this needs no numpy and pandas
+if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
     from lowerbound.likelihoods.self_masked import Curves
 
 START_ROWS = 10_000  # most training rows from which a model starts
 NORMAL_DEVIATION = (math.pi / 2) ** 0.5  # standard over mean absolute deviation of a Gaussian
 SCALE_MODES = ("fixed", "global", "feature")
+CHUNK = 256  # rows
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Likelihood(nn.Module, ABC):
@@ -230,3 +240,83 @@ class LocationScale(Likelihood):
     ) -> tuple[Tensor, Tensor] | None:
         self.scale.set(NORMAL_DEVIATION * deviation)
         return weight, mean
+
+
+@torch.no_grad()
+def marginal_terms(likelihood: Likelihood, training: Dataset, dataset: Dataset) -> Tensor:
+    """log p_j(x_j) of each cell, (rows, *event) float64, in model units; zero where hidden.
+
+    p_j is of the family of the column's likelihood.
+
+    Args:
+        likelihood: of a fitted model; it is not changed.
+        training: the rows that p_j is fitted to.
+        dataset: the rows that are scored.
+
+    Raises:
+        UnsupportedError: the likelihood has no marginal of a column.
+    """
+    alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(training.all()).double()
+    if x.shape[1:] != alone.event_shape:
+        raise UnsupportedError("the likelihood is of a part of a row, not of a row")
+    alone.initialize(x)
+    bias = alone.initial_bias(x)
+    if bias is None:
+        raise UnsupportedError("the likelihood has no marginal of a column")
+    found = []
+    for rows in torch.arange(len(dataset)).split(CHUNK):
+        batch = dataset.batch(rows)
+        parameters = bias.double().expand(1, len(rows), *bias.shape)
+        terms = alone(parameters).terms(batch.filled.double(), batch.observed)[0]
+        found.append(terms if batch.observed is None else terms * batch.observed)
+    return torch.cat(found)
+
+
+def marginal_nats(likelihood: Likelihood, dataset: Dataset) -> Tensor:
+    """Mean log p_j(x_j) of each column's observed cells, (*event,) float64, in model units.
+
+    p_j is fitted to the same rows.
+
+    Raises:
+        UnsupportedError: the likelihood has no marginal of a column.
+    """
+    counts = dataset.mask.double().sum(0).clamp_min(1)
+    return marginal_terms(likelihood, dataset, dataset).sum(0) / counts
+
+
+class GaussianEmission(Emission):
+    r"""log N(x; mu, sigma^2) = -((x - mu) / sigma)^2 / 2 - log sigma - log(2 pi) / 2, per feature.
+
+    Args:
+        loc: mu, (samples, batch, *event).
+        scale: sigma, broadcastable to a row: one number, or one per feature.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
+
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        if observed is not None or self.scale.dim() > len(self.event_shape):
+            return super().log_prob(x, observed)
+        # constants are summed once per event instead of once per cell
+        constants = (torch.log(self.scale) + HALF_LOG_TWO_PI).expand(self.event_shape).sum()
+        squares = ((x - self.loc) / self.scale).square().flatten(2).sum(-1)
+        return -0.5 * squares - constants
+
+    def _terms(self, x: Tensor) -> Tensor:
+        standardized = (x - self.loc) / self.scale
+        return -0.5 * standardized.square() - (torch.log(self.scale) + HALF_LOG_TWO_PI)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return self.scale.square().expand_as(self.loc)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        shape = sample_shape + self.loc.shape
+        eps = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.scale * eps

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS, at_least_float32, positive_scale, raw_scale
+from lowerbound.likelihoods.categorical import LevelsLikelihood, scale_floor, to_code
 from lowerbound.likelihoods.discretized_logistic import (
     fit_logistic,
     log_mass,
     logistic_draw,
+    logistic_moments,
     logistic_scale,
 )
-from lowerbound.likelihoods.levels import LevelsLikelihood, scale_floor, to_code
-from lowerbound.likelihoods.logistic_moments import logistic_moments
 from lowerbound.trace import Emission
 
 MOMENT_POINTS = 16  # of the quadrature of the moments of color

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.columns.column import Column
-from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.base import Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes

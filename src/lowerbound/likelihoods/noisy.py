@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods.base import HALF_LOG_TWO_PI, GaussianEmission
 from lowerbound.likelihoods.bernoulli import BernoulliEmission
+from lowerbound.likelihoods.categorical import from_code
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogisticEmission
-from lowerbound.likelihoods.gaussian_emission import HALF_LOG_TWO_PI, GaussianEmission
-from lowerbound.likelihoods.levels import from_code
 from lowerbound.trace import Emission
 
 LEAST = 1e-6  # smallest tau, because without noise only the seen level has probability

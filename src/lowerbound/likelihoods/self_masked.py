@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
-from lowerbound.likelihoods.base import positive_scale, raw_scale
-from lowerbound.likelihoods.gaussian_emission import GaussianEmission
+from lowerbound.likelihoods.base import GaussianEmission, positive_scale, raw_scale
 from lowerbound.trace import Emission, masked_terms
 
 LEAST_SLOPE = 1e-3

@@ -4,8 +4,8 @@ from lowerbound.models.autoencoder import DeterministicAutoencoder
 from lowerbound.models.base import MODELS, Model
 from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
 from lowerbound.models.ladder import LadderVariationalAutoencoder
-from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPrincipalComponents
+from lowerbound.models.picture_denoiser import NoisyModel
 from lowerbound.models.powers import (
     Calibrates,
     Chains,

@@ -21,8 +21,7 @@ from lowerbound.networks.inputs import Input
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 
 @MODELS.register("autoencoder")

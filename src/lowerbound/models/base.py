@@ -13,7 +13,7 @@ from torch.nn import Parameter
 
 from lowerbound.config import from_mapping, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
-from lowerbound.data.hot_deck import hot_deck
+from lowerbound.data.incomplete import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError, counted
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.base import START_ROWS
@@ -26,8 +26,7 @@ if TYPE_CHECKING:  # names for annotations: both modules need the registry below
     from lowerbound.data.kinds import Default
     from lowerbound.data.schema import Schema
     from lowerbound.models.correction import RowCorrection
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
     from lowerbound.models.refinement import Refiner
 
 AUTO = "auto"

@@ -17,17 +17,17 @@ from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
-from lowerbound.networks.activations import ACTIVATIONS
+from lowerbound.networks.base import hidden_widths
+from lowerbound.networks.initialization import ACTIVATIONS
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.mlp import MLP
-from lowerbound.networks.sizes import hidden_widths
 from lowerbound.posteriors import Posterior
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # a name for annotations
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelParts
 
 
 @dataclass(frozen=True)

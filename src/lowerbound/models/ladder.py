@@ -16,7 +16,8 @@ from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model
-from lowerbound.networks.activations import ACTIVATIONS
+from lowerbound.networks.base import Picture, as_picture, hidden_widths
+from lowerbound.networks.initialization import ACTIVATIONS
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.ladder import (
     BottomUp,
@@ -25,14 +26,12 @@ from lowerbound.networks.pictures.ladder import (
     resolutions,
     spread_latents,
 )
-from lowerbound.networks.sizes import Picture, as_picture, hidden_widths
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.trace import Batch, Choose, Continue, Emission, Given, Mean, Step, Trace
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
 MOST_LEVELS, MOST_CHANNELS = 1_000, 1_000_000

@@ -19,8 +19,7 @@ from lowerbound.trace import Batch, Choose, Emission, Trace
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
-    from lowerbound.models.sequences.behavior import Behavior
-    from lowerbound.models.sequences.outcomes import Outcomes
+    from lowerbound.models.sequences.states import Behavior, Outcomes
 
 
 @runtime_checkable

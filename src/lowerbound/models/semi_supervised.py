@@ -17,18 +17,20 @@ from lowerbound.data.labels import FOLDS
 from lowerbound.errors import OptionError, unknown
 from lowerbound.models.base import MODELS
 from lowerbound.models.labels.calibration import Fold, best_temperature, folds_of
-from lowerbound.models.labels.classifier_fits import ClassifiedRows, HiddenLabels, fit_pool
-from lowerbound.models.labels.classifier_pool import ClassifierPool
-from lowerbound.models.labels.labeled import LabeledParts
-from lowerbound.models.labels.options import LabelOptions, refuse_tabular
-from lowerbound.models.labels.pooled import PooledLabel
+from lowerbound.models.labels.classifier import (
+    ClassifiedRows,
+    ClassifierPool,
+    HiddenLabels,
+    fit_pool,
+)
+from lowerbound.models.labels.labeled import LabeledParts, LabelOptions, refuse_tabular
+from lowerbound.models.labels.pools import PooledLabel
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 UNIFORM = "uniform"
 ROUNDING = 1e-3  # largest allowed error of the sum of given probabilities

@@ -19,21 +19,17 @@ from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import OptionError
 from lowerbound.models.base import MODELS
 from lowerbound.models.labels.calibration import Fold, folds_of
-from lowerbound.models.labels.labeled import LabeledParts
-from lowerbound.models.labels.labeled_rows import LabeledRows
-from lowerbound.models.labels.options import LabelOptions, refuse_tabular
-from lowerbound.models.labels.pooled import PooledLabel
-from lowerbound.models.labels.regressor_fits import fit_pool
-from lowerbound.models.labels.regressor_pool import RegressorPool
-from lowerbound.models.starts.ridge import LEAST, start_from_ridge
+from lowerbound.models.labels.labeled import LabeledParts, LabelOptions, refuse_tabular
+from lowerbound.models.labels.pools import PooledLabel
+from lowerbound.models.labels.regressor import RegressorPool, fit_pool
+from lowerbound.models.labels.ridge_start import LEAST, LabeledRows, start_from_ridge
 from lowerbound.networks.base import Encoder, Network
-from lowerbound.networks.gated_residual import GatedResidual
+from lowerbound.networks.mlp import GatedResidual
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""Transform coding as a variational autoencoder: rounded coefficients of blocks and their prior."""
+"""Transform coding as a variational autoencoder: rounded coefficients of blocks and their prior.
+
+The coefficients that a pass through a transform coder has decided so far.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -15,31 +18,28 @@ from torch.nn import Parameter, functional as F
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import Default
-from lowerbound.distributions.cheapest_rounding import nearest_worth
 from lowerbound.distributions.point import Point, Quantized
-from lowerbound.distributions.rounded_logistic import RoundedLogistic
+from lowerbound.distributions.rounded_logistic import RoundedLogistic, nearest_worth
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
-from lowerbound.likelihoods.gaussian_emission import GaussianEmission
+from lowerbound.likelihoods.base import GaussianEmission
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
-from lowerbound.models.known_coefficients import KnownCoefficients
-from lowerbound.networks.transform.block_transform import BlockTransform
-from lowerbound.networks.transform.checkerboard import (
+from lowerbound.networks.block_transform import (
     TURNS,
+    BlockTransform,
     CoefficientGroup,
     GroupContext,
+    Recentering,
     blocks_at,
     groups_of,
     places,
 )
-from lowerbound.networks.transform.restoration import Restoration
-from lowerbound.networks.transform.rounding import Recentering
+from lowerbound.networks.restoration import Restoration
 from lowerbound.trace import Batch, Choose, Given, Mean, Step, Trace
 
-if TYPE_CHECKING:  # names for annotations
+if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 GREYS = 255.0
 MIDDLE = 128.0
@@ -50,6 +50,68 @@ USUAL = 66
 FRACTIONS = 64  # log scales are rounded to multiples of 1 / 64
 BLOCKS = (2, 4, 8, 16, 32)
 MOST_COLORS = 16  # its filters grow with the square of the colors
+
+
+@dataclass(frozen=True)
+class KnownCoefficients:
+    """The state of a pass.
+
+    Attributes:
+        level: level of each row's step, (rows,), or of each block's step, (rows, *blocks).
+        step: size of that step in grey values, (rows, 1, 1, 1) or (rows, 1, *blocks).
+        blocks: height and width of the map of blocks.
+        values: coefficients of each group so far, whole numbers, zero if not yet known,
+            (rows, group, *blocks).
+        locations: locations of their priors, of the same shape.
+        log_scales: log scales of their priors, of the same shape.
+    """
+
+    level: Tensor
+    step: Tensor
+    blocks: tuple[int, int]
+    values: tuple[Tensor, ...] = ()
+    locations: tuple[Tensor, ...] = ()
+    log_scales: tuple[Tensor, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def settled(
+        self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic
+    ) -> KnownCoefficients:
+        """Add the blocks ``at`` of the next group, or of the newest group in its second turn."""
+
+        def more(groups: tuple[Tensor, ...], new: Tensor) -> tuple[Tensor, ...]:
+            new = new.reshape(len(self), *new.shape[2:])
+            if not turn:
+                groups = (*groups, new.new_zeros(*new.shape[:2], *self.blocks))
+            *before, last = groups
+            return (*before, last.flatten(2).index_copy(2, at.to(new.device), new).view_as(last))
+
+        return replace(
+            self,
+            values=more(self.values, z),
+            locations=more(self.locations, expected.location),
+            log_scales=more(self.log_scales, expected.log_scale),
+        )
+
+    def repeated(self, times: int) -> KnownCoefficients:
+        """Repeat the state for each of several draws."""
+
+        def again(x: Tensor) -> Tensor:
+            return x.repeat(times, *[1] * (x.dim() - 1))
+
+        def all_again(groups: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(map(again, groups))
+
+        return KnownCoefficients(
+            again(self.level),
+            again(self.step),
+            self.blocks,
+            all_again(self.values),
+            all_again(self.locations),
+            all_again(self.log_scales),
+        )
 
 
 @dataclass(frozen=True)

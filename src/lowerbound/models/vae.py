@@ -19,17 +19,17 @@ from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
-from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
-from lowerbound.models.starts.linear import start_from_linear, starts_at_factor_analysis
-from lowerbound.models.starts.linear_path import ROWS, LinearParts, path_of, start_linear_path
-from lowerbound.models.starts.principal_components import (
+from lowerbound.models.heads import QuantityHead, QuantityOptions
+from lowerbound.models.linear_path import ROWS, LinearParts, path_of, start_linear_path
+from lowerbound.models.linear_start import (
+    start_from_linear,
     start_from_principal_components,
+    starts_at_factor_analysis,
     starts_at_principal_components,
 )
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.inputs import Input
-from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
-from lowerbound.networks.pictures.linear_path import LinearPath
+from lowerbound.networks.pictures.linear_path import LatentMapDecoder, LatentMapEncoder, LinearPath
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import PRIORS, Prior, PriorTerms
 from lowerbound.priors.trainable import check_trainable, trainable
@@ -37,8 +37,7 @@ from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 
 LONG_RUN = 2_000  # updates after which networks code better what weak components hold

@@ -19,8 +19,9 @@ from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
-from lowerbound.models.codes.code_map import CodebookPass, CodeMap
-from lowerbound.models.codes.networks import (
+from lowerbound.models.code_networks import (
+    CodebookPass,
+    CodeMap,
     VectorQuantizedOptions,
     code_dim,
     code_networks,
@@ -28,10 +29,13 @@ from lowerbound.models.codes.networks import (
 )
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors import GRADIENTS, QUANTIZERS
-from lowerbound.posteriors.codebook_use import CodebookUse
-from lowerbound.posteriors.quantizer import Quantizer
-from lowerbound.posteriors.straight_through import Gradient, straight_through
-from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
+from lowerbound.posteriors.vector_quantized import (
+    MOST_CLUSTERED,
+    CodebookUse,
+    Gradient,
+    Quantizer,
+    straight_through,
+)
 from lowerbound.priors import CODE_PRIORS, PriorTerms
 from lowerbound.priors.codes import CodePrior
 from lowerbound.priors.trainable import check_trainable, trainable
@@ -40,8 +44,7 @@ from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 ROWS_AT_ONCE = 256
 

@@ -1,4 +1,9 @@
-"""Fully connected layers over the flattened row."""
+"""Fully connected layers over the flattened row.
+
+One affine map for each half: the network of principal component analysis.
+
+A linear map plus a gated network, for regression from few or many labels.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
-from lowerbound.networks.activations import ACTIVATIONS, gain
-from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
-from lowerbound.networks.initialization import QUIET, linear
-from lowerbound.networks.processor.matrix_products import Layers
-from lowerbound.networks.sizes import hidden_widths
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside, hidden_widths
+from lowerbound.networks.initialization import ACTIVATIONS, QUIET, gain, linear
+from lowerbound.networks.matrix_products import Layers
 
 
 @dataclass(frozen=True)
@@ -155,3 +159,74 @@ class Joined(nn.Module):
         """
         numbers: Tensor = self.rest(self.of_first(first) + mapped)
         return numbers
+
+
+@NETWORKS.register("linear")
+@dataclass(frozen=True)
+class Linear(Network):
+    """Encoder W x + b, decoder W z + b.
+
+    With a Gaussian likelihood of one scale, the optimum of the VAE is probabilistic PCA, and that
+    of the autoencoder spans the principal subspace (Tipping & Bishop 1999; Lucas et al. 2019).
+    """
+
+    def encoder(
+        self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
+    ) -> DenseEncoder:
+        widths = (math.prod(event_shape) + condition_dim, numbers)
+        return DenseEncoder(dense_layers(widths), condition_dim)
+
+    def decoder(
+        self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> DenseDecoder:
+        widths = (latent_dim + condition_dim, math.prod(parameter_shape))
+        return DenseDecoder(dense_layers(widths), parameter_shape, condition_dim)
+
+
+class GatedResidual(Encoder):
+    r"""Rows to two heads of a number, mean and raw log-variance:
+
+    .. math:: (w^T x + b,\; s) + g\, f(x)
+
+    ``start`` sets w, b and s, which then stay fixed. g starts at 0 and is learned with the network
+    f, unless ``start`` switches the network off.
+
+    Args:
+        network: f, rows (rows, features) to (rows, 2).
+        linear: number of features of the line, the first ones.
+    """
+
+    weight: Tensor
+    heads: Tensor
+
+    def __init__(self, network: Encoder, linear: int) -> None:
+        super().__init__()
+        self.network = network
+        self.linear = linear
+        self.condition_dim = network.condition_dim
+        self.gate = nn.Parameter(torch.zeros(()))
+        self.register_buffer("weight", torch.zeros(linear))
+        self.register_buffer("heads", torch.zeros(2))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        straight = self.features(x) @ self.weight
+        of_line = torch.stack((straight, torch.zeros_like(straight)), 1) + self.heads
+        bent: Tensor = self.gate * self.network(x, condition)
+        return of_line + bent
+
+    def features(self, x: Tensor) -> Tensor:
+        """The features of the line, (rows, linear)."""
+        return x.flatten(1)[:, : self.linear]
+
+    @torch.no_grad()
+    def start(self, weight: Tensor, heads: Tensor, *, alone: bool) -> None:
+        """Set the line.
+
+        Args:
+            weight: w, (linear,).
+            heads: b and s.
+            alone: whether the network adds nothing to the line.
+        """
+        self.weight.copy_(weight)
+        self.heads.copy_(heads)
+        self.gate.requires_grad_(not alone)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.data.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError
-from lowerbound.networks.processor.matrix_products import AffineMap
+from lowerbound.networks.matrix_products import AffineMap
 
 UNKNOWN = -1
 WORD_NUMBERS = 64

@@ -11,10 +11,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from lowerbound.networks.base import attention_heads
 from lowerbound.networks.causal_transformer import CausalTransformer, KeyValues
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.recurrence import GatedRecurrentUnit
-from lowerbound.networks.sizes import attention_heads
 from lowerbound.networks.tokens import VECTOR
 
 

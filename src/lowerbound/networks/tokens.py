@@ -13,15 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.config import option
-from lowerbound.data.tokens.tokenizers import END
+from lowerbound.data.sequences.tokenizers import END
 from lowerbound.errors import OptionError
-from lowerbound.networks.attention import transformer_blocks
-from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, attention_heads, beside
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.mlp import dense_layers
 from lowerbound.networks.recurrence import GatedRecurrentUnit
-from lowerbound.networks.sizes import attention_heads
+from lowerbound.networks.transformer import transformer_blocks
 
 VECTOR = 32  # numbers of the vector of a token
 SHORTCUT = 0.6  # gain of the shortcut to the code

@@ -1,27 +1,117 @@
-"""The evidence lower bound, with both estimators of the AEVB paper."""
+r"""The evidence lower bound, with both estimators of the AEVB paper.
+
+Weights that balance the columns of a table in the loss.
+
+.. math:: w_j \propto H_j^{-b}, \qquad \frac{1}{D} \sum_j w_j = 1
+
+H_j is the mean cost of a cell of column j under its marginal, in nats and model units: log K for K
+equally frequent levels, about 1.4 for a standardized number. With b = 1, weight times cost is equal
+for all columns at the start of training; with b = 0, all weights are 1.
+
+The rise of the weight of the rate over a run, once or in cycles.
+
+With t the finished share of the run, M cycles and a warm-up over the share R of each cycle, the
+weight is multiplied by
+
+.. math:: \min\left(1, \frac{\tau}{R}\right), \qquad
+          \tau = M t - \min(\lfloor M t \rfloor, M - 1)
+
+One cycle is the linear warm-up of Bowman et al. 2016. Several cycles are those of Fu et al. 2019
+(their choice is M = 4 and R = 0.5): each starts without a cost of the rate, from latents that the
+cycle before has made informative.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.divergence import unit_kl
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.likelihoods.base import marginal_nats
 from lowerbound.models import Model
-from lowerbound.objectives.balance import column_weights
-from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, over_samples, stacked_rates
-from lowerbound.objectives.densities import require_bounded_densities
-from lowerbound.objectives.warm_up import WarmUp
+from lowerbound.objectives.base import (
+    OBJECTIVES,
+    Bound,
+    Objective,
+    over_samples,
+    require_bounded_densities,
+    stacked_rates,
+)
 from lowerbound.trace import Batch, Choose, Draw, Step, Trace
 
-if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
-    from lowerbound.data.dataset import Dataset
-
-
+LEAST_NATS = 0.1  # smallest H, which bounds the weight of a column that hardly varies
+MOST_ROWS = 20_000  # most rows that the marginals are estimated from
+SHARE_OF_CYCLE = 0.5  # R of Fu et al. 2019
 FreeBitsPer = Literal["latent", "unit"]
+
+
+def column_weights(model: Model, dataset: Dataset, balance: float) -> Tensor:
+    """w_j of each column, (columns,), mean 1.
+
+    Args:
+        model: the model; its likelihood gives the marginals.
+        dataset: the rows to train on.
+        balance: b.
+
+    Raises:
+        UnsupportedError: the rows have no columns, or the likelihood has no marginals.
+    """
+    likelihood = model.declared_likelihood
+    if not dataset.schema.modeled or likelihood is None:
+        raise UnsupportedError("only rows of columns can be balanced: leave balance out")
+    cost = -marginal_nats(likelihood, dataset.thinned(MOST_ROWS))
+    weights = cost.clamp_min(LEAST_NATS).pow(-balance)
+    return (weights / weights.mean()).float()
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """The schedule.
+
+    Attributes:
+        share: R, 0 to 1; 0: the weight is constant.
+        cycles: M.
+    """
+
+    share: float = 0.0
+    cycles: int = 1
+
+    @classmethod
+    def of(cls, share: float | None, cycles: int) -> WarmUp:
+        """The schedule of these options; without a share, several cycles have that of the paper.
+
+        Raises:
+            OptionError: a value is out of range, or cycles have no warm-up to repeat.
+        """
+        if cycles < 1:
+            raise OptionError(f"cycles must be at least 1, not {cycles}")
+        if share is None:
+            share = SHARE_OF_CYCLE if cycles > 1 else 0.0
+        if not 0.0 <= share <= 1.0:
+            raise OptionError(f"warm_up is a share of the run, 0 to 1, not {share}")
+        if cycles > 1 and share == 0.0:
+            raise OptionError(
+                f"cycles={cycles} repeats the warm-up, and warm_up=0 has none: "
+                "set warm_up above 0, or leave one of the two out"
+            )
+        return cls(share, cycles)
+
+    @property
+    def end(self) -> float:
+        """Share of the run after which the weight no longer changes."""
+        return (self.cycles - 1 + self.share) / self.cycles
+
+    def factor(self, progress: Tensor) -> Tensor:
+        """The factor of the weight at a finished share of the run, 0 to 1."""
+        done = progress * self.cycles
+        within = done - done.floor().clamp_max(self.cycles - 1)
+        return (within / self.share).clamp_max(1.0)
 
 
 @OBJECTIVES.register("elbo")

@@ -13,8 +13,13 @@ from torch.distributions import Distribution
 from lowerbound.distributions.reparameterization import frozen
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
-from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, stacked_rates
-from lowerbound.objectives.densities import require_exact_densities
+from lowerbound.objectives.base import (
+    OBJECTIVES,
+    Bound,
+    Objective,
+    require_exact_densities,
+    stacked_rates,
+)
 from lowerbound.objectives.elbo import refuse_biased_draws
 from lowerbound.trace import Batch, Draw, Step, Trace
 

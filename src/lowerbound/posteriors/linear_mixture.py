@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowerbound.classical.linear_mixture import LinearMixture
-from lowerbound.distributions.full_mixture import members
+from lowerbound.classical.mixture_em import LinearMixture
+from lowerbound.distributions.gaussian_mixture import members
 
 
 class LinearMixturePosterior(nn.Module):

@@ -15,21 +15,164 @@ areas of a picture, where errors are most visible.
 
 Sources: van den Oord et al. 2017, section 3 and appendix A.1; Razavi et al. 2019 for the averages;
 Dhariwal et al. 2020 for the revival of codes that are not used.
+
+The base class of quantizers, which map vectors to codes and back.
+
+Gradients through a quantization, whose own gradient is zero.
+
+Use of a codebook: the share of its codes that are used, and their perplexity.
+
+.. math:: H = -\sum_k f_k \log f_k, \qquad \text{perplexity} = e^H \le K
+
+with f_k the share of places, over all rows, at which code k was chosen. If the perplexity is far
+below K, the codebook has collapsed: a smaller one would hold as much information.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lowerbound.errors import OptionError
-from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
+from lowerbound.registry import Registry
 
+LEAST_NORM = 1e-6
+
+Gradient = Callable[[Tensor, Tensor], Tensor]
+GRADIENTS: Registry[Gradient] = Registry("gradient past quantization")
 SMOOTHING = 1e-5  # epsilon, as a share of equal use
 MOST_CLUSTERED = 32_768  # most vectors that the codes start from
 CLUSTERING_ROUNDS = 25
 LEAST_SQUARE = 0.01  # share of the mean square that is added, which bounds the weights
 TINY = 1e-12
+
+
+class Quantizer(nn.Module, ABC):
+    """One codebook of K codes; each code represents a vector.
+
+    Args:
+        dim: numbers in a vector.
+        codes: K.
+
+    Attributes:
+        use: how often each code was chosen in training since ``forget_use``, (K,).
+    """
+
+    use: Tensor
+
+    def __init__(self, dim: int, codes: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.codes = codes
+        self.register_buffer("use", torch.zeros(codes, dtype=torch.long))
+
+    @abstractmethod
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """The code of each vector, (..., dim) to (...), int64."""
+
+    @abstractmethod
+    def vectors(self, codes: Tensor) -> Tensor:
+        """The vectors of codes, (...) to (..., dim)."""
+
+    def within(self, encoded: Tensor) -> Tensor:
+        """The part of the encoder's output that is quantized, (..., dim); by default all of it."""
+        return encoded
+
+    def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor | None:
+        """A penalty added to the loss but not to the bound, (...); None: no penalty."""
+        return None
+
+    @torch.no_grad()
+    def standardize(self, encoded: Tensor) -> None:
+        """Set what ``within`` needs from the untrained encoder's output, (rows, dim)."""
+
+    @torch.no_grad()
+    def initialize(self, vectors: Tensor) -> None:
+        """Start from vectors of training rows, (rows, dim): what ``within`` gives, or the rest that
+        the codebooks before leave."""
+
+    @torch.no_grad()
+    def learn(self, vectors: Tensor, codes: Tensor) -> None:
+        """Learn from an update's quantized vectors, (rows, dim), and their codes, (rows,)."""
+        self.use += torch.bincount(codes, minlength=self.codes)
+
+    def forget_use(self) -> None:
+        """Start to count use again."""
+        self.use.zero_()
+
+
+QUANTIZERS: Registry[Callable[..., list[Quantizer]]] = Registry("quantizer")
+"""Each name builds the codebooks of a latent for vectors of ``dim`` numbers, coarse to fine."""
+
+
+@GRADIENTS.register("straight_through")
+def straight_through(encoded: Tensor, quantized: Tensor) -> Tensor:
+    """``quantized``, (..., dim), with its gradient passed to ``encoded``: dL/de = dL/dq.
+
+    Source: Bengio et al. 2013; van den Oord et al. 2017, section 3.2.
+    """
+    # e + (q - e) would round; this value is exactly q
+    return quantized.detach() + (encoded - encoded.detach())
+
+
+@GRADIENTS.register("rotation")
+def rotation(encoded: Tensor, quantized: Tensor) -> Tensor:
+    r"""``encoded``, rotated and scaled onto ``quantized`` by a map without gradient.
+
+    .. math::
+        q = \lambda R e, \quad \lambda = \frac{\|q\|}{\|e\|}, \quad
+        R = I - 2 r r^T + 2 \hat q \hat e^T, \quad r = \frac{\hat e + \hat q}{\|\hat e + \hat q\|}
+
+    so dL/de = lambda R^T dL/dq: the angle between gradient and vector is equal for e and q.
+    Source: Fifty et al. 2025, section 4.2.
+    """
+    with torch.no_grad():
+        norms = torch.linalg.vector_norm(encoded, dim=-1, keepdim=True).clamp_min(LEAST_NORM)
+        from_, to = encoded / norms, F.normalize(quantized, dim=-1, eps=LEAST_NORM)
+        between = F.normalize(from_ + to, dim=-1, eps=LEAST_NORM)
+        stretch = torch.linalg.vector_norm(quantized, dim=-1, keepdim=True) / norms
+    reflected = encoded - 2 * between * (between * encoded).sum(-1, keepdim=True)
+    rotated: Tensor = stretch * (reflected + 2 * to * (from_ * encoded).sum(-1, keepdim=True))
+    return quantized.detach() + (rotated - rotated.detach())
+
+
+@dataclass(frozen=True)
+class CodebookUse:
+    """The use of one codebook.
+
+    Attributes:
+        counts: how often each code was chosen, (K,).
+    """
+
+    counts: Tensor
+
+    @property
+    def used(self) -> float:
+        """Share of the codes that were chosen at all."""
+        return float((self.counts > 0).double().mean())
+
+    @property
+    def entropy(self) -> float:
+        """H, nats per code: the cost of a code if it is coded with these shares."""
+        shares = self.counts.double() / self.counts.sum()
+        return float(-torch.special.xlogy(shares, shares).sum())
+
+    @property
+    def perplexity(self) -> float:
+        """e^H."""
+        return math.exp(self.entropy)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        numbers = {name: getattr(self, name) for name in ("used", "perplexity", "entropy")}
+        return {"codes": len(self.counts), **numbers}
 
 
 class Codebook(Quantizer):

@@ -5,13 +5,10 @@ from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.diffusion import DiffusionDistribution, DiffusionPrior
-from lowerbound.priors.flow import FlowPrior
-from lowerbound.priors.markov_codes import MarkovCodes
-from lowerbound.priors.mixture import MixturePrior
-from lowerbound.priors.recurrent import RecurrentPrior
-from lowerbound.priors.standard_normal import StandardNormal
-from lowerbound.priors.temporal import Memory, TemporalPrior
-from lowerbound.priors.vamp import VampPrior
+from lowerbound.priors.flow import FlowPrior, StandardNormal
+from lowerbound.priors.mixture import MixturePrior, VampPrior
+from lowerbound.priors.sequential_codes import MarkovCodes
+from lowerbound.priors.temporal import Memory, RecurrentPrior, TemporalPrior
 
 __all__ = [
     "CODE_PRIORS",

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.config import construct
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.distributions.density import Density
+from lowerbound.data.vocabulary import PromptVocabulary
+from lowerbound.distributions.point import Density
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.registry import Registry
 

@@ -1,22 +1,16 @@
 """The training loop, schedules and checkpoints."""
 
-from lowerbound.training.interruption import Interrupted
-from lowerbound.training.loop import train
-from lowerbound.training.progress.callbacks import (
-    MLflow,
-    TensorBoard,
-    WandB,
-    with_callbacks,
-)
-from lowerbound.training.progress.history import History, Record
-from lowerbound.training.progress.reporter import (
+from lowerbound.training.callbacks import MLflow, TensorBoard, WandB, with_callbacks
+from lowerbound.training.history import History, Record
+from lowerbound.training.loop import Interrupted, train
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import (
     LineReporter,
     Progress,
     SilentReporter,
     TrainingReporter,
     reporter_for,
 )
-from lowerbound.training.settings.options import TrainingOptions
 
 __all__ = [
     "History",

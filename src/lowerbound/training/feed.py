@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lowerbound.data.audio.speed import at_speeds, drawn_speeds
+from lowerbound.data.audio.clips import at_speeds, drawn_speeds
 from lowerbound.data.dataset import Dataset, shuffled
 from lowerbound.errors import OptionError
 from lowerbound.trace import Batch
-from lowerbound.training.checkpoints.randomness import stream_seed
-from lowerbound.training.settings.options import TrainingOptions
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.randomness import stream_seed
 
 
 class Feed:

@@ -29,7 +29,7 @@ from lowerbound.distributions.divergence import unit_kl
 from lowerbound.distributions.reparameterization import PlainNormal, base_normal
 from lowerbound.errors import counted
 from lowerbound.trace import Step, Trace
-from lowerbound.training.progress.history import Record
+from lowerbound.training.history import Record
 
 UNITS, INFORMATION = "active units", "mutual information"
 POOL = 256  # draws in the estimate of I(x; z); more would take too long for small models

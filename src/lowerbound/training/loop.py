@@ -1,13 +1,20 @@
-"""The training loop."""
+"""The training loop.
+
+Signals: Ctrl-C (SIGINT), SIGTERM and SIGHUP end training after the current update, with a
+checkpoint.
+"""
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 from lowerbound import processes
 from lowerbound.data.dataset import Dataset
@@ -15,27 +22,71 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.likelihoods import AutoregressiveColumns
 from lowerbound.models import Model
-from lowerbound.networks.processor.memory import kept_memory
-from lowerbound.networks.processor.threads import processor_threads
+from lowerbound.networks.processor import kept_memory, processor_threads
 from lowerbound.objectives import Objective
-from lowerbound.processes import ownership
-from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
-from lowerbound.training.checkpoints.identity import identity
-from lowerbound.training.checkpoints.randomness import stream_seed
-from lowerbound.training.checkpoints.saving import Keeper, Publish, plan_of, reason
-from lowerbound.training.interruption import Interrupted, listening
+from lowerbound.processes import ownership, signals
+from lowerbound.training.checkpoint import FOLDER, Checkpoint
+from lowerbound.training.device import on_device
+from lowerbound.training.history import History
 from lowerbound.training.latent_watch import collapse_message
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.plan import decide, sentence
 from lowerbound.training.private.engine import check_private
 from lowerbound.training.private.plan import PrivatePlan
-from lowerbound.training.progress.history import History
-from lowerbound.training.progress.reporter import SilentReporter, TrainingReporter
+from lowerbound.training.randomness import stream_seed
+from lowerbound.training.reporter import SilentReporter, TrainingReporter
 from lowerbound.training.run import TrainingRun
-from lowerbound.training.settings.device import on_device
-from lowerbound.training.settings.options import TrainingOptions
-from lowerbound.training.settings.plan import decide, sentence
+from lowerbound.training.saving import Keeper, Publish, identity, plan_of, reason
 
 SECONDS_BETWEEN_REPORTS = 0.25
 MOST_SKIPPED_IN_A_ROW = 50
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped training; the message explains what was saved and how to continue.
+
+    Attributes:
+        history: the records until then.
+    """
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+class Interruption:
+    """Whether a signal to stop has arrived."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler; a second signal stops at once, without waiting for the update."""
+        signals.note(number)
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextmanager
+def listening() -> Iterator[Interruption]:
+    """Context that converts signals to a flag, and restores their handlers afterwards.
+
+    Only the main thread can handle signals; in another thread the flag stays False.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.getsignal(number) for number in signals.heeded()}
+    for number in before:
+        signal.signal(number, interruption.request)
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            # None: a handler that was not set from Python, and cannot be restored from it
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def train(

@@ -14,10 +14,8 @@ import torch
 from PIL import Image
 
 from lowerbound.applications.anomaly.detect import _about_starts
-from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
-from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
-from lowerbound.applications.anomaly.normal_rows import WindowedSeries
-from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd
+from lowerbound.applications.anomaly.normal_rows import KnownAnomalies, WindowedSeries, ranking_of
+from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd, heat, write_heat_maps
 from lowerbound.applications.anomaly.row_scorer import cell_texts
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows

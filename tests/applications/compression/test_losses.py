@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.applications.compression.losses import MOST, loss_of, psnr
+from lowerbound.applications.compression.picture_files import MOST, loss_of, psnr
 
 
 def test_decibels_by_hand() -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowerbound.applications.compression.container import open_container
+from lowerbound.applications.compression.exported_models import shipped
+from lowerbound.applications.compression.picture_tiles import tiles_of_pictures
 from lowerbound.applications.compression.rated_pictures import level_for, write_one
 from lowerbound.applications.compression.requests import CompressRequest
-from lowerbound.applications.compression.shipped import shipped
-from lowerbound.coding.blocks.tiles import tiles_of_pictures
-from lowerbound.coding.blocks.tunes import LAST
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.transform import read_eight_bit
+from lowerbound.applications.compression.step_map import LAST
+from lowerbound.applications.compression.transform_codec import read_eight_bit
 from lowerbound.errors import OptionError
-from lowerbound.objectives.ms_ssim import ms_ssim
+from lowerbound.objectives.features import ms_ssim
 
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 

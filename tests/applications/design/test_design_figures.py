@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lowerbound.applications.design.figures import _best_so_far
-from lowerbound.evaluation.report.figures.style import new_figure, style
+from lowerbound.evaluation.report.figure_style import new_figure, style
 
 
 @pytest.mark.parametrize("calls", [9, 40])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.common.parts import VALUES, FinishedParts
+from lowerbound.applications.design.goals import DesignTask, Goal, Limit
 from lowerbound.applications.design.kept_values import kept_values
-from lowerbound.applications.finished_parts import VALUES, FinishedParts
 from lowerbound.errors import MissingExtraError
-from lowerbound.inference.design.goals import DesignTask, Goal, Limit
 
 
 class Measured:

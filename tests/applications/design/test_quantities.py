@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lowerbound.applications.design.quantities import further_goal, limit, quantity, similar
+from lowerbound.applications.design.rows import RowForm, row_form
 from lowerbound.data import Formulas, Texts, load
 from lowerbound.errors import DataError, OptionError
-from lowerbound.inference.design.rows import RowForm, row_form
 
 FRAME = pd.DataFrame({"height": [1.0, 2.5, 4.0], "age": [30.0, 41.0, 50.0]})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowerbound.applications.base import Silent
-from lowerbound.applications.fit.comparison import UNSUITABLE, flat, side_by_side
+from lowerbound.applications.common.application import Silent
+from lowerbound.applications.fit.measuring import UNSUITABLE, flat, side_by_side
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lowerbound.applications import load
+from lowerbound.applications.common import fit_folder
 from lowerbound.applications.fit import demo as demo_module
 from lowerbound.applications.fit.demo import DemoReport, DemoRequest, refuse_other_folder
-from lowerbound.applications.io import fit_folder
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions
-from lowerbound.model_folder.folder import read
+from lowerbound.fitting.folder import read
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowerbound.applications.fit.public_schema import public_schema
-from lowerbound.applications.fit.settings import check_parts, with_settings
-from lowerbound.applications.io.sources import ReadingOptions
+from lowerbound.applications.common.sources import ReadingOptions
+from lowerbound.applications.fit.preparing import check_parts, public_schema, with_settings
 from lowerbound.data import load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, fit

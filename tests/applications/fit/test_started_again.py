@@ -9,7 +9,7 @@ import pytest
 
 from lowerbound import processes
 from lowerbound.applications.fit.fit import FitRequest, started_again
-from lowerbound.model_folder.manifest import CHECKPOINT
+from lowerbound.fitting.manifest import CHECKPOINT
 
 LAUNCH = 1_000_000.0
 

@@ -10,13 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications.generation.code_files import (
-    CodeTable,
-    check_suffix,
-    columns_of,
-    read_codes,
-)
-from lowerbound.applications.io.rows import write_columns
+from lowerbound.applications.common.rows import write_columns
+from lowerbound.applications.generation.codes import CodeTable, check_suffix, columns_of, read_codes
 from lowerbound.errors import DataError, OptionError
 
 TABLE = CodeTable(

@@ -16,8 +16,8 @@ from lowerbound.data import load
 from lowerbound.data.dependencies.determined import with_dependencies
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.synthesis.given_columns import draws_with_columns
-from lowerbound.model_folder.folder import write
+from lowerbound.fitting.folder import write
+from lowerbound.inference.tables import draws_with_columns
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

@@ -14,7 +14,7 @@ import torch
 
 from lowerbound.applications import load
 from lowerbound.applications.interchange import graphs
-from lowerbound.applications.interchange.decompositions import cholesky, solve_triangular
+from lowerbound.applications.interchange.graphs import cholesky, solve_triangular
 from lowerbound.data import Schema, load as load_data
 from lowerbound.errors import DataError, MissingExtraError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lowerbound.applications import load
-from lowerbound.applications.interchange.weights_file import current_name
+from lowerbound.applications.interchange.config_file import current_name
 from lowerbound.data import load as load_data
 from lowerbound.errors import (
     DataError,
@@ -21,10 +21,9 @@ from lowerbound.errors import (
     OptionError,
     UnsupportedError,
 )
-from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.draws.prior_draws import sample_prior
+from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
 from lowerbound.inference.latents import draw_latents
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures import autoencoder_kl
 from lowerbound.trace import Batch

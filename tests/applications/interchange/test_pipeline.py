@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.applications.common.conditions import prompt_of, typed_values
 from lowerbound.applications.interchange.pipeline import refuse_other_pipelines
-from lowerbound.applications.io.prompts import prompt_of, typed_values
-from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import load as load_data
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.inference.draws.prior_draws import sample_prior
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import FitOptions, Fitted, folder as model_folder
+from lowerbound.fitting.assembly import assemble, resolve
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
-from lowerbound.priors.diffusion.sampler import solved
+from lowerbound.priors.diffusion.process import solved
 from lowerbound.trace import Batch
 from lowerbound.training import History
 from tests.applications.interchange.test_interchange import NETWORK, run

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications.base import Silent
-from lowerbound.applications.io.masks import read_mask
-from lowerbound.applications.restoration.imputation import (
+from lowerbound.applications.common.application import Silent
+from lowerbound.applications.common.masks import read_mask
+from lowerbound.applications.restoration.impute import (
     ImputeReport,
     ImputeRequest,
     impute,
+    open_incomplete,
 )
-from lowerbound.applications.restoration.incomplete_parts import open_incomplete
 from lowerbound.data import Schema, Texts, load
-from lowerbound.data.columns.text.moments import in_time
+from lowerbound.data.columns.dates import in_time
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit

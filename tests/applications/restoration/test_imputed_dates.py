@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.base import Silent
+from lowerbound.applications.common.application import Silent
 from lowerbound.applications.generation.sample import SampleRequest, sample
-from lowerbound.applications.restoration.imputation import ImputeRequest, impute
+from lowerbound.applications.restoration.impute import ImputeRequest, impute
 from lowerbound.data import load
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.training import TrainingOptions

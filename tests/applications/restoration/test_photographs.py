@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.applications.base import Silent
+from lowerbound.applications.common.application import Silent
 from lowerbound.applications.restoration import photographs
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.data import load
 from lowerbound.data.audio.clips import write_wav
-from lowerbound.data.audio.spectrograms import centered, spectrogram
+from lowerbound.data.audio.kind import centered, spectrogram
 from lowerbound.errors import DataError, OptionError
 
 RATE, LENGTH, SIZE = 8000, 8000, (40, 32)

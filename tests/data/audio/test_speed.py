@@ -8,9 +8,8 @@ import torch
 from scipy import signal
 
 from lowerbound.data import Dataset, load
-from lowerbound.data.audio.clips import Clips, usual_windows
+from lowerbound.data.audio.clips import Clips, at_speeds, drawn_speeds, usual_windows
 from lowerbound.data.audio.kind import learned, rows_of
-from lowerbound.data.audio.speed import at_speeds, drawn_speeds
 from lowerbound.errors import OptionError
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.training import TrainingOptions

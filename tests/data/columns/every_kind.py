@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lowerbound.applications.restoration.column_trees import ByColumn, expectation
 from lowerbound.data import Column, Schema, load, to_frame
 from lowerbound.data.columns.inference import Hint, understood
 from lowerbound.data.columns.values import missing
-from lowerbound.inference.restoration.expectation import ByColumn, expectation
 from lowerbound.likelihoods import Mixed
 from lowerbound.networks import Columns
 

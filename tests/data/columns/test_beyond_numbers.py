@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from lowerbound import VAEImputer
+from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
 from lowerbound.data import load
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.errors import DataError
-from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 
 LARGEST = float(np.finfo(np.float64).max)
 OF_32_BITS = float(np.finfo(np.float32).max)

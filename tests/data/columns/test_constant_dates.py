@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.data import Schema, load, to_frame
-from lowerbound.data.events.columns import time_column
+from lowerbound.data.sequences.event_layout import time_column
 from lowerbound.data.tables.completion import completed_frame, hidden_cells
 
 ROWS = 40

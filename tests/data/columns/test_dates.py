@@ -11,17 +11,18 @@ import pandas as pd
 import pytest
 
 from lowerbound import TableSynthesizer
-from lowerbound.applications.fit.understanding import about_data
+from lowerbound.applications.fit.measuring import about_data
 from lowerbound.data import Schema, load, to_frame
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.inference import understood
-from lowerbound.data.columns.text.date_formats import (
+from lowerbound.data.columns.dates import (
     MOST_COMPARED,
     as_text,
     as_written,
+    closest_format,
+    formats,
     in_strptime,
 )
-from lowerbound.data.columns.text.dates import closest_format, formats
+from lowerbound.data.columns.inference import understood
 from lowerbound.errors import DataError, OptionError
 
 DAYS = pd.Series(pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60), "D"))

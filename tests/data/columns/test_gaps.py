@@ -13,7 +13,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import RealKind
-from lowerbound.data.columns.gaps import CHANCE, sure_gaps
+from lowerbound.data.columns.lattice import CHANCE, sure_gaps
 from lowerbound.likelihoods.columns.histogram import HistogramColumns, HistogramEmission
 
 Sampler = Callable[[np.random.Generator, int], Array]

@@ -20,9 +20,8 @@ from torch.distributions import VonMises
 from lowerbound import VAE
 from lowerbound.cli import main
 from lowerbound.data import Column
-from lowerbound.data.columns.features import Feature
 from lowerbound.data.columns.inference import understood
-from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind, Feature
 from lowerbound.likelihoods.columns import COLUMN_FAMILIES, ColumnGroup
 from lowerbound.registry import Registry
 from lowerbound.trace import Emission, masked_terms

@@ -7,8 +7,12 @@ import pandas as pd
 import pytest
 
 from lowerbound.data import load
-from lowerbound.data.dependencies.determined import Dependencies, determined, with_dependencies
-from lowerbound.data.dependencies.errors import formulas_beside_errors
+from lowerbound.data.dependencies.determined import (
+    Dependencies,
+    determined,
+    formulas_beside_errors,
+    with_dependencies,
+)
 from lowerbound.data.dependencies.formula_search import found_formulas
 from lowerbound.data.dependencies.formulas import Formula
 

@@ -10,7 +10,7 @@ import pytest
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dependencies.lookups import Lookup, _agree, _log_chance, found_lookups
-from lowerbound.data.protection.people import People
+from lowerbound.data.protection.record import People
 from lowerbound.errors import OptionError
 
 NAN = np.nan

@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 
 from lowerbound import untrusted
-from lowerbound.applications.io.masks import read_mask
-from lowerbound.applications.io.row_files import row_files
-from lowerbound.coding.stored_pictures import as_png, smallest_exact
+from lowerbound.applications.common.masks import read_mask
+from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.compression.stored_pictures import as_png, smallest_exact
 from lowerbound.data import load
 from lowerbound.data.pictures import folders
 from lowerbound.data.pictures.decoding import on_white
 from lowerbound.data.pictures.folders import look_at
-from lowerbound.data.pictures.resizing import tiles_of
+from lowerbound.data.pictures.pixels import tiles_of
 from lowerbound.data.pictures.whole import read_whole_picture
 from lowerbound.errors import DataError, OptionError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data import load
-from lowerbound.data.pictures.range_images import range_image
+from lowerbound.data.pictures.kind import range_image
 from lowerbound.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
+from lowerbound.applications.generation.sample import sample_histories
 from lowerbound.data import Events, history_frame, load
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.events.layout import EventLayout
 from lowerbound.data.protection.record import Protection
+from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.errors import DataError
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.inference.histories import sample_histories
 from lowerbound.training import TrainingOptions
 
 

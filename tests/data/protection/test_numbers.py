@@ -7,7 +7,7 @@ import pytest
 
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.protection.numbers import bounds, protected_numbers
-from lowerbound.data.protection.people import People
+from lowerbound.data.protection.record import People
 
 CENTS, WHOLE, REAL = Lattice(0.01, decimals=2), Lattice(1.0), Lattice()
 

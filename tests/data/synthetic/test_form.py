@@ -13,8 +13,7 @@ from lowerbound.data import load, to_frame
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.orders import Inequality
 from lowerbound.data.synthetic.constraints import ConstraintReader
-from lowerbound.data.synthetic.form import TableForm, kind_hints
-from lowerbound.data.synthetic.reading import read_for_synthesis
+from lowerbound.data.synthetic.form import TableForm, kind_hints, read_for_synthesis
 from lowerbound.errors import DataError, OptionError
 from tests.data.synthetic.tables import every_type
 

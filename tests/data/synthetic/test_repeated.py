@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.synthetic.repeated import FEW_VALUES, RepeatedValues
+from lowerbound.data.synthetic.column_form import FEW_VALUES, RepeatedValues
 
 CENTS = Lattice(0.01, 0.0, 2)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.common.columnar_files import columnar
 from lowerbound.cli.main import main
 from lowerbound.data import load, to_frame
 from lowerbound.data.tables.arrow import in_arrow_types

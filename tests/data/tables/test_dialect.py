@@ -14,7 +14,6 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data import load, to_frame
-from lowerbound.data.on_disk.text_tables import estimated_bytes
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.dialect import LOOKED_AT, SPACES, Dialect, encoding_of, sniffed
@@ -26,6 +25,7 @@ from lowerbound.data.tables.numbers import (
     with_points,
 )
 from lowerbound.data.tables.text_form import TextForm
+from lowerbound.data.tables.text_tables import estimated_bytes
 from lowerbound.errors import DataError, OptionError
 from tests.data.tables.foreign_tables import (
     COMMAS,

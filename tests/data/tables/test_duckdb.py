@@ -13,9 +13,9 @@ import torch
 
 from lowerbound import VAE, VAEDetector
 from lowerbound.data import load
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.duckdb import Address
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.errors import DataError, MissingExtraError
 
 duckdb = pytest.importorskip("duckdb", reason="pip install 'lowerbound[duckdb]'")

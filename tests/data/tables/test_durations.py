@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
+from lowerbound.applications.release.evidence import AuditedTables
 from lowerbound.cli import main
 from lowerbound.data import history_frame, load, to_frame
-from lowerbound.data.on_disk.table import load_on_disk
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.errors import DataError
 from lowerbound.estimators import TableSynthesizer, VAEImputer
-from lowerbound.evaluation.release.tables import AuditedTables
 
 ROWS = 120
 SHORT = ["--updates", "3", "--no-report", "--test", "0", "--gap-rows", "0", "--threads", "1"]
@@ -103,8 +103,10 @@ def test_rows_on_disk_have_the_schema_of_rows_in_memory(
     frame = pd.concat([table().assign(price=[f"${n},000" for n in range(1, ROWS + 1)])] * 5)
     (frame.to_csv if suffix == ".csv" else frame.to_parquet)(data, index=False)
     if not complete:
-        monkeypatch.setattr("lowerbound.data.on_disk.table.SAMPLED_CELLS", 1_000, raising=False)
-        monkeypatch.setattr("lowerbound.data.on_disk.sample.SAMPLED_CELLS", 1_000, raising=False)
+        monkeypatch.setattr("lowerbound.data.tables.on_disk.SAMPLED_CELLS", 1_000, raising=False)
+        monkeypatch.setattr(
+            "lowerbound.data.tables.disk_sample.SAMPLED_CELLS", 1_000, raising=False
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = load_on_disk(data, tmp_path / "cache", missing="model").schema

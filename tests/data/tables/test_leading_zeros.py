@@ -11,9 +11,9 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data import load
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables import files
 from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.on_disk import load_on_disk
 
 ROWS = 120
 SHORT = ["--updates", "3", "--no-report", "--test", "0", "--gap-rows", "0", "--threads", "1"]

@@ -13,10 +13,10 @@ import pytest
 from lowerbound.applications.release.tables import read_table as read_audited
 from lowerbound.data import load
 from lowerbound.data.columns.values import with_own_gaps
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import read_table
+from lowerbound.data.tables.on_disk import load_on_disk
 
 WORDS = ("NA", "null", "None", "nan", "NULL", "-", "?")
 ROWS = 60

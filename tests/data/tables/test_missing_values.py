@@ -13,9 +13,9 @@ import torch
 
 from lowerbound.data import load
 from lowerbound.data.columns.inference import likely_marker, recognized
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.on_disk import load_on_disk
 
 MARKERS = ("-999", "T", "99")
 ASKED = Dialect.asked(missing=MARKERS)
@@ -72,7 +72,7 @@ def test_marked_cells_are_missing_in_the_fit_and_in_later_files(tmp_path: Path, 
 def test_marked_cells_are_missing_in_rows_on_disk(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lowerbound.data.on_disk.table.SAMPLED_CELLS", 120)
+    monkeypatch.setattr("lowerbound.data.tables.on_disk.SAMPLED_CELLS", 120)
     source = written(tmp_path, kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

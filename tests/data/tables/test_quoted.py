@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.common.columnar_files import columnar
 from lowerbound.data import load
-from lowerbound.data.tables.quoted import unquoted
+from lowerbound.data.tables.kind import unquoted
 from lowerbound.data.tables.text_form import TextForm
 
 

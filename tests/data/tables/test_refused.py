@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from lowerbound.data import load
-from lowerbound.data.on_disk.table import load_on_disk
 from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.data.tables.refused import refuse_sparse_lines
 from lowerbound.errors import DataError
 

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lowerbound import VAEImputer
+from lowerbound.applications.common.estimators.inputs import as_frame
+from lowerbound.applications.restoration.estimator import with_gaps
 from lowerbound.data import load, to_frame
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.completion import completed_frame
 from lowerbound.data.tables.files import read_frame
-from lowerbound.estimators.inputs.incomplete import with_gaps
-from lowerbound.estimators.inputs.rows import as_frame
 
 ROWS = 60
 IDS = [None if row == 3 else 2**60 + 1 + row * 7919 % 1000 for row in range(ROWS)]

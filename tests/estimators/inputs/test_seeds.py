@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowerbound.estimators.inputs.rows import new_seed
+from lowerbound.applications.common.estimators.inputs import new_seed
 
 
 def test_an_integer_is_itself() -> None:

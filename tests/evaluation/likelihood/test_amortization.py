@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.errors import UnsupportedError
@@ -16,6 +15,7 @@ from lowerbound.evaluation.likelihood.amortization import (
     MirroredNoise,
     amortization_gap,
 )
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import dry_run, first_row
 from lowerbound.models.options import ModelOptions

@@ -9,7 +9,6 @@ import torch
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.likelihood.baselines import (
     INDEPENDENT,
@@ -17,13 +16,15 @@ from lowerbound.evaluation.likelihood.baselines import (
     VARIANCE,
     Baselines,
     Margin,
+    RowNumbers,
     baselines,
+    linear_errors,
 )
-from lowerbound.evaluation.likelihood.linear_reconstruction import RowNumbers, linear_errors
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import score
 from lowerbound.models.options import ModelOptions
-from tests.data.events.tables import visits
+from tests.data.sequences.tables import visits
 from tests.evaluation.small_models import bits, linear_autoencoder, vectors
 
 

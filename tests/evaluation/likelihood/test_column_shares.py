@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.likelihood.column_shares import DRAWS, column_shares
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

@@ -16,7 +16,7 @@ from lowerbound.evaluation.likelihood.tighter import (
     cross_check,
 )
 from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
-from lowerbound.inference.annealing.annealing import AnnealingOptions
+from lowerbound.inference.annealing import AnnealingOptions
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.likelihood import score
 from tests.evaluation.small_models import linear_autoencoder, vectors

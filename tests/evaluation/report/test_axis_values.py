@@ -10,21 +10,21 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from lowerbound.evaluation.report.figure_style import distinct
 from lowerbound.evaluation.report.figures import (
     correlations,
     decoded_features,
     reading_curves,
     scatter_reconstructions,
 )
-from lowerbound.evaluation.report.figures.axis_values import (
+from lowerbound.evaluation.report.row_figures import (
     MOST_LEVELS,
     UPRIGHT_NAMES,
     frequent_levels,
     write_dates,
     write_numbers,
 )
-from lowerbound.evaluation.report.figures.style import distinct
-from lowerbound.evaluation.report.figures.tables import marginals
+from lowerbound.evaluation.report.training_figures import marginals
 
 
 @pytest.mark.parametrize("count", [2, 6, UPRIGHT_NAMES, UPRIGHT_NAMES + 1])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from lowerbound.evaluation.report.chapters import training
+from lowerbound.evaluation.report import training_chapter
 from tests.evaluation.report.test_page import History, Record
 
 
 def plates(*records: Record) -> list[Any]:
     found = SimpleNamespace(name="VAE", subject=SimpleNamespace(history=History(records)))
-    return list(training.information(SimpleNamespace(findings=[found])))  # type: ignore[arg-type]
+    return list(training_chapter.information(SimpleNamespace(findings=[found])))  # type: ignore[arg-type]
 
 
 def test_curves_of_the_readings_that_a_training_has() -> None:

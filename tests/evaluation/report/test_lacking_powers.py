@@ -11,12 +11,12 @@ import torch
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
-from lowerbound.applications.io.sentences import about
-from lowerbound.assembly.build import assemble
+from lowerbound.applications.common.sentences import about
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.scores import Scores
 from lowerbound.models import Model, VariationalAutoencoder

@@ -13,20 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
+from lowerbound.evaluation.report import chapters
 from lowerbound.evaluation.report.cells import Cell, minus, share
-from lowerbound.evaluation.report.chapters import Material, latent
+from lowerbound.evaluation.report.chapters import Material
 from lowerbound.evaluation.report.page import ReportPage, write_report
 from lowerbound.evaluation.report.subjects import Subject, describe, examine
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import _ranked, notes, summary_lines
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.options import ModelOptions
-from lowerbound.training.progress import history
+from lowerbound.training import history
 from tests.evaluation.small_models import vectors
 
 QUICK = SuiteOptions(samples=5, rows=60, agreement_rows=80, gap_rows=3, draws=40)
@@ -202,7 +203,7 @@ def test_known_factors_have_a_figure_and_their_lines() -> None:
     training, held_out = load("sprites", split="test").split(0.3, 0)
     options = replace(QUICK, rows=150, feature_rows=0)
     findings, _ = examine(subjects(training, ("vae",)), training, held_out, options)
-    keys = [plate.key for plate in latent.factors(Material(findings, training, held_out))]
+    keys = [plate.key for plate in chapters.factors(Material(findings, training, held_out))]
     assert keys == ["factors"]
     labels = {line.label for line in summary_lines(findings)}
     assert {"MIG", "DCI disentanglement", "DCI completeness", "SAP"} <= labels

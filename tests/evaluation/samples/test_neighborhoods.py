@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import DataError
-from lowerbound.evaluation.samples import neighborhoods as module
-from lowerbound.evaluation.samples.neighborhoods import (
+from lowerbound.evaluation.samples import distances as module
+from lowerbound.evaluation.samples.distances import (
     density_coverage,
     neighborhoods,
     precision_recall,

@@ -23,9 +23,8 @@ from lowerbound.evaluation.samples.reference import (
     real_as,
     shuffled,
 )
-from lowerbound.inference.draws.prior_draws import sample_prior
-from lowerbound.inference.draws.samples import Samples
 from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.prior_draws import Samples, sample_prior
 from lowerbound.models import ProbabilisticPrincipalComponents
 from tests.evaluation.small_models import linear_autoencoder, vectors
 

@@ -12,9 +12,9 @@ from lowerbound import VAE
 from lowerbound.data import load
 from lowerbound.evaluation.samples.refinement import RefinementQuality, psnr, refinement_quality
 from lowerbound.fitting import RefinerFit
+from lowerbound.fitting.card import NOT_MEASURED, distortion, realism
 from lowerbound.inference.estimate import Skipped
-from lowerbound.inference.refinement import RefinedRows
-from lowerbound.model_folder.refiner_facts import NOT_MEASURED, distortion, realism
+from lowerbound.inference.reconstruction import RefinedRows
 from lowerbound.training import TrainingOptions
 
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter, laplace
 
 from lowerbound.data import load
 from lowerbound.errors import DataError
-from lowerbound.evaluation.samples.sharpness import laplacian_variance, sharpness_ratio
+from lowerbound.evaluation.samples.reference import laplacian_variance, sharpness_ratio
 
 
 def digits() -> torch.Tensor:

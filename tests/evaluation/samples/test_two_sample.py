@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import DataError
-from lowerbound.evaluation.samples.two_sample import p_value, two_sample_test
+from lowerbound.evaluation.samples.distances import p_value, two_sample_test
 
 
 def normal(rows: int, seed: int) -> Tensor:

@@ -14,7 +14,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_folder.folder import read, write
+from lowerbound.fitting.folder import read, write
 from lowerbound.models import RecurrentStateSpace
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from lowerbound.assembly.build import assemble
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.fitting.assembly import assemble
 from lowerbound.models import RecurrentStateSpace
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch

@@ -10,10 +10,15 @@ from torch import nn
 
 from lowerbound.errors import DataError
 from lowerbound.networks import Convolutional
+from lowerbound.networks.base import Level, as_picture, pyramid
 from lowerbound.networks.initialization import convolution
-from lowerbound.networks.pictures.resampling import Upsample, by_pixel, channels_last
-from lowerbound.networks.pictures.residual import ResidualBlock, residual_blocks
-from lowerbound.networks.sizes import Level, as_picture, pyramid
+from lowerbound.networks.pictures.convolutional import (
+    ResidualBlock,
+    Upsample,
+    by_pixel,
+    channels_last,
+    residual_blocks,
+)
 
 SIZES = [(1, 1), (1, 30), (7, 5), (8, 8), (9, 8), (28, 28), (64, 48), (33, 17), (96, 96), (101, 3)]
 

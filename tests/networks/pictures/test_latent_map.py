@@ -9,7 +9,7 @@ import torch
 from lowerbound import VAE
 from lowerbound.errors import OptionError
 from lowerbound.networks.base import Decoder, Encoder
-from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
+from lowerbound.networks.pictures.linear_path import LatentMapDecoder, LatentMapEncoder
 
 SHAPE = (3, 2, 4)
 

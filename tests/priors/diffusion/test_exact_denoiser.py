@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.distributions.density import density_of
+from lowerbound.distributions.point import density_of
 from lowerbound.priors.diffusion import DiffusionPrior
 from tests.priors.diffusion.gaussian import (
     ExactDenoiser,

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from lowerbound import VAE
-from lowerbound.coding.whole_numbers.export import check_exact
+from lowerbound.applications.compression.export import check_exact
 from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.errors import MissingExtraError, OptionError, UnsupportedError
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.draws.prior_draws import sample_prior
 from lowerbound.inference.latents import Latents, draw_latents
+from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.priors import PRIORS
 from lowerbound.priors.diffusion import DiffusionPrior

@@ -14,10 +14,10 @@ from lowerbound.training.private.accounting import (
     epsilons,
     noise_multiplier_for,
 )
+from lowerbound.training.private.declarations import SchemaRecord
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import record_of
-from lowerbound.training.private.schema_record import SchemaRecord
 
 # rate, noise multiplier, updates, delta; the first two are the table of notes/tables.md
 CASES = [

@@ -21,28 +21,28 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound import durable
-from lowerbound.applications.anomaly.labels import KnownAnomalies
-from lowerbound.applications.anomaly.normal_rows import Normal, WindowedSeries, normal_of
+from lowerbound.applications.anomaly.conformal import check_rate, rows_needed
+from lowerbound.applications.anomaly.normal_rows import (
+    KnownAnomalies,
+    Normal,
+    WindowedSeries,
+    normal_of,
+)
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally, heat_path
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.engines import EngineRequest, Progress, computed, engine_of
-from lowerbound.applications.finished_parts import (
-    FinishedParts,
-    ResumableRequest,
-    finished_parts,
-)
-from lowerbound.applications.form import DataRequest, OnError, unreadable
-from lowerbound.applications.io.columnar_files import check_suffix, columnar
-from lowerbound.applications.io.fit_rows import fitted_to
-from lowerbound.applications.io.requested_rows import RequestedRows, in_chunks, requested_rows
-from lowerbound.applications.io.sources import open_data
+from lowerbound.applications.common.application import Reporter
+from lowerbound.applications.common.columnar_files import check_suffix, columnar
+from lowerbound.applications.common.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.common.fit_rows import fitted_to
+from lowerbound.applications.common.form import DataRequest, OnError, unreadable
+from lowerbound.applications.common.parts import FinishedParts, ResumableRequest, finished_parts
+from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, requested_rows
+from lowerbound.applications.common.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.anomaly.conformal import check_rate, rows_needed
 
 ALPHA = 0.01  # the default, unless there are too few calibration rows
 

@@ -13,24 +13,22 @@ import torch
 from safetensors.numpy import save
 
 from lowerbound import durable, untrusted
-from lowerbound.classical.surroundings import ChannelFit
-from lowerbound.config import from_mapping, to_mapping
-from lowerbound.data.arrays import Array
-from lowerbound.errors import ModelFolderError
-from lowerbound.inference.anomaly.broken import NormalDependencies
-from lowerbound.inference.anomaly.conformal import ConformalCalibration, raised
-from lowerbound.inference.anomaly.explanation import Shares
-from lowerbound.inference.anomaly.input_space import InputSpace
-from lowerbound.inference.anomaly.reference import (
+from lowerbound.applications.anomaly.broken import NormalDependencies
+from lowerbound.applications.anomaly.conformal import ConformalCalibration, raised
+from lowerbound.applications.anomaly.neighbors import InputSpace
+from lowerbound.applications.anomaly.reference import (
     AMONG_ANOMALIES,
     OF_CODES,
     OF_PICTURES,
     Reference,
     Votes,
 )
-from lowerbound.inference.anomaly.surfaces import KINDS, Surface
-from lowerbound.inference.anomaly.tails import UpperTail
-from lowerbound.model_folder.manifest import DETECTOR, MODEL, WEIGHTS, check_belongs, hashes
+from lowerbound.applications.anomaly.surfaces import KINDS, ChannelFit, Surface, UpperTail
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.arrays import Array
+from lowerbound.errors import ModelFolderError
+from lowerbound.fitting.manifest import DETECTOR, MODEL, WEIGHTS, check_belongs, hashes
+from lowerbound.inference.shares import Shares
 from lowerbound.untrusted import folders
 
 FORMAT = 1

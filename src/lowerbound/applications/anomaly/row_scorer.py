@@ -10,24 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.applications.anomaly.heat_maps import write_heat_maps
-from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking
-from lowerbound.applications.anomaly.normal_rows import Normal
-from lowerbound.applications.anomaly.report import Cutoff, Odd
-from lowerbound.applications.engines import Progress
-from lowerbound.applications.io.requested_rows import RequestedRows
+from lowerbound.applications.anomaly.broken import cell_text, unseen_nats
+from lowerbound.applications.anomaly.conformal import ConformalCalibration
+from lowerbound.applications.anomaly.normal_rows import KnownAnomalies, Normal, Ranking
+from lowerbound.applications.anomaly.reference import compared
+from lowerbound.applications.anomaly.report import Cutoff, Odd, write_heat_maps
+from lowerbound.applications.anomaly.scores import rebuild
+from lowerbound.applications.common.engines import Progress
+from lowerbound.applications.common.requested_rows import RequestedRows
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import EXACT, free_name
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
-from lowerbound.inference.anomaly.broken import cell_text
-from lowerbound.inference.anomaly.comparison import compared
-from lowerbound.inference.anomaly.conformal import ConformalCalibration
-from lowerbound.inference.anomaly.explanation import Shares, shares
-from lowerbound.inference.anomaly.rebuilt import rebuild
-from lowerbound.inference.anomaly.unseen import unseen_nats
+from lowerbound.inference.shares import Shares, shares
 
 RATE = "rate"
 NAMED = 3  # features in an explanation

@@ -10,31 +10,29 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lowerbound.applications.base import Reporter
+from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.compression.codec import (
     CODECS,
+    SHOWN,
     Codec,
+    CompareReport,
+    CompressReport,
+    DecompressReport,
     Output,
     advancing,
     beside,
     serving,
 )
-from lowerbound.applications.compression.reports import (
-    SHOWN,
-    CompareReport,
-    CompressReport,
-    DecompressReport,
-)
+from lowerbound.applications.compression.compressed_files import SUFFIX, FileReport, whole
+from lowerbound.applications.compression.container import Container, open_container
+from lowerbound.applications.compression.exported_models import shipped_model
 from lowerbound.applications.compression.requests import (
     CompareRequest,
     CompressRequest,
     DecompressRequest,
     VerifyRequest,
 )
-from lowerbound.applications.compression.shipped import shipped_model
-from lowerbound.applications.io.compressed_files import SUFFIX, FileReport, whole
-from lowerbound.coding.files.container import Container, open_container
-from lowerbound.coding.stack import constriction
+from lowerbound.applications.compression.stack import constriction
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.refiner import without_refiner

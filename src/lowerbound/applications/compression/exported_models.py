@@ -6,12 +6,23 @@
 
 If a model is fitted again, its new copy is stored beside the old one, so that old files still
 decompress. Each copy is complete: tensors, options and schema.
+
+The codec in the package: it compresses photographs without a fit.
+
+::
+
+    compress photo.png                 writes photo.lbz
+    decompress photo.lbz -o back.png
+
+``shipped/photographs/README.md`` describes its training data and its quality on other
+photographs; ``benchmarks/ship_photographs.py`` makes it.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +30,21 @@ import torch
 from torch import Tensor
 
 from lowerbound import durable, untrusted
-from lowerbound.applications.io.fit_rows import rows_of_fit
-from lowerbound.assembly.build import assemble
-from lowerbound.coding.exports import export_of
-from lowerbound.coding.lossless import model_hash
+from lowerbound.applications.common.fit_rows import rows_of_fit
+from lowerbound.applications.compression.exports import export_of
+from lowerbound.applications.compression.lossless import model_hash
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data import Dataset, Schema
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import LowerboundError, ModelFolderError
-from lowerbound.fitting import Fitted
+from lowerbound.errors import LowerboundError, ModelFolderError, OptionError
+from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.fitting.assembly import assemble
+from lowerbound.fitting.manifest import WEIGHTS, hashes
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.networks.processor import AllocationLimit
+from lowerbound.training import History
 from lowerbound.untrusted import folders
 
 FOLDER = "codecs"
@@ -43,7 +55,7 @@ WHOLE = 2**15
 
 @dataclass(frozen=True, eq=False)
 class ExportedModel:
-    """A model in whole numbers: see ``lowerbound.coding.exports``.
+    """A model in whole numbers: see ``lowerbound.applications.compression.exports``.
 
     Attributes:
         model: the exported model.
@@ -196,3 +208,24 @@ def _small(values: Tensor) -> Tensor:
         return whole.to(torch.int16)
     half = values.half() if values.is_floating_point() else values
     return half if bool((half == values).all()) else values
+
+
+PHOTOGRAPHS = Path(__file__).parents[2] / "shipped" / "photographs"
+
+
+@cache
+def shipped() -> ExportedModel:
+    """The exported transform coder of photographs.
+
+    Raises:
+        OptionError: this installation does not include it.
+    """
+    found = sorted((PHOTOGRAPHS / FOLDER).glob("*.safetensors"))
+    if not found:
+        raise OptionError("this copy of lowerbound has no codec of its own: name a model folder")
+    return read_exported(found[-1])
+
+
+def shipped_model() -> Fitted:
+    """The same as a fitted model."""
+    return Fitted(shipped().model, shipped().schema, FitOptions(), History())

@@ -20,11 +20,26 @@ from typing import Any
 import numpy as np
 
 from lowerbound import untrusted
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, PARTS, Codec, Output, beside
-from lowerbound.applications.compression.codec_of_file import exported_for
-from lowerbound.applications.compression.comparison.pictures import compare_pictures
+from lowerbound.applications.common.application import Reporter
+from lowerbound.applications.common.engines import computed, engine_of
+from lowerbound.applications.common.files import check_same, replacing
+from lowerbound.applications.common.parts import Arrays, finished_parts, stamp
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    PARTS,
+    Codec,
+    CompareReport,
+    CompressReport,
+    Output,
+    beside,
+    exported_for,
+)
+from lowerbound.applications.compression.compressed_files import SUFFIX
+from lowerbound.applications.compression.container import Container
 from lowerbound.applications.compression.exported_models import ExportedModel
+from lowerbound.applications.compression.exports import COEFFICIENTS
+from lowerbound.applications.compression.lossless import Progress
+from lowerbound.applications.compression.picture_comparison import compare_pictures
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
     write_decoded,
@@ -36,21 +51,24 @@ from lowerbound.applications.compression.rated_pictures import (
     each,
     write_smaller,
 )
-from lowerbound.applications.compression.reports import CompareReport, CompressReport
 from lowerbound.applications.compression.requests import (
     CodecRequest,
     CompareRequest,
     CompressRequest,
 )
-from lowerbound.applications.engines import computed, engine_of
-from lowerbound.applications.finished_parts import Arrays, finished_parts, stamp
-from lowerbound.applications.io.compressed_files import SUFFIX
-from lowerbound.applications.io.files import check_same, replacing
-from lowerbound.coding.exports import COEFFICIENTS
-from lowerbound.coding.files.container import Container
-from lowerbound.coding.lossless import Progress
-from lowerbound.coding.stored_pictures import FORMATS, KIND as STORED, as_png, read_stored
-from lowerbound.coding.transform import KIND, WITH_STEPS, invents, quality_of, read_eight_bit
+from lowerbound.applications.compression.stored_pictures import (
+    FORMATS,
+    KIND as STORED,
+    as_png,
+    read_stored,
+)
+from lowerbound.applications.compression.transform_codec import (
+    KIND,
+    WITH_STEPS,
+    invents,
+    quality_of,
+    read_eight_bit,
+)
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import names_beside, picture_paths

@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.exported_models import ExportedModel, exported_model
-from lowerbound.applications.compression.losses import psnr_of_parts
-from lowerbound.applications.compression.picture_files import readable
+from lowerbound.applications.common.application import Reporter
+from lowerbound.applications.compression.container import open_container
+from lowerbound.applications.compression.exported_models import (
+    ExportedModel,
+    exported_model,
+    shipped,
+)
+from lowerbound.applications.compression.picture_files import psnr_of_parts, readable
+from lowerbound.applications.compression.picture_tiles import tiles_of_pictures
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
-from lowerbound.applications.compression.shipped import shipped
-from lowerbound.coding.blocks.estimated_size import estimated_size
-from lowerbound.coding.blocks.tiles import tiles_of_pictures
-from lowerbound.coding.blocks.tunes import LAST
-from lowerbound.coding.files.container import open_container
-from lowerbound.coding.stored_pictures import smallest_exact, write_stored
-from lowerbound.coding.transform import (
+from lowerbound.applications.compression.step_map import LAST, estimated_size
+from lowerbound.applications.compression.stored_pictures import smallest_exact, write_stored
+from lowerbound.applications.compression.transform_codec import (
     encoded,
     file_size,
     level_of,
@@ -33,8 +34,7 @@ from lowerbound.coding.transform import (
 )
 from lowerbound.data import load
 from lowerbound.data.arrays import Array
-from lowerbound.data.pictures.pixels import in_units
-from lowerbound.data.pictures.resizing import tiles_of
+from lowerbound.data.pictures.pixels import in_units, tiles_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 

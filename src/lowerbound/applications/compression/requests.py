@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lowerbound.applications.compression.shipped import PHOTOGRAPHS
-from lowerbound.applications.engines import EngineRequest
-from lowerbound.applications.finished_parts import ResumableRequest
-from lowerbound.applications.form import REQUIRED, OnError, PhotographsRequest, unreadable
-from lowerbound.applications.io.compressed_files import SUFFIX
+from lowerbound.applications.common.engines import EngineRequest
+from lowerbound.applications.common.form import REQUIRED, OnError, PhotographsRequest, unreadable
+from lowerbound.applications.common.parts import ResumableRequest
+from lowerbound.applications.compression.compressed_files import SUFFIX
+from lowerbound.applications.compression.exported_models import PHOTOGRAPHS
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 

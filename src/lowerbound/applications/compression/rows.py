@@ -2,9 +2,9 @@ r"""Rows of one size in one file: lossless if the model has an exact form, other
 
 .. math:: \text{bits} \approx \sum_\text{rows} \frac{-\text{ELBO}}{\ln 2}
 
-The length of a lossless file is the negative bound in bits: see ``lowerbound.coding.bits_back``.
+The length of a lossless file is the negative bound in bits: see ``lowerbound.applications.compression.bits_back``.
 The file of a model of codes holds the codes alone, and its length is the rate, one part of the
-bound: see ``lowerbound.coding.vector_quantized``.
+bound: see ``lowerbound.applications.compression.vector_quantized``.
 """
 
 from __future__ import annotations
@@ -17,31 +17,37 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec, Output, advancing
-from lowerbound.applications.compression.codec_of_file import exported_for
-from lowerbound.applications.compression.comparison.lossless_rivals import rivals
-from lowerbound.applications.compression.comparison.lossy_rivals import lossy_rivals
+from lowerbound.applications.common.application import Reporter
+from lowerbound.applications.common.fit_rows import requested, requested_parts
+from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.compression import lossless, vector_quantized
+from lowerbound.applications.compression.bits_back import levels_of
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    Codec,
+    CodecRate,
+    CompareReport,
+    CompressReport,
+    Output,
+    advancing,
+    exported_for,
+)
+from lowerbound.applications.compression.container import Container, open_container
 from lowerbound.applications.compression.exported_models import (
     ExportedModel,
     bits_of,
     exported_model,
 )
-from lowerbound.applications.compression.losses import Loss, loss_of
-from lowerbound.applications.compression.reports import CodecRate, CompareReport, CompressReport
+from lowerbound.applications.compression.exports import CODES, EXACT, Export
+from lowerbound.applications.compression.lossless import Progress
+from lowerbound.applications.compression.picture_files import Loss, loss_of
 from lowerbound.applications.compression.requests import (
     CodecRequest,
     CompareRequest,
     CompressRequest,
     output_file,
 )
-from lowerbound.applications.io.fit_rows import requested, requested_parts
-from lowerbound.applications.io.row_files import row_files
-from lowerbound.coding import lossless, vector_quantized
-from lowerbound.coding.bits_back import levels_of
-from lowerbound.coding.exports import CODES, EXACT, Export
-from lowerbound.coding.files.container import Container, open_container
-from lowerbound.coding.lossless import Progress
+from lowerbound.applications.compression.rivals import lossy_rivals, rivals
 from lowerbound.data import Dataset
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.schema import Schema

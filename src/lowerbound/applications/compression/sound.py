@@ -1,4 +1,4 @@
-"""Clips of sound as small files of codes: see ``lowerbound.coding.sound``.
+"""Clips of sound as small files of codes: see ``lowerbound.applications.compression.sound_codec``.
 
 The fitted model itself decodes. Files carry its hash and need its folder unchanged.
 """
@@ -8,31 +8,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lowerbound.applications.base import PROCESSOR, Reporter
-from lowerbound.applications.compression.codec import CODECS, Codec, Output
-from lowerbound.applications.compression.comparison.sound import BITS, compare_sound
-from lowerbound.applications.compression.reports import CompareReport, CompressReport
+from lowerbound.applications.common.application import PROCESSOR, Reporter
+from lowerbound.applications.common.audio_rows import (
+    check_clips_output,
+    write_sound_folder,
+    write_sounds,
+)
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    Codec,
+    CompareReport,
+    CompressReport,
+    Output,
+)
+from lowerbound.applications.compression.container import KIND, Container
+from lowerbound.applications.compression.lossless import Progress, model_hash
 from lowerbound.applications.compression.requests import (
     CodecRequest,
     CompareRequest,
     CompressRequest,
     output_file,
 )
-from lowerbound.applications.io.audio_files import (
-    check_clips_output,
-    write_sound_folder,
-    write_sounds,
-)
-from lowerbound.coding.files.clip_lengths import KIND
-from lowerbound.coding.files.container import Container
-from lowerbound.coding.lossless import Progress, model_hash
-from lowerbound.coding.sound import Decoded, read_clips, write_clips
-from lowerbound.coding.sound_codes import SoundCoder
+from lowerbound.applications.compression.sound_codec import Decoded, read_clips, write_clips
+from lowerbound.applications.compression.sound_comparison import BITS, compare_sound
 from lowerbound.data.audio import clips as audio
 from lowerbound.data.audio.clips import Clips
 from lowerbound.errors import counted
-from lowerbound.fitting import Fitted
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import Fitted, folder as model_folder
+from lowerbound.inference.sound_codes import SoundCoder
 from lowerbound.untrusted import folders
 
 

@@ -14,23 +14,34 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CODECS, Output, advancing
-from lowerbound.applications.compression.codec_of_file import exported_for
+from lowerbound.applications.common.application import Reporter
+from lowerbound.applications.compression import lossless
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    CompressReport,
+    Output,
+    advancing,
+    exported_for,
+)
+from lowerbound.applications.compression.container import Container
 from lowerbound.applications.compression.exported_models import exported_model
+from lowerbound.applications.compression.header import MOST_SYMBOLS
+from lowerbound.applications.compression.lossless import (
+    TILES_KIND,
+    Progress,
+    Size,
+    cut,
+    joined,
+    read_sizes,
+    tiles_in,
+)
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
     readable,
     write_decoded,
 )
-from lowerbound.applications.compression.reports import CompressReport
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest, output_file
 from lowerbound.applications.compression.rows import ExactRows, about_codec, units
-from lowerbound.coding import lossless
-from lowerbound.coding.files.container import Container
-from lowerbound.coding.files.header import MOST_SYMBOLS
-from lowerbound.coding.lossless import Progress
-from lowerbound.coding.picture_tiles import KIND, Size, cut, joined, read_sizes, tiles_in
 from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
@@ -44,7 +55,7 @@ COLORS = (1, 3)  # of picture files channels that are read
 WHITE = 255
 
 
-@CODECS.register(KIND)
+@CODECS.register(TILES_KIND)
 class PictureTiles(ExactRows):
     """Pictures as tiles for a model of pictures of one size; compared as rows."""
 

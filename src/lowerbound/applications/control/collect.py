@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lowerbound.applications.base import PROCESSOR, Reporter, WrittenReport, written
+from lowerbound.applications.common.application import PROCESSOR, Reporter, WrittenReport, written
+from lowerbound.applications.common.files import replacing
+from lowerbound.applications.common.form import REQUIRED
+from lowerbound.applications.control.environments import Environment
+from lowerbound.applications.control.player import Player
+from lowerbound.applications.control.replay import EpisodeReplay
 from lowerbound.applications.control.request import (
     EnvironmentRequest,
     environment_of,
     typed,
     world_of,
 )
-from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io.files import replacing
 from lowerbound.config import option
 from lowerbound.data.sequences.frame_clips import CLASSES, FrameClips
-from lowerbound.data.sequences.replay import EpisodeReplay
-from lowerbound.distributions.actions import uniform_actions
+from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, counted
-from lowerbound.fitting.control.environments import Environment
-from lowerbound.fitting.control.player import Player
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.training.checkpoints.randomness import generator
+from lowerbound.fitting import folder as model_folder
+from lowerbound.training.randomness import generator
 
 EVERY = 100  # steps between two updates of the progress
 

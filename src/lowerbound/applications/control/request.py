@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lowerbound import untrusted
-from lowerbound.applications.form import REQUIRED, FolderRequest
-from lowerbound.config import from_mapping, option, to_mapping
-from lowerbound.data.sequences.episode_kind import EpisodeForm
-from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import Fitted
-from lowerbound.fitting.control.environments import (
+from lowerbound.applications.common.form import REQUIRED, FolderRequest
+from lowerbound.applications.control.environments import (
     EXAMPLES,
     Environment,
     EnvironmentOptions,
     is_provided,
 )
+from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.data.sequences.episode_kind import EpisodeForm
+from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.fitting import Fitted
 from lowerbound.models import WorldModel
 
 DEFAULTS = to_mapping(EnvironmentOptions())

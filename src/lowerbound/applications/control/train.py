@@ -11,24 +11,24 @@ from typing import Any, Literal
 import numpy as np
 
 from lowerbound import durable
-from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.fit_folder import option_names, split_setting
+from lowerbound.applications.common.form import REQUIRED, DeviceRequest
+from lowerbound.applications.control.agent import MODEL as WORLD_MODEL, AgentOptions
+from lowerbound.applications.control.imagined_returns import ImaginationOptions
+from lowerbound.applications.control.player import AgentRecord, EvaluationOptions, write_records
+from lowerbound.applications.control.policy_gradient import VAE, PolicyGradientOptions, train_policy
 from lowerbound.applications.control.request import EnvironmentRequest
-from lowerbound.applications.form import REQUIRED, DeviceRequest
-from lowerbound.applications.io.part_settings import option_names, split_setting
+from lowerbound.applications.control.training import AgentSettings, train_agent
 from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError, counted
-from lowerbound.fitting.control.agent import MODEL as WORLD_MODEL, AgentOptions
-from lowerbound.fitting.control.policy_gradient import VAE, PolicyGradientOptions, train_policy
-from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records
-from lowerbound.fitting.control.training import AgentSettings, train_agent
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
-from lowerbound.objectives.imagined_returns import ImaginationOptions
-from lowerbound.training.checkpoints import checkpoint
-from lowerbound.training.settings.device import PROCESSOR
+from lowerbound.training import checkpoint
+from lowerbound.training.device import PROCESSOR
 from lowerbound.untrusted import folders
 
 PARTS = ("model", "network", "agent", "imagination", "policy")

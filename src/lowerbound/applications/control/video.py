@@ -1,32 +1,128 @@
-"""``lowerbound control video``: what an agent sees, reconstructs and dreams."""
+"""``lowerbound control video``: what an agent sees, reconstructs and dreams.
+
+``lowerbound control encode``: codes or states of the frames of clips.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.common.application import Reporter, WrittenReport, written
+from lowerbound.applications.common.drawings import ANIMATIONS
+from lowerbound.applications.common.files import replacing
+from lowerbound.applications.common.film import SHEET, check_outputs, joined_frames, write_film
+from lowerbound.applications.common.form import REQUIRED, FolderDataRequest
+from lowerbound.applications.common.rows import NPZ
+from lowerbound.applications.common.sources import unconditioned
+from lowerbound.applications.control.player import Player
+from lowerbound.applications.control.replay import EpisodeReplay
 from lowerbound.applications.control.request import PlayRequest, world_of
-from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io.drawings.animations import ANIMATIONS
-from lowerbound.applications.io.drawings.film import SHEET, check_outputs, joined_frames, write_film
-from lowerbound.applications.io.rows import NPZ
 from lowerbound.config import option
+from lowerbound.data import FrameClips, read_frame_clips
+from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
-from lowerbound.data.sequences.episode_kind import frame_schema
-from lowerbound.data.sequences.frame_clips import FrameClips
-from lowerbound.data.sequences.replay import EpisodeReplay
+from lowerbound.data.sequences.episode_kind import actions_before, frame_schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio
 from lowerbound.fitting import Fitted
-from lowerbound.fitting.control.player import Player
-from lowerbound.inference.frames import Horizon, predict_frames
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.frames import Horizon, check_actions, predict_frames
+from lowerbound.models import WorldModel
+from lowerbound.trace import Batch
 
 MOST_EPISODES = 200  # played to find episodes that are long enough
 LAST = 4  # most windows of a film
+
+
+@dataclass(frozen=True)
+class EncodeClipsRequest(FolderDataRequest):
+    """Turn frames into codes or states."""
+
+    output: str = option(REQUIRED, "file to write (.npz)", short="-o", metavar="OUT")
+    seed: int = option(0, "of the draws of states")
+
+
+@dataclass(frozen=True)
+class EncodeClipsReport(WrittenReport):
+    """Encoded clips.
+
+    Attributes:
+        frames: how many.
+        numbers: of a code or state.
+        kind: "codes", of single frames, or "states", of each frame and those before it.
+    """
+
+    frames: int
+    numbers: int
+    kind: str
+
+    def text(self) -> str:
+        return f"{self.kind} of {self.frames:,} frames, {self.numbers} numbers each: {self.where}"
+
+
+def control_encode(
+    request: EncodeClipsRequest, reporter: Reporter, fitted: Fitted
+) -> EncodeClipsReport:
+    """Encode clips: E[z | frame] by a model of single frames, states (h, z) by a world model.
+
+    Raises:
+        DataError: the clips cannot be read, or have other frames, or other actions than a world
+            model's.
+        UnsupportedError: the model has no encoder.
+    """
+    path = Path(request.output)
+    if path.suffix.lower() != ".npz":
+        raise OptionError(f"{path}: codes are written as .npz")
+    clips = read_frame_clips(request.data, frame_schema(unconditioned(fitted)))
+    world = isinstance(fitted.model, WorldModel)
+    with seeded(request.seed):
+        codes = _states(fitted, clips, reporter) if world else _codes(fitted, clips)
+    arrays = {"state" if world else "z": codes, "episode": clips.episode.numpy()}
+    for name, values in (
+        ("action", clips.actions),
+        ("reward", clips.rewards),
+        ("terminated", clips.terminated),
+    ):
+        if values is not None:
+            arrays[name] = values.numpy()
+    with replacing(path) as place, place.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    kind = "states" if world else "codes"
+    return EncodeClipsReport(
+        **written((str(path),)), frames=len(clips), numbers=codes.shape[1], kind=kind
+    )
+
+
+def _codes(fitted: Fitted, clips: FrameClips) -> Array:
+    mean: Array = encode_rows(fitted.model, clips.frames).mean.numpy()
+    return mean
+
+
+@torch.no_grad()
+def _states(fitted: Fitted, clips: FrameClips, reporter: Reporter) -> Array:
+    """States of all frames, episode by episode, (frames, numbers).
+
+    Raises:
+        DataError: the clips have other actions than the model.
+    """
+    assert isinstance(fitted.model, WorldModel)
+    check_actions(fitted.model.actions, clips.classes or clips.action_numbers)
+    actions = actions_before(clips) if clips.actions is not None else None
+    found = []
+    for number, span in enumerate(clips.spans.values()):
+        rows = torch.arange(span.start, span.stop)
+        x = clips.frames.batch(rows).filled.unsqueeze(0)
+        done = None if actions is None else actions[rows].unsqueeze(0)
+        trace = fitted.model(Batch(x, condition=done))
+        found.append(trace.states.features[0, 0])
+        reporter.advance("encoding", number + 1, len(clips.spans))
+    states: Array = torch.cat(found).numpy()
+    return states
 
 
 @dataclass(frozen=True)

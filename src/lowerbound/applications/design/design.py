@@ -12,9 +12,21 @@ from typing import Any, Literal
 import numpy as np
 
 from lowerbound import durable
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.common.application import Reporter, WrittenReport, written
+from lowerbound.applications.common.columnar_files import check_suffix, columnar
+from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.common.parts import (
+    FinishedParts,
+    ResumableRequest,
+    finished_parts,
+    stamp,
+)
+from lowerbound.applications.common.sources import open_data
+from lowerbound.applications.design.engine import MOST_KNOWN, Designer, SearchOptions
 from lowerbound.applications.design.figures import figure_paths, write_figures
+from lowerbound.applications.design.goals import DesignTask, Goal, HeadQuality
 from lowerbound.applications.design.kept_values import kept_values
+from lowerbound.applications.design.methods import METHODS
 from lowerbound.applications.design.quantities import (
     files_of,
     further_goal,
@@ -22,30 +34,17 @@ from lowerbound.applications.design.quantities import (
     quantity,
     similar,
 )
-from lowerbound.applications.finished_parts import (
-    FinishedParts,
-    ResumableRequest,
-    finished_parts,
-    stamp,
-)
-from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
-from lowerbound.applications.io.columnar_files import check_suffix, columnar
-from lowerbound.applications.io.sources import open_data
+from lowerbound.applications.design.result import Candidate, DesignResult
+from lowerbound.applications.design.retraining import search_and_retrain
+from lowerbound.applications.design.rows import MoleculeRows, RowForm, row_form
 from lowerbound.config import option
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import joined
-from lowerbound.data.molecules.similarity import KnownMolecules
+from lowerbound.data.sciences.molecules import KnownMolecules
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.design.engine import MOST_KNOWN, Designer, SearchOptions
-from lowerbound.inference.design.goals import DesignTask, Goal
-from lowerbound.inference.design.head import HeadQuality
-from lowerbound.inference.design.methods import METHODS
-from lowerbound.inference.design.result import Candidate, DesignResult
-from lowerbound.inference.design.retraining import search_and_retrain
-from lowerbound.inference.design.rows import MoleculeRows, RowForm, row_form
 
 LEAST = 0.4
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowerbound.applications.io.files import replacing
-from lowerbound.data.molecules.drawing import molecule_grid
-from lowerbound.evaluation.report.figures.style import (
+from lowerbound.applications.common.files import replacing
+from lowerbound.applications.design.result import TOP, DesignResult
+from lowerbound.applications.design.rows import MoleculeRows
+from lowerbound.data.sciences.smiles import molecule_grid
+from lowerbound.evaluation.report.figure_style import (
     MUTED,
     color_of,
     legend_below,
@@ -18,8 +20,6 @@ from lowerbound.evaluation.report.figures.style import (
     style,
     to_png,
 )
-from lowerbound.inference.design.result import TOP, DesignResult
-from lowerbound.inference.design.rows import MoleculeRows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

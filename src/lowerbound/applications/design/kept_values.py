@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from lowerbound import untrusted
-from lowerbound.applications.finished_parts import VALUES, FinishedParts
+from lowerbound.applications.common.parts import VALUES, FinishedParts
+from lowerbound.applications.design.goals import DesignTask, Function, Goal, Limit
 from lowerbound.errors import DataError, MissingLibraryError
-from lowerbound.inference.design.goals import DesignTask, Function, Goal, Limit
 
 BETWEEN_SYNCS = 1.0  # seconds; a process that is killed loses nothing meanwhile, only a computer
 LARGEST = 2**30  # bytes of the file

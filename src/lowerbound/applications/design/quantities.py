@@ -1,27 +1,75 @@
-"""Quantities of rows by the names that a person types, and the task of a request."""
+"""Quantities of rows by the names that a person types, and the task of a request.
+
+Properties of formulas by name, for limits and objectives of a design.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lowerbound.data.arrays import listed
+import numpy as np
+
+from lowerbound.applications.design.docking import EXHAUSTIVENESS, Docking
+from lowerbound.applications.design.goals import Function, Goal, Limit
+from lowerbound.applications.design.rows import ColumnRows, FormulaRows, MoleculeRows, RowForm
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
-from lowerbound.data.compositions.properties import FORMULA_PROPERTIES, formula_values
-from lowerbound.data.molecules.docking import EXHAUSTIVENESS, Docking
-from lowerbound.data.molecules.properties import PROPERTIES, property_values
-from lowerbound.data.molecules.similarity import KnownMolecules
-from lowerbound.data.molecules.smiles import canonical_smiles
+from lowerbound.data.sciences.formulas import is_balanced, read_formula
+from lowerbound.data.sciences.molecules import PROPERTIES, KnownMolecules, property_values
+from lowerbound.data.sciences.smiles import canonical_smiles
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.inference.design.goals import Function, Goal, Limit
-from lowerbound.inference.design.rows import ColumnRows, FormulaRows, MoleculeRows, RowForm
+from lowerbound.registry import Registry
 
 SIMILARITY = "similarity"
 DOCKING = "docking:"
 DIRECTIONS = ("max", "min")
+
+
+@dataclass(frozen=True)
+class FormulaProperty:
+    """A number that belongs to a formula.
+
+    Attributes:
+        description: what it says, in one line.
+        compute: from the fractions of the elements.
+    """
+
+    description: str
+    compute: Callable[[Mapping[str, float]], float]
+
+
+FORMULA_PROPERTIES = Registry[FormulaProperty]("property of formulas")
+FORMULA_PROPERTIES.register("charge_balanced")(
+    FormulaProperty(
+        "1 if common charges of the elements sum to zero, else 0",
+        lambda fractions: float(is_balanced(fractions)),
+    )
+)
+FORMULA_PROPERTIES.register("elements")(
+    FormulaProperty("number of elements", lambda fractions: float(len(fractions)))
+)
+
+
+def formula_values(name: str, formulas: Sequence[Any]) -> Array:
+    """A property of formulas, (formulas,) float64; NaN for a text that is no formula.
+
+    Raises:
+        OptionError: the name is unknown; the message suggests the nearest one.
+    """
+    chosen = FORMULA_PROPERTIES[name]
+    return np.array([_value(chosen, text) for text in formulas], dtype=np.float64)
+
+
+def _value(chosen: FormulaProperty, text: Any) -> float:
+    try:
+        return chosen.compute(read_formula(text))
+    except DataError:
+        return float("nan")
 
 
 def quantity(name: str, form: RowForm) -> tuple[str, Function]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.fit.comparison import RIVALS
+from lowerbound.applications.common import fit_folder
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.form import DeviceRequest
 from lowerbound.applications.fit.fit import FitReport, FitRequest, fit
-from lowerbound.applications.form import DeviceRequest
-from lowerbound.applications.io import fit_folder
+from lowerbound.applications.fit.measuring import RIVALS
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions

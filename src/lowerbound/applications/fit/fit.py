@@ -10,34 +10,40 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lowerbound import processes
-from lowerbound.applications.base import PROCESSOR, Report, Reporter
+from lowerbound.applications.common import fit_folder
+from lowerbound.applications.common.application import PROCESSOR, Report, Reporter
+from lowerbound.applications.common.fit_rows import SET_ASIDE, set_aside_rows
+from lowerbound.applications.common.form import REQUIRED, entries, typed
+from lowerbound.applications.common.sentences import about_rare_levels
+from lowerbound.applications.common.sources import DataParts, ReadingOptions, SetAside, read_parts
 from lowerbound.applications.fit.measuring import (
     UNMEASURED,
     Measured,
     Page,
+    about_data,
+    about_model,
     measure_all,
     measure_likelihood,
 )
-from lowerbound.applications.fit.public_schema import PublicSchema, public_schema
-from lowerbound.applications.fit.rows_on_disk import rows_folder
-from lowerbound.applications.fit.settings import check_parts, part_options, with_settings
-from lowerbound.applications.fit.together import ProcessOptions, check_processes
-from lowerbound.applications.fit.understanding import about_data, about_model
-from lowerbound.applications.form import REQUIRED, entries, typed
-from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.fit_rows import SET_ASIDE, set_aside_rows
-from lowerbound.applications.io.sentences import about_rare_levels
-from lowerbound.applications.io.sources import DataParts, ReadingOptions, SetAside, read_parts
-from lowerbound.assembly.build import resolve, start_from_model
+from lowerbound.applications.fit.preparing import (
+    ProcessOptions,
+    PublicSchema,
+    check_parts,
+    check_processes,
+    part_options,
+    public_schema,
+    rows_folder,
+    with_settings,
+)
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
-from lowerbound.evaluation.report.sizes import RequestedSizes
-from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
-from lowerbound.fitting.data_source import DataSource
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.evaluation.report.suites import RequestedSizes
+from lowerbound.fitting import FitOptions, Fitted, fit as fit_model, folder as model_folder
+from lowerbound.fitting.assembly import resolve, start_from_model
+from lowerbound.fitting.source import DataSource
 from lowerbound.training import Interrupted
-from lowerbound.training.settings.device import AUTO, chosen_device
+from lowerbound.training.device import AUTO, chosen_device
 
 NOT_REMEMBERED = ("output", "resume", "overwrite", "together")
 

@@ -10,14 +10,15 @@ from statistics import fmean
 from typing import Any
 
 from lowerbound import untrusted
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.compressed_files import SUFFIX, whole
-from lowerbound.coding.files.container import open_container
+from lowerbound.applications.common import fit_folder
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.form import REQUIRED
+from lowerbound.applications.compression.compressed_files import SUFFIX, whole
+from lowerbound.applications.compression.container import open_container
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError, counted
-from lowerbound.model_folder.manifest import (
+from lowerbound.fitting.card import comparison, distortion, realism
+from lowerbound.fitting.manifest import (
     AGENT,
     CONFIG,
     FILES,
@@ -31,8 +32,6 @@ from lowerbound.model_folder.manifest import (
     rows,
     verify,
 )
-from lowerbound.model_folder.prior_facts import comparison
-from lowerbound.model_folder.refiner_facts import distortion, realism
 
 VOCABULARY = ("fields", "words", "book")  # of prompts, among the options of a prior
 

@@ -1,8 +1,13 @@
-"""Draw new rows from the model: z ~ p(z), then x ~ p(x | z)."""
+"""Draw new rows from the model: z ~ p(z), then x ~ p(x | z).
+
+The report of a command that writes rows which the model has made.
+
+Histories drawn from a model, block by block.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -11,43 +16,51 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Reporter, written
-from lowerbound.applications.drawn_parts import (
+from lowerbound.applications.common.application import Reporter, WrittenReport, written
+from lowerbound.applications.common.conditions import (
+    class_column,
+    class_condition,
+    label_indices,
+    prompt_of,
+    typed_values,
+)
+from lowerbound.applications.common.drawn_parts import (
     DrawnRequest,
     NumberedRows,
     drawing,
     write_table,
 )
-from lowerbound.applications.engines import Progress
-from lowerbound.applications.finished_parts import Arrays
-from lowerbound.applications.form import REQUIRED, ModelRequest, typed
-from lowerbound.applications.generation.rows_report import RowsReport
-from lowerbound.applications.io.conditions import class_column, class_condition, label_indices
-from lowerbound.applications.io.prompts import prompt_of, typed_values
-from lowerbound.applications.io.row_files import EventFiles, row_files
-from lowerbound.applications.io.rows import Drawn
-from lowerbound.applications.io.sentences import (
-    about_broken_dependencies,
-    about_complete_rows,
-    about_single_people,
-)
-from lowerbound.applications.io.sizes import check_disk, check_rows
-from lowerbound.applications.release_files import (
+from lowerbound.applications.common.engines import Progress
+from lowerbound.applications.common.form import REQUIRED, ModelRequest, typed
+from lowerbound.applications.common.parts import Arrays
+from lowerbound.applications.common.release_record import (
     check_release,
     release_of_model,
     write_release,
 )
+from lowerbound.applications.common.requested_rows import check_disk, check_rows
+from lowerbound.applications.common.row_files import EventFiles, row_files
+from lowerbound.applications.common.rows import Drawn
+from lowerbound.applications.common.sentences import (
+    about_broken_dependencies,
+    about_complete_rows,
+    about_single_people,
+)
 from lowerbound.config import option
-from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.data.tables.files import read_frame
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.draws.prior_draws import PriorDraws
-from lowerbound.inference.histories import sample_histories
+from lowerbound.inference.passes import Progress as Progress_of_passes, evaluation_mode
+from lowerbound.inference.prior_draws import PriorDraws
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.inference.synthesis.given_columns import draws_with_columns, gives_columns
-from lowerbound.models import Model
+from lowerbound.inference.tables import draws_with_columns, gives_columns
+from lowerbound.models import Imagines, Model, require
+from lowerbound.trace import Batch, Draw, Tempered
+from lowerbound.training.randomness import stream_seed
 
+BLOCK = 256  # histories that are drawn side by side
 GIVEN_TABLES = (".csv", ".parquet")
 NOT_WITH_COLUMNS = (
     "mean",
@@ -64,6 +77,90 @@ NOT_OF_HISTORIES = (
     *("mean", "label", "given", "prompt", "top_k", "top_p", "guidance", "steps", "complete"),
     *("resume", "engine", "workers", "address"),
 )
+
+
+@dataclass(frozen=True)
+class RowsReport(WrittenReport):
+    """Rows were written.
+
+    Attributes:
+        what: "samples", "decoded rows", ...
+        rows: number of rows.
+        mean: whether they are the decoder's means rather than draws from p(x | z).
+        refined: whether they are draws of the model's refiner.
+        corrected: whether they have the missing cells and the shares of values of the fitted rows.
+    """
+
+    what: str
+    rows: int
+    mean: bool
+    refined: bool
+    corrected: bool = False
+
+    def text(self) -> str:
+        draws = "refined draws" if self.refined else "draws from p(x | z)"
+        draws = f"corrected {draws}" if self.corrected else draws
+        kind = "decoder means" if self.mean else draws
+        return f"{self.rows:,} {self.what} ({kind}): {self.where}"
+
+
+def sample_histories(
+    model: Model,
+    count: int,
+    *,
+    seed: int = 0,
+    temperature: float | Sequence[float] = 1.0,
+    progress: Progress_of_passes | None = None,
+) -> Iterator[Tensor]:
+    """z ~ p(z) and a history from p(x | z), for ``count`` entities, in blocks.
+
+    A history depends on the seed and on its number alone: more histories begin with the same ones.
+
+    Args:
+        model: of histories, with a prior.
+        count: number of entities.
+        seed: of the draws.
+        temperature: scale of the noise of z.
+        progress: called with (histories done, histories) after each block.
+
+    Yields:
+        (rows, events, features) in model units, on the CPU, NaN where there is no cell.
+
+    Raises:
+        UnsupportedError: the model has no prior, or a prior without a temperature.
+        OptionError: fewer than one history, or a negative temperature.
+    """
+    require(model, Imagines, "be sampled")
+    each = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
+    if count < 1 or min(each) < 0:
+        raise OptionError(
+            f"give at least one history and a temperature of zero or more, not {count} and {each}"
+        )
+    return _blocks(model, count, seed, each, progress)
+
+
+def _blocks(
+    model: Model,
+    count: int,
+    seed: int,
+    temperature: tuple[float, ...],
+    progress: Progress_of_passes | None,
+) -> Iterator[Tensor]:
+    imagines = require(model, Imagines, "be sampled")
+    plain = all(one == 1.0 for one in temperature)
+    choose = Draw(BLOCK) if plain else Tempered(BLOCK, temperature)
+    for start in range(0, count, BLOCK):
+        end = min(start + BLOCK, count)
+        with (
+            seeded(stream_seed(seed, f"histories from {start}")),
+            evaluation_mode(model, gradients=True),
+            torch.no_grad(),
+        ):
+            trace = imagines.imagine(Batch(count=1), choose)
+            drawn = trace.likelihood.sample()[:, 0]
+        if progress is not None:
+            progress(end, count)
+        yield drawn[: end - start].cpu()
 
 
 @dataclass(frozen=True)

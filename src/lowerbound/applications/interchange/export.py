@@ -13,14 +13,21 @@ import torch
 from torch import Tensor
 
 from lowerbound import durable
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import FolderRequest
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.conditions import prompt_of, typed_values
+from lowerbound.applications.common.files import fill_folder
+from lowerbound.applications.common.fit_rows import rows_of_fit
+from lowerbound.applications.common.form import FolderRequest
 from lowerbound.applications.interchange.config_file import (
+    CODEBOOK,
     CONFIG,
     WEIGHTS,
     AutoencoderConfig,
     KLConfig,
     VQConfig,
+    codebook_of,
+    decoder_of,
+    encoder_of,
     written_config,
 )
 from lowerbound.applications.interchange.graphs import (
@@ -30,7 +37,6 @@ from lowerbound.applications.interchange.graphs import (
     export_graphs,
     refuse_others_files,
 )
-from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
 from lowerbound.applications.interchange.pipeline import (
     AUTOENCODER,
     FILES,
@@ -41,10 +47,6 @@ from lowerbound.applications.interchange.pipeline import (
     standardized,
     write_prior,
 )
-from lowerbound.applications.interchange.weights_file import CODEBOOK
-from lowerbound.applications.io.files import fill_folder
-from lowerbound.applications.io.fit_rows import rows_of_fit
-from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.config import option, to_mapping
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
@@ -52,7 +54,7 @@ from lowerbound.fitting import Fitted
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, Quantizes, require
-from lowerbound.networks.denoisers.library import diffusers
+from lowerbound.networks.denoisers import diffusers
 from lowerbound.posteriors import ClampedGaussianPosterior
 from lowerbound.priors.diffusion import DiffusionPrior
 from lowerbound.trace import Batch

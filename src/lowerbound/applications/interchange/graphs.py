@@ -7,6 +7,8 @@
 
 x is in model units, and so is the mean of p(x | z). The file ``schema.json`` beside the graphs says
 what these units are.
+
+Operations of the package that ONNX lacks, in operations that it has, also in float64.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +27,67 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound import durable
-from lowerbound.applications.base import Report
-from lowerbound.applications.interchange.decompositions import DECOMPOSITIONS
-from lowerbound.applications.io.files import fill_folder, others_files
+from lowerbound.applications.common.application import Report
+from lowerbound.applications.common.files import fill_folder, others_files
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import MissingExtraError, UnsupportedError
 from lowerbound.fitting import Fitted
+from lowerbound.fitting.manifest import SCHEMA
 from lowerbound.inference.codes import moments
-from lowerbound.model_folder.manifest import SCHEMA
 from lowerbound.models import Decodes, Encodes, Model, require
 from lowerbound.trace import Batch
 
 ROWS = 5  # of the comparison
 
 Inputs = Mapping[str, Tensor]
+
+
+def cholesky(matrix: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """The factor L of A = L L^T, and zeros for "no error".
+
+    Args:
+        matrix: A, symmetric and positive definite, (rows, d, d).
+        upper, check_errors: False, as the package calls it.
+    """
+    columns = []
+    for j in range(matrix.shape[-1]):
+        column = matrix[..., j] / matrix[..., j, j, None].sqrt()
+        column = torch.cat((torch.zeros_like(column[..., :j]), column[..., j:]), -1)
+        matrix = matrix - column.unsqueeze(-1) * column.unsqueeze(-2)
+        columns.append(column)
+    return torch.stack(columns, -1), torch.zeros_like(matrix[..., 0, 0], dtype=torch.int32)
+
+
+def solve_triangular(
+    factor: Tensor, values: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """X with L X = B, by forward substitution.
+
+    Args:
+        factor: L, lower triangular, (rows, d, d).
+        values: B, (rows, d, columns).
+        upper, unitriangular: False, as the package calls it.
+        left: True.
+    """
+    solved: list[Tensor] = []
+    for i in range(factor.shape[-1]):
+        rest = values[..., i, :]
+        for k, row in enumerate(solved):
+            rest = rest - factor[..., i, k, None] * row
+        solved.append(rest / factor[..., i, i, None])
+    return torch.stack(solved, -2)
+
+
+def atanh(values: Tensor) -> Tensor:
+    """(log(1 + x) - log(1 - x)) / 2."""
+    return (torch.log(1 + values) - torch.log(1 - values)) / 2
+
+
+DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
+    torch.ops.aten.atanh.default: atanh,
+    torch.ops.aten.linalg_cholesky_ex.default: cholesky,
+    torch.ops.aten.linalg_solve_triangular.default: solve_triangular,
+}
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.common import fit_folder
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.form import REQUIRED
 from lowerbound.applications.interchange.config_file import (
+    CODEBOOK,
     CONFIG,
     AutoencoderConfig,
     KLConfig,
+    codebook_of,
+    decoder_of,
+    encoder_of,
     read_config,
+    read_weights,
 )
-from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
-from lowerbound.applications.interchange.weights_file import CODEBOOK, read_weights
-from lowerbound.applications.io import fit_folder
-from lowerbound.assembly.build import assemble, resolve
 from lowerbound.config import option
 from lowerbound.data import Schema
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.errors import OptionError
-from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.fitting import FitOptions, Fitted, folder as model_folder
+from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.likelihoods.base import raw_scale
-from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import MODELS, Model
 from lowerbound.posteriors import Codebook
 from lowerbound.priors.mixture import SCALE_FLOOR, MixturePrior

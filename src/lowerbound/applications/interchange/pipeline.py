@@ -27,10 +27,9 @@ from torch import Tensor
 from lowerbound import durable
 from lowerbound.errors import UnsupportedError
 from lowerbound.models import Decodes, Model, require
-from lowerbound.networks.denoisers import UNetDenoiser
-from lowerbound.networks.denoisers.library import diffusers
+from lowerbound.networks.denoisers import UNetDenoiser, diffusers
 from lowerbound.priors.diffusion import DiffusionPrior
-from lowerbound.priors.diffusion.sampler import ORDERS, PREDICTIONS, solved
+from lowerbound.priors.diffusion.process import ORDERS, PREDICTIONS, solved
 
 PIPELINE, INDEX = "LDMPipeline", "model_index.json"
 UNET, SCHEDULER, AUTOENCODER = "unet", "scheduler", "vqvae"

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import DataRequest, OnError, unreadable
-from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
-from lowerbound.applications.io.fit_rows import fitted_to
-from lowerbound.applications.io.sources import open_unconditioned
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.columnar_files import check_suffix, columnar, numbered
+from lowerbound.applications.common.fit_rows import fitted_to
+from lowerbound.applications.common.form import DataRequest, OnError, unreadable
+from lowerbound.applications.common.sources import open_unconditioned
 from lowerbound.config import option
 from lowerbound.fitting import Fitted
 from lowerbound.inference.regression import BAND, RegressionQuality, judged, predictions

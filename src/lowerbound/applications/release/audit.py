@@ -1,4 +1,9 @@
-"""``lowerbound audit``: usefulness and privacy of a synthetic table, side by side."""
+"""``lowerbound audit``: usefulness and privacy of a synthetic table, side by side.
+
+An audit as a few lines of text.
+
+``lowerbound canaries``: plant odd rows among training rows, for an audit to search for.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,205 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lowerbound.applications.base import Reporter, Silent, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, typed
-from lowerbound.applications.io.files import page_path, write_text
-from lowerbound.applications.io.sources import ReadingOptions, column_hints
-from lowerbound.applications.release.audit_text import audit_lines
-from lowerbound.applications.release.canaries import read_canaries
-from lowerbound.applications.release.tables import read_table, title_of
-from lowerbound.applications.release_files import read_release, write_release
+from lowerbound.applications.common.application import Reporter, Silent, WrittenReport, written
+from lowerbound.applications.common.files import page_path, write_text
+from lowerbound.applications.common.form import REQUIRED, typed
+from lowerbound.applications.common.release_record import TableRelease, read_release, write_release
+from lowerbound.applications.common.rows import write_columns
+from lowerbound.applications.common.sources import ReadingOptions, column_hints
+from lowerbound.applications.release.canary_test import (
+    Canaries,
+    CanaryFindings,
+    find_canaries,
+    make_canaries,
+    plant,
+)
+from lowerbound.applications.release.conclusions import Conclusions, attacks_of, conclude, notes
+from lowerbound.applications.release.evidence import AuditedTables
+from lowerbound.applications.release.membership import Membership
+from lowerbound.applications.release.page import Names, audit_page, margin_lines
+from lowerbound.applications.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
+from lowerbound.applications.release.tables import check_table, read_table, title_of
+from lowerbound.applications.release.usefulness import Usefulness
 from lowerbound.config import option
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.release.conclusions import Conclusions, attacks_of, conclude
-from lowerbound.evaluation.release.page import Names, audit_page
-from lowerbound.evaluation.release.privacy.canaries import CanaryFindings, find_canaries
-from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
-from lowerbound.evaluation.release.table_release import TableRelease
-from lowerbound.evaluation.release.tables import AuditedTables
+from lowerbound.inference.estimate import Skipped
+
+SHOWN_ATTACKS = 3
+INCLUDED = "canary_was_planted"
+
+
+def audit_lines(audit: ReleaseAudit, conclusions: Conclusions) -> list[str]:
+    """The conclusions, then the main figures."""
+    return [
+        *conclusions.sentences,
+        *(f"evidence: {words}" for words in conclusions.evidence),
+        *(f"note: {words}" for words in notes(audit)),
+        "usefulness:",
+        *(f"  {line}" for line in _useful(audit)),
+        f"distributions, compared with the {audit.fidelity.compared_with}:",
+        *(f"  {line}" for line in _distributions(audit)),
+        "privacy:",
+        *(f"  {line}" for line in _privacy(audit)),
+    ]
+
+
+def _useful(audit: ReleaseAudit) -> list[str]:
+    found = audit.usefulness
+    if isinstance(found, Skipped):
+        return [f"not measured: {found.reason}"]
+    words = "predicting " + found.label + ": trained on real rows -> on synthetic rows"
+    return [words, *_learner_lines(found)]
+
+
+def _learner_lines(found: Usefulness) -> list[str]:
+    """The measures, and the figures of each learner, in columns."""
+    rows = {"": list(dict.fromkeys(c.measure for c in found.comparisons))}
+    for name in dict.fromkeys(c.learner for c in found.comparisons):
+        own = [c for c in found.comparisons if c.learner == name]
+        rows[name] = [f"{c.real:.4g} -> {c.synthetic:.4g}" for c in own]
+    width = max(20, 2 + max(len(cell) for cells in rows.values() for cell in cells))
+    return [
+        f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()
+    ]
+
+
+def _distributions(audit: ReleaseAudit) -> list[str]:
+    """Each error, and that of as many training rows."""
+    floor = None if isinstance(audit.floor, Skipped) else audit.floor
+    beside = "" if floor is None else f"; training rows {floor.two_sample}"
+    lines = [f"two-sample AUROC by boosting: {audit.fidelity.two_sample}{beside}"]
+    for name, error, usual in margin_lines(audit):
+        beside = "" if usual is None else f"; training rows {usual.mean:.3f}"
+        worst = f"largest {error.worst:.3f}: {', '.join(error.columns)}"
+        lines.append(f"error of {name}: {error.mean:.3f} ({worst}){beside}")
+    if audit.fidelity.trends is not None:
+        usual_trends = None if floor is None else floor.trends
+        beside = "" if usual_trends is None else f"; training rows {usual_trends.mean:.3f}"
+        lines.append(f"error of trends: {audit.fidelity.trends.mean:.3f}{beside}")
+    if audit.coverage.rare:
+        words = f"{audit.coverage.covered} of {audit.coverage.rare}"
+        lines.append(f"rare categories that occur: {words}")
+    return lines
+
+
+def _privacy(audit: ReleaseAudit) -> list[str]:
+    copied = audit.copies
+    lines = [
+        f"exact copies of training rows: {copied.synthetic:,} of {copied.synthetic_rows:,} "
+        f"synthetic rows; of fresh rows {copied.by_chance.value:.2%} would be"
+    ]
+    if isinstance(audit.membership, Skipped):
+        lines.append(f"attacks not run: {audit.membership.reason}")
+    else:
+        lines += [_membership_line(found) for found in audit.membership]
+    if not isinstance(audit.attacks, Skipped):
+        worst = sorted(audit.attacks, key=lambda found: -found.excess.low)[:SHOWN_ATTACKS]
+        lines += [
+            f"{found.attack} of {found.target}: success {found.training.value:.1%}, control group "
+            f"{found.control.value:.1%}, excess {found.excess}"
+            for found in worst
+        ]
+    if not isinstance(audit.canaries, Skipped):
+        planted = audit.canaries
+        lines.append(
+            f"canaries: AUROC {planted.area}; epsilon is at least {planted.epsilon:.2f} at delta "
+            f"{planted.delta:g}, with {planted.confidence:.0%} confidence"
+        )
+    if not isinstance(audit.nearest, Skipped):
+        near = audit.nearest
+        lines.append(
+            f"smoke test only: median distance to the closest record {near.released[1]:.3f}, "
+            f"control group {near.holdout[1]:.3f}"
+        )
+    return lines
+
+
+def _membership_line(found: Membership) -> str:
+    tails = "".join(
+        f", {tail.true_positives.value:.1%} recognized at {tail.allowed:.1%} false alarms"
+        for tail in found.tails
+    )
+    return f"membership by {found.attack}: AUROC {found.area}{tails}"
+
+
+@dataclass(frozen=True)
+class CanariesRequest:
+    """Options of ``lowerbound canaries``."""
+
+    real: str = option(REQUIRED, "training rows", positional=True, metavar="REAL")
+    output: str = option(
+        REQUIRED, "file of the training rows with canaries, to train on", short="-o", metavar="FILE"
+    )
+    key: str = option(
+        REQUIRED, "file of all canaries, for lowerbound audit; keep it secret", metavar="FILE"
+    )
+    number: int = option(200, "canaries; a fair coin plants each of them", short="-n")
+    seed: int = option(0, "of canaries and coins")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanariesReport(WrittenReport):
+    """Files with canaries.
+
+    Attributes:
+        rows: training rows without canaries.
+        canaries: number of canaries.
+        planted: how many of them are among the rows to train on.
+    """
+
+    rows: int
+    canaries: int
+    planted: int
+
+    def text(self) -> str:
+        train, key = self.files[:2]
+        return (
+            f"planted {self.planted} of {self.canaries} canaries in {self.rows:,} rows; train on "
+            f"{train}, then run lowerbound audit --canaries {key}"
+        )
+
+
+def canaries(request: CanariesRequest, reporter: Reporter | None = None) -> CanariesReport:
+    """Plant canaries and write the rows to train on, and the canaries.
+
+    Raises:
+        DataError: the table cannot be read, or has no rows.
+        OptionError: fewer than 2 canaries.
+    """
+    train, key = Path(request.output), Path(request.key)
+    for path in (train, key):
+        check_table(path)
+    rows = read_table(request.real, "REAL")
+    made = make_canaries(rows, request.number, request.seed)
+    planted = plant(rows, made, request.seed)
+    files = [
+        *write_columns(train, {str(name): planted[name] for name in planted.columns}),
+        *write_columns(
+            key,
+            {**{str(n): made.rows[n] for n in made.rows.columns}, INCLUDED: made.included},
+        ),
+    ]
+    return CanariesReport(
+        rows=len(rows),
+        canaries=len(made.included),
+        planted=int(made.included.sum()),
+        **written(files),
+    )
+
+
+def read_canaries(path: str) -> Canaries:
+    """The canaries that ``lowerbound canaries`` wrote.
+
+    Raises:
+        DataError: the file is another table.
+    """
+    frame = read_table(path, "--canaries")
+    if INCLUDED not in frame.columns:
+        raise DataError(f"{path} has no column {INCLUDED}: lowerbound canaries writes such files")
+    included = frame[INCLUDED].astype(str).str.lower().isin(("true", "1")).to_numpy()
+    return Canaries(frame.drop(columns=INCLUDED), included)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound import untrusted
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.form import REQUIRED
+from lowerbound.applications.release.marginals.schema_measuring import measure_schema
 from lowerbound.config import option, to_mapping
 from lowerbound.data.arrays import SHOWN
 from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError, counted
-from lowerbound.training.private.marginals.copied_schema import without
-from lowerbound.training.private.marginals.declarations import Declarations, described
-from lowerbound.training.private.marginals.schema_measuring import measure_schema
+from lowerbound.training.private.copied_schema import without
+from lowerbound.training.private.declarations import Declarations, described
 
 
 @dataclass(frozen=True)

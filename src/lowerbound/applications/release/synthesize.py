@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.drawn_parts import DrawnRequest, write_table
-from lowerbound.applications.form import REQUIRED, ModelRequest, typed
-from lowerbound.applications.io.prompts import typed_values
-from lowerbound.applications.io.sentences import about_complete_rows, about_single_people
-from lowerbound.applications.io.sizes import check_disk
-from lowerbound.applications.release.tables import check_table, read_cells
-from lowerbound.applications.release_files import (
+from lowerbound.applications.common.application import Reporter, WrittenReport, written
+from lowerbound.applications.common.conditions import typed_values
+from lowerbound.applications.common.drawn_parts import DrawnRequest, write_table
+from lowerbound.applications.common.form import REQUIRED, ModelRequest, typed
+from lowerbound.applications.common.release_record import (
     check_release,
     release_of_model,
     write_release,
 )
+from lowerbound.applications.common.requested_rows import check_disk
+from lowerbound.applications.common.sentences import about_complete_rows, about_single_people
+from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.config import option
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import levels_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.synthesis.tables import TableDraws, TableSource
+from lowerbound.inference.tables import TableDraws, TableSource
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,70 @@
-"""``lowerbound synthesizer``: fit a model from which synthetic rows of a table are drawn."""
+"""``lowerbound synthesizer``: fit a model from which synthetic rows of a table are drawn.
+
+The likeness of rows drawn from a model of a table to the rows that it was fitted to.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, DeviceRequest, typed
-from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.sources import ReadingOptions, column_hints
+from lowerbound.applications.common import fit_folder
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
+from lowerbound.applications.common.sources import ReadingOptions, column_hints
+from lowerbound.applications.release.evidence import AuditedTables
+from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option
+from lowerbound.data.columns.inference import Hint
 from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.data.tables.markers import declared_levels
-from lowerbound.errors import OptionError, counted
-from lowerbound.evaluation.release.likeness import likeness
-from lowerbound.fitting import Fitted
-from lowerbound.fitting.data_source import DataSource
-from lowerbound.fitting.likeness import Likeness
-from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
-from lowerbound.inference.synthesis.tables import TableSource
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.errors import DataError, OptionError, counted
+from lowerbound.evaluation.samples.column_judge import distinguished
+from lowerbound.fitting import Fitted, folder as model_folder
+from lowerbound.fitting.source import DataSource, Likeness
+from lowerbound.inference.tables import TableSource
 from lowerbound.models.base import AUTO
 from lowerbound.priors import PRIORS
 from lowerbound.training import Interrupted
+
+MOST_ROWS = 2_000  # of each table: a few seconds
+
+
+def likeness(
+    fitted: Fitted, frame: Any, hints: Mapping[str, Hint] | None = None, seed: int = 0
+) -> Likeness | None:
+    """Draw rows and let boosting distinguish them from fitted ones; None: too few rows.
+
+    Args:
+        fitted: a model of a table.
+        frame: the fitted rows, a pandas frame.
+        hints: kinds of columns by name.
+        seed: of the rows and the judge.
+    """
+    import pandas as pd
+
+    count = min(len(frame), MOST_ROWS)
+    drawn = pd.concat(list(TableSource(fitted).blocks(count, seed)), ignore_index=True)
+    notations = notations_of(fitted.schema)
+    real = with_numbers(frame, notations).sample(count, random_state=seed)
+    # in some of the rows, identifiers do not count up and would look like numbers
+    protected = Protection.of(fitted.schema.details)
+    apart = [*fitted.schema.left_out, *(protected.uninformative if protected is not None else ())]
+    real, drawn = real.drop(columns=apart), drawn.drop(columns=apart)
+    hints = {name: hint for name, hint in (hints or {}).items() if name not in apart}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the fit has warned of the same columns
+            tables = AuditedTables.of(real, with_numbers(drawn, notations), hints=hints)
+    except DataError:
+        return None
+    found = distinguished(tables.codes, tables.real, tables.synthetic, seed)
+    return Likeness(count, found.value, found.low, found.high)
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,22 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, DeviceRequest, typed
-from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.sources import DialectOptions, ReadingOptions, column_hints
-from lowerbound.applications.restoration.interval_file import write_calibration
-from lowerbound.applications.restoration.trees_file import write_trees
+from lowerbound.applications.common import fit_folder
+from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
+from lowerbound.applications.common.sources import DialectOptions, ReadingOptions, column_hints
+from lowerbound.applications.restoration.imputer_files import write_calibration, write_trees
+from lowerbound.applications.restoration.imputer_fit import (
+    HiddenError,
+    ImputerFit,
+    fit_imputer,
+    imputation_options,
+)
 from lowerbound.config import option
 from lowerbound.data import Dataset, load
 from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.errors import DataError, counted
-from lowerbound.fitting.imputation import imputation_options
-from lowerbound.inference.restoration.imputer_fit import (
-    HiddenError,
-    ImputerFit,
-    fit_imputer,
-)
-from lowerbound.model_folder import folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.training import History, Interrupted
 
 MOST_LINES = 40  # columns in the printed report

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import OnError
-from lowerbound.applications.restoration.shipped import shipped_denoiser
-from lowerbound.applications.restoration.whole_pictures import (
+from lowerbound.applications.common.application import Reporter, WrittenReport, written
+from lowerbound.applications.common.form import OnError
+from lowerbound.applications.restoration.picture_tiles import (
+    PATCH,
     WHITE,
     all_made,
+    clean_picture,
     light,
+    noise_level,
+    shipped_denoiser,
     targets_of,
     without,
     write_whole,
@@ -28,8 +31,6 @@ from lowerbound.applications.restoration.whole_pictures import (
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.whole import read_whole_picture
 from lowerbound.errors import DataError, OptionError, counted
-from lowerbound.inference.restoration.noise_level import PATCH, noise_level
-from lowerbound.inference.restoration.picture_tiles import clean_picture
 from lowerbound.models.picture_denoiser import STRONGEST
 
 

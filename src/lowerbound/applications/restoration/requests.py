@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowerbound.applications.form import DeviceRequest, PhotographsRequest
+from lowerbound.applications.common.form import DeviceRequest, PhotographsRequest
 from lowerbound.config import option
 from lowerbound.data import Schema
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.errors import DataError, OptionError
-from lowerbound.model_folder.manifest import MANIFEST
+from lowerbound.fitting.manifest import MANIFEST
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.download import data_folders, fetch, write_whole
 from lowerbound.data.catalog.published import (
     check_md5,
     choose_part,
+    data_folders,
+    fetch,
     first_place,
     read_members,
+    write_whole,
 )
 from lowerbound.data.raw import RawData
 from lowerbound.durable import cache_folder

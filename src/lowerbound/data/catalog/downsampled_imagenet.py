@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.download import data_folders
 from lowerbound.data.catalog.published import (
     check_md5,
     choose_part,
+    data_folders,
     first_place,
     member_names,
     read_members,

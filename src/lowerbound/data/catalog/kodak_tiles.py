@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.download import data_folders
 from lowerbound.data.catalog.published import (
     choose_part,
+    data_folders,
     first_place,
     member_names,
     read_members,

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from lowerbound.data.catalog.cifar import CIFAR10
+from lowerbound.data.catalog.digits import FASHION_MNIST, MNIST
 from lowerbound.data.catalog.downsampled_imagenet import IMAGENET32, IMAGENET64
-from lowerbound.data.catalog.idx_sets import FASHION_MNIST, MNIST
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.sprites import (
     FACTORS,

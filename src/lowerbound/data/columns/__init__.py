@@ -3,9 +3,7 @@
 To add a kind, add one file and its import here.
 """
 
-import lowerbound.data.columns.bounded
 import lowerbound.data.columns.continuous
-import lowerbound.data.columns.count
 import lowerbound.data.columns.datetime
 import lowerbound.data.columns.levels
 import lowerbound.data.columns.mixed

@@ -10,11 +10,11 @@ from typing import Annotated
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.quantile_normal import QuantileNormal
-from lowerbound.data.columns.text.date_formats import check_format
-from lowerbound.data.columns.text.notation import Notation
 from lowerbound.data.columns.values import Level
 from lowerbound.errors import OptionError, unknown
 

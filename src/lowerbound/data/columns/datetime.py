@@ -12,33 +12,29 @@ import numpy as np
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import Continuous
-from lowerbound.data.columns.inference import Sample
-from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.text.date_formats import (
+from lowerbound.data.columns.dates import (
+    DAY,
     ISO,
+    as_dates,
     as_text,
     as_written,
-    in_strptime,
-    seconds,
-)
-from lowerbound.data.columns.text.dates import (
     closest_format,
     compact_format,
     formats,
-    looks_like_date,
-    other_readings,
-)
-from lowerbound.data.columns.text.moments import (
-    DAY,
-    as_dates,
+    in_strptime,
     in_zone,
     is_date_type,
+    looks_like_date,
     of_cells,
+    other_readings,
     rounding,
+    seconds,
     without_zone,
 )
-from lowerbound.data.columns.values import distinct_values, factorized, name, refuse
+from lowerbound.data.columns.inference import Sample
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.lattice import Lattice
+from lowerbound.data.columns.values import distinct_values, factorized, level_name, refuse
 
 OF_DATES = ("datetime64", "datetime", "date", "period")  # of pandas, for what a column holds
 
@@ -86,7 +82,7 @@ class DatetimeKind(Continuous):
         else:
             codes, distinct = factorized(series)
             # pandas gives missing values the code -1, which selects the last entry
-            values = np.append(seconds([name(value) for value in distinct], format), np.nan)
+            values = np.append(seconds([level_name(value) for value in distinct], format), np.nan)
             values = np.where(gone, np.nan, values[codes])
         if not fitting and self._accepts_others(series):
             return self._of_dates(series, values, gone)
@@ -101,7 +97,7 @@ class DatetimeKind(Continuous):
         if len(other):
             warnings.warn(
                 f"column {series.name!r} has numbers that are no dates: "
-                f"{listed([name(value) for value in other.unique()])}; they count as missing",
+                f"{listed([level_name(value) for value in other.unique()])}; they count as missing",
                 UserWarning,
                 stacklevel=4,
             )
@@ -208,4 +204,4 @@ def _format(series: Any) -> str | None:
 
 
 def _cells(series: Any) -> list[str]:
-    return [name(value) for value in distinct_values(series, words=False)]
+    return [level_name(value) for value in distinct_values(series, words=False)]

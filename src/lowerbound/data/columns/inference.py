@@ -14,8 +14,8 @@ import numpy as np
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.dates import is_date_type
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.text.moments import is_date_type
 from lowerbound.data.columns.values import (
     EXACT,
     Level,
@@ -27,10 +27,10 @@ from lowerbound.data.columns.values import (
     exact_whole,
     factorized,
     finite_numbers,
+    level_name,
     markers_of,
     marks_of,
     missing,
-    name,
     parsed_numbers,
     scalar,
 )
@@ -149,12 +149,12 @@ class Sample:
         """The distinct values in order; a pandas category keeps its own order."""
         categories = getattr(self.series.dtype, "categories", None)
         if categories is not None:
-            names = [name(level) for level in categories]
+            names = [level_name(level) for level in categories]
             marks = marks_of(self.series, names, are_texts(names))
             return tuple(
                 scalar(level) for level, mark in zip(categories, marks, strict=True) if not mark
             )
-        return distinct_levels(self.series, are_texts(map(name, factorized(self.series)[1])))
+        return distinct_levels(self.series, are_texts(map(level_name, factorized(self.series)[1])))
 
     @property
     def varieties(self) -> int:
@@ -302,7 +302,7 @@ def is_code(cell: str) -> bool:
 def _are_codes(series: Any, text: Array) -> bool:
     """Whether a column of text and numbers contains codes such as "V57", not markers of missing
     values: then its texts are many, and nearly all contain digits."""
-    odd = {name(value) for value in series[text].unique()}
+    odd = {level_name(value) for value in series[text].unique()}
     words = sum(not any(map(str.isdigit, value)) for value in odd)
     return len(odd) >= FEWEST_CODES and words <= MOST_WORDS * len(odd)
 
@@ -317,7 +317,7 @@ def _are_few(series: Any, values: Array, text: Array) -> bool:
         text: mask of text that is not a number.
     """
     numbers = np.unique(values[~np.isnan(values)])
-    counts = series[text].map(name).value_counts()
+    counts = series[text].map(level_name).value_counts()
     few = len(numbers) + len(counts) <= MOST_MIXED and 3 * len(numbers) <= len(values)
     if not (few and len(numbers) and counts.min() > 1 and (numbers == np.rint(numbers)).all()):
         return False

@@ -1,10 +1,14 @@
-"""Binary, ordinal and categorical columns, whose model units are codes of levels."""
+"""Binary, ordinal and categorical columns, whose model units are codes of levels.
+
+The types of levels that a schema keeps as text, such as intervals, and how they come back.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,24 +16,93 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.features import STEEPEST, Feature, Indicator
 from lowerbound.data.columns.inference import Sample
-from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-from lowerbound.data.columns.text.level_types import levels_of_type
+from lowerbound.data.columns.kind import COLUMN_KINDS, STEEPEST, ColumnKind, Feature, Indicator
 from lowerbound.data.columns.values import (
+    Level,
     distinct_levels,
     factorized,
     level_codes,
-    name,
+    level_name,
     parsed_numbers,
     scalar,
 )
 
+DATE = "date"  # of cells that are dates of Python
 LOGISTIC = 1.7  # factor from a normal standard deviation to the scale of a logistic variable
 FARTHEST = 1e6  # ranges of the levels that a number may lie outside of them
 NAMES_SHARE = 0.9  # distinct texts per row above which a column identifies rows
 MOST_ORDINAL = 20  # largest number of distinct integers that are levels
 MOST_INDICATORS = 48  # largest number of levels with indicators; above it, the embedding is used
+
+
+def level_type(dtype: Any) -> str:
+    """The type of the categories of a pandas type, or of its intervals; "" of other cells, and of
+    text, numbers and truth values.
+
+    Returns:
+        pandas' name of the type, such as "interval[int64, right]", or "date" for dates of Python.
+    """
+    import pandas as pd
+
+    if isinstance(dtype, pd.IntervalDtype):
+        return str(dtype)
+    levels = getattr(dtype, "categories", None)
+    if levels is None:
+        return ""
+    if levels.dtype.kind in "mM" or isinstance(levels.dtype, (pd.IntervalDtype, pd.PeriodDtype)):
+        return str(levels.dtype)
+    return DATE if pd.api.types.infer_dtype(levels) == DATE else ""
+
+
+def levels_of_type(levels: Sequence[Level], kind: str) -> Any:
+    """An array of levels in their type, from text; "": they stay."""
+    import pandas as pd
+
+    if not kind:
+        found = np.empty(len(levels), dtype=object)
+        found[:] = levels
+        return found
+    texts = [str(level) for level in levels]
+    if kind == DATE:
+        return np.array([date.fromisoformat(text) for text in texts], dtype=object)
+    dtype = pd.api.types.pandas_dtype(kind)
+    if not isinstance(dtype, pd.IntervalDtype):
+        return pd.array(texts, dtype=dtype)
+    ends = [text[1:-1].split(", ") for text in texts]  # (0, 10]
+    lefts_and_rights = list(zip(*ends, strict=True)) or [(), ()]  # of no level
+    sides = (pd.array(side, dtype=dtype.subtype) for side in lefts_and_rights)
+    return pd.arrays.IntervalArray.from_arrays(*sides, closed=dtype.closed)
+
+
+def in_level_type(series: Any, kind: str) -> Any:
+    """A pandas series of levels as text, or a category of them, in the type of the levels.
+
+    Args:
+        series: some cells may be missing.
+        kind: of ``level_type``; "": the series stays.
+    """
+    import pandas as pd
+
+    if not kind:
+        return series
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.cat.rename_categories(levels_of_type(series.cat.categories, kind))
+    codes, texts = pd.factorize(series)
+    cells = pd.api.extensions.take(levels_of_type(list(texts), kind), codes, allow_fill=True)
+    return pd.Series(cells, index=series.index, name=series.name)
+
+
+def levels_as_text(cells: Any) -> Any:
+    """A column whose levels have a type of ``level_type`` with text instead; others stay."""
+    import pandas as pd
+
+    if not level_type(getattr(cells, "dtype", None)):
+        return cells
+    series = pd.Series(cells)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.cat.rename_categories([str(level) for level in series.cat.categories])
+    return series.astype(object).map(str, na_action="ignore")
 
 
 @dataclass(frozen=True)
@@ -77,9 +150,9 @@ class Leveled(ColumnKind):
         return level_codes(series, column.name, column.levels, column.markers)
 
     def unseen(self, series: Any) -> Array:
-        known = {name(level) for level in self.column.levels}
+        known = {level_name(level) for level in self.column.levels}
         codes, distinct = factorized(series)
-        new = [name(value) not in known for value in distinct]
+        new = [level_name(value) not in known for value in distinct]
         found = np.array([*new, False])[codes] & ~self.missing(series)
         return found * (1 + self._ranges_beyond(series)) if found.any() else found
 
@@ -117,9 +190,9 @@ class Leveled(ColumnKind):
         import pandas as pd
 
         categories, place = dtype.categories, 0
-        names = [name(scalar(each)) for each in categories]
+        names = [level_name(scalar(each)) for each in categories]
         levels = levels_of_type(self.column.levels, self.column.level_type)
-        for level, wanted in zip(levels, map(name, self.column.levels), strict=True):
+        for level, wanted in zip(levels, map(level_name, self.column.levels), strict=True):
             if wanted in names:
                 place = names.index(wanted) + 1
                 continue
@@ -149,8 +222,10 @@ class Leveled(ColumnKind):
         if pd.api.types.is_numeric_dtype(like.dtype):
             return super().filling(answers, like, exact)
         if isinstance(like.dtype, pd.CategoricalDtype):  # of any type, such as intervals
-            place = {name(scalar(each)): code for code, each in enumerate(like.dtype.categories)}
-            own = np.array([place.get(name(level), -1) for level in self.column.levels])
+            place = {
+                level_name(scalar(each)): code for code, each in enumerate(like.dtype.categories)
+            }
+            own = np.array([place.get(level_name(level), -1) for level in self.column.levels])
             return pd.Categorical.from_codes(own[self._codes(answers)], dtype=like.dtype)
         levels = levels_of_type(self.column.levels, self.column.level_type)
         return pd.Series(levels[self._codes(answers)]).astype(like.dtype).array

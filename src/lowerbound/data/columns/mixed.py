@@ -12,9 +12,8 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import LOWEST, Continuous
-from lowerbound.data.columns.features import Feature, Indicator, Value
 from lowerbound.data.columns.inference import Sample
-from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.kind import COLUMN_KINDS, Feature, Indicator, Value
 
 ATOM = -64.0
 """Model units of the atom, below ``LOWEST``, so that no continuous value equals it."""

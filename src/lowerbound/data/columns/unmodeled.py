@@ -10,11 +10,11 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.dates import rounding
 from lowerbound.data.columns.datetime import DatetimeKind
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.levels import NAMES_SHARE, Leveled
-from lowerbound.data.columns.text.moments import rounding
 from lowerbound.data.columns.values import missing, numbers
 
 NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier

@@ -127,7 +127,7 @@ def missing(
     gone = empty(series)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
         codes, distinct = factorized(series)
-        marks = marks_of(series, [*map(name, distinct)], words, levels, markers)
+        marks = marks_of(series, [*map(level_name, distinct)], words, levels, markers)
         if marks.any():
             gone |= (codes >= 0) & np.append(marks, False)[codes]
     return gone
@@ -163,8 +163,8 @@ def markers_of(series: Any, levels: Sequence[Level]) -> tuple[str, ...]:
     """The texts of the missing cells of a column of levels, other than empty text."""
     if not are_texts(levels):
         return ()
-    names = [*map(name, factorized(series)[1])]
-    marks = marks_of(series, names, True, [*map(name, levels)])
+    names = [*map(level_name, factorized(series)[1])]
+    marks = marks_of(series, names, True, [*map(level_name, levels)])
     return tuple(sorted({text for text, mark in zip(names, marks, strict=True) if mark and text}))
 
 
@@ -245,7 +245,7 @@ def marked_cells(series: Any, markers: Collection[str]) -> Array:
         numbers = pd.to_numeric(pd.Series(list(markers)), errors="coerce").dropna()
         return np.asarray(series.isin(numbers.tolist()), dtype=bool)
     codes, distinct = factorized(series)
-    marks = np.array([name(value) in markers for value in distinct], dtype=bool)
+    marks = np.array([level_name(value) in markers for value in distinct], dtype=bool)
     return np.append(marks, False)[codes]
 
 
@@ -264,11 +264,11 @@ def distinct_values(series: Any, words: bool | None = None) -> list[Any]:
         words: see ``marks_of``.
     """
     _, distinct = factorized(series)
-    marks = marks_of(series, [name(value) for value in distinct], words)
+    marks = marks_of(series, [level_name(value) for value in distinct], words)
     return [value for value, mark in zip(distinct, marks, strict=True) if not mark]
 
 
-def name(value: Level) -> str:
+def level_name(value: Level) -> str:
     """The name of a level; 3, 3.0 and "3" are the same level."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
@@ -301,7 +301,7 @@ def distinct_levels(series: Any, words: bool | None = None) -> tuple[Level, ...]
         series: the cells.
         words: see ``marks_of``.
     """
-    distinct = {name(value): scalar(value) for value in distinct_values(series, words)}
+    distinct = {level_name(value): scalar(value) for value in distinct_values(series, words)}
     try:
         return tuple(sorted(distinct.values(), key=float))
     except ValueError:
@@ -319,9 +319,9 @@ def level_codes(
         levels: in the order of their codes.
         markers: see ``marks_of``.
     """
-    index = {name(level): code for code, level in enumerate(levels)}
+    index = {level_name(level): code for code, level in enumerate(levels)}
     codes, distinct = factorized(series)
-    names = [name(value) for value in distinct]
+    names = [level_name(value) for value in distinct]
     marks = marks_of(series, names, are_texts(levels), index, markers)
     new = [text for text, mark in zip(names, marks, strict=True) if text not in index and not mark]
     if new:

@@ -17,16 +17,18 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.dependencies.equations import (
+from lowerbound.data.dependencies.formulas import (
     ALLOWED,
     FEWEST_ROWS,
     TINY,
     Equation,
+    Formula,
     Terms,
     least_squares,
+    numbers_of,
     simplest,
+    term,
 )
-from lowerbound.data.dependencies.formulas import Formula, numbers_of, term
 
 SEARCHED, COMPARED = 400, 20_000  # rows that are searched, and in which equations are compared
 MOST_SOURCES, STARTS = 5, 3  # that are chosen one after another, and tried as the first

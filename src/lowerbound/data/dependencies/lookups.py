@@ -22,7 +22,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.protection.people import People
+from lowerbound.data.protection.record import People
 from lowerbound.errors import OptionError
 
 FEWEST_ROWS = 3  # of a value that is kept

@@ -28,8 +28,14 @@ from lowerbound.data.pictures.decoding import (
     read_header,
     read_pixels,
 )
-from lowerbound.data.pictures.pixels import Channels, Resize
-from lowerbound.data.pictures.resizing import choose_size, dimensions, fit_to, tiles_of
+from lowerbound.data.pictures.pixels import (
+    Channels,
+    Resize,
+    choose_size,
+    dimensions,
+    fit_to,
+    tiles_of,
+)
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 

@@ -24,8 +24,8 @@ from pathlib import Path, PurePosixPath
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
-from lowerbound.data.on_disk.space import check_space
 from lowerbound.data.pictures.folders import HIDDEN, SUFFIXES, TAR, OnError
+from lowerbound.data.row_files import check_space
 from lowerbound.durable import cache_folder, new_folder
 from lowerbound.errors import DataError
 from lowerbound.untrusted import folders, tar

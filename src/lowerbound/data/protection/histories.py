@@ -14,14 +14,17 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import factorized, missing
-from lowerbound.data.events.columns import constant_within, read_times, time_column
-from lowerbound.data.events.layout import FreshColumn
-from lowerbound.data.events.table import EventTable
 from lowerbound.data.protection.fresh import FRESH, pool_of
 from lowerbound.data.protection.numbers import bounds, protected_numbers
-from lowerbound.data.protection.people import People
 from lowerbound.data.protection.protect import ProtectedTable, end_as_text, protected_table, role_of
-from lowerbound.data.protection.record import ColumnProtection
+from lowerbound.data.protection.record import ColumnProtection, People
+from lowerbound.data.sequences.event_layout import (
+    FreshColumn,
+    constant_within,
+    read_times,
+    time_column,
+)
+from lowerbound.data.sequences.event_table import EventTable
 from lowerbound.data.synthetic.column_form import ColumnForm
 from lowerbound.errors import DataError, counted
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.gaps import sure_gaps
-from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.protection.people import People
-from lowerbound.data.synthetic.repeated import by_chance
+from lowerbound.data.columns.lattice import Lattice, sure_gaps
+from lowerbound.data.protection.record import People
+from lowerbound.data.synthetic.column_form import by_chance
 
 FEW = 4  # rows per distinct value, on average, from which on each may be drawn exactly
 SHARE = 0.002  # of the rows with a value, from which on it may be drawn exactly

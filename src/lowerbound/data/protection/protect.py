@@ -20,17 +20,21 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.values import factorized, missing, name as text_of
+from lowerbound.data.columns.values import factorized, level_name as text_of, missing
 from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
 from lowerbound.data.protection.identity import Identity, identifying
 from lowerbound.data.protection.numbers import ProtectedNumbers, drawn_from, protected_numbers
-from lowerbound.data.protection.people import People
-from lowerbound.data.protection.record import LEAST_PEOPLE, ColumnProtection, Protection, Role
-from lowerbound.data.protection.similar_rows import SimilarRows
-from lowerbound.data.protection.ties import Ties
+from lowerbound.data.protection.record import (
+    LEAST_PEOPLE,
+    ColumnProtection,
+    People,
+    Protection,
+    Role,
+)
+from lowerbound.data.protection.ties import SimilarRows, Ties
 from lowerbound.data.synthetic.column_form import ColumnForm, in_type_or_wide
 from lowerbound.data.synthetic.constraints import ConstraintReader, sides
-from lowerbound.data.synthetic.reading import read_for_synthesis
+from lowerbound.data.synthetic.form import read_for_synthesis
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, counted

@@ -1,7 +1,11 @@
-"""The form of a table: what its synthetic rows must share with it besides their distribution."""
+"""The form of a table: what its synthetic rows must share with it besides their distribution.
+
+Rows with the kinds of columns that synthetic rows need.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,21 +15,23 @@ import numpy as np
 from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.dates import compact_format
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import EXACT
-from lowerbound.data.columns.text.dates import compact_format
 from lowerbound.data.columns.values import missing
-from lowerbound.data.dependencies.determined import Dependencies
-from lowerbound.data.dependencies.errors import formulas_beside_errors
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.dependencies.determined import Dependencies, formulas_beside_errors
 from lowerbound.data.dependencies.lookups import found_lookups
 from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.load import load
 from lowerbound.data.protection.fresh import FreshCells
-from lowerbound.data.protection.people import People
+from lowerbound.data.protection.record import People
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.column_form import ColumnForm, of_schema_column
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.synthetic.relations import found_relations
-from lowerbound.data.tables.numbers import notations_of, with_numbers
+from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.numbers import found_notations, notations_of, with_numbers
 from lowerbound.errors import OptionError
 
 DETAIL = "form"  # key in the details of a schema
@@ -232,3 +238,31 @@ def _present(series: Any) -> tuple[Any, int]:
     """(cells that are not missing, how many of them are distinct)."""
     present = series[~missing(series)]
     return present, int(present.nunique())
+
+
+def read_for_synthesis(
+    frame: Any,
+    kinds: Mapping[str, Hint] | None = None,
+    compared: Sequence[str] = (),
+    dialect: Dialect | None = None,
+) -> Dataset:
+    """The rows with the kinds of columns that synthetic rows need.
+
+    Args:
+        frame: the rows, a pandas frame.
+        kinds: of columns, if the inferred ones are wrong.
+        compared: names of the columns in constraints.
+        dialect: of the file of the rows; None: they are from no text, or from a usual one.
+    """
+    with warnings.catch_warnings():
+        # identifiers are not modeled, but they are replaced by fresh ones
+        warnings.filterwarnings("ignore", "column.*: no value repeats, so")
+        hints = kind_hints(_with_numbers(frame, dialect), dict(kinds or {}), compared)
+        return load(frame, missing="model", kinds=hints or "infer", dialect=dialect)
+
+
+def _with_numbers(frame: Any, dialect: Dialect | None) -> Any:
+    """The frame with text such as 1.234,50 as numbers; ``load`` gives the warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return with_numbers(frame, found_notations(frame, dialect, ()))

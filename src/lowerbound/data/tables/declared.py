@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.columns.bounded import BoundedKind
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import BoundedKind
+from lowerbound.data.columns.dates import DAY, ISO, as_dates, as_text, seconds
 from lowerbound.data.columns.inference import HINT_FIELDS
 from lowerbound.data.columns.kind import ColumnKind
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.columns.text.date_formats import ISO, as_text, seconds
-from lowerbound.data.columns.text.moments import DAY, as_dates
-from lowerbound.data.columns.values import is_range, name as level_name
+from lowerbound.data.columns.values import is_range, level_name as level_name
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import from_frame

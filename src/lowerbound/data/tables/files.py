@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.columns.text.notation import COMMA, Notation, is_number
+from lowerbound.data.columns.notation import COMMA, Notation, is_number
 from lowerbound.data.columns.values import (
     EXACT,
     are_whole,

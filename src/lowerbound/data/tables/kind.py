@@ -1,11 +1,17 @@
-"""Columnar data: tables, whose columns have names, and vectors, whose columns have positions."""
+"""Columnar data: tables, whose columns have names, and vectors, whose columns have positions.
+
+Advice on the columns of a table that are left out because they identify rows.
+
+Cells with a ' before a text that a spreadsheet would compute, as .csv files are written.
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +21,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array, listed, observed_values, without_nan
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.dates import formats
 from lowerbound.data.columns.inference import (
     Hint,
     check_hints,
@@ -23,6 +30,7 @@ from lowerbound.data.columns.inference import (
     numpy_name,
     understood,
 )
+from lowerbound.data.columns.levels import level_type
 from lowerbound.data.columns.matrix import (
     check_variation,
     decode_columns,
@@ -34,25 +42,34 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
-from lowerbound.data.columns.text.level_types import level_type
+from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.unseen import beyond_cells, unseen_cells
-from lowerbound.data.columns.values import parsed_numbers, with_own_gaps
+from lowerbound.data.columns.values import (
+    distinct_values,
+    level_name,
+    parsed_numbers,
+    with_own_gaps,
+)
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.labels import label_names
 from lowerbound.data.pictures import pixels
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
-from lowerbound.data.sequences.series import at_all_times, cut, cut_as_fitted, has_windows
-from lowerbound.data.sequences.time_axis import warn_of_times, without_times
-from lowerbound.data.tables.advice import advise_on_identifiers
+from lowerbound.data.sequences.series import (
+    at_all_times,
+    cut,
+    cut_as_fitted,
+    has_windows,
+    warn_of_times,
+    without_times,
+)
 from lowerbound.data.tables.arrow import arrow_types, is_other_frame, other_frame, plain_frame
-from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.dialect import BEGINNINGS, MARK, Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table
-from lowerbound.data.tables.frame_types import frame_dtype
-from lowerbound.data.tables.frames import from_frame, to_frame
-from lowerbound.data.tables.markers import kept_by, note_of_words
+from lowerbound.data.tables.frames import frame_dtype, from_frame, to_frame
+from lowerbound.data.tables.markers import is_text, kept_by, levels_of, note_of_words
 from lowerbound.data.tables.numbers import (
     Notations,
     found_notations,
@@ -60,12 +77,103 @@ from lowerbound.data.tables.numbers import (
     other_notations,
     with_numbers,
 )
-from lowerbound.data.tables.quoted import unquoted
 from lowerbound.data.tables.workbooks import WORKBOOKS
 from lowerbound.errors import DataError, counted
 
+MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3"))  # that numbers may have
+SIGNS = "+-"  # before or after a number; inside a text they are of dates, ranges or codes
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
 PROFILE_FEATURES = 24  # number of features above which reports draw vectors as curves
+
+
+def advise_on_identifiers(frame: Any, names: Sequence[str]) -> None:
+    """Warn of the columns that are left out because they identify rows."""
+    if not names:
+        return
+    left = "it identifies rows and is" if len(names) == 1 else "they identify rows and are"
+    warnings.warn(
+        f"{named(names)}: no value repeats, so {left} left out" + _quantities_among(frame, names),
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
+    """What to do about a column that is left out though most of its cells hold a number, or all
+    of them a date."""
+    for name in identifiers:
+        cells = [
+            cell for cell in distinct_values(frame[name], words=False) if isinstance(cell, str)
+        ]
+        numbers = [_is_digits(cell) for cell in cells]
+        if cells and not any(numbers) and formats(cells):
+            return (
+                f" (all cells of column {name!r} can be read as dates, such as {cells[0]!r}: to "
+                f"model them, give it the kind datetime, by --kind '{name}=datetime')"
+            )
+        if 2 * sum(numbers) > len(cells):
+            example = cells[numbers.index(True)]
+            if all(numbers):
+                return (
+                    f" (all cells of column {name!r} are digits, such as {example!r}: if they are "
+                    f"quantities, give it the kind real, by --kind '{name}=real')"
+                )
+            return (
+                f" (most cells of column {name!r} are numbers, such as {example!r}, and others are "
+                f"not, such as {cells[numbers.index(False)]!r}: if they are quantities, write all "
+                "in one way)"
+            )
+    return ""
+
+
+def _is_digits(cell: str) -> bool:
+    """Whether a cell is digits, with the marks that a number may have."""
+    return cell.translate(MARKS).strip(SIGNS).isdecimal()
+
+
+def unquoted(frame: Any, schema: Schema) -> Any:
+    """The frame without the ' of cells that are a level, a class or a number of the schema."""
+    if not frame.columns.is_unique:  # which is refused later
+        return frame
+    made = {}
+    for column, known in _known(schema).items():
+        if column not in frame.columns or not is_text(frame[column]):
+            continue
+        cells = (cell for cell in distinct_values(frame[column]) if isinstance(cell, str))
+        plain = {
+            cell: cell.strip()[1:]
+            for cell in cells
+            if _is_quoted(cell.strip()) and not known(cell) and known(cell.strip()[1:])
+        }
+        if plain:
+            made[column] = frame[column].map(partial(_replaced, plain))
+    return frame.assign(**made) if made else frame
+
+
+def _is_quoted(text: str) -> bool:
+    return text[:1] == MARK and text[1:2] != "" and text[1:2] in BEGINNINGS
+
+
+def _known(schema: Schema) -> dict[str, Callable[[str], bool]]:
+    """For each column of text, whether the model knows a cell."""
+    found: dict[str, Callable[[str], bool]] = {
+        column: partial(_is_number, notation) for column, notation in notations_of(schema).items()
+    }
+    for column, each in levels_of(schema).items():
+        found[column] = partial(_is_level, each)
+    return found
+
+
+def _is_number(notation: Notation, cell: str) -> bool:
+    return notation.fits([cell.strip()])
+
+
+def _is_level(names: Collection[str], cell: str) -> bool:
+    return level_name(cell) in names
+
+
+def _replaced(plain: Mapping[str, str], cell: Any) -> Any:
+    return plain.get(cell, cell)
 
 
 class ColumnarKind(DataKind):

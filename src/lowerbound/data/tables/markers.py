@@ -23,9 +23,9 @@ from lowerbound.data.columns.values import (
     empty,
     factorized,
     has_own_gaps,
+    level_name,
     marked,
     marks_of,
-    name,
     reads_as_text,
     with_own_gaps,
 )
@@ -51,7 +51,7 @@ def levels_of(schema: Schema) -> Kept:
         found |= {column.rpartition("@")[0]: known for column, known in found.items()}
     if schema.label_column is not None and schema.class_names:
         found[schema.label_column] = schema.class_names
-    return {column: frozenset(map(name, each)) for column, each in found.items()}
+    return {column: frozenset(map(level_name, each)) for column, each in found.items()}
 
 
 def declared_levels(hints: Mapping[str, Any]) -> Kept:
@@ -61,7 +61,7 @@ def declared_levels(hints: Mapping[str, Any]) -> Kept:
         for column, hint in hints.items()
         if isinstance(hint, Mapping)
     }
-    return {column: frozenset(map(name, each)) for column, each in said.items() if each}
+    return {column: frozenset(map(level_name, each)) for column, each in said.items() if each}
 
 
 def kept_by(how: Reading) -> Kept:
@@ -78,7 +78,7 @@ def values_like_markers(frame: Any) -> Kept:
         series = frame.iloc[:, place]
         if not (is_text(series) or str(series.dtype) == "category"):
             continue
-        names = [*map(name, factorized(series)[1])]
+        names = [*map(level_name, factorized(series)[1])]
         kept = ~marks_of(series, names) & np.array([*map(_looks_missing, names)], dtype=bool)
         if kept.any():
             found[column] = frozenset(names)
@@ -120,14 +120,14 @@ def emptied(frame: Any, kept: Kept, written: Mapping[str, Any]) -> Any:
         if not is_text(series):
             continue
         codes, distinct = factorized(series)
-        marks = _file_marks([*map(name, distinct)], kept.get(column, ()))
+        marks = _file_marks([*map(level_name, distinct)], kept.get(column, ()))
         if marks.any():
             made.isetitem(place, series.mask(np.append(marks, False)[codes]))
         counts = _missing_words(written.get(column, series), kept.get(column, ()))
         if counts and (most := counts.most_common(1)[0][0]) not in OF_PANDAS:
             markers[column] = most
         counts.pop("", None)
-        if counts and any(map(reads_as_text, np.array([*map(name, distinct)])[~marks])):
+        if counts and any(map(reads_as_text, np.array([*map(level_name, distinct)])[~marks])):
             _note_emptied(column, counts)
     made.attrs[KEY] = markers
     return with_own_gaps(without_beyond(made))
@@ -153,9 +153,9 @@ def note_of_words(frame: Any, columns: Iterable[Column], declared: Kept | None =
         if series is None or not are_texts(column.levels):
             continue
         codes, distinct = factorized(series)
-        names = [name(value) for value in distinct]
+        names = [level_name(value) for value in distinct]
         counts = np.bincount(codes[codes >= 0], minlength=len(names))
-        levels = {*map(name, column.levels)}
+        levels = {*map(level_name, column.levels)}
         gone = marks_of(series, names, True, levels, column.markers)
         if not has_own_gaps(series):  # so that empty text is what empty cells are elsewhere
             gone &= np.array([text != "" for text in names], dtype=bool)
@@ -181,7 +181,7 @@ def _looks_missing(text: str) -> bool:
 def _missing_words(cells: Any, levels: Collection[str]) -> Counter[str]:
     """The missing cells of a column by their text; those that are empty by ""."""
     codes, distinct = factorized(cells)
-    texts = [name(each) for each in distinct]
+    texts = [level_name(each) for each in distinct]
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     found = _chosen(texts, counts, _file_marks(texts, levels))
     found[""] += int(empty(cells).sum())

@@ -8,14 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.columns.text.durations import clock_of
-from lowerbound.data.columns.text.notation import (
-    COMMA,
-    Notation,
-    decimal_mark,
-    likeliest,
-    recognized,
-)
+from lowerbound.data.columns.durations import clock_of
+from lowerbound.data.columns.notation import COMMA, Notation, decimal_mark, likeliest, recognized
 from lowerbound.data.columns.values import (
     check_numbers,
     distinct_values,

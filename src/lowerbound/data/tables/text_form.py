@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.data.columns.text.notation import Notation
+from lowerbound.data.columns.notation import Notation
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import ArrowTypes, arrow_types, fitted_arrow_types
 from lowerbound.data.tables.dialect import Dialect

@@ -19,7 +19,7 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.text.durations import of_workbook
+from lowerbound.data.columns.durations import of_workbook
 from lowerbound.data.tables import workbook_rows
 from lowerbound.data.tables.dialect import BYTES_OF_TEXT
 from lowerbound.data.tables.markers import Kept, emptied, texts_kept

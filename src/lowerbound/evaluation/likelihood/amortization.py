@@ -31,7 +31,7 @@ from lowerbound.inference.passes import (
     one_step,
 )
 from lowerbound.models import Model
-from lowerbound.networks.processor.precision import in_precision
+from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch, Step
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, keyed_draw
-from lowerbound.likelihoods.marginal import marginal_nats
+from lowerbound.likelihoods.base import marginal_nats
 from lowerbound.models import Model
 from lowerbound.trace import Batch
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from lowerbound.config import to_mapping
 from lowerbound.data.dataset import Dataset, spread_rows
-from lowerbound.inference.annealing.annealing import AnnealingOptions, anneal
-from lowerbound.inference.annealing.bidirectional import bracket
+from lowerbound.inference.annealed_bounds import bracket
+from lowerbound.inference.annealing import AnnealingOptions, anneal
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import Progress

@@ -14,8 +14,7 @@ from dataclasses import dataclass, fields, replace
 
 from lowerbound.data import Dataset
 from lowerbound.evaluation.likelihood.amortization import InferenceOptions
-from lowerbound.evaluation.report.sizes import RequestedSizes
-from lowerbound.evaluation.report.suites import SuiteOptions, attempt, draw_samples
+from lowerbound.evaluation.report.suites import RequestedSizes, SuiteOptions, attempt, draw_samples
 from lowerbound.fitting import Fitted
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.models import Decodes, Encodes, HasPrior

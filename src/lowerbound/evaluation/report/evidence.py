@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.evaluation.latents.units import Units
+from lowerbound.evaluation.aggregate import Units
 from lowerbound.evaluation.likelihood.baselines import Baselines, baselines
 from lowerbound.evaluation.report.subjects import Findings, Subject, TrainingHistory, TrainingRecord
 from lowerbound.evaluation.report.suites import LikelihoodFindings, SampleFindings

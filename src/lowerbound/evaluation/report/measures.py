@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.latents.aggregate import Agreement
-from lowerbound.evaluation.latents.units import Units
+from lowerbound.evaluation.aggregate import Agreement, Units
 from lowerbound.evaluation.likelihood.tighter import Carried
 from lowerbound.evaluation.report.cells import (
     Cell,
@@ -33,7 +32,7 @@ from lowerbound.evaluation.samples.acceptance import Acceptance
 from lowerbound.evaluation.samples.quality import DRAWN, MEAN
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.scores import Scores
-from lowerbound.posteriors.codebook_use import CodebookUse
+from lowerbound.posteriors.vector_quantized import CodebookUse
 
 
 def _bound(scores: Scores) -> Cell:

@@ -14,9 +14,9 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.report.suites import attempt
-from lowerbound.inference.anomaly.explanation import shares
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.reconstruction import squared_distance, squared_errors
+from lowerbound.inference.shares import shares
 from lowerbound.models import Model
 
 ODD_ROWS = 5

@@ -2,6 +2,8 @@
 
 Each suite gives a reason for each measure that it skips. An autoencoder, a model without labels
 and a table therefore use the same code as every other model.
+
+The sizes of measurements that a user may leave open.
 """
 
 from __future__ import annotations
@@ -17,40 +19,82 @@ from torch import Tensor
 
 from lowerbound.config import option, to_mapping
 from lowerbound.data.dataset import Dataset
-from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.latents.aggregate import Agreement, prior_agreement
-from lowerbound.evaluation.latents.disentanglement import Disentanglement, disentanglement_quality
-from lowerbound.evaluation.latents.features import FeatureQuality, feature_quality
-from lowerbound.evaluation.latents.units import Units, units
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.evaluation.aggregate import Agreement, Units, prior_agreement, units
+from lowerbound.evaluation.disentanglement import Disentanglement, disentanglement_quality
+from lowerbound.evaluation.latent_features import FeatureQuality, feature_quality
 from lowerbound.evaluation.likelihood.amortization import AmortizationGap, amortization_gap
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares, column_shares
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck, carry_over, cross_check
-from lowerbound.evaluation.report.sizes import DRAWS, GAP_ROWS, ROWS, RequestedSizes
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
 from lowerbound.evaluation.samples.quality import SampleQuality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
-from lowerbound.inference.annealing.annealing import AnnealingOptions
-from lowerbound.inference.codebooks import codebook_use
-from lowerbound.inference.codes import EncodedRows, encode_rows
-from lowerbound.inference.draws.consistency import Consistency, reencode
-from lowerbound.inference.draws.decoding import sample_mixture, sample_white_codes
-from lowerbound.inference.draws.prior_draws import sample_prior
-from lowerbound.inference.draws.samples import Samples
+from lowerbound.inference.annealing import AnnealingOptions
+from lowerbound.inference.codes import EncodedRows, codebook_use, encode_rows
+from lowerbound.inference.decoding import Consistency, reencode, sample_mixture, sample_white_codes
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import Progress
+from lowerbound.inference.prior_draws import Samples, sample_prior
 from lowerbound.inference.reconstruction import ReconstructionError, reconstruction_error
 from lowerbound.inference.scores import Scores
 from lowerbound.models import Encodes, Imagines, Model
-from lowerbound.posteriors.codebook_use import CodebookUse
+from lowerbound.posteriors.vector_quantized import CodebookUse
 
+ROWS = "held-out rows scored, spread over the data; 0: all"
+GAP_ROWS = "rows whose posterior is optimized one by one, for the amortization gap; 0: none"
+DRAWS = "samples drawn from the model"
+FEWER = "or fewer if measuring would take long beside training"
 Found = TypeVar("Found")
 
 NOT_REQUESTED = Skipped("not requested")
 FROM_PRIOR = "prior"
 FROM_WHITE_CODES = "N(0, I) in white code space"
 FROM_MIXTURE = "Gaussian mixture fitted to the codes"
+
+
+@dataclass(frozen=True)
+class RequestedSizes:
+    """Sizes of the measurements after a fit; those that are None depend on their cost.
+
+    Raises:
+        OptionError: a size is negative, or a number of draws is 0.
+    """
+
+    samples: int = option(100, "K, draws per row of the importance-weighted bound")
+    rows: int | None = option(None, f"{ROWS} (default: 2000, {FEWER})")
+    agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
+    gap_rows: int | None = option(None, f"{GAP_ROWS} (default: 100, {FEWER})")
+    tight_samples: int = option(5_000, "K of a tighter bound on some of the rows")
+    tight_rows: int = option(0, "rows for that tighter bound, spread over the scored ones; 0: none")
+    ais_rows: int = option(0, "rows for annealed importance sampling and its reverse; 0: none")
+    ais_temperatures: int = option(
+        500, "steps of annealed importance sampling, from the encoder's posterior to the exact one"
+    )
+    ais_chains: int = option(8, "chains of annealed importance sampling per row")
+    draws: int | None = option(None, f"{DRAWS} (default: 1000, {FEWER})")
+    feature_rows: int = option(
+        5_000, "labeled rows that train the feature network of distances; 0: no distances"
+    )
+    features: str = option(
+        "", "folder of the feature network: read if it exists, else written", metavar="FOLDER"
+    )
+    seed: int = option(0, "seed of all draws")
+
+    def __post_init__(self) -> None:
+        for least, names in ((0, _COUNTS), (1, _DRAWS_OF_A_ROW)):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and value < least:
+                    raise OptionError(f"{name} must be at least {least}, not {value}")
+
+
+_COUNTS = (
+    *("rows", "agreement_rows", "gap_rows", "tight_rows"),
+    *("ais_rows", "draws", "feature_rows"),
+)
+_DRAWS_OF_A_ROW = ("samples", "tight_samples", "ais_temperatures", "ais_chains")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from typing import Any
 from lowerbound.config import to_mapping
 from lowerbound.errors import counted
 from lowerbound.evaluation.likelihood.baselines import INDEPENDENT, NATS, VARIANCE, Margin
-from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.pareto import UNRELIABLE
+from lowerbound.inference.estimate import UNRELIABLE, Estimate
 from lowerbound.inference.scores import LARGE_SHARE
 
 MARK = "⚠"

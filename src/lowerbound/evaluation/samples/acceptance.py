@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lowerbound.classical.small_fits import small_fit
+from lowerbound.classical.linear_regression import small_fit
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
-from lowerbound.evaluation.latents.features import labelled
+from lowerbound.evaluation.latent_features import labelled
 from lowerbound.inference.estimate import Estimate, Skipped
 
 PERCENTILE = 5.0

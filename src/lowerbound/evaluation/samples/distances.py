@@ -9,18 +9,41 @@ r"""Distances between samples and real rows, computed on features of both, (rows
   :math:`(x^\top y / \text{width} + 1)^3`, without bias (Binkowski et al. 2018).
 
 Neither means much alone: few rows, or features of another network, change every figure.
+
+Precision, recall, density and coverage: whether samples and real rows lie in the same regions.
+
+A ball around each row reaches its k-th neighbor. Precision and recall (Kynkäänniemi et al. 2019),
+density and coverage (Naeem et al. 2020) count points in these balls, on features, (rows, width).
+
+The classifier two-sample test: can a classifier distinguish real rows from samples?
+
+A small classifier learns from half of both sets and is tested on the other half.
+If both sets are alike, it is right half of the time. The p-value is exact: the labels of the test
+rows are then exchangeable, so the number of real rows among those that it predicts as
+real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.classical.linear_regression import small_fit
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.inference.estimate import Estimate
 
 RESAMPLES = 20
 BLOCKS = 10
+PRECISION_NEIGHBORS, COVERAGE_NEIGHBORS = 3, 5
+PAIRS_AT_ONCE = 1 << 22
+FEWEST = 20
+HIDDEN_UNITS = 32
 
 
 def gaussian_frechet(
@@ -153,3 +176,177 @@ def _discrepancy(a: Tensor, b: Tensor) -> Tensor:
 def _pairs(a: Tensor, b: Tensor) -> Tensor:
     kernel: Tensor = (a @ b.T / a.shape[1] + 1) ** 3
     return kernel
+
+
+@dataclass(frozen=True)
+class Neighborhoods:
+    """Counts in balls around rows, as shares of rows, 0 to 1; the density may exceed 1.
+
+    Attributes:
+        precision: share of samples within the ball of a real row, which reaches its 3rd neighbor.
+        recall: share of real rows within the ball of a sample.
+        density: mean number of real balls (to the 5th neighbor) around a sample, divided by 5;
+            about 1 if the two are alike, more if samples are concentrated in dense regions.
+        coverage: share of real rows whose ball contains a sample.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def neighborhoods(real: Tensor, samples: Tensor) -> Neighborhoods:
+    """Precision, recall, density and coverage of features, (rows, width) each.
+
+    Raises:
+        DataError: fewer rows than neighbors; the message gives the required number.
+    """
+    precision, recall = precision_recall(real, samples)
+    density, coverage = density_coverage(real, samples)
+    return Neighborhoods(precision, recall, density, coverage)
+
+
+def precision_recall(
+    real: Tensor, samples: Tensor, *, neighbors: int = PRECISION_NEIGHBORS
+) -> tuple[float, float]:
+    """Share of samples near real rows, and of real rows near samples (Kynkäänniemi et al. 2019).
+
+    Raises:
+        DataError: no more rows than ``neighbors``.
+    """
+    require_rows("precision and recall", neighbors + 1, real, samples)
+    real, samples = real.double(), samples.double()
+    inside_real = _balls(real, samples, _radii(real, neighbors))[1]
+    inside_samples = _balls(samples, real, _radii(samples, neighbors))[1]
+    return _share(inside_real > 0), _share(inside_samples > 0)
+
+
+def density_coverage(
+    real: Tensor, samples: Tensor, *, neighbors: int = COVERAGE_NEIGHBORS
+) -> tuple[float, float]:
+    """Balls of real rows per sample, and share of balls with a sample (Naeem et al. 2020).
+
+    Raises:
+        DataError: no more rows than ``neighbors``.
+    """
+    require_rows("density and coverage", neighbors + 1, real, samples)
+    real, samples = real.double(), samples.double()
+    held, balls = _balls(real, samples, _radii(real, neighbors))
+    return float(balls.double().mean()) / neighbors, _share(held > 0)
+
+
+def _radii(rows: Tensor, neighbors: int) -> Tensor:
+    """Distance of each row to its k-th neighbor, without the row itself, (rows,)."""
+    found = []
+    for start, part in _parts(rows, len(rows)):
+        distance = _distances(part, rows)
+        own = torch.arange(len(part))
+        distance[own, start + own] = math.inf
+        found.append(distance.kthvalue(neighbors, dim=1).values)
+    return torch.cat(found)
+
+
+def _balls(centers: Tensor, points: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+    """(points within each center's ball, (centers,); balls that hold each point, (points,))."""
+    held, balls = [], torch.zeros(len(points), dtype=torch.long)
+    for start, part in _parts(centers, len(points)):
+        inside = _distances(part, points) <= radii[start : start + len(part), None]
+        held.append(inside.sum(1))
+        balls += inside.sum(0)
+    return torch.cat(held), balls
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Exact differences, because faster inner products make equal rows unequal."""
+    distances: Tensor = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances
+
+
+def _parts(rows: Tensor, others: int) -> list[tuple[int, Tensor]]:
+    size = max(1, PAIRS_AT_ONCE // max(others, 1))
+    return [(start, rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _share(flags: Tensor) -> float:
+    return float(flags.double().mean())
+
+
+@dataclass(frozen=True)
+class TwoSample:
+    """Result of the two-sample test.
+
+    Attributes:
+        accuracy: accuracy on unseen rows, with its binomial standard error; ideal 0.5.
+        p_value: probability of at least this many right predictions if both sets are alike.
+        rows: number of test rows, half of them real.
+    """
+
+    accuracy: Estimate
+    p_value: float
+    rows: int
+
+
+def two_sample_test(real: Tensor, samples: Tensor, *, seed: int = 0) -> TwoSample:
+    """Test with a network of one layer of 32 units.
+
+    Args:
+        real: (rows, width).
+        samples: (rows, width); surplus rows of the larger set are left out.
+        seed: seed of the rows used, the halves and the fit.
+
+    Raises:
+        DataError: fewer than 20 rows of either; the message gives the required number.
+    """
+    require_rows("a two-sample test", FEWEST, real, samples)
+    training, testing = _halves(real, samples, seed)
+    called_real = _classifier(seed, *training).predict(testing[0]) == 1
+    right = int((called_real == (testing[1] == 1)).sum())
+    rows = len(called_real)
+    accuracy = right / rows
+    error = math.sqrt(accuracy * (1 - accuracy) / rows)
+    found = int((called_real & (testing[1] == 1)).sum())
+    return TwoSample(Estimate(accuracy, error), p_value(found, int(called_real.sum()), rows), rows)
+
+
+def p_value(found: int, called_real: int, rows: int) -> float:
+    """P(at least ``found`` real rows among the ``called_real``), labels permuted over the rows.
+
+    Args:
+        found: real rows among those predicted as real.
+        called_real: rows predicted as real.
+        rows: all rows, half of them real.
+    """
+    from scipy.stats import hypergeom
+
+    return float(min(hypergeom.sf(found - 1, rows, rows // 2, called_real), 1.0))
+
+
+def _halves(
+    real: Tensor, samples: Tensor, seed: int
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """(rows, 1 if real) for training, and for testing; as many real rows as samples."""
+    half = min(len(real), len(samples)) // 2
+    generator = torch.Generator().manual_seed(seed)
+    chosen = [
+        rows[torch.randperm(len(rows), generator=generator)[: 2 * half]].double().cpu()
+        for rows in (real, samples)
+    ]
+    label = np.repeat([1, 0], half)
+    first, second = (
+        torch.cat([rows[part] for rows in chosen]).numpy()
+        for part in (slice(0, half), slice(half, None))
+    )
+    return (first, label), (second, label)
+
+
+def _classifier(seed: int, x: Array, y: Array) -> Any:
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    network = MLPClassifier(
+        (HIDDEN_UNITS,), alpha=0.1, learning_rate_init=5e-3, max_iter=60, random_state=seed
+    )
+    with small_fit():
+        return make_pipeline(StandardScaler(), network).fit(x, y)

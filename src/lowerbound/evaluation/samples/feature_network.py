@@ -20,7 +20,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.acceptance import FEWEST, real_rows
-from lowerbound.networks.allocation import AllocationLimit
+from lowerbound.networks.processor import AllocationLimit
 from lowerbound.untrusted import folders
 
 WIDTH = 32

@@ -9,8 +9,7 @@ from typing import Any
 
 from lowerbound.config import to_mapping
 from lowerbound.evaluation.intervals import Interval
-from lowerbound.evaluation.samples.neighborhoods import Neighborhoods
-from lowerbound.evaluation.samples.two_sample import TwoSample
+from lowerbound.evaluation.samples.distances import Neighborhoods, TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
 
 MEAN, DRAWN = "mean of p(x | z)", "drawn from p(x | z)"

@@ -16,11 +16,15 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.distances import frechet_distance
 from lowerbound.evaluation.samples.quality import DRAWN, MEAN
-from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference, real_as
-from lowerbound.evaluation.samples.sharpness import sharpness_ratio
+from lowerbound.evaluation.samples.reference import (
+    ReferenceSamples,
+    fit_reference,
+    real_as,
+    sharpness_ratio,
+)
 from lowerbound.fitting import RefinerFit
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.inference.refinement import RefinedRows, reconstruct_refined
+from lowerbound.inference.reconstruction import RefinedRows, reconstruct_refined
 from lowerbound.models import Model
 
 MOST_ROWS = 1_000

@@ -19,14 +19,17 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.synthetic.relations import Relation
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.autoregressive.emission import AutoregressiveColumnsEmission
-from lowerbound.likelihoods.autoregressive.following import NOTHING, FollowingColumns
-from lowerbound.likelihoods.autoregressive.inequalities import Inequalities
+from lowerbound.likelihoods.autoregressive.following import NOTHING, FollowingColumns, Inequalities
 from lowerbound.likelihoods.autoregressive.relations import Relations
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.choice import ChoosesValues
-from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
+from lowerbound.likelihoods.columns.group import (
+    COLUMN_FAMILIES,
+    ChoosesValues,
+    ColumnsOfCodes,
+    DiscreteEmission,
+)
 from lowerbound.likelihoods.mixed import MixedEmission
-from lowerbound.networks.columns.column_networks import ColumnNetworks
+from lowerbound.networks.columns import ColumnNetworks
 from lowerbound.trace import masked_terms
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lowerbound.likelihoods.columns.choice import ChoosesValues
+from lowerbound.likelihoods.columns.group import ChoosesValues
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.trace import Emission
 

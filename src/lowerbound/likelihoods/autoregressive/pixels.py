@@ -12,9 +12,8 @@ from torch import Tensor
 from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.bernoulli import Bernoulli
-from lowerbound.likelihoods.categorical import Categorical
+from lowerbound.likelihoods.categorical import Categorical, LevelsLikelihood
 from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
-from lowerbound.likelihoods.levels import LevelsLikelihood
 from lowerbound.networks.pictures.causal import CausalStack
 from lowerbound.networks.pictures.causal_predictor import CausalPredictor, Predicted
 from lowerbound.trace import Emission

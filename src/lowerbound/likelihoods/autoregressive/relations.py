@@ -29,7 +29,7 @@ from lowerbound.data.synthetic.relations import (
 )
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.likelihoods.columns.cells import HistogramCells, fit_cells
-from lowerbound.likelihoods.columns.windows import ROUNDED, in_units
+from lowerbound.likelihoods.columns.group import ROUNDED, in_units
 
 FORMS = (DIFFERENCE, EQUALITY, LINEAR, RATIO)
 CELLS = 24  # of a histogram of residuals

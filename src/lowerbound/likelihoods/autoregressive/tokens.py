@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from lowerbound.data.tokens.tokenizers import END
+from lowerbound.data.sequences.tokenizers import END
 from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
-from lowerbound.likelihoods.levels import LevelsLikelihood, from_code
+from lowerbound.likelihoods.categorical import (
+    Categorical,
+    CategoricalEmission,
+    LevelsLikelihood,
+    from_code,
+)
 from lowerbound.networks.token_decoders import (
     AttendingDecoder,
     RecurrentDecoder,

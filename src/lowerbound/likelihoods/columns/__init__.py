@@ -3,18 +3,24 @@
 A kind of column has the key of its family in ``COLUMN_FAMILIES``.
 """
 
-from lowerbound.likelihoods.columns.atom import AtomColumns, AtomEmission
-from lowerbound.likelihoods.columns.binary import BinaryColumns, BinaryColumnsEmission
-from lowerbound.likelihoods.columns.categorical import (
-    CategoricalColumns,
-    CategoricalColumnsEmission,
-    EmbeddedColumn,
+from lowerbound.likelihoods.columns.continuous import (
+    AtomColumns,
+    AtomEmission,
+    ColumnScale,
+    ContinuousColumns,
 )
-from lowerbound.likelihoods.columns.continuous import ColumnScale, ContinuousColumns
 from lowerbound.likelihoods.columns.count import CountColumns, NegativeBinomialEmission
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.columns.histogram import HistogramColumns, HistogramEmission
-from lowerbound.likelihoods.columns.ordinal import OrdinalColumns, OrdinalColumnsEmission
+from lowerbound.likelihoods.columns.levels import (
+    BinaryColumns,
+    BinaryColumnsEmission,
+    CategoricalColumns,
+    CategoricalColumnsEmission,
+    EmbeddedColumn,
+    OrdinalColumns,
+    OrdinalColumnsEmission,
+)
 
 __all__ = [
     "COLUMN_FAMILIES",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.gaps import Gaps, sure_gaps
+from lowerbound.data.columns.lattice import Gaps, sure_gaps
 
 Decode = Callable[[Array], Array]
 """Maps model units to units of the table."""

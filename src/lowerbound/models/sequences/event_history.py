@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.events.kind import EventKind, modeled
-from lowerbound.data.events.layout import EventLayout
+from lowerbound.data.sequences.event_kind import EventKind, modeled
+from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods.histories import Histories
 from lowerbound.models.base import MODELS
@@ -23,8 +23,7 @@ from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 LATENT_DIM = 8
 

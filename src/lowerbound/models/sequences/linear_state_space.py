@@ -27,15 +27,14 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions import triangular
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, unknown
-from lowerbound.likelihoods.gaussian import Gaussian
+from lowerbound.likelihoods.location_scale import Gaussian
 from lowerbound.models.base import DRAW, MODELS, MOST_FACTORS, Model, starting_rows
-from lowerbound.posteriors.mean_field import MeanField
+from lowerbound.posteriors.gaussian import MeanField
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 POSTERIORS = ("exact", "mean_field")
 START_MEMORY = 0.9  # diagonal of A before training

@@ -20,11 +20,13 @@ from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.over_time import OverTime
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
-from lowerbound.models.sequences.behavior import Behavior
-from lowerbound.models.sequences.frame_path import FramePath
-from lowerbound.models.sequences.outcomes import Outcomes
-from lowerbound.models.sequences.state_latents import CodeLatent, GaussianLatent, StateLatent
-from lowerbound.models.sequences.states import StateTrace, WorldState, stacked
+from lowerbound.models.sequences.frame_path import (
+    CodeLatent,
+    FramePath,
+    GaussianLatent,
+    StateLatent,
+)
+from lowerbound.models.sequences.states import Behavior, Outcomes, StateTrace, WorldState, stacked
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.initialization import linear
 from lowerbound.networks.inputs import Input
@@ -35,8 +37,7 @@ from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, fold
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.kinds import Default
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions
-    from lowerbound.models.parts import ModelParts
+    from lowerbound.models.options import ModelOptions, ModelParts
 
 LEAST_SCALE = 8 / 255  # of grey values, model units
 

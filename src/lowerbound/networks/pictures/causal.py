@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowerbound.networks.activations import gain
-from lowerbound.networks.initialization import convolution
+from lowerbound.networks.initialization import convolution, gain
 
 ACTIVATION = "relu"
 

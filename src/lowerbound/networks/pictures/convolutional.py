@@ -1,4 +1,11 @@
-"""Residual convolutional networks for pictures of any size."""
+"""Residual convolutional networks for pictures of any size.
+
+Residual blocks of convolutions, without normalization.
+
+Steps between levels of a convolutional network, and the memory layout of its maps.
+
+Strided convolutions down to a few places, for classifiers of pictures.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +18,171 @@ from torch import Tensor, nn
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
-from lowerbound.networks.activations import ACTIVATIONS, gain
 from lowerbound.networks.base import (
+    MAX_CHANNELS,
     NETWORKS,
     Conditioned,
     Decoder,
     Encoder,
+    Level,
     Network,
+    Picture,
+    as_picture,
     beside,
     check_condition,
+    kernel,
+    pyramid,
+    reductions,
 )
-from lowerbound.networks.initialization import QUIET, convolution, linear
-from lowerbound.networks.pictures.resampling import Upsample, by_pixel, channels_last
-from lowerbound.networks.pictures.residual import residual_blocks
-from lowerbound.networks.sizes import Level, Picture, as_picture, kernel, pyramid, reductions
+from lowerbound.networks.initialization import ACTIVATIONS, QUIET, convolution, gain, linear
+
+SMALL = 16  # side below which the first convolution has stride 1
+COARSEST = 4  # side at which strided convolutions end, after at least two
+
+
+class ResidualBlock(nn.Module):
+    r"""h + W_2 f(W_1 f(h)), or with a bottleneck h + W_3 f(W_2 f(W_1 f(h))), (rows, width, h, w).
+
+    There is no normalization; the last convolution starts smaller by ``scale``. With N blocks and
+    scale 1/sqrt(N), the variance of the signal grows at most by a factor e (Child 2021).
+
+    Args:
+        width: channels in and out.
+        kernel: of the spatial convolutions.
+        activation: its name.
+        inner: channels inside a bottleneck of 1x1, kernel, 1x1; None for two full convolutions.
+        scale: of the last convolution's initial weights.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        kernel: tuple[int, int],
+        activation: str,
+        inner: int | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        kernels = [kernel, kernel] if inner is None else [(1, 1), kernel, (1, 1)]
+        widths = [width, *[inner or width] * (len(kernels) - 1), width]
+        layers: list[nn.Module] = []
+        for index, size in enumerate(kernels):
+            factor = gain(activation) * (scale if index == len(kernels) - 1 else 1.0)
+            layers.append(ACTIVATIONS[activation]())
+            layers.append(convolution(widths[index], widths[index + 1], size, gain=factor))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        change: Tensor = self.layers(features)
+        return features + change
+
+
+def residual_blocks(
+    count: int, width: int, kernel: tuple[int, int], activation: str, bottleneck: bool, total: int
+) -> list[nn.Module]:
+    """``count`` of the ``total`` residual blocks of a network."""
+    inner = max(width // 2, 1) if bottleneck else None
+    scale = 1.0 / math.sqrt(max(total, 1))
+    return [ResidualBlock(width, kernel, activation, inner, scale) for _ in range(count)]
+
+
+class Upsample(nn.Module):
+    """Sub-pixel convolution that undoes ``level.stride``, cropped to the finer ``size``.
+
+    Each phase of the stride has its own channels, which are then interleaved (Shi et al. 2016).
+    Unlike a transposed convolution with overlap, it causes no checkerboard pattern, and a decoder
+    takes .8 of the time in fp32 and .65 in bf16 (28x28, CPU).
+
+    Args:
+        level: level of the input maps.
+        channels: channels of the finer maps.
+        size: height and width of the finer maps.
+        taps: kernel of the convolution; one by one if later layers combine neighbors.
+        gain: compensates the activation before it.
+        bias: False if a bias is added later.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        channels: int,
+        size: tuple[int, int],
+        taps: tuple[int, int],
+        gain: float = 1.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.phases = (*level.stride, channels)
+        self.layer = convolution(level.channels, math.prod(self.phases), taps, gain=gain, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        # rows, down, across, (down's phases, across's phases, channels)
+        phases: Tensor = self.layer(features).permute(0, 2, 3, 1).unflatten(3, self.phases)
+        finer = phases.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+        return finer[:, :, : self.size[0], : self.size[1]]
+
+
+def channels_last(pictures: Tensor) -> Tensor:
+    """The same (rows, channels, height, width), stored pixel by pixel: faster convolutions.
+
+    Measured: .7 of the time in fp32 on CPU. ``contiguous(memory_format=...)`` has no effect for one
+    channel, because both layouts then look equal, and convolutions use the slower one.
+    """
+    _, channels, height, width = pictures.shape
+    pixels: Tensor = by_pixel(pictures).unflatten(1, (height, width, channels))
+    return pixels.permute(0, 3, 1, 2)
+
+
+def by_pixel(pictures: Tensor) -> Tensor:
+    """(rows, channels, height, width) to (rows, height * width * channels)."""
+    return pictures.permute(0, 2, 3, 1).flatten(1)
+
+
+class StridedEncoder(Encoder):
+    """A picture to numbers by convolutions of stride 2, each with twice the channels.
+
+    It costs less than the residual pyramid (``Convolutional``), which keeps more information about
+    positions than a classifier needs.
+
+    Args:
+        event_shape: (channels, height, width).
+        numbers: of the output.
+        width: channels of the first convolution.
+        activation: nonlinearity between them.
+    """
+
+    condition_dim = 0
+
+    def __init__(
+        self, event_shape: tuple[int, ...], numbers: int, width: int = 24, activation: str = "silu"
+    ) -> None:
+        super().__init__()
+        channels, *size = as_picture(event_shape)
+        self.picture = tuple(event_shape)
+        first = 1 if max(size) < SMALL else 2
+        strides = [first]
+        sides = [math.ceil(side / first) for side in size]
+        while max(sides) > COARSEST or len(strides) < 3:
+            strides.append(2)
+            sides = [math.ceil(side / 2) for side in sides]
+        widths = [channels, *(min(width * 2**step, MAX_CHANNELS) for step in range(len(strides)))]
+        factor, layers = gain(activation), list[nn.Module]()
+        for (inputs, outputs), stride in zip(pairwise(widths), strides, strict=True):
+            tap = 5 if not layers and first == 2 else 3
+            scale = factor if layers else 1.0
+            layers += [
+                convolution(inputs, outputs, (tap, tap), (stride, stride), scale),
+                ACTIVATIONS[activation](),
+            ]
+        self.layers = nn.Sequential(*layers)
+        self.head = linear(math.prod(sides) * widths[-1], numbers, factor)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        check_condition(condition, self.condition_dim)
+        maps = self.layers(channels_last(x.reshape(x.shape[0], *self.picture)))
+        numbers: Tensor = self.head(maps.flatten(1))
+        return numbers
 
 
 @NETWORKS.register("convolutional")
@@ -75,7 +233,7 @@ class Convolutional(Network):
     def map_encoder(
         self, event_shape: tuple[int, ...], stride: int, numbers: int, condition_dim: int = 0
     ) -> Encoder:
-        from lowerbound.networks.pictures.feature_maps import MapEncoder
+        from lowerbound.networks.pictures.map_stack import MapEncoder
 
         levels = reductions(as_picture(event_shape).size, stride, self.width)
         return MapEncoder(self, event_shape, levels, numbers, condition_dim)
@@ -83,7 +241,7 @@ class Convolutional(Network):
     def map_decoder(
         self, stride: int, numbers: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
     ) -> Decoder:
-        from lowerbound.networks.pictures.feature_maps import MapDecoder
+        from lowerbound.networks.pictures.map_stack import MapDecoder
 
         levels = reductions(as_picture(parameter_shape).size, stride, self.width)
         return MapDecoder(self, numbers, parameter_shape, levels, condition_dim)

@@ -27,16 +27,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lowerbound.networks.activations import ACTIVATIONS, gain
-from lowerbound.networks.base import Conditioned, check_condition
-from lowerbound.networks.initialization import QUIET, convolution, linear
-from lowerbound.networks.pictures.resampling import Upsample, by_pixel, channels_last
-from lowerbound.networks.pictures.residual import residual_blocks
-from lowerbound.networks.sizes import (
-    Level,
-    Picture,
-    kernel,
-    pyramid,
+from lowerbound.networks.base import Conditioned, Level, Picture, check_condition, kernel, pyramid
+from lowerbound.networks.initialization import ACTIVATIONS, QUIET, convolution, gain, linear
+from lowerbound.networks.pictures.convolutional import (
+    Upsample,
+    by_pixel,
+    channels_last,
+    residual_blocks,
 )
 
 

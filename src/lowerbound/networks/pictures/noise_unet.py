@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from lowerbound.networks.initialization import QUIET, convolution
-from lowerbound.networks.pictures.residual import residual_blocks
+from lowerbound.networks.pictures.convolutional import residual_blocks
 
 COLORS = 3
 CELL = 2  # pixels of a side that the finest maps hold in one place

@@ -8,11 +8,10 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from lowerbound.distributions.density import Density
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.point import Density
 from lowerbound.distributions.reparameterization import Pushed
-from lowerbound.priors.diffusion.process import NoiseProcess, Predict
-from lowerbound.priors.diffusion.sampler import OdeSampler
+from lowerbound.priors.diffusion.process import NoiseProcess, OdeSampler, Predict
 
 NOISE, TIMES = 0, 1  # levels of the keyed noise
 CELL = 0.125  # of standardized latents: the noise is keyed by cells, so that rounding changes none

@@ -1,31 +1,164 @@
-"""A diffusion model as prior: any shape of latents, drawn by a few steps from noise."""
+"""A diffusion model as prior: any shape of latents, drawn by a few steps from noise.
+
+From data to noise and back, without randomness: how latents are edited.
+
+Latents that are drawn again from partial noise, in whole or where nothing holds them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lowerbound.config import construct
-from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.distributions.density import Density
+from lowerbound.data.vocabulary import PromptVocabulary
+from lowerbound.distributions.point import Density
 from lowerbound.errors import OptionError
 from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
-from lowerbound.priors.attribute_completion import attribute_completion, read
-from lowerbound.priors.attribute_reader import AttributeReader
+from lowerbound.priors.attributes import AttributeReader, attribute_completion, read
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.diffusion.distribution import DiffusionDistribution
-from lowerbound.priors.diffusion.inversion import Inversion
-from lowerbound.priors.diffusion.process import NoiseProcess, Prediction, Schedule
-from lowerbound.priors.diffusion.redrawing import Redrawing
-from lowerbound.priors.diffusion.sampler import OdeSampler, SamplerName
+from lowerbound.priors.diffusion.process import (
+    NoiseProcess,
+    OdeSampler,
+    Predict,
+    Prediction,
+    SamplerName,
+    Schedule,
+)
 
 SMALLEST_SCALE = 1e-6
 LEAST_SPREAD = 0.05  # far above the least noise of a schedule, .006
 NUMBERS_AT_ONCE = 2**24  # of a pass of the network: 64 MB
+
+
+@dataclass(frozen=True)
+class Inversion:
+    r"""Solves the probability-flow equation in both directions, from data to a time and back.
+
+    .. math:: \frac{d y}{d \tau} = \hat\epsilon(x_t, t), \qquad y = x_t / \alpha_t, \;
+        \tau = \sigma_t / \alpha_t
+
+    by Heun's method, two evaluations of the network for a step. Its first order is DDIM, and
+    DDIM inversion (Song et al. 2021; Mokady et al. 2023).
+
+    Attributes:
+        process: the noise process.
+        times: from the least noise up.
+    """
+
+    process: NoiseProcess
+    times: Sequence[int]
+
+    @classmethod
+    def up_to(cls, process: NoiseProcess, strength: float, steps: int) -> Inversion:
+        """At most ``steps`` times, evenly spread over the share ``strength`` of all times."""
+        noisiest = process.drawing_times(1 + 1)[0]
+        last = max(1, round(strength * noisiest))
+        spread = torch.linspace(0, last, steps + 1, dtype=torch.float64).round().long()
+        return cls(process, sorted(set(spread.tolist())))
+
+    @torch.no_grad()
+    def noised(self, predict: Predict, x: Tensor) -> Tensor:
+        """x at the last time, of clean rows (rows, numbers)."""
+        first = self.times[0]
+        y = x + self._tau(first) * self._noise(predict, x, first)
+        return self._solved(predict, y, self.times) * self.process.alpha[self.times[-1]]
+
+    @torch.no_grad()
+    def cleaned(self, predict: Predict, x: Tensor) -> Tensor:
+        """Clean rows of x at the last time, (rows, numbers)."""
+        first, last = self.times[0], self.times[-1]
+        y = self._solved(predict, x / self.process.alpha[last], self.times[::-1])
+        return y - self._tau(first) * self._noise(predict, y, first)
+
+    @torch.no_grad()
+    def stepped(self, predict: Predict, x: Tensor, t: int, s: int) -> Tensor:
+        """x at time s of x at time t, (rows, numbers), by one step."""
+        y = self._solved(predict, x / self.process.alpha[t], (t, s))
+        return y * self.process.alpha[s]
+
+    def _solved(self, predict: Predict, y: Tensor, times: Sequence[int]) -> Tensor:
+        for t, next_t in pairwise(times):
+            step = self._tau(next_t) - self._tau(t)
+            slope = self._noise(predict, y, t)
+            end = self._noise(predict, y + step * slope, next_t)
+            y = y + step * (slope + end) / 2
+        return y
+
+    def _tau(self, t: int) -> Tensor:
+        return self.process.sigma[t] / self.process.alpha[t]
+
+    def _noise(self, predict: Predict, y: Tensor, t: int) -> Tensor:
+        """The noise that the network finds in x_t = alpha_t y."""
+        x = y * self.process.alpha[t]
+        found = predict(x, torch.full((1,), t, device=x.device)).to(x.dtype)
+        return self.process.noise_of(found, x, t)
+
+
+@dataclass(frozen=True)
+class Redrawing:
+    r"""Noises rows up to a time, and frees them of the noise again.
+
+    .. math:: x_t = \alpha_t x + \sigma_t \epsilon, \qquad \epsilon \sim N(0, I)
+
+    and back by the probability flow (Meng et al. 2022). Numbers that are kept are replaced at every
+    time s by \alpha_s x + \sigma_s \epsilon', with new noise. This alone ignores how the others
+    depend on them, because the flow sees the kept numbers with noise only. So each step is
+    repeated: noise from s up to t, and the flow down again (Lugmayr et al. 2022, with the flow of
+    Xu et al. 2023 as step). The error falls as one over the number of rounds. Where noise exceeds
+    data (s > a), a step is made once, because the later ones correct it.
+
+    Attributes:
+        path: the times, and the flow between them.
+        rounds: how often each step is made.
+    """
+
+    path: Inversion
+    rounds: int
+
+    @torch.no_grad()
+    def __call__(self, predict: Predict, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Rows drawn again, (rows, numbers).
+
+        Args:
+            predict: the network, of x_t and one time (1,).
+            x: standardized rows, (rows, numbers).
+            kept: numbers that stay as they are, (rows | 1, numbers); None: no number.
+        """
+        noisy = self._noised(x, self.path.times[-1])
+        if kept is None:
+            return self.path.cleaned(predict, noisy)
+        for t, s in pairwise(reversed(self.path.times)):
+            for repeat in reversed(range(self._rounds(t))):
+                clean = self.path.stepped(predict, noisy, t, s)
+                noisy = torch.where(kept, self._noised(x, s), clean)
+                if repeat:
+                    noisy = self._noised_further(noisy, s, t)
+        first = Inversion(self.path.process, self.path.times[:1])
+        return torch.where(kept, x, first.cleaned(predict, noisy))
+
+    def _rounds(self, t: int) -> int:
+        process = self.path.process
+        return self.rounds if process.sigma[t] <= process.alpha[t] else 1
+
+    def _noised(self, x: Tensor, t: int) -> Tensor:
+        """x_t of clean rows."""
+        process = self.path.process
+        return process.alpha[t] * x + process.sigma[t] * torch.randn_like(x)
+
+    def _noised_further(self, x: Tensor, s: int, t: int) -> Tensor:
+        """x_t of x_s, s < t."""
+        process = self.path.process
+        kept = process.alpha[t] / process.alpha[s]
+        spread = (process.sigma[t].square() - (kept * process.sigma[s]).square()).sqrt()
+        return kept * x + spread * torch.randn_like(x)
 
 
 @PRIORS.register("diffusion")

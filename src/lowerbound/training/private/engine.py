@@ -1,23 +1,141 @@
-"""An update under differential privacy: clipped gradients, noise, Adam (Abadi et al. 2016)."""
+r"""An update under differential privacy: clipped gradients, noise, Adam (Abadi et al. 2016).
+
+The sum of clipped gradients of single rows.
+
+.. math:: \sum_i g_i \min(1, C / \|g_i\|), \quad g_i = \nabla_\theta \, \mathrm{loss}(\theta, x_i)
+
+The norm is over all parameters together. ``torch.func`` computes the gradients, so that every
+parameter takes part, whether or not it belongs to a layer. The loss of a row is the objective's on
+a batch of this row alone.
+"""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
-from lowerbound.errors import OptionError
+from lowerbound.errors import LowerboundError, OptionError, TrainingError
 from lowerbound.models import Model, name_of
 from lowerbound.objectives import ELBO, Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training.engine import Engine, Update
-from lowerbound.training.private.gradients import ClippedGradients
+from lowerbound.training.options import TrainingOptions
 from lowerbound.training.private.noise import SecretRandomness
-from lowerbound.training.settings.options import TrainingOptions
 
+ROWS_AT_ONCE = 64  # rows whose gradients are in memory together
+
+CHANGED = (
+    "a pass over the rows changed statistics that the model keeps of them; private training adds "
+    "no noise to those: choose a model or an objective without them"
+)
+
+Gradients = dict[str, Tensor]
 COUPLING = (nn.modules.batchnorm._BatchNorm,)
+
+
+class ClippedGradients:
+    """Clips and sums the gradients of rows.
+
+    The first batch decides whether gradients are computed for many rows at once. Models with
+    operations that ``torch.func.vmap`` does not support take one row at a time, which is slower and
+    gives the same gradients.
+
+    Args:
+        update: model and objective.
+        clip: C.
+        say: called with messages for the log.
+    """
+
+    def __init__(
+        self, update: Update, clip: float, say: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.update = update
+        self.clip = clip
+        self.parameters = {n: p for n, p in update.named_parameters() if p.requires_grad}
+        self._say = say
+        self._vectorized: bool | None = None
+
+    def sum(self, batch: Batch) -> Gradients:
+        """The sum over the rows of a batch, by name of parameter; zeros if it has no rows.
+
+        A row whose gradient is not finite counts as zero.
+
+        Raises:
+            TrainingError: the pass changed a buffer of the model, which no noise protects.
+        """
+        total = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        if not len(batch):  # many layers have no gradient of no rows
+            return total
+        for part in torch.arange(len(batch)).split(ROWS_AT_ONCE):
+            self._add(total, self.of_rows(batch.rows(part.to(_device(batch)))))
+        return total
+
+    def of_rows(self, batch: Batch) -> Gradients:
+        """The gradient of each row before clipping, (rows, *parameter)."""
+        if self._vectorized is None:
+            self._vectorized = self._try(batch)
+        return self._at_once(batch) if self._vectorized else self._one_by_one(batch)
+
+    def _add(self, total: Gradients, rows: Gradients) -> None:
+        """Add the clipped gradients of some rows to the total."""
+        norm = torch.stack([g.flatten(1).square().sum(1) for g in rows.values()]).sum(0).sqrt()
+        finite = torch.isfinite(norm)
+        share = torch.where(finite, (self.clip / norm.clamp_min(1e-30)).clamp_max(1.0), 0.0)
+        clean = bool(finite.all())
+        for name, value in rows.items():
+            known = value if clean else torch.nan_to_num(value, posinf=0.0, neginf=0.0)
+            total[name] += torch.tensordot(share, known, dims=1)
+
+    def _try(self, batch: Batch) -> bool:
+        """Whether the gradients of several rows can be computed at once."""
+        state = torch.get_rng_state()
+        try:
+            self._at_once(batch)
+        except LowerboundError:
+            raise
+        except Exception as error:  # errors of vmap have no common base class
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self._say(f"gradients are computed row by row, which is slow: {first[:100]}")
+            return False
+        finally:
+            torch.set_rng_state(state)
+        return True
+
+    def _at_once(self, batch: Batch) -> Gradients:
+        weights = {name: value.detach() for name, value in self.parameters.items()}
+        with warnings.catch_warnings():  # a slower fallback of vmap is still faster than a loop
+            warnings.filterwarnings("ignore", message="There is a performance drop")
+            found: Gradients = vmap(grad(self._loss), in_dims=(None, 0), randomness="different")(
+                weights, batch.tensors
+            )
+        return found
+
+    def _one_by_one(self, batch: Batch) -> Gradients:
+        weights = {name: value.detach() for name, value in self.parameters.items()}
+        try:
+            rows = [
+                grad(self._loss)(weights, {n: v[i] for n, v in batch.tensors.items()})
+                for i in range(len(batch))
+            ]
+        except RuntimeError as error:
+            if "mutate" in str(error):
+                raise TrainingError(CHANGED) from error
+            raise
+        return {name: torch.stack([row[name] for row in rows]) for name in weights}
+
+    def _loss(self, weights: Gradients, row: Gradients) -> Tensor:
+        one = Batch(**{name: value.unsqueeze(0) for name, value in row.items()})  # type: ignore[arg-type]
+        loss: Tensor = functional_call(self.update, weights, (one,)).loss
+        return loss
+
+
+def _device(batch: Batch) -> torch.device:
+    return batch.filled.device
 
 
 class PrivateEngine(Engine):

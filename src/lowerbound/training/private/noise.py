@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
-from lowerbound.training.checkpoints.randomness import stream_seed
+from lowerbound.training.randomness import stream_seed
 
 SUMMED = 4
 """Normal draws in one draw of secure noise, divided by sqrt(4), so that the rounding of a draw does

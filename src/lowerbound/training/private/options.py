@@ -9,8 +9,7 @@ from dataclasses import dataclass, fields
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
-from lowerbound.training.private.marginals.declarations import Declarations
-from lowerbound.training.private.schema_record import SchemaRecord
+from lowerbound.training.private.declarations import Declarations, SchemaRecord
 
 FEWEST_ROWS_TIMES_EPSILON = 1_000
 LARGE_NOISE = 50.0

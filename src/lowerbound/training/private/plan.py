@@ -8,7 +8,10 @@ from typing import Any
 
 from lowerbound.errors import OptionError
 from lowerbound.training.engine import Update
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.plan import TrainingPlan
 from lowerbound.training.private.accounting import Mechanism, noise_multiplier_for
+from lowerbound.training.private.declarations import SchemaRecord
 from lowerbound.training.private.engine import PrivateEngine
 from lowerbound.training.private.noise import (
     PoissonOrder,
@@ -21,9 +24,6 @@ from lowerbound.training.private.options import (
     warn_of_large_noise,
     warn_of_weak_guarantee,
 )
-from lowerbound.training.private.schema_record import SchemaRecord
-from lowerbound.training.settings.options import TrainingOptions
-from lowerbound.training.settings.plan import TrainingPlan
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,13 @@ from typing import Any
 
 from lowerbound.data.protection.record import Protection
 from lowerbound.training.private.accounting import ORDERS, accountant_name, epsilons
-from lowerbound.training.private.marginals.declarations import Declarations, described
+from lowerbound.training.private.declarations import (
+    NEIGHBORS,
+    Declarations,
+    SchemaRecord,
+    described,
+)
 from lowerbound.training.private.plan import PrivatePlan
-from lowerbound.training.private.schema_record import NEIGHBORS, SchemaRecord
 
 KEEP = "do not publish checkpoint/, which holds this seed until training ends, and a hash of rows"
 SEEDS = (

@@ -1,0 +1,1 @@
+"""Estimators of models, and what the estimators of all applications share."""

@@ -1,1 +1,0 @@
-"""Comparison of a model with widely used codecs on the same data."""

@@ -1,1 +1,0 @@
-"""The command that measures how good a model is on data."""

@@ -1,1 +1,0 @@
-"""Another model takes the place of the prior over z."""

@@ -1,1 +1,0 @@
-"""What all applications read and write."""

@@ -1,1 +1,0 @@
-"""Sheets of pictures, films and strips."""

@@ -1,1 +1,0 @@
-"""Paths, attributes, arithmetic and style mixing in latent space."""

@@ -1,1 +1,0 @@
-"""Building a model from a schema and options."""

@@ -1,1 +1,0 @@
-"""Codecs of fitted models: whole numbers, bit streams and files."""

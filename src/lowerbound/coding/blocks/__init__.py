@@ -1,1 +1,0 @@
-"""The coefficients of blocks of pictures in a file: their steps, their rounding, their coding."""

@@ -1,1 +1,0 @@
-"""Networks and distributions in whole numbers, the same on every machine."""

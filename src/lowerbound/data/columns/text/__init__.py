@@ -1,1 +1,0 @@
-"""How columns of text write dates, durations and other numbers."""

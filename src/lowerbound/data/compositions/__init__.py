@@ -1,1 +1,0 @@
-"""Compositions: chemical formulas as fractions of elements."""

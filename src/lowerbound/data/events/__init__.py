@@ -1,1 +1,0 @@
-"""Event tables: one history of events for each entity."""

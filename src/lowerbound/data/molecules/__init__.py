@@ -1,1 +1,0 @@
-"""Molecules as text: reading SMILES, SELFIES, properties, similarity and drawings."""

@@ -1,0 +1,1 @@
+"""Formulas, compositions and molecules: one file per notation."""

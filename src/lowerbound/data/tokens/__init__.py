@@ -1,1 +1,0 @@
-"""Texts as rows of tokens: characters, words, and the tokens of molecules."""

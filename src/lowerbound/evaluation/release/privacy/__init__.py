@@ -1,1 +1,0 @@
-"""Attacks on released tables, each with a control group, and bounds on the privacy loss."""

@@ -1,1 +1,0 @@
-"""Measures of usefulness: learners trained on released rows, and errors of distributions."""

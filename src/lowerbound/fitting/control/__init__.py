@@ -1,1 +1,0 @@
-"""Agents: environments, learning a world model and behavior from them, and playing."""

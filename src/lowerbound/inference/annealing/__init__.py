@@ -1,1 +1,0 @@
-"""Annealed chains between a proposal and a posterior."""

@@ -1,1 +1,0 @@
-"""Anomaly scores, their calibration, and their explanation."""

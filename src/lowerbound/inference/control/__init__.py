@@ -1,1 +1,0 @@
-"""Codes of a fitted model as the observations of policies."""

@@ -1,1 +1,0 @@
-"""Design in latent space: search for codes whose decoded rows have a high score."""

@@ -1,1 +1,0 @@
-"""Draws from a model, and from codes that a model decodes."""

@@ -1,1 +1,0 @@
-"""Paths, mixtures and directions between codes."""

@@ -1,1 +1,0 @@
-"""Imputation of missing cells and removal of noise."""

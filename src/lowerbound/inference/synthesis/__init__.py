@@ -1,1 +1,0 @@
-"""Synthetic rows of a table: drawn column by column, under its form and constraints."""

@@ -1,1 +1,0 @@
-"""Likelihoods of parts of a whole, which sum to one."""

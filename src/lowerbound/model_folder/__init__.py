@@ -1,1 +1,0 @@
-"""Model folders: written as a whole, read with every hash verified."""

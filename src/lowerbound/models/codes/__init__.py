@@ -1,1 +1,0 @@
-"""Maps of codes and the networks around them."""

@@ -1,1 +1,0 @@
-"""Starting values of models: the solution of a classical model."""

@@ -1,1 +1,0 @@
-"""Networks for the columns of tables."""

@@ -1,1 +1,0 @@
-"""The memory and the arithmetic of the processor."""

@@ -1,1 +1,0 @@
-"""Networks for signals such as sound."""

@@ -1,1 +1,0 @@
-"""Objectives that learn from labels of some of the rows."""

@@ -1,1 +1,0 @@
-"""Checkpoints, from which a run is resumed bit for bit."""

@@ -1,1 +1,0 @@
-"""Private synthesis of tables from noisy tables of pairs, without a network."""

@@ -1,1 +1,0 @@
-"""The progress of a run: display and history."""

@@ -1,1 +1,0 @@
-"""Settings of a run: options, sizes of updates, precision, memory."""
