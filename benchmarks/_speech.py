@@ -4,9 +4,9 @@ The data: 3,000 clips of digits spoken by six people, 8,000 samples of 16 bits p
 spoken digit dataset). Takes 0 to 4 of each digit and speaker, 300 clips of 129 s in all, are the
 test part. Clips are coded end to end, by every codec alike.
 
-Measures are those of ``lowerbound.applications.compression.sound_comparison``: log-mel L1 is the mean of
-|log10 a - log10 b| over 40 triangles of the mel scale (HTK's) on magnitudes of spectra of 256
-samples under a Hann window, every 80 samples, with magnitudes below 1e-5 taken for that.
+Measures are those of ``lowerbound.applications.compression.sound_comparison``: log-mel L1 is the
+mean of |log10 a - log10 b| over 40 triangles of the mel scale (HTK's) on magnitudes of spectra of
+256 samples under a Hann window, every 80 samples, with magnitudes below 1e-5 taken for that.
 """
 
 from __future__ import annotations

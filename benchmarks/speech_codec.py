@@ -3,8 +3,9 @@
 Spoken digits at 8,000 samples per second; the 300 test clips (129 s) are joined, and every codec
 gets the same signal. Bytes are payload: packets of the codecs of telephones, the chunk of codes of
 our file. One fit serves both rates: fewer bits are fewer codebooks. Measures are defined in
-``lowerbound.applications.compression.sound_comparison``; choices were made on takes 5 to 9, which are learned from
-for the figures. A fit that ends by the clock makes fewer updates on a busy machine.
+``lowerbound.applications.compression.sound_comparison``; choices were made on takes 5 to 9, which
+are learned from for the figures. A fit that ends by the clock makes fewer updates on a busy
+machine.
 
     python benchmarks/speech_codec.py --cell all_speakers   fit, write a file, read it, measure
     python benchmarks/speech_codec.py --list                what there is, and what is done

@@ -216,7 +216,8 @@ def _refuse_clips(made: Fitted, kind: str) -> None:
     if learns_from_clips(made):
         raise OptionError(
             f"the prior {kind!r} is trained on clips, frames in the order of time: run lowerbound "
-            "prior MODEL CLIPS.npz, or call lowerbound.applications.generation.temporal_prior.fit_temporal_prior"
+            "prior MODEL CLIPS.npz, or call "
+            "lowerbound.applications.generation.temporal_prior.fit_temporal_prior"
         )
 
 

@@ -362,6 +362,9 @@ class Listing:
 
 APPLICATIONS: Registry[Listing] = Registry("command")
 
+OTHER_FILES: dict[str, str] = {}
+"""Suffix of a file that is no model: the module whose ``described_file(path)`` reports it."""
+
 
 def load(name: str) -> Application:
     """Import an application; the function's signature defines its Request and its arguments.

@@ -156,7 +156,7 @@ class TableRelease:
 
     def page(self) -> str:
         """The record as a page, without scripts and requests."""
-        return render("release.html.j2", release=self, copied=self._copied)
+        return render("release.html.j2", __package__, release=self, copied=self._copied)
 
     @property
     def _copied(self) -> list[tuple[str, str]]:

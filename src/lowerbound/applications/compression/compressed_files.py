@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lowerbound.applications.common.application import Report
-from lowerbound.applications.compression.container import KIND, Container, described
+from lowerbound.applications.compression.container import KIND, Container, described, open_container
 
 SUFFIX = ".lbz"
 
@@ -42,6 +43,11 @@ class FileReport(Report):
             f"{self.file} {how}: {self.content} in {self.bytes:,} bytes, kind {self.kind}, codec "
             f"{self.codec}"
         )
+
+
+def described_file(path: Path) -> FileReport:
+    """The content of the file at a path; see ``whole``."""
+    return whole(open_container(path))
 
 
 def whole(file: Container) -> FileReport:

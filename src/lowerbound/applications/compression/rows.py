@@ -2,9 +2,10 @@ r"""Rows of one size in one file: lossless if the model has an exact form, other
 
 .. math:: \text{bits} \approx \sum_\text{rows} \frac{-\text{ELBO}}{\ln 2}
 
-The length of a lossless file is the negative bound in bits: see ``lowerbound.applications.compression.bits_back``.
-The file of a model of codes holds the codes alone, and its length is the rate, one part of the
-bound: see ``lowerbound.applications.compression.vector_quantized``.
+The length of a lossless file is the negative bound in bits: see
+``lowerbound.applications.compression.bits_back``. The file of a model of codes holds the codes
+alone, and its length is the rate, one part of the bound: see
+``lowerbound.applications.compression.vector_quantized``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ::
 
-    clips ──end to end──> signal ──> codes ──whole-number tables──> payload ──> codes ──> signal ──> clips
+    clips ──end to end──> signal ──> codes ──whole-number tables──> payload
+    payload ──> codes ──> signal ──> clips
 
 The settings of the kind ``audio`` are varints: samples per second, number of codebooks (the
 coarsest of the model's), and frames per chunk. The first chunk holds the length of each clip as a

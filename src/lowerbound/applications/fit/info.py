@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from statistics import fmean
@@ -11,10 +12,8 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.applications.common import fit_folder
-from lowerbound.applications.common.application import Report, Reporter
+from lowerbound.applications.common.application import OTHER_FILES, Report, Reporter
 from lowerbound.applications.common.form import REQUIRED
-from lowerbound.applications.compression.compressed_files import SUFFIX, whole
-from lowerbound.applications.compression.container import open_container
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError, counted
 from lowerbound.fitting.card import comparison, distortion, realism
@@ -147,8 +146,9 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
         BitstreamError: the compressed file is damaged.
     """
     folder = Path(request.model)
-    if folder.suffix.lower() == SUFFIX and folder.is_file():
-        return whole(open_container(folder))
+    if folder.suffix.lower() in OTHER_FILES and folder.is_file():
+        described: Report = import_module(OTHER_FILES[folder.suffix.lower()]).described_file(folder)
+        return described
     content = verify(folder)
     options, schema = (
         untrusted.parsed_mapping(content[name], str(folder / name), ModelFolderError)

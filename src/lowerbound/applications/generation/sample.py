@@ -52,7 +52,7 @@ from lowerbound.data.tables.files import read_frame
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.passes import Progress as Progress_of_passes, evaluation_mode
+from lowerbound.inference.passes import evaluation_mode
 from lowerbound.inference.prior_draws import PriorDraws
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.tables import draws_with_columns, gives_columns
@@ -110,7 +110,7 @@ def sample_histories(
     *,
     seed: int = 0,
     temperature: float | Sequence[float] = 1.0,
-    progress: Progress_of_passes | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Tensor]:
     """z ~ p(z) and a history from p(x | z), for ``count`` entities, in blocks.
 
@@ -144,7 +144,7 @@ def _blocks(
     count: int,
     seed: int,
     temperature: tuple[float, ...],
-    progress: Progress_of_passes | None,
+    progress: Progress | None,
 ) -> Iterator[Tensor]:
     imagines = require(model, Imagines, "be sampled")
     plain = all(one == 1.0 for one in temperature)

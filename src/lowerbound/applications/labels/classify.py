@@ -27,7 +27,7 @@ from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.passes import Progress as Progress_of_passes, collected
+from lowerbound.inference.passes import collected
 from lowerbound.models import Classifies, Model, require
 from lowerbound.networks.processor import in_precision
 
@@ -52,9 +52,7 @@ class ClassCalibration:
     nats: float
 
 
-def class_logits(
-    model: Model, dataset: Dataset, progress: Progress_of_passes | None = None
-) -> Tensor:
+def class_logits(model: Model, dataset: Dataset, progress: Progress | None = None) -> Tensor:
     """Logits of q(y | x) before the temperature, (rows, classes), float64.
 
     Args:
@@ -77,9 +75,7 @@ def class_logits(
     return logits
 
 
-def class_probabilities(
-    model: Model, dataset: Dataset, progress: Progress_of_passes | None = None
-) -> Tensor:
+def class_probabilities(model: Model, dataset: Dataset, progress: Progress | None = None) -> Tensor:
     """q(y | x) of every row, (rows, classes), float64; rows sum to one.
 
     Args:

@@ -171,6 +171,7 @@ def audit_page(audit: ReleaseAudit, names: Names, command: str = "", seed: int =
         shown["attacks"] = attack_rates(attacks)
     return render(
         "audit.html.j2",
+        __package__,
         audit=audit,
         names=names,
         conclusions=conclusions,

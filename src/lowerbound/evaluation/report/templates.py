@@ -1,4 +1,4 @@
-"""Pages from templates that lie beside this file and share one style sheet, ``page.css``."""
+"""Pages from templates, which share the style sheet ``page.css`` beside this file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from lowerbound.data.tables.dialect import BEGINNINGS, MARK as MARK_OF_TEXT
 from lowerbound.evaluation.report.cells import minus
 from lowerbound.evaluation.report.verdict import MARK
 
+REPORT = "lowerbound.evaluation.report"
+
 TYPED = re.compile(r"(--[a-z][a-z-]*(?: (?:[\w.]+=)?[0-9][0-9.]*| test\b)?|lowerbound [a-z]+)")
 """What a user types: an option, with its value, or a command."""
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, package: str = REPORT, **values: Any) -> str:
     """The text of a template, its values escaped for HTML.
 
     Args:
         template: name of the file.
+        package: the package whose folder has it.
         **values: all names that it uses; a name that is missing raises an error.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=FunctionLoader(partial(_source, package)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -51,5 +54,6 @@ def marked(sentence: str) -> Any:
     return Markup(text.replace(f" {MARK}", f'&nbsp;<span class="mark">{MARK}</span>'))
 
 
-def _source(name: str) -> str:
-    return files("lowerbound.evaluation.report").joinpath(name).read_text(encoding="utf-8")
+def _source(package: str, name: str) -> str:
+    place = files(REPORT if name.endswith(".css") else package)
+    return place.joinpath(name).read_text(encoding="utf-8")

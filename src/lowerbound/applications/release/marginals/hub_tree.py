@@ -84,12 +84,12 @@ class HubTree:
         counts = [int(group.max(initial=-1)) + 1 for group in self.groups]
         totals = [self.hub.sum()]
         each = zip(self.parents, self.groups, self.transitions, self.values, counts, strict=True)
-        for parent, group, transition, value, count in each:
+        for parent, group, transition, value, size in each:
             above = 1 if parent < 0 else counts[parent]
             sizes = (transition.shape, value.shape)
-            if sizes != ((len(self.hub), above, count), (len(self.hub), len(group))):
+            if sizes != ((len(self.hub), above, size), (len(self.hub), len(group))):
                 raise DataError("a table does not have the sizes of its variables")
-            totals += [transition.sum(-1), value @ np.eye(count)[group]]
+            totals += [transition.sum(-1), value @ np.eye(size)[group]]
         negative = any((table < 0).any() for table in (self.hub, *self.transitions, *self.values))
         if negative or not all(np.allclose(total, 1.0, atol=ROUNDING) for total in totals):
             raise DataError("its probabilities are negative, or do not sum to one")
