@@ -325,6 +325,8 @@ def test_a_form_is_that_of_most_cells_and_not_only_of_the_first_ones() -> None:
 def test_the_closest_format_fits_the_most_cells() -> None:
     cells = ["03/04/2024", *(f"{day}/04/2024" for day in range(13, 29)), "04/28/2024"]
     assert closest_format(cells) == "%d/%m/%Y"
+
+
 def test_only_dates_without_a_zone_are_in_the_zone_of_the_column() -> None:
     zone = "Asia/Tokyo"
     days = pd.Series(pd.date_range("2024-01-01", periods=50, freq="h", tz=zone))

@@ -175,6 +175,8 @@ def test_one_exception_in_any_row_of_a_large_table_is_enough_against_it(row: int
     assert lookups(noise, school, size)
     size[row] = 131
     assert not lookups(noise, school, size)
+
+
 def test_a_value_of_few_people_is_not_listed() -> None:
     """Rows of one person count once; without people, rows are counted."""
     values = np.repeat([[1.0, 5.0], [2.0, 6.0]], 30, 0)

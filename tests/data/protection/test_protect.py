@@ -215,6 +215,8 @@ def test_decimals_of_arrow_stay_decimals() -> None:
     cells = pd.array([Decimal(int(value)) / 100 for value in cents], dtype=kind)
     frame = pd.DataFrame({"price": cells, "group": ["a", "b", "c"] * 100})
     assert protected_table(frame).frame["price"].dtype == kind
+
+
 def test_rare_levels_beside_a_level_for_others_become_this_one() -> None:
     """Also where no level at all is frequent, and the column would be empty without it."""
     rng = np.random.default_rng(0)

@@ -184,6 +184,8 @@ def test_columns_are_inferred_with_intervals_for_all_columns_of_the_table() -> N
         count = round(60 * found.training.value)
         exact = binomtest(count, 60).proportion_ci(1 - 0.05 / (3 * len(every)), method="wilson")
         assert (found.training.low, found.training.high) == pytest.approx((exact.low, exact.high))
+
+
 def test_records_are_compared_with_as_many_training_rows_as_are_held_out() -> None:
     """Distances fall with the number of rows, so all training rows would look too near."""
     draw = np.random.default_rng(0)

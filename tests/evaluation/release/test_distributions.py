@@ -134,6 +134,8 @@ def test_the_error_of_an_area_over_folds_is_that_of_overlapping_training_rows(
     found = distinguishing.boosted_area(rows[:30], rows[30:], np.array([False]), folds=5)
     half = 1.96 * 0.04 * ((1 + 5 / 4) / 5) ** 0.5
     assert (found.low, found.high) == pytest.approx((0.7 - half, 0.7 + half), rel=1e-3)
+
+
 def test_the_worst_trend_is_named_beside_columns_that_do_not_vary() -> None:
     draw = np.random.default_rng(0)
     a, b = draw.normal(size=(2, 400))

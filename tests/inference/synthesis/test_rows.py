@@ -107,6 +107,8 @@ def test_blocks_of_new_rows_differ_and_start_at_the_row_that_is_asked_for(
     whole = draws.values(0, 2 * BLOCK + 5)
     assert len(np.unique(whole[:, 0])) == 2 * BLOCK + 5
     np.testing.assert_array_equal(draws.values(BLOCK, BLOCK + 5), whole[BLOCK:])
+
+
 def test_rows_that_are_drawn_again_have_other_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     """A latent that leads to no row that fulfills every formula would lead to none again."""
     model: Any = torch.nn.Linear(1, 1)
