@@ -1,4 +1,4 @@
-"""Every command answers as commit f2f3f05a did: about what that commit stored, and from scratch.
+"""Every command answers as commit b3aa5924 did: about what that commit stored, and from scratch.
 
 Stored folders and files are asked again, on every machine. All answers, those of fits included, are
 equal to the last bit on the machine and the libraries that recorded them:
