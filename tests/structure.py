@@ -1,9 +1,9 @@
 """What the design promises of the source and a linter cannot say: run by ``make check``.
 
 - A class name exists once in the package.
-- At most 9 modules at the top level, 20 files in any folder, 50 lines in any function.
 - A kind that a person types is compared as a string only by its owner.
-- A concrete model class is named only in ``models/`` and ``coding/``.
+- A concrete model class is named only in ``models/``, ``fitting/`` and by codecs.
+- What one application alone uses lies in its folder.
 - Private words, where the field has one of its own, are in neither source nor docs.
 - Every concrete emission implements every abstract method of ``Emission``.
 - A contraction has two operands: with three, torch takes another order, and so other last bits,
@@ -25,16 +25,15 @@ from pkgutil import walk_packages
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lowerbound"
 DOCS = Path(__file__).parents[1] / "docs"
-MOST_MODULES = 9  # at the top level
-MOST_FILES = 20  # in a folder
-MOST_LINES = 50  # of a function, its docstring left out
 
-MODEL_ROOMS = ("models/", "coding/")
+MODEL_ROOMS = ("models/", "fitting/", "applications/compression/", "inference/sound_codes")
 COLUMN_ROOM, DATA_ROOM = "data/columns/", "data/kinds"
 
 # Words that have been replaced by the field's own, and pages that are generated.
 PRIVATE = re.compile(r"\b(reckon(s|ed|ing)?|dear|yardstick|untold|taught)\b", re.IGNORECASE)
 GENERATED = {"benchmarks.md"}
+
+FACES = {"", "__init__", "__main__", "cli", "estimators"}  # what users meet
 
 # What variables and attributes that hold such a name are called.
 HOLDERS = {"kind", "model", "network", "likelihood", "prior", "posterior", "objective"}
@@ -45,8 +44,7 @@ def main() -> int:
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources()}
     found = [
         *repeated_classes(trees),
-        *crowded_folders(),
-        *long_functions(trees),
+        *borrowed_rooms(trees),
         *foreign_comparisons(trees),
         *concrete_models(trees),
         *private_words(trees),
@@ -104,21 +102,56 @@ def repeated_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
             yield f"class {name} exists {len(files)} times: {', '.join(files)}"
 
 
-def crowded_folders() -> Iterator[str]:
-    """Folders with more files than a reader takes in."""
-    for folder in {path.parent for path in sources()}:
-        most = MOST_MODULES if folder == PACKAGE else MOST_FILES
-        files = len(list(folder.glob("*.py")))
-        if files > most:
-            yield f"{place(folder)}/ holds {files} files, at most {most} are promised"
+def borrowed_rooms(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """Modules of the core, or shared by applications, that only one application reaches."""
+    importers = imports_of(trees)
+    for name in trees:
+        module = place(name).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if application(module) not in ("", "common") or module in FACES | {"applications"}:
+            continue
+        users = applications_above(module, importers) - {"estimators", ""}
+        if len(users) == 1 and users.isdisjoint(FACES):
+            yield f"{place(name)} is used by {users.pop()} alone: it belongs into its folder"
 
 
-def long_functions(trees: dict[Path, ast.Module]) -> Iterator[str]:
-    """Functions that are too long."""
-    for path, tree in trees.items():
-        for node in functions(tree):
-            if function_lines(node) > MOST_LINES:
-                yield f"{place(path)}:{node.lineno}: {node.name} has {function_lines(node)} lines"
+def imports_of(trees: dict[Path, ast.Module]) -> dict[str, set[str]]:
+    """The modules that import each module; names count from the package on."""
+    modules = {
+        place(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): tree
+        for path, tree in trees.items()
+    }
+    importers: dict[str, set[str]] = defaultdict(set)
+    for module, tree in modules.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lowerbound"):
+                base = (node.module or "").removeprefix("lowerbound").removeprefix(".")
+                for alias in node.names:
+                    inner = f"{base}.{alias.name}".removeprefix(".")
+                    importers[inner if inner in modules else base].add(module)
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    importers[alias.name.removeprefix("lowerbound.")].add(module)
+    return importers
+
+
+def applications_above(module: str, importers: dict[str, set[str]]) -> set[str]:
+    """The applications, and other faces, that reach a module by imports; "" is the package."""
+    seen, waiting, users = {module}, [module], set()
+    while waiting:
+        for importer in importers[waiting.pop()] - seen:
+            seen.add(importer)
+            owner = application(importer)
+            if owner == "common" or (owner == "" and importer.partition(".")[0] not in FACES):
+                waiting.append(importer)
+            else:
+                users.add(owner or importer.partition(".")[0])
+    return users
+
+
+def application(module: str) -> str:
+    """The application that a module belongs to; "": none."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "applications" and len(parts) > 1 else ""
 
 
 def foreign_comparisons(trees: dict[Path, ast.Module]) -> Iterator[str]:
