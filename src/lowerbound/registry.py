@@ -1,13 +1,15 @@
 """Registries, which map names to classes.
 
 Interfaces look a name up once; other code uses objects only. Tests, command line and docs iterate
-over the registries, so a new part takes one file and one import line.
+over the registries, so a new part takes one file and one line. A registry that lists its parts
+keeps that order, and imports the module of a part when it is looked up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from lowerbound.errors import unknown
@@ -19,6 +21,12 @@ Item = TypeVar("Item")
 class Registry(Generic[T]):
     """An ordered map from names to parts of one family, such as the likelihoods.
 
+    Args:
+        kind: what a part is, for messages.
+        package: that contains the modules of ``listed``.
+        listed: names in their order, each with the module that registers it; further parts come
+            after them, as they are registered.
+
     >>> PRIORS = Registry[type]("prior")
     >>> @PRIORS.register("standard_normal")
     ... class StandardNormal: ...
@@ -26,8 +34,11 @@ class Registry(Generic[T]):
     'StandardNormal'
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(
+        self, kind: str, package: str = "", listed: Mapping[str, str] | None = None
+    ) -> None:
         self.kind = kind
+        self._modules = {name: f"{package}.{module}" for name, module in (listed or {}).items()}
         self._parts: dict[str, T] = {}
         self._given: dict[str, T] = {}
 
@@ -61,17 +72,20 @@ class Registry(Generic[T]):
             OptionError: the name is not registered; the message suggests the nearest one.
         """
         if name not in self:
-            raise unknown(self.kind, name, self._parts)
+            raise unknown(self.kind, name, self)
+        if name not in self._parts and name in self._modules:
+            import_module(self._modules[name])
         return self._parts[name] if name in self._parts else self._given[name]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._parts or name in self._given)
+        known = (self._modules, self._parts, self._given)
+        return isinstance(name, str) and any(name in names for names in known)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
+        return iter({**self._modules, **self._parts})
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._modules.keys() | self._parts.keys())
 
 
 @dataclass(frozen=True)

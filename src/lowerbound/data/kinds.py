@@ -219,7 +219,21 @@ class DataKind(ABC):
         return x
 
 
-DATA_KINDS = Registry[type[DataKind]]("kind of data")
+DATA_KINDS = Registry[type[DataKind]](
+    "kind of data",
+    "lowerbound.data",
+    {
+        "audio": "audio.kind",
+        "compositions": "sciences.compositions",
+        "events": "sequences.event_kind",
+        "images": "pictures.kind",
+        "episodes": "sequences.episode_kind",
+        "sequences": "sequences.kind",
+        "vectors": "tables.kind",
+        "table": "tables.kind",
+        "tokens": "sequences.token_kind",
+    },
+)
 
 
 def newest_kinds() -> Iterator[DataKind]:

@@ -202,7 +202,25 @@ def raw_scale(sigma: Tensor, floor: float | Tensor) -> Tensor:
     return excess + torch.log(-torch.expm1(-excess))
 
 
-LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood")
+LIKELIHOODS: Registry[type[Likelihood]] = Registry(
+    "likelihood",
+    "lowerbound.likelihoods",
+    {
+        "mixed": "mixed",
+        "autoregressive_columns": "autoregressive.columns",
+        "bernoulli": "bernoulli",
+        "categorical": "categorical",
+        "discretized_logistic": "discretized_logistic",
+        "discretized_logistic_mixture": "discretized_logistic_mixture",
+        "autoregressive": "autoregressive.pixels",
+        "autoregressive_tokens": "autoregressive.tokens",
+        "continuous_bernoulli": "bernoulli",
+        "gaussian": "location_scale",
+        "laplace": "location_scale",
+        "multinomial": "categorical",
+        "student_t": "location_scale",
+    },
+)
 
 
 class LocationScale(Likelihood):

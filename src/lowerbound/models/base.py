@@ -283,7 +283,24 @@ class Model(nn.Module, ABC):
         """Start to collect the readings again."""
 
 
-MODELS: Registry[type[Model]] = Registry("model")
+MODELS: Registry[type[Model]] = Registry(
+    "model",
+    "lowerbound.models",
+    {
+        "autoencoder": "autoencoder",
+        "hierarchical": "hierarchical",
+        "ladder": "ladder",
+        "pca": "pca",
+        "semi_supervised": "semi_supervised",
+        "semi_supervised_regression": "semi_supervised_regression",
+        "vae": "vae",
+        "event_history": "sequences.event_history",
+        "linear_state_space": "sequences.linear_state_space",
+        "recurrent_state_space": "sequences.recurrent_state_space",
+        "transform": "transform",
+        "vq_vae": "vq_vae",
+    },
+)
 
 
 def title_of(name: str) -> str:

@@ -297,7 +297,22 @@ class Network(ABC):
         )
 
 
-NETWORKS: Registry[type[Network]] = Registry("network")
+NETWORKS: Registry[type[Network]] = Registry(
+    "network",
+    "lowerbound.networks",
+    {
+        "mlp": "mlp",
+        "tabular": "tabular",
+        "linear": "mlp",
+        "autoencoder_kl": "pictures.autoencoder_kl",
+        "convolutional": "pictures.convolutional",
+        "frames": "signals",
+        "positions": "tokens",
+        "recurrent": "tokens",
+        "sequence_transformer": "tokens",
+        "transformer": "transformer",
+    },
+)
 
 
 class Conditioned(nn.Module):

@@ -195,4 +195,20 @@ def over_samples(values: Tensor) -> Tensor:
     return values.squeeze(0) if len(values) == 1 else values.mean(0)
 
 
-OBJECTIVES: Registry[type[Objective]] = Registry("objective")
+OBJECTIVES: Registry[type[Objective]] = Registry(
+    "objective",
+    "lowerbound.objectives",
+    {
+        "elbo": "elbo",
+        "adversarial": "adversarial",
+        "factor": "factor",
+        "features": "features",
+        "importance_weighted": "importance_weighted",
+        "semi_supervised": "semi_supervised",
+        "semi_supervised_regression": "semi_supervised_regression",
+        "target_rate": "rate_distortion",
+        "spectral": "features",
+        "structural": "features",
+        "beta_tc": "factor",
+    },
+)

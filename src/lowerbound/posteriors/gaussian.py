@@ -47,7 +47,16 @@ class Posterior(nn.Module, ABC):
         """Return q(z | x), batch shape (1, rows), for ``parameters`` (rows, numbers)."""
 
 
-POSTERIORS: Registry[type[Posterior]] = Registry("posterior")
+POSTERIORS: Registry[type[Posterior]] = Registry(
+    "posterior",
+    "lowerbound.posteriors",
+    {
+        "gaussian": "gaussian",
+        "clamped_gaussian": "gaussian",
+        "flow": "gaussian",
+        "full": "gaussian",
+    },
+)
 
 
 @POSTERIORS.register("full")

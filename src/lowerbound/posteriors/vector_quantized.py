@@ -108,7 +108,16 @@ class Quantizer(nn.Module, ABC):
         self.use.zero_()
 
 
-QUANTIZERS: Registry[Callable[..., list[Quantizer]]] = Registry("quantizer")
+QUANTIZERS: Registry[Callable[..., list[Quantizer]]] = Registry(
+    "quantizer",
+    "lowerbound.posteriors",
+    {
+        "fsq": "finite_scalar",
+        "lfq": "finite_scalar",
+        "vq": "vector_quantized",
+        "residual": "finite_scalar",
+    },
+)
 """Each name builds the codebooks of a latent for vectors of ``dim`` numbers, coarse to fine."""
 
 

@@ -169,4 +169,15 @@ def _declare_density(prior: Prior, _: tuple[Any, ...], distribution: Any) -> Non
     distribution.density = prior.density
 
 
-PRIORS: Registry[type[Prior]] = Registry("prior")
+PRIORS: Registry[type[Prior]] = Registry(
+    "prior",
+    "lowerbound.priors",
+    {
+        "diffusion": "diffusion.prior",
+        "flow": "flow",
+        "mixture": "mixture",
+        "recurrent": "temporal",
+        "standard_normal": "flow",
+        "vamp": "mixture",
+    },
+)

@@ -218,7 +218,16 @@ class CodePrior(nn.Module, ABC):
         """Learn from the codes of an update's rows, (rows, *shape)."""
 
 
-CODE_PRIORS: Registry[type[CodePrior]] = Registry("prior over codes")
+CODE_PRIORS: Registry[type[CodePrior]] = Registry(
+    "prior over codes",
+    "lowerbound.priors",
+    {
+        "uniform": "codes",
+        "marginal": "codes",
+        "autoregressive": "autoregressive_codes",
+        "markov": "sequential_codes",
+    },
+)
 
 
 @CODE_PRIORS.register("uniform")

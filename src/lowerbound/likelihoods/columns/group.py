@@ -228,7 +228,19 @@ class ColumnsOfCodes(ColumnGroup):
         return torch.stack([codes, codes])
 
 
-COLUMN_FAMILIES: Registry[type[ColumnGroup]] = Registry("family of columns")
+COLUMN_FAMILIES: Registry[type[ColumnGroup]] = Registry(
+    "family of columns",
+    "lowerbound.likelihoods.columns",
+    {
+        "continuous": "continuous",
+        "mixed": "continuous",
+        "binary": "levels",
+        "categorical": "levels",
+        "count": "count",
+        "histogram": "histogram",
+        "ordinal": "levels",
+    },
+)
 
 
 def group_columns(
