@@ -35,7 +35,7 @@ FORMER = {  # the kinds of the first run
     *("description", "detector", "feature_network", "foreign_autoencoder", "model_folder", "npz"),
     *("parquet", "phrases", "picture", "private_table", "public_columns", "sound", "workbook"),
 }
-OF_FORMER, OF_OTHERS = 50_000, 8_000  # inputs of a kind
+OF_FORMER, OF_OTHERS = 50_000, 20_000  # inputs of a kind
 # inputs that are whole commands, or are read by a process of their own, take tens of milliseconds
 DEARER = {
     **dict.fromkeys(("imputer", "new_rows", "workbook_parts", "open_document"), 2_500),
@@ -43,7 +43,6 @@ DEARER = {
     "agent_folder": 800,
     "synthesizer": 8_000,
 }
-OF_SEQUENCES = 20_000  # which are small
 PART = 2_000  # inputs between two notes of progress, which one child process reads
 SEED = 1  # 0 gives the inputs of `make test-slow`, after which the readers were mended
 # a kind with failures by the first seed is mended, and judged by inputs that nobody has seen
@@ -68,7 +67,7 @@ class Kind:
     seed: int
 
 
-NUMBERS = {**dict.fromkeys(FORMER, OF_FORMER), **DEARER, "sequences": OF_SEQUENCES}
+NUMBERS = {**dict.fromkeys(FORMER, OF_FORMER), **DEARER}
 CELLS = {kind: Kind(NUMBERS.get(kind, OF_OTHERS), MENDED.get(kind, SEED)) for kind in TARGETS}
 INPUTS = sum(cell.inputs for cell in CELLS.values())
 
