@@ -475,3 +475,15 @@ def test_each_prior_is_asked_in_the_context_of_the_prompt_and_all_codes_before(
             model(replace(batch_of(data), prompt=prompt))
     assert [count for count, _ in asked] == list(range(len(model.priors)))
     assert all(found is prompt for _, found in asked)
+
+
+def test_the_picture_depends_on_every_map() -> None:
+    """Also on the coarsest of three, through the one between."""
+    model, data = small(maps=3)
+    z = model.encoder(batch_of(data).x).detach().requires_grad_()
+    with torch.no_grad():
+        for value in model.decoder.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    (slope,) = torch.autograd.grad(model.decoder(z).square().sum(), z)
+    for part in slope.split([n * DIM for n in (1, 4, 16)], 1):
+        assert bool((part.abs().amax(0) > 1e-6).all())
