@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from lowerbound.applications.common.form import REQUIRED, answer, entries
-from lowerbound.cli.flags import command_parser, parse
-from lowerbound.applications.form import REQUIRED, answer, entries
 from lowerbound.cli.flags import LARGEST_SEED, command_parser, parse
 from lowerbound.config import RenamedWarning, option
 from lowerbound.errors import OptionError

@@ -26,11 +26,7 @@ from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.fitting.card import model_card
-from lowerbound.fitting.manifest import CHECKPOINT
-from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_folder import folder as model_folder
-from lowerbound.model_folder.card import model_card
-from lowerbound.model_folder.manifest import BESIDE, CHECKPOINT
+from lowerbound.fitting.manifest import BESIDE, CHECKPOINT
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.trace import Batch, Mean

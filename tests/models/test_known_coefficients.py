@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lowerbound.models.known_coefficients import KnownCoefficients
+from lowerbound.models.transform import KnownCoefficients
 
 
 def test_draws_of_a_row_stand_apart_by_all_rows() -> None:

@@ -19,8 +19,7 @@ from lowerbound.models import SemiSupervisedRegression
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
-from lowerbound.objectives.mean_teacher import MEMORY, _deviation
-from lowerbound.objectives.labels.mean_teacher import MEMORY, RAMP, _deviation
+from lowerbound.objectives.mean_teacher import MEMORY, RAMP, _deviation
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.applications.base import Silent
+from lowerbound.applications.common.application import Silent
 from lowerbound.applications.compression import photographs
 from lowerbound.applications.compression.photographs import Photographs
 from lowerbound.applications.compression.requests import CompressRequest

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from lowerbound import processes
+from lowerbound.applications.common.form import entries
 from lowerbound.applications.fit.fit import FitRequest, started_again
 from lowerbound.fitting.manifest import CHECKPOINT
-from lowerbound.applications.form import entries
-from lowerbound.model_folder.manifest import CHECKPOINT
 
 LAUNCH = 1_000_000.0
 
