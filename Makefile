@@ -20,7 +20,7 @@ ifneq ($(SHARED_DATA),)
 export LOWERBOUND_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: demo test test-slow test-long mutate check smoke docs bench-env clean help
+.PHONY: demo test test-slow test-long mutate planted check smoke docs bench-env clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make test-slow  the tests that take seconds'
 	@echo 'make test-long  the tests that take minutes'
 	@echo 'make mutate     plant defects, one at a time, and list those that no test notices; hours'
+	@echo 'make planted    the same with defects written by hand, as moves of code bring them in'
 	@echo 'make check      format, lint, types, direction of imports, structure, rules of results'
 	@echo 'make smoke      every quick benchmark, example and command of the docs'
 	@echo 'make docs       the site of the documentation, in site/'
@@ -52,6 +53,10 @@ test-long: $(VENV)/dev.stamp
 # Stopped and started again, it goes on. It writes benchmarks/results/mutation.json.
 mutate: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py
+
+# The tests that each defect names run first, so that most take seconds.
+planted: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --planted
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -43,7 +43,7 @@ from tests.mutation.trial import Copy
 NAME, BY_HAND = "mutation", "planted"
 HARMLESS = ROOT / "tests" / "mutation" / "harmless.json"
 COUNT = 210
-LEAST = {NAME: 200, BY_HAND: 120}
+LEAST = {NAME: 200, BY_HAND: 240}
 TARGET = 95.0  # % of the defects that are not harmless
 
 Trial = dict[str, Any]
@@ -126,13 +126,11 @@ def summarize(planned: Sequence[Defect | Planted], seed: int, name: str) -> None
         Metric("harmless", len(tried) - len(counted), "defects", "lower"),
         Metric("caught", share, "%", "higher", spread, TARGET, by_room),
         Metric("caught, of all planted", caught(tried), "%", "higher"),
-        Metric(
-            "caught before tests were added for survivors",
-            caught([before[trial["change"]] for trial in counted]),
-            "%",
-            "higher",
-        ),
     ]
+    if name == NAME:  # the tests of the others are named in their lists
+        share = caught([before[trial["change"]] for trial in counted])
+        what = "caught before tests were added for survivors"
+        metrics.append(Metric(what, share, "%", "higher"))
     write(
         name,
         metrics,

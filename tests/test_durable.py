@@ -210,3 +210,31 @@ def test_a_folder_is_filled_where_its_link_leads(tmp_path: Path) -> None:
         assert files.fill_folder(link, write) == (str(link / "a"),)
         assert link.is_symlink()
         assert [path.name for path in there.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("way", ["replacing", "write_text", "write_bytes"])
+def test_a_file_that_is_still_read_is_not_replaced(tmp_path: Path, way: str) -> None:
+    path, asked = tmp_path / "a.txt", list[Path]()
+    path.write_text("read here")
+
+    def stays(file: Path) -> None:
+        asked.append(file)
+        raise OptionError(f"{file} is read")
+
+    def write(file: Path) -> None:
+        if way == "replacing":
+            with durable.replacing(file) as temporary:
+                temporary.write_text("new")
+        elif way == "write_text":
+            durable.write_text(file, "new")
+        else:
+            durable.write_bytes(file, b"new")
+
+    with durable.guarded_by(stays):
+        with pytest.raises(OptionError, match="is read"):
+            write(path)
+        write(tmp_path / "b.txt")  # nothing is there
+    assert (asked, path.read_text()) == ([path], "read here")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "b.txt"]
+    write(path)
+    assert path.read_text() == "new"

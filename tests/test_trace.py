@@ -193,3 +193,23 @@ def test_emissions_sample_in_shapes_and_without_gradient() -> None:
         assert x.shape == (*sample_shape, 2, 3, 5)
         assert not x.requires_grad
     assert "BernoulliEmission" in repr(emission)
+
+
+@pytest.mark.parametrize("balance", [0.8, 0.3])
+@pytest.mark.parametrize("analytic", [True, False])
+def test_a_balanced_rate_has_its_value_and_trains_the_prior_by_that_share(
+    balance: float, analytic: bool
+) -> None:
+    """Of the gradient of KL(q || p), the share ``balance`` on p and the rest on q (Hafner 2021)."""
+    own = torch.full((1, 3, 2), 0.5, dtype=torch.float64, requires_grad=True)
+    other = torch.full((1, 3, 2), -0.2, dtype=torch.float64, requires_grad=True)
+    scale = torch.ones(1, 3, 2, dtype=torch.float64)
+    posterior, prior = diagonal_normal(own, scale), diagonal_normal(other, 2 * scale)
+    z = own + 0.3 * scale
+    step = Step(z, posterior, prior)
+    whole, shared = step.rate(analytic), step.rate(analytic, balance)
+    torch.testing.assert_close(shared, whole)
+    of_whole = torch.autograd.grad(whole.sum(), (own, other), retain_graph=True)
+    of_share = torch.autograd.grad(shared.sum(), (own, other))
+    torch.testing.assert_close(of_share[0], (1 - balance) * of_whole[0])
+    torch.testing.assert_close(of_share[1], balance * of_whole[1])

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -340,6 +341,25 @@ def test_bad_input_is_said(
 ) -> None:
     assert run(*(word.format(folder) for word in words)) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_report_of_a_training_is_that_of_its_last_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [AgentRecord(5, 1, 2, 3.0, None), AgentRecord(9, 4, 6, 7.5, None)]
+    records = [replace(one, sampled=(1.0, 2.0), greedy=(5.0, 8.0)) for one in records]
+
+    def trained(*_: object, folder: Path, **__: object) -> object:
+        folder.mkdir()
+        return SimpleNamespace(fitted=None, records=records)
+
+    monkeypatch.setattr(train, "train_agent", trained)
+    monkeypatch.setattr(train.model_folder, "write", lambda *_: None)
+    assert run("train", CATCH, "-o", tmp_path / "a.lb", *SHORT, *SETTINGS, "--json") == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    named = [found[name] for name in ("steps", "updates", "episodes", "seconds")]
+    assert named == [9, 4, 6, 7.5]
+    assert (found["sampled"], found["greedy"]) == (1.5, 6.5)
 
 
 def test_the_former_agent_stays_until_the_new_one_is_whole(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pytest
+import torch
 
 from lowerbound.applications.common.form import REQUIRED, answer, entries
-from lowerbound.cli.flags import command_parser, parse
+from lowerbound.cli.flags import LARGEST_SEED, command_parser, parse
 from lowerbound.config import RenamedWarning, option
 from lowerbound.errors import OptionError
 
@@ -49,6 +51,14 @@ def test_an_old_flag_works_and_the_new_one_is_said(given: str) -> None:
         assert made("d.csv -o out --hushed").quiet
 
 
+@pytest.mark.parametrize("seed", [0, LARGEST_SEED])
+def test_the_ends_of_the_seeds_are_seeds(seed: int) -> None:
+    found = made(f"d.csv -o out --seed {seed}")
+    assert (found.seed, found.training.seed) == (seed, seed)
+    np.random.default_rng(seed)
+    torch.manual_seed(seed)
+
+
 def test_an_old_flag_is_in_no_help_and_not_suggested() -> None:
     assert "hushed" not in command_parser("work", "", entries(Request)).format_help()
     with pytest.raises(OptionError, match="did you mean --shape"):
@@ -73,6 +83,8 @@ def test_every_field_has_its_flag_nested_ones_too() -> None:
         ("d -o o --shape squre", "did you mean 'square'"),
         ("d -o o --seed -1", "--seed"),
         ("d -o o --seed x", "--seed takes a whole number"),
+        (f"d -o o --seed {LARGEST_SEED + 1}", "from 0 to 4,294,967,295, not 4294967296"),
+        ("d -o o --seed 123456789012345678901", "from 0 to 4,294,967,295"),
         ("d -o", "-o/--output needs a value after it; see lowerbound work --help"),
         ("d", r"^missing: -o/--output \(where to\); see lowerbound work --help$"),
         ("", r"missing: DATA \(a table\), -o/--output \(where to\)"),

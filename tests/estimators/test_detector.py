@@ -171,6 +171,22 @@ def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetecto
     VAE.load(tmp_path / "model").score_samples(X)
 
 
+@pytest.mark.filterwarnings("ignore:column .* has levels that the model was not fitted on")
+def test_a_detector_of_levels_is_saved_whole(tmp_path: Path) -> None:
+    """Also what a value costs that no row of the fit had, and dependencies of columns."""
+    draw = np.random.default_rng(0)
+    town = draw.choice(["Bern", "Chur", "Genf"], 200)
+    frame = pd.DataFrame({"town": town, "land": np.where(town == "Genf", "west", "east")})
+    frame["size"] = draw.normal(size=200)
+    detector = VAEDetector(epochs=1, random_state=0).fit(frame)
+    detector.save(tmp_path / "model")
+    again = VAEDetector.load(tmp_path / "model")
+    new = frame.head(6).copy()
+    new.loc[0, "town"], new.loc[1, "land"] = "Basel", "south"
+    assert set(detector.components(new)["unseen"] > 0) == {True, False}
+    pd.testing.assert_frame_equal(again.components(new), detector.components(new))
+
+
 @pytest.mark.parametrize("draws", [1, 9])
 def test_the_command_scores_with_as_many_draws_as_the_detector(tmp_path: Path, draws: int) -> None:
     frame = pd.DataFrame(rows(60)).add_prefix("x")

@@ -20,6 +20,7 @@ from lowerbound import VAE, VAEImputer
 from lowerbound.applications.restoration import estimator as incomplete, filling, imputer_fit
 from lowerbound.applications.restoration.imputer_fit import updates
 from lowerbound.data import load
+from lowerbound.data.dependencies.determined import Dependencies, with_dependencies
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting.manifest import IMPUTER, INTERVALS
 from tests.estimators.conftest import MORE_CHECKS, rows
@@ -494,6 +495,19 @@ def test_training_that_does_not_gain_is_left_out(
     imputer = VAEImputer(epochs=10, random_state=0).fit(holes)
     assert imputer.errors_ == (1.0, trained)
     assert imputer.history_.records[-1].updates == updates_made
+
+
+def test_no_dependency_of_the_rows_with_hidden_cells_knows_them() -> None:
+    rng = np.random.default_rng(0)
+    town = rng.integers(0, 6, 400)
+    frame = pd.DataFrame({"town": town, "land": town // 2 + 10, "size": rng.normal(size=400)})
+    data = with_dependencies(load(frame, kinds="infer", missing="model"))
+    test = imputer_fit.HiddenCells.of(data, 0.2, 0)
+    assert test is not None
+    rows = [Dependencies.of(one.schema).lookups for one in (data, test.every)]
+    assert rows[0] != rows[1]
+    again = Dependencies.of(with_dependencies(test.every).schema).lookups
+    assert rows[1] == again != ()
 
 
 def test_the_error_of_hidden_cells_is_in_variances_and_levels_are_wrong_or_right() -> None:

@@ -206,3 +206,13 @@ def test_fits_are_reproducible_and_leave_random_state_alone(
     ]
     for a, b in zip(fits[0].model.parameters(), fits[1].model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_given_options_of_a_likelihood_override_the_defaults_of_the_model() -> None:
+    """Of columns with gaps each has a scale of its own, unless the caller says otherwise."""
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    x[::4, 0] = np.nan
+    schema = load(x, missing="model").schema
+    for given, scale in (({}, "feature"), ({"scale": "global"}, "global")):
+        chosen = resolve(schema, ModelOptions(likelihood_options=given))
+        assert (chosen.likelihood, chosen.likelihood_options["scale"]) == ("gaussian", scale)

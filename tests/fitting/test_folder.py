@@ -26,7 +26,7 @@ from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.fitting.card import model_card
-from lowerbound.fitting.manifest import CHECKPOINT
+from lowerbound.fitting.manifest import BESIDE, CHECKPOINT
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.trace import Batch, Mean
@@ -420,3 +420,14 @@ def test_killed_at_random_moments_the_folder_is_absent_or_loadable(
 
 def test_training_and_the_folder_name_the_checkpoint_alike() -> None:
     assert checkpoint.FOLDER == CHECKPOINT
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_belongs_to_the_weights_stays_with_them(folder: Path, name: str) -> None:
+    """A detector, trees and the like: another record keeps them, other weights do not."""
+    (folder / name).write_bytes(b"of these weights")
+    same = replace(fitted(), calibration="said otherwise")
+    model_folder.write(folder, same)
+    assert (folder / name).read_bytes() == b"of these weights"
+    model_folder.write(folder, fitted(1))
+    assert not (folder / name).exists()

@@ -11,6 +11,7 @@ from torch import Tensor
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import LOWEST
 from lowerbound.data.columns.mixed import ATOM
+from lowerbound.errors import DataError
 from lowerbound.likelihoods import Gaussian
 from lowerbound.likelihoods.columns import (
     AtomEmission,
@@ -247,3 +248,13 @@ def test_frequencies_of_draws_are_the_probabilities(kind: str, levels: int) -> N
         share = torch.bincount(x[:, j], minlength=levels) / draws
         error = (expected * (1 - expected) / draws).sqrt()
         assert ((share - expected).abs() < 5 * error + 1e-4).all()
+
+
+def test_the_first_value_outside_the_support_is_named() -> None:
+    columns = [Column("a", "real"), Column("n", "count"), Column("m", "count")]
+    x = torch.zeros(6, 3)
+    x[2, 2], x[4, 1], x[4, 2] = -3.0, 0.5, -1.0
+    with pytest.raises(DataError, match=r"column 'm' of the kind 'count' .* row 2 holds -3"):
+        Mixed(columns).check(x)
+    with pytest.raises(DataError, match=r"column 'n' of the kind 'count' .* row 0 holds 0\.5"):
+        Mixed(columns).check(x[4:])

@@ -258,3 +258,17 @@ def test_options_out_of_range(options: dict[str, object], message: str) -> None:
 def test_mixture_needs_a_component() -> None:
     with pytest.raises(OptionError, match="components"):
         DiscretizedLogisticMixture((4,), components=0)
+
+
+@pytest.mark.parametrize("first", [1.6, -0.6])
+def test_a_channel_beyond_black_and_white_counts_as_these(first: float) -> None:
+    """Red is far beyond white, so green is as if red were white; moments against draws."""
+    shape = (1, 1, 1, 3, 1, 1)
+    loc = torch.tensor([first, 0.5 * (1 - round(min(max(first, 0), 1))), 0.4]).reshape(shape)
+    slopes = torch.tensor([0.5, 0.0, 0.0]).reshape(shape)
+    mixture = PixelMixture(torch.zeros(1, 1, 1, 1, 1), loc, torch.full(shape, 0.03), slopes)
+    emission = DiscretizedLogisticMixtureEmission(mixture, 256, (3, 1, 1))
+    torch.manual_seed(0)
+    drawn = emission.sample((4_000,))
+    torch.testing.assert_close(emission.mean, drawn.mean(0), atol=0.01, rtol=0)
+    assert 0.4 < float(emission.mean.flatten()[1]) < 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -452,3 +453,37 @@ def test_as_many_maps_as_asked_each_in_the_context_of_the_one_above() -> None:
             above = book.vectors(codes).flatten(1)
     sizes = [math.prod(shape) for shape in model.code_shapes]
     assert all(finer == 4 * coarser for coarser, finer in pairwise(sizes))
+
+
+@pytest.mark.parametrize("imagined", [True, False])
+def test_each_prior_is_asked_in_the_context_of_the_prompt_and_all_codes_before(
+    monkeypatch: pytest.MonkeyPatch, imagined: bool
+) -> None:
+    model, data = small()
+    prompt, asked = torch.arange(6).unsqueeze(1), list[tuple[int, Any]]()
+    for prior in model.eval().priors:
+
+        def given(codes: Any, prompt: Any = None, ask: Any = prior.given) -> Any:
+            asked.append((len(codes), prompt))
+            return ask(codes)
+
+        monkeypatch.setattr(prior, "given", given)
+    with torch.no_grad():
+        if imagined:
+            model.imagine(Batch(count=6, prompt=prompt), Draw())
+        else:
+            model(replace(batch_of(data), prompt=prompt))
+    assert [count for count, _ in asked] == list(range(len(model.priors)))
+    assert all(found is prompt for _, found in asked)
+
+
+def test_the_picture_depends_on_every_map() -> None:
+    """Also on the coarsest of three, through the one between."""
+    model, data = small(maps=3)
+    z = model.encoder(batch_of(data).x).detach().requires_grad_()
+    with torch.no_grad():
+        for value in model.decoder.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    (slope,) = torch.autograd.grad(model.decoder(z).square().sum(), z)
+    for part in slope.split([n * DIM for n in (1, 4, 16)], 1):
+        assert bool((part.abs().amax(0) > 1e-6).all())

@@ -164,3 +164,16 @@ def test_posterior_is_the_exact_one() -> None:
     covariance = torch.eye(2, dtype=torch.float64) - gain @ weight
     expected = torch.distributions.MultivariateNormal(loc.unsqueeze(0), covariance)
     assert kl_divergence(model.encode(Batch(x)), expected).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_least_variance_is_a_share_of_that_of_the_rows(dtype: torch.dtype) -> None:
+    """Rows in a plane have no other."""
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.randn(50, 2, generator=generator) @ torch.randn(2, 4, generator=generator)
+    shares = []
+    for unit in (1e-6, 1.0, 1e5):
+        rows = (unit * plane).to(dtype)
+        found = ProbabilisticPrincipalComponents((4,), 2).fit(rows)
+        shares.append(float(found.variance) / float(rows.double().var(0, correction=0).mean()))
+    assert shares == pytest.approx([shares[1]] * 3, rel=0.05)

@@ -131,6 +131,9 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
     monkeypatch.setattr(regressor_fits, "averaged_weights", kept)
     pool = RegressorPool(COLUMNS)
     found = fit_pool(pool, rows, hidden_by_ridge(rows))
+    errors = (found.target - found.mean) / found.deviation
+    size = float(errors.square().mean().sqrt())
+    assert float(pool.widening) == pytest.approx(size * widened(FEW)) != size
     shares = np.array(PRIOR) / sum(PRIOR)
 
     def loss(free: Any) -> float:

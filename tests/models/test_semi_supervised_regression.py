@@ -19,7 +19,7 @@ from lowerbound.models import SemiSupervisedRegression
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
-from lowerbound.objectives.mean_teacher import MEMORY, _deviation
+from lowerbound.objectives.mean_teacher import MEMORY, RAMP, _deviation
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
 
@@ -163,6 +163,11 @@ def test_the_teacher_is_followed_on_rows_without_a_label() -> None:
     taught, said = normal(own.teacher(hidden, None)), normal(model.regressor(hidden, None))
     apart = kl_divergence(taught, said).mean()
     torch.testing.assert_close(own.lesson(model, batch) - without, apart)
+    for progress in (0.0, RAMP / 4, RAMP, 0.9):
+        own.progress.fill_(progress)
+        share = min(progress / RAMP, 1.0)
+        torch.testing.assert_close(own.lesson(model, batch) - without, share * apart)
+    own.progress.fill_(1.0)
     before = [value.clone() for value in own.teacher.parameters()]
     own.averaged.fill_(1 - MEMORY / 4)
     own.after_update(own(model, batch))

@@ -205,3 +205,19 @@ def test_what_it_cannot_do_is_said(raw: object, options: dict, sentence: str) ->
     data = tiles() if raw is None else load(raw)
     with pytest.raises(OptionError, match=sentence):
         assemble(data.schema, ModelOptions(model="transform", **options))
+
+
+def test_the_second_turn_knows_where_the_first_has_decided() -> None:
+    """A channel of the hints is 1 there; in the first turn it is 0 everywhere."""
+    model = small_coder()
+    hints: list[torch.Tensor] = []
+    model.contexts[0].register_forward_pre_hook(lambda _, given: hints.append(given[1].clone()))
+    known = model.begin(torch.zeros(1, dtype=torch.long), (64, 64))
+    for turn in range(2):
+        expected = model.expected(known, turn)
+        known = model.settle(known, turn, expected.location.round(), expected)
+    decided = torch.zeros(known.blocks).flatten()
+    decided[places(*known.blocks, 0)] = 1
+    assert not bool(hints[0][:, 1].any())
+    assert torch.equal(hints[1][0, 1].flatten(), decided)
+    assert 0 < float(decided.mean()) < 1

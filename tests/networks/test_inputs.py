@@ -162,3 +162,16 @@ def test_square_roots_have_a_finite_slope_at_zero() -> None:
     SquareRoots((2,))(x).sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
+
+
+def test_only_numbers_are_missing_because_of_their_values() -> None:
+    """Of levels, counts and atoms the encoder learns nothing from why a cell is missing."""
+    columns = Columns(COLUMNS, tells_missing=True)
+    modeled = [column for column in COLUMNS if column.modeled]
+    names = [modeled[place].name for place, _ in columns.features]
+    missing = torch.ones_like(ROWS, dtype=torch.bool)
+    features = columns(ROWS, ~missing, missing)
+    gone = features[:, 2 * columns.linear : 3 * columns.linear]
+    told = {name for name, one in zip(names, gone[0].tolist(), strict=True) if one}
+    assert told == {"a"}
+    assert not columns(ROWS, ~missing)[:, 2 * columns.linear : 3 * columns.linear].any()

@@ -185,3 +185,23 @@ def test_one_row_is_sampled_for_each_row_with_a_condition() -> None:
     batch = batch_of(data, 6)
     assert batch.condition is not None
     assert Adversarial()._sampled(model, batch).shape == batch.filled.shape
+
+
+def test_the_critic_sees_the_same_cells_of_all_rows() -> None:
+    """Else it would know rows of the model by the cells that are hidden in real ones."""
+    x = np.random.default_rng(0).normal(size=(40, 3)) + 5
+    x[np.random.default_rng(1).random(x.shape) < 0.3] = np.nan
+    data = load(x, missing="model")
+    model, batch = built(data), data.batch(torch.arange(40)).to(torch.float32)
+    objective = Adversarial(prior_samples=True)
+    objective.prepare(model, data)
+    assert objective.critic is not None
+    assert batch.observed is not None
+    seen: list[torch.Tensor] = []
+    objective.critic.register_forward_pre_hook(lambda _, rows: seen.append(rows[0]))
+    objective(model, batch)
+    assert len(seen) >= 3
+    for rows in seen:
+        hidden = (~batch.observed).repeat(len(rows) // 40, 1)
+        assert not bool(rows[hidden].any())
+        assert bool(rows[~hidden].all())

@@ -154,6 +154,18 @@ def test_signs_are_the_bits_of_a_code() -> None:
     assert torch.equal(cube.vectors(torch.tensor([0b101])), torch.tensor([[1.0, -1.0, 1.0]]))
 
 
+def test_each_bit_has_its_own_entropy_over_all_rows() -> None:
+    """A cube of several bits is as many cubes of one."""
+    encoded = torch.randn(40, 5, 3, generator=torch.Generator().manual_seed(0)) + torch.eye(3)[0]
+    parts = [encoded, *encoded.split(1, -1)]
+    whole, *each = (
+        cube.penalty(part, cube.vectors(cube.nearest(part)))
+        for part in parts
+        for cube in [LookupFree(part.shape[-1], commitment=0.3, entropy=0.7)]
+    )
+    torch.testing.assert_close(whole, torch.stack(each).sum(0))
+
+
 def test_entropies_of_signs_by_hand() -> None:
     """Two rows of one bit each: sigma(4 e) = .75 and .5, on average .625."""
     cube = LookupFree(1, commitment=0.0, entropy=1.0)

@@ -180,3 +180,26 @@ def test_only_the_prior_of_the_first_codebook_reads_captions() -> None:
         assert prior.terms(codes[level], known, prompt).loss.isfinite().all()
         stacked = [each[None] for each in known]
         assert prior.given(stacked, prompt).log_prob(codes[level][None]).isfinite().all()
+
+
+def test_rows_are_drawn_again_and_edited_with_the_guidance_of_the_prior(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Noise is found under what a row is, without guidance; what it becomes is exaggerated."""
+    pytest.importorskip("diffusers")
+    vocabulary = PromptVocabulary(FIELDS)
+    prior = DiffusionPrior(2, width=8, depth=1, steps=4, guidance=3.0, **vocabulary.options).eval()
+    asked: list[tuple[int, float]] = []
+    predict = prior.predict
+
+    def spied(x: Tensor, t: Tensor, prompt: Tensor, guidance: float = 1.0) -> Tensor:
+        asked.append((int(prompt[0, 0]), guidance))
+        return predict(x, t, prompt, guidance)
+
+    monkeypatch.setattr(prior, "predict", spied)
+    before, after = torch.zeros(3, 3).long(), torch.ones(3, 3).long()
+    prior.redrawn(torch.zeros(3, 2), after, rounds=1)
+    assert set(asked) == {(1, 3.0)}
+    asked.clear()
+    prior.edited(torch.zeros(3, 2), before, after)
+    assert set(asked) == {(0, 1.0), (1, 3.0)}

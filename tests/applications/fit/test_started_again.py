@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lowerbound import processes
+from lowerbound.applications.common.form import entries
 from lowerbound.applications.fit.fit import FitRequest, started_again
 from lowerbound.fitting.manifest import CHECKPOINT
 
@@ -42,3 +43,9 @@ def test_the_run_that_is_to_be_overwritten_does_not(folder: Path) -> None:
     assert started_again(folder, request) is request
     older = FitRequest("digits", str(folder), resume=True)
     assert started_again(folder, older).resume
+
+
+def test_every_option_that_names_a_file_is_known_as_one() -> None:
+    """A request of somebody else opens none of them, and writes none."""
+    named = {entry.name for entry in entries(FitRequest) if entry.names_file}
+    assert named == {"output", "columns", "public_schema", "start", "features", "cache"}

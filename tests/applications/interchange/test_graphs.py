@@ -129,6 +129,19 @@ def test_torch_export_gives_the_same_numbers(case: str, fits: Any, tmp_path: Pat
     assert Schema.from_mapping(mapping) == fitted.schema
 
 
+def test_the_largest_difference_of_both_graphs_is_said(
+    fits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mean and deviation of the encoder, then the mean of the decoder."""
+    fitted, outputs = fits("table"), {"encoder": [0, 0], "decoder": [0]}
+    monkeypatch.setattr(graphs, "_write", lambda graph, inputs, path, form: path.touch())
+    monkeypatch.setattr(graphs.TorchExport, "run", lambda form, path, inputs: outputs[path.stem])
+    for place in range(3):
+        found = iter([0.25 * (number == place) for number in range(3)])
+        monkeypatch.setattr(graphs, "_difference", lambda *_, found=found: next(found))
+        assert run(fitted, torch=str(tmp_path / f"out{place}")).difference == 0.25
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_onnx_gives_the_same_numbers(case: str, fits: Any, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

@@ -509,3 +509,13 @@ def test_both_ends_of_a_range_of_fractions_move_outwards() -> None:
         found = _short(low, high)
         assert low - 1e-3 * (high - low) <= found[0] < low
         assert high < found[1] <= high + 1e-3 * (high - low)
+
+
+def test_noise_of_many_levels_is_no_gap() -> None:
+    """The rows of no level are the rest of a sum, whose noise grows with the root of its terms."""
+    frame = pd.DataFrame({"town": [f"t{row % 60:02d}" for row in range(60 * 300)]})
+    found = [measure_schema(frame, 2.0).columns["town"] for _ in range(12)]
+    assert all(len(said["levels"]) == 60 for said in found)
+    assert not any("missing" in said for said in found)
+    frame.loc[::6, "town"] = None
+    assert measure_schema(frame, 2.0).columns["town"]["missing"]
