@@ -115,7 +115,7 @@ def borrowed_rooms(trees: dict[Path, ast.Module]) -> Iterator[str]:
 
 
 def imports_of(trees: dict[Path, ast.Module]) -> dict[str, set[str]]:
-    """The modules that import each module; names count from the package on."""
+    """The modules that import or list each module; names count from the package on."""
     modules = {
         place(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): tree
         for path, tree in trees.items()
@@ -131,7 +131,17 @@ def imports_of(trees: dict[Path, ast.Module]) -> dict[str, set[str]]:
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     importers[alias.name.removeprefix("lowerbound.")].add(module)
+            elif isinstance(node, ast.Call) and "Registry" in ast.unparse(node.func):
+                for part in listed_parts(node):
+                    importers[part].add(module)
     return importers
+
+
+def listed_parts(call: ast.Call) -> Iterator[str]:
+    """The modules that a registry lists, to import them when a part is looked up."""
+    if len(call.args) == 3:
+        package, listed = ast.literal_eval(call.args[1]), ast.literal_eval(call.args[2])
+        yield from (f"{package}.{name}".removeprefix("lowerbound.") for name in listed.values())
 
 
 def applications_above(module: str, importers: dict[str, set[str]]) -> set[str]:

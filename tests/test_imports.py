@@ -7,7 +7,9 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -25,9 +27,19 @@ def imported_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def type_checkers_names() -> set[str]:
+LAZY = [
+    "lowerbound",
+    *(
+        f"lowerbound.{path.parent.name}"
+        for path in Path(lowerbound.__file__).parent.glob("*/__init__.py")
+        if "public_names(" in path.read_text(encoding="utf-8")
+    ),
+]
+
+
+def type_checkers_names(package: str) -> set[str]:
     """What the block under TYPE_CHECKING imports."""
-    tree = ast.parse(Path(lowerbound.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(import_module(package).__file__ or "").read_text(encoding="utf-8"))
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
     return {alias.name for node in imports for alias in node.names}
@@ -53,18 +65,34 @@ def test_training_does_not_import_the_compiler_unless_it_compiles() -> None:
     imported_by("\n".join(lines))
 
 
-@pytest.mark.parametrize("name", lowerbound.__all__)
-def test_every_public_name_resolves(name: str) -> None:
-    assert getattr(lowerbound, name) is not None
+@pytest.mark.parametrize(
+    ("package", "name"), [(one, name) for one in LAZY for name in import_module(one).__all__]
+)
+def test_every_public_name_resolves_and_is_no_module(package: str, name: str) -> None:
+    """A module of the name would take its place in the package once it is imported."""
+    assert not isinstance(getattr(import_module(package), name), ModuleType)
+    assert find_spec(f"{package}.{name}") is None
 
 
-def test_all_equals_the_visible_names() -> None:
-    assert set(dir(lowerbound)) == set(lowerbound.__all__)
-    assert len(lowerbound.__all__) == len(set(lowerbound.__all__))
+@pytest.mark.parametrize("package", LAZY)
+def test_visible_names_are_those_that_type_checkers_see(package: str) -> None:
+    module = import_module(package)
+    assert len(module.__all__) == len(set(module.__all__))
+    assert set(dir(module)) | {"__version__"} == set(module.__all__) | {"__version__"}
+    assert type_checkers_names(package) == set(module.__all__) - {"__version__"}
 
 
-def test_type_checkers_see_the_same_names() -> None:
-    assert type_checkers_names() | {"__version__"} == set(lowerbound.__all__)
+def test_a_package_imports_no_part_before_its_first_use() -> None:
+    report = "import sys; print(*(name for name in sys.modules if name.startswith('lowerbound')))"
+    packages = ", ".join(LAZY)
+    run = subprocess.run(
+        [sys.executable, "-c", f"import {packages}; {report}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert set(run.stdout.split()) == {*LAZY, "lowerbound.registry", "lowerbound.errors"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

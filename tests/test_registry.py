@@ -27,6 +27,16 @@ def test_names_map_to_parts_in_order() -> None:
     assert "flow" not in parts
 
 
+def test_a_listed_part_is_imported_when_it_is_looked_up_and_no_other_takes_its_name() -> None:
+    listed = Registry[object]("module", "lowerbound", {"one": "errors", "two": "registry"})
+    assert (list(listed), "two" in listed, len(listed)) == (["one", "two"], True, 2)
+    with pytest.raises(KeyError, match="registered twice"):
+        listed.register("one")(Registry)
+    listed.register("two")(Registry)
+    listed.register("three")(int)
+    assert list(listed) == ["one", "two", "three"]
+
+
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"unknown prior 'mixtur'; did you mean 'mixture'\?"):
         registry()["mixtur"]

@@ -10,12 +10,14 @@ and a command that needs no network does not wait for torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lowerbound.registry import public_names
 
 if TYPE_CHECKING:  # the same names again, for editors and type checkers
-    from lowerbound.data import Dataset as Dataset, Schema as Schema
-    from lowerbound.data.load import load as load
+    from lowerbound.data.dataset import Dataset as Dataset
+    from lowerbound.data.loading import load as load
+    from lowerbound.data.schema import Schema as Schema
     from lowerbound.estimators import (
         VAE as VAE,
         VQVAE as VQVAE,
@@ -31,61 +33,40 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         VAEDetector as VAEDetector,
         VAEImputer as VAEImputer,
     )
-    from lowerbound.fitting import FitOptions as FitOptions, Fitted as Fitted, fit as fit
     from lowerbound.fitting.assembly import (
         assemble as assemble,
         initialize as initialize,
         resolve as resolve,
     )
     from lowerbound.fitting.folder import read as read, write as write
-    from lowerbound.models import Model as Model
+    from lowerbound.fitting.model import FitOptions as FitOptions, Fitted as Fitted, fit as fit
+    from lowerbound.models.base import Model as Model
     from lowerbound.models.options import ModelOptions as ModelOptions
-    from lowerbound.objectives import ELBO as ELBO
-    from lowerbound.training import TrainingOptions as TrainingOptions
+    from lowerbound.objectives.elbo import ELBO as ELBO
+    from lowerbound.training.options import TrainingOptions as TrainingOptions
 
 __version__ = "0.1.0"
 
-_MODULE_OF = {
-    "VAE": "lowerbound.estimators",
-    "ConditionalVAE": "lowerbound.estimators",
-    "HierarchicalVAE": "lowerbound.estimators",
-    "LadderVAE": "lowerbound.estimators",
-    "VQVAE": "lowerbound.estimators",
-    "Autoencoder": "lowerbound.estimators",
-    "ProbabilisticPCA": "lowerbound.estimators",
-    "VAEDetector": "lowerbound.estimators",
-    "PyODDetector": "lowerbound.estimators",
-    "SemiSupervisedVAE": "lowerbound.estimators",
-    "SemiSupervisedRegressor": "lowerbound.estimators",
-    "VAEImputer": "lowerbound.estimators",
-    "TableSynthesizer": "lowerbound.estimators",
-    "load": "lowerbound.data",
-    "Dataset": "lowerbound.data",
-    "Schema": "lowerbound.data",
-    "fit": "lowerbound.fitting",
-    "Fitted": "lowerbound.fitting",
-    "FitOptions": "lowerbound.fitting",
-    "ModelOptions": "lowerbound.models.options",
-    "TrainingOptions": "lowerbound.training",
-    "read": "lowerbound.fitting.folder",
-    "write": "lowerbound.fitting.folder",
-    "resolve": "lowerbound.fitting.assembly",
-    "assemble": "lowerbound.fitting.assembly",
-    "initialize": "lowerbound.fitting.assembly",
-    "ELBO": "lowerbound.objectives",
-    "Model": "lowerbound.models",
-}
-
-__all__ = [*_MODULE_OF, "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULE_OF[name]), name)
-    globals()[name] = value  # the next use finds it without coming here
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        ".applications.common.estimators.vae": "VAE",
+        ".applications.fit.estimators": "ConditionalVAE HierarchicalVAE LadderVAE VQVAE "
+        "Autoencoder ProbabilisticPCA",
+        ".applications.anomaly.estimator": "VAEDetector PyODDetector",
+        ".applications.labels.estimator": "SemiSupervisedVAE SemiSupervisedRegressor",
+        ".applications.restoration.estimator": "VAEImputer",
+        ".applications.release.estimator": "TableSynthesizer",
+        ".data.loading": "load",
+        ".data.dataset": "Dataset",
+        ".data.schema": "Schema",
+        ".fitting.model": "fit Fitted FitOptions",
+        ".models.options": "ModelOptions",
+        ".training.options": "TrainingOptions",
+        ".fitting.folder": "read write",
+        ".fitting.assembly": "resolve assemble initialize",
+        ".objectives.elbo": "ELBO",
+        ".models.base": "Model",
+    },
+)
+__all__ += ["__version__"]

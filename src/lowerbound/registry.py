@@ -7,10 +7,11 @@ keeps that order, and imports the module of a part when it is looked up.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from lowerbound.errors import unknown
 
@@ -50,7 +51,8 @@ class Registry(Generic[T]):
         """
 
         def add(part: Item) -> Item:
-            if name in self._parts:
+            module = getattr(part, "__module__", None)
+            if name in self._parts or self._modules.get(name, module) != module:
                 raise KeyError(f"{self.kind} {name!r} is registered twice")
             self._parts[name] = part  # type: ignore[assignment]
             return part
@@ -86,6 +88,31 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._modules.keys() | self._parts.keys())
+
+
+def public_names(
+    package: str, names: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package that imports names at first use.
+
+    Args:
+        package: ``__name__`` of the package, which repeats its names for type checkers.
+        names: module, relative to the package if it starts with a dot: its names, with spaces.
+
+    >>> get, _, every = public_names("lowerbound", {".registry": "Registry public_names"})
+    >>> get("Registry") is Registry, every
+    (True, ['Registry', 'public_names'])
+    """
+    module_of = {name: module for module, listed in names.items() for name in listed.split()}
+
+    def get(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(module_of[name], package), name)
+        setattr(sys.modules[package], name, value)  # the next use does not come here
+        return value
+
+    return get, lambda: list(module_of), list(module_of)
 
 
 @dataclass(frozen=True)

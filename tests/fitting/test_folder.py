@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from lowerbound import durable
+from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.load import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder

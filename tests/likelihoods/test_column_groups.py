@@ -13,15 +13,14 @@ from lowerbound.data.columns.continuous import LOWEST
 from lowerbound.data.columns.mixed import ATOM
 from lowerbound.errors import DataError
 from lowerbound.likelihoods import Gaussian
-from lowerbound.likelihoods.columns import (
-    AtomEmission,
+from lowerbound.likelihoods.columns.continuous import AtomEmission
+from lowerbound.likelihoods.columns.count import NegativeBinomialEmission, log_mass
+from lowerbound.likelihoods.columns.levels import (
     BinaryColumnsEmission,
     CategoricalColumnsEmission,
     EmbeddedColumn,
-    NegativeBinomialEmission,
     OrdinalColumns,
 )
-from lowerbound.likelihoods.columns.count import log_mass
 from lowerbound.likelihoods.mixed import Mixed
 from tests.likelihoods.cases import column, owed
 

@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Independent, Normal
 
 from lowerbound.applications.restoration.filling import impute
-from lowerbound.data.load import load
+from lowerbound.data import load
 from lowerbound.distributions.point import Point, density_of
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import UnsupportedError

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array, check_finite_rows
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.load import load
+from lowerbound.data.loading import load
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch

@@ -5,32 +5,40 @@
 
 from __future__ import annotations
 
-from lowerbound.evaluation.likelihood.amortization import amortization_gap
-from lowerbound.evaluation.report.page import ReportPage, write_report
-from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import (
-    SuiteOptions,
-    latent_suite,
-    likelihood_suite,
-    sample_suite,
-)
-from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.inference.likelihood import score
-from lowerbound.inference.scores import Scores, Summary, marginal_difference
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Estimate",
-    "ReportPage",
-    "Scores",
-    "Skipped",
-    "Subject",
-    "SuiteOptions",
-    "Summary",
-    "amortization_gap",
-    "latent_suite",
-    "likelihood_suite",
-    "marginal_difference",
-    "sample_suite",
-    "score",
-    "write_report",
-]
+from lowerbound.registry import public_names
+
+if TYPE_CHECKING:
+    from lowerbound.evaluation.likelihood.amortization import amortization_gap as amortization_gap
+    from lowerbound.evaluation.report.page import (
+        ReportPage as ReportPage,
+        write_report as write_report,
+    )
+    from lowerbound.evaluation.report.subjects import Subject as Subject
+    from lowerbound.evaluation.report.suites import (
+        SuiteOptions as SuiteOptions,
+        latent_suite as latent_suite,
+        likelihood_suite as likelihood_suite,
+        sample_suite as sample_suite,
+    )
+    from lowerbound.inference.estimate import Estimate as Estimate, Skipped as Skipped
+    from lowerbound.inference.likelihood import score as score
+    from lowerbound.inference.scores import (
+        Scores as Scores,
+        Summary as Summary,
+        marginal_difference as marginal_difference,
+    )
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        ".likelihood.amortization": "amortization_gap",
+        ".report.page": "ReportPage write_report",
+        ".report.subjects": "Subject",
+        ".report.suites": "SuiteOptions latent_suite likelihood_suite sample_suite",
+        "lowerbound.inference.estimate": "Estimate Skipped",
+        "lowerbound.inference.likelihood": "score",
+        "lowerbound.inference.scores": "Scores Summary marginal_difference",
+    },
+)

@@ -34,7 +34,8 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import EncodedRows, Whitening, encode_rows, posteriors
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.passes import MEMORY
-from lowerbound.models import HasPrior, Imagines, Model, name_of, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import HasPrior, Imagines, name_of, require
 from lowerbound.trace import Step
 
 PRIOR_DRAWS = 10_000

@@ -19,7 +19,7 @@ from lowerbound.distributions.keyed_noise import seeded_draw
 from lowerbound.distributions.reparameterization import base_normal
 from lowerbound.evaluation.aggregate import Units
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.models import HasPrior
+from lowerbound.models.powers import HasPrior
 
 PRIOR_DRAWS = 10_000
 TAIL = 0.02

@@ -1,7 +1,27 @@
 """Fit a model to a data set, the prior of a fitted model to its latents, or its refiner."""
 
-from lowerbound.fitting.model import FitOptions, Fitted, PriorFit, fit, held_out
-from lowerbound.fitting.source import RefinerFit
-from lowerbound.models.options import ModelOptions
+from __future__ import annotations
 
-__all__ = ["FitOptions", "Fitted", "ModelOptions", "PriorFit", "RefinerFit", "fit", "held_out"]
+from typing import TYPE_CHECKING
+
+from lowerbound.registry import public_names
+
+if TYPE_CHECKING:
+    from lowerbound.fitting.model import (
+        FitOptions as FitOptions,
+        Fitted as Fitted,
+        PriorFit as PriorFit,
+        fit as fit,
+        held_out as held_out,
+    )
+    from lowerbound.fitting.source import RefinerFit as RefinerFit
+    from lowerbound.models.options import ModelOptions as ModelOptions
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        ".model": "FitOptions Fitted PriorFit fit held_out",
+        ".source": "RefinerFit",
+        "lowerbound.models.options": "ModelOptions",
+    },
+)

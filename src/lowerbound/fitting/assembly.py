@@ -17,13 +17,12 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, unknown
-from lowerbound.likelihoods import Likelihood
-from lowerbound.models import MODELS, Model
-from lowerbound.models.base import AUTO
+from lowerbound.likelihoods.base import Likelihood
+from lowerbound.models.base import AUTO, MODELS, Model
 from lowerbound.models.correction import correction_for
 from lowerbound.models.options import ModelOptions, ModelParts
 from lowerbound.models.refinement import refiner_for
-from lowerbound.priors import Prior
+from lowerbound.priors.base import Prior
 from lowerbound.trace import Emission
 
 PACKAGE = __name__.partition(".")[0]

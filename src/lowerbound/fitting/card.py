@@ -22,10 +22,11 @@ from typing import Any
 from lowerbound import __version__
 from lowerbound.config import to_mapping
 from lowerbound.data.schema import Schema
-from lowerbound.fitting import Fitted, PriorFit, RefinerFit
-from lowerbound.models import MODELS, LearnsPrior
-from lowerbound.models.base import title_of
-from lowerbound.training import History
+from lowerbound.fitting.model import Fitted, PriorFit
+from lowerbound.fitting.source import RefinerFit
+from lowerbound.models.base import MODELS, title_of
+from lowerbound.models.powers import LearnsPrior
+from lowerbound.training.history import History
 from lowerbound.untrusted import printable
 
 NOT_COMPARED = "not measured: too few rows to hold latents out"

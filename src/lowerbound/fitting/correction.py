@@ -16,8 +16,9 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.models import Imagines, Model
+from lowerbound.models.base import Model
 from lowerbound.models.correction import RowCorrection
+from lowerbound.models.powers import Imagines
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:  # a name for annotations

@@ -32,7 +32,6 @@ from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError, unknown
-from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.card import model_card
 from lowerbound.fitting.manifest import (
@@ -49,13 +48,15 @@ from lowerbound.fitting.manifest import (
     hashes,
     verify,
 )
-from lowerbound.models import MODELS, LearnsPrior, Model
+from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.models.base import MODELS, Model
 from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give
 from lowerbound.models.options import ModelOptions
+from lowerbound.models.powers import LearnsPrior
 from lowerbound.networks.processor import AllocationLimit
 from lowerbound.processes import ownership
-from lowerbound.training import History
 from lowerbound.training.device import AUTO, PROCESSOR, chosen_device
+from lowerbound.training.history import History
 from lowerbound.untrusted import folders
 
 CARD = "MODEL_CARD.md"

@@ -29,15 +29,19 @@ from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.correction import rematched
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.private_fit import without_release
-from lowerbound.models import LearnsPrior, Model, require
+from lowerbound.models.base import Model
 from lowerbound.models.heads import LearnedPrior, all_but_the_prior, density_of_prior
-from lowerbound.objectives import Bound, Objective
+from lowerbound.models.powers import LearnsPrior, require
+from lowerbound.objectives.base import Bound, Objective
 from lowerbound.priors.base import PRIORS
 from lowerbound.trace import Batch
-from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.budget import USUAL, default_epochs
 from lowerbound.training.device import on_device
 from lowerbound.training.held_out import evaluating
+from lowerbound.training.history import History
+from lowerbound.training.loop import train
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter
 
 ROWS_AT_ONCE = 256
 MOST_ROWS = 2_000

@@ -14,10 +14,11 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
-from lowerbound.models import Imagines, Model, name_of
-from lowerbound.objectives import Objective
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Imagines, name_of
+from lowerbound.objectives.base import Objective
 from lowerbound.trace import Batch
-from lowerbound.training import TrainingOptions
+from lowerbound.training.options import TrainingOptions
 from lowerbound.training.plan import decide
 from lowerbound.training.private.declarations import SchemaRecord, recorded_in
 from lowerbound.training.private.engine import check_private

@@ -25,12 +25,15 @@ from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.prior import with_budget
 from lowerbound.fitting.private_fit import without_release
 from lowerbound.fitting.source import RefinerFit
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.models.refinement import Refined, RefinedEmission, unrefined
-from lowerbound.objectives import Bound, Objective
+from lowerbound.objectives.base import Bound, Objective
 from lowerbound.trace import Batch
-from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.device import on_device
+from lowerbound.training.history import History
+from lowerbound.training.loop import train
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter
 
 START_ROWS = 2_000  # pictures that the statistics of the residual are taken from
 ROWS_AT_ONCE = 256

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound import durable
-from lowerbound.training import TrainingOptions
+from lowerbound.training.options import TrainingOptions
 
 CHANCE = 0.5
 

@@ -25,7 +25,7 @@ from lowerbound.inference.passes import (
     batches,
     evaluation_mode,
 )
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch
 

@@ -46,7 +46,7 @@ from lowerbound.inference.passes import (
     evaluation_mode,
     first_row,
 )
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.processor import in_precision
 from lowerbound.objectives.base import require_exact_densities
 from lowerbound.trace import Batch, Draw, Given, Trace

@@ -20,8 +20,8 @@ from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import base_normal, draw
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, collected, evaluation_mode
-from lowerbound.models import Encodes, Model, Quantizes, require
-from lowerbound.models.powers import TakesCondition
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Encodes, Quantizes, TakesCondition, require
 from lowerbound.networks.processor import in_precision
 from lowerbound.posteriors.vector_quantized import CodebookUse
 from lowerbound.trace import Batch

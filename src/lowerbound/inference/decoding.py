@@ -18,7 +18,8 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.inference.codes import Whitening, codes_of
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
 from lowerbound.inference.prior_draws import BYTES_PER_VALUE, Samples, refined_by
-from lowerbound.models import Decodes, Encodes, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, require
 from lowerbound.trace import Batch, Emission
 
 ROWS_AT_ONCE = 1024

@@ -57,7 +57,7 @@ from lowerbound.data.incomplete import noise_in_units
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.annealing import FORWARD, AnnealedChains, AnnealingOptions, State, checked
 from lowerbound.inference.passes import (
     MEMORY,
@@ -70,7 +70,9 @@ from lowerbound.inference.passes import (
     placed,
 )
 from lowerbound.likelihoods.noisy import NoiseModel, NoisyEmission, NoisyLevels, noisy
-from lowerbound.models import HasNoisyPosterior, Model, NoisyModel
+from lowerbound.models.base import Model
+from lowerbound.models.picture_denoiser import NoisyModel
+from lowerbound.models.powers import HasNoisyPosterior
 from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch, Given
 

@@ -23,8 +23,9 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import MEMORY, Progress, as_taken, evaluation_mode, placed
-from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, WorldModel, require
-from lowerbound.priors import TemporalPrior
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, LearnsPrior, WorldModel, require
+from lowerbound.priors.temporal import TemporalPrior
 from lowerbound.trace import Batch, Draw
 
 TASK = "predict frames"

@@ -17,8 +17,9 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.inference.passes import batches, evaluation_mode
-from lowerbound.models import LearnsPrior, Model, require
+from lowerbound.models.base import Model
 from lowerbound.models.heads import all_but_the_prior
+from lowerbound.models.powers import LearnsPrior, require
 from lowerbound.models.refinement import unrefined
 from lowerbound.untrusted import folders
 

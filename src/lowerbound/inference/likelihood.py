@@ -33,7 +33,8 @@ from lowerbound.inference.passes import (
     first_row,
 )
 from lowerbound.inference.scores import Precision, Protocol, Scores
-from lowerbound.models import HasMarginal, Model, name_of
+from lowerbound.models.base import Model
+from lowerbound.models.powers import HasMarginal, name_of
 from lowerbound.networks.matrix_products import native_bf16, short_products
 from lowerbound.networks.processor import in_precision
 from lowerbound.objectives.base import (

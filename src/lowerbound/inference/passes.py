@@ -21,7 +21,8 @@ from lowerbound.distributions.keyed_noise import (
     same_on_every_device,
 )
 from lowerbound.errors import DataError, OptionError
-from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, HasPrior, require
 from lowerbound.networks.processor import processor_threads, real_tensors, useful_threads
 from lowerbound.trace import Batch, Draw, Trace
 

@@ -22,7 +22,8 @@ from lowerbound.distributions.point import check_finite
 from lowerbound.distributions.reparameterization import RandomStream, seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
-from lowerbound.models import Imagines, ImaginesLatents, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Imagines, ImaginesLatents, require
 from lowerbound.priors.attributes import AttributeCompletion
 from lowerbound.trace import Batch, Choose, Draw, Emission, Given, Tempered
 from lowerbound.training.randomness import stream_seed

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from torch import nn
 
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.models import LearnsPrior, Model
-from lowerbound.priors import Prior
+from lowerbound.models.base import Model
+from lowerbound.models.powers import LearnsPrior
+from lowerbound.priors.base import Prior
 from lowerbound.priors.codes import CodePrior, Narrowing
 
 DIFFUSION = "train one that has, with lowerbound prior --kind diffusion"

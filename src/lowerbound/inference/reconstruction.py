@@ -21,7 +21,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.passes import MEMORY, ChunkPlan, Progress, collected
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.trace import Batch, Mean
 
 ROWS_AT_ONCE = 256

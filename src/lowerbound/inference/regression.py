@@ -21,8 +21,9 @@ from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import posteriors
 from lowerbound.inference.passes import collected
-from lowerbound.models import Model, Regresses, require
+from lowerbound.models.base import Model
 from lowerbound.models.heads import QuantityHead
+from lowerbound.models.powers import Regresses, require
 from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch
 

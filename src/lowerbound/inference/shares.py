@@ -29,7 +29,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, dry_run, first_row
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.processor import in_precision
 from lowerbound.objectives.base import allowed_samples, require_exact_densities
 from lowerbound.trace import Batch, Trace

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import refuse_beside_rows, used_codebooks
-from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.models.base import Model
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.posteriors.vector_quantized import Quantizer
 

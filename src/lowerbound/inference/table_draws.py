@@ -40,7 +40,8 @@ from lowerbound.inference.passes import as_taken, evaluation_mode, placed
 from lowerbound.inference.restrictions import Restrictions
 from lowerbound.inference.table_choices import RowChooser
 from lowerbound.likelihoods.columns.group import ChoosesValues
-from lowerbound.models import Imagines, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Imagines, require
 from lowerbound.objectives.base import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given
 from lowerbound.training.randomness import stream_seed

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from lowerbound import untrusted
-from lowerbound.data import load
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.identifiers import ApartIdentifiers
 from lowerbound.data.columns.values import (
@@ -26,13 +25,14 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.data.dependencies.formulas import Formula
 from lowerbound.data.dependencies.lookups import Lookup
+from lowerbound.data.loading import load
 from lowerbound.data.protection.fresh import FRESH
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.synthetic.column_form import in_type_or_wide
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, ModelFolderError, OptionError, UnsupportedError, unknown
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.inference.restrictions import Restrictions
 from lowerbound.inference.table_draws import BLOCK, GivenCells, completed_block, new_block

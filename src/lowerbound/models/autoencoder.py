@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.point import Point
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model
 from lowerbound.models.powers import Imagines, require
 from lowerbound.networks.base import NETWORKS

@@ -15,8 +15,7 @@ from lowerbound.config import from_mapping, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.incomplete import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError, counted
-from lowerbound.likelihoods import Likelihood
-from lowerbound.likelihoods.base import START_ROWS
+from lowerbound.likelihoods.base import START_ROWS, Likelihood
 from lowerbound.networks.base import NETWORKS
 from lowerbound.networks.inputs import Input
 from lowerbound.registry import Registry

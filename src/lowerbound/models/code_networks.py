@@ -16,19 +16,17 @@ from torch import Tensor, nn
 from lowerbound.config import from_mapping, option
 from lowerbound.distributions.point import Quantized
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods import Likelihood
-from lowerbound.likelihoods.base import LocationScale
+from lowerbound.likelihoods.base import Likelihood, LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
-from lowerbound.networks import Convolutional, Decoder, Encoder, Frames
-from lowerbound.networks.base import as_picture, reductions
+from lowerbound.networks.base import Decoder, Encoder, as_picture, reductions
 from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Input
+from lowerbound.networks.pictures.convolutional import Convolutional
 from lowerbound.networks.pictures.map_stack import MapDecoder, MapEncoder, MapStack, PatchEncoder
-from lowerbound.posteriors import GRADIENTS, QUANTIZERS
+from lowerbound.networks.signals import Frames
 from lowerbound.posteriors.finite_scalar import LEVELS, search
-from lowerbound.posteriors.vector_quantized import Quantizer
-from lowerbound.priors import CODE_PRIORS
-from lowerbound.priors.codes import CodePrior
+from lowerbound.posteriors.vector_quantized import GRADIENTS, QUANTIZERS, Quantizer
+from lowerbound.priors.codes import CODE_PRIORS, CodePrior
 from lowerbound.trace import Choose, Step
 
 if TYPE_CHECKING:

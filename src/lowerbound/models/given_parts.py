@@ -20,10 +20,10 @@ from torch import nn
 
 from lowerbound.config import to_mapping
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods import LIKELIHOODS, Likelihood
-from lowerbound.networks import NETWORKS, Network
+from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
+from lowerbound.networks.base import NETWORKS, Network
 from lowerbound.networks.module_pair import ModulePair
-from lowerbound.priors import PRIORS, Prior
+from lowerbound.priors.base import PRIORS, Prior
 from lowerbound.registry import Registry
 
 GIVEN: Mapping[str, Registry[Any]] = {

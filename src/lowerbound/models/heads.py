@@ -28,7 +28,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models.base import DRAW, Model
 from lowerbound.models.powers import LearnsPrior
 from lowerbound.networks.initialization import linear
-from lowerbound.priors import PriorTerms
+from lowerbound.priors.base import PriorTerms
 from lowerbound.trace import Batch, Choose, Trace
 
 LEAST_SCALE = 1e-3  # of a standardized quantity

@@ -15,15 +15,14 @@ from torch.nn import Parameter
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.base import hidden_widths
 from lowerbound.networks.initialization import ACTIVATIONS
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.mlp import MLP
-from lowerbound.posteriors import Posterior
-from lowerbound.posteriors.gaussian import GaussianHeads
-from lowerbound.priors import Prior
+from lowerbound.posteriors.gaussian import GaussianHeads, Posterior
+from lowerbound.priors.base import Prior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # a name for annotations

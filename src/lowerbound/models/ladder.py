@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from lowerbound.config import option
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model
 from lowerbound.networks.base import Picture, as_picture, hidden_widths
 from lowerbound.networks.initialization import ACTIVATIONS

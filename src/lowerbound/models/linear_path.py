@@ -28,7 +28,7 @@ from torch.optim import Adam
 from lowerbound.classical.factor_analysis import principal_components
 from lowerbound.data.dataset import spread_rows
 from lowerbound.distributions.divergence import normal_kl
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.pictures.linear_path import LinearPath, OpenPath
 from lowerbound.posteriors.gaussian import GaussianPosterior, gaussian_heads, raw_log_variance

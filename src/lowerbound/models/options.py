@@ -14,15 +14,15 @@ from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.schema import Schema
 from lowerbound.data.vocabulary import PromptVocabulary
-from lowerbound.likelihoods import LIKELIHOODS, Likelihood
+from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
 from lowerbound.models.base import AUTO, MODELS
 from lowerbound.models.heads import QuantityHead, QuantityOptions
-from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.inputs import Columns, Input, Masked, SquareRoots
 from lowerbound.networks.tabular import Tabular
 from lowerbound.networks.tokens import TokenVectors
-from lowerbound.posteriors import POSTERIORS, Posterior
-from lowerbound.priors import PRIORS, Prior
+from lowerbound.posteriors.gaussian import POSTERIORS, Posterior
+from lowerbound.priors.base import PRIORS, Prior
 
 Own = TypeVar("Own")
 

@@ -14,7 +14,7 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.models.labels.calibration import Fold
 from lowerbound.models.sequences.states import StateTrace, WorldState
-from lowerbound.priors import PriorTerms
+from lowerbound.priors.base import PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Trace
 
 if TYPE_CHECKING:  # names for annotations

@@ -21,8 +21,7 @@ from lowerbound.data.kinds import Default
 from lowerbound.distributions.point import Point, Quantized
 from lowerbound.distributions.rounded_logistic import RoundedLogistic, nearest_worth
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods import Likelihood
-from lowerbound.likelihoods.base import GaussianEmission
+from lowerbound.likelihoods.base import GaussianEmission, Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
 from lowerbound.networks.block_transform import (
     TURNS,

@@ -17,7 +17,7 @@ from lowerbound.data.columns.matrix import named
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.heads import QuantityHead, QuantityOptions
 from lowerbound.models.linear_path import ROWS, LinearParts, path_of, start_linear_path
@@ -30,8 +30,8 @@ from lowerbound.models.linear_start import (
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.linear_path import LatentMapDecoder, LatentMapEncoder, LinearPath
-from lowerbound.posteriors import Posterior
-from lowerbound.priors import PRIORS, Prior, PriorTerms
+from lowerbound.posteriors.gaussian import Posterior
+from lowerbound.priors.base import PRIORS, Prior, PriorTerms
 from lowerbound.priors.trainable import check_trainable, trainable
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 

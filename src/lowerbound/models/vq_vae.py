@@ -17,7 +17,7 @@ from lowerbound.data.audio.log_mel import USUAL_RATE
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
 from lowerbound.models.code_networks import (
     CodebookPass,
@@ -28,16 +28,17 @@ from lowerbound.models.code_networks import (
     start_linear_path,
 )
 from lowerbound.networks.inputs import Input
-from lowerbound.posteriors import GRADIENTS, QUANTIZERS
 from lowerbound.posteriors.vector_quantized import (
+    GRADIENTS,
     MOST_CLUSTERED,
+    QUANTIZERS,
     CodebookUse,
     Gradient,
     Quantizer,
     straight_through,
 )
-from lowerbound.priors import CODE_PRIORS, PriorTerms
-from lowerbound.priors.codes import CodePrior
+from lowerbound.priors.base import PriorTerms
+from lowerbound.priors.codes import CODE_PRIORS, CodePrior
 from lowerbound.priors.trainable import check_trainable, trainable
 from lowerbound.processes import gathered
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold

@@ -1,28 +1,46 @@
 """Objectives: (model, batch) -> Bound."""
 
-from lowerbound.objectives.adversarial import Adversarial
-from lowerbound.objectives.base import OBJECTIVES, Bound, Objective
-from lowerbound.objectives.elbo import ELBO
-from lowerbound.objectives.factor import BetaTotalCorrelation, Factor
-from lowerbound.objectives.features import FeatureMatching, Spectral, Structural
-from lowerbound.objectives.importance_weighted import ImportanceWeighted
-from lowerbound.objectives.rate_distortion import TargetRate
-from lowerbound.objectives.semi_supervised import SemiSupervised
-from lowerbound.objectives.semi_supervised_regression import MeanTeacherRegression
+from __future__ import annotations
 
-__all__ = [
-    "ELBO",
-    "OBJECTIVES",
-    "Adversarial",
-    "BetaTotalCorrelation",
-    "Bound",
-    "Factor",
-    "FeatureMatching",
-    "ImportanceWeighted",
-    "MeanTeacherRegression",
-    "Objective",
-    "SemiSupervised",
-    "Spectral",
-    "Structural",
-    "TargetRate",
-]
+from typing import TYPE_CHECKING
+
+from lowerbound.registry import public_names
+
+if TYPE_CHECKING:
+    from lowerbound.objectives.adversarial import Adversarial as Adversarial
+    from lowerbound.objectives.base import (
+        OBJECTIVES as OBJECTIVES,
+        Bound as Bound,
+        Objective as Objective,
+    )
+    from lowerbound.objectives.elbo import ELBO as ELBO
+    from lowerbound.objectives.factor import (
+        BetaTotalCorrelation as BetaTotalCorrelation,
+        Factor as Factor,
+    )
+    from lowerbound.objectives.features import (
+        FeatureMatching as FeatureMatching,
+        Spectral as Spectral,
+        Structural as Structural,
+    )
+    from lowerbound.objectives.importance_weighted import ImportanceWeighted as ImportanceWeighted
+    from lowerbound.objectives.rate_distortion import TargetRate as TargetRate
+    from lowerbound.objectives.semi_supervised import SemiSupervised as SemiSupervised
+    from lowerbound.objectives.semi_supervised_regression import (
+        MeanTeacherRegression as MeanTeacherRegression,
+    )
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        ".adversarial": "Adversarial",
+        ".base": "OBJECTIVES Bound Objective",
+        ".elbo": "ELBO",
+        ".factor": "BetaTotalCorrelation Factor",
+        ".features": "FeatureMatching Spectral Structural",
+        ".importance_weighted": "ImportanceWeighted",
+        ".rate_distortion": "TargetRate",
+        ".semi_supervised": "SemiSupervised",
+        ".semi_supervised_regression": "MeanTeacherRegression",
+    },
+)

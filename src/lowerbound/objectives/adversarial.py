@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from lowerbound.config import renamed_keywords
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.models import Imagines, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Imagines, require
 from lowerbound.networks.base import as_picture, kernel
 from lowerbound.networks.initialization import convolution, linear
 from lowerbound.networks.restoration import window_cosines

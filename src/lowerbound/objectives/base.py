@@ -16,11 +16,10 @@ from torch.distributions import Distribution
 
 from lowerbound.distributions.point import density_of
 from lowerbound.errors import UnsupportedError
-from lowerbound.likelihoods import LIKELIHOODS
-from lowerbound.models import Model
-from lowerbound.models.base import MODELS
-from lowerbound.posteriors import POSTERIORS
-from lowerbound.priors import PRIORS
+from lowerbound.likelihoods.base import LIKELIHOODS
+from lowerbound.models.base import MODELS, Model
+from lowerbound.posteriors.gaussian import POSTERIORS
+from lowerbound.priors.base import PRIORS
 from lowerbound.registry import Registry
 from lowerbound.trace import Batch, Trace
 

@@ -34,7 +34,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.divergence import unit_kl
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods.base import marginal_nats
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.objectives.base import (
     OBJECTIVES,
     Bound,

@@ -30,7 +30,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.audio.log_mel import USUAL_RATE, LogMel
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.objectives.adversarial import Critic, hidden_alike, seen_apart
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.elbo import ELBO

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from lowerbound.distributions.reparameterization import frozen
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.objectives.base import (
     OBJECTIVES,
     Bound,

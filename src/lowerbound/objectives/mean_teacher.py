@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
-from lowerbound.models import HasLabel
+from lowerbound.models.powers import HasLabel
 from lowerbound.objectives.base import Bound, over_samples
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.trace import Batch, Choose, Trace

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from lowerbound.config import renamed_keywords
 from lowerbound.errors import DataError, OptionError
-from lowerbound.models import Classifies, HasLabel, Model
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Classifies, HasLabel
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.label_graph import Spread, spread_labels
 from lowerbound.objectives.mean_teacher import ROWS, KnownLabels, MeanTeacher, nothing, surprise

@@ -11,7 +11,8 @@ from torch import Tensor
 from lowerbound.config import renamed_keywords
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
-from lowerbound.models import Model, Regresses
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Regresses
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.mean_teacher import KnownLabels, MeanTeacher, nothing, surprise
 from lowerbound.trace import Batch, Trace

@@ -1,33 +1,50 @@
 """p(z): the distribution of a latent before any data."""
 
-from lowerbound.distributions.gaussian_mixture import GaussianMixture
-from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
-from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
-from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
-from lowerbound.priors.diffusion import DiffusionDistribution, DiffusionPrior
-from lowerbound.priors.flow import FlowPrior, StandardNormal
-from lowerbound.priors.mixture import MixturePrior, VampPrior
-from lowerbound.priors.sequential_codes import MarkovCodes
-from lowerbound.priors.temporal import Memory, RecurrentPrior, TemporalPrior
+from __future__ import annotations
 
-__all__ = [
-    "CODE_PRIORS",
-    "PRIORS",
-    "AutoregressiveCodes",
-    "CodeDistribution",
-    "CodePrior",
-    "DiffusionDistribution",
-    "DiffusionPrior",
-    "Encode",
-    "FlowPrior",
-    "GaussianMixture",
-    "MarkovCodes",
-    "Memory",
-    "MixturePrior",
-    "Prior",
-    "PriorTerms",
-    "RecurrentPrior",
-    "StandardNormal",
-    "TemporalPrior",
-    "VampPrior",
-]
+from typing import TYPE_CHECKING
+
+from lowerbound.registry import public_names
+
+if TYPE_CHECKING:
+    from lowerbound.distributions.gaussian_mixture import GaussianMixture as GaussianMixture
+    from lowerbound.priors.autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
+    from lowerbound.priors.base import (
+        PRIORS as PRIORS,
+        Encode as Encode,
+        Prior as Prior,
+        PriorTerms as PriorTerms,
+    )
+    from lowerbound.priors.codes import (
+        CODE_PRIORS as CODE_PRIORS,
+        CodeDistribution as CodeDistribution,
+        CodePrior as CodePrior,
+    )
+    from lowerbound.priors.diffusion.distribution import (
+        DiffusionDistribution as DiffusionDistribution,
+    )
+    from lowerbound.priors.diffusion.prior import DiffusionPrior as DiffusionPrior
+    from lowerbound.priors.flow import FlowPrior as FlowPrior, StandardNormal as StandardNormal
+    from lowerbound.priors.mixture import MixturePrior as MixturePrior, VampPrior as VampPrior
+    from lowerbound.priors.sequential_codes import MarkovCodes as MarkovCodes
+    from lowerbound.priors.temporal import (
+        Memory as Memory,
+        RecurrentPrior as RecurrentPrior,
+        TemporalPrior as TemporalPrior,
+    )
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        "lowerbound.distributions.gaussian_mixture": "GaussianMixture",
+        ".autoregressive_codes": "AutoregressiveCodes",
+        ".base": "PRIORS Encode Prior PriorTerms",
+        ".codes": "CODE_PRIORS CodeDistribution CodePrior",
+        ".diffusion.distribution": "DiffusionDistribution",
+        ".diffusion.prior": "DiffusionPrior",
+        ".flow": "FlowPrior StandardNormal",
+        ".mixture": "MixturePrior VampPrior",
+        ".sequential_codes": "MarkovCodes",
+        ".temporal": "Memory RecurrentPrior TemporalPrior",
+    },
+)

@@ -1,30 +1,36 @@
 """The training loop, schedules and checkpoints."""
 
-from lowerbound.training.callbacks import MLflow, TensorBoard, WandB, with_callbacks
-from lowerbound.training.history import History, Record
-from lowerbound.training.loop import Interrupted, train
-from lowerbound.training.options import TrainingOptions
-from lowerbound.training.reporter import (
-    LineReporter,
-    Progress,
-    SilentReporter,
-    TrainingReporter,
-    reporter_for,
-)
+from __future__ import annotations
 
-__all__ = [
-    "History",
-    "Interrupted",
-    "LineReporter",
-    "MLflow",
-    "Progress",
-    "Record",
-    "SilentReporter",
-    "TensorBoard",
-    "TrainingOptions",
-    "TrainingReporter",
-    "WandB",
-    "reporter_for",
-    "train",
-    "with_callbacks",
-]
+from typing import TYPE_CHECKING
+
+from lowerbound.registry import public_names
+
+if TYPE_CHECKING:
+    from lowerbound.training.callbacks import (
+        MLflow as MLflow,
+        TensorBoard as TensorBoard,
+        WandB as WandB,
+        with_callbacks as with_callbacks,
+    )
+    from lowerbound.training.history import History as History, Record as Record
+    from lowerbound.training.loop import Interrupted as Interrupted, train as train
+    from lowerbound.training.options import TrainingOptions as TrainingOptions
+    from lowerbound.training.reporter import (
+        LineReporter as LineReporter,
+        Progress as Progress,
+        SilentReporter as SilentReporter,
+        TrainingReporter as TrainingReporter,
+        reporter_for as reporter_for,
+    )
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        ".callbacks": "MLflow TensorBoard WandB with_callbacks",
+        ".history": "History Record",
+        ".loop": "Interrupted train",
+        ".options": "TrainingOptions",
+        ".reporter": "LineReporter Progress SilentReporter TrainingReporter reporter_for",
+    },
+)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.base import Encoder
 from lowerbound.training.options import TrainingOptions
 

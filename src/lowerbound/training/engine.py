@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from lowerbound import processes
 from lowerbound.errors import LowerboundError, OptionError, TrainingError
-from lowerbound.models import Model, name_of
-from lowerbound.objectives import Bound, Objective
+from lowerbound.models.base import Model
+from lowerbound.models.powers import name_of
+from lowerbound.objectives.base import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
 from lowerbound.training.options import TrainingOptions

@@ -20,9 +20,8 @@ from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import NoiseSource, seeded
-from lowerbound.models import Model
-from lowerbound.models.base import DRAW
-from lowerbound.objectives import Objective
+from lowerbound.models.base import DRAW, Model
+from lowerbound.objectives.base import Objective
 from lowerbound.objectives.importance_weighted import ReweightedDraw
 from lowerbound.trace import Batch, Choose, Draw
 from lowerbound.training.feed import Feed

@@ -20,10 +20,10 @@ from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
-from lowerbound.likelihoods import AutoregressiveColumns
-from lowerbound.models import Model
+from lowerbound.likelihoods.autoregressive.columns import AutoregressiveColumns
+from lowerbound.models.base import Model
 from lowerbound.networks.processor import kept_memory, processor_threads
-from lowerbound.objectives import Objective
+from lowerbound.objectives.base import Objective
 from lowerbound.processes import ownership, signals
 from lowerbound.training.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.device import on_device

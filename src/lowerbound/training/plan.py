@@ -21,9 +21,9 @@ from torch.utils.flop_counter import flop_registry
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.matrix_products import PRODUCT, native_bf16, product_flops
-from lowerbound.objectives import Objective
+from lowerbound.objectives.base import Objective
 from lowerbound.trace import Batch
 from lowerbound.training.budget import Budget, update_size_of
 from lowerbound.training.engine import Update

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lowerbound import processes
 from lowerbound.data.dataset import Dataset
-from lowerbound.models import Model
-from lowerbound.objectives import Bound, Objective
+from lowerbound.models.base import Model
+from lowerbound.objectives.base import Bound, Objective
 from lowerbound.training.adam import WeightAverage
 from lowerbound.training.checkpoint import Checkpoint, joined
 from lowerbound.training.engine import Engine, ParallelEngine, Update

@@ -22,8 +22,8 @@ from lowerbound import durable, processes, untrusted
 from lowerbound.config import to_mapping
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.models import Model
-from lowerbound.objectives import Objective
+from lowerbound.models.base import Model
+from lowerbound.objectives.base import Objective
 from lowerbound.training import checkpoint as files
 from lowerbound.training.checkpoint import FOLDER, Checkpoint, joined
 from lowerbound.training.history import Ended, History

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.likelihoods.columns import COLUMN_FAMILIES
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES
 from tests.data.columns.every_kind import (
     ROWS,
     VALUES,

@@ -22,7 +22,7 @@ from lowerbound.cli import main
 from lowerbound.data import Column
 from lowerbound.data.columns.inference import understood
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind, Feature
-from lowerbound.likelihoods.columns import COLUMN_FAMILIES, ColumnGroup
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup
 from lowerbound.registry import Registry
 from lowerbound.trace import Emission, masked_terms
 from tests.data.columns.every_kind import (

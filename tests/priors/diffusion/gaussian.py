@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.networks.prompts import AttributeEmbedding
-from lowerbound.priors.diffusion import DiffusionPrior
+from lowerbound.priors.diffusion.prior import DiffusionPrior
 
 
 class ExactDenoiser(nn.Module):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.priors.diffusion import DiffusionPrior
-from lowerbound.priors.diffusion.prior import Inversion
+from lowerbound.priors.diffusion.prior import DiffusionPrior, Inversion
 from tests.priors.diffusion.gaussian import ExactDenoiser, covariance_of, draws
 
 MEANS = torch.tensor([[0.0, 0.0, 0.0], [-1.0, 0.5, 2.0], [1.5, -1.0, 0.0]], dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.distributions.point import density_of
-from lowerbound.priors.diffusion import DiffusionPrior
+from lowerbound.priors.diffusion.prior import DiffusionPrior
 from tests.priors.diffusion.gaussian import (
     ExactDenoiser,
     covariance_of,

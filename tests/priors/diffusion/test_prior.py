@@ -20,7 +20,7 @@ from lowerbound.inference.latents import Latents, draw_latents
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.priors import PRIORS
-from lowerbound.priors.diffusion import DiffusionPrior
+from lowerbound.priors.diffusion.prior import DiffusionPrior
 from lowerbound.training import TrainingOptions
 from tests.oracles import linear_gaussian
 from tests.priors.diffusion.gaussian import covariance_of, draws, exact_prior, log_density

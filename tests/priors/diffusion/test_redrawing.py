@@ -11,8 +11,7 @@ from torch import Tensor
 from lowerbound.applications.generation.redraw import redraw_rows, touched
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.priors.diffusion import DiffusionPrior
-from lowerbound.priors.diffusion.prior import Inversion
+from lowerbound.priors.diffusion.prior import DiffusionPrior, Inversion
 from tests.priors.diffusion.gaussian import covariance_of, draws, exact_prior
 
 DIM, ROWS, MEAN = 4, 3000, 2.0

@@ -38,15 +38,16 @@ from lowerbound.applications.common.estimators import inputs
 from lowerbound.applications.common.estimators.inputs import learn_columns, new_seed
 from lowerbound.applications.common.estimators.vae import VAE
 from lowerbound.applications.common.fit_rows import seen_and_fresh
-from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import free_name
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
 from lowerbound.inference.shares import Shares, shares
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks import NETWORKS
+from lowerbound.networks.base import NETWORKS
 
 CALIBRATION = 0.2  # share of the rows that set the threshold if contamination is "clean"
 TRIMMED = 0.1  # share of the rows that the second fit leaves out if contamination is "auto"

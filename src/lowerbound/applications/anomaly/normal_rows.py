@@ -30,15 +30,14 @@ from lowerbound.applications.anomaly.reference import (
     usual_shares,
 )
 from lowerbound.applications.common.fit_rows import FitRows, lost_rows, rows_of_fit
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
-from lowerbound.data.dataset import joined
+from lowerbound.data.dataset import Dataset, joined
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.fitting import Fitted
 from lowerbound.fitting.manifest import DETECTOR
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.shares import SAMPLES, Shares
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 UNLABELED = -1  # code of a row whose label is missing
 SHARE = 0.2  # of the cells of a row

@@ -52,7 +52,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.inference.passes import Progress
 from lowerbound.inference.shares import SAMPLES, Shares, shares
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 IN_NATS = ("bound", "reconstruction")
 SURROUNDINGS = "surroundings"

@@ -18,12 +18,12 @@ from lowerbound.applications.anomaly.report import Cutoff, Odd, write_heat_maps
 from lowerbound.applications.anomaly.scores import rebuild
 from lowerbound.applications.common.engines import Progress
 from lowerbound.applications.common.requested_rows import RequestedRows
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import EXACT, free_name
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.shares import Shares, shares
 
 RATE = "rate"

@@ -44,7 +44,7 @@ from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.inference.scores import Scores
 from lowerbound.inference.shares import FEW, SAMPLES, are_even, unit_nats
 from lowerbound.likelihoods.mixed import MixedEmission
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.processor import in_precision
 from lowerbound.objectives.base import allowed_samples
 from lowerbound.trace import Batch, Emission, Mean

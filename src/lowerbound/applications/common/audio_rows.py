@@ -28,7 +28,7 @@ from lowerbound.data.audio.kind import rows_of
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.errors import OptionError
 from lowerbound.inference.sound_codes import SoundCoder
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 
 @ROW_FILES.register("audio")

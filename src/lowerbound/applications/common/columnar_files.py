@@ -24,10 +24,10 @@ import numpy as np
 
 from lowerbound.applications.common.application import jsonable
 from lowerbound.applications.common.files import replacing
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.levels import levels_as_text
 from lowerbound.data.columns.notation import COMMA, POINT
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.tables.arrow import in_arrow_types, widened
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.text_form import TextForm

@@ -25,8 +25,8 @@ from lowerbound.data.prompts import (
 )
 from lowerbound.data.vocabulary import PhraseBook, PromptVocabulary
 from lowerbound.errors import OptionError, unknown
-from lowerbound.fitting import Fitted
-from lowerbound.models import Classifies
+from lowerbound.fitting.model import Fitted
+from lowerbound.models.powers import Classifies
 
 DATA, NAMES, PHRASES = "data", "names", ".json"
 

@@ -20,9 +20,9 @@ from lowerbound.applications.common.drawings import (
 )
 from lowerbound.applications.common.files import replacing
 from lowerbound.applications.common.rows import NPZ
-from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import eight_bit
+from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.inference.frames import PredictedFrames
 

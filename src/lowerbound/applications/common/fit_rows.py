@@ -22,15 +22,15 @@ from lowerbound.applications.common.sources import (
     open_unconditioned,
     same_source,
 )
-from lowerbound.data import Dataset, Schema
-from lowerbound.data.dataset import spread_rows
+from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.pixels import dimensions
 from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.data.protection.record import is_protected
+from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import Fitted, held_out
-from lowerbound.training import TrainingOptions
+from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.training.options import TrainingOptions
 
 FEWEST_FRESH = 20  # least number of validation rows that are useful as held-out rows
 SET_ASIDE = "set_aside"  # what a recorded request says about the rows that the fit set aside

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data import Schema
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.decoding import on_white, open_picture
 from lowerbound.data.pictures.file_names import TileName, stems, tiles_in
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.data.pictures.pixels import fit_to
+from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
 ARRAYS = (".npy", ".npz")

@@ -18,15 +18,17 @@ import numpy as np
 from lowerbound import untrusted
 from lowerbound.applications.common.form import OnError
 from lowerbound.applications.common.sources import conditioned, open_clips, open_data
-from lowerbound.data import Dataset, Schema, load
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.loading import load
+from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.data.tables.chunks import placed, read_chunks
 from lowerbound.data.tables.files import is_table, read_for
 from lowerbound.data.tables.numbers import other_notations, with_numbers, with_points
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 
 BYTES_OF_NUMBER = 16  # of memory for a number of a row: z, parameters, the draw, a copy
 SHOWN = 20  # names of rows in an error

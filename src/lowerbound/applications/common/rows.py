@@ -18,14 +18,16 @@ from torch import Tensor
 from lowerbound.applications.common.columnar_files import columnar
 from lowerbound.applications.common.drawings import FRAMES_PER_SECOND, Strip
 from lowerbound.applications.common.masks import read_mask
-from lowerbound.data import Dataset, Schema, load
 from lowerbound.data.arrays import Array, as_array, check_numbers
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.loading import load
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.schema import Schema
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import OptionError
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.registry import Registry
 
 Files = tuple[str, ...]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.protection.record import LEAST_PEOPLE, is_protected
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import counted
@@ -24,7 +24,7 @@ from lowerbound.evaluation.report.suites import (
     SampleFindings,
 )
 from lowerbound.evaluation.samples.quality import Quality, SampleQuality
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.reconstruction import ReconstructionError
 from lowerbound.inference.regression import RegressionQuality

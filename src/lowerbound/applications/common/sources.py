@@ -12,21 +12,23 @@ from torch import Tensor
 from lowerbound import untrusted
 from lowerbound.applications.common.form import OnError, unreadable
 from lowerbound.config import option
-from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.audio.clips import is_audio, read_clips
 from lowerbound.data.audio.kind import rows_of_each
-from lowerbound.data.catalog.names import WITH_PARTS
+from lowerbound.data.catalog.names import CATALOG, WITH_PARTS
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.loading import load
 from lowerbound.data.npz import array_names
 from lowerbound.data.protection.record import LEAST_PEOPLE
 from lowerbound.data.raw import Kinds
+from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import SPACES, Dialect
 from lowerbound.data.tables.duckdb import PREFIX, Address, is_address
 from lowerbound.data.tables.files import is_table
 from lowerbound.data.tables.on_disk import load_on_disk
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 
 USUAL_TEST = 0.1  # share of the rows
 MOST_NUMBERED = 1_000_000  # rows of a test part that keep their numbers in the table

@@ -25,19 +25,21 @@ from lowerbound.applications.common.rows import (
     RowFiles,
     write_columns,
 )
-from lowerbound.data import history_frame, load, to_frame
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
 from lowerbound.data.columns.values import free_name
 from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.loading import load
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.sciences.smiles import molecule_grid
+from lowerbound.data.sequences.event_table import history_frame
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.token_kind import TokenForm
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.completion import GivenText, IncompleteColumns, IncompleteSeries
 from lowerbound.data.tables.files import is_table, read_for, read_text
+from lowerbound.data.tables.frames import to_frame
 from lowerbound.data.tables.numbers import notations_of, with_numbers, with_points
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.durable import write_text

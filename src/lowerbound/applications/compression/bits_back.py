@@ -39,7 +39,8 @@ from lowerbound.applications.compression.grid_normal import Ambiguous, GridNorma
 from lowerbound.applications.compression.stack import WORD, Stack, from_bytes, seed_words, to_bytes
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError, UnsupportedError
-from lowerbound.models import Chains, Model
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Chains
 from lowerbound.trace import Batch, Emission, Trace, proposer
 
 MOST_TOGETHER = 64  # rows per group

@@ -21,7 +21,7 @@ from lowerbound.applications.compression.context_models import WholeCodes, least
 from lowerbound.applications.compression.stack import PRECISION, CodingTable
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
-from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodePrior
 
 

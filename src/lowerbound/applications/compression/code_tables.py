@@ -22,7 +22,9 @@ from lowerbound.applications.compression.context_models import in_whole_numbers
 from lowerbound.applications.compression.stack import PRECISION, whole_shares
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import refuse_beside_rows
-from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder, name_of
+from lowerbound.models.base import Model
+from lowerbound.models.powers import name_of
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodeDistribution, CodePrior, UniformCodes
 
 MOST_CODES = 1 << 20  # per codebook, so that a count of at least 1 per code costs little

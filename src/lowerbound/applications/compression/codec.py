@@ -38,8 +38,8 @@ from lowerbound.applications.compression.requests import (
 )
 from lowerbound.data.arrays import listed
 from lowerbound.errors import BitstreamError, ModelFolderError, OptionError, UnsupportedError
-from lowerbound.fitting import Fitted
-from lowerbound.models import name_of
+from lowerbound.fitting.model import Fitted
+from lowerbound.models.powers import name_of
 from lowerbound.registry import Registry
 
 SHOWN = 8  # names of files

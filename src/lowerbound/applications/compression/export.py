@@ -40,15 +40,11 @@ from lowerbound.inference.codes import refuse_beside_rows
 from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
-from lowerbound.models import (
-    Chains,
-    HierarchicalVariationalAutoencoder,
-    LadderVariationalAutoencoder,
-    Mixes,
-    Model,
-    VariationalAutoencoder,
-    name_of,
-)
+from lowerbound.models.base import Model
+from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
+from lowerbound.models.ladder import LadderVariationalAutoencoder
+from lowerbound.models.powers import Chains, Mixes, name_of
+from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.pictures.convolutional import (
     ConvolutionalDecoder,
@@ -58,10 +54,9 @@ from lowerbound.networks.pictures.convolutional import (
 )
 from lowerbound.networks.pictures.ladder import BottomUp, Down, Rung, TopDown
 from lowerbound.networks.pictures.linear_path import LatentMapDecoder, LatentMapEncoder, LinearPath
-from lowerbound.posteriors import GaussianPosterior
-from lowerbound.posteriors.gaussian import GaussianHeads, gaussian_heads
-from lowerbound.priors import StandardNormal
+from lowerbound.posteriors.gaussian import GaussianHeads, GaussianPosterior, gaussian_heads
 from lowerbound.priors.base import Encode, Prior
+from lowerbound.priors.flow import StandardNormal
 from lowerbound.trace import Batch, Step
 
 PER_UNIT = 32  # entries of the exponentials' table per unit of the head

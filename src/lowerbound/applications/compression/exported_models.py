@@ -34,17 +34,18 @@ from lowerbound.applications.common.fit_rows import rows_of_fit
 from lowerbound.applications.compression.exports import export_of
 from lowerbound.applications.compression.lossless import model_hash
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
-from lowerbound.data import Dataset, Schema
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import LowerboundError, ModelFolderError, OptionError
-from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.manifest import WEIGHTS, hashes
+from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import AllocationLimit
-from lowerbound.training import History
+from lowerbound.training.history import History
 from lowerbound.untrusted import folders
 
 FOLDER = "codecs"

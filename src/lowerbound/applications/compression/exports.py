@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lowerbound.applications.compression import code_tables, export, transform_codec
 from lowerbound.data.dataset import Dataset
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.registry import Registry
 
 

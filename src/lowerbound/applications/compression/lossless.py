@@ -40,7 +40,7 @@ from lowerbound.applications.compression.container import Container
 from lowerbound.applications.compression.header import HASH_BYTES, MOST_SETTINGS
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 TILES_KIND = "bits_back_tiles"
 Size = tuple[int, int]  # (height, width)

@@ -39,8 +39,8 @@ from lowerbound.applications.compression.transform_codec import invents
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.audio.clips import wav_file
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import Fitted
-from lowerbound.models import Model
+from lowerbound.fitting.model import Fitted
+from lowerbound.models.base import Model
 from lowerbound.objectives.features import ms_ssim
 
 Curve = Sequence[tuple[float, float]]

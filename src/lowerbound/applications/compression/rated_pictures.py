@@ -32,11 +32,11 @@ from lowerbound.applications.compression.transform_codec import (
     read_eight_bit,
     write_pictures,
 )
-from lowerbound.data import load
 from lowerbound.data.arrays import Array
+from lowerbound.data.loading import load
 from lowerbound.data.pictures.pixels import in_units, tiles_of
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 
 USUAL_QUALITY = 50
 INVENTS = (

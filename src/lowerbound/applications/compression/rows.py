@@ -49,10 +49,10 @@ from lowerbound.applications.compression.requests import (
     output_file,
 )
 from lowerbound.applications.compression.rivals import lossy_rivals, rivals
-from lowerbound.data import Dataset
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.schema import Schema
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.untrusted import folders
 
 REAL_BITS = 32

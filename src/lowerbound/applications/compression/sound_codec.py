@@ -47,7 +47,8 @@ from lowerbound.applications.compression.stack import CodingTable, Stack, whole_
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 from lowerbound.inference.sound_codes import SoundCoder
-from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.models.base import Model
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodePrior
 
 CHUNK_FRAMES = 1 << 15

@@ -51,7 +51,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import Clips, amplitudes
 from lowerbound.data.audio.log_mel import LogMel
 from lowerbound.errors import MissingExtraError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 
 LATEST = Fraction(1, 4)  # longest delay of a decoder, seconds
 LOOKED_AT = 60  # seconds from which the delay is measured

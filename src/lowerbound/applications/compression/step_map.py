@@ -63,8 +63,14 @@ from lowerbound.applications.compression.stack import constriction
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import in_units
 from lowerbound.errors import BitstreamError, OptionError
-from lowerbound.models import TransformCoder
-from lowerbound.models.transform import FINEST, GREYS, MIDDLE as MIDDLE_GREY, PER_OCTAVE, STEPS
+from lowerbound.models.transform import (
+    FINEST,
+    GREYS,
+    MIDDLE as MIDDLE_GREY,
+    PER_OCTAVE,
+    STEPS,
+    TransformCoder,
+)
 from lowerbound.networks.block_transform import BlockTransform
 from lowerbound.objectives.features import C1, C2, WEIGHTS, local_mean
 

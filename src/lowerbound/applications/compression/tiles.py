@@ -42,13 +42,16 @@ from lowerbound.applications.compression.picture_files import (
 )
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest, output_file
 from lowerbound.applications.compression.rows import ExactRows, about_codec, units
-from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.arrays import Array
+from lowerbound.data.catalog.names import CATALOG
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.loading import load
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.data.pictures.whole import picture_paths
+from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError, counted
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.untrusted import folders
 
 COLORS = (1, 3)  # of picture files channels that are read

@@ -64,8 +64,9 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.pictures.pixels import eight_bit, in_units
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
-from lowerbound.models import Model, TransformCoder, name_of
-from lowerbound.models.transform import STEPS, KnownCoefficients
+from lowerbound.models.base import Model
+from lowerbound.models.powers import name_of
+from lowerbound.models.transform import STEPS, KnownCoefficients, TransformCoder
 from lowerbound.networks.processor import return_memory
 from lowerbound.trace import Batch, Mean
 

@@ -27,7 +27,7 @@ from lowerbound.applications.compression.container import Container
 from lowerbound.applications.compression.lossless import CHUNK_ROWS, Progress, model_hash
 from lowerbound.errors import BitstreamError
 from lowerbound.inference.codes import used_codebooks
-from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodePrior
 from lowerbound.trace import Batch
 

@@ -36,7 +36,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import WorldModel
 from lowerbound.models.sequences.states import WorldState
 from lowerbound.networks.matrix_products import native_bf16
-from lowerbound.objectives import ELBO
+from lowerbound.objectives.elbo import ELBO
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
 from lowerbound.training.checkpoint import Checkpoint, joined

@@ -45,13 +45,14 @@ from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import MissingExtraError, OptionError
 from lowerbound.fitting.model import FitOptions, Fitted, fit
-from lowerbound.models import Encodes, require
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives import ELBO
+from lowerbound.models.powers import Encodes, require
+from lowerbound.objectives.elbo import ELBO
 from lowerbound.trace import Batch
-from lowerbound.training import History, Interrupted, TrainingOptions
 from lowerbound.training.adam import Adam
-from lowerbound.training.loop import Interruption, listening
+from lowerbound.training.history import History
+from lowerbound.training.loop import Interrupted, Interruption, listening
+from lowerbound.training.options import TrainingOptions
 from lowerbound.training.randomness import generator, stream_seed
 
 SEES = ("frames", "codes", "joint")

@@ -17,8 +17,8 @@ from lowerbound.applications.control.environments import (
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import Fitted
-from lowerbound.models import WorldModel
+from lowerbound.fitting.model import Fitted
+from lowerbound.models.powers import WorldModel
 
 DEFAULTS = to_mapping(EnvironmentOptions())
 

@@ -23,10 +23,9 @@ from lowerbound.applications.control.training import AgentSettings, train_agent
 from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError, counted
 from lowerbound.fitting import folder as model_folder
-from lowerbound.models import MODELS
-from lowerbound.models.base import AUTO
+from lowerbound.models.base import AUTO, MODELS
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks import NETWORKS
+from lowerbound.networks.base import NETWORKS
 from lowerbound.training import checkpoint
 from lowerbound.training.device import PROCESSOR
 from lowerbound.untrusted import folders

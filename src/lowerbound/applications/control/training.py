@@ -28,9 +28,10 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import processor_threads
-from lowerbound.training import History, Interrupted, checkpoint as files
+from lowerbound.training import checkpoint as files
 from lowerbound.training.checkpoint import Checkpoint
-from lowerbound.training.loop import listening
+from lowerbound.training.history import History
+from lowerbound.training.loop import Interrupted, listening
 from lowerbound.training.randomness import stream_seed
 from lowerbound.training.saving import refuse_another_run
 

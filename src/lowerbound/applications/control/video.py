@@ -22,17 +22,17 @@ from lowerbound.applications.control.player import Player
 from lowerbound.applications.control.replay import EpisodeReplay
 from lowerbound.applications.control.request import PlayRequest, world_of
 from lowerbound.config import option
-from lowerbound.data import FrameClips, read_frame_clips
 from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import actions_before, frame_schema
+from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.frames import Horizon, check_actions, predict_frames
-from lowerbound.models import WorldModel
+from lowerbound.models.powers import WorldModel
 from lowerbound.trace import Batch
 
 MOST_EPISODES = 200  # played to find episodes that are long enough

@@ -38,13 +38,13 @@ from lowerbound.applications.design.result import Candidate, DesignResult
 from lowerbound.applications.design.retraining import search_and_retrain
 from lowerbound.applications.design.rows import MoleculeRows, RowForm, row_form
 from lowerbound.config import option
-from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array
-from lowerbound.data.dataset import joined
+from lowerbound.data.dataset import Dataset, joined
+from lowerbound.data.loading import load
 from lowerbound.data.sciences.molecules import KnownMolecules
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 
 LEAST = 0.4
 

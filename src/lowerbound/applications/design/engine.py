@@ -20,7 +20,7 @@ from lowerbound.applications.design.space import LatentSpace
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.passes import Progress
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 MOST_KNOWN = 10_000  # rows whose values are computed
 LEAST_NEW, NEW_SHARE = 20, 0.1  # judged rows, of those that the head knows, before the next fit

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.load import load
+from lowerbound.data.loading import load
 from lowerbound.data.schema import Schema
 from lowerbound.data.sciences.smiles import canonical_smiles
 from lowerbound.data.tables.frames import to_frame

@@ -21,7 +21,8 @@ from lowerbound.inference.codes import EncodedRows, codes_of, encode_rows
 from lowerbound.inference.decoding import best_rows
 from lowerbound.inference.passes import as_taken, evaluation_mode, placed
 from lowerbound.inference.prior_draws import sample_prior
-from lowerbound.models import Decodes, Encodes, HasPrior, Imagines, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, HasPrior, Imagines, require
 from lowerbound.trace import Batch
 from lowerbound.training.randomness import stream_seed
 

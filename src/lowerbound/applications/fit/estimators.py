@@ -28,17 +28,17 @@ from lowerbound.applications.common.estimators.inputs import (
     classes_still,
 )
 from lowerbound.applications.common.estimators.vae import VAE, TrainedEstimator
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
-from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.inference.reconstruction import reconstruction_error
-from lowerbound.models import HasCovariance, require
 from lowerbound.models.options import ModelOptions
+from lowerbound.models.powers import HasCovariance, require
 from lowerbound.networks.processor import in_precision
-from lowerbound.training import TrainingOptions
+from lowerbound.training.options import TrainingOptions
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -25,8 +25,9 @@ from lowerbound.applications.common.sentences import (
 )
 from lowerbound.applications.common.sources import DataParts, conditioned
 from lowerbound.config import option
-from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, Standing, binarization_of
 from lowerbound.evaluation.report.evidence import NO_TRAINING_ROWS, PRIVATE, verdict_of
@@ -42,7 +43,8 @@ from lowerbound.evaluation.report.suites import (
 )
 from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
-from lowerbound.fitting import Fitted, folder as model_folder
+from lowerbound.fitting import folder as model_folder
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Protocol, Scores, marginal_difference
 from lowerbound.models.base import title_of

@@ -39,11 +39,12 @@ from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.suites import RequestedSizes
-from lowerbound.fitting import FitOptions, Fitted, fit as fit_model, folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import resolve, start_from_model
+from lowerbound.fitting.model import FitOptions, Fitted, fit as fit_model
 from lowerbound.fitting.source import DataSource
-from lowerbound.training import Interrupted
 from lowerbound.training.device import AUTO, chosen_device
+from lowerbound.training.loop import Interrupted
 
 NOT_REMEMBERED = ("output", "resume", "overwrite", "together")
 

@@ -210,7 +210,7 @@ def _summary_of(schema: Mapping[str, Any]) -> str:
 
 def _parts_of(kind: str) -> tuple[str, ...]:
     """The kinds of parts of a model, for old folders; this imports torch."""
-    from lowerbound.models import MODELS
+    from lowerbound.models.base import MODELS
 
     return MODELS[kind].uses if kind in MODELS else ()
 

@@ -21,10 +21,11 @@ from lowerbound.applications.common.application import Reporter, jsonable
 from lowerbound.applications.common.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.common.sources import DataParts, conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
-from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.dates import ISO, in_strptime
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.protection.record import Protection
+from lowerbound.data.schema import Schema
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.evidence import PRIVATE, verdict_of
@@ -38,12 +39,11 @@ from lowerbound.evaluation.report.suites import (
 )
 from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.quality import DRAWN, SampleQuality
-from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.fitting.source import Likeness
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.regression import quantity_quality
-from lowerbound.models import MODELS
-from lowerbound.models.base import AUTO, title_of
+from lowerbound.models.base import AUTO, MODELS, title_of
 from lowerbound.models.options import ModelOptions, ModelParts
 
 RIVALS = ("vae", "autoencoder", "pca")

@@ -28,14 +28,14 @@ from lowerbound.data.tables.on_disk import exceeds_memory, is_streamed
 from lowerbound.data.tables.parquet import refuse_partitions
 from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import FitOptions
-from lowerbound.likelihoods import LIKELIHOODS
-from lowerbound.models import MODELS
+from lowerbound.fitting.model import FitOptions
+from lowerbound.likelihoods.base import LIKELIHOODS
+from lowerbound.models.base import MODELS
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks import NETWORKS
-from lowerbound.objectives import OBJECTIVES
-from lowerbound.posteriors import POSTERIORS
-from lowerbound.priors import PRIORS
+from lowerbound.networks.base import NETWORKS
+from lowerbound.objectives.base import OBJECTIVES
+from lowerbound.posteriors.gaussian import POSTERIORS
+from lowerbound.priors.base import PRIORS
 from lowerbound.training.private.copied_schema import declarations_of, without
 from lowerbound.training.private.declarations import Declarations
 from lowerbound.training.private.options import OF_THE_DATA, PrivacyOptions

@@ -27,17 +27,17 @@ from lowerbound.applications.common.row_files import row_files
 from lowerbound.applications.common.sources import conditioned, open_data
 from lowerbound.applications.generation.attribute_vectors import known_classes
 from lowerbound.config import option
-from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
+from lowerbound.data.loading import load
 from lowerbound.data.pictures.folders import classes_of
 from lowerbound.data.tables.files import CSV_SUFFIXES, is_table, read_frame, table_suffix
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
-from lowerbound.models import Decodes, Encodes, require
+from lowerbound.models.powers import Decodes, Encodes, require
 
 FORM = "as in '12 - 40 + 7' or '12 - mean(3) + mean(8)'"
 TERM = re.compile(r"\s*([+\-−])\s*(mean\(([^)]*)\)|\d+(?![\w./])|'[^']+'|\"[^\"]+\"|[^\s+−]+)\s*")

@@ -42,7 +42,7 @@ from lowerbound.errors import DataError, unknown
 from lowerbound.evaluation.samples.acceptance import RealismClassifier
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Estimate
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.registry import Registry
 
 FindVector = Callable[[Tensor, Tensor], Tensor]

@@ -43,11 +43,12 @@ from lowerbound.evaluation.samples.acceptance import (
     fit_realism_classifier,
     real_rows,
 )
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Skipped
-from lowerbound.models import Decodes, Encodes, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, require
 
 UNSEEN = 0.2  # share of rows that are kept for measuring
 MOST_ROWS = 500  # at most, to measure an effect

@@ -36,10 +36,11 @@ from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts import CLASS
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.samples.acceptance import real_rows
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, LearnsPrior, require
 from lowerbound.priors.base import Edits
 
 TASK = "edit rows by their attributes"

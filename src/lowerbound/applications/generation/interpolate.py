@@ -41,11 +41,11 @@ from lowerbound.config import option
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier, real_rows
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.models import Decodes, Encodes, HasPrior, require
+from lowerbound.models.powers import Decodes, Encodes, HasPrior, require
 
 UNSEEN = 0.2  # share of rows for the pairs; the classifier learns from the others
 EVERY = "all"

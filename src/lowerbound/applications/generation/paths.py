@@ -49,7 +49,8 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.passes import Progress, as_taken, evaluation_mode
-from lowerbound.models import Decodes, HasPrior, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, HasPrior, require
 from lowerbound.registry import Registry
 
 Decode = Callable[[Tensor], Tensor]

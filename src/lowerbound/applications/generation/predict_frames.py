@@ -10,8 +10,8 @@ from lowerbound.applications.common.form import DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import check_rows
 from lowerbound.applications.common.sources import unconditioned
 from lowerbound.config import option
-from lowerbound.data import FrameClips, read_frame_clips
 from lowerbound.data.sequences.episode_kind import frame_schema
+from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.frame_errors import (
     LAST,
@@ -20,13 +20,13 @@ from lowerbound.evaluation.samples.frame_errors import (
     about_ratio,
     psnr,
 )
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.frames import (
     Horizon,
     predict_frames as predicted,
     temporal_prior,
 )
-from lowerbound.models import WorldModel
+from lowerbound.models.powers import WorldModel
 
 FILM_SPEED = 5.0  # frames per second
 

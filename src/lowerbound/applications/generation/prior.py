@@ -38,7 +38,8 @@ from lowerbound.applications.common.sources import unconditioned
 from lowerbound.applications.generation.chapters import before_and_after
 from lowerbound.applications.generation.temporal_prior import fit_temporal_prior
 from lowerbound.config import option
-from lowerbound.data import Dataset, read_frame_clips
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.sequences.frame_clips import read_frame_clips
 from lowerbound.data.vocabulary import CAPTIONS
 from lowerbound.distributions.point import Density
 from lowerbound.errors import ModelFolderError, OptionError
@@ -46,17 +47,19 @@ from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import RequestedSizes
-from lowerbound.fitting import Fitted, PriorFit, held_out
 from lowerbound.fitting.card import comparison, warning_if_worse
 from lowerbound.fitting.manifest import CHECKPOINT, METRICS, PRIOR
+from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
-from lowerbound.models import LearnsPrior, require
 from lowerbound.models.base import AUTO
-from lowerbound.priors import PRIORS
+from lowerbound.models.powers import LearnsPrior, require
+from lowerbound.priors.base import PRIORS
 from lowerbound.priors.codes import CODE_PRIORS
 from lowerbound.priors.trainable import EveryTrainable
-from lowerbound.training import History, Interrupted, TrainingOptions
+from lowerbound.training.history import History
+from lowerbound.training.loop import Interrupted
+from lowerbound.training.options import TrainingOptions
 from lowerbound.untrusted import folders
 
 CACHE = "latents.safetensors"

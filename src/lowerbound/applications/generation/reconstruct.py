@@ -32,7 +32,7 @@ from lowerbound.applications.common.rows import Reconstructed
 from lowerbound.applications.common.sentences import about_exact, about_explained
 from lowerbound.config import option
 from lowerbound.errors import DataError, OptionError, UnsupportedError, counted
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, reconstruct_refined

@@ -32,10 +32,11 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError, counted
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.inference.prior_settings import prior_settings
-from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, LearnsPrior, require
 from lowerbound.priors.base import Redraws
 from lowerbound.priors.codes import CODE_PRIORS
 

@@ -14,18 +14,20 @@ from lowerbound.applications.common.form import typed
 from lowerbound.applications.generation.chapters import with_and_without
 from lowerbound.applications.generation.prior import StageRequest, StageWork, settings
 from lowerbound.config import option, options_of
-from lowerbound.data import Dataset
+from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import RequestedSizes
 from lowerbound.evaluation.samples.refinement import RefinementQuality, refinement_quality
-from lowerbound.fitting import Fitted, RefinerFit, held_out
 from lowerbound.fitting.card import distortion, realism
 from lowerbound.fitting.manifest import REFINER
+from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
+from lowerbound.fitting.source import RefinerFit
 from lowerbound.models.refinement import Refiner
-from lowerbound.training import History, Interrupted
+from lowerbound.training.history import History
+from lowerbound.training.loop import Interrupted
 
 KIND = "diffusion"
 

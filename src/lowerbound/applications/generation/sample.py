@@ -51,12 +51,13 @@ from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.data.tables.files import read_frame
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import evaluation_mode
 from lowerbound.inference.prior_draws import PriorDraws
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.tables import draws_with_columns, gives_columns
-from lowerbound.models import Imagines, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Imagines, require
 from lowerbound.trace import Batch, Draw, Tempered
 from lowerbound.training.randomness import stream_seed
 

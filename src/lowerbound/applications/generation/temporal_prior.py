@@ -28,14 +28,18 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.model import Fitted, PriorFit
 from lowerbound.fitting.prior import TASK, learns_from_clips, with_budget, with_untrained_prior
 from lowerbound.fitting.private_fit import without_release
-from lowerbound.models import LearnsPrior, Model, require
+from lowerbound.models.base import Model
 from lowerbound.models.heads import LearnedPrior, density_of_prior
-from lowerbound.objectives import Bound, Objective
-from lowerbound.priors import TemporalPrior
+from lowerbound.models.powers import LearnsPrior, require
+from lowerbound.objectives.base import Bound, Objective
+from lowerbound.priors.temporal import TemporalPrior
 from lowerbound.trace import Batch
-from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.device import on_device
 from lowerbound.training.held_out import evaluating
+from lowerbound.training.history import History
+from lowerbound.training.loop import train
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,12 +25,15 @@ from torch import Tensor, nn
 from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError, UnsupportedError
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks import AutoencoderKL
 from lowerbound.networks.denoisers import diffusers
-from lowerbound.networks.pictures.autoencoder_kl import DiffusersDecoder, DiffusersEncoder
-from lowerbound.posteriors import Codebook
+from lowerbound.networks.pictures.autoencoder_kl import (
+    AutoencoderKL,
+    DiffusersDecoder,
+    DiffusersEncoder,
+)
+from lowerbound.posteriors.vector_quantized import Codebook
 
 Part = TypeVar("Part", bound=nn.Module)
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"

@@ -50,13 +50,14 @@ from lowerbound.applications.interchange.pipeline import (
 from lowerbound.config import option, to_mapping
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
-from lowerbound.models import Decodes, Encodes, HasPrior, Model, Quantizes, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, Encodes, HasPrior, Quantizes, require
 from lowerbound.networks.denoisers import diffusers
-from lowerbound.posteriors import ClampedGaussianPosterior
-from lowerbound.priors.diffusion import DiffusionPrior
+from lowerbound.posteriors.gaussian import ClampedGaussianPosterior
+from lowerbound.priors.diffusion.prior import DiffusionPrior
 from lowerbound.trace import Batch
 from lowerbound.untrusted import folders
 

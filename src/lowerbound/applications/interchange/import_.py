@@ -23,16 +23,17 @@ from lowerbound.applications.interchange.config_file import (
     read_weights,
 )
 from lowerbound.config import option
-from lowerbound.data import Schema
 from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
-from lowerbound.fitting import FitOptions, Fitted, folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import assemble, resolve
+from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.likelihoods.base import raw_scale
-from lowerbound.models import MODELS, Model
-from lowerbound.posteriors import Codebook
+from lowerbound.models.base import MODELS, Model
+from lowerbound.posteriors.vector_quantized import Codebook
 from lowerbound.priors.mixture import SCALE_FLOOR, MixturePrior
-from lowerbound.training import History
+from lowerbound.training.history import History
 
 PIPELINE = ("vae", "vqvae")  # folders of the autoencoder inside that of a pipeline
 DENOISERS = ("unet", "transformer")  # folders of its diffusion model

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from lowerbound import durable
 from lowerbound.errors import UnsupportedError
-from lowerbound.models import Decodes, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Decodes, require
 from lowerbound.networks.denoisers import UNetDenoiser, diffusers
-from lowerbound.priors.diffusion import DiffusionPrior
+from lowerbound.priors.diffusion.prior import DiffusionPrior
 from lowerbound.priors.diffusion.process import ORDERS, PREDICTIONS, solved
 
 PIPELINE, INDEX = "LDMPipeline", "model_index.json"

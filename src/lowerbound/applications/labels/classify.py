@@ -26,9 +26,10 @@ from lowerbound.applications.common.requested_rows import RequestedRows, in_chun
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import collected
-from lowerbound.models import Classifies, Model, require
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Classifies, require
 from lowerbound.networks.processor import in_precision
 
 ROWS = 1_024  # rows in a batch

@@ -35,12 +35,12 @@ from lowerbound.applications.common.estimators.inputs import (
 from lowerbound.applications.labels.classify import class_probabilities
 from lowerbound.applications.labels.labeled import LabeledEstimator
 from lowerbound.config import renamed_keywords
-from lowerbound.data import Dataset, encode_labels
 from lowerbound.data.arrays import Array
-from lowerbound.data.labels import UNKNOWN
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.manifest import ANSWERS, read_beside, write_beside
+from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.inference.regression import predictions
 from lowerbound.objectives.semi_supervised import require_labels
 

@@ -16,15 +16,17 @@ from torch import Tensor
 from lowerbound.applications.common.estimators.inputs import new_seed
 from lowerbound.applications.common.estimators.vae import FEW, TrainedEstimator, lower_bounds
 from lowerbound.config import by_new_names, renamed_of
-from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.inference.prior_draws import whole_count
-from lowerbound.models import Encodes, Model, require
+from lowerbound.models.base import Model
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives import OBJECTIVES
-from lowerbound.training import TrainingReporter
+from lowerbound.models.powers import Encodes, require
+from lowerbound.objectives.base import OBJECTIVES
+from lowerbound.training.reporter import TrainingReporter
 
 # without a start at principal components: neighbors by such codes agree less on the class
 FEATURES = ModelOptions("vae", posterior="gaussian", model_options={"linear_start": False})

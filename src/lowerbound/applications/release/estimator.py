@@ -31,7 +31,9 @@ from lowerbound.errors import DataError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.inference.tables import TableSource
 from lowerbound.models.base import AUTO
-from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for, with_callbacks
+from lowerbound.training.callbacks import with_callbacks
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter, reporter_for
 
 if TYPE_CHECKING:
     from lowerbound.applications.release.release_audit import AuditOptions, ReleaseAudit

@@ -25,12 +25,13 @@ from lowerbound.data.tables.markers import declared_levels
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.column_judge import distinguished
-from lowerbound.fitting import Fitted, folder as model_folder
+from lowerbound.fitting import folder as model_folder
+from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.source import DataSource, Likeness
 from lowerbound.inference.tables import TableSource
 from lowerbound.models.base import AUTO
-from lowerbound.priors import PRIORS
-from lowerbound.training import Interrupted
+from lowerbound.priors.base import PRIORS
+from lowerbound.training.loop import Interrupted
 
 MOST_ROWS = 2_000  # of each table: a few seconds
 

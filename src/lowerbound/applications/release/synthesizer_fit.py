@@ -27,8 +27,9 @@ from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.latents import draw_latents, refuse_collapsed
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
-from lowerbound.priors import PRIORS
-from lowerbound.training import TrainingOptions, TrainingReporter
+from lowerbound.priors.base import PRIORS
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter
 
 EPOCHS, EPOCHS_OF_FEW = 20, 30
 FEW_ROWS = 2_000  # below this number, every row is for training

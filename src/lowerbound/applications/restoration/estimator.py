@@ -51,20 +51,22 @@ from lowerbound.applications.restoration.imputer_fit import (
 from lowerbound.applications.restoration.intervals import within_observed
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
-from lowerbound.data import load
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.columns.values import missing, with_room_for_gaps
 from lowerbound.data.dependencies.determined import determined
+from lowerbound.data.loading import load
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.data.tables.frames import check_filled
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.fitting import FitOptions, folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.manifest import IMPUTER, read_beside, write_beside
+from lowerbound.fitting.model import FitOptions
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter, reporter_for
 
 INFINITE = ("-Infinity", "Infinity")  # as text, since JSON has no such numbers
 KEPT = ("strategy", "n_importance", "add_indicator", "keep_empty_features", "missing_values")

@@ -49,7 +49,8 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.inference.table_draws import Antithetic, Resampled
-from lowerbound.models import HasNoisyPosterior, Model
+from lowerbound.models.base import Model
+from lowerbound.models.powers import HasNoisyPosterior
 from lowerbound.networks.processor import in_precision
 from lowerbound.objectives.base import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given, Mean

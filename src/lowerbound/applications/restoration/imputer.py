@@ -19,11 +19,13 @@ from lowerbound.applications.restoration.imputer_fit import (
     imputation_options,
 )
 from lowerbound.config import option
-from lowerbound.data import Dataset, load
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import Dependencies
+from lowerbound.data.loading import load
 from lowerbound.errors import DataError, counted
 from lowerbound.fitting import folder as model_folder
-from lowerbound.training import History, Interrupted
+from lowerbound.training.history import History
+from lowerbound.training.loop import Interrupted
 
 MOST_LINES = 40  # columns in the printed report
 

@@ -30,11 +30,10 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.dependencies.determined import determined, observed_cells, with_dependencies
-from lowerbound.fitting import Fitted, fit
-from lowerbound.fitting.model import FitOptions
-from lowerbound.models import Model
-from lowerbound.training import TrainingReporter
+from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.models.base import Model
 from lowerbound.training.checkpoint import FOLDER
+from lowerbound.training.reporter import TrainingReporter
 
 MOST_FACTORS = 16
 HIDDEN = (256, 256)

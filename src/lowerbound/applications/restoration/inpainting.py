@@ -45,8 +45,8 @@ from lowerbound.applications.restoration.picture_tiles import (
     without,
     write_whole,
 )
-from lowerbound.data import load
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.loading import load
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.whole import WholePicture, read_whole_picture
 from lowerbound.errors import DataError, OptionError, counted

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lowerbound.applications.common.form import DeviceRequest, PhotographsRequest
 from lowerbound.config import option
-from lowerbound.data import Schema
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import picture_paths
+from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.manifest import MANIFEST
 

@@ -366,4 +366,20 @@ class ColumnKind:
         return pd.Series(self.typed(answers, exact)).astype(like.dtype).array
 
 
-COLUMN_KINDS: Registry[type[ColumnKind]] = Registry("kind of column")
+COLUMN_KINDS: Registry[type[ColumnKind]] = Registry(
+    "kind of column",
+    "lowerbound.data.columns",
+    {
+        "real": "continuous",
+        "positive": "continuous",
+        "bounded": "continuous",
+        "count": "continuous",
+        "datetime": "datetime",
+        "binary": "levels",
+        "ordinal": "levels",
+        "categorical": "levels",
+        "mixed": "mixed",
+        "identifier": "unmodeled",
+        "constant": "unmodeled",
+    },
+)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.load import load
+from lowerbound.data.loading import load
 from lowerbound.data.npz import open_arrays
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.schema import Schema

@@ -23,7 +23,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import Dependencies, formulas_beside_errors
 from lowerbound.data.dependencies.lookups import found_lookups
 from lowerbound.data.dependencies.orders import Inequality, found_orders
-from lowerbound.data.load import load
+from lowerbound.data.loading import load
 from lowerbound.data.protection.fresh import FreshCells
 from lowerbound.data.protection.record import People
 from lowerbound.data.schema import Schema

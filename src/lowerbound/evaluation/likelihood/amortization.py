@@ -30,7 +30,7 @@ from lowerbound.inference.passes import (
     collected,
     one_step,
 )
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch, Step
 

@@ -39,7 +39,7 @@ from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.reconstruction import squared_distance, squared_errors
 from lowerbound.inference.scores import Scores
 from lowerbound.likelihoods.base import marginal_terms
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 NATS, VARIANCE = "nats per row", "of the variance"
 INDEPENDENT = "independent columns"

@@ -18,7 +18,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, keyed_draw
 from lowerbound.likelihoods.base import marginal_nats
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 from lowerbound.trace import Batch
 
 DRAWS = 16

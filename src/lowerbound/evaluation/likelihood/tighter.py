@@ -18,7 +18,7 @@ from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import Progress
 from lowerbound.inference.scores import Scores
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from lowerbound.evaluation.samples.quality import MEAN
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.reconstruction import reconstruct
-from lowerbound.models import HasPrior
+from lowerbound.models.powers import HasPrior
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from lowerbound.data import Dataset
+from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.likelihood.amortization import InferenceOptions
 from lowerbound.evaluation.report.suites import RequestedSizes, SuiteOptions, attempt, draw_samples
-from lowerbound.fitting import Fitted
+from lowerbound.fitting.model import Fitted
 from lowerbound.inference.likelihood import most_samples, score
-from lowerbound.models import Decodes, Encodes, HasPrior
+from lowerbound.models.powers import Decodes, Encodes, HasPrior
 
 OF_TRAINING = 0.25  # largest share of the time of training
 LEAST_SECONDS = 60.0  # that measuring may take after any fit

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound.data import to_frame
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.tables.frames import to_frame
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.report.suites import attempt
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.reconstruction import squared_distance, squared_errors
 from lowerbound.inference.shares import shares
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 ODD_ROWS = 5
 REASONS = 3  # columns named for each odd row

@@ -20,7 +20,8 @@ from lowerbound.evaluation.report.suites import (
 )
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.estimate import Skipped
-from lowerbound.models import Chains, HasPrior, Mixes, Model, name_of
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Chains, HasPrior, Mixes, name_of
 
 SUITES = 3  # of a subject: likelihood, latents, samples
 

@@ -39,7 +39,8 @@ from lowerbound.inference.passes import Progress
 from lowerbound.inference.prior_draws import Samples, sample_prior
 from lowerbound.inference.reconstruction import ReconstructionError, reconstruction_error
 from lowerbound.inference.scores import Scores
-from lowerbound.models import Encodes, Imagines, Model
+from lowerbound.models.base import Model
+from lowerbound.models.powers import Encodes, Imagines
 from lowerbound.posteriors.vector_quantized import CodebookUse
 
 ROWS = "held-out rows scored, spread over the data; 0: all"

@@ -47,7 +47,8 @@ from lowerbound.evaluation.samples.feature_network import (
 from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality, SampleQuality
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.prior_draws import Samples
-from lowerbound.models import HasPrior, Model
+from lowerbound.models.base import Model
+from lowerbound.models.powers import HasPrior
 
 LEAST_SIDE = 3
 COLUMNS = "columns"

@@ -22,10 +22,10 @@ from lowerbound.evaluation.samples.reference import (
     real_as,
     sharpness_ratio,
 )
-from lowerbound.fitting import RefinerFit
+from lowerbound.fitting.source import RefinerFit
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.reconstruction import RefinedRows, reconstruct_refined
-from lowerbound.models import Model
+from lowerbound.models.base import Model
 
 MOST_ROWS = 1_000
 FEATURE_ROWS = 5_000

@@ -18,7 +18,7 @@ from torch.nn import Parameter
 from lowerbound.config import from_mapping, option
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, unknown
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import AUTO, DRAW, Model
 from lowerbound.models.linear_path import empty_path
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
@@ -28,7 +28,7 @@ from lowerbound.networks.mlp import MLP
 from lowerbound.networks.pictures.convolutional import StridedEncoder
 from lowerbound.networks.pictures.linear_path import LinearPath
 from lowerbound.posteriors.gaussian import GaussianHeads
-from lowerbound.priors import Prior
+from lowerbound.priors.base import Prior
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from lowerbound.models.base import MODELS
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.networks.events import HistoryEncoder, lengths_of
 from lowerbound.networks.mlp import MLP
-from lowerbound.priors import PRIORS
+from lowerbound.priors.base import PRIORS
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations

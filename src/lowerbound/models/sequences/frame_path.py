@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lowerbound.data.dataset import spread_rows
 from lowerbound.distributions.one_hot import OneHotCodes
 from lowerbound.distributions.reparameterization import diagonal_normal
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.linear_path import ROWS, LinearParts, empty_path, set_to_components
 from lowerbound.networks.base import Decoder
 from lowerbound.networks.initialization import linear

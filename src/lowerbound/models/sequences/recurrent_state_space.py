@@ -17,7 +17,7 @@ from lowerbound.data.sequences.episode_kind import EpisodeForm, frame_schema
 from lowerbound.distributions.one_hot import UNIFORM
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.likelihoods.over_time import OverTime
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.sequences.frame_path import (

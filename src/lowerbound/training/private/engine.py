@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from lowerbound.errors import LowerboundError, OptionError, TrainingError
-from lowerbound.models import Model, name_of
-from lowerbound.objectives import ELBO, Bound, Objective
+from lowerbound.models.base import Model
+from lowerbound.models.powers import name_of
+from lowerbound.objectives.base import Bound, Objective
+from lowerbound.objectives.elbo import ELBO
 from lowerbound.trace import Batch
 from lowerbound.training.engine import Engine, Update
 from lowerbound.training.options import TrainingOptions

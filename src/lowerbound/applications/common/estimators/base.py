@@ -23,12 +23,13 @@ from sklearn.utils.validation import check_is_fitted
 from lowerbound.applications.common.conditions import prompt_of
 from lowerbound.applications.common.estimators import inputs
 from lowerbound.applications.common.estimators.inputs import new_seed
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import noisy_rows
 from lowerbound.errors import DataError, ModelFolderError, OptionError
-from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
+from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.manifest import NAMES, read_beside, write_beside
+from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.denoising import CHAINS, denoise, found_noise, without_noise
@@ -36,12 +37,14 @@ from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct, reconstruct_refined
 from lowerbound.inference.tables import draws_with_columns, gives_columns
-from lowerbound.models import Encodes, Model, require
-from lowerbound.models.base import AUTO
+from lowerbound.models.base import AUTO, Model
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
+from lowerbound.models.powers import Encodes, require
 from lowerbound.networks.processor import in_precision
-from lowerbound.training import History, TrainingOptions, TrainingReporter
+from lowerbound.training.history import History
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter
 from lowerbound.untrusted import folders
 
 DRAWS = 32  # of each row's latent, for its uncertainty

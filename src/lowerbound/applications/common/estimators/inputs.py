@@ -22,14 +22,17 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from lowerbound.config import construct
-from lowerbound.data import Dataset, Schema, encode_labels, load, to_frame
 from lowerbound.data.arrays import Array, as_array, without_mask
 from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.columns.beyond_numbers import array_without_beyond
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import newest_kinds
+from lowerbound.data.labels import encode_labels
+from lowerbound.data.loading import load
+from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import is_other_frame, other_frame, plain_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
-from lowerbound.data.tables.frames import check_unique
+from lowerbound.data.tables.frames import check_unique, to_frame
 from lowerbound.errors import DataError, OptionError, unknown
 
 OF_TEXT = ("could not convert string to float", "arrays of bytes/strings")

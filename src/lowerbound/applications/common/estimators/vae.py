@@ -16,20 +16,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.common.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.config import from_mapping, to_mapping
-from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.refinement import refinement_quality
-from lowerbound.fitting import FitOptions, Fitted, held_out
+from lowerbound.fitting.model import FitOptions, Fitted, held_out
 from lowerbound.fitting.prior import TASK, fit_prior as train_prior
 from lowerbound.fitting.refiner import fit_refiner as train_refiner
 from lowerbound.inference.latents import draw_latents, refuse_collapsed
 from lowerbound.inference.likelihood import most_samples, score
-from lowerbound.models import MODELS, LearnsPrior, Model, require
-from lowerbound.models.base import AUTO
+from lowerbound.models.base import AUTO, MODELS, Model
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for, with_callbacks
+from lowerbound.models.powers import LearnsPrior, require
+from lowerbound.training.callbacks import with_callbacks
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import TrainingReporter, reporter_for
 
 FEW = 16  # importance samples; with at most so few, no warning about a loose bound is given
 
