@@ -5,14 +5,13 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from lowerbound import VAE
-from lowerbound.applications.common.row_files import ROW_FILES, RowFiles, row_files
+from lowerbound.applications.common.rows import ROW_FILES, RowFiles, row_files
 from lowerbound.data import DATA_KINDS, load
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.folder import read
@@ -28,14 +27,13 @@ WORDS = ["".join(p) for p in np.random.default_rng(0).choice(["ab", "ba", "cc"],
 @pytest.fixture(scope="module", autouse=True)
 def words() -> Iterator[None]:
     """The blocks of the page that register the kind and its files; they are taken out again."""
-    before: Any = dict(DATA_KINDS._parts), dict(ROW_FILES._parts)
     namespace = vars(types.ModuleType("docs.extending"))
     namespace.update(np=np, torch=torch, DataError=DataError)
     for block in blocks(DOCS / "extending.md", "python"):
         if '_KINDS.register("words")' in block or "ROW_FILES.register" in block:
             exec(compile(block, "extending.md", "exec", dont_inherit=True), namespace)
     yield
-    DATA_KINDS._parts, ROW_FILES._parts = before
+    del DATA_KINDS._parts["words"], ROW_FILES._parts["words"]
 
 
 @pytest.fixture(scope="module")

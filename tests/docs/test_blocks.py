@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lowerbound.applications.common import application
-from lowerbound.applications.common.row_files import ROW_FILES
+from lowerbound.applications.common.rows import ROW_FILES
 from lowerbound.data import DATA_KINDS, load
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.likelihoods import LIKELIHOODS
@@ -57,10 +57,11 @@ def unregistered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Takes the worked example's parts out of the registries again, for other tests' sake."""
     monkeypatch.chdir(tmp_path)
     registries = (COLUMN_KINDS, DATA_KINDS, LIKELIHOODS, MODELS, NETWORKS, PRIORS, ROW_FILES)
-    before = {id(registry): dict(registry._parts) for registry in registries}
+    before = [set(registry) for registry in registries]
     yield
-    for registry in registries:
-        registry._parts = before[id(registry)]  # type: ignore[attr-defined]
+    for registry, names in zip(registries, before, strict=True):
+        for name in set(registry) - names:
+            del registry._parts[name]  # type: ignore[attr-defined]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

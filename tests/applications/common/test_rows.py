@@ -14,8 +14,7 @@ from PIL import Image
 
 from lowerbound.applications.common.drawings import MARGIN, SHEET_MARGIN
 from lowerbound.applications.common.files import replacing
-from lowerbound.applications.common.row_files import row_files
-from lowerbound.applications.common.rows import Drawn, Reconstructed
+from lowerbound.applications.common.rows import Drawn, Reconstructed, row_files
 from lowerbound.data import Dataset, load
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.pixels import eight_bit

@@ -20,7 +20,7 @@ from lowerbound.applications.common.drawings import (
     sheet_of,
     write_animation,
 )
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.data import load
 from lowerbound.errors import OptionError
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lowerbound import untrusted
 from lowerbound.applications.common.masks import read_mask
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.compression.stored_pictures import as_png, smallest_exact
 from lowerbound.data import load
 from lowerbound.data.pictures import folders

@@ -399,7 +399,19 @@ def _each(draws: Array | None) -> Sequence[Array]:
     return () if draws is None else list(draws)
 
 
-ROW_FILES = Registry[type[RowFiles]]("kind of data")
+ROW_FILES = Registry[type[RowFiles]](
+    "kind of data",
+    "lowerbound.applications.common",
+    {
+        "vectors": "table_rows",
+        "table": "table_rows",
+        "events": "table_rows",
+        "compositions": "table_rows",
+        "tokens": "table_rows",
+        "audio": "audio_rows",
+        "images": "picture_rows",
+    },
+)
 
 
 def row_files(schema: Schema) -> RowFiles:

@@ -5,8 +5,8 @@
     request ──> serving(request, fitted) ──> codec.write ──> file(s)
     file ──> CODECS[its header's kind] ──> codec.decode, codec.decompress
 
-To add a codec, write one file that registers a class here. Add one line to this package's
-``__init__`` and a number to ``lowerbound.coding.files.header.KINDS``. The commands use only codecs.
+To add a codec, write one file that registers a class here, with a line in ``CODECS`` and a number
+in ``lowerbound.applications.compression.header.KINDS``. The commands use only codecs.
 
 Results of the compression commands: one report per command, the same for every codec.
 
@@ -317,7 +317,19 @@ PARTS = frozenset({"resume", "engine", "workers", "address"})
 """Options of a codec that works part by part."""
 NOT_FOR_ALL = PARTS | {"part", "codebooks", "quality", "times", "bytes", "tune"}
 
-CODECS: Registry[type[Codec]] = Registry("kind of compressed data")
+CODECS: Registry[type[Codec]] = Registry(
+    "kind of compressed data",
+    "lowerbound.applications.compression",
+    {
+        "transform": "photographs",
+        "transform_steps": "photographs",
+        "stored": "photographs",
+        "bits_back": "rows",
+        "vector_quantized": "rows",
+        "audio": "sound",
+        "bits_back_tiles": "tiles",
+    },
+)
 """Codecs by the kind in a file's header. If two serve a request, the later one is used."""
 
 

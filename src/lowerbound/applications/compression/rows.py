@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.fit_rows import requested, requested_parts
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.compression import lossless, vector_quantized
 from lowerbound.applications.compression.bits_back import levels_of
 from lowerbound.applications.compression.codec import (

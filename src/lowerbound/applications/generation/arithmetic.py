@@ -23,7 +23,7 @@ from lowerbound.applications.common.conditions import label_indices, one_hot
 from lowerbound.applications.common.drawings import ANIMATIONS, Strip
 from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import picked_row
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import conditioned, open_data
 from lowerbound.applications.generation.attribute_vectors import known_classes
 from lowerbound.config import option

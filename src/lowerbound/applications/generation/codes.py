@@ -36,7 +36,7 @@ from lowerbound.applications.common.form import (
 )
 from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, requested_rows
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.table_rows import TABLES
 from lowerbound.applications.generation.sample import RowsReport
 from lowerbound.config import option

@@ -28,7 +28,7 @@ from lowerbound.applications.common.conditions import (
 from lowerbound.applications.common.drawings import Strip
 from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import picked_rows
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset

@@ -22,7 +22,7 @@ from lowerbound.applications.common.conditions import label_indices, one_hot
 from lowerbound.applications.common.drawings import FRAMES_PER_SECOND, Strip
 from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import check_rows, picked_rows
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
 from lowerbound.applications.generation.arithmetic import row_name
 from lowerbound.applications.generation.paths import (

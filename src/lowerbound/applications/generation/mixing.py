@@ -33,7 +33,7 @@ from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.drawings import Strip
 from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import picked_rows
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import conditioned, open_data, open_unconditioned
 from lowerbound.applications.generation.arithmetic import row_name
 from lowerbound.config import option

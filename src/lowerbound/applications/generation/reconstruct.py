@@ -27,8 +27,7 @@ from lowerbound.applications.common.files import check_apart
 from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
 from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, rows_of_model
-from lowerbound.applications.common.row_files import row_files
-from lowerbound.applications.common.rows import Reconstructed
+from lowerbound.applications.common.rows import Reconstructed, row_files
 from lowerbound.applications.common.sentences import about_exact, about_explained
 from lowerbound.config import option
 from lowerbound.errors import DataError, OptionError, UnsupportedError, counted

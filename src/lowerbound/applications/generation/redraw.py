@@ -24,7 +24,7 @@ from lowerbound.applications.common.files import check_apart
 from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.masks import ARRAYS, read_mask
 from lowerbound.applications.common.requested_rows import check_rows, picked_rows
-from lowerbound.applications.common.row_files import row_files
+from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, check_numbers

@@ -39,13 +39,13 @@ from lowerbound.applications.common.release_record import (
     write_release,
 )
 from lowerbound.applications.common.requested_rows import check_disk, check_rows
-from lowerbound.applications.common.row_files import EventFiles, row_files
-from lowerbound.applications.common.rows import Drawn
+from lowerbound.applications.common.rows import Drawn, row_files
 from lowerbound.applications.common.sentences import (
     about_broken_dependencies,
     about_complete_rows,
     about_single_people,
 )
+from lowerbound.applications.common.table_rows import EventFiles
 from lowerbound.config import option
 from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.data.tables.files import read_frame

@@ -16,8 +16,7 @@ from lowerbound.applications.common.application import Reporter, SheetReport, wr
 from lowerbound.applications.common.files import check_apart
 from lowerbound.applications.common.form import OnError, unreadable
 from lowerbound.applications.common.requested_rows import check_rows
-from lowerbound.applications.common.row_files import row_files
-from lowerbound.applications.common.rows import NoisyRows
+from lowerbound.applications.common.rows import NoisyRows, row_files
 from lowerbound.applications.common.sources import conditioned
 from lowerbound.applications.restoration.photographs import CleanPicturesReport, denoise_pictures
 from lowerbound.applications.restoration.requests import RestorationRequest

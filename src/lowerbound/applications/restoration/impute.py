@@ -34,8 +34,7 @@ from lowerbound.applications.common.requested_rows import (
     in_chunks,
     requested_rows,
 )
-from lowerbound.applications.common.row_files import RowFiles, row_files
-from lowerbound.applications.common.rows import Filled
+from lowerbound.applications.common.rows import Filled, RowFiles, row_files
 from lowerbound.applications.common.sources import conditioned
 from lowerbound.applications.common.table_rows import numbered_paths
 from lowerbound.applications.restoration.column_trees import ColumnTrees
