@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.applications.anomaly import scores
+from lowerbound.inference import shares
 from tests.fixtures.answers import ask, call, decompressed, digest, sha256, some
 from tests.fixtures.cases import FILES, FOLDER, FOLDERS, File, Folder
 
@@ -46,7 +46,7 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True)
 def all_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds of 16 draws in all rows, as in the answers."""
-    monkeypatch.setattr(scores, "EVEN", np.inf)
+    monkeypatch.setattr(shares, "EVEN", np.inf)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
