@@ -1,6 +1,6 @@
 """Gradient-boosted trees whose fitted form is tensors: they are stored and read like a network.
 
-The base of classical models whose fitted form is tensors, stored and read like a network.
+The base of classical models of this form is here too.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ and all other results follow from A and b. No (features, features) matrix is com
 the mask and not on the values, so rows with the same mask share it.
 Source: Rubin & Thayer 1982; with missing cells Ghahramani & Hinton 1994.
 
-Principal components of complete rows, and the linear-Gaussian model that they maximize.
+Of complete rows, principal components maximize the linear-Gaussian model of equal noise:
 
 .. math::
     x \sim N(\mu, W W^T + \sigma^2 I), \quad W = U (\Lambda - \sigma^2 I)^{1/2}, \quad

@@ -1,13 +1,11 @@
-r"""A linear pool of predictors: the weights that make answers for hidden labels likeliest.
+r"""Small linear fits: a pool of predictors, logistic regression, and scikit-learn's on one thread.
+
+The pool has the weights that make answers for hidden labels likeliest (Stone 1961; Wolpert 1992):
 
 .. math:: p(y \mid x) = \sum_k w_k\, p_k(y \mid x), \quad w \ge 0, \quad \sum_k w_k = 1
 
-(Stone 1961; Wolpert 1992.) A Dirichlet prior keeps the weights near their prior values while labels
-are few.
-
-Fitting small models of scikit-learn: on one thread, without convergence warnings.
-
-Logistic regression of a yes-or-no answer on numbers: p(yes | f) = sigmoid(w f + b).
+A Dirichlet prior keeps the weights near their prior values while labels are few. Logistic
+regression of a yes-or-no answer on numbers is p(yes | f) = sigmoid(w f + b).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""A mixture of Gaussians with full covariances, fitted by expectation maximization.
+r"""A mixture of Gaussians with full covariances by expectation maximization; linear models on it.
 
 .. math:: y \sim \sum_c \pi_c \, N(m_c, C_c), \quad C_c \ge \lambda I
 
@@ -14,7 +14,7 @@ so that a covariance is the mean over its own rows and nu further rows of covari
 with eigenvalues below lambda raised to lambda, which is the maximum under that bound.
 Source: Fraley & Raftery 2007; k-means++ starts: Arthur & Vassilvitskii 2007.
 
-Closed forms of a linear model of rows whose latent is a mixture of Gaussians.
+A linear model of rows whose latent is such a mixture has closed forms:
 
 .. math::
     c \sim \pi, \quad z \mid c \sim N(m_c, S_c), \quad x \mid z \sim N(W z + \mu, \sigma^2 I)

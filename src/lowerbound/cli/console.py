@@ -3,7 +3,7 @@
 A terminal shows progress as a bar that redraws itself. A pipe or a log receives occasional plain
 lines without control characters.
 
-The exit code of a command, and an error as one sentence.
+The exit code of a command is one of these, and an error is one sentence.
 
 ===== =======================================================================================
 code  meaning

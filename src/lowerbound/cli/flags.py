@@ -1,6 +1,6 @@
-"""Make flags from the entries of a form, and a request from the flags that were typed.
+"""Flags from the entries of a form, a request from the flags that were typed, and near misses.
 
-What an unknown command or option may have meant: by its meaning, by parts, by its spelling.
+What an unknown command or option may have meant is found by its meaning, by parts, by its spelling.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Rows with missing cells: the mask of these cells, and the completed rows.
+"""Rows with missing cells or noise: the mask of these cells, and the completed rows.
 
-Hot-deck imputation: hidden cells take the values of other rows.
-
-Noisy rows, read with the schema of clean rows; their values may lie between the levels.
+Hot-deck imputation gives hidden cells the values of other rows. Noisy rows are read with the schema
+of clean rows; their values may lie between the levels.
 """
 
 from __future__ import annotations

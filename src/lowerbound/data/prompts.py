@@ -1,6 +1,6 @@
 """Prompts of rows: the class, the attributes or the caption of each row as codes.
 
-Attributes and captions in files beside the data: one row for each row, in order or by name.
+Attributes and captions are in files beside the data: one row for each row, in order or by name.
 """
 
 from __future__ import annotations

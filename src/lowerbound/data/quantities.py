@@ -1,6 +1,6 @@
-"""Quantities: numbers beside a row, which its code predicts, standardized, NaN if unknown.
+"""Real numbers beside a row, standardized, NaN if unknown: predicted by its code, or its label.
 
-Regression targets: labels that are real numbers, standardized, NaN if unknown.
+Quantities are predicted by the code; regression targets are labels.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Raw data: the output of a reader, before a schema is learned.
+"""Raw data: the output of a reader, before a schema is learned; grey values as bits.
 
-Conversion of grey values to bits: x_d = 1 with probability v_d, or if v_d > 1/2.
-
-Dynamic binarization (Salakhutdinov & Murray 2008; Burda et al. 2016) draws new bits at each visit
-in training. For scoring, the bits are a function of the seed and the row's content. A score is
-therefore repeatable, and does not depend on the order and the batch.
+A bit is x_d = 1 with probability v_d, or if v_d > 1/2. Dynamic binarization (Salakhutdinov & Murray
+2008; Burda et al. 2016) draws new bits at each visit in training. For scoring, the bits are a
+function of the seed and the row's content. A score is therefore repeatable, and does not depend on
+the order and the batch.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 A tensor here is a view of a file (``mmap``), so it takes no memory of the program: the system keeps
 in its cache what fits, and reads the rest again. The files are read-only; writing into such a
-tensor ends the program.
-
-Room on a disk, before anything is written there.
+tensor ends the program. Room on the disk is looked for before anything is written there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The vocabulary of prompts: the values of named fields, and the words of captions.
 
-Captions made from attributes: a template, and one of several phrases for each value.
+Captions are made from attributes, by a template and one of several phrases for each value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A mixture of many diagonal Gaussians, evaluated efficiently at many points.
+"""Mixtures of Gaussians: many diagonal ones at many points, or full covariances for each row.
 
-Mixtures of Gaussians with full covariances, one for each row; rows may share covariances.
+Rows may share covariances.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Noise that depends only on a row's content and a seed.
+"""Noise that depends only on a row's content and a seed, and draws that are equal on every device.
 
 With this noise, a score does not depend on the order of the rows and on their batch, and K samples
 drawn in chunks are the same K samples. Each number is a hash of (row key, seed, level, sample,
 coordinate) from a counter-based generator (Salmon et al. 2011) with the splitmix64 mixer (Steele et
 al. 2014). The inverse distribution function makes it normal.
 
-Draws that are the same numbers on every device: made on the processor, and then moved.
+Other draws are the same numbers on every device because they are made on the processor, and then
+moved.
 """
 
 from __future__ import annotations

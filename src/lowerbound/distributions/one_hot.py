@@ -1,4 +1,6 @@
-r"""One-hot codes whose gradient goes straight through the draw.
+r"""Policies and world models: one-hot codes, numbers as two-hot codes, and actions.
+
+The gradient of a one-hot code goes straight through the draw:
 
 .. math::
     p = (1 - u)\,\mathrm{softmax}(l) + u / K, \qquad
@@ -8,7 +10,7 @@ Forward, z is exactly one-hot. Backward, its gradient is that of p, the Jacobian
 (Bengio et al. 2013); it is biased, and its variance is low. The uniform part u keeps every class
 possible, so that no rate is infinite (Hafner et al. 2023).
 
-A number as a distribution over fixed, exponentially spaced values.
+A two-hot code is a number as a distribution over fixed, exponentially spaced values:
 
 .. math::
     b_i = \mathrm{symexp}(c_i), \quad c_i \text{ evenly spaced on } [-C, C], \qquad
@@ -17,7 +19,7 @@ A number as a distribution over fixed, exponentially spaced values.
 A target between two values is shared between them so that its mean is exact ("two-hot"). Large and
 small numbers then have gradients of one size, and several modes are possible (Hafner et al. 2023).
 
-Policies: distributions over actions that are classes, or numbers in [-1, 1].
+A policy is a distribution over actions that are classes, or numbers in [-1, 1].
 """
 
 from __future__ import annotations

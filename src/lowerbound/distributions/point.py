@@ -1,8 +1,7 @@
 """Point distributions: the codes of an autoencoder, and quantized codes.
 
-Kinds of densities: whether ``log_prob`` is exact, a lower bound, or undefined.
-
-Answers of a model that are not finite, because codes, cells or weights are too large.
+Besides: whether ``log_prob`` is exact, a lower bound or undefined, and the error of a model whose
+codes, cells or weights are too large for a finite answer.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""The distribution of a logistic variable that is rounded to integers.
 
 .. math:: p(q) = \sigma\Big(\frac{q + 1/2 - \mu}{s}\Big) - \sigma\Big(\frac{q - 1/2 - \mu}{s}\Big)
 
-Rounding to whole numbers by rate plus distortion.
+Coefficients are rounded to whole numbers by rate plus distortion.
 """
 
 from __future__ import annotations

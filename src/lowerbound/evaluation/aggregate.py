@@ -5,9 +5,7 @@ r"""The aggregate posterior, the mean posterior of all rows, compared with the p
 It is a mixture with one component per row, so its density is exact; only the mean over draws is
 random. Source: Hoffman & Johnson 2016.
 
-Activity of latent units.
-
-A unit is active if its posterior mean varies with the data and its rate is not zero:
+A latent unit is active if its posterior mean varies with the data and its rate is not zero:
 
 .. math:: \mathrm{Var}_x(\mathbb{E}_q[z_j]) > 0.01 \quad\text{and}\quad
           \mathbb{E}_x[\mathrm{KL}_j] > 0.01\ \text{nats}

@@ -1,6 +1,6 @@
-"""Codes as features: a linear probe, clusters and neighbors.
+"""Codes as features: a linear probe, clusters, neighbors, and a grid over two latent units.
 
-A grid over two latent units, on which the prior gives each cell the same probability.
+The prior gives each cell of the grid the same probability.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Building a model from a schema and options: resolve the name of every part, then build it.
 
-Checks of a caller's own likelihood and prior: the shapes of what they return.
-
-A shape that torch broadcasts would not fail. It would change the bound.
+A caller's own likelihood and prior are checked for the shapes of what they return. A shape that
+torch broadcasts would not fail. It would change the bound.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
 """The model card: a page beside the weights that describes the model to its readers.
 
-The comparison of a trained prior with the former one, in words.
-
-This module does not import torch, so that ``lowerbound info`` starts quickly.
-
-What a refiner changes, in words: distortion and realism, always side by side.
-
-This module does not import torch, so that ``lowerbound info`` starts quickly.
+It compares a trained prior with the former one, and says what a refiner changes: distortion and
+realism, always side by side. This module does not import torch, so that ``lowerbound info`` starts
+quickly.
 """
 
 from __future__ import annotations

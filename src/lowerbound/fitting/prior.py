@@ -3,11 +3,7 @@ r"""Train the prior of a fitted model on its latents: the second of two stages.
 .. math:: \log p(x) \ge E_q[\log p(x \mid z)] + H(q(z \mid x)) + E_q[\log p(z)]
 
 Only the last term depends on the prior. So the latents of every row are drawn once, and encoder and
-decoder stay fixed.
-
-log p(z) of latents that a prior was not trained on, under this prior and the one before.
-
-What trains a prior on latents, after the model.
+decoder stay fixed. Held-out latents compare log p(z) under this prior and the one before.
 """
 
 from __future__ import annotations

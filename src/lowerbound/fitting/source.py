@@ -1,8 +1,6 @@
-"""What a model was fitted to: recorded with it, for release records.
+"""What a model folder records of a fit, for release records: its data, and how alike draws are.
 
-How alike drawn and real rows of a table are, as a model folder keeps it.
-
-What a model folder records of the training of a refiner.
+Of a refiner it records the training.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ chains backwards for the upper bound.
 
 Pilot chains find the step sizes. Nothing else is taken from them, so the estimate remains valid.
 
-Hamiltonian transitions between the encoder's proposal and the posterior.
+The transitions are Hamiltonian, between the encoder's proposal and the posterior:
 
 .. math:: f_\beta(z) = q(z \mid x)^{1 - \beta}\, p(x, z)^{\beta}, \quad 0 \le \beta \le 1
 

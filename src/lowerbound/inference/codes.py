@@ -1,8 +1,6 @@
-"""Rows as codes: posterior means and standard deviations, and whitened codes.
+"""Rows as codes: posterior means and deviations, whitened codes, and discrete codes with their use.
 
-The codes of rows: their values, their use, and their vectors.
-
-Checks of models and options for which no file can be written.
+For models and options for which no file of codes can be written, an error says so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rows at codes: given ones, and draws from the codes of a model without a prior.
 
-How well the encoder of a model recovers the codes of what the model draws.
+How well the encoder recovers the codes of what the model draws says how consistent the two are.
 """
 
 from __future__ import annotations

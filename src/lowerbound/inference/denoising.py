@@ -5,15 +5,14 @@ The fitted model is unchanged, with a noise likelihood on top (``likelihoods.noi
 .. math:: z_k \sim p(z \mid y) \propto p(z) \, p(y \mid z), \quad
     \mathbb{E}[x \mid y] \approx \sum_k \bar w_k \, \mathbb{E}[x \mid y, z_k]
 
-The encoder was fitted to rows without noise, so its input is the filtered row
-(``restoration.wiener``). Chains start at its posterior and are annealed to p(z | y)
-(``annealing.population``). The result is exact as K grows. A linear model, such as pca, has closed
-forms (``models.HasNoisyPosterior``), which are used instead unless there are outliers.
+The encoder was fitted to rows without noise, so its input is the filtered row. Chains start at its
+posterior and are annealed to p(z | y). The result is exact as K grows. A linear model, such as pca,
+has closed forms (``HasNoisyPosterior``), which are used instead unless there are outliers.
 
 An unknown noise level is the maximizer of the chains' estimate of log p(y), one level for all rows
 (empirical Bayes; Robbins 1956).
 
-Draws from p(z | x) by annealed chains with resampling (sequential Monte Carlo).
+The annealed chains are resampled (sequential Monte Carlo):
 
 .. math:: f_\beta(z) = q(z \mid x)^{1 - \beta}\, p(x, z)^{\beta}, \quad 0 \le \beta \le 1
 
@@ -22,19 +21,16 @@ with each rise of the temperature. If the weights of a row become uneven, its ch
 by them (Del Moral et al. 2006). The average weight remains an unbiased estimate of p(x). The
 weighted chains at the end represent p(z | x), even for a poor proposal.
 
-Wiener filter of a fitted model: the input of an encoder of clean rows for noisy rows.
-
-The decoder's means at draws from the prior have a mean m and deviations A, (draws, cells). With the
-likelihood's own variance v the model is nearly N(m, A^T A + diag v). The row y = x + noise of
-variance t has observed cells o. The latents a of this factor analysis have the posterior mean
+The filter is the Wiener filter of the fitted model. The decoder's means at draws from the prior
+have a mean m and deviations A, (draws, cells). With the likelihood's own variance v the model is
+nearly N(m, A^T A + diag v). The row y = x + noise of variance t has observed cells o. The latents a
+of this factor analysis have the posterior mean
 
 .. math:: a = (I + A \Lambda A^T)^{-1} A \Lambda (y - m), \quad
     \Lambda = \operatorname{diag}\!\left(o / (v + t)\right)
 
 and the mean of x given a is m + A^T a plus the share v / (v + t) of the residual of y. For a linear
 model this is E[x | y].
-
-The noise model of rows, given or estimated, and the rows without noise.
 """
 
 from __future__ import annotations

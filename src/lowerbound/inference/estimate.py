@@ -1,10 +1,9 @@
-"""A mean over rows with its standard error.
+"""A mean over rows with its standard error, and the tail of importance weights.
 
-The tail of the importance weights: the diagnostic k of Pareto smoothing.
-
-A generalized Pareto distribution is fitted to the largest weights of a row. Its shape k determines
-how many moments the weights have: more than 1 / k. Above k = 0.7 an average of weights is
-unreliable at every affordable number of draws, and L_K may lie far below log p(x).
+The diagnostic k of Pareto smoothing is the shape of a generalized Pareto distribution that is
+fitted to the largest weights of a row. It determines how many moments the weights have: more than 1
+/ k. Above k = 0.7 an average of weights is unreliable at every affordable number of draws, and L_K
+may lie far below log p(x).
 
 Sources: Vehtari et al. 2024; the fit is that of Zhang & Stephens 2009.
 """

@@ -1,7 +1,5 @@
 """Draws from the prior of a model, in blocks whose memory does not depend on their number.
 
-Rows that were drawn from a model.
-
 Samples contain both the mean of p(x | z), which is smooth, and a draw of x from p(x | z), which
 includes the noise of the likelihood.
 """

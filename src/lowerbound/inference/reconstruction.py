@@ -1,12 +1,10 @@
-r"""The reconstruction of a row and its uncertainty.
+r"""The reconstruction of a row and its uncertainty, with the detail that a refiner restores.
 
 .. math::
     \mathrm{Var}(x' \mid x) = \mathbb{E}_{q}[\mathrm{Var}(x' \mid z)]
                             + \mathrm{Var}_{q}(\mathbb{E}[x' \mid z])
 
 The first part is the noise of p(x | z), the second the uncertainty of the code.
-
-Reconstructions with the detail that a refiner restores.
 """
 
 from __future__ import annotations

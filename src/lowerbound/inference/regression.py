@@ -1,6 +1,6 @@
-r"""Predicted regression targets of rows, in the units of the labels.
+r"""What a model predicts beside rows, in its own units: regression targets and quantities.
 
-Quantities that a model predicts from codes, in their own units.
+A quantity is predicted by
 
 .. math:: p(v \mid x) = E_{q(z \mid x)}\, p(v \mid z)
 

@@ -11,11 +11,10 @@ w_k normalized to one, the bound is exactly the sum
 The rate is the cost of the code in nats. Features are in the data's own units. Where the bound of
 ``scores`` takes few draws, the features take all K, and the rate is what is left of that bound.
 
-The unit of a column in scores of rows that must not depend on it.
-
-A change of units by a factor c adds log c to -log p of every row, and no row is odder for it. In a
-column with an atom it adds log c to the rows beside the atom alone: so in cents they would be odder
-than in euros. There, the values beside the atom are measured in their standard deviations.
+A change of the units of a column by a factor c adds log c to -log p of every row, and no row is
+odder for it. In a column with an atom it adds log c to the rows beside the atom alone: so in cents
+they would be odder than in euros. Therefore the values beside the atom are measured in their
+standard deviations.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ New rows are z ~ p(z), x ~ p(x | z). Rows with given columns are
 so they are conditioned on what is given; no row is drawn and rejected. Each block has a seed of its
 own, so a row depends on the seed and on its number only, not on how many rows are drawn with it.
 
-Self-normalized importance sampling, in one pass over chunks of samples.
-
-With weights w_k of draws k = 1 .. K of each row,
+Resampling is self-normalized importance sampling, in one pass over chunks of samples. With weights
+w_k of draws k = 1 .. K of each row,
 
 .. math:: \mathbb{E}[f] \approx \sum_k \bar w_k f_k, \quad \bar w_k = w_k / \sum_j w_j
 

@@ -1,6 +1,6 @@
 """Synthetic tables of a fitted model, as frames with the form of the fitted table.
 
-Rows of a table with given columns: the others are drawn from the model.
+If some columns are given, the others are drawn from the model.
 """
 
 from __future__ import annotations

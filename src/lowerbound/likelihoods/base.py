@@ -1,8 +1,7 @@
 """The base classes of likelihoods p(x | z), whose parameters the decoder returns.
 
-The marginal log-likelihood of each column, in nats per cell.
-
-The density of Gaussian error: N(x_j; mu_j(z), sigma_j^2), feature by feature.
+With them: the marginal log-likelihood of each column, in nats per cell, and the density of Gaussian
+error N(x_j; mu_j(z), sigma_j^2), feature by feature.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Binary features: p(x | z) = prod_j Bernoulli(x_j; sigmoid(logit_j)).
+"""Binary features, p(x | z) = prod_j Bernoulli(x_j; sigmoid(logit_j)), and grey values in [0, 1].
 
-The continuous Bernoulli: a density of grey values in [0, 1].
-
-Binary cross-entropy on grey values is not a likelihood, because it does not integrate to one. This
-is the same exponential family on [0, 1] with its normalizer (Loaiza-Ganem & Cunningham 2019).
+Binary cross-entropy on grey values is not a likelihood, because it does not integrate to one. The
+continuous Bernoulli is the same exponential family on [0, 1] with its normalizer (Loaiza-Ganem &
+Cunningham 2019).
 """
 
 from __future__ import annotations

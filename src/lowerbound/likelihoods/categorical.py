@@ -1,11 +1,8 @@
-"""Features with a few unordered levels: p(x | z) = prod_j softmax(l_j)[x_j].
+"""Features with levels, p(x | z) = prod_j softmax(l_j)[x_j], and parts of a whole.
 
-Integers with a known number of levels, such as the 256 grey values of a picture.
-
-In model units the level k is x = k / (levels - 1) in [0, 1]. The probability mass is over the codes
-k.
-
-Parts of a whole: counts of N atoms, drawn with the decoder's probabilities.
+Levels are a few unordered ones, or integers of a known number, such as the 256 grey values of a
+picture: in model units the level k is x = k / (levels - 1) in [0, 1], and the probability mass is
+over the codes k. Parts of a whole are counts of N atoms, drawn with the decoder's probabilities.
 """
 
 from __future__ import annotations

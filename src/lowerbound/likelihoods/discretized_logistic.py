@@ -1,7 +1,6 @@
 """The discretized logistic: a mass over ordered integers, such as 8-bit grey values.
 
-Mean and mean square of a logistic that is rounded to levels and clipped to [0, 1].
-
+Its mean and mean square are those of a logistic that is rounded to levels and clipped to [0, 1].
 With P(x > t) = sigma((mu - t) / s), E[x] is the integral of P(x > t) over t in [0, 1], and E[x^2]
 is the integral of 2 t P(x > t). With few levels, it is a sum over their edges. With many levels, it
 has a closed form without the rounding: the error is below half a level, and negligible unless s is

@@ -1,8 +1,10 @@
-"""Real features with Gaussian error: p(x | z) = prod_j N(x_j; mu_j(z), sigma_j^2).
+"""Real features: p(x | z) = prod_j of a location mu_j(z) and a scale.
 
-Real features with absolute error: p(x | z) = prod_j Laplace(x_j; mu_j(z), b_j).
+::
 
-Real features with heavy tails: p(x | z) = prod_j t(x_j; mu_j(z), sigma_j, nu).
+    Gaussian error    N(x_j; mu_j(z), sigma_j^2)
+    absolute error    Laplace(x_j; mu_j(z), b_j)
+    heavy tails       t(x_j; mu_j(z), sigma_j, nu)
 """
 
 from __future__ import annotations

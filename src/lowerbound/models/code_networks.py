@@ -1,6 +1,6 @@
 """Options and networks of a model whose latent is one or several maps of codes.
 
-One map of codes: each of its codebooks quantizes the residual of those before it.
+Each codebook of a map quantizes the residual of those before it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,13 @@
-r"""What drawn rows of a table lack: the shares of the values of a column, and missing cells.
+r"""What drawn rows of a table lack: first the shares of the values of a column, then missing cells.
 
-Which cells of a drawn row are missing, column after column.
+Quantile mapping gives draws of a column the distribution that the column has in training rows:
+
+.. math:: v = F^{-1}_{\mathrm{rows}}(F_{\mathrm{draws}}(u))
+
+The map of a column increases, so the order of the draws, and with it their dependence on other
+columns, is that of the model.
+
+Which cells of a drawn row are missing is decided column after column:
 
 .. math:: p(m \mid x) = \prod_j \sigma(w_j f_j + b_j)
 
@@ -8,15 +15,6 @@ m_j is whether cell j is missing. f_j are features of the cells that are present
 before j, and which of these are missing. Columns without missing cells come first, then the others
 by their share. So f_j has a value in every training row, nothing is imputed, and what missing cells
 depend on may itself have missing cells.
-
-Quantile mapping: draws of a column get the distribution that the column has in training rows.
-
-.. math:: v = F^{-1}_{\mathrm{rows}}(F_{\mathrm{draws}}(u))
-
-The map of a column increases, so the order of the draws, and with it their dependence on other
-columns, is that of the model.
-
-The correction of rows that a model of a table draws: quantile mapping, then missing cells.
 """
 
 from __future__ import annotations

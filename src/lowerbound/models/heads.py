@@ -1,6 +1,7 @@
-r"""The prior of another model, as what is trained while the rest of that model stays fixed.
+r"""Heads beside a model: the prior as what is trained alone, and quantities of codes.
 
-Quantities that a code predicts beside the row, such as a property of a molecule.
+A prior is learned for another model. Quantities are what a code predicts beside the row, such as a
+property of a molecule:
 
 .. math:: p(v \mid z) = \prod_j p(v_j;\, a_j^\top z + b_j + f_j(z),\, s_j)
 

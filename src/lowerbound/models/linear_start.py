@@ -1,4 +1,4 @@
-r"""Start a tabular VAE at the factor analysis of its own features.
+r"""Start a VAE at a linear model: a tabular one at the factor analysis of its own features.
 
 The encoder's linear path takes all fitted factors. The decoder's linear path gives each of its
 outputs the slope in z of the column's linear feature:
@@ -9,7 +9,7 @@ with m and s the mean and scale that standardized the feature. For a continuous 
 mean, and its sigma is the noise s_j sqrt(psi_j), so training begins at the exact solution. For a
 probability, a count or a level, u_j is the first-order change around its marginal.
 
-Start a VAE of the network "linear" at probabilistic principal component analysis.
+A VAE of the network "linear" starts at probabilistic principal component analysis:
 
 .. math::
     \mu(z) = W z + \bar x, \quad

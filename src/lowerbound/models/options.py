@@ -1,7 +1,4 @@
-"""The options of a model: the names of its parts; "auto" chooses a part from the data.
-
-The parts of a model, built from its options.
-"""
+"""The options of a model and its parts: names, or "auto" for a choice from the data."""
 
 from __future__ import annotations
 

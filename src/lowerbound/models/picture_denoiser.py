@@ -1,6 +1,6 @@
-r"""A fitted model turned into a model of noisy rows: only the likelihood changes.
+r"""A fitted model of noisy rows, and the posterior of a clean picture given a noisy one.
 
-The posterior of a clean picture, given a noisy one: a network that is fitted once for all.
+Of the former only the likelihood changes. The latter is a network that is fitted once for all:
 
 .. math::
     y = x + \sigma \varepsilon, \quad

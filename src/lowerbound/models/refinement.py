@@ -1,10 +1,7 @@
 """A diffusion model of pictures given the decoder's mean, which restores the detail it lacks.
 
-p(x | z) of a refined decoder: draws by removing noise, and a bound on its density.
-
-A diffusion model of a picture given the decoder's mean: its networks and its statistics.
-
-A model with the p(x | z) of its refiner, as what is trained while the model stays fixed.
+p(x | z) of a refined decoder draws by removing noise, and has a bound on its density. The model of
+the picture stays fixed while the refiner's networks are trained.
 """
 
 from __future__ import annotations

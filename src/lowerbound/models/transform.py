@@ -1,6 +1,6 @@
 """Transform coding as a variational autoencoder: rounded coefficients of blocks and their prior.
 
-The coefficients that a pass through a transform coder has decided so far.
+A pass decides the coefficients group by group, and knows those that it has decided.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 Networks see rows only: callers fold the sample axis into the rows and unfold it afterwards. The
 output for a row does not depend on other rows, so there is no batch normalization.
 
-Default sizes of networks, from the data's shape.
+Default sizes follow from the data's shape.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ r"""The best linear code of square blocks: their principal components (Karhunen-
 With all components the map loses no information. The squared error of a picture is that of its
 coefficients, so these can be rounded independently.
 
-Predict some coefficients of each block from the coefficients that are already known.
+Some coefficients of each block are predicted from the coefficients that are already known:
 
 ::
 
@@ -15,7 +15,7 @@ Groups are in order of strength, and each has two turns: first the blocks of one
 checkerboard, then the others, which see all four neighbors. A picture therefore needs a few passes
 of a small network instead of one per block (He et al. 2021, 2022).
 
-The mean of a coefficient within its step, given the rounded number.
+The mean of a coefficient within its step follows from the rounded number.
 """
 
 from __future__ import annotations

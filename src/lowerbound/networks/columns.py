@@ -1,7 +1,4 @@
-"""A network for each column of a table, which sees any subset of the other columns.
-
-A network that sees some columns of a row, and what it then says about the others.
-"""
+"""A network for each column of a table, which sees any subset of the other columns of a row."""
 
 from __future__ import annotations
 

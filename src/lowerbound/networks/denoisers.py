@@ -1,14 +1,7 @@
-"""Networks of a diffusion model: a noisy x_t, its time t and a prompt to a prediction.
+"""Denoisers, the networks of a diffusion model: from a noisy x_t, t and a prompt to a prediction.
 
-What every denoiser is, and how time enters it.
-
-The optional library of diffusion networks, noise schedules and samplers.
-
-A residual perceptron as denoiser, for latents that are vectors.
-
-A transformer over patches as denoiser, for latents that are maps.
-
-The U-Net of ``diffusers`` as denoiser, for latents that are maps.
+For latents that are vectors it is a residual perceptron; for maps a transformer over patches, or
+the U-Net of ``diffusers``, whose noise schedules and samplers are optional too.
 """
 
 from __future__ import annotations

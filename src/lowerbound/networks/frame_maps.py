@@ -5,10 +5,9 @@ r"""Frame networks with a vector for each frame: the two halves of a codec of so
     (rows, samples) ──analysis──> (rows, places * numbers)
     (rows, samples) <──synthesis── (rows, places * numbers)
 
-Unlike in ``frames``, no layer joins all places. Both halves therefore accept signals of any length,
-and a place depends only on its neighborhood. Beside both lies a linear path; see ``loudness``.
-
-A linear path beside the networks of frames: from log magnitudes to a frame's vector, and back.
+Unlike in ``signals``, no layer joins all places. Both halves therefore accept signals of any
+length, and a place depends only on its neighborhood. Beside both lies a linear path, from log
+magnitudes to a frame's vector, and back:
 
 .. math:: z = A \log |X| + a + f(x), \qquad \log |\hat X| = W z + w + g(z)
 

@@ -1,9 +1,7 @@
 """Weights that keep signals at unit scale: w ~ N(0, gain^2 / fan_in), biases zero.
 
 ``fan_in`` is the number of inputs of one output, and ``gain`` compensates the activation before the
-layer (:func:`lowerbound.networks.activations.gain`). Source: He et al. 2015, section 2.2.
-
-The nonlinearities by name, and the gain that keeps signals at unit scale after each.
+layer, one of the nonlinearities by name. Source: He et al. 2015, section 2.2.
 """
 
 from __future__ import annotations

@@ -7,10 +7,9 @@
 ``x`` already has zeros in its hidden cells (``Batch.filled``). Zero is also a possible value, so
 only the mask distinguishes the two.
 
-Numbers of an encoder's input in the units of the table, up to a shift and a scale.
-
 Models see a column of numbers as normal scores, a positive one by its logarithm, and a count by
-log(1 + n). A sum of columns, or a difference, is linear in the units of the table only.
+log(1 + n). A sum of columns, or a difference, is linear in the units of the table only, so an
+encoder may see these units too, up to a shift and a scale.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Affine maps of float32 by the library whose matrix products are faster on this processor.
+"""Products of matrices by the library, or the instructions, that are fastest on this processor.
 
-torch multiplies matrices by MKL, which uses AVX-512 on Intel's processors only. oneDNN, which torch
-has for convolutions, uses it on AMD's too. ``benchmarks/many_samples.py`` compares the two.
+torch multiplies matrices of float32 by MKL, which uses AVX-512 on Intel's processors only. oneDNN,
+which torch has for convolutions, uses it on AMD's too. ``benchmarks/many_samples.py`` compares the
+two.
 
-Products of bf16 factors, which are summed in float32, where the processor has them in hardware.
-
-A bf16 number has 8 binary digits, so whole numbers up to 256 are exact. The products are several
-times as fast as those of float32.
+bf16 factors are summed in float32, where the processor has such products in hardware. A bf16 number
+has 8 binary digits, so whole numbers up to 256 are exact. The products are several times as fast as
+those of float32.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Fully connected layers over the flattened row.
+"""Networks of flattened rows: fully connected layers, one affine map, or a map and a gated network.
 
-One affine map for each half: the network of principal component analysis.
-
-A linear map plus a gated network, for regression from few or many labels.
+One affine map for each half is the network of principal component analysis. The linear map plus a
+gated network is for regression from few or many labels.
 """
 
 from __future__ import annotations

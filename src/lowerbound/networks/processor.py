@@ -1,24 +1,21 @@
-"""Processor threads: how many are useful.
+"""The processor's share in networks: useful threads, memory kept and limited, and precision.
 
 Threads wait for each other after every operation. Where operations are short, more threads are
 hardly faster, and if another program uses one of the cores, each operation waits until that program
 gives it up: tables were imputed four times as slowly then (``benchmarks/busy_core.py``).
-
-Keeping freed memory for the next update, or returning it to the operating system.
 
 glibc returns large freed blocks to the system at once. Every update allocates blocks of the same
 sizes again, which the system must clear page by page. Training therefore raises the thresholds
 above which glibc returns blocks. A process that works on parts of different sizes leaves pieces
 between them, which glibc returns only on request.
 
-A limit of the memory that building a model takes, so that a small folder cannot ask for much.
+Building a model takes limited memory, so that a small folder cannot ask for much. A configuration
+of a hundred bytes may describe layers of many gigabytes, and the weights that prove it wrong are
+compared only when the model is built. So building may take memory, and make tensors, only in
+proportion to the weights that are there. (torch's device "meta" would take no memory at all, but
+its first use costs seconds.)
 
-A configuration of a hundred bytes may describe layers of many gigabytes, and the weights that prove
-it wrong are compared only when the model is built. So building may take memory, and make tensors,
-only in proportion to the weights that are there. (torch's device "meta" would take no memory at
-all, but its first use costs seconds.)
-
-The precision in which a model computes outside of training: that of the rows.
+The precision in which a model computes outside of training is that of the rows.
 """
 
 from __future__ import annotations

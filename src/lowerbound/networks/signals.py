@@ -5,11 +5,10 @@ r"""Networks for signals: sound and other rows that are one long sequence, frame
     signal ──frames──> spectra and samples ──blocks──> (places, width)
     signal <──add── spectra <── magnitudes and phases <──blocks── (places, width)
 
-Both ends are the same fixed transform, which loses no information; see ``short_time``. Between them
-each hop of the signal has one place, which depends on its neighbors. The decoder returns a log
-magnitude and a phase for each frequency, as in Siuzdak 2024.
-
-The short-time Fourier transform: a signal as spectra of overlapping frames, and back.
+Each hop of the signal has one place, which depends on its neighbors. The decoder returns a log
+magnitude and a phase for each frequency, as in Siuzdak 2024. Both ends are the same fixed
+transform, which loses no information, the short-time Fourier transform: a signal as spectra of
+overlapping frames, and back.
 
 ::
 

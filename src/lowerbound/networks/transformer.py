@@ -1,8 +1,6 @@
 """Transformers over the patches of a picture, or over groups of a vector's features.
 
-Pre-norm Transformer blocks on torch's fused attention.
-
-Pictures and vectors as rows of tokens.
+Pictures and vectors become rows of tokens; the blocks are pre-norm, on torch's fused attention.
 """
 
 from __future__ import annotations

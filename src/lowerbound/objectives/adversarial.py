@@ -1,7 +1,4 @@
-"""The VAE-GAN: a bound plus the loss of a critic.
-
-Small networks whose features objectives compare, and how a critic enters into training.
-"""
+"""The VAE-GAN: a bound plus the loss of a critic, a small network whose features are compared."""
 
 from __future__ import annotations
 

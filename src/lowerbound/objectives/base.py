@@ -1,6 +1,6 @@
 """An objective takes a model and a batch, and returns a Bound.
 
-Check that the densities of a pass are of the kind that a computation needs.
+A computation checks that the densities of a pass are of the kind that it needs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-r"""The evidence lower bound, with both estimators of the AEVB paper.
+r"""The evidence lower bound, with both estimators of the AEVB paper, and weights of its parts.
 
-Weights that balance the columns of a table in the loss.
+Weights that balance the columns of a table in the loss are
 
 .. math:: w_j \propto H_j^{-b}, \qquad \frac{1}{D} \sum_j w_j = 1
 
@@ -8,10 +8,8 @@ H_j is the mean cost of a cell of column j under its marginal, in nats and model
 equally frequent levels, about 1.4 for a standardized number. With b = 1, weight times cost is equal
 for all columns at the start of training; with b = 0, all weights are 1.
 
-The rise of the weight of the rate over a run, once or in cycles.
-
-With t the finished share of the run, M cycles and a warm-up over the share R of each cycle, the
-weight is multiplied by
+The weight of the rate rises over a run, once or in cycles. With t the finished share of the run, M
+cycles and a warm-up over the share R of each cycle, it is multiplied by
 
 .. math:: \min\left(1, \frac{\tau}{R}\right), \qquad
           \tau = M t - \min(\lfloor M t \rfloor, M - 1)

@@ -1,6 +1,7 @@
-"""FactorVAE: the total correlation, estimated by a small discriminator.
+"""Bounds with a weight of the total correlation: FactorVAE and beta-TCVAE.
 
-beta-TCVAE: the rate in three parts, each with its own weight.
+FactorVAE estimates it by a small discriminator; beta-TCVAE has the rate in three parts, each with
+its own weight.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-r"""A bound plus feature matching: rows and reconstructions agree in the features of a network.
+r"""A bound plus a distance of rows and reconstructions: features of a network, spectra, structure.
 
-A bound plus a distance of spectra between sound and its reconstruction.
-
-MS-SSIM: the structural similarity of two pictures at several scales.
+Rows agree in the features of a network, sounds in spectra, and pictures in MS-SSIM, their
+structural similarity at several scales:
 
 .. math:: \text{MS-SSIM} = l_5^{w_5} \prod_{j=1}^5 c_j^{w_j}, \quad
     c = \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}, \quad
@@ -11,8 +10,6 @@ MS-SSIM: the structural similarity of two pictures at several scales.
 Means, variances and the covariance are local, under a Gaussian window; each scale has half the
 resolution of the one before it. Source: Wang, Simoncelli & Bovik 2003, with their window (11
 pixels, 1.5 wide), constants and weights; the mean over colors.
-
-A bound plus a structural similarity term (MS-SSIM) between picture and reconstruction.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Loss terms that train q(y | x): perturbed labeled rows, and a mean teacher for the others.
 
-Random changes of rows that do not change their class.
+The perturbations are random changes of rows that do not change their class.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A fixed grid as codebook: each number of the vector is rounded to a few levels.
+"""Codebooks that are not learned, and several codebooks in turn.
 
-The corners of a cube as codebook: a code holds the signs of a vector.
-
-Several codebooks; each quantizes the residual of those before it.
+The codebook is a fixed grid, each number of the vector rounded to a few levels, or the corners of a
+cube, where a code holds the signs of a vector. Of several codebooks each quantizes the residual of
+those before it.
 """
 
 from __future__ import annotations

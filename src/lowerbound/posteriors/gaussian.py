@@ -1,13 +1,8 @@
-"""The diagonal Gaussian posterior, from the two heads of the textbook's encoder.
+"""q(z | x): the distribution of a latent given a row, from the encoder's output.
 
-q(z | x): the distribution of a latent given a row, from the encoder's output.
-
-The Gaussian posterior with a full covariance, as in the linear-Gaussian model.
-
-q(z | x) of a sequence with independent times.
-
-A flow posterior: a Gaussian from the two heads, transformed by a coupling flow that is
-conditioned on the row.
+It is the diagonal Gaussian of the textbook's two heads, also for the independent times of a
+sequence; a Gaussian with a full covariance, as in the linear-Gaussian model; or a Gaussian from the
+two heads, transformed by a coupling flow that is conditioned on the row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-r"""A learned codebook; each code's vector is a moving average of the vectors quantized to it.
+r"""Quantizers, which map vectors to codes and back, and the learned codebook.
+
+Each code's vector is a moving average of the vectors quantized to it:
 
 .. math::
     k(e) = \arg\min_k \|e - c_k\|^2, \qquad c_k = s_k / \tilde f_k, \qquad
@@ -16,11 +18,8 @@ areas of a picture, where errors are most visible.
 Sources: van den Oord et al. 2017, section 3 and appendix A.1; Razavi et al. 2019 for the averages;
 Dhariwal et al. 2020 for the revival of codes that are not used.
 
-The base class of quantizers, which map vectors to codes and back.
-
-Gradients through a quantization, whose own gradient is zero.
-
-Use of a codebook: the share of its codes that are used, and their perplexity.
+The gradient of a quantization is zero, so it goes straight through. The use of a codebook is the
+share of its codes that are used, and their perplexity,
 
 .. math:: H = -\sum_k f_k \log f_k, \qquad \text{perplexity} = e^H \le K
 

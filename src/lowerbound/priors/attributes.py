@@ -1,8 +1,7 @@
 """The joint distribution of attributes: what a prompt leaves open is drawn before z.
 
-What the latent of a row shows of its attributes, where nothing else is known of them.
-
-Captions of attributes, made anew in each step of training.
+What nothing else says of a row's attributes is read from its latent. Captions of attributes are
+made anew in each step of training.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A causal transformer as prior over codes: an exact density, drawn code by code.
 
-The network of an autoregressive prior: logits of each code given those before and above it.
+It gives the logits of each code from those before and above it.
 """
 
 from __future__ import annotations

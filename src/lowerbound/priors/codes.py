@@ -1,6 +1,6 @@
 """p(z) over discrete codes: each place of a latent has its own distribution over K codes.
 
-Draws of codes that are likelier and less varied than their distribution.
+Narrowed draws of codes are likelier and less varied than their distribution.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A normalizing flow as prior: any smooth shape, with an exact density.
+"""The textbook's prior, p(z) = N(0, I), and a normalizing flow of it.
 
-The textbook's prior, p(z) = N(0, I).
+The flow has any smooth shape, with an exact density.
 """
 
 from __future__ import annotations

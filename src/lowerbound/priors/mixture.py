@@ -1,6 +1,6 @@
-"""A learned mixture of Gaussians as prior, for data whose latents form clusters.
+"""Mixtures as priors, for data whose latents form clusters.
 
-The VampPrior: a mixture of the posteriors of learned pseudo-inputs.
+They are Gaussians that are learned, or (VampPrior) the posteriors of learned pseudo-inputs.
 """
 
 from __future__ import annotations

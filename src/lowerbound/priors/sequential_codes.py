@@ -1,6 +1,6 @@
 """p(z) over codes that depend on each other: one code after another, in raster order.
 
-A table as prior over codes: each code given its left neighbor.
+The simplest is a table, each code given its left neighbor.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """p(z_1, z_2, ...): latents of the frames of a clip, each given those before it.
 
-A recurrent network over the latents of frames: a linear model, and a network for the rest.
+The recurrent one is a linear model, and a network for the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Adam, with all parameters in one pass of one kernel.
+r"""Adam, with all parameters in one pass of one kernel, and the average of the weights.
 
 .. math::
     m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2,
@@ -11,7 +11,7 @@ takes several percent of an update of a small network. The weights are those of
 
 Sources: Kingma & Ba 2015; decoupled weight decay, Loshchilov & Hutter 2019.
 
-The exponential moving average of the weights, which scores better than the weights.
+The exponential moving average of the weights scores better than the weights:
 
 .. math::
     \bar w_k = (1 - s_k)\, \bar w_{k-1} + s_k\, w_{kn}, \qquad

@@ -1,6 +1,6 @@
 """The length of a run in updates or minutes, and the default size of an update.
 
-Torch's settings of a fit, whatever those of the caller are.
+A fit has its own settings of torch, whatever those of the caller are.
 """
 
 from __future__ import annotations

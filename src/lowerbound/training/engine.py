@@ -1,9 +1,7 @@
-"""One optimizer update: forward, backward, a check of the gradient, Adam.
+"""One optimizer update: forward, backward, a check of the gradient, Adam; also of many processes.
 
-Updates that several processes make together.
-
-Each computes loss and gradient on its part of the batch, of n_r of the n rows, and all make the
-same update with the sum over processes:
+Each process computes loss and gradient on its part of the batch, of n_r of the n rows, and all make
+the same update with the sum over processes:
 
     gradient = sum over r of  n_r / n  gradient_r
 

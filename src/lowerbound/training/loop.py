@@ -1,7 +1,6 @@
 """The training loop.
 
-Signals: Ctrl-C (SIGINT), SIGTERM and SIGHUP end training after the current update, with a
-checkpoint.
+Ctrl-C (SIGINT), SIGTERM and SIGHUP end it after the current update, with a checkpoint.
 """
 
 from __future__ import annotations

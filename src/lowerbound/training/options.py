@@ -1,8 +1,6 @@
-r"""The options of training.
+r"""The options of training, and the learning rate over the run.
 
-The learning rate over the run.
-
-With t the fraction of the run that is done, 0 to 1, the learning rate is
+With t the fraction of the run that is done, 0 to 1, it is
 
 .. math::
     \text{constant: } \eta, \qquad \text{linear: } \eta (1 - t), \qquad

@@ -1,6 +1,6 @@
 """The plan of a run, made before the first update: budget, precision, compilation.
 
-The number of operations of an update, and the arithmetic of this machine.
+It follows from the number of operations of an update, and the arithmetic of this machine.
 """
 
 from __future__ import annotations

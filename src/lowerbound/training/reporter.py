@@ -1,6 +1,4 @@
-"""Reporters, which show the progress of training.
-
-The progress bar of a terminal.
+"""Reporters, which show the progress of training; on a terminal as a bar.
 
 ::
 

@@ -1,6 +1,6 @@
 """The state of a training run, and its changes from update to update.
 
-Running means over updates, without synchronizing with the device at each update.
+Running means over updates do not synchronize with the device at each update.
 """
 
 from __future__ import annotations

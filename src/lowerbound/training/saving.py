@@ -1,8 +1,7 @@
 """Writing checkpoints at intervals, and handling errors of writing.
 
-The identity of a run, which prevents resuming with other options, data or models.
-
-Results of finished additional fits, stored beside the checkpoint for resuming.
+The identity of a run prevents resuming with other options, data or models. Results of finished
+additional fits are stored beside the checkpoint for resuming.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Dependencies between columns that no normal row breaks: a new row that breaks one is odd.
+r"""What the fit did not see: broken dependencies between columns, and new values.
 
 Normal rows show lookups, such as a city and its country, formulas, such as total = net + tax, and
 orders, such as start <= end (``data.dependencies``). A row that breaks one costs -log p, the
@@ -17,11 +17,9 @@ A wrong cell may break several dependencies, so a row costs as much as the costl
 that break an order, or a lookup that known rows break too, may be normal: in the combined score
 they count half, like new values. A formula has no exceptions but errors.
 
-Values that the fit did not see: a new level, or another value in a constant column.
-
-The model cannot score such a cell, so it counts as missing there. Its cost is the surprise at any
-new value of that column, by the estimate of Good and Turing (Good 1953): if n1 of the n normal
-cells have a value that no other cell has,
+A new level, or another value in a constant column, is a cell that the model cannot score, so it
+counts as missing there. Its cost is the surprise at any new value of that column, by the estimate
+of Good and Turing (Good 1953): if n1 of the n normal cells have a value that no other cell has,
 
 .. math:: -\log p = \log \frac{n + 1}{n_1 + 1} + \log(1 + d)
 

@@ -1,8 +1,7 @@
-"""Anomaly detection as a scikit-learn estimator.
+"""Anomaly detection as a scikit-learn estimator, by PyOD's conventions where asked.
 
-The detector by PyOD's conventions: higher is worse, 1 is an anomaly, 0 is a normal row.
-
-PyOD itself is neither needed nor imported: only its names, signs and shapes are used.
+These are: higher is worse, 1 is an anomaly, 0 is a normal row. PyOD itself is neither needed nor
+imported: only its names, signs and shapes are used.
 """
 
 from __future__ import annotations

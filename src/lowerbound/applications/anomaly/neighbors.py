@@ -1,19 +1,4 @@
-r"""Distance to the k-th nearest of some known points.
-
-In few dimensions a tree finds it, and in more dimensions too if nearly all of the variance lies
-along a few directions: after a rotation to these, the tree splits along them alone. In all other
-cases all squared distances are computed in single precision,
-
-.. math:: \|x - y\|^2 - \|x\|^2 = \|y\|^2 - 2\, x^\top y
-
-and those of the nearest ``k + SPARE`` points once more in double precision. A point that is not
-among these lies beyond the last of them, up to the rounding of the table. A row whose k-th distance
-is not below that by more than the rounding is searched in double precision, so the result is that
-of double precision for every row.
-
-Duplicate rows, found so that a model computes the result of each distinct row once.
-
-Distances of rows of a table to normal rows, without the model.
+r"""Distances of rows of a table to normal rows, without the model, and the search for neighbors.
 
 Columns of skewed positive numbers are replaced by log(1 + x / u), with u the 99 % quantile of their
 positive values: of the bulk, nearly the numbers; of the tail, their logarithms; and no unit changes
@@ -25,6 +10,19 @@ a distance. Then every coordinate is divided by its standard deviation. With y t
 
 where y_(k) is the k-th nearest normal row, and mu and Sigma are the mean and the covariance of the
 normal rows.
+
+The k-th nearest point is found by a tree in few dimensions, and in more dimensions too if nearly
+all of the variance lies along a few directions: after a rotation to these, the tree splits along
+them alone. In all other cases all squared distances are computed in single precision,
+
+.. math:: \|x - y\|^2 - \|x\|^2 = \|y\|^2 - 2\, x^\top y
+
+and those of the nearest ``k + SPARE`` points once more in double precision. A point that is not
+among these lies beyond the last of them, up to the rounding of the table. A row whose k-th distance
+is not below that by more than the rounding is searched in double precision, so the result is that
+of double precision for every row.
+
+The model computes the result of each distinct row once, so duplicates are found first.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
-"""Scores of normal rows, with which other rows are compared.
+"""The rows with which a detector compares others: normal ones, known anomalies, planted ones.
 
-The first available source is used: the rows of --calibrate, the state of a saved detector, or the
-rows of the fit with those that it set aside.
+Scores of normal rows come from the first available source: the rows of --calibrate, the state of a
+saved detector, or the rows of the fit with those that it set aside. Known anomalies, and planted
+ones where there are none, show how well scores rank.
 
-Known anomalies, and how well scores rank them.
-
-Planted anomalies: normal rows of a table with cells of other rows.
-
-A fifth of the cells of each row, at least one, comes from other rows. Every cell is then usual, and
-the row is not, so a score finds it only if it knows how the columns depend on each other.
+A planted anomaly is a normal row of a table in which a fifth of the cells, at least one, comes from
+other rows. Every cell is then usual, and the row is not, so a score finds it only if it knows how
+the columns depend on each other.
 """
 
 from __future__ import annotations

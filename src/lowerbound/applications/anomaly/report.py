@@ -1,7 +1,4 @@
-"""The report of anomaly detection: the threshold, the most anomalous rows, and their ranking.
-
-Heat maps of anomalous pictures, beside their reconstructions.
-"""
+"""The report of anomaly detection: threshold, most anomalous rows, their ranking and heat maps."""
 
 from __future__ import annotations
 

@@ -8,12 +8,9 @@ r"""Anomaly scores of rows by a model of normal rows; higher is more anomalous.
 The first two are nats per row in the data's own units. The third is the distance to the k-th
 nearest reference row through the codes: from the row to its decoded mean code, and from there to
 the decoded mean code of the neighbor, with each feature in standard deviations. Distances between
-the codes themselves have no unit of the data. How new rows are
-compared with normal rows, and the other scores, are in ``reference``.
-
-Rows decoded from their mean code: their reconstruction loss, and coordinates for distances.
-
-For every model that encodes and decodes, with or without a prior, with one level or several.
+the codes themselves have no unit of the data. Every model that encodes and decodes has the last
+two, with or without a prior, with one level or several. How new rows are compared with normal rows,
+and the other scores, are in ``reference``.
 """
 
 from __future__ import annotations

@@ -2,21 +2,8 @@ r"""Pictures of surfaces: how unusual their pixels are among the pixels around t
 
 In pictures of objects each place has a meaning. In pictures of a surface, such as wood, cloth or
 circuit boards, any place may show anything, and a defect is small, so neither distances of whole
-pictures nor a code of them find it. Here each pixel is predicted from the pixels around it
-(:mod:`lowerbound.classical.surroundings`), wherever it is. With log u its excess over the usual
-error, a picture has two scores at each resolution:
-
-.. math::
-    \text{worse} = \operatorname{top}\big(\operatorname{mean}_{3 \times 3} u\big) \qquad
-    \text{better} = \operatorname{top}\big(-\operatorname{mean}_{5 \times 5} \log u\big)
-
-where top is the mean of the highest hundredth of the places: somewhere the pixels fit worse than
-usual (a scratch), or better (a smooth spot). The score is the root of the sum of the squared
-rarities of these. The pixels at the border, which have no pixels around them, do not count.
-
-Pixels predicted from the pixels around them, by least squares.
-
-With n the pixels around a pixel x, without their mean m, and k the kind of surroundings that n
+pictures nor a code of them find it. Here each pixel x is predicted by least squares from the n
+pixels around it, wherever it is, without their mean m. With k the kind of surroundings that n
 belongs to,
 
 .. math::
@@ -30,7 +17,17 @@ contrast. Channels are predicted in order: the dots stand for the windows of the
 this one, so the second channel of a pair depends on the first.
 Source of errors that depend on the contrast around a pixel: Wu & Memon 1997 (CALIC).
 
-The rarity of a score among normal rows, in nats, which makes scores of any unit comparable.
+A picture has two scores at each resolution:
+
+.. math::
+    \text{worse} = \operatorname{top}\big(\operatorname{mean}_{3 \times 3} u\big) \qquad
+    \text{better} = \operatorname{top}\big(-\operatorname{mean}_{5 \times 5} \log u\big)
+
+where top is the mean of the highest hundredth of the places: somewhere the pixels fit worse than
+usual (a scratch), or better (a smooth spot). The score is the root of the sum of the squared
+rarities of these. The pixels at the border, which have no pixels around them, do not count.
+
+The rarity of a score among n normal rows, in nats, makes scores of any unit comparable:
 
 .. math:: -\log p(s), \qquad p(s) = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}
 

@@ -1,9 +1,7 @@
 """Files of columns that are written chunk by chunk, and are complete or absent.
 
-Texts that a spreadsheet would compute when it opens a .csv file.
-
-A cell such as =HYPERLINK(...) that came with a stranger's data would be run on the machine of
-whoever opens the file. A ' before it makes it text.
+Texts that a spreadsheet would compute when it opens a .csv file, such as =HYPERLINK(...) in a
+stranger's data, would be run on the machine of whoever opens it. A ' before them makes them text.
 """
 
 from __future__ import annotations

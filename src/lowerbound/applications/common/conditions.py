@@ -1,6 +1,6 @@
-"""The class of each row: by name for users, as one-hot for conditional models.
+"""Conditions of rows: classes, by name for users and one-hot for models, and prompts.
 
-Prompts for conditional priors: those of the rows of data, and the one that a user types.
+A prompt is that of a row of data, or one that a user types for a conditional prior.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Sheets of 8-bit pictures side by side, with optional headings above and beside them.
+"""Sheets of 8-bit pictures with headings, strips of decoded rows, and animations.
 
-Animations: GIF and WebP written by Pillow, MP4 and WebM by an installed ffmpeg.
-
-Strips: decoded rows along a path or a strength, written as sheet, animation or table.
+A strip shows rows along a path or a strength, as sheet, animation or table. GIF and WebP are
+written by Pillow, MP4 and WebM by an installed ffmpeg.
 """
 
 from __future__ import annotations

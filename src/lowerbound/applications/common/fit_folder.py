@@ -1,10 +1,8 @@
-"""The folder of a fit: its state, and the request of the fit.
+"""The folder of a fit: its state, and the request of the fit with options as ``part.option=value``.
 
 The request in a folder names data, and nothing in the folder proves who wrote it. A fit therefore
 also leaves a record in a folder of the user. The name of the record is a hash of the request and of
 the model's options and schema. Only files named by a request with a record are opened.
-
-Options of parts, typed as ``part.option=value``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The release record beside a table: one file for programs, one page for people.
 
-The release record of a table: what was released, from what, who is protected how, and what is
-not promised. For the file of those who answer for the data.
+It says what was released, from what, who is protected how, and what is not promised, for the file
+of those who answer for the data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The rows of a request, all at once or, for a table, chunk by chunk.
-
-The memory and the disk of rows that a user asks for, checked before they are made.
-"""
+"""The rows of a request, all at once or chunk by chunk, after a check of memory and disk."""
 
 from __future__ import annotations
 

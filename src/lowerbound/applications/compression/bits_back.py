@@ -9,16 +9,13 @@ bits, on average the negative evidence lower bound. Popping gives x, which gives
 and pushing the latents under it restores the stack. The module does not depend on a model's
 kind: the traversal is its own ``forward``, and ``choose`` pops or replays.
 
-The first row pops its latents from a seed: see ``lowerbound.coding.plan``.
+The bits on the stack must supply the latents' bits, and at first the stack is empty, so the first
+row pops its latents from a seed. By the plan of a stream the first rows use fewer levels of
+latents, the coarsest, and pay more bits for their numbers. Each row makes the stack higher. Later
+rows are pushed in groups, because networks are fast on many rows; the size of a group is a share of
+the rows before it.
 
 Sources: Townsend et al. 2019 (with ANS); Kingma et al. 2019 (Markov chains, Bit-Swap).
-
-The plan of a stream: groups of rows that are pushed together, and their levels of latents.
-
-The bits on the stack must supply the latents' bits, and at first the stack is empty. The first
-rows therefore use fewer levels of latents, the coarsest, and pay more bits for their numbers.
-Each row makes the stack higher. Later rows are pushed in groups, because networks are fast on
-many rows; the size of a group is a share of the rows before it.
 """
 
 from __future__ import annotations

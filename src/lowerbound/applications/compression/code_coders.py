@@ -1,8 +1,7 @@
 """Codes to bytes and back, by tables of each place or by what the codes before them say.
 
-Codes as bytes and back if all 2 ** b codes are equally likely: b bits per code.
-
-A range coder would sometimes take one byte more, because it rounds its interval down.
+If all 2 ** b codes are equally likely, they take b bits each. A range coder would sometimes take
+one byte more, because it rounds its interval down.
 """
 
 from __future__ import annotations

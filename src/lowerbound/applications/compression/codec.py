@@ -1,4 +1,4 @@
-"""Interface of codecs. A codec writes data into files of one kind, and reads them.
+"""Interface of codecs, which write data into files of one kind and read them; their reports.
 
 ::
 
@@ -6,11 +6,8 @@
     file ──> CODECS[its header's kind] ──> codec.decode, codec.decompress
 
 To add a codec, write one file that registers a class here, with a line in ``CODECS`` and a number
-in ``lowerbound.applications.compression.header.KINDS``. The commands use only codecs.
-
-Results of the compression commands: one report per command, the same for every codec.
-
-The exported copy of a model that wrote a compressed file, found by the hash in its header.
+in ``KINDS`` of ``header``. The commands use only codecs and have one report each, the same for
+every codec. The exported model of a compressed file is found by the hash in its header.
 """
 
 from __future__ import annotations

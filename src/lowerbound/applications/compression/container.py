@@ -12,7 +12,7 @@ checksum: the header; each payload, checked before decoding; and the symbols, ch
 afterwards, which also detects a machine that computes the model differently. The module does not
 import torch, so reading a header is fast. ``docs/format.md`` is the specification.
 
-The number of samples of each clip in a file of sound, which no model is needed to read.
+The number of samples of each clip in a file of sound is read here too, without a model.
 """
 
 from __future__ import annotations

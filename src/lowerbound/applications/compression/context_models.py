@@ -1,19 +1,17 @@
-r"""Codes as bytes and back, each under its probability given the codes before and above it.
+r"""Codes as bytes, each under its probability given the codes before and above it.
 
 Rows are coded in groups: in a group codebook by codebook, place by place, and then row by row. The
 coder is the range coder of ``code_ranges``; zero bytes at its end are left off, because the decoder
-reads zeros there. The probabilities come from whole numbers (``context_models``) by one division,
-so that both ends agree to the last bit.
-
-Priors whose codes depend on each other, in whole numbers: what files of codes are coded by.
+reads zeros there. Priors whose codes depend on each other give the probabilities in whole numbers,
+by one division, so that both ends agree to the last bit:
 
 .. math:: \hat p(k) = \frac{w_k}{\sum_l w_l}, \qquad
     w_k = e_k + \Big\lfloor \sum_l e_l / (256 K) \Big\rfloor + 1
 
 with e the exponentials of the logits, looked up in a table of whole numbers. A transformer is
-computed in fixed-point numbers (``whole_numbers.fixed_point``), so the weights w are the same on
-every machine, for any batch, and whether one place or all of them are computed. The second term is
-a uniform share of 1/256: no code is impossible, and none is free.
+computed in fixed-point numbers (``exact_layers``), so the weights w are the same on every machine,
+for any batch, and whether one place or all of them are computed. The second term is a uniform share
+of 1/256: no code is impossible, and none is free.
 """
 
 from __future__ import annotations

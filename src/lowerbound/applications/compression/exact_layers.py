@@ -1,4 +1,6 @@
-r"""Layers in whole numbers, whose sums are exact and therefore the same on every machine.
+r"""Networks in numbers whose sums are exact and therefore the same on every machine.
+
+Layers of weights become layers in whole numbers, by the observed ranges of their inputs:
 
 .. math:: y_c = s_c\Big(\sum_i W_{ci}\, n_i + b_c\Big), \quad n_i = \mathrm{clip}(\lfloor x_i / s
     \rceil, -255, 255), \quad W_{ci} \in [-255, 255]
@@ -11,16 +13,13 @@ convolutions with fractions (Winograd).
 
 Latents and other inputs of both signs have two digits, n = 255 h + l, which represent 16 bits.
 
-Replace layers of weights by exact ones, with the observed ranges of their inputs.
-
-Layers of a Transformer in fixed-point numbers, whose results are the same on every machine.
-
-A number is a whole multiple of a power of two, held in float64. Sums of products of such numbers
-are exact in whatever order threads, batches and backends add them up, as long as all of them and
-their total have fewer than 53 bits: inputs have 18 bits here, weights 16, and at most 2 ** 12 of
-them are added. What is left are single additions, multiplications, divisions and roundings, which
-IEEE 754 defines to the last bit. Exponentials are looked up in a table that decimal arithmetic
-computes; square roots are corrected to the whole number below.
+Layers of a Transformer are in fixed-point numbers, whole multiples of a power of two held in
+float64. Sums of products of such numbers are exact in whatever order threads, batches and backends
+add them up, as long as all of them and their total have fewer than 53 bits: inputs have 18 bits
+here, weights 16, and at most 2 ** 12 of them are added. What is left are single additions,
+multiplications, divisions and roundings, which IEEE 754 defines to the last bit. Exponentials are
+looked up in a table that decimal arithmetic computes; square roots are corrected to the whole
+number below.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
 """A fitted model in whole numbers: ``export_integer``.
 
-The copy has the same traversal as the original model. Exact layers replace its layers of weights.
-Table lookups replace the computations of its heads, prior and likelihood. The remaining parts,
-rectifiers, additions and changes of shape, are the same on every machine.
-
-Heads in whole numbers: from a network's output to a Gaussian on a grid.
-
-The outputs are exact (``lowerbound.coding.whole_numbers.exact_layers``). Exponentials come from
-tables of whole numbers that the export makes and stores with the model.
+The copy has the same traversal as the original model. Exact layers (``exact_layers``) replace its
+layers of weights. Table lookups replace the computations of its heads, from a network's output to a
+Gaussian on a grid, of its prior and of its likelihood; the export makes the tables and stores them
+with the model. The remaining parts, rectifiers, additions and changes of shape, are the same on
+every machine.
 """
 
 from __future__ import annotations

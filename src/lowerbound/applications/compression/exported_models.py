@@ -1,4 +1,4 @@
-"""Exported copies of a fitted model, kept in its folder so that old files stay readable.
+"""Exported copies of fitted models: those in a model's folder, and the codec in the package.
 
 ::
 
@@ -7,14 +7,8 @@
 If a model is fitted again, its new copy is stored beside the old one, so that old files still
 decompress. Each copy is complete: tensors, options and schema.
 
-The codec in the package: it compresses photographs without a fit.
-
-::
-
-    compress photo.png                 writes photo.lbz
-    decompress photo.lbz -o back.png
-
-``shipped/photographs/README.md`` describes its training data and its quality on other
+The codec in the package compresses photographs without a fit: ``compress photo.png`` writes
+photo.lbz. ``shipped/photographs/README.md`` describes its training data and its quality on other
 photographs; ``benchmarks/ship_photographs.py`` makes it.
 """
 

@@ -1,14 +1,12 @@
-"""Write rows to a file and read them: streams of bits-back coding in a container.
+"""Rows in a file and back, without loss: streams of bits-back coding in a container.
 
 The settings of the kind ``bits_back`` are varints: rows per chunk, and the plan's numbers. Each
-chunk has this number of rows, the last one the remainder. Tiles of pictures have their own kind,
-with one more chunk at the start: see ``lowerbound.coding.picture_tiles``.
-
-Pictures of any size as tiles of one size, with the sizes for joining them again.
+chunk has this number of rows, the last one the remainder. Pictures of any size are cut into tiles
+of the model's size:
 
 ::
 
-    pictures ──cut──> tiles of the model's size ──lossless──> file ──> tiles ──joined──> pictures
+    pictures ──cut──> tiles ──lossless──> file ──> tiles ──joined──> pictures
 
 Tiles at the right and bottom repeat the picture's border, and joining cuts it off. In the kind
 ``bits_back_tiles`` the first chunk holds (height, width) of each picture as varints, and its

@@ -1,16 +1,15 @@
 r"""Pictures by a transform coder and by JPEG, WebP and AVIF at the same bytes, with a page of them.
 
 At each of several rates the model writes every picture. Each other codec uses the quality whose
-file is nearest to the same size. BD-rate measures the distance between the resulting curves.
-
-Mean difference in file size between two codecs at the same quality (BD-rate).
+file is nearest to the same size. The BD-rate, the mean difference in file size at the same quality,
+measures the distance between the resulting curves:
 
 .. math:: \exp\Big(\frac{1}{b - a}\int_a^b \log R_1(q) - \log R_0(q) \,dq\Big) - 1
 
 R is the rate as a function of quality: monotone cubics of log R interpolate the measured points.
 Source: Bjontegaard 2001, with the piecewise cubic Hermite interpolation that ITU-T recommends.
 
-A page that shows the output of several codecs side by side, in one HTML file.
+The page shows the output of the codecs side by side, in one HTML file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-r"""Picture files: read them one by one, and choose where decoded pictures go.
-
-Loss of a lossy file.
+r"""Picture files: read one by one, where decoded pictures go, and the loss of a lossy file.
 
 .. math:: \text{PSNR} = 10 \log_{10} \frac{255^2}{\text{mean squared error of a picture's levels}}
 """

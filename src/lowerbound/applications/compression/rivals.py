@@ -1,9 +1,7 @@
-"""The same pictures by common lossy codecs, at about the same number of bytes.
+"""The same rows by common lossless codecs, and pictures by lossy ones at about the same bits.
 
-Each codec runs twice: with one file per picture, whose header takes most bytes,
-and with one mosaic of all pictures, in which the codec can also use what neighbors share.
-
-The same rows by common lossless codecs.
+Each lossy codec runs twice: with one file per picture, whose header takes most bytes, and with one
+mosaic of all pictures, in which the codec can also use what neighbors share.
 """
 
 from __future__ import annotations

@@ -12,12 +12,9 @@ codebook under the next. Symbols are the lengths as stored, and the codes. The s
 checked, because floating-point numbers may differ in the last digit between machines.
 
 A code costs -log2 of its share in the table of its codebook. This table is the model's prior over
-all places together, in whole numbers from the first step on: see ``CodePrior.tally``.
-
-A prior whose codes depend on each other has no such table. The frames of a chunk are then cut into
-rows as long as those of training, and coded as rows are: see ``context_codes``.
-
-Codes of frames to bytes and back: by one table of each codebook, or row by row of frames.
+all places together, in whole numbers from the first step on: see ``CodePrior.tally``. A prior whose
+codes depend on each other has no such table. The frames of a chunk are then cut into rows as long
+as those of training, and coded as rows are: see ``context_models``.
 """
 
 from __future__ import annotations

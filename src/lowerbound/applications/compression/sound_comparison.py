@@ -1,19 +1,17 @@
 r"""Sound by a model of codes and by telephone codecs at about the same bytes, with a page.
 
-Every codec gets all clips end to end. The model writes a file at each number of codebooks.
-Each other codec uses the setting with the nearest number of bytes. Bytes are payload: the chunks
-of codes in the model's file, and packets without a file's overhead.
-
-The same sound by telephone codecs: Opus and AMR-NB of FFmpeg's libraries, through PyAV.
+Every codec gets all clips end to end. The model writes a file at each number of codebooks. Each
+other codec, Opus and AMR-NB of FFmpeg's libraries through PyAV, uses the setting with the nearest
+number of bytes. Bytes are payload: the chunks of codes in the model's file, and packets without a
+file's overhead.
 
 ::
 
     signal ──resampled──> codec's rate ──encoder──> packets      bytes are those of packets
     heard  <─resampled─── aligned      <──decoder── packets
 
-If the codec supports the signal's sample rate, nothing is resampled.
-
-Differences between decoded sound and the original: by loudness and by waveform.
+If the codec supports the signal's sample rate, nothing is resampled. Decoded sound differs from the
+original by loudness and by waveform:
 
 - Log-mel L1, d of ``lowerbound.data.audio.log_mel``: the mean distance of log10 magnitudes in 40
   mel bands; 0.05 is 1 dB. Spectra are of 32 ms every 10 ms, or of 256 samples every 80 if this

@@ -1,14 +1,26 @@
-r"""The step of each block of a tile: a map of whole numbers, range-coded before the coefficients.
+r"""The step of each block of a tile: chosen by what the encoder aims at, coded as a map.
 
 .. math:: \text{level}(b) = \min(\max(\text{level} + u (m(b) - 4), 0), 112), \quad 0 \le m(b) \le 8
 
-The map is coded block by block, row by row. A block's number is predicted from its left and upper
-neighbor, and the difference is coded under counts that adapt to the map. The counts are whole
-numbers, and each probability is one division of them, so every machine computes the same.
+The map m of whole numbers is range-coded before the coefficients, block by block, row by row. A
+block's number is predicted from its left and upper neighbor, and the difference is coded under
+counts that adapt to the map. The counts are whole numbers, and each probability is one division of
+them, so every machine computes the same.
 
-What an error in each coefficient of each block costs in MS-SSIM, to second order.
+An encoder aims at the least squared error, or at the most structural similarity:
 
-An error e that does not depend on the picture lowers the contrast term of scale j by about
+::
+
+    tune     step of a block                              distortion of a coefficient
+    psnr     the picture's                                1
+    ssim     times (W(b) / mean W)^(-.4), half octaves    (W(b) / mean W)^.8 (W(k, b) / W(b))^.3
+                                                          times (step / the picture's step)^2
+
+The weights W(k, b) are what an error in coefficient k of block b costs in MS-SSIM, to second order,
+and means are geometric. The powers below 1 were chosen on training photographs: at 1 squared errors
+grow and similarity gains nothing. Levels above the coarsest keep the coarsest step and weigh the
+distortion less, so any rate can be reached. An error e that does not depend on the picture lowers
+the contrast term of scale j by about
 
 .. math:: 1 - c_j \approx \frac{\sigma_e^2}{\sigma_x^2 + C_2},
 
@@ -20,30 +32,16 @@ E_j is the local variance of the coefficient's basis picture at scale j, and V_j
 1 / (sigma_x^2 + C_2) over the block. M and L are the same of local means and luminance at the last
 scale. Errors in flat and weakly textured blocks weigh more, and errors in fine detail weigh less.
 
-Sources: Wang, Simoncelli & Bovik 2003 (MS-SSIM); Wang, Rehman, Zeng & Wang 2012 (quantization for
-SSIM); Chen et al. 2020 (block weights in video encoders for SSIM).
-
-What an encoder of pictures aims at: the least squared error, or the most structural similarity.
-
-::
-
-    tune     step of a block                              distortion of a coefficient
-    psnr     the picture's                                1
-    ssim     times (W(b) / mean W)^(-.4), half octaves    (W(b) / mean W)^.8 (W(k, b) / W(b))^.3
-                                                          times (step / the picture's step)^2
-
-W(k, b) are the weights of ``similarity_weights``, and means are geometric. The powers below 1 were
-chosen on training photographs: at 1 squared errors grow and similarity gains nothing.
-
-Levels above the coarsest keep the coarsest step and weigh the distortion less, so any rate can be
-reached.
-
-The size of a picture's file before it is encoded, to find the level of a requested size.
+The size of a picture's file is estimated before it is encoded, to find the level of a requested
+size:
 
 .. math:: \text{bits} \approx 3 \sum \tfrac{1}{2} \log_2 (1 + y^2 / \Delta^2)
 
 over all coefficients y. Beyond the coarsest step the size falls by about 2 % a level. The factors
 are those of the codec in the package; ``level_for`` corrects them by the files that it tries.
+
+Sources: Wang, Simoncelli & Bovik 2003 (MS-SSIM); Wang, Rehman, Zeng & Wang 2012 (quantization for
+SSIM); Chen et al. 2020 (block weights in video encoders for SSIM).
 """
 
 from __future__ import annotations

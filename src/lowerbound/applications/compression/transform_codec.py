@@ -1,17 +1,15 @@
-"""Write pictures to a file and read them: range-coded rounded coefficients of a transform coder.
+"""Pictures in a file and back: range-coded rounded coefficients of a transform coder.
 
-Only the output of the prior's networks affects the bits. They run in whole numbers
-(``lowerbound.coding.whole_numbers.exact_layers``), and their output selects one of the tables that
-are stored with the model. The transform and the decoder's correction keep floating-point numbers.
-The encoder runs before coding starts and the decoder after all coefficients are known, so
-checksums are over the coefficients.
+The coefficients are coded under stored tables of rounded logistic variables. Only the output of the
+prior's networks affects the bits. They run in whole numbers (``exact_layers``), and their output
+selects one of the tables. The transform and the decoder's correction keep floating-point numbers.
+The encoder runs before coding starts and the decoder after all coefficients are known, so checksums
+are over the coefficients.
 
 The settings of the kind ``transform`` are varints: the level of the step, and the side of a tile
 in pixels. A larger picture is cut into tiles, row by row; each tile of each picture is a chunk. The
 kind ``transform_steps`` has a third setting, the unit of a map of steps (``step_map``), which
 comes before the coefficients of each chunk.
-
-Range coding of rounded coefficients under the stored tables of rounded logistic variables.
 """
 
 from __future__ import annotations

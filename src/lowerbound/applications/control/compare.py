@@ -1,12 +1,9 @@
-"""``lowerbound control compare``: agents at equal steps of the environment.
-
-Returns of agents: curves over steps, their area, and interquartile means with intervals.
+"""``control evaluate`` and ``control compare``: agents at equal steps of the environment.
 
 An agent of one seed is a curve: sums of rewards of evaluated episodes, after so many steps of the
-environment. Several seeds are compared at equal steps. The interval of an interquartile mean is
-that of the bootstrap which draws seeds, and episodes within each (Agarwal et al. 2021).
-
-``lowerbound control evaluate``: play episodes with a trained agent.
+environment. Several seeds are compared at equal steps, by the curves, their area and interquartile
+means. The interval of an interquartile mean is that of the bootstrap which draws seeds, and
+episodes within each (Agarwal et al. 2021).
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ A run of an environment is a function of a seed and the actions: each episode st
 its own. An interrupted episode is therefore restored by its actions, and not by the environment's
 state, which most libraries cannot save.
 
-``Environment`` as gymnasium's interface, for other libraries.
-
-Tasks of the DeepMind control suite as gymnasium environments (Tassa et al. 2018).
+Tasks of the DeepMind control suite (Tassa et al. 2018) become gymnasium environments, and an
+``Environment`` has gymnasium's interface for other libraries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Playing: a policy on the states of a world model, frame by frame.
-
-What agents reach while they learn, as one record per evaluation.
-"""
+"""Playing: a policy on the states of a world model, frame by frame, and a record per evaluation."""
 
 from __future__ import annotations
 

@@ -1,12 +1,8 @@
 """Proximal policy optimization by stable-baselines3, on frames or on codes of a VAE.
 
 It is what agents with a world model are compared with. Evaluation, seeds of episodes and records
-are the same. Source: Schulman et al. 2017.
-
-Features of stable-baselines3 policies: an encoder's codes, frozen or trained jointly, or a small
-network of frames.
-
-What happens while a policy of stable-baselines3 learns: evaluation, records, a joint VAE.
+are the same. A policy sees features: an encoder's codes, frozen or trained jointly, or a small
+network of frames. Source: Schulman et al. 2017.
 """
 
 from __future__ import annotations

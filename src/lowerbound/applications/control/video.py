@@ -1,6 +1,6 @@
-"""``lowerbound control video``: what an agent sees, reconstructs and dreams.
+"""What an agent sees: ``control video`` shows it, reconstructed and dreamt; ``encode`` gives codes.
 
-``lowerbound control encode``: codes or states of the frames of clips.
+``lowerbound control encode`` writes codes or states of the frames of clips.
 """
 
 from __future__ import annotations

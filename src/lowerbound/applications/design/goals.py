@@ -7,7 +7,7 @@ The utility of a value v is v, or -v to minimize, or for a target t with toleran
 and the score of a row is :math:`\sum_i w_i u_i(v_i) / s_i` over the goals. The scales s are 1 for a
 single goal, and the standard deviations in the known rows for several.
 
-An ensemble of small networks from codes to quantities, with a measured deviation.
+Quantities of codes are predicted by an ensemble of small networks with a measured deviation:
 
 .. math:: \hat v_m(z) = A z + b + f_m(z), \qquad \mu(z) = \tfrac1M \sum_m \hat v_m(z), \qquad
     \sigma(z) = q \sqrt{\operatorname{Var}_m \hat v_m(z) + \tau^2}

@@ -1,31 +1,21 @@
-r"""Search methods by name.
+r"""Search methods by name, what each sees and what it returns.
 
-What a search method sees, and what it returns.
+Baselines at equal calls search without a model of the score: random codes, the best known rows as
+they are, which a search has to exceed, and mutation of molecules as SELFIES, without a latent space
+(Nigam et al. 2021, STONED). The cross-entropy method draws from a Gaussian and refits it to the
+best draws (Rubinstein 1999).
 
-Search without a model of the score: the baselines of the others at equal calls.
-
-Bayesian optimization: a Gaussian process of scores, and codes that improve by it.
-
-The process is fitted to standardized codes u = (z - c) / s of the rows that were tried and of the
-best known rows. A round takes the codes that maximize
+The others work on standardized codes u = (z - c) / s. Bayesian optimization fits a Gaussian process
+of scores to the rows that were tried and the best known rows. A round takes the codes that maximize
 
 .. math:: \log E\left[\max_i f(u_i) - f^*\right]_+
 
-in a box (Ament et al. 2023, LogEI); f* is the best score so far.
-
-The cross-entropy method: draw from a Gaussian, refit it to the best draws (Rubinstein 1999).
-
-Ascent of the guide from the best codes, inside the shell.
-
-In standardized codes u = (z - c) / s a step has a fixed length,
+in a box (Ament et al. 2023, LogEI); f* is the best score so far. Ascent of the guide g starts at
+the best codes and stays inside a shell, by steps of fixed length,
 
 .. math:: u \leftarrow \Pi\left(u + \eta\, \nabla g(u) / |\nabla g(u)|\right),
 
 with the projection to the shell. In a ball of radius R a linear g with slope w leads to R w / |w|.
-
-The best known rows as they are: what a search has to exceed.
-
-Mutation of molecules as SELFIES, without a latent space (Nigam et al. 2021, STONED).
 """
 
 from __future__ import annotations

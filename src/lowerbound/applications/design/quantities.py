@@ -1,7 +1,4 @@
-"""Quantities of rows by the names that a person types, and the task of a request.
-
-Properties of formulas by name, for limits and objectives of a design.
-"""
+"""Quantities of rows and properties of formulas by name, and the task of a request."""
 
 from __future__ import annotations
 

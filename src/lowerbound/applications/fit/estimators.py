@@ -1,10 +1,5 @@
-"""The conditional variational autoencoder as a scikit-learn estimator.
-
-The autoencoder as a scikit-learn estimator.
-
-Probabilistic principal component analysis as a scikit-learn estimator.
-
-Estimators of models with several latents, or with codes.
+"""Further models as scikit-learn estimators: conditional VAE, autoencoder, probabilistic PCA, and
+models with several latents or with codes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """``lowerbound evaluate``: measure likelihood, latents and samples of a model on data.
 
-The protocol of a score, and the model's rank among published models, as text.
+The text says the protocol of a score, and the model's rank among published models.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Measurements and report of a model after its fit.
+"""Measurements and report of a model after its fit, and how its data was read, as text to check.
 
-Comparison of a model with PCA and an autoencoder, fitted to the same data.
-
-The autoencoder has the same encoder, decoder and likelihood as the VAE, but no prior. PCA has the
-same number of latent units, but no network.
-
-How the data was read and what was chosen for it, as text that a user can check.
+The model is compared with PCA and an autoencoder of the same data. The autoencoder has the same
+encoder, decoder and likelihood as the VAE, but no prior. PCA has the same number of latent units,
+but no network.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Options of parts, typed as ``part.option=value``, such as ``network.hidden=[200,200]``.
+"""What a fit settles before training: options of parts, rows, processes and public schema.
 
-Where a fit holds the rows of its table: in memory, or in files beside the model.
-
-A fit by several processes: on the cards or cores of one machine, or of several.
-
-The public schema of a private fit: a schema file, or declarations of columns.
+Options are typed as ``part.option=value``, such as ``network.hidden=[200,200]``. Rows of a table
+are held in memory, or in files beside the model. Several processes work on the cards or cores of
+one machine, or of several. The public schema of a private fit is a schema file, or declarations of
+columns.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@ r"""Latent arithmetic: add and subtract latent codes, and decode the result.
 
 .. math:: z = z_A - z_B + z_C, \qquad x = \operatorname{E} p(x \mid z)
 
-Each term is a row or ``mean(NAME)``, the mean code of a class. The signs must sum to one, so
-that the result is a code and not a difference of codes.
-
-Labels and rows that the user selects: the data's label or another column of a table; rows by
-number, counted from 0, or by name.
+Each term is a row, by number from 0 or by name, or ``mean(NAME)``, the mean code of a class: of the
+data's label, or of another column of a table. The signs must sum to one, so that the result is a
+code and not a difference of codes.
 """
 
 from __future__ import annotations

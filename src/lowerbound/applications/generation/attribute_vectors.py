@@ -1,4 +1,4 @@
-r"""Attribute vectors: the direction in latent space that adds an attribute, such as a smile.
+r"""Attribute vectors: directions in latent space that add an attribute, such as a smile; effects.
 
 With the mean :math:`m_1` of the codes of rows that have the attribute, and the mean :math:`m_0` of
 those that do not,
@@ -13,9 +13,8 @@ classes: :math:`z + s\,v` with s = 1 moves along v by the distance between the m
 difference also contains everything that is correlated with the attribute in the data. The normal
 contains less of that, but depends on the units of the codes.
 
-Effect of an added attribute on the decoded rows: target change and side effects.
-
-A classifier of the real rows classifies the decoded rows at strength 0 and at strength s:
+The effect on decoded rows is the target's change and the side effects. A classifier of the real
+rows classifies the decoded rows at strength 0 and at strength s:
 
 .. math::
     \text{target} = \operatorname{mean}\bigl[p_k(x_s) - p_k(x_0)\bigr] \qquad

@@ -2,10 +2,8 @@ r"""Learn attribute vectors from labels, and add them to or subtract them from r
 
 .. math:: x_s = \operatorname{E} p\bigl(x \mid z + s\,(v_{\text{smile}} - v_{\text{glasses}})\bigr)
 
-``lowerbound.inference.latent_space.attributes`` defines the vectors, and
-``lowerbound.evaluation.latents.attribute_effects`` measures what else they change.
-
-Sources of attribute vectors: the classes of the data, or one set with and one without.
+The vectors come from the classes of the data, or from one set with an attribute and one without it.
+``attribute_vectors`` defines them and measures what else they change.
 """
 
 from __future__ import annotations

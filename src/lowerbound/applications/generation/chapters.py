@@ -1,6 +1,7 @@
-"""The chapter on a prior trained on latents: samples before and after, and the training.
+"""The chapters of a report on a prior trained on latents and on a refiner.
 
-The chapter on a refiner: pictures with and without it, and its training.
+They show samples before and after a prior, or pictures with and without a refiner, and its
+training.
 """
 
 from __future__ import annotations

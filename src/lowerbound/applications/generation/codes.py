@@ -1,8 +1,8 @@
-"""Write the codes of rows: the mean and the standard deviation of q(z | x), or discrete codes.
+"""``encode`` and ``decode``: rows to codes, and codes to rows in the data's own units.
 
-Latent codes in files: columns z1, z2, ... and z1_std, ... for their standard deviations.
-
-Decode codes into rows in the data's own units: the mean of p(x | z), or a draw from it.
+Codes are the mean and the standard deviation of q(z | x), or discrete. In files of columns they are
+z1, z2, ... and z1_std, ... for their standard deviations. Decoded rows are the mean of p(x | z), or
+a draw from it.
 """
 
 from __future__ import annotations

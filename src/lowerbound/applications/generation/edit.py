@@ -1,6 +1,6 @@
-r"""``lowerbound edit``: change the attributes of given rows, such as a smile or glasses.
+r"""``lowerbound edit``: rows with other attributes, such as a smile or glasses.
 
-Rows with other attributes: encode, move the latent from one prompt to another, decode.
+They are encoded, their latents are moved from one prompt to another, and decoded:
 
 .. math:: x \mapsto z \to z_T \;(\text{under the prompt of the row}), \qquad
     z_T \to z' \;(\text{under the prompt wanted}), \qquad x' = E[x \mid z']

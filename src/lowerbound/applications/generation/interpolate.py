@@ -3,7 +3,7 @@ r"""Paths from one row to another: encode both, interpolate between the codes, d
 .. math:: z(t) \text{ from } \operatorname{E} q(z \mid a) \text{ to } \operatorname{E} q(z \mid b),
     \qquad x(t) = \operatorname{E} p(x \mid z(t))
 
-Compare the kinds of paths over random pairs of rows.
+The kinds of paths are compared over random pairs of rows.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
-r"""Style mixing: coarse latents of some rows with fine latents of others; or, if the model has
-classes, the style of each row in every class.
+r"""Style mixing: coarse latents of some rows with fine ones of others, or a style in every class.
 
-Style mixing: the coarse latents of one row, the fine ones of another.
+Of rows A and B, mixed at the level c:
 
 .. math::
     z_{<c} = z_{<c}(A), \qquad z_l \sim q(z_l \mid z_{<l}, B) \text{ for } l \ge c
 
 B's posterior is computed again at every level below the cut, given A's latents, so the details of B
-fit to A. Source: Karras et al. 2019 for the matrix of rows and columns.
-
-Analogies: the style of a row in every class.
+fit to A. Source: Karras et al. 2019 for the matrix of rows and columns. If the model has classes,
+analogies show the style of a row in every class:
 
 .. math::
     z = \mathbb{E}[z \mid x, y_{\text{own}}], \qquad x'_c = \mathbb{E}[x \mid z, y = c]

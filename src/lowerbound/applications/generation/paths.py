@@ -1,4 +1,4 @@
-r"""Paths from one code to another, whose points decode to rows between two rows.
+r"""Paths from one code to another, whose points decode to rows between two rows; their measures.
 
 A path is a curve z(t) in latent space, t from 0 to 1, that starts at a and ends at b. With
 :math:`c` the prior's mean and :math:`\omega` the angle between a - c and b - c,
@@ -11,18 +11,16 @@ A path is a curve z(t) in latent space, t from 0 to 1, that starts at a and ends
         {\lVert \operatorname{lerp}(t) - c \rVert}
 
 where :math:`\hat a, \hat b` are the directions from c and
-:math:`r(t) = (1 - t) \lVert a - c \rVert + t \lVert b - c \rVert`. The fourth path, the geodesic,
-is in ``lowerbound.inference.latent_space.geodesics``.
+:math:`r(t) = (1 - t) \lVert a - c \rVert + t \lVert b - c \rVert`.
 
 In d dimensions draws of N(0, I) lie near the sphere of radius sqrt(d). The middle between two of
 them lies at sqrt(d / 2), where the prior draws nothing. slerp (Shoemake 1985, White 2016) and norm
 stay on the sphere. Posterior means lie nearer to the center than draws of the prior, so lerp
 between them may be better. Measure to decide.
 
-Geodesics: the shortest path between codes in the space of decoded rows, and path lengths there.
-
-Distances between codes have no unit of the data; distances between decoded rows have one. With
-decoder means :math:`g(z)` in model units, the geodesic from a to b minimizes the energy
+The fourth path, the geodesic, is the shortest path in the space of decoded rows. Distances between
+codes have no unit of the data; distances between decoded rows have one. With decoder means
+:math:`g(z)` in model units, the geodesic from a to b minimizes the energy
 
 .. math:: E(z_1, \dots, z_{n-2}) = \sum_{i=0}^{n-2} \lVert g(z_{i+1}) - g(z_i) \rVert^2,
     \qquad z_0 = a,\; z_{n-1} = b
@@ -30,7 +28,7 @@ decoder means :math:`g(z)` in model units, the geodesic from a to b minimizes th
 (Shao, Kumar & Fletcher 2018; Chen et al. 2018). At the minimum all steps have equal length, so
 equal steps of t change the picture equally. For a linear decoder it is the straight line.
 
-Measures of paths: their length for the decoder, and whether a classifier accepts the middles.
+Paths are measured by their length for the decoder, and by whether a classifier accepts the middles.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """``lowerbound prior``: train the prior of a fitted model on its latents.
 
-A second stage inside a model folder: the options of its training, its checkpoints and its curve.
+Such a second stage, of a prior or a refiner, keeps its options, checkpoints and curve in the
+folder:
 
 ::
 

@@ -1,12 +1,11 @@
 r"""Encode rows and decode their codes, with the uncertainty of every value.
 
-Rows and their reconstructions, and what they add up to over several parts of the rows.
+Over several parts of the rows, reconstructions keep the share of the variance
 
 .. math:: 1 - \frac{\sum_i |x_i - \hat x_i|^2}{\sum_i |x_i - \bar x|^2}
 
-is the share of the variance that reconstructions keep. Its sums are over observed cells for which a
-distance is defined. Those of the distance from the mean row add differences from the first part's
-mean row, which loses no digits.
+with sums over observed cells for which a distance is defined. Those of the distance from the mean
+row add differences from the first part's mean row, which loses no digits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""``lowerbound redraw``: draw pictures anew near given ones, in whole or inside a mask.
 
-Pictures drawn again from the noise of a diffusion prior, in whole or inside a mask.
+They are drawn again from the noise of a diffusion prior:
 
 .. math:: x \mapsto z \to z_t \to z' \sim p(z \mid \text{what is kept}), \qquad x' = E[x \mid z']
 """

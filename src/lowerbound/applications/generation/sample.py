@@ -1,8 +1,6 @@
-"""Draw new rows from the model: z ~ p(z), then x ~ p(x | z).
+"""Draw new rows from the model: z ~ p(z), then x ~ p(x | z); histories block by block.
 
-The report of a command that writes rows which the model has made.
-
-Histories drawn from a model, block by block.
+The report is that of every command that writes rows which the model has made.
 """
 
 from __future__ import annotations

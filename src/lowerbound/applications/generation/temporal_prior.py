@@ -5,8 +5,6 @@ r"""Train a temporal prior on the latents of clips: frames in the order of time.
 
 As in ``lowerbound.fitting.prior``, encoder and decoder stay fixed, and only the last term is
 trained. Whole episodes are held out for early stopping.
-
-What trains a temporal prior on the latents of clips, after the model.
 """
 
 from __future__ import annotations

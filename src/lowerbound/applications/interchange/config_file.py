@@ -1,4 +1,4 @@
-"""The config.json of ``diffusers``' AutoencoderKL and VQModel, and the network it describes.
+"""The config.json and weights of ``diffusers``' AutoencoderKL and VQModel, and their network.
 
 ::
 
@@ -6,9 +6,8 @@
       config.json                           sizes, with the names that ``diffusers`` gives them
       diffusion_pytorch_model.safetensors   weights
 
-The modules of ``diffusers`` inside a model.
-
-The weights of a folder of ``diffusers``: names and shapes are checked before they are read.
+Names and shapes of the weights are checked before they are read. The modules of ``diffusers`` stand
+inside a model.
 """
 
 from __future__ import annotations

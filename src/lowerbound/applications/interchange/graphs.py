@@ -8,7 +8,7 @@
 x is in model units, and so is the mean of p(x | z). The file ``schema.json`` beside the graphs says
 what these units are.
 
-Operations of the package that ONNX lacks, in operations that it has, also in float64.
+Operations of the package that ONNX lacks are written in operations that it has, also in float64.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Classes of rows by a semi-supervised model, and the rows to label next.
-
-Class probabilities of rows, and their calibration.
-"""
+"""Classes of rows by a semi-supervised model, calibrated probabilities, and rows to label next."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""The semi-supervised variational autoencoder as a scikit-learn classifier.
+"""The semi-supervised models as scikit-learn estimators: a classifier, and a regressor of targets.
 
-The semi-supervised variational autoencoder of regression targets as a scikit-learn regressor.
-
-How a classifier of few labels answers, as a JSON file in the model folder.
-
-Labels with missing values, by scikit-learn's conventions for semi-supervised learning.
+Labels may be missing, by scikit-learn's conventions for semi-supervised learning. How a classifier
+of few labels answers is a JSON file in the model folder.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The common base of the semi-supervised estimators.
 
-M1 under M2: a VAE of all rows, whose encoder and decoder a stacked model uses.
+A stacked model (M1 under M2) uses encoder and decoder of a VAE of all rows.
 """
 
 from __future__ import annotations

@@ -1,27 +1,22 @@
-"""Singling out: a condition that is true of one person only, found in the released table.
+"""Attacks on single people by a released table: singling out, linkability, attribute inference.
 
-An attacker picks a released row and some columns, and makes a condition that holds for this
-released row only: a level is equal, a number is at most (or at least) this value. The attack
-succeeds if exactly one training row fulfills the condition. The control is the success rate on as
-many rows of the same source that were not used. Source: Giomi et al. 2023 (anonymeter).
+Their outcome is the rate of successes on training rows against a control, the rate on as many rows
+of the same source that were not used. Source: Giomi et al. 2023 (anonymeter).
 
-The outcome of attacks on single people: successes on training rows against a control group.
+Singling out: a condition that is true of one person only. An attacker picks a released row and some
+columns, and makes a condition that holds for this released row only: a level is equal, a number is
+at most (or at least) this value. The attack succeeds if exactly one training row fulfills the
+condition.
 
-Distances between encoded rows, in chunks, so that memory stays flat.
+Linkability: do two parts of a person's data, held in two places, belong together? They are linked
+if the same released row is among the nearest neighbors of both parts.
 
-Linkability: do two parts of a person's data, held in two places, belong together?
+Attribute inference: a secret value is guessed from all other columns. The attack finds the released
+row that is nearest in these, and guesses its value of the secret column. A level is right if it is
+equal, a number if it differs by at most 2.5 % of the range. Correct guesses alone prove nothing,
+because columns are related.
 
-An attacker has the columns of a person in two parts. They are linked if the same released row is
-among the nearest neighbors of both parts. The control is the success rate on rows of the same
-source that were not used. Source: Giomi et al. 2023 (anonymeter).
-
-Attribute inference: a secret value is guessed from everything else that is known of a person.
-
-An attacker knows all columns but one. The attack finds the released row that is nearest in the
-known columns, and guesses its value of the secret column. A level is right if it is equal, a number
-if it differs by at most 2.5 % of the range. Correct guesses alone prove nothing, because columns
-are related: the control is the success rate on rows of the same source that were not used.
-Source: Giomi et al. 2023 (anonymeter).
+Distances between encoded rows are computed in chunks, so that memory stays flat.
 """
 
 from __future__ import annotations

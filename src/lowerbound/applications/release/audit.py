@@ -1,8 +1,6 @@
-"""``lowerbound audit``: usefulness and privacy of a synthetic table, side by side.
+"""``lowerbound audit``: usefulness and privacy of a synthetic table, side by side, as text.
 
-An audit as a few lines of text.
-
-``lowerbound canaries``: plant odd rows among training rows, for an audit to search for.
+``lowerbound canaries`` plants odd rows among training rows, for an audit to search for.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """Canaries: rows planted before training, each by a fair coin, and searched for in the release.
 
 If the planted canaries can be distinguished from the others, training depends on single rows. The
-number of right guesses gives a lower bound on epsilon.
-
-Lower bounds on epsilon from attacks: what a training cannot have guaranteed.
-
-If training is (epsilon, delta)-differentially private, no attack can be better than a limit. An
-attack that is better proves, with the stated confidence, that epsilon is larger.
+number of right guesses gives a lower bound on epsilon: if training is (epsilon,
+delta)-differentially private, no attack can be better than a limit. An attack that is better
+proves, with the stated confidence, that epsilon is larger.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""Equal rows: exact copies of training rows, and a holdout that overlaps the training rows.
+"""Released rows that equal or nearly equal training rows, and a holdout that overlaps these.
 
 Some tables have equal rows that are different people. The rate at which a training row has a twin
 among the other training rows shows how often a fresh row of the source has one by chance.
 
-Distances of released rows to the nearest training row: a smoke test, not evidence of privacy.
-
-A table can pass it and still reveal training rows (Yao et al. 2025, arXiv 2505.01524). It finds
-plain copies only.
+Distances to the nearest training row are a smoke test, not evidence of privacy. A table can pass it
+and still reveal training rows (Yao et al. 2025, arXiv 2505.01524). It finds plain copies only.
 """
 
 from __future__ import annotations

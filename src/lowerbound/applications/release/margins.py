@@ -1,8 +1,8 @@
-"""Errors of the distributions of single columns, of pairs and of triples of columns.
+"""Errors of the columns of a released table: distributions, associations and levels.
 
-Errors of the strength of association between two columns, the trends of a table.
-
-Levels of columns: rare ones that are missing, new ones, and numbers outside the range.
+Distributions are those of single columns, pairs and triples; associations between two columns are
+the trends of a table; levels may be rare ones that are missing, new ones, or numbers outside the
+range.
 """
 
 from __future__ import annotations

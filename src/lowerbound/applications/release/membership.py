@@ -10,13 +10,11 @@ the attack fails. 1: every training row is recognized.
   neither the training nor the control group has.
 - ``relative distance``: the same with the densities of nearest neighbors, log r_R(x) - log r_S(x).
 
-Membership inference with shadow models: how a synthesizer behaves with and without a row.
-
-The synthesizer is trained several times, on random halves of the rows. For each row, the distance
-to the nearest released row is compared between the trainings with it and those without it. One
-training is then attacked with what the others show (LiRA: Carlini et al. 2022), and each of them is
-attacked once. This needs the synthesizer, not only its output, and is stronger than attacks on one
-released table.
+With shadow models the synthesizer is trained several times, on random halves of the rows. For each
+row, the distance to the nearest released row is compared between the trainings with it and those
+without it. One training is then attacked with what the others show (LiRA: Carlini et al. 2022), and
+each of them is attacked once. This needs the synthesizer, not only its output, and is stronger than
+attacks on one released table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The page of an audit: one HTML file with its pictures, for people who decide on a release.
-
-The figures of an audit.
-"""
+"""The page of an audit: one HTML file with its figures, for people who decide on a release."""
 
 from __future__ import annotations
 

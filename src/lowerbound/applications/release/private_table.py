@@ -1,6 +1,6 @@
 """``lowerbound private-table``: synthetic rows from noisy tables of pairs of columns.
 
-Which private method is best for a table: naive Bayes, marginals or the hybrid.
+The best private method for a table is naive Bayes, marginals or the hybrid, by comparison.
 """
 
 from __future__ import annotations

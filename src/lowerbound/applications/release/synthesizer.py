@@ -1,6 +1,6 @@
 """``lowerbound synthesizer``: fit a model from which synthetic rows of a table are drawn.
 
-The likeness of rows drawn from a model of a table to the rows that it was fitted to.
+It reports how alike drawn rows are to the rows that it was fitted to.
 """
 
 from __future__ import annotations

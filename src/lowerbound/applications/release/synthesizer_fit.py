@@ -1,7 +1,4 @@
-"""Fit a model from which synthetic rows of a table are drawn.
-
-The options of a fit whose model draws synthetic rows of a table.
-"""
+"""The fit of a model from which synthetic rows of a table are drawn, and its options."""
 
 from __future__ import annotations
 

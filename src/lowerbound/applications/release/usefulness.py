@@ -1,10 +1,8 @@
 """Train on released rows, test on real ones: is a model as good as if it had seen the real rows?
 
-Every learner is trained twice, on the real rows and on the released ones, and tested on the same
-real rows that neither has seen. The standard error of the difference is that of a paired bootstrap
-over the test rows. Source: Esteban, Hyland & Rätsch 2017.
-
-The four learners that are trained on released rows: scikit-learn's, with usual settings.
+Every learner, four of scikit-learn's with usual settings, is trained twice, on the real rows and on
+the released ones, and tested on the same real rows that neither has seen. The standard error of the
+difference is that of a paired bootstrap over the test rows. Source: Esteban, Hyland & Rätsch 2017.
 """
 
 from __future__ import annotations

@@ -11,10 +11,9 @@ weighted probabilities, and a draw is from the trees with probability w. The wei
 surely reduce the squared error of hidden cells most (Breiman 1996, with a margin of its noise).
 Each column's weight also follows those of the others, by how much weights differ among columns.
 
-E[x | z] in the data's units, column by column, which an imputation averages over z.
-
-A column family defines the numbers to average. A column kind defines the result: the mean of a
-number, or the level with the largest probability.
+The model's answer for a column is E[x | z] in the data's units, averaged over z. A column family
+defines the numbers to average. A column kind defines the result: the mean of a number, or the level
+with the largest probability.
 """
 
 from __future__ import annotations

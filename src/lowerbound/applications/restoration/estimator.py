@@ -1,11 +1,7 @@
 """Imputation as a scikit-learn transformer: missing cells in, completed rows out.
 
-The columns that an imputer was fitted to, and how it fills them, as a JSON file in the model
-folder.
-
-The schema of the model has neither identifiers nor columns without a value.
-
-Rows with missing cells in the user's form, before and after imputation.
+The columns that it was fitted to, and how it fills them, are a JSON file in the model folder; the
+schema of the model has neither identifiers nor columns without a value.
 """
 
 from __future__ import annotations

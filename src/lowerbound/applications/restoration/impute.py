@@ -1,10 +1,8 @@
-r"""Imputation of missing cells from observed ones, in tables and pictures.
+r"""Imputation of missing cells from observed ones, in tables and pictures, part by part.
 
 .. math:: x_m \sim p(x_m \mid z_k), \quad k \sim \bar w, \quad z_k \sim q(z \mid x_o)
 
-See ``lowerbound.inference.restoration.imputation``. Without a model: ``inpainting``.
-
-Rows with missing cells, part by part, and what their imputation adds up to.
+Without a model: ``inpainting``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The trees of an imputer's columns, as a safetensors file in the model folder.
-
-The calibration of an imputer's intervals, as a JSON file in the model folder.
-"""
+"""What an imputer adds to the model folder: trees of columns as safetensors, intervals as JSON."""
 
 from __future__ import annotations
 

@@ -3,9 +3,7 @@
 The hidden cells show whether training improves on the factor analysis at which it starts, how much
 trees of each column add to the model, how wide intervals have to be, and how good answers are.
 
-The options of a fit whose model fills the missing cells of a table.
-
-They were chosen on tables of 178 to 1,797 rows, by hiding observed cells.
+The options were chosen on tables of 178 to 1,797 rows, by hiding observed cells.
 """
 
 from __future__ import annotations

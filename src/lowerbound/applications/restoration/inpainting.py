@@ -4,7 +4,7 @@ r"""Hidden pixels of photographs of any size, filled by the denoiser that comes 
 
     impute photo.png --mask scratches.png -o whole.png
 
-Hidden pixels of photographs, with a denoiser in place of a prior.
+The denoiser takes the place of a prior:
 
 .. math::
     y_k = x_k + \sigma_k \varepsilon_k, \qquad

@@ -1,4 +1,4 @@
-r"""Intervals of imputed cells that cover hidden cells as promised.
+r"""Intervals of imputed cells that cover hidden cells as promised; means near the observed range.
 
 An interval reaches from the median m of a cell's draws to their quantiles at s and 1 - s, times f:
 
@@ -15,8 +15,6 @@ Hidden cells, whose true values x are known, decide s and f of each column and l
 
 Columns with few hidden cells borrow from the others: all hidden cells together count as
 ``BORROWED`` more cells of each column.
-
-Imputed means stay near the observed range of their column.
 
 A mean may lie a little outside, where the observed cells of its row do. A mean far outside comes
 from a column with a long tail, which a few draws of the model stretch far beyond the data.

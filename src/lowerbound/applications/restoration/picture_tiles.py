@@ -1,22 +1,15 @@
-"""Posteriors of whole pictures of any size, tile by tile in bounded memory.
+"""Pictures of any size, denoised tile by tile in bounded memory, each to a PNG of its kind.
 
 A tile is computed with as much of its surroundings as the network sees, so that tiles give what one
 pass over the whole picture gives, up to rounding.
 
-The level of white noise on a picture, from the picture alone.
+The level of white noise comes from the picture alone: of all patches, the covariance's smallest
+eigenvalues are those of directions in which only noise varies. Without a picture in them, their
+mean and their median agree; so the largest are left out, one by one, until they do. Source: Chen,
+Zhu and Heng 2015, "An efficient statistical method for image noise level estimation".
 
-Of all patches of a picture, the covariance's smallest eigenvalues are those of directions in which
-only noise varies. Without a picture in them, their mean and their median agree; so the largest are
-left out, one by one, until they do.
-
-Source: Chen, Zhu and Heng 2015, "An efficient statistical method for image noise level estimation".
-
-The denoiser of photographs that comes with the package.
-
-``shipped/denoiser/README.md`` describes its training data and its quality on other photographs;
-``benchmarks/ship_denoiser.py`` makes it.
-
-Pictures of any size, each to a PNG of its own size and mode.
+``shipped/denoiser/README.md`` describes the training data of the package's denoiser and its quality
+on other photographs; ``benchmarks/ship_denoiser.py`` makes it.
 """
 
 from __future__ import annotations

@@ -10,9 +10,8 @@ r"""Sound: .wav files as clips of one sample rate, and concatenated clips as row
 
 Samples are amplitudes in [-1, 1] for every file format. Channels are averaged into one.
 
-Sound at other speeds, for training: voices and instruments that were not recorded.
-
-A row of n samples at speed 1 / f is its spectrum on another grid, without aliases:
+Training may hear sound at other speeds: voices and instruments that were not recorded. A row of n
+samples at speed 1 / f is its spectrum on another grid, without aliases:
 
 .. math:: y_t = x(t / f), \quad t < n, \quad x \text{ continued by its own beginning}
 

@@ -1,6 +1,6 @@
 r"""Sound as a data set: rows of equal length, or a spectrogram of each clip.
 
-Spectrograms of sound clips as pictures: loudness by pitch (high pitches on top) and time.
+A spectrogram is a picture of loudness by pitch (high pitches on top) and time,
 
 .. math:: g = 255 \; \operatorname{clamp}\Big(1 + \frac{\ell - \max \ell}{4}, 0, 1\Big)
 

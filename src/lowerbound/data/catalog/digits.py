@@ -1,13 +1,11 @@
-"""MNIST and Fashion-MNIST: one local npz, made from the four published IDX files.
+"""MNIST and Fashion-MNIST, and synthetic data on a known surface.
 
-The IDX format has two zero bytes, a type code (8: uint8), the number of axes, each axis as a
-big-endian 32-bit integer, then the values. Every array is checked against the SHA-256 of its
-uncompressed original.
+A set is one local npz, made from the four published IDX files. The IDX format has two zero bytes, a
+type code (8: uint8), the number of axes, each axis as a big-endian 32-bit integer, then the values.
+Every array is checked against the SHA-256 of its uncompressed original.
 
-Synthetic data on a known surface, for tests of the manifold hypothesis.
-
-A rolled sheet has two coordinates, the turn t and the height h, in three or more dimensions:
-(t cos t, h, t sin t), plus noise, then rotated at random.
+For tests of the manifold hypothesis, a rolled sheet has two coordinates, the turn t and the height
+h, in three or more dimensions: (t cos t, h, t sin t), plus noise, then rotated at random.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Reading published files from a folder or an archive, with a check of their hashes.
+"""Published files: downloaded completely, or read from a folder or an archive, by their hashes.
 
 A *place* is a folder, or a tar or zip archive with the same files. A *member* is a file in it,
 identified by the last part of its path. Nothing is unpacked to disk or unpickled.
-
-Downloading files completely, and the folders in which they are stored.
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
-r"""Real columns, and the smooth increasing map u = T(v) of all columns with a density.
+r"""Real columns and counts, and the smooth increasing map u = T(v) of all columns with a density.
 
 The density is log p(v) = log p(u) + log T'(v), with
 
 .. math:: u = Q\left(\frac{h(g(v)) - \mathrm{shift}}{\mathrm{scale}}\right).
 
-g is the identity, the logarithm of a positive value or the logit of a bounded value. Q is the
-quantile-normal spline of the column, or the identity. So is h, except where some values lie so far
-from the others that their standard deviation says nothing about the others: there, with the median
-m and the spread s of the bulk of the values, h(y) = asinh((y - m) / s), which is almost linear in
-the bulk and logarithmic beyond. A column of quantities of very different sizes has the m and s of a
-part of them (``resolved``).
-
-Columns of numbers with one or two bounds; g is the logarithm or the logit.
-
-Counts: non-negative integers, whose model units are the values themselves.
+g is the identity, the logarithm of a positive value or the logit of a value with two bounds. Q is
+the quantile-normal spline of the column, or the identity. So is h, except where some values lie so
+far from the others that their standard deviation says nothing about the others: there, with the
+median m and the spread s of the bulk of the values, h(y) = asinh((y - m) / s), which is almost
+linear in the bulk and logarithmic beyond. A column of quantities of very different sizes has the m
+and s of a part of them (``resolved``). Counts are non-negative integers, whose model units are the
+values themselves.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Dates written as text or whole numbers: which format a column has.
+"""Dates written as text or whole numbers: which format a column has, and seconds since 1970.
 
 A column has one format that fits all its cells. If each cell were parsed on its own, 05/10/2024 and
-13/10/2024 would be parsed by different rules.
-
-Dates as seconds since 1970: from cells of any type, with time zones, and back to dates.
-
-Formats of dates: text is read and written by the directives of ``strptime`` and a few more.
+13/10/2024 would be parsed by different rules. Text is read and written by the directives of
+``strptime`` and a few more. Cells of any type, with time zones, become seconds, and come back as
+dates.
 """
 
 from __future__ import annotations

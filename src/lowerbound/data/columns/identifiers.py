@@ -1,6 +1,4 @@
-"""Fresh identifiers, in the format of given ones.
-
-Patterns of words that identify, such as names, mails and codes, from which fresh ones are made.
+"""Fresh identifiers, in the format of given ones: patterns of words such as names, mails and codes.
 
 A word is a sequence of runs: letters, digits, and single other characters. A run that many words
 have, such as the domain of their mails, stays. Others become any characters of their kind: digits,

@@ -3,11 +3,10 @@
 A kind is a class, registered under the name that users type. The distribution of its values is a
 family in ``lowerbound.likelihoods.columns``; a kind has the key of its family.
 
-Features of columns: the numeric inputs of a linear-Gaussian model.
-
-A feature is computed from model units and standardized over the training data to mean 0 and
-standard deviation 1. The decoder's initial weights are those of a factor analysis of the features.
-Each feature defines the initial slope of one output of the decoder.
+A kind also has the features of its column, the numeric inputs of a linear-Gaussian model. A feature
+is computed from model units and standardized over the training data to mean 0 and standard
+deviation 1. The decoder's initial weights are those of a factor analysis of the features. Each
+feature defines the initial slope of one output of the decoder.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-r"""The resolution of a column of numbers: whole numbers, cents or days stay so.
+r"""What values a column of numbers can have: its resolution, and wide gaps between its values.
 
-Wide gaps between the values of a column, from which no row of the same table is expected.
-
-If the density inside a spacing of width w were at least that of the m spacings beside it, whose sum
-is s, its width would be at least w with the probability
+Whole numbers, cents or days stay so, and no row of the same table is expected in a gap. If the
+density inside a spacing of width w were at least that of the m spacings beside it, whose sum is s,
+its width would be at least w with the probability
 
 .. math:: P(W \ge w) = (1 + w / s)^{-m}.
 

@@ -1,6 +1,6 @@
 """Binary, ordinal and categorical columns, whose model units are codes of levels.
 
-The types of levels that a schema keeps as text, such as intervals, and how they come back.
+A schema keeps levels of other types, such as intervals, as text and says how they come back.
 """
 
 from __future__ import annotations

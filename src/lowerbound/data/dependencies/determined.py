@@ -1,9 +1,8 @@
 """Missing cells that follow from the others of their row, by lookups and formulas.
 
-Formulas that nearly all rows fulfill: the few others have an error.
-
-One wrong cell would hide a formula. So formulas are first found in parts of the rows, some of which
-may be without errors, and the rows that break one of these are set aside if they are few.
+Formulas that nearly all rows fulfill count too: the few others have an error. One wrong cell would
+hide a formula. So formulas are first found in parts of the rows, some of which may be without
+errors, and the rows that break one of these are set aside if they are few.
 """
 
 from __future__ import annotations

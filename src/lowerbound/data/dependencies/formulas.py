@@ -5,10 +5,9 @@ r"""Columns that others give by arithmetic: a total and its parts, a price and a
 where each g is the identity or the logarithm. So a sum has coefficients c and no logarithm, a
 product and a ratio have logarithms only, and ``lwage = log(wage)`` has one of both.
 
-Equations of the columns of a table, with the simplest numbers that its rows allow.
-
-An equation counts if rounding explains every residual, and if this is no chance: without any one of
-its sources, an interval as wide as the residuals would hold a small share of the rows.
+The coefficients are the simplest numbers that the rows allow. An equation counts if rounding
+explains every residual, and if this is no chance: without any one of its sources, an interval as
+wide as the residuals would hold a small share of the rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Picture files by Pillow: headers, and pixels as 8-bit grey or color, several files at a time.
 
-TIFF files that are no pictures: planes, bands and signed values of measurements.
+TIFF files may be no pictures: planes, bands and signed values of measurements.
 """
 
 from __future__ import annotations

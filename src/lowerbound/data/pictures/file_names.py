@@ -1,6 +1,7 @@
-"""Names of the files that are made of pictures: those of the pictures, or numbers.
+"""Names of the files that are made of pictures or tiles.
 
-Names of tiles: the file of a picture, and the corner at which a tile was cut out of it.
+They are the names of the pictures, or numbers. That of a tile says its picture, and the corner at
+which it was cut out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 r"""Pictures: files, folders, LiDAR sweeps, or arrays in any layout.
 
-Augmentation: small random changes of pictures, to which a network becomes invariant.
-
-Sweeps of a spinning LiDAR as range images: one row per beam, one column per direction.
+In training, augmentation makes small random changes of them, to which a network becomes invariant.
+A sweep of a spinning LiDAR is a range image, one row per beam, one column per direction,
 
 .. math:: u = \left\lfloor \tfrac12 \left(1 - \tfrac{\operatorname{atan2}(y, x)}{\pi}\right) W
     \right\rfloor, \quad v = \left\lfloor \frac{\theta_{max} - \arcsin(z / r)}

@@ -1,9 +1,7 @@
-"""Pictures as arrays: color axis, grey levels, and conversion back to the original layout.
+"""Pictures as arrays of one size: color axis, grey levels, and back to the original layout.
 
 Internally, pictures are (rows, channels, height, width). Integer pictures are stored as codes
 0 .. levels - 1, one byte each, and the model sees code / (levels - 1) in [0, 1].
-
-Resizing pictures to one size.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ person, or if its name says so and many of its cells are distinct. Both are need
 little: a country, a species or a product is called "name" as well. Where the name and the cells say
 it clearly, it does not matter how often each repeats: a person may have many rows.
 
-Words in the names of columns that hold names, numbers or addresses of people, by language.
+The words in names of columns that hold names, numbers or addresses of people are listed by
+language.
 """
 
 from __future__ import annotations

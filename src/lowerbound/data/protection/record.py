@@ -1,6 +1,6 @@
 """What was protected in a table, column by column: printed, and kept in a schema.
 
-The entities of a table's rows: those whom a value must not tell apart.
+A value must not tell apart the entities of the table's rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Columns that belong together, as a city and its country, a start and an end, a sum and its parts:
-what protects one cell of them keeps them together.
+"""Columns that belong together: what protects one cell of them keeps them together.
 
-Rows that are like others, from which these take cells (a hot deck).
+Such are a city and its country, a start and an end, a sum and its parts. Cells are taken from rows
+that are like others (a hot deck).
 """
 
 from __future__ import annotations

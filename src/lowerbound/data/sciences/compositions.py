@@ -1,6 +1,6 @@
 """Chemical compositions as a data set: a row is the fractions of the elements of a formula.
 
-Tables of fractions of elements, in whole numbers of atoms.
+A table of fractions becomes whole numbers of atoms.
 """
 
 from __future__ import annotations

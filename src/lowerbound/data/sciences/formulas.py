@@ -1,8 +1,6 @@
 """Chemical formulas: from text to fractions of elements, and back.
 
-Common charges of the elements in compounds, and formulas whose charges sum to zero.
-
-The chemical elements, and the order in which a formula names them.
+A formula names the elements in a fixed order, and sums to zero over common charges of its elements.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Properties of molecules as functions of text, by name.
+"""Properties of molecules as functions of text, by name, and the similarity of two.
 
 A text that is not a molecule has the value NaN, so that one bad proposal does not stop a search.
-
-Similarity of molecules: Tanimoto's share of common bits of Morgan fingerprints.
+Similarity is Tanimoto's share of common bits of Morgan fingerprints.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Reading SMILES: which texts are molecules, and why the others are not.
+"""Reading SMILES: which texts are molecules, why the others are not, and drawings of the former.
 
 A molecule here is one connected structure without attachment points. Its canonical isomeric SMILES
-is the same for every way of writing it, so that texts can be compared: OCO and C(O)O are equal.
-
-The optional libraries of chemistry, imported when they are first used.
-
-Drawings of molecules as a picture.
+is the same for every way of writing it, so that texts can be compared: OCO and C(O)O are equal. The
+optional libraries of chemistry are imported when they are first used.
 """
 
 from __future__ import annotations

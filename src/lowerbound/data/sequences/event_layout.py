@@ -1,4 +1,7 @@
-"""Where the cells of a history are: rows of a tensor (events, features), and what each holds.
+"""The columns of an event table, and where the cells of a history are in a tensor of rows.
+
+A column holds times, constants of an entity, or values of the events. A tensor is (events,
+features):
 
 ::
 
@@ -9,8 +12,6 @@
 Features are those of the schema that vary, in this order. Cells that an event does not have are
 hidden, as are the events after the last. A column with missing cells comes after a feature that
 says whether the cell is present, so that a model knows and draws which cells are missing.
-
-The columns of an event table: times, constants of an entity, and columns of the events.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Conversion of tables whose rows are points in time to tables of windows.
 
-Columns of a series that only give the time of each point, and what they say of its rows.
-
-Times of new points lie beyond those of the fit, so a model of them finds every new point odd.
+Columns that only give the time of each point are left out. Times of new points lie beyond those of
+the fit, so a model of them finds every new point odd.
 """
 
 from __future__ import annotations

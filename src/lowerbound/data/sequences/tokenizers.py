@@ -1,9 +1,8 @@
 """Tokenizers: a text as a list of tokens, and back.
 
-SELFIES, a notation in which every text of known symbols is a molecule (Krenn et al. 2020).
-
-SMILES become SELFIES and back; whether the molecule is the same is decided by canonical isomeric
-SMILES, because the notations order atoms differently.
+In SELFIES every text of known symbols is a molecule (Krenn et al. 2020). SMILES become SELFIES and
+back; whether the molecule is the same is decided by canonical isomeric SMILES, because the
+notations order atoms differently.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """The form of a column: what its synthetic cells must share with it besides their distribution.
 
-Values that rows of a column share more often than by chance, so that synthetic rows do so too.
-
-A cell of a histogram has a probability, and says nothing of the values in it: of 500 prices most
-may end in .99. In a cell, a drawn value is one of the repeated values with the share of the rows
-that have them there, in proportion to these rows; the others are drawn as before. A whole number
-that is no more frequent than the numbers around it is none of these.
+Such are values that rows share more often than by chance. A cell of a histogram has a probability,
+and says nothing of the values in it: of 500 prices most may end in .99. In a cell, a drawn value is
+one of the repeated values with the share of the rows that have them there, in proportion to these
+rows; the others are drawn as before. A whole number that is no more frequent than the numbers
+around it is none of these.
 """
 
 from __future__ import annotations

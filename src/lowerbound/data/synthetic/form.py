@@ -1,6 +1,6 @@
 """The form of a table: what its synthetic rows must share with it besides their distribution.
 
-Rows with the kinds of columns that synthetic rows need.
+Its rows are read with the kinds of columns that synthetic rows need.
 """
 
 from __future__ import annotations

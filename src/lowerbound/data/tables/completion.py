@@ -1,6 +1,6 @@
 """Imputation of tables: missing cells are filled, observed cells stay unchanged bit for bit.
 
-Imputation of series: answers for cells of overlapping windows as answers for points.
+In a series, the answers for cells of overlapping windows become answers for points.
 """
 
 from __future__ import annotations

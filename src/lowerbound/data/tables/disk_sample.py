@@ -1,6 +1,6 @@
 """A uniform sample of the rows of a table that is not in memory, and what only all rows tell.
 
-What a schema says of all rows, from chunks of them: missing cells, ranges and resolutions.
+From chunks of all rows come missing cells, ranges and resolutions of the schema.
 """
 
 from __future__ import annotations

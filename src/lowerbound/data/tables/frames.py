@@ -1,6 +1,6 @@
-"""Tables as pandas frames: selecting the modeled columns and the label.
+"""Tables as pandas frames: the modeled columns and the label, in the types of the fitted table.
 
-The types of pandas that numpy has not, and columns in the types of the fitted table.
+Some of these are types of pandas that numpy has not.
 """
 
 from __future__ import annotations

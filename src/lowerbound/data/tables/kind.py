@@ -1,8 +1,7 @@
 """Columnar data: tables, whose columns have names, and vectors, whose columns have positions.
 
-Advice on the columns of a table that are left out because they identify rows.
-
-Cells with a ' before a text that a spreadsheet would compute, as .csv files are written.
+Columns that are left out because they identify rows cause advice. A ' before a text that a
+spreadsheet would compute is as .csv files are written.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Parquet table of any length as a data set whose rows stay in files.
 
-A folder with the encoded rows of a table, complete or absent.
+The folder with its encoded rows is complete or absent.
 """
 
 from __future__ import annotations

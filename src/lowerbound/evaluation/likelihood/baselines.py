@@ -15,10 +15,8 @@ and for levels its dequantized bound with a probability mass,
 with the distance h of two levels. Elsewhere (zeros and ones, columns of several kinds, missing
 cells) it is compared in the share of the variance that a reconstruction keeps, over the same cells.
 
-Reconstruction of rows of any kind by principal components.
-
-A row becomes numbers: its numeric cells, a missing one as the training mean, and a column of levels
-as indicators divided by the root of the level's share (Escofier 1979; Pages 2004).
+There a row becomes numbers: its numeric cells, a missing one as the training mean, and a column of
+levels as indicators divided by the root of the level's share (Escofier 1979; Pages 2004).
 """
 
 from __future__ import annotations

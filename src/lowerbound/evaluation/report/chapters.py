@@ -1,14 +1,7 @@
-"""The figures of a report, each with a caption.
+"""The chapters of a report: samples, reconstructions and the latent space, captioned figures each.
 
-The chapter on samples.
-
-The chapter on reconstructions.
-
-Styles in which a report shows rows: by column, as curves over their features, or as pictures.
-
-A kind of data names its style. A kind with its own figures registers another style here.
-
-The chapter on the latent space.
+Styles show rows by column, as curves over their features, or as pictures. A kind of data names its
+style. A kind with its own figures registers another style here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Latent maps: each row is a dot at its code, colored by class; one map per model.
+"""Figures of the latent space: maps of codes, the decoded manifold, and latent units.
 
-The decoded manifold: decoded points of a grid over two latent dimensions.
-
-Rate of each latent unit, and its information on each known factor.
+In a map each row is a dot at its code, colored by class; there is one map per model. The manifold
+is decoded points of a grid over two latent dimensions. A unit has a rate, and information on each
+known factor.
 """
 
 from __future__ import annotations

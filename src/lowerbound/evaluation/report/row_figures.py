@@ -1,10 +1,8 @@
-"""Rows beside their reconstructions, and the uncertainty of each value.
+"""Figures of rows: beside their reconstructions, with the uncertainty of each value; sheets.
 
-Axes of columns: the names of levels, dates instead of seconds, and large numbers.
-
-Sheets of samples side by side, and the predicted classes of the samples.
-
-Vectors of many features as profiles, that is, curves over the features.
+A sheet has samples side by side, with their predicted classes. Vectors of many features are
+profiles, curves over the features. Axes of columns have the names of levels, dates instead of
+seconds, and large numbers in short.
 """
 
 from __future__ import annotations

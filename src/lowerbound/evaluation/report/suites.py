@@ -3,7 +3,7 @@
 Each suite gives a reason for each measure that it skips. An autoencoder, a model without labels
 and a table therefore use the same code as every other model.
 
-The sizes of measurements that a user may leave open.
+Sizes of measurements may be left open.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Training curves: the bound on training and validation rows, and its two parts.
+"""Training curves, the bound on training and validation rows and its two parts; drawn columns.
 
-Columns of samples and data: their distributions and correlations.
+Columns of samples and data are compared by their distributions and correlations.
 """
 
 from __future__ import annotations

@@ -1,19 +1,13 @@
 """The two-sample test of drawn rows of a table: boosting on the values that would be written.
 
-Gradient boosting on encoded tables: the judge of released rows.
-
-Numbers for the cells of a table: what every measure of a released table computes with.
-
-The columns are learned from one table, the real rows. Other tables of the same columns then become
-matrices of numbers: values for columns of numbers, codes for columns of levels.
-
-How well a score separates two groups of rows: AUROC, and true positives at few false ones.
-
-The classifier two-sample test by boosting: can released rows be distinguished from real ones?
-
-AUROC 0.5: no better than guessing. 1: every released row can be recognized. This test is harder
-than errors of margins, because boosting finds any combination of columns that differs.
+AUROC 0.5: no better than guessing. 1: every drawn or released row can be recognized. This test is
+harder than errors of margins, because boosting finds any combination of columns that differs.
 Source: Lopez-Paz & Oquab 2017.
+
+Cells of a table become the numbers that every measure computes with. The columns are learned from
+one table, the real rows. Other tables of the same columns then become matrices: values for columns
+of numbers, codes for columns of levels. A score separates two groups of rows as well as its AUROC
+says, and its true positives at few false ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Distances between samples and real rows, computed on features of both, (rows, width).
+r"""Distances of samples from real rows, on features of both, (rows, width), and tests of likeness.
 
 - Fréchet distance between the Gaussians with their means and covariances (Dowson & Landau 1982),
 
@@ -10,17 +10,14 @@ r"""Distances between samples and real rows, computed on features of both, (rows
 
 Neither means much alone: few rows, or features of another network, change every figure.
 
-Precision, recall, density and coverage: whether samples and real rows lie in the same regions.
+Precision, recall, density and coverage say whether samples and real rows lie in the same regions: a
+ball around each row reaches its k-th neighbor. Precision and recall (Kynkäänniemi et al. 2019),
+density and coverage (Naeem et al. 2020) count points in these balls.
 
-A ball around each row reaches its k-th neighbor. Precision and recall (Kynkäänniemi et al. 2019),
-density and coverage (Naeem et al. 2020) count points in these balls, on features, (rows, width).
-
-The classifier two-sample test: can a classifier distinguish real rows from samples?
-
-A small classifier learns from half of both sets and is tested on the other half.
-If both sets are alike, it is right half of the time. The p-value is exact: the labels of the test
-rows are then exchangeable, so the number of real rows among those that it predicts as
-real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
+The classifier two-sample test: a small classifier learns from half of both sets and is tested on
+the other half. If both sets are alike, it is right half of the time. The p-value is exact: the
+labels of the test rows are then exchangeable, so the number of real rows among those that it
+predicts as real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
 """
 
 from __future__ import annotations

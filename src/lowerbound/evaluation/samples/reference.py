@@ -3,7 +3,7 @@ r"""Reference for samples: unseen real rows, other real rows for the floor, and 
 Both have as many rows as there are samples, because distances from different numbers of rows do
 not compare.
 
-Sharpness of pictures: the variance of their Laplacian, samples divided by data.
+Sharpness of pictures is the variance of their Laplacian, samples divided by data:
 
 .. math:: (\Delta x)_{ij} = x_{i+1,j} + x_{i-1,j} + x_{i,j+1} + x_{i,j-1} - 4 x_{ij}
 

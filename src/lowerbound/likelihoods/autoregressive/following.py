@@ -1,6 +1,6 @@
-r"""The distribution of columns of numbers that follow other columns: histogram and residuals.
+r"""Columns of numbers that follow others, by histogram and residuals, or are bounded by them.
 
-Columns of which one is at most another: p(x_j | z, x_known) is zero outside of a window.
+If one is at most another, p(x_j | z, x_known) is zero outside of a window:
 
 .. math:: \log p(x_j \mid z, x_{known}, l \le x_j \le h)
     = \log p(x_j \mid z, x_{known}) - \log P(l \le x_j \le h \mid z, x_{known})

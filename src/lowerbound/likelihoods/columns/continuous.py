@@ -1,16 +1,13 @@
 r"""Columns of real numbers: p(u | z) = prod_j N(u_j; mu_j(z), sigma_j^2) in model units.
 
-The expectation of a continuous column in original units, tabulated.
-
-A mean of transformed values is not the transform of a mean. For a nonlinear map u = T(v) and
-p(u | z) = N(mu, sigma^2),
+A column with an atom has p(atom) = pi(z), else (1 - pi) N(u; mu(z), sigma^2). A mean of transformed
+values is not the transform of a mean: for a nonlinear map u = T(v), the expectation in original
+units
 
 .. math:: \mathbb{E}[v \mid z] = \int T^{-1}(u) \, N(u; \mu, \sigma^2) \, du
 
 is a smooth function of mu only, because sigma is constant in a column. It is tabulated once by
 Gauss-Hermite quadrature, and then interpolated.
-
-Real columns with an atom: p(atom) = pi(z), else (1 - pi) N(u; mu(z), sigma^2).
 """
 
 from __future__ import annotations

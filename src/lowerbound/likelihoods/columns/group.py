@@ -1,8 +1,7 @@
 """The base classes of groups of columns of one family, with a common likelihood.
 
-Draws of columns one after another, whose values somebody else chooses.
-
-Values in units of the table, and the parts of a column's cells that lie between two.
+Columns may be drawn one after another, with values that somebody else chooses. Values in units of
+the table bound the parts of a column's cells that lie between two.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Columns of unordered levels: p(k | z) = softmax(l)_k; with many levels, l = E h(z) + b.
+"""Columns of levels: two, several without order, or ordered.
 
-Columns of two levels: p(1 | z) = sigmoid(logit).
+::
 
-Increasing cut points, and the mass of a logistic between them.
-
-Columns of ordered levels: P(x <= k | z) = sigmoid(c_k - l(z)), the cumulative logit.
+    binary       p(1 | z) = sigmoid(logit)
+    categorical  p(k | z) = softmax(l)_k; with many levels, l = E h(z) + b
+    ordinal      P(x <= k | z) = sigmoid(c_k - l(z)), the cumulative logit, with increasing c_k
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
-r"""Fit the members of a ``ClassifierPool`` to the labels, and weigh them by cross-validation.
-
-Every choice is made by the likelihood of labels that the fit did not see: the penalty of logistic
-regression, the size of the trees and their number, and the weight of each member.
-
-Classical classifiers beside the network of q(y | x), and the weights of all of them.
+r"""Classical classifiers beside the network of q(y | x), fitted to labels, and the weights of all.
 
 .. math:: q(y \mid x) \propto \Big(\sum_k w_k\, p_k(y \mid x)\Big)^{1/T}
 
 The members are the network (with a temperature of its own), logistic regression and boosted trees.
-``member_fits`` fits them; before, q(y | x) is the network's alone.
+``member_fits`` fits them; before, q(y | x) is the network's alone. Every choice is made by the
+likelihood of labels that the fit did not see: the penalty of logistic regression, the size of the
+trees and their number, and the weight of each member.
 """
 
 from __future__ import annotations

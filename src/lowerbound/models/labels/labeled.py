@@ -1,6 +1,6 @@
 """The label of a row as a latent: the base class for a class and for a regression target.
 
-Options that every model with a label among its latents has.
+Every such model has the options that are here.
 """
 
 from __future__ import annotations

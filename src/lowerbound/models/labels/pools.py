@@ -1,6 +1,6 @@
 """A label whose q(y | x) may be a pool, which is fitted before the other parts.
 
-The base of pools: classical predictors of a label beside the network of q(y | x).
+A pool is classical predictors of a label beside the network of q(y | x).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-r"""Fit the members of a ``RegressorPool`` to the labels, and weigh them by cross-validation.
-
-The labels that a fit did not see choose the trees, the weight of each member, and the deviations.
-
-Classical regressors beside the network of q(y | x), and the weights of all of them.
+r"""Classical regressors beside the network of q(y | x), fitted to labels, and the weights of all.
 
 .. math::
     q(y \mid x) = N(\mu, c^2 \sigma^2), \quad \mu = \sum_k w_k \mu_k, \quad
@@ -10,8 +6,9 @@ Classical regressors beside the network of q(y | x), and the weights of all of t
 
 mean and variance of the mixture of the members' Gaussians, with a factor f for the deviation of
 each and a factor c for that of all. The members are the network, which holds ridge regression, a
-Gaussian process and boosted trees. ``regressor_fits`` fits them; before, q(y | x) is the network's
-alone.
+Gaussian process and boosted trees. ``member_fits`` fits them; before, q(y | x) is the network's
+alone. The labels that a fit did not see choose the trees, the weight of each member, and the
+deviations.
 """
 
 from __future__ import annotations

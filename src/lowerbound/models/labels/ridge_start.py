@@ -1,11 +1,9 @@
-"""Start the regressor q(y | x) as ridge regression.
+"""Start the regressor q(y | x) as ridge regression, from the labeled rows of a table.
 
 The penalty has the smallest leave-one-out error, and that error gives the standard deviation. A
 network is added to the line only if the labels are nonlinear: a Gaussian process of the same
 features must predict left-out labels better than the line, by more than two standard errors of the
 difference. A network needs more labels than a Gaussian process.
-
-The labeled rows of a table as the members of a pool see them.
 """
 
 from __future__ import annotations

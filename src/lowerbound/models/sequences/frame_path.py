@@ -1,6 +1,7 @@
-"""Principal components of frames beside the networks of a state-space model.
+"""Parts of a state-space model: a path of frames, and the stochastic part of its state.
 
-The stochastic part of a world model's state: codes or Gaussian numbers.
+The path is principal components of frames beside the networks. The stochastic part of a world
+model's state is codes or Gaussian numbers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-r"""States of world models.
+r"""States of world models, an actor and a critic over them, and predicted outcomes.
 
-An actor and a critic over the states of a world model.
-
-What a world model predicts of a state besides its frame: the reward, and whether it goes on.
+The outcomes of a state are the reward, and whether the episode goes on:
 
 .. math:: p(r, c \mid s) = p(r \mid s)\, \mathrm{Bernoulli}(c; \sigma(l(s)))
 

@@ -1,10 +1,7 @@
-"""Residual convolutional networks for pictures of any size.
+"""Convolutional networks for pictures of any size, of residual blocks without normalization.
 
-Residual blocks of convolutions, without normalization.
-
-Steps between levels of a convolutional network, and the memory layout of its maps.
-
-Strided convolutions down to a few places, for classifiers of pictures.
+Steps between levels choose the memory layout of the maps. Classifiers of pictures have strided
+convolutions down to a few places.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@ r"""A linear path beside the networks of pictures, from a picture to its code an
 
 .. math:: \mu = A x + a + f(x), \qquad \text{parameters} = W z + g(z)
 
-with f and g the encoder and the decoder. :mod:`lowerbound.models.starts.linear_path` sets the path
-before the first update. Then W is trained with the networks, which learn what the path lacks, and A
-stays fixed: a step of Adam in each of its many weights would move the codes too far. Pictures of
-more than 64 pixels per side take the path at a lower resolution.
+with f and g the encoder and the decoder. :mod:`lowerbound.models.linear_path` sets the path before
+the first update. Then W is trained with the networks, which learn what the path lacks, and A stays
+fixed: a step of Adam in each of its many weights would move the codes too far. Pictures of more
+than 64 pixels per side take the path at a lower resolution.
 
-A latent that is a map, (channels, height, width): between it and networks that answer by place.
+The code may be a map, (channels, height, width), of networks that answer by place:
 
 ::
 

@@ -1,5 +1,12 @@
-r"""Convolutional networks between a picture and several maps of vectors, each half as high and wide
-as the next; side by side, coarse to fine.
+r"""Convolutional networks between a picture and one or several maps of vectors, coarse to fine.
+
+::
+
+    picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
+    picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
+
+No layer joins all places (unlike in ``convolutional``), so each vector describes its neighborhood.
+Of several maps each is half as high and wide as the next; they lie side by side:
 
 ::
 
@@ -13,7 +20,7 @@ as the next; side by side, coarse to fine.
 
 Between them a network predicts what the coarser map adds to the encoder's finer map.
 
-Linear paths between a picture and a map of vectors: principal components of its patches.
+Linear paths beside them are principal components of the picture's patches:
 
 .. math:: z_i = W^T (x_i - m), \qquad \hat x_i = m + W z_i
 
@@ -21,15 +28,7 @@ with x_i the square patch of place i, W the leading eigenvectors of the patches'
 columns, and m their mean. The encoder's path is fixed, so codebooks learn from fixed vectors. The
 decoder adds a network that starts at zero.
 
-Convolutional networks between a picture and a smaller map of vectors, one for each place.
-
-::
-
-    picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
-    picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
-
-Unlike in ``convolutional``, no layer joins all places, so each vector describes its neighborhood.
-If the decoder has an additional linear path, its own last weights start at zero.
+If the decoder has such an additional path, its own last weights start at zero.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A diffusion model as prior: any shape of latents, drawn by a few steps from noise.
 
-From data to noise and back, without randomness: how latents are edited.
-
-Latents that are drawn again from partial noise, in whole or where nothing holds them.
+Latents are edited from data to noise and back, without randomness, or drawn again from partial
+noise, in whole or where nothing holds them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ r"""The noise that a diffusion model removes, and the bound on log p that its pr
 
 from almost no noise at t = 0 to almost nothing else at t = T - 1. Source: Ho et al. 2020.
 
-Draws from a diffusion model: an ordinary differential equation from noise to data.
+Draws follow an ordinary differential equation from noise to data.
 """
 
 from __future__ import annotations

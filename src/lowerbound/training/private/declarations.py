@@ -1,10 +1,8 @@
 """Declarations of columns, public or measured with noise, and rows that fit them.
 
-Cells of a column by its public type: levels, numbers, or dates as days since 1970.
-
-No function here raises or warns because of a single cell: cells that cannot be read are missing.
-
-What the measured part of a schema has spent of the privacy budget.
+A cell is read by the public type of its column: levels, numbers, or dates as days since 1970.
+Nothing here raises or warns because of a single cell: cells that cannot be read are missing. A
+record says what the measured part of a schema has spent of the privacy budget.
 """
 
 from __future__ import annotations

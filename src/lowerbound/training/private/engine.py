@@ -1,6 +1,6 @@
 r"""An update under differential privacy: clipped gradients, noise, Adam (Abadi et al. 2016).
 
-The sum of clipped gradients of single rows.
+The sum is of clipped gradients of single rows:
 
 .. math:: \sum_i g_i \min(1, C / \|g_i\|), \quad g_i = \nabla_\theta \, \mathrm{loss}(\theta, x_i)
 

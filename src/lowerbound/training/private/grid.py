@@ -1,6 +1,6 @@
 """The values of a column as codes, from a declaration of its range or categories, and back.
 
-The range of a column of numbers from noisy counts: its ends, and what its bins should be.
+The range of a column of numbers, and what its bins should be, may come from noisy counts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The common base of all estimators: rows to latents and back, by scikit-learn's conventions.
 
-Whole-number names of the columns of a fitted frame, as a JSON file in the model folder.
+A model folder keeps names of columns that are whole numbers in a JSON file.
 """
 
 from __future__ import annotations

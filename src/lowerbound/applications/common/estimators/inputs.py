@@ -1,9 +1,9 @@
-"""Conversion between rows in the user's form and a ``Dataset``, by scikit-learn's rules.
+"""Conversion between rows or classes in the user's form and a ``Dataset``, by scikit-learn's rules.
 
 scikit-learn validates arrays of two dimensions, so its messages apply: number and names of
 features, sparse, complex and empty data. ``lowerbound.data`` reads pictures, frames and paths.
 
-Classes in the user's form: any values with different texts, one per row or one for all.
+Classes are any values with different texts, one per row or one for all.
 """
 
 from __future__ import annotations

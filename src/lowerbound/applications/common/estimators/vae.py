@@ -1,7 +1,4 @@
-"""The variational autoencoder as a scikit-learn estimator.
-
-The parameters of networks, likelihood and training that trained estimators share.
-"""
+"""The variational autoencoder as a scikit-learn estimator, and parameters that others share."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""The budget of a fit whose schema was measured from the same rows.
+"""The budget of a fit whose schema was measured from the same rows, and what mechanisms take of it.
 
-Zero-concentrated differential privacy (Bun & Steinke 2016), for mechanisms that measure tables.
-
-A count table with Gaussian noise of deviation s satisfies 1 / (2 s^2), because one row changes one
-cell by one. The exponential mechanism at epsilon_0 satisfies epsilon_0^2 / 8 (Cesar & Rogers 2021).
-The rho of several mechanisms add.
+They satisfy zero-concentrated differential privacy (Bun & Steinke 2016). A count table with
+Gaussian noise of deviation s satisfies 1 / (2 s^2), because one row changes one cell by one. The
+exponential mechanism at epsilon_0 satisfies epsilon_0^2 / 8 (Cesar & Rogers 2021). The rho of
+several mechanisms add.
 """
 
 from __future__ import annotations

@@ -1,4 +1,14 @@
-r"""Fit the correction of a tree to noisy gradients of the rows.
+r"""A tree whose hub, given all other variables, has a distribution of its own, fitted privately.
+
+.. math:: p(h, x) = p_t(x) \, p(h \mid x), \quad
+    p(h \mid x) \propto p_t(h \mid x) \exp\Bigl(b_h + \sum_i w_{i h}(\mathrm{group}(x_i))\Bigr)
+
+:math:`p_t` is the tree, whose log-odds a logistic model corrects. Log p of a row and draws are
+exact, with one exception: if the hub is known and other variables are not, these have no closed
+form. Then draws of the tree given the known cells are weighted by
+:math:`p(h \mid x) / p_t(h \mid x)` (importance resampling, Rubin 1987).
+
+The weights are fitted to noisy gradients of the rows.
 
 The loss of a row is :math:`-\log p(h \mid x)`; its gradient is the features of x times the
 probabilities less the indicator of h. All rows take part in each update, so an update is the
@@ -13,17 +23,6 @@ deviation t, so after k gradients
 The curvature A comes from rows that the tree draws, which costs no privacy. For each value of the
 hub it is the diagonal block :math:`2 p (1 - p)`, which bounds the curvature of the softmax and is
 that of the logistic model for two values.
-
-A tree whose hub, given all other variables, has a distribution of its own.
-
-.. math:: p(h, x) = p_t(x) \, p(h \mid x), \quad
-    p(h \mid x) \propto p_t(h \mid x) \exp\Bigl(b_h + \sum_i w_{i h}(\mathrm{group}(x_i))\Bigr)
-
-:math:`p_t` is the tree, whose log-odds a logistic model corrects.
-
-Log p of a row and draws are exact, with one exception: if the hub is known and other variables are
-not, these have no closed form. Then draws of the tree given the known cells are weighted by
-:math:`p(h \mid x) / p_t(h \mid x)` (importance resampling, Rubin 1987).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ classifier of Friedman, Geiger & Goldszmidt 1997. A table without a target has a
 Everything is exact: log p of any cells, and draws of the other cells given these, by messages from
 the leaves to the root for each value of the hub (Pearl 1988).
 
-Measurements of rows under zero-concentrated differential privacy.
+Its rows are measured under zero-concentrated differential privacy.
 """
 
 from __future__ import annotations

@@ -7,9 +7,7 @@
 3. Measure the tables of these pairs. The table of a pair with the hub has the measured tables of
    two as its margins, and no interaction of three.
 
-All that follows a measurement is post-processing.
-
-Probabilities from noisy counts.
+All that follows a measurement is post-processing, such as probabilities from noisy counts.
 """
 
 from __future__ import annotations
