@@ -3,8 +3,18 @@ r"""Find the formulas of a table: equations of columns of numbers that no row br
 Sources of a column are chosen one after another by least squares, as in orthogonal matching
 pursuit (Pati, Rezaiifar & Krishnaprasad 1993), or are what is left after the others are dropped
 from a regression on all columns. They make a formula if all rows fulfill the equation within the
-rounding of their cells, and this is no chance (``equations``). Each formula has a column that
+rounding of their cells, and this is no chance (``formulas``). Each formula has a column that
 follows from the others, and later formulas do without it.
+
+Example: 200 orders have net, tax (7 or 19 % of net), total = net + tax and items, in cents.
+
+1. The regressions on all other columns fit well enough, so every column is tried as a target.
+2. Of net, total explains most: net = 0.889 total + c. Its residuals are more than rounding.
+3. Beside total, tax explains most: net = total - tax holds in all rows. Neither can be left out.
+4. The simplest numbers that hold are 1, -1 and no constant. Each member follows exactly from the
+   others; total has the largest spread, so it is the one to compute: "total = net + tax".
+5. net, tax and items are tried again without total, then as logarithms, then one log alone: no
+   equation holds.
 """
 
 from __future__ import annotations
@@ -33,7 +43,7 @@ from lowerbound.data.dependencies.formulas import (
 SEARCHED, COMPARED = 400, 20_000  # rows that are searched, and in which equations are compared
 MOST_SOURCES, STARTS = 5, 3  # that are chosen one after another, and tried as the first
 MOST_COLUMNS = 100  # of numbers
-STEPS, FINE, FINEST = 4.0, 0.02, 0.002  # half steps, and standard deviations; see ``_apart``
+STEPS, FINE, FINEST = 4.0, 0.02, 0.002  # half steps, and standard deviations; see ``_misfit``
 MARGIN = 1.05  # of half a step, for the errors of float64
 NEGLIGIBLE = 1e-4  # standard deviations that count as exact
 PREFERRED = 0.5  # spread of an exactly computed column over the largest one
@@ -55,11 +65,11 @@ def found_formulas(
     numeric = [place for place in range(len(columns)) if _varies(cells[:, place])]
     if not 2 <= len(numeric) <= MOST_COLUMNS:
         return ()
-    cells, some = cells[:, numeric], [columns[place] for place in numeric]
-    table = _Numbers(cells[:: max(1, len(cells) // COMPARED)], some, taken)
-    every = _Numbers(cells, some, taken)
-    found = [formula for formula in table.formulas() if every.fulfill(formula)]
-    return tuple(reversed(found))
+    cells, numbers = cells[:, numeric], [columns[place] for place in numeric]
+    table = _FormulaSearch(cells[:: max(1, len(cells) // COMPARED)], numbers, taken)
+    every = _FormulaSearch(cells, numbers, taken)
+    formulas = [formula for formula in table.formulas() if every.fulfill(formula)]
+    return tuple(reversed(formulas))
 
 
 def _varies(values: Array) -> bool:
@@ -70,7 +80,7 @@ def _varies(values: Array) -> bool:
 
 
 @dataclass
-class _Numbers:
+class _FormulaSearch:
     """The search in the columns of numbers of a table."""
 
     values: Array
@@ -86,10 +96,12 @@ class _Numbers:
         """The formulas in the order in which they are found."""
         for logs, most in (((False,), MOST_SOURCES), ((True,), MOST_SOURCES), ((False, True), 1)):
             terms = self._terms(logs)
-            own = [at for at in range(len(terms.places)) if not (most == 1 and terms.logs[at])]
-            hopeful = _hopeful(terms) if most > 1 else np.ones(len(terms.places), dtype=bool)
-            for target in own:
-                equation = self._equation(terms, target, most) if hopeful[target] else None
+            targets = [at for at in range(len(terms.places)) if not (most == 1 and terms.logs[at])]
+            collinear = np.ones(len(terms.places), dtype=bool)
+            if most > 1:
+                collinear = _nearly_collinear(terms)
+            for target in targets:
+                equation = self._equation(terms, target, most) if collinear[target] else None
                 formula = None if equation is None else self._solved(terms, equation)
                 if formula is not None:
                     yield formula
@@ -104,11 +116,11 @@ class _Numbers:
         return not bool((excess > ALLOWED).any())
 
     def _terms(self, logs: Sequence[bool]) -> Terms:
-        each = [(at, log) for log in logs for at in self.pool if not log or self._has_logs(at)]
-        terms = np.array([self._term(at, log) for at, log in each])
-        values, slack = terms.reshape(len(each), 2, len(self.values)).transpose(1, 2, 0)
-        places, own = np.array(each, dtype=int).reshape(-1, 2).T
-        return Terms(values, slack, own.astype(bool), places)
+        pairs = [(at, log) for log in logs for at in self.pool if not log or self._has_logs(at)]
+        terms = np.array([self._term(at, log) for at, log in pairs])
+        values, slack = terms.reshape(len(pairs), 2, len(self.values)).transpose(1, 2, 0)
+        places, logarithmic = np.array(pairs, dtype=int).reshape(-1, 2).T
+        return Terms(values, slack, logarithmic.astype(bool), places)
 
     def _term(self, at: int, log: bool) -> tuple[Array, Array]:
         """g of a column, NaN where it has none, and how far rounding may have moved it, (rows,)."""
@@ -129,11 +141,11 @@ class _Numbers:
         ]
         if most == 1:  # the only formulas of two kinds of columns
             others = [at for at in others if terms.logs[at]]
-        rows = _spread(np.flatnonzero(np.isfinite(terms.values[:, target])))
+        rows = _evenly_spaced(np.flatnonzero(np.isfinite(terms.values[:, target])))
         some = Terms(terms.values[rows], terms.slack[rows], terms.logs, terms.places)
-        sources = _added(some, target, others, most)
+        sources = _forward_selection(some, target, others, most)
         if not sources and most > 1:
-            sources = _left(some, target, others)
+            sources = _backward_elimination(some, target, others)
         return simplest(terms, target, sources) if sources else None
 
     def _solved(self, terms: Terms, equation: Equation) -> Formula | None:
@@ -148,17 +160,18 @@ class _Numbers:
             return None
         names = [self.columns[terms.places[at]].name for at in members]
         tried = members if len(members) == 2 else [members[names.index(first.columns[0])]]
-        found: list[tuple[bool, bool, float, int, int, Formula]] = []
+        solutions: list[tuple[bool, bool, float, int, int, Formula]] = []
         for target in tried:
             again = simplest(terms, target, [at for at in members if at != target])
             formula = None if again is None else self._formula(terms, again, target)
             if again is not None and formula is not None:
-                odd = sum(not float(each).is_integer() for each in again.coefficients)
-                coarse = _apart(terms, again, 0, 0.0) > 1.0
-                found.append((coarse, again.constant != 0, again.digits, odd, len(found), formula))
-        if not found:
+                fractions = sum(not float(number).is_integer() for number in again.coefficients)
+                coarse = _misfit(terms, again, 0, 0.0) > 1.0
+                order = (coarse, again.constant != 0, again.digits, fractions, len(solutions))
+                solutions.append((*order, formula))
+        if not solutions:
             return None if terms.logs[members].all() else first
-        return min(found, key=lambda each: each[:5])[5]
+        return min(solutions, key=lambda solution: solution[:5])[5]
 
     def _formula(
         self, terms: Terms, equation: Equation, computed: int | None = None
@@ -173,12 +186,12 @@ class _Numbers:
         members = np.array([equation.target, *equation.sources])
         numbers = np.array([1.0, *-equation.coefficients])
         spreads = np.abs(numbers) * np.nanstd(terms.values[:, members], 0)
-        apart = np.array([_apart(terms, equation, at) for at in range(len(members))])
-        exact = apart <= 1.0
-        coarse = np.array([_apart(terms, equation, at, 0.0) > 1.0 for at in range(len(members))])
+        misfits = np.array([_misfit(terms, equation, at) for at in range(len(members))])
+        exact = misfits <= 1.0
+        coarse = np.array([_misfit(terms, equation, at, 0.0) > 1.0 for at in range(len(members))])
         leveled = np.array([bool(self.columns[terms.places[at]].levels) for at in members])
         # of two columns that differ by a step at times, the difference is no rounding to lose
-        solved = exact | ((apart < np.inf) & (len(members) > 2) & ~leveled)
+        solved = exact | ((misfits < np.inf) & (len(members) > 2) & ~leveled)
         names = [self.columns[terms.places[at]].name for at in members]
         free = solved & np.array([name not in self.taken for name in names])
         if not free.any():
@@ -226,7 +239,7 @@ class _Numbers:
         return bool((np.abs(computed - values) > STEPS * slack).any())
 
 
-def _apart(terms: Terms, equation: Equation, at: int, negligible: float = NEGLIGIBLE) -> float:
+def _misfit(terms: Terms, equation: Equation, at: int, negligible: float = NEGLIGIBLE) -> float:
     """How far a member is from what the others give, in parts of its rounding, or of a negligible
     part of its standard deviation if that is more.
 
@@ -235,21 +248,21 @@ def _apart(terms: Terms, equation: Equation, at: int, negligible: float = NEGLIG
     """
     member = [equation.target, *equation.sources][at]
     scale = 1.0 if at == 0 else float(np.abs(equation.coefficients[at - 1]))
-    apart = np.abs(equation.residuals(terms)) / scale
+    error = np.abs(equation.residuals(terms)) / scale
     slack, spread = terms.slack[:, member], np.nanstd(terms.values[:, member])
     near = np.maximum(np.minimum(STEPS * slack, FINE * spread), FINEST * spread)
-    known = np.isfinite(apart)
-    if (apart > np.maximum(MARGIN * slack, near))[known].any():
+    known = np.isfinite(error)
+    if (error > np.maximum(MARGIN * slack, near))[known].any():
         return math.inf
-    own = np.maximum(MARGIN * slack, negligible * spread)
-    return float((apart / own)[known].max(initial=0.0))
+    allowed = np.maximum(MARGIN * slack, negligible * spread)
+    return float((error / allowed)[known].max(initial=0.0))
 
 
-def _spread(rows: Array) -> Array:
+def _evenly_spaced(rows: Array) -> Array:
     return rows[:: max(1, len(rows) // SEARCHED)][:SEARCHED]
 
 
-def _hopeful(terms: Terms) -> Array:
+def _nearly_collinear(terms: Terms) -> Array:
     """Whether all other columns may give a column, (columns,), where enough rows are complete."""
     rows = np.flatnonzero(np.isfinite(terms.values).all(1))
     count = terms.values.shape[1]
@@ -265,12 +278,14 @@ def _hopeful(terms: Terms) -> Array:
     return np.asarray(residual <= 1e-4 * spread + 3 * count * by_rounding)
 
 
-def _added(terms: Terms, target: int, others: Sequence[int], most: int) -> tuple[int, ...]:
+def _forward_selection(
+    terms: Terms, target: int, others: Sequence[int], most: int
+) -> tuple[int, ...]:
     """Sources that fulfill an equation, chosen one after another; () if there are none.
 
     The first may be one of a few, because a column that is close to the target hides its sources.
     """
-    for first in _next(terms.values, target, (), others)[:STARTS]:
+    for first in _by_explained_variance(terms.values, target, (), others)[:STARTS]:
         chosen = [first]
         while chosen:
             equation = least_squares(terms, target, chosen)
@@ -278,13 +293,15 @@ def _added(terms: Terms, target: int, others: Sequence[int], most: int) -> tuple
                 break
             if equation.holds(terms):
                 return _pruned(terms, equation)
-            left = [at for at in others if at not in chosen]
-            best = _next(terms.values, target, chosen, left)[:1] if len(chosen) < most else []
+            if len(chosen) == most:
+                break
+            remaining = [at for at in others if at not in chosen]
+            best = _by_explained_variance(terms.values, target, chosen, remaining)[:1]
             chosen = chosen + best if best else []
     return ()
 
 
-def _left(terms: Terms, target: int, others: Sequence[int]) -> tuple[int, ...]:
+def _backward_elimination(terms: Terms, target: int, others: Sequence[int]) -> tuple[int, ...]:
     """Sources that are left of all columns, if all together fulfill an equation."""
     equation = least_squares(terms, target, [*others])
     if equation is None or not equation.holds(terms):
@@ -292,39 +309,41 @@ def _left(terms: Terms, target: int, others: Sequence[int]) -> tuple[int, ...]:
     return _pruned(terms, equation)
 
 
-def _next(x: Array, target: int, chosen: Sequence[int], left: Sequence[int]) -> list[int]:
+def _by_explained_variance(
+    x: Array, target: int, chosen: Sequence[int], candidates: Sequence[int]
+) -> list[int]:
     """The columns by how much they explain beside the chosen ones, on the rows where all are
     known."""
     rows = np.isfinite(x[:, [target, *chosen]]).all(1)
     y = x[rows, target]
-    if not len(left) or len(y) < FEWEST_ROWS:
+    if not len(candidates) or len(y) < FEWEST_ROWS:
         return []
-    base = np.column_stack([np.ones(len(y)), _scaled(x[rows][:, chosen])])
-    more = _scaled(x[rows][:, left])
-    there = np.isfinite(more)
-    more, y = np.where(there, more, 0.0), _scaled(y[:, None])[:, 0]
-    known = there.astype(np.float64)
-    count, size = len(left), base.shape[1]
+    base = np.column_stack([np.ones(len(y)), _standardized(x[rows][:, chosen])])
+    extra = _standardized(x[rows][:, candidates])
+    present = np.isfinite(extra)
+    extra, y = np.where(present, extra, 0.0), _standardized(y[:, None])[:, 0]
+    known = present.astype(np.float64)
+    count, size = len(candidates), base.shape[1]
     gram = np.empty((count, size + 1, size + 1))
     gram[:, :size, :size] = np.einsum("ri,rj,rk->jik", base, known, base)
-    gram[:, size, size] = np.square(more).sum(0)
-    gram[:, :size, size] = gram[:, size, :size] = (base.T @ more).T
+    gram[:, size, size] = np.square(extra).sum(0)
+    gram[:, :size, size] = gram[:, size, :size] = (base.T @ extra).T
     right = np.empty((count, size + 1))
-    right[:, :size], right[:, size] = (base.T @ (known * y[:, None])).T, more.T @ y
+    right[:, :size], right[:, size] = (base.T @ (known * y[:, None])).T, extra.T @ y
     gram += 1e-12 * len(y) * np.eye(size + 1)
     explained = np.einsum("ji,ji->j", right, np.linalg.solve(gram, right[..., None])[..., 0])
     total, rows_known = known.T @ np.square(y), known.sum(0)
     enough = rows_known >= FEWEST_ROWS + 3 * (size + 1)
     share = np.where(enough, (total - explained) / np.maximum(total, TINY), np.inf)
-    return [left[at] for at in np.argsort(share) if np.isfinite(share[at])]
+    return [candidates[at] for at in np.argsort(share) if np.isfinite(share[at])]
 
 
-def _scaled(x: Array) -> Array:
-    there = np.isfinite(x)
-    count = np.maximum(there.sum(0), 1)
-    apart = x - np.where(there, x, 0.0).sum(0) / count
-    spread = np.sqrt(np.square(np.where(there, apart, 0.0)).sum(0) / count)
-    return np.asarray(apart / np.where(spread > 0, spread, 1.0))
+def _standardized(x: Array) -> Array:
+    present = np.isfinite(x)
+    count = np.maximum(present.sum(0), 1)
+    centered = x - np.where(present, x, 0.0).sum(0) / count
+    spread = np.sqrt(np.square(np.where(present, centered, 0.0)).sum(0) / count)
+    return np.asarray(centered / np.where(spread > 0, spread, 1.0))
 
 
 def _pruned(terms: Terms, equation: Equation) -> tuple[int, ...]:
@@ -332,8 +351,8 @@ def _pruned(terms: Terms, equation: Equation) -> tuple[int, ...]:
     kept = [*equation.sources]
     parts = np.abs(equation.coefficients) * np.nanstd(terms.values[:, kept], 0)
     for at in [kept[place] for place in np.argsort(parts)]:
-        rest = [each for each in kept if each != at]
-        fewer = least_squares(terms, equation.target, rest) if rest else None
+        others = [source for source in kept if source != at]
+        fewer = least_squares(terms, equation.target, others) if others else None
         if fewer is not None and fewer.holds(terms):
-            kept = rest
+            kept = others
     return tuple(kept)
