@@ -114,7 +114,7 @@ def read(
 
     Args:
         folder: a model folder, written on any device.
-        device: where the model computes from now on; see ``training.settings.device``.
+        device: where the model computes from now on; see ``training.device``.
         parts: the objects that the fit was given instead of names, by option: "network",
             "likelihood" or "prior". No class that a folder names is ever imported.
 

@@ -27,7 +27,7 @@ from lowerbound import durable, untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.untrusted import folders
 
-FOLDER = "checkpoint"  # of a model folder; ``model_folder.manifest`` names it too
+FOLDER = "checkpoint"  # of a model folder; ``fitting.manifest`` names it too
 STATE = "state.json"
 FORMAT = 1
 TENSORS = re.compile(r"tensors-\d{1,18}\.safetensors")

@@ -192,7 +192,7 @@ def write_pictures(
         path: output path.
         model: exported.
         x: the pictures; one channel: grey ones, which a model of colors writes too.
-        level: level of the step, 0 to ``blocks.tunes.LAST``; None: the model's own.
+        level: level of the step, 0 to ``step_map.LAST``; None: the model's own.
         chunks: result of ``encoded`` at that level and tune, if it is known.
         tune: "psnr": least squared error; "ssim": most structural similarity.
 

@@ -23,7 +23,7 @@ from lowerbound.models.sequences.states import WorldState
 from lowerbound.training.randomness import stream_seed
 from lowerbound.untrusted import folders
 
-RECORDS = "agent.jsonl"  # of a model folder; ``model_folder.manifest`` names it too
+RECORDS = "agent.jsonl"  # of a model folder; ``fitting.manifest`` names it too
 RECENT = 30  # training episodes of a mean
 MOST_STEPS = 30_000  # of an evaluated episode that does not end
 

@@ -311,7 +311,7 @@ def _coprime(size: int) -> int:
 class IdentifierFormat:
     """The format of identifiers, from which fresh ones are made; it holds none of the given ones.
 
-    Identifiers that do not count up have one of several patterns (``word_patterns``). The
+    Identifiers that do not count up have one of several patterns of words. The
     fresh ones differ from all given ones, because their numbers have a remainder that no given one
     has.
 

@@ -2,7 +2,7 @@ r"""Ranges and categories of columns, measured under differential privacy.
 
 Budget: the delta of the guarantee is split in two halves, one for the noise and one for categories
 that few rows have (all of it goes to the noise if no column has categories). The first and epsilon
-give rho (``zcdp.rho_for``), split evenly over the columns, and over the queries of each.
+give rho (``rho_for``), split evenly over the columns, and over the queries of each.
 
 Why this is private, for two tables of which one has one row more:
 
