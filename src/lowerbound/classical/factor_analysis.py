@@ -36,14 +36,14 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
 
 MOST_EXACT = 3e11  # operations of the exact decomposition, about half a minute
-OVERSAMPLED = 32
-POWERS = 6
+OVERSAMPLED = 32  # directions of the randomized decomposition
+POWERS = 6  # iterations of it
 CHUNK = 2048
 """Rows whose d x d matrices are in memory at once: 17 MB at d = 32."""
 
 RIDGES = (1.0, 5.0, 20.0, 50.0)
 FOLDS, DEALS = 10, 4  # random assignments of columns to folds; a row hides one fold of one of them
-FEW_ROUNDS = 30
+FEW_ROUNDS = 30  # of EM, to choose a ridge
 ENOUGH_ROWS = 5_000
 
 

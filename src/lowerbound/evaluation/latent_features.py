@@ -21,11 +21,11 @@ from lowerbound.evaluation.aggregate import Units
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.powers import HasPrior
 
-PRIOR_DRAWS = 10_000
-TAIL = 0.02
-MOST_ROWS = 5_000
-FOLDS = 5
-NEIGHBORS = 10
+PRIOR_DRAWS = 10_000  # for the quantiles of the grid
+TAIL = 0.02  # of the prior on each side that the grid leaves out
+MOST_ROWS = 5_000  # of the probe
+FOLDS = 5  # of its cross-validation
+NEIGHBORS = 10  # of a code
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from lowerbound.models.powers import LearnsPrior
 from lowerbound.training.history import History
 from lowerbound.untrusted import printable
 
-NOT_COMPARED = "not measured: too few rows to hold latents out"
-NOT_MEASURED = "not measured: too few pictures to hold some out"
-SHOWN_NAMES = 12
+NOT_COMPARED = "not measured: too few rows to hold latents out"  # a prior with the former one
+NOT_MEASURED = "not measured: too few pictures to hold some out"  # what a refiner changes
+SHOWN_NAMES = 12  # of columns or classes
 
 _PARTS = {
     "network": "networks",

@@ -60,11 +60,11 @@ PILOT_CHAINS = 4
 PILOT_SHARE = 4  # the pilot's ladder has a quarter of the temperatures
 WARM_UP = 20  # pilot transitions at the first temperature, before the others
 ADAPTATION = 0.5  # of the log step size, per transition and unit of acceptance
-SMOOTHING = 0.2
-SCALE_DRAWS = 16
+SMOOTHING = 0.2  # of the step size of the pilot
+SCALE_DRAWS = 16  # of the proposal, for the scale of each coordinate
 LEAST_SCALE = 1e-6
 START, PILOT, FORWARD, BACKWARD = range(4)  # streams of noise
-STREAMS = 4
+STREAMS = 4  # of noise that belong to one seed
 TASK, INSTEAD = "annealed importance sampling", "take the bound L_K instead"
 
 

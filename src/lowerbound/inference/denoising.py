@@ -73,7 +73,7 @@ from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch, Given
 
 LEAST_SHARE = 0.5  # share of effective chains below which they are resampled
-DRAWS = 256
+DRAWS = 256  # of the prior, for the Wiener filter
 CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
 FORMULA_SEARCH_ROWS = 4096  # of a closed form
@@ -81,7 +81,7 @@ LEAST = 0.01  # lowest candidate level, as a share of a small spread of a featur
 FEW_FEATURES = 0.1  # share of the features that spread less than the small spread
 LEAST_SPREAD = 1e-4  # of it, as a share of the spread of all: some features hardly vary
 SLACK = 2.0  # of the highest one, since few rows may spread less than their noise
-TRIES, LEAST_TRIES = 14, 8
+TRIES, LEAST_TRIES = 14, 8  # noise levels in the search of an unknown one
 COARSE = 1.5  # nats between the first tries
 HOPELESS = 1.0  # nats per cell by which a level is less likely than a larger one
 TASK = "removing noise"

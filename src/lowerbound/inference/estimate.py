@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-UNRELIABLE = 0.7
-LEAST_TAIL = 5
+UNRELIABLE = 0.7  # k, above which an average of weights says little
+LEAST_TAIL = 5  # weights that a fit needs
 PRIOR_WEIGHT = 10.0  # of the weak prior on k, in draws, and its center: Vehtari et al. 2024
-PRIOR_SHAPE = 0.5
-FLAT = 1e-3
+PRIOR_SHAPE = 0.5  # towards which k is drawn
+FLAT = 1e-3  # excess of equal weights
 LEAST_EXCESS = 1e-12
 NUMBERS_AT_ONCE = 1 << 21
 

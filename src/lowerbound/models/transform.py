@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
     from lowerbound.models.options import ModelOptions, ModelParts
 
-GREYS = 255.0
-MIDDLE = 128.0
+GREYS = 255.0  # of a picture
+MIDDLE = 128.0  # grey, which blocks are centered at
 FINEST = 4.0  # the smallest step, in grey values
-PER_OCTAVE = 24
+PER_OCTAVE = 24  # steps
 STEPS = 113
-USUAL = 66
+USUAL = 66  # level of a step
 FRACTIONS = 64  # log scales are rounded to multiples of 1 / 64
 BLOCKS = (2, 4, 8, 16, 32)
 MOST_COLORS = 16  # its filters grow with the square of the colors

@@ -28,13 +28,13 @@ from torch.nn import functional as F
 
 from lowerbound.networks.initialization import convolution
 
-TURNS = 2
+TURNS = 2  # colors of the checkerboard
 WIDE = 24  # groups within the first 1 / 24 of all coefficients see blocks at distance 2
 LINEAR = 8  # groups within the first 1 / 8 have a linear path, which predicts values, not sizes
 SEEN = 256  # number of strongest coefficients that the network sees
 FIRST_SHARES = (1 / 256, 1 / 64, 1 / 24, 5 / 48, 1 / 4, 1)
-WIDTH = 8
-FAR = 4.0
+WIDTH = 8  # hidden units of the mean within a step
+FAR = 4.0  # steps from the mean, beyond which all is the same
 AT_ONCE = 1 << 15  # numbers, which the cache holds
 LEAST_DEVIATION = 1e-2
 SHIFTS = 2  # grids of blocks per side that the components are learned from

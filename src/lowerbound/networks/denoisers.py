@@ -23,19 +23,19 @@ from lowerbound.networks.prompts import PromptEmbedding, prompt_embedding
 from lowerbound.networks.transformer import Attention
 from lowerbound.registry import Registry
 
-FREQUENCIES = 64
-LONGEST_PERIOD = 1e4
+FREQUENCIES = 64  # of the embedding of the time
+LONGEST_PERIOD = 1e4  # of these, in steps of the noise
 TIMES = 1000  # the range that the frequencies are made for
-EMBEDDING = 128
+EMBEDDING = 128  # numbers of time and prompt, in a perceptron
 MLP_DEPTH = 4
-TRANSFORMER_WIDTH = 192
+TRANSFORMER_WIDTH = 192  # and depth, where the sizes leave them open
 TRANSFORMER_DEPTH = 6
 MOST_TOKENS = 64  # of a map whose pixels are tokens; larger maps take patches of 2 x 2
-UNET_WIDTH = 64
+UNET_WIDTH = 64  # channels of the first level of the U-Net, if left open
 UNET_DEPTH = 2  # residual blocks of each level
 CHANNELS_PER_GROUP = 8
-SMALLEST_SIDE = 4
-MOST_LEVELS = 4
+SMALLEST_SIDE = 4  # of the lowest level of the U-Net
+MOST_LEVELS = 4  # of the U-Net
 
 
 @dataclass(frozen=True)

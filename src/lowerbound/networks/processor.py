@@ -40,7 +40,7 @@ from lowerbound.networks.recurrence import GatedRecurrentUnit
 from lowerbound.networks.transformer import Attention
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-MOST = 2**31 - 1
+MOST = 2**31 - 1  # bytes that glibc keeps
 # the values that glibc's dynamic thresholds reach in a process that frees large blocks
 GROWN_TRIM, GROWN_MMAP = 2**26, 2**25
 TIMES = 8  # the bytes of the weights, for buffers that are not saved, and initial values

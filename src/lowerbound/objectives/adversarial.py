@@ -32,8 +32,8 @@ WINDOW = 8  # pixels of a window's side
 FAINT = 0.05  # model units: the scale is linear below this size and logarithmic above
 RAMP = 0.1  # share of the run over which a critic's weight rises from zero
 MOST = 1e4  # largest balanced weight
-TINY = 1e-6
-READINGS = ("critic loss", "critic weight", "critic right")
+TINY = 1e-6  # gradient of the critic
+READINGS = ("critic loss", "critic weight", "critic right")  # in the log
 NATS, SHARE, ENTER = 0.02, 0.3, 0.5  # defaults
 
 

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
 
 SCALES = (128, 256, 512, 1024, 2048)  # the last ones hear whether frames fit together
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-WINDOW, WIDTH = 11, 1.5
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales of MS-SSIM
+WINDOW, WIDTH = 11, 1.5  # pixels of its Gaussian window
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # of its terms, for grey values to 255
 GREYS = 255.0
-LEAST = 1e-3
-BATCH, UPDATES, RATE = 64, 300, 2e-3
-TURNS = 4
+LEAST = 1e-3  # contrast term of a scale
+BATCH, UPDATES, RATE = 64, 300, 2e-3  # of the network that compares features
+TURNS = 4  # quarter turns that it tells apart
 
 
 @OBJECTIVES.register("spectral")

@@ -42,15 +42,15 @@ from torch.nn import functional as F
 from lowerbound.errors import OptionError
 from lowerbound.registry import Registry
 
-LEAST_NORM = 1e-6
+LEAST_NORM = 1e-6  # of a vector, for its direction
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
 GRADIENTS: Registry[Gradient] = Registry("gradient past quantization")
 SMOOTHING = 1e-5  # epsilon, as a share of equal use
 MOST_CLUSTERED = 32_768  # most vectors that the codes start from
-CLUSTERING_ROUNDS = 25
+CLUSTERING_ROUNDS = 25  # of k-means, for the first codebook
 LEAST_SQUARE = 0.01  # share of the mean square that is added, which bounds the weights
-TINY = 1e-12
+TINY = 1e-12  # mean square of residuals
 
 
 class Quantizer(nn.Module, ABC):

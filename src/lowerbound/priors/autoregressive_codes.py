@@ -38,7 +38,7 @@ SLOW = 0.2  # factor of the part of an embedding that no vector determines: Adam
 REACH = {1: (-2, -1, 0, 1, 2), 2: (-1, 0, 1)}  # steps to the neighbors along each axis
 BEFORE = 4  # codes before a place that enter it directly, of a map of one axis
 WIDTHS = ((128, 32), (4096, 64), (1 << 40, 96))  # width by places times K, up to the first number
-PER_HEAD = 32
+PER_HEAD = 32  # channels of a head of attention
 
 
 class CodeLookup(nn.Module, ABC):

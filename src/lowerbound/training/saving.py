@@ -32,10 +32,10 @@ from lowerbound.training.run import TrainingRun
 from lowerbound.untrusted import folders
 
 FREE_TO_CHANGE = ("checkpoint_seconds", "threads", "device")
-SAMPLED_ROWS = 256
+SAMPLED_ROWS = 256  # of the data, in the identity of a run
 LONGEST_VALUE = 80  # characters of a value in a message
-ANSWERS = "folds.safetensors"
-SHARE_OF_TIME = 0.05
+ANSWERS = "folds.safetensors"  # results of additional fits, beside the checkpoint
+SHARE_OF_TIME = 0.05  # at most, for writing checkpoints
 
 Publish = Callable[[History], None]
 

@@ -56,7 +56,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import spread_rows
 
 RADIUS = 3  # pixels on each side
-SURROUNDINGS = 32
+SURROUNDINGS = 32  # kinds of surroundings
 ROWS_OF_KIND = 20  # rows of a fit for each of its coefficients, at least
 RIDGE = 1e-4  # in mean variances of a coefficient's input
 PIXELS = 100_000  # that a fit takes
@@ -74,8 +74,8 @@ BORDER = RADIUS + BETTER // 2  # pixels without a place around them
 TOP = 0.01  # of the places
 POSITIONS = 0.1  # share of the variance that the place of a pixel explains; below: a surface
 MOST_PICTURES = 1_000  # that a fit takes
-TAIL_PIXELS = 20_000
-KINDS = ("worse", "better")
+TAIL_PIXELS = 20_000  # places from which the rarity of a place is read
+KINDS = ("worse", "better")  # scores at each resolution
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LEAST_SIDE = 56  # pixels: smaller pictures are enlarged
-MARGIN, SHEET_MARGIN = 3, 2
+MARGIN, SHEET_MARGIN = 3, 2  # pixels, with and without headings
 FONT_SIZE = 12
 COMPRESS_LEVEL = 1  # of zlib: much faster than the default 6, for files that are a little larger
 BY_PILLOW = (".gif", ".webp")

@@ -40,15 +40,15 @@ from lowerbound.networks.matrix_products import short_factors
 
 DIGIT = 255  # bfloat16 holds every whole number up to DIGIT + 1
 EXACT = 2**24  # float32 holds every whole number below
-TWO_DIGITS = DIGIT * DIGIT // 2
+TWO_DIGITS = DIGIT * DIGIT // 2  # numbers of two digits are at most so far from 0
 FINE = 2.0**16  # parts of one in sums and results
 COARSE = 2.0**10  # parts of one in what is multiplied
 MOST = 2.0**7  # the largest number that is multiplied; beyond, numbers are clipped
-WEIGHT_BITS = 15
+WEIGHT_BITS = 15  # of a weight in fixed point, beside its sign
 PER_UNIT = 256  # entries of the exponentials' table per unit
 UNITS = 16  # differences beyond count as this one
 EXP_ONE = 2**20  # the whole number that stands for exp(0)
-MOST_SQUARE = 2.0**52
+MOST_SQUARE = 2.0**52  # largest number whose root is taken
 
 
 class ExactLayer(nn.Module):

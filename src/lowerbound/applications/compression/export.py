@@ -57,10 +57,10 @@ from lowerbound.priors.flow import StandardNormal
 from lowerbound.trace import Batch, Step
 
 PER_UNIT = 32  # entries of the exponentials' table per unit of the head
-MOST_HEAD = 40
-RATIO_ONE = 1 << 12
-CALIBRATION_ROWS = 2000
-PASS_ROWS = 250
+MOST_HEAD = 40  # largest output of a head that its tables hold
+RATIO_ONE = 1 << 12  # the ratio 1 in whole numbers
+CALIBRATION_ROWS = 2000  # from which ranges of inputs are observed
+PASS_ROWS = 250  # in memory at once
 NEGLIGIBLE = 1e-3  # of all rates together
 EXACT_AS_THEY_ARE = (
     nn.ReLU,

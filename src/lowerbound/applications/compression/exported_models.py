@@ -43,9 +43,9 @@ from lowerbound.training.history import History
 from lowerbound.untrusted import folders
 
 FOLDER = "codecs"
-BOUND_ROWS = 1000
+BOUND_ROWS = 1000  # of which both bounds, of model and copy, are measured
 FEWEST_ROWS, BOUND_NUMBERS = 20, 2**22  # at least; fewer rows if they are large
-WHOLE = 2**15
+WHOLE = 2**15  # whole numbers below it are stored as such
 
 
 @dataclass(frozen=True, eq=False)

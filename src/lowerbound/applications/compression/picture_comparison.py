@@ -45,11 +45,11 @@ from lowerbound.objectives.features import ms_ssim
 Curve = Sequence[tuple[float, float]]
 """(rate, quality) of a codec at several settings."""
 
-FEWEST = 4
+FEWEST = 4  # points of a curve
 Figure = tuple[str, str]
 """(HTML of a picture or player, its caption)."""
 TIMES = (20.0, 30.0, 40.0, 50.0, 60.0)  # smaller than a byte per pixel and color
-SHOWN_AT = 50.0
+SHOWN_AT = 50.0  # times smaller than the picture, on the page
 SHOWN = 4  # pictures on the page
 WINDOW = 256  # pixels of the part that is shown
 OURS, ANCHOR = "lowerbound", "JPEG"

@@ -53,7 +53,7 @@ from lowerbound.fitting.model import Fitted
 
 LATEST = Fraction(1, 4)  # longest delay of a decoder, seconds
 LOOKED_AT = 60  # seconds from which the delay is measured
-BANDS = 40
+BANDS = 40  # of log-mel
 LENGTH, OF_RATE = 256, 8000  # samples of a spectrum, at this sample rate
 OURS = "lowerbound"
 BITS = 16  # per sample of the uncompressed sound

@@ -85,15 +85,15 @@ SQUARE = 5  # pixels; its deviation is 1.4, and the window's is 1.5
 MARGIN = 10  # zeros around a basis picture: twice the reach of the window of MS-SSIM
 TUNES = ("ssim", "psnr")
 COARSEST = STEPS - 1  # level of the step; 0 is the finest
-BEYOND = 4 * PER_OCTAVE
+BEYOND = 4 * PER_OCTAVE  # levels above the coarsest step
 LAST = COARSEST + BEYOND  # the level with the fewest bytes
 UNIT = PER_OCTAVE // 2  # levels per entry of the map of steps
-BLOCK_POWER, COEFFICIENT_POWER = 0.8, 0.3
+BLOCK_POWER, COEFFICIENT_POWER = 0.8, 0.3  # of W(b) and W(k, b) in a distortion
 LARGEST_FACTOR = 8.0  # of distortion
-FACTOR = 3.0
+FACTOR = 3.0  # of the estimated size
 FALL = 0.02  # of the logarithm of the size, per level beyond the coarsest
 MOST_BLOCKS = 4096  # that are looked at
-LEAST_SHARE = 1e-9
+LEAST_SHARE = 1e-9  # of a byte, for the logarithm of an empty picture's size
 STRIPE = 64  # rows of blocks that are transformed at once
 
 

@@ -70,8 +70,8 @@ from lowerbound.trace import Batch, Mean
 
 HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, written as two halves of 32 bits
 KIND, WITH_STEPS = "transform", "transform_steps"
-REAL_BYTES = 4
-CALIBRATION_ROWS = 40
+REAL_BYTES = 4  # of a real number in the settings
+CALIBRATION_ROWS = 40  # pictures from which ranges of inputs are observed
 CALIBRATION_NUMBERS = 2**22
 
 

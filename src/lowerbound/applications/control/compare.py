@@ -34,9 +34,9 @@ from lowerbound.fitting.model import Fitted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWS = 2000
-LEVELS = (2.5, 97.5)
-STREAM = "final evaluation"
+DRAWS = 2000  # of the bootstrap
+LEVELS = (2.5, 97.5)  # percentiles of its interval
+STREAM = "final evaluation"  # of seeds of episodes
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ from lowerbound.training.randomness import stream_seed
 EXAMPLES = (
     "lowerbound/GridCatch-v0, MinAtar/Breakout-v1, CartPole-v1, ALE/Pong-v5, dmc/cartpole-swingup"
 )
-SEEDS = 2**31
+SEEDS = 2**31  # that libraries accept
 WHITE = 255
-SIDE = 64
-CAMERA = 0
+SIDE = 64  # of the pictures of dm-control
+CAMERA = 0  # that renders these
 
 
 @dataclass(frozen=True)

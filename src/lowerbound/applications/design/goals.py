@@ -32,12 +32,12 @@ from torch import Tensor, nn
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
 
-MEMBERS, HIDDEN = 5, 128
-BATCH, EPOCHS = 256, 30
+MEMBERS, HIDDEN = 5, 128  # networks of the ensemble, and their units
+BATCH, EPOCHS = 256, 30  # of their training
 UPDATES = (300, 2500)  # fewest and most
 RIDGE = 1e-3  # of the mean square of a standardized code
 HELD_OUT = 0.1  # share of rows for the deviation, and the same for the measures
-LEAST_ROWS = 20
+LEAST_ROWS = 20  # with known quantities
 GAUSSIAN_90 = 1.6448536269514722  # half the width of a Gaussian's 90 % interval
 Function = Callable[[Any], Any]
 """Rows in their original form, a list of texts or a frame, to one number for each."""

@@ -54,9 +54,9 @@ from lowerbound.registry import Registry
 Decode = Callable[[Tensor], Tensor]
 """g: codes (points, latent_dim) to decoder means (points, *event), differentiable."""
 
-NODES = 16
+NODES = 16  # of a geodesic
 OPPOSITE = 1e-6  # length of the sum of two directions, below which they are opposite
-MOST_UPDATES = 200
+MOST_UPDATES = 200  # of its energy
 ENOUGH = 1e-7  # relative gain of an update, below which float32 does not improve
 PER_NODE = 8  # points between two nodes at which a length is measured
 MEAN_DRAWS = 4096  # draws that estimate the mean of a prior without a formula

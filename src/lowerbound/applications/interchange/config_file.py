@@ -36,11 +36,11 @@ from lowerbound.posteriors.vector_quantized import Codebook
 
 Part = TypeVar("Part", bound=nn.Module)
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
-CLASS = "_class_name"
-MOST_BYTES = 2**20
+CLASS = "_class_name"  # the key of the class in config.json
+MOST_BYTES = 2**20  # of config.json
 NETWORK = "autoencoder_kl"
-CODEBOOK = "quantize.embedding.weight"
-HALF = "diffusion_pytorch_model.fp16.safetensors"
+CODEBOOK = "quantize.embedding.weight"  # the tensor of a VQModel
+HALF = "diffusion_pytorch_model.fp16.safetensors"  # weights of 16 bits
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 

@@ -31,15 +31,15 @@ from lowerbound.evaluation.intervals import LEVEL, Interval, difference, normal_
 from lowerbound.evaluation.samples.column_judge import CodedColumn, CodedColumns
 
 FAMILIES = 3  # singling out, linkability and inference
-CHUNK_CELLS = 4_000_000
+CHUNK_CELLS = 4_000_000  # distances in memory at once
 SAME = 1e-9  # squared distance below which rows are equal, beyond rounding
-NEIGHBORS = 5
+NEIGHBORS = 5  # of each part of a row in linkability
 LINKABILITY_SPLITS = 4
 TOLERANCE = 0.025  # of the range between the 1 % and the 99 % quantile
-ATTEMPTS = 500
+ATTEMPTS = 500  # conditions that singling out makes
 COLUMNS = 4  # columns in a condition, if the table has as many
 TRIES = 10  # conditions tried for each that holds for one released row only
-SPLITS = 200
+SPLITS = 200  # exchanges of training and holdout rows, for the spread of the excess
 
 
 @dataclass(frozen=True)

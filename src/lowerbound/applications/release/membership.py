@@ -36,13 +36,13 @@ from lowerbound.evaluation.samples.column_judge import (
     at_false_positives,
 )
 
-ALLOWED = (0.01, 0.001)
-TINY = 1e-6
+ALLOWED = (0.01, 0.001)  # rates of false positives
+TINY = 1e-6  # distance, for the logarithm
 FitAndSample = Callable[[Any, int, int], Any]
 """(training rows as a frame, number of rows to draw, seed) to released rows as a frame."""
 
 FEWEST_MODELS = 4
-LEAST_SPREAD = 1e-3
+LEAST_SPREAD = 1e-3  # standard deviation of scores around their means
 
 
 @dataclass(frozen=True)

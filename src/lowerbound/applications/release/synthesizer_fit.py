@@ -28,7 +28,7 @@ from lowerbound.priors.base import PRIORS
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import TrainingReporter
 
-EPOCHS, EPOCHS_OF_FEW = 20, 30
+EPOCHS, EPOCHS_OF_FEW = 20, 30  # and of few rows
 FEW_ROWS = 2_000  # below this number, every row is for training
 FEWEST_UPDATES = 500  # of a table with many columns, unless it has fewer rows
 CELLS = 20_000  # columns times updates; about a minute on one processor core

@@ -24,9 +24,9 @@ from lowerbound.evaluation.samples.column_judge import (
     boosted_regressor,
 )
 
-HIDDEN = (64,)
-TREES = 100
-RESAMPLES = 100
+HIDDEN = (64,)  # units of the perceptron
+TREES = 100  # of the forest
+RESAMPLES = 100  # of the test rows
 FEWEST_LABELED = 20
 
 ACCURACY, F1, AUROC, R2, RMSE = "accuracy", "F1", "AUROC", "R²", "RMSE"

@@ -33,8 +33,8 @@ from lowerbound.models.base import Model
 from lowerbound.training.checkpoint import FOLDER
 from lowerbound.training.reporter import TrainingReporter
 
-MOST_FACTORS = 16
-HIDDEN = (256, 256)
+MOST_FACTORS = 16  # numbers of a code
+HIDDEN = (256, 256)  # units of the network
 BATCH_SIZE, LEARNING_RATE = 64, 2e-3
 TRAINING: dict[str, Any] = {
     "batch_size": BATCH_SIZE,

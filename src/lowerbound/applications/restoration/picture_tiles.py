@@ -35,7 +35,7 @@ from lowerbound.models.picture_denoiser import PictureDenoiser
 from lowerbound.networks.pictures.noise_unet import COLORS, STRIDE
 
 PATCH = 8  # pixels of a patch's side
-MOST_PATCHES = 100_000
+MOST_PATCHES = 100_000  # for the noise level
 CLIPPED = 2.0  # levels from black or white within which noise may be clipped
 FEWEST = 40  # patches for each of their numbers: of fewer, the smallest eigenvalues are too small
 WHITE = 255

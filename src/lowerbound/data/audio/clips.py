@@ -44,7 +44,7 @@ SUFFIX = ".wav"
 UNREAD = frozenset(
     (".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au")
 )
-SIXTEEN_BIT = 32_768
+SIXTEEN_BIT = 32_768  # the amplitude 1 in a file
 # errors of scipy for broken files
 _BROKEN = (
     OSError,

@@ -24,7 +24,7 @@ from lowerbound.data.columns.column import numpy_type
 from lowerbound.data.columns.values import EXACT, level_name as level_name
 from lowerbound.errors import OptionError
 
-GOLDEN = 0.6180339887498949
+GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: multiples are spread evenly
 MOST_PATTERNS = 64
 LONGEST = 1 << 16  # places of a word
 MOST_UNFIT = 8  # patterns that are kept if no pattern is one of several words
@@ -37,7 +37,7 @@ _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 _CLASSES = (_DIGITS, "0123456789abcdef", "0123456789ABCDEF", _LETTERS.upper(), _LETTERS)
-_NUMBERED = re.compile(r"(\D*)([0-9]{1,17})")
+_NUMBERED = re.compile(r"(\D*)([0-9]{1,17})")  # a word that counts up
 SPARSE = 100  # numbers per identifier in their range, from which on they do not count up
 MOST_DIGITS = 18  # of a whole number of 64 bits
 LARGEST = 2**65  # number from which fresh ones count; given ones have at most 64 bits

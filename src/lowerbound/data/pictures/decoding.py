@@ -23,12 +23,12 @@ from lowerbound.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMAT = "TIFF"
+FORMAT = "TIFF"  # of files that may hold measurements
 BITS, BANDS, PLANAR, EXTRA, NUMBERS = 258, 277, 284, 338, 339  # tags
 SEPARATE, SIGNED = 2, 2  # of PLANAR, of NUMBERS
 MOST_BITS = 16  # of a band; more are refused as such
 NO_MEANING = 0  # of EXTRA: a band that is no opacity
-TYPES = {1: "whole numbers", 2: "signed whole numbers", 3: "floats"}
+TYPES = {1: "whole numbers", 2: "signed whole numbers", 3: "floats"}  # of numbers in TIFF
 INSTEAD = (
     "save the values as an array x of (pictures, height, width, bands) in an .npz file, scaled to "
     "[0, 1], or each band as a grey picture of 8 or 16 bits"

@@ -39,9 +39,9 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
 TURN, SHIFT, ZOOM, SHEAR = 0.2, 0.07, 0.1, 0.15  # radians, fraction of a side, factors
-SUFFIX = ".bin"
+SUFFIX = ".bin"  # of a LiDAR sweep
 SIZE = (64, 1024)  # beams, directions
-HIGHEST, LOWEST = np.radians(2.0), np.radians(-24.8)
+HIGHEST, LOWEST = np.radians(2.0), np.radians(-24.8)  # elevations of its beams
 MOST = 120.0  # meters; farther returns are ignored
 COPIES = 6.0  # of a file, in memory
 NUMBERS = 4  # per return: x, y, z in meters, reflectance

@@ -40,7 +40,7 @@ AROUND = 10  # distinct values on each side, with which one is compared
 CERTAINTY = 3.0  # standard errors
 LEAST_SHARE = 0.05  # of the rows that have such values
 FEW_VALUES = 64  # of a column with steps, whose cells hold one value each
-MOST_VALUES = 1_000
+MOST_VALUES = 1_000  # repeated ones of a column
 ROUNDED = 1e-6  # relative error of numbers that were float32
 
 

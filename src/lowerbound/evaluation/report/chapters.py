@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAMPLES = "Samples"
-SHEET = 64
+SHEET = 64  # samples, and real rows beside them
 SHORT = {FROM_PRIOR: "prior", FROM_WHITE_CODES: "white codes", FROM_MIXTURE: "mixture"}
 RECONSTRUCTIONS = "Reconstructions"
-SCATTERED_ROWS = 500
+SCATTERED_ROWS = 500  # of factors against codes
 FEW, MANY, SMALL = 9, 15, 32  # cells a side of a plane; MANY for pictures up to SMALL
 STYLES = Registry[type["ReportStyle"]]("style of reports")
 LATENT_SPACE = "Latent space"

@@ -44,9 +44,9 @@ LARGE = 10_000.0  # span of an axis whose numbers are written with k, M, G
 DAY = 86_400.0  # seconds
 PARTS = ((3 * 365 * DAY, "Y"), (90 * DAY, "M"), (3 * DAY, "D"), (0.0, "m"))
 """Span of an axis in seconds, and the smallest part of a date that its ticks have."""
-CURVES = 30
+CURVES = 30  # rows of a profile
 MARGIN = 0.08  # at each side, as a share of a cell of the manifold
-MOST_PANELS = 12
+MOST_PANELS = 12  # pictures or columns of a figure
 LETTER = 0.09  # width of a letter of names and titles, inches
 
 

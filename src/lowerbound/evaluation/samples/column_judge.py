@@ -29,11 +29,11 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 from lowerbound.evaluation.intervals import Interval, clopper_pearson
 
-ROUNDS = 200
+ROUNDS = 200  # trees of the boosting
 LEAF = 20  # rows of a leaf at least, as is scikit-learn's default
 MOST_CODES = 250  # levels of a column that a boosted tree splits; the others count as one
 MOST_INDICATORS = 48  # levels of a column with a number of their own in the coordinates
-FOLDS = 5
+FOLDS = 5  # of the two-sample test
 LEAVES, LEAST_LEAF = 16, 2  # of few rows; in each leaf at least so many
 
 

@@ -35,12 +35,12 @@ from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.inference.estimate import Estimate
 
-RESAMPLES = 20
-BLOCKS = 10
+RESAMPLES = 20  # of the Fréchet distance
+BLOCKS = 10  # of the kernel distance
 PRECISION_NEIGHBORS, COVERAGE_NEIGHBORS = 3, 5
 PAIRS_AT_ONCE = 1 << 22
-FEWEST = 20
-HIDDEN_UNITS = 32
+FEWEST = 20  # rows of each set in a two-sample test
+HIDDEN_UNITS = 32  # of its classifier
 
 
 def gaussian_frechet(

@@ -50,7 +50,7 @@ from lowerbound.inference.prior_draws import Samples
 from lowerbound.models.base import Model
 from lowerbound.models.powers import HasPrior
 
-LEAST_SIDE = 3
+LEAST_SIDE = 3  # of a Laplacian
 COLUMNS = "columns"
 MOST_COLUMNS = 64  # at most, for a comparison without a feature network
 MOST_ROWS = 5_000  # at most, because all pairs of rows are compared

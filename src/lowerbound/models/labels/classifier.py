@@ -36,7 +36,7 @@ PENALTIES = 10.0 ** np.arange(-3.0, 2.1, 0.5)  # C of logistic regression
 USUAL, RANGE = 0.3, 2.0  # center, and standard deviation of log C, of its prior
 LEAVES = (10, 3)  # fewest labels in a leaf
 STEPS = (10, 20, 40, 70)  # trees of each class
-RATE = 0.1
+RATE = 0.1  # learning rate of the trees
 LEAST = 1e-3  # smallest probability of a hidden label, so that no single label decides
 
 

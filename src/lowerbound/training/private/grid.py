@@ -28,7 +28,7 @@ from lowerbound.errors import DataError
 from lowerbound.training.private.declarations import cell_days, written_dates
 
 MOST_WHOLE = 128  # whole numbers in a range up to which each has its own bin
-BINS = 64
+BINS = 64  # of the histogram of a range
 LINEAR_PART = 1 / 2_000  # of a logarithmic range: how far its bins are evenly spaced
 SKEWED = 0.05  # of the range: a median below it makes bins logarithmic
 DISTINCT = 1_000  # numbers that are drawn from a bin, at least
@@ -37,7 +37,7 @@ FIELDS = ("kind", "levels", "low", "high", "atom", "whole", "missing", "log", "f
 OCTAVES = 61  # powers of two above and below one; whole numbers then fit 64 bits
 SIDE = 2 * OCTAVES + 1  # octaves of positive numbers
 CELLS = 2 * (2 * SIDE + 1) + 1  # of whole numbers, of fractions, and "missing"
-QUERIES = 3
+QUERIES = 3  # noisy histograms for a range
 CHANCE = 1e-3  # that noise alone exceeds the limit in some cell of the octaves
 CHANCE_INSIDE = 0.05  # the same for the bins of the range that the octaves gave
 OUTSIDE = 1 / 4  # of the rows: the most that may lie beyond either end of a range

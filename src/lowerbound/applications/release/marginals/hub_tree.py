@@ -32,7 +32,7 @@ from lowerbound.training.private.noise import SecretRandomness
 UNKNOWN = -1
 ROWS_AT_ONCE = 8_192
 ROUNDING = 1e-6  # by which sums of probabilities differ from one
-TABLES = ("groups", "transitions", "values")
+TABLES = ("groups", "transitions", "values")  # of a stored tree
 HALF_NORMAL = math.sqrt(2 / math.pi)  # mean absolute value of standard normal noise
 
 

@@ -22,9 +22,9 @@ from lowerbound.applications.release.marginals.hub_tree import HALF_NORMAL, HubT
 from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
 
-ROUNDS = 30
-LEAST = 1e-12
-LEAST_COUNT = 1.0
+ROUNDS = 30  # of fitting a table to its margins
+LEAST = 1e-12  # count that is not empty
+LEAST_COUNT = 1.0  # for a share of it
 CLEAR = 3.0  # deviations of noise that a count hardly reaches by noise alone
 CLEAR_VALUE = 2.5  # the same for the difference of a value from its group
 LEAST_SHARE = 0.15  # of the share in the group
