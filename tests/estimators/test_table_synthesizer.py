@@ -1,4 +1,4 @@
-"""The estimator of synthetic tables; its draws are tested in tests/inference/synthesis."""
+"""The estimator of synthetic tables; its draws are tested in tests/inference."""
 
 from __future__ import annotations
 
