@@ -36,10 +36,10 @@ from lowerbound.models.base import Model
 from lowerbound.models.powers import HasPrior, Imagines, name_of, require
 from lowerbound.trace import Step
 
-PRIOR_DRAWS = 10_000  # in the search of holes
+PRIOR_DRAWS = 10_000  # for the moments of a prior without closed form
 Components = Callable[[], Iterator[Distribution]]
 OwnDraws = list[tuple[Distribution, Tensor]]
-HOLE_PERCENTILE = 0.01  # of the density at codes of rows
+HOLE_PERCENTILE = 0.01  # of the density at codes of rows; a draw of the prior below is in a hole
 PRIOR_SEED = 1 << 40  # different from the seeds of data
 PAIR_BYTES = 6 * 8  # per pair of a draw and a component
 

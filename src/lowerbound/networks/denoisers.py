@@ -24,7 +24,7 @@ from lowerbound.networks.transformer import Attention
 from lowerbound.registry import Registry
 
 FREQUENCIES = 64  # of the embedding of the time
-LONGEST_PERIOD = 1e4  # of these, in steps of the noise
+LONGEST_PERIOD = 1e4  # of these, over the shortest
 TIMES = 1000  # the range that the frequencies are made for
 EMBEDDING = 128  # numbers of time and prompt, in a perceptron
 MLP_DEPTH = 4

@@ -4,13 +4,13 @@ The density is log p(v) = log p(u) + log T'(v), with
 
 .. math:: u = Q\left(\frac{h(g(v)) - \mathrm{shift}}{\mathrm{scale}}\right).
 
-g is the identity, the logarithm of a positive value or the logit of a value with two bounds. Q is
-the quantile-normal spline of the column, or the identity. So is h, except where some values lie so
-far from the others that their standard deviation says nothing about the others: there, with the
-median m and the spread s of the bulk of the values, h(y) = asinh((y - m) / s), which is almost
-linear in the bulk and logarithmic beyond. A column of quantities of very different sizes has the m
-and s of a part of them (``resolved``). Counts are non-negative integers, whose model units are the
-values themselves.
+g is the identity, the logarithm of a value with one bound or the logit of one with two. Q is the
+quantile-normal spline of the column, or the identity. So is h, except where some values lie so far
+from the others that their standard deviation says nothing about the others: there, with the median
+m and the spread s of the bulk of the values, h(y) = asinh((y - m) / s), which is almost linear in
+the bulk and logarithmic beyond. A column of quantities of very different sizes has the m and s of a
+part of them (``resolved``). Counts are non-negative integers, whose model units are the values
+themselves.
 """
 
 from __future__ import annotations

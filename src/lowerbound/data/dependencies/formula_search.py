@@ -8,7 +8,7 @@ follows from the others, and later formulas do without it.
 
 Example: 200 orders have net, tax (7 or 19 % of net), total = net + tax and items, in cents.
 
-1. The regressions on all other columns fit well enough, so every column is tried as a target.
+1. Rounding may explain the residuals of each regression on all others: every column is a target.
 2. Of net, total explains most: net = 0.889 total + c. Its residuals are more than rounding.
 3. Beside total, tax explains most: net = total - tax holds in all rows. Neither can be left out.
 4. The simplest numbers that hold are 1, -1 and no constant. Each member follows exactly from the

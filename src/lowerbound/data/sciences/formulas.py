@@ -1,6 +1,6 @@
 """Chemical formulas: from text to fractions of elements, and back.
 
-A formula names the elements in a fixed order, and sums to zero over common charges of its elements.
+A formula names its elements in a fixed order. It is neutral if common charges of them sum to zero.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Columnar data: tables, whose columns have names, and vectors, whose columns have positions.
 
-Columns that are left out because they identify rows cause advice. A ' before a text that a
-spreadsheet would compute is as .csv files are written.
+Advice says which columns are left out because they identify rows. A ' before a text that a
+spreadsheet would compute is read as .csv files of this package have it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The chapters of a report: samples, reconstructions and the latent space, captioned figures each.
+"""The chapters of a report on samples, reconstructions and the latent space: captioned figures.
 
 Styles show rows by column, as curves over their features, or as pictures. A kind of data names its
 style. A kind with its own figures registers another style here.
@@ -34,7 +34,7 @@ SAMPLES = "Samples"
 SHEET = 64  # samples, and real rows beside them
 SHORT = {FROM_PRIOR: "prior", FROM_WHITE_CODES: "white codes", FROM_MIXTURE: "mixture"}
 RECONSTRUCTIONS = "Reconstructions"
-SCATTERED_ROWS = 500  # of factors against codes
+SCATTERED_ROWS = 500  # held-out ones, against their reconstructions
 FEW, MANY, SMALL = 9, 15, 32  # cells a side of a plane; MANY for pictures up to SMALL
 STYLES = Registry[type["ReportStyle"]]("style of reports")
 LATENT_SPACE = "Latent space"
