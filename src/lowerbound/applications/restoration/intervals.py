@@ -16,8 +16,9 @@ Hidden cells, whose true values x are known, decide s and f of each column and l
 Columns with few hidden cells borrow from the others: all hidden cells together count as
 ``BORROWED`` more cells of each column.
 
-A mean may lie a little outside, where the observed cells of its row do. A mean far outside comes
-from a column with a long tail, which a few draws of the model stretch far beyond the data.
+An imputed mean may lie a little outside the observed range of its column, where the observed cells
+of its row do. A mean far outside comes from a column with a long tail, which a few draws of the
+model stretch far beyond the data.
 """
 
 from __future__ import annotations
