@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lowerbound._version import __version__ as __version__
 from lowerbound.registry import public_names
 
 if TYPE_CHECKING:  # the same names again, for editors and type checkers
@@ -44,8 +45,6 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
     from lowerbound.models.options import ModelOptions as ModelOptions
     from lowerbound.objectives.elbo import ELBO as ELBO
     from lowerbound.training.options import TrainingOptions as TrainingOptions
-
-__version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = public_names(
     __name__,

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lowerbound
 from lowerbound import durable, processes, untrusted
+from lowerbound._version import __version__
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.common.application import written_by
 from lowerbound.cli import console as outcome
@@ -75,7 +75,7 @@ def run(words: Sequence[str], console: Console) -> int:
         print(overview())
         return outcome.DONE
     if words[0] in ("-V", "--version"):
-        print(f"lowerbound {lowerbound.__version__}")
+        print(f"lowerbound {__version__}")
         return outcome.DONE
     name, words = known_command(words)
     if name in groups():
@@ -100,7 +100,7 @@ def run(words: Sequence[str], console: Console) -> int:
         request = answer(application.request, typed.answers)
         if launcher := several(request):
             return launcher(given)
-        from lowerbound.applications.common.columnar_files import formulas_kept
+        from lowerbound.applications.common.formulas import formulas_kept
 
         with untrusted.memory(typed.memory), formulas_kept(typed.keep_formulas):
             report = application(request, console)

@@ -27,7 +27,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__, durable, untrusted
+from lowerbound import durable, untrusted
+from lowerbound._version import __version__
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded

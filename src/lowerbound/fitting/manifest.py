@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lowerbound import __version__, durable, untrusted
+from lowerbound import durable, untrusted
+from lowerbound._version import __version__
 from lowerbound.errors import ModelFolderError
 from lowerbound.untrusted import folders
 

@@ -12,7 +12,7 @@ from lowerbound import VAE
 from lowerbound.data import load
 from lowerbound.evaluation.samples.refinement import RefinementQuality, psnr, refinement_quality
 from lowerbound.fitting import RefinerFit
-from lowerbound.fitting.card import NOT_MEASURED, distortion, realism
+from lowerbound.fitting.gains import NOT_MEASURED, distortion, realism
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.reconstruction import RefinedRows
 from lowerbound.training import TrainingOptions

@@ -1,19 +1,13 @@
-"""Files of columns that are written chunk by chunk, and are complete or absent.
-
-Texts that a spreadsheet would compute when it opens a .csv file, such as =HYPERLINK(...) in a
-stranger's data, would be run on the machine of whoever opens it. A ' before them makes them text.
-"""
+"""Files of columns that are written chunk by chunk, and are complete or absent."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +16,7 @@ import numpy as np
 
 from lowerbound.applications.common.application import jsonable
 from lowerbound.applications.common.files import replacing
+from lowerbound.applications.common.formulas import quoted_formulas
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.levels import levels_as_text
 from lowerbound.data.columns.notation import COMMA, POINT
@@ -32,49 +27,9 @@ from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from lowerbound.untrusted import folders
 
-SYMBOLS = "[$\u20ac\u00a3\u00a5\u20b9%\u2030 \u00a0\u202f]*"
-NUMBER = re.compile(rf"[+-]{SYMBOLS}(\d[\d .,'\u00a0\u202f]*([eE][+-]?\d+)?{SYMBOLS}|inf)")
-
-keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
-"""Whether such texts are written as they are."""
 Columns = Mapping[str, Any]
 
 GROUP_ROWS, GROUP_BYTES = 1 << 16, 32 << 20  # where a row group of Parquet ends
-
-
-@contextmanager
-def formulas_kept(kept: bool) -> Iterator[None]:
-    """Context in which such texts are written as they are, or not."""
-    before = keep_formulas.set(kept)
-    try:
-        yield
-    finally:
-        keep_formulas.reset(before)
-
-
-def quoted_formulas(values: Any) -> tuple[Any, int]:
-    """The values with a ' before each text that a spreadsheet would compute, and their number."""
-    import numpy as np
-
-    from lowerbound.data.tables.dialect import MARK  # every command imports this module
-
-    if keep_formulas.get() or np.asarray(values).dtype.kind not in "OUT":
-        return values, 0
-    cells = list(values)
-    found = [i for i, cell in enumerate(cells) if isinstance(cell, str) and is_formula(cell)]
-    for place in found:
-        cells[place] = f"{MARK}{cells[place]}"
-    return cells, len(found)
-
-
-def is_formula(cell: str) -> bool:
-    """Whether a spreadsheet would compute a text: =1+1 and -A1, but none of -1, -0:30, A+ and -."""
-    from lowerbound.data.columns.durations import is_written
-    from lowerbound.data.tables.dialect import BEGINNINGS
-
-    if len(cell) < 2 or cell[0] not in BEGINNINGS:
-        return False
-    return not (cell[0] in "+-" and (NUMBER.fullmatch(cell) or is_written(cell)))
 
 
 class Columnar(ABC):

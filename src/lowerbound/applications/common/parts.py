@@ -17,8 +17,8 @@ from typing import Any, Protocol, Self
 
 import torch
 
-import lowerbound
 from lowerbound import durable, untrusted
+from lowerbound._version import __version__
 from lowerbound.applications.common.application import UNFINISHED, Reporter
 from lowerbound.applications.common.form import typed
 from lowerbound.config import option
@@ -301,7 +301,7 @@ def _identity(command: str, request: Any) -> dict[str, Any]:
         for name, value in given.items()
         if isinstance(value, str) and name != "output" and value
     }
-    facts = {"command": command, "version": lowerbound.__version__, **given, **files}
+    facts = {"command": command, "version": __version__, **given, **files}
     plain: dict[str, Any] = json.loads(json.dumps(facts))
     return plain
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from lowerbound import __version__, durable, untrusted
+from lowerbound import durable, untrusted
+from lowerbound._version import __version__
 from lowerbound.applications.common.files import write_text
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.protection.record import Protection

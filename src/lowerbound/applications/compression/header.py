@@ -15,7 +15,7 @@ from math import prod
 from types import MappingProxyType
 from typing import BinaryIO
 
-from lowerbound import __version__
+from lowerbound._version import __version__
 from lowerbound.applications.compression import varint
 from lowerbound.errors import BitstreamError, OptionError, unknown
 

@@ -16,7 +16,7 @@ from lowerbound.applications.common.application import OTHER_FILES, Report, Repo
 from lowerbound.applications.common.form import REQUIRED
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError, counted
-from lowerbound.fitting.card import comparison, distortion, realism
+from lowerbound.fitting.gains import comparison, distortion, realism
 from lowerbound.fitting.manifest import (
     AGENT,
     CONFIG,

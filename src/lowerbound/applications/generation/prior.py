@@ -48,7 +48,7 @@ from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import RequestedSizes
-from lowerbound.fitting.card import comparison, warning_if_worse
+from lowerbound.fitting.gains import comparison, warning_if_worse
 from lowerbound.fitting.manifest import CHECKPOINT, METRICS, PRIOR
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior

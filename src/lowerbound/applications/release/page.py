@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lowerbound import __version__
+from lowerbound._version import __version__
 from lowerbound.applications.release.attacks import AttackRate
 from lowerbound.applications.release.conclusions import Conclusions, conclude, notes
 from lowerbound.applications.release.margins import MarginError

@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound import __version__, untrusted
+from lowerbound import untrusted
+from lowerbound._version import __version__
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.unmodeled import is_quantity
 from lowerbound.data.dataset import Dataset

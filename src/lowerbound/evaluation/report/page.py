@@ -12,7 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__, durable
+from lowerbound import durable
+from lowerbound._version import __version__
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report import figures

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound import __version__, durable, untrusted
+from lowerbound import durable, untrusted
+from lowerbound._version import __version__
 from lowerbound.applications.release.marginals.charged_schema import (
     ROUNDING,
     epsilon_of,

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from lowerbound import __version__
+from lowerbound._version import __version__
 from lowerbound.applications.release.marginals.charged_schema import ROUNDING, epsilon_of, rho_for
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.dates import DAY, ISO, as_text

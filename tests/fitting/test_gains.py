@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lowerbound.fitting.card import comparison, warning_if_worse
+from lowerbound.fitting.gains import comparison, warning_if_worse
 
 FACTS = {"density": "exact", "former_density": "exact", "former_kind": "flow"}
 
