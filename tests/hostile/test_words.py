@@ -11,12 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.common.columnar_files import (
-    columnar,
-    formulas_kept,
-    is_formula,
-    keep_formulas,
-)
+from lowerbound.applications.common.columnar_files import columnar
+from lowerbound.applications.common.formulas import formulas_kept, is_formula, keep_formulas
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.tables.files import read_table, read_text
