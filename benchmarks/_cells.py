@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from _kodak_tiles import KODAK_TILES
 from _opened import opened_data
 from _record import RESULTS, SECONDS, Metric, arguments, commit, keep_answer, write
 
 from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.schema import Binarize
 from lowerbound.errors import DataError
 from lowerbound.evaluation.likelihood.tighter import carry_over

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from _cells import spent_minutes
+from _kodak_tiles import KODAK_TILES
 from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from photographs import FOLDS, split
@@ -37,7 +38,6 @@ from lowerbound.applications.restoration.picture_tiles import (
     noise_level,
     shipped_denoiser,
 )
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.published import file_sha256
 
 NAME = "denoising_photographs"

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _kodak_tiles import KODAK_TILES
 from _record import Metric, arguments, part_of, write
 from _rivals import in_words, paired
 from denoising_photographs import middle
@@ -30,7 +31,6 @@ from ship_denoiser import choosing_pictures
 
 from lowerbound.applications.restoration.inpainting import harmonic, inpainted
 from lowerbound.applications.restoration.picture_tiles import DENOISER, shipped_denoiser
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.published import file_sha256
 
 NAME = "inpainting_photographs"

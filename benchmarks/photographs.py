@@ -26,7 +26,9 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from _archives import member_names, read_members
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
+from _kodak_tiles import KODAK_TILES
 from _photograph_codecs import (
     ANCHOR,
     HAS_MOZJPEG,
@@ -50,8 +52,7 @@ from lowerbound.applications.compression.picture_comparison import bd_rate
 from lowerbound.applications.compression.rated_pictures import as_row
 from lowerbound.applications.compression.transform_codec import put, take
 from lowerbound.data import Dataset, load
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
-from lowerbound.data.catalog.published import file_sha256, member_names, read_members
+from lowerbound.data.catalog.published import file_sha256
 from lowerbound.data.pictures.pixels import eight_bit, tiles_of
 from lowerbound.fitting import fit
 from lowerbound.models import TransformCoder

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _archives import member_names, read_members
 from _record import arguments
 from photographs import FOLDS, split
 from PIL import Image
@@ -36,7 +37,7 @@ from lowerbound.applications.restoration.picture_tiles import (
     shipped_denoiser,
     write_shipped,
 )
-from lowerbound.data.catalog.published import data_folders, first_place, member_names, read_members
+from lowerbound.data.catalog.published import data_folders, first_place
 from lowerbound.models.picture_denoiser import STRONGEST, PictureDenoiser
 
 NAME = "ship_denoiser"

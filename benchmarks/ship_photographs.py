@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from _cells import fit_on
+from _kodak_tiles import KODAK_TILES
 from _photograph_codecs import QUALITIES, point_of, rivals, saved, settings
 from _record import Metric, arguments, part_of, write
 from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
@@ -39,7 +40,6 @@ from lowerbound.applications.compression.rated_pictures import as_row, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.step_map import TUNES
 from lowerbound.applications.compression.transform_codec import level_of
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.published import file_sha256
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.models import Model, TransformCoder

@@ -31,6 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
+from _kodak_tiles import KODAK_TILES
 from _pictures import keep
 from _record import COMMITS, Metric, commit, keep_answer
 from _rivals import Better, in_words, paired
@@ -43,7 +44,6 @@ from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.rivals import FORMS, QUALITIES, available, decode, encode
 from lowerbound.data import load
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.published import file_sha256
 from lowerbound.evaluation.samples.distances import frechet_distance, kernel_distance
 from lowerbound.evaluation.samples.feature_network import FeatureNetwork, fit_feature_network

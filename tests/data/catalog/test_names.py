@@ -23,7 +23,6 @@ from lowerbound.data.catalog.published import write_whole
 from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError, OptionError
 
-OFFLINE = [name for name in CATALOG if "mnist" not in name]
 RANDOM = np.random.default_rng(0)
 ARRAYS = {
     "x_train": RANDOM.integers(0, 256, (6, 4, 4), dtype=np.uint8),

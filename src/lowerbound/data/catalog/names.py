@@ -1,4 +1,4 @@
-"""The catalog of named data sets: from scikit-learn, downloaded, provided locally, or rendered."""
+"""The catalog of named data sets: from scikit-learn, downloaded, or rendered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lowerbound.data.catalog.cifar import CIFAR10
 from lowerbound.data.catalog.digits import FASHION_MNIST, MNIST
-from lowerbound.data.catalog.downsampled_imagenet import IMAGENET32, IMAGENET64
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.catalog.sprites import (
     FACTORS,
     SHAPES,
@@ -31,7 +28,7 @@ class NamedSet(Protocol):
 
 
 CATALOG: Registry[NamedSet] = Registry("data set")
-_PUBLISHED = (MNIST, FASHION_MNIST, CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES)
+_PUBLISHED = (MNIST, FASHION_MNIST)
 WITH_PARTS = (*(published.name for published in _PUBLISHED), "sprites")
 """Data sets with a published test part."""
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _cifar import ARCHIVE, CIFAR10, CLASSES, FOLDER, PICKLED, CifarSet
 
 from lowerbound.data import CATALOG, load
-from lowerbound.data.catalog.cifar import ARCHIVE, CIFAR10, CLASSES, FOLDER, PICKLED, CifarSet
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

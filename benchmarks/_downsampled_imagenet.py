@@ -17,16 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from _archives import check_md5, member_names, read_members
 
+from lowerbound.data import CATALOG
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.published import (
-    check_md5,
-    choose_part,
-    data_folders,
-    first_place,
-    member_names,
-    read_members,
-)
+from lowerbound.data.catalog.published import choose_part, data_folders, first_place
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
@@ -182,3 +177,5 @@ IMAGENET64 = DownsampledImageNet(
     },
 )
 """1,281,167 + 50,000 photographs, 64x64 color, 1,000 classes (Chrabaszcz et al. 2017)."""
+CATALOG.register(IMAGENET32.name)(IMAGENET32.read)
+CATALOG.register(IMAGENET64.name)(IMAGENET64.read)

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from lowerbound.data import CATALOG, load
-from lowerbound.data.catalog.downsampled_imagenet import (
+from _downsampled_imagenet import (
     CLASSES,
     FILES,
     IMAGENET32,
     IMAGENET64,
     DownsampledImageNet,
 )
+
+from lowerbound.data import CATALOG, load
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _kodak_tiles import KODAK_TILES, KodakTiles, cut
 from PIL import Image
 
 from lowerbound.data import load
-from lowerbound.data.catalog.kodak_tiles import KODAK_TILES, KodakTiles, cut
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -13,15 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _archives import member_names, read_members
 
+from lowerbound.data import CATALOG
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.published import (
-    choose_part,
-    data_folders,
-    first_place,
-    member_names,
-    read_members,
-)
+from lowerbound.data.catalog.published import choose_part, data_folders, first_place
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
@@ -131,3 +127,4 @@ def _decode(content: bytes, name: str) -> Array:
 
 KODAK_TILES = KodakTiles()
 """6,912 + 2,304 tiles, 32x32 color, of 18 + 6 of the Kodak photographs."""
+CATALOG.register(KODAK_TILES.name)(KODAK_TILES.read)

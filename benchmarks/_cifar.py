@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _archives import check_md5, read_members
 
+from lowerbound.data import CATALOG
 from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.published import (
-    check_md5,
     choose_part,
     data_folders,
     fetch,
     first_place,
-    read_members,
     write_whole,
 )
 from lowerbound.data.raw import RawData
@@ -139,3 +139,4 @@ CIFAR10 = CifarSet(
     },
 )
 """50,000 + 10,000 photographs of ten things, 32x32 color (Krizhevsky 2009)."""
+CATALOG.register(CIFAR10.name)(CIFAR10.read)
