@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.errors import DataError
 
 ARCHIVE = "adbench_classical.tar"

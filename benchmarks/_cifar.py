@@ -17,7 +17,7 @@ from _archives import check_md5, read_members
 
 from lowerbound.data import CATALOG
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.published import (
+from lowerbound.data.catalog import (
     choose_part,
     data_folders,
     fetch,

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from lowerbound.data.audio.clips import Clips
 from lowerbound.data.audio.kind import SHOWN, SIZE, spectrogram
-from lowerbound.data.catalog.published import data_folders
+from lowerbound.data.catalog import data_folders
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.errors import DataError
 
 ARCHIVE = "physionet2012_set_a.tar.xz"

@@ -17,7 +17,7 @@ from _archives import member_names, read_members
 
 from lowerbound.data import CATALOG
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.published import choose_part, data_folders, first_place
+from lowerbound.data.catalog import choose_part, data_folders, first_place
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 

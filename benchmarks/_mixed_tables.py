@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import expit, ndtri
 from scipy.stats import rankdata
 
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 FOLDER = Path(os.environ.get("LOWERBOUND_DATA", "data")).resolve()
 MOST = 20  # files that are named one by one

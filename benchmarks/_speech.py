@@ -23,9 +23,8 @@ import numpy as np
 import torch
 
 from lowerbound.applications.compression.sound_comparison import amr, log_mel_distance, opus, si_sdr
-from lowerbound.data.audio.clips import Clips, amplitudes
-from lowerbound.data.audio.log_mel import LogMel
-from lowerbound.data.catalog.published import data_folders
+from lowerbound.data.audio.clips import Clips, LogMel, amplitudes
+from lowerbound.data.catalog import data_folders
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -36,10 +36,10 @@ from lowerbound.applications.compression.container import open_container
 from lowerbound.applications.compression.exported_models import export_model
 from lowerbound.data import Dataset
 from lowerbound.data.audio.clips import Clips
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 from lowerbound.fitting import Fitted, fit
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.inference.sound_codes import SoundCoder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder

@@ -38,7 +38,7 @@ from lowerbound.applications.restoration.picture_tiles import (
     noise_level,
     shipped_denoiser,
 )
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 NAME = "denoising_photographs"
 Array = np.ndarray[Any, Any]

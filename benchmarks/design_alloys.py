@@ -43,7 +43,7 @@ from lowerbound.applications.design.engine import Designer, SearchOptions
 from lowerbound.applications.design.goals import DesignTask, Goal, Limit
 from lowerbound.applications.design.quantities import formula_values
 from lowerbound.data import Dataset, Formulas, Schema, load
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.errors import DataError
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
 from lowerbound.inference.regression import predicted_quantities

@@ -37,7 +37,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
 from lowerbound.applications.anomaly.surfaces import BORDER
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 NAME = "detection"
 RUNS = Path("runs") / NAME

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from lowerbound.applications.generation.sample import sample_histories
 from lowerbound.data import Dataset, Events, file_sha256, history_frame, load
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.errors import DataError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score

@@ -34,7 +34,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes 
 from sklearn.impute import IterativeImputer
 
 from lowerbound import VAEImputer
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 NAME = "icu_imputation"
 OURS = "VAE"

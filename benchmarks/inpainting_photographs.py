@@ -31,7 +31,7 @@ from ship_denoiser import choosing_pictures
 
 from lowerbound.applications.restoration.inpainting import harmonic, inpainted
 from lowerbound.applications.restoration.picture_tiles import DENOISER, shipped_denoiser
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 NAME = "inpainting_photographs"
 Array = np.ndarray[Any, Any]

@@ -27,11 +27,11 @@ from latent_priors import SEED, STAGES, described, features_of, parts, settings
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.evaluation.samples.quality import MEAN
+from lowerbound.evaluation.samples.distances import MEAN
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.refiner import fit_refiner
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.inference.prior_draws import sample_prior
 

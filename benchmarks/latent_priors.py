@@ -31,12 +31,12 @@ from _record import Metric, commit, keep_answer, write
 from torch import Tensor
 
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.samples.quality import MEAN, Quality
+from lowerbound.evaluation.samples.distances import MEAN, Quality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.fitting import FitOptions, Fitted, PriorFit, fit
 from lowerbound.fitting.prior import fit_prior
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.estimate import Skipped
-from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.reconstruction import reconstruct

@@ -46,8 +46,8 @@ from lowerbound.evaluation.samples.frame_errors import (
 )
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.fitting.prior import with_untrained_prior
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.frames import Horizon, PredictedFrames, predict_frames, temporal_prior
-from lowerbound.inference.latents import draw_latents
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

@@ -25,7 +25,7 @@ from _mixed_tables import FILES, MECHANISMS, Array, Table, place, table
 from _record import Metric, arguments, part_of, write
 from _rivals import Better, in_words, paired
 
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 NAME = "mixed_imputation"
 ROWS = 1_000

@@ -41,7 +41,7 @@ from torch import Tensor
 
 from lowerbound.applications.design.molecules import molecule_quality
 from lowerbound.data import Dataset, Schema, load
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.data.dataset import spread_rows
 from lowerbound.data.sciences.molecules import property_values
 from lowerbound.data.sciences.smiles import canonical_smiles
@@ -51,8 +51,7 @@ from lowerbound.errors import DataError
 from lowerbound.evaluation.aggregate import units
 from lowerbound.fitting import Fitted, fit, folder as model_folder
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents, encode_rows
 from lowerbound.inference.likelihood import data_sha256, score
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.regression import quantity_quality

@@ -52,7 +52,7 @@ from lowerbound.applications.compression.picture_comparison import bd_rate
 from lowerbound.applications.compression.rated_pictures import as_row
 from lowerbound.applications.compression.transform_codec import put, take
 from lowerbound.data import Dataset, load
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 from lowerbound.data.pictures.pixels import eight_bit, tiles_of
 from lowerbound.fitting import fit
 from lowerbound.models import TransformCoder

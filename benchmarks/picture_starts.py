@@ -32,7 +32,7 @@ from _rivals import paired
 from matplotlib import pyplot as plt
 
 from lowerbound.data import Dataset, load
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.models import Decodes, require

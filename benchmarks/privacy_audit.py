@@ -32,7 +32,7 @@ from lowerbound.applications.release.copies import copies
 from lowerbound.applications.release.marginals.model import fit_marginals
 from lowerbound.applications.release.membership import membership, shadow_membership
 from lowerbound.data import file_sha256
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.column_judge import CodedColumns
 from lowerbound.training.private.copied_schema import declarations_of

@@ -32,17 +32,16 @@ from torch import Tensor
 
 from lowerbound.data import Dataset, load
 from lowerbound.data.prompts import prompts_of_factors
-from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality
+from lowerbound.evaluation.samples.distances import DRAWN, MEAN, Quality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.evaluation.samples.refinement import refinement_quality
 from lowerbound.fitting import FitOptions, Fitted, RefinerFit, fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.refiner import fit_refiner
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.estimate import Skipped
-from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
-from lowerbound.inference.prior_draws import sample_prior
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.prior_draws import prior_settings, sample_prior
 from lowerbound.inference.reconstruction import reconstruct_refined
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.evaluation.samples.quality import MEAN, Quality
+from lowerbound.evaluation.samples.distances import MEAN, Quality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.fitting import FitOptions
 from lowerbound.fitting.assembly import assemble, resolve

@@ -37,7 +37,7 @@ from lowerbound.applications.restoration.picture_tiles import (
     shipped_denoiser,
     write_shipped,
 )
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.models.picture_denoiser import STRONGEST, PictureDenoiser
 
 NAME = "ship_denoiser"

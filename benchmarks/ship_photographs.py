@@ -40,7 +40,7 @@ from lowerbound.applications.compression.rated_pictures import as_row, write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.step_map import TUNES
 from lowerbound.applications.compression.transform_codec import level_of
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.models import Model, TransformCoder
 

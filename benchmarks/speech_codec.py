@@ -40,7 +40,7 @@ from lowerbound.applications.compression.sound_codec import read_clips, write_cl
 from lowerbound.data import Dataset
 from lowerbound.data.audio.clips import Clips, usual_windows
 from lowerbound.data.audio.kind import learned, rows_of
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 from lowerbound.fitting import Fitted, fit
 from lowerbound.models.options import ModelOptions
 

@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from lowerbound import VAEDetector
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 
 NAME = "surfaces"
 CHOOSING = ("brick", "gravel")

@@ -35,13 +35,13 @@ from _rivals import Rival, in_words, paired
 from lowerbound.applications.release.synthesizer_fit import synthesis_options
 from lowerbound.applications.release.usefulness import BOOSTING, Task
 from lowerbound.data import Dataset, file_sha256, load
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.column_judge import CodedColumns, distinguished as two_sample
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

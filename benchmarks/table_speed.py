@@ -27,7 +27,7 @@ from _record import Metric, arguments, write
 from lowerbound.data import file_sha256, load
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError
-from lowerbound.evaluation.likelihood.column_shares import column_shares
+from lowerbound.evaluation.likelihood.baselines import column_shares
 from lowerbound.fitting.folder import read
 from lowerbound.inference.likelihood import score
 

@@ -56,12 +56,10 @@ from lowerbound.data.prompts import Prompts
 from lowerbound.data.vocabulary import PhraseBook, PromptVocabulary
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.codes import draw_latents, encode_rows
 from lowerbound.inference.decoding import decode_codes
-from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256
-from lowerbound.inference.prior_draws import sample_prior
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.prior_draws import prior_settings, sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 

@@ -44,7 +44,7 @@ from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.rivals import FORMS, QUALITIES, available, decode, encode
 from lowerbound.data import load
-from lowerbound.data.catalog.published import file_sha256
+from lowerbound.data.catalog import file_sha256
 from lowerbound.evaluation.samples.distances import frechet_distance, kernel_distance
 from lowerbound.evaluation.samples.feature_network import FeatureNetwork, fit_feature_network
 from lowerbound.fitting import Fitted, fit

@@ -19,7 +19,7 @@ import time
 from _arms import HAS_PYTHAE, pictures
 from _record import Metric, arguments, write
 
-from lowerbound.data.catalog.published import data_folders, first_place
+from lowerbound.data.catalog import data_folders, first_place
 
 # VmHWM and not ru_maxrss, which a child inherits from the process that started it
 PROCESS = r"""

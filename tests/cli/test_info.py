@@ -12,7 +12,7 @@ import pytest
 
 from lowerbound.applications.control.player import AgentRecord, write_records
 from lowerbound.fitting.folder import read, write
-from lowerbound.training.history import History
+from lowerbound.training.reporter import History
 from tests.cli.conftest import Run
 
 

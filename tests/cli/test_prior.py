@@ -17,7 +17,7 @@ from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.evaluation.report import effort
 from lowerbound.fitting.folder import read
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.training import History
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_process import SECONDS, start

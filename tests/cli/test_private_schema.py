@@ -11,7 +11,7 @@ import pytest
 
 from lowerbound.applications.release.marginals import model as marginals_model, schema_measuring
 from lowerbound.cli import main
-from lowerbound.training.private.noise import SeededRandomness
+from lowerbound.training.private.engine import SeededRandomness
 
 ROWS = 4_000
 

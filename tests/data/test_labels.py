@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lowerbound.data import encode_labels, load
-from lowerbound.data.quantities import encode_targets
+from lowerbound.data.labels import encode_targets
 from lowerbound.errors import DataError
 
 

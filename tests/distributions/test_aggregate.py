@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from lowerbound.distributions.aggregate import mutual_information, pairwise_log_prob
+from lowerbound.distributions.gaussian_mixture import mutual_information, pairwise_log_prob
 from lowerbound.distributions.reparameterization import diagonal_normal
 
 

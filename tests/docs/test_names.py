@@ -27,7 +27,7 @@ from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from lowerbound.registry import Registry
 from lowerbound.training import TrainingOptions
-from lowerbound.training.budget import LARGE_TABLE, OF_LARGE_TABLES, USUAL
+from lowerbound.training.plan import LARGE_TABLE, OF_LARGE_TABLES, USUAL
 from tests.docs.pages import DOCS, PAGES, blocks, code_words, name_of, prose, section, sections
 
 PAGE_OF: dict[str, tuple[Registry[Any], str]] = {

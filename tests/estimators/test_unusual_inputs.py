@@ -35,7 +35,7 @@ from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.completion import completed_frame
 from lowerbound.errors import DataError, OptionError
-from lowerbound.training.budget import own_settings
+from lowerbound.training.plan import own_settings
 
 ROWS = 60
 

@@ -13,7 +13,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
-from lowerbound.data.catalog.sprites import FACTORS, SpriteGrid
+from lowerbound.data.sprites import FACTORS, SpriteGrid
 from lowerbound.errors import DataError
 from lowerbound.evaluation.disentanglement import (
     Disentanglement,

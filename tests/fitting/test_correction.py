@@ -17,7 +17,7 @@ from lowerbound.evaluation.samples.column_judge import judged_columns
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.fitting.folder import read, write
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.tables import TableSource

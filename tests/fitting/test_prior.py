@@ -14,7 +14,7 @@ from lowerbound.data import load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, ModelOptions, fit
 from lowerbound.fitting.prior import compared, fit_prior
-from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
+from lowerbound.inference.codes import Latents, draw_latents, refuse_collapsed
 from lowerbound.models import require
 from lowerbound.models.heads import all_but_the_prior
 from lowerbound.models.powers import LearnsPrior

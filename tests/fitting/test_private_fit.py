@@ -19,7 +19,7 @@ from lowerbound.fitting.folder import read, write
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import Interrupted, Progress, SilentReporter, TrainingOptions
 from lowerbound.training.private.accounting import Mechanism, epsilons
-from lowerbound.training.private.noise import (
+from lowerbound.training.private.engine import (
     PoissonOrder,
     SecretRandomness,
     SeededRandomness,

@@ -17,8 +17,8 @@ from torch.distributions import Distribution, Normal, OneHotCategorical
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.evaluation.likelihood.tighter import bracket, simulate
 from lowerbound.fitting.assembly import assemble
-from lowerbound.inference.annealed_bounds import bracket, simulate
 from lowerbound.inference.annealing import (
     AnnealingOptions,
     State,

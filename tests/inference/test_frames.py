@@ -13,8 +13,8 @@ from lowerbound.data import FrameClips, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio, psnr
 from lowerbound.fitting import FitOptions, Fitted, ModelOptions, fit
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.frames import Horizon, PredictedFrames, predict_frames
-from lowerbound.inference.latents import draw_latents
 from lowerbound.training import TrainingOptions
 from tests.models.sequences.worlds import ACTIONS, FRAME, world
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.synthetic.relations import DIFFERENCE, EQUALITY, LINEAR, RATIO, Relation
+from lowerbound.data.synthetic.constraints import DIFFERENCE, EQUALITY, LINEAR, RATIO, Relation
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators import TableSynthesizer
 from lowerbound.likelihoods import AutoregressiveColumns

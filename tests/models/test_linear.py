@@ -10,7 +10,7 @@ import torch
 from lowerbound.applications.restoration.filling import impute
 from lowerbound.classical.factor_analysis import chosen_ridge, fit_factor_analysis
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.likelihood.column_shares import column_shares
+from lowerbound.evaluation.likelihood.baselines import column_shares
 from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.models import Model

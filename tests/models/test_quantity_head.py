@@ -13,7 +13,7 @@ from scipy.stats import laplace, norm
 from torch import Tensor
 
 from lowerbound.data import Dataset, load
-from lowerbound.data.quantities import encode_quantities
+from lowerbound.data.labels import encode_quantities
 from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder

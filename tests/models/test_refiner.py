@@ -17,7 +17,7 @@ from lowerbound.fitting import Fitted, fit, folder as model_folder
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.inference.annealing import checked
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.inference.reconstruction import reconstruct_refined

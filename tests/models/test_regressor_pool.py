@@ -18,16 +18,16 @@ from torch import Tensor
 from lowerbound import SemiSupervisedRegressor
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import folder as model_folder
-from lowerbound.models.labels.regressor import (
+from lowerbound.models.labels.ridge_start import LabeledRows, ridge
+from lowerbound.models.semi_supervised_regression import (
     ALONE,
-    LEAST,
+    LEAST_DENSITY,
     PRIOR,
     STRENGTH,
     RegressorPool,
     fit_pool,
     widened,
 )
-from lowerbound.models.labels.ridge_start import LabeledRows, ridge
 from lowerbound.networks import Columns
 
 FEW, COLUMNS = 40, 3
@@ -120,7 +120,7 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows, given = labeled(BENT), []
-    from lowerbound.models.labels import regressor as regressor_fits
+    from lowerbound.models import semi_supervised_regression as regressor_fits
 
     weigh = regressor_fits.averaged_weights
 
@@ -144,7 +144,7 @@ def test_weights_and_factors_are_those_of_the_hidden_labels(
     free = minimize(loss, np.zeros(3), tol=1e-12).x
     models = np.vstack([np.exp(free) / np.exp(free).sum(), np.eye(3)])  # the pool, each alone
     belief = np.append(1 - ALONE, ALONE * shares)
-    belief *= np.exp(np.log(models @ given[0] + LEAST).sum(1))
+    belief *= np.exp(np.log(models @ given[0] + LEAST_DENSITY).sum(1))
     np.testing.assert_allclose(pool.weights, belief @ models / belief.sum(), atol=1e-4)
     hidden, truth = hidden_by_ridge(rows), found.target
     apart = ((truth - hidden[:, 0]) / hidden[:, 1]).square().mean().sqrt()

@@ -21,7 +21,7 @@ from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import SemiSupervised, semi_supervised as module
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.objectives.label_graph import spread_labels
+from lowerbound.objectives.semi_supervised import spread_labels
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Every, Mean
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lowerbound.networks.recurrence import GatedRecurrentUnit
+from lowerbound.networks.frame_maps import GatedRecurrentUnit
 
 
 def test_it_is_the_unit_of_torch() -> None:

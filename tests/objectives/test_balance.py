@@ -10,7 +10,7 @@ import torch
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.evaluation.likelihood.column_shares import column_shares
+from lowerbound.evaluation.likelihood.baselines import column_shares
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.likelihoods.base import marginal_nats

@@ -8,9 +8,9 @@ import torch
 from lowerbound.data import load
 from lowerbound.data.labels import label_folds
 from lowerbound.data.pictures.kind import augmented
-from lowerbound.objectives import label_graph
-from lowerbound.objectives.label_graph import balanced, nearest, spread_labels
+from lowerbound.objectives import semi_supervised
 from lowerbound.objectives.mean_teacher import Perturbation
+from lowerbound.objectives.semi_supervised import balanced, nearest, spread_labels
 
 
 def blobs(rows: int = 90, apart: float = 4.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,13 +32,13 @@ def test_nearest_rows_are_those_of_all_distances() -> None:
 
 def test_spreading_solves_its_linear_system() -> None:
     x, label = blobs()
-    graph = label_graph._graph(*nearest(x, 5), 5)
+    graph = semi_supervised._graph(*nearest(x, 5), 5)
     codes = torch.where(torch.arange(90) < 9, label, -1).numpy()
     given = np.zeros((90, 3))
     given[:9] = np.eye(3)[codes[:9]]
-    exact = np.linalg.solve(np.eye(90) - label_graph.ALPHA * graph.toarray(), given)
+    exact = np.linalg.solve(np.eye(90) - semi_supervised.ALPHA * graph.toarray(), given)
     shares = np.full(3, 1 / 3)
-    found = label_graph._spread(graph, codes, shares)
+    found = semi_supervised._spread(graph, codes, shares)
     np.testing.assert_allclose(found, balanced(exact, shares), atol=0.1)
     assert (found.argmax(1) == balanced(exact, shares).argmax(1)).mean() > 0.97
 

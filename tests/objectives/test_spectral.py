@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.data.audio.clips import LogMel, mel_triangles
 from lowerbound.data.audio.kind import learned
-from lowerbound.data.audio.log_mel import LogMel, mel_triangles
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError
 from lowerbound.fitting.assembly import assemble

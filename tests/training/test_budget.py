@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.training.budget import Budget, default_epochs
+from lowerbound.training.plan import Budget, default_epochs
 from tests.training.cases import options
 
 

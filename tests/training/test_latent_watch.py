@@ -19,9 +19,8 @@ from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Draw, Step, Trace
 from lowerbound.training import train
-from lowerbound.training.held_out import HeldOut
-from lowerbound.training.history import History
-from lowerbound.training.latent_watch import LatentWatch, collapse_message
+from lowerbound.training.held_out import HeldOut, LatentWatch, collapse_message
+from lowerbound.training.reporter import History
 from tests.objectives.test_rate_weight import collapsing
 from tests.oracles.linear_gaussian import Affine
 from tests.training.cases import grey_rows, options, real_rows, vae

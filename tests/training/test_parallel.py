@@ -22,12 +22,11 @@ from lowerbound.fitting import FitOptions, fit
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Bound
-from lowerbound.objectives.rate_distortion import TargetRate
+from lowerbound.objectives.elbo import TargetRate
 from lowerbound.trace import Batch
 from lowerbound.training import Interrupted, train
 from lowerbound.training.engine import ParallelEngine, Update
-from lowerbound.training.held_out import HeldOut
-from lowerbound.training.latent_watch import LatentWatch
+from lowerbound.training.held_out import HeldOut, LatentWatch
 from tests.training.cases import grey_rows, options, real_rows, vae, weights
 from tests.training.together import together
 

@@ -14,8 +14,14 @@ from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.training import TrainingOptions
-from lowerbound.training.budget import LARGE_TABLE, OF_LARGE_TABLES, USUAL, update_size_of
-from lowerbound.training.plan import decide, sentence
+from lowerbound.training.plan import (
+    LARGE_TABLE,
+    OF_LARGE_TABLES,
+    USUAL,
+    decide,
+    sentence,
+    update_size_of,
+)
 from tests.training.cases import vae
 
 

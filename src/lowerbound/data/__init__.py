@@ -14,12 +14,12 @@ from lowerbound.registry import public_names
 
 if TYPE_CHECKING:
     from lowerbound.data.audio.kind import AudioKind as AudioKind
-    from lowerbound.data.catalog.digits import (
+    from lowerbound.data.catalog import (
+        CATALOG as CATALOG,
+        file_sha256 as file_sha256,
         flat_sheet as flat_sheet,
         rolled_sheet as rolled_sheet,
     )
-    from lowerbound.data.catalog.names import CATALOG as CATALOG
-    from lowerbound.data.catalog.published import file_sha256 as file_sha256
     from lowerbound.data.columns.column import Column as Column
     from lowerbound.data.dataset import Dataset as Dataset, require_binary as require_binary
     from lowerbound.data.kinds import DATA_KINDS as DATA_KINDS, DataKind as DataKind
@@ -57,9 +57,7 @@ __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
         ".audio.kind": "AudioKind",
-        ".catalog.digits": "flat_sheet rolled_sheet",
-        ".catalog.names": "CATALOG",
-        ".catalog.published": "file_sha256",
+        ".catalog": "flat_sheet rolled_sheet CATALOG file_sha256",
         ".columns.column": "Column",
         ".dataset": "Dataset require_binary",
         ".kinds": "DATA_KINDS DataKind",

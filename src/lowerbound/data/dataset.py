@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import row_numbers
-from lowerbound.data.labels import UNKNOWN, encode_labels
-from lowerbound.data.pictures.file_names import tiles_in
-from lowerbound.data.quantities import encode_targets
+from lowerbound.data.labels import UNKNOWN, encode_labels, encode_targets
+from lowerbound.data.pictures.whole import tiles_in
 from lowerbound.data.raw import BITS_SEED, bits_sha256, drawn_bits, keyed_bits, threshold_bits
 from lowerbound.data.row_files import gathered
 from lowerbound.data.schema import Condition, Schema

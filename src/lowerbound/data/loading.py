@@ -11,7 +11,7 @@ from lowerbound import untrusted
 from lowerbound.config import renamed_keywords
 from lowerbound.data.arrays import as_array
 from lowerbound.data.batches import collected, is_batched
-from lowerbound.data.catalog.names import CATALOG
+from lowerbound.data.catalog import CATALOG
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.npz import read_npz

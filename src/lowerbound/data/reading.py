@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array
-from lowerbound.data.columns.beyond_numbers import array_without_beyond
+from lowerbound.data.columns.notation import array_without_beyond
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, newest_kinds
-from lowerbound.data.labels import encode_labels, warn_near_classes
+from lowerbound.data.labels import (
+    Quantity,
+    encode_labels,
+    encode_quantities,
+    encode_targets,
+    warn_near_classes,
+)
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import Resize
-from lowerbound.data.quantities import Quantity, encode_quantities, encode_targets
 from lowerbound.data.raw import Kinds, RawData
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows

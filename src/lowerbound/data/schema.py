@@ -20,8 +20,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.notation import Notation
 from lowerbound.data.kinds import DATA_KINDS, DataKind
+from lowerbound.data.labels import Quantity, TargetScale
 from lowerbound.data.pictures.pixels import Channels, ImageFormat
-from lowerbound.data.quantities import Quantity, TargetScale
 from lowerbound.data.raw import threshold_bits
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect

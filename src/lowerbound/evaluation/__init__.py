@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lowerbound.registry import public_names
 
 if TYPE_CHECKING:
-    from lowerbound.evaluation.likelihood.amortization import amortization_gap as amortization_gap
+    from lowerbound.evaluation.likelihood.tighter import amortization_gap as amortization_gap
     from lowerbound.evaluation.report.page import (
         ReportPage as ReportPage,
         write_report as write_report,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
-        ".likelihood.amortization": "amortization_gap",
+        ".likelihood.tighter": "amortization_gap",
         ".report.page": "ReportPage write_report",
         ".report.subjects": "Subject",
         ".report.suites": "SuiteOptions latent_suite likelihood_suite sample_suite",

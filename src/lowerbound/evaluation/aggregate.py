@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.aggregate import ACTIVE, pairwise_log_prob
+from lowerbound.distributions.gaussian_mixture import ACTIVE, pairwise_log_prob
 from lowerbound.distributions.keyed_noise import KeyedNoise, device_of, seeded_draw
 from lowerbound.distributions.point import density_of
 from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw

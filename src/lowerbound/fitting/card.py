@@ -17,7 +17,7 @@ from lowerbound.fitting.model import Fitted, PriorFit
 from lowerbound.fitting.source import RefinerFit
 from lowerbound.models.base import MODELS, title_of
 from lowerbound.models.powers import LearnsPrior
-from lowerbound.training.history import History
+from lowerbound.training.reporter import History
 from lowerbound.untrusted import printable
 
 SHOWN_NAMES = 12  # of columns or classes

@@ -57,7 +57,7 @@ from lowerbound.models.powers import LearnsPrior
 from lowerbound.networks.processor import AllocationLimit
 from lowerbound.processes import ownership
 from lowerbound.training.device import AUTO, PROCESSOR, chosen_device
-from lowerbound.training.history import History
+from lowerbound.training.reporter import History
 from lowerbound.untrusted import folders
 
 CARD = "MODEL_CARD.md"

@@ -28,20 +28,19 @@ from lowerbound.fitting.private_fit import (
 )
 from lowerbound.fitting.source import DataSource, Likeness, RefinerFit
 from lowerbound.models.base import AUTO, MODELS, Model
-from lowerbound.models.labels.calibration import Fold
+from lowerbound.models.labels.pools import Fold
 from lowerbound.models.options import ModelOptions, ModelParts
 from lowerbound.models.powers import Calibrates, LabelFirst, name_of
 from lowerbound.objectives.base import OBJECTIVES, Objective
-from lowerbound.training.budget import own_settings, planned_updates
 from lowerbound.training.callbacks import with_callbacks
 from lowerbound.training.device import on_device
-from lowerbound.training.history import History
 from lowerbound.training.loop import Interrupted, train
 from lowerbound.training.options import TrainingOptions
+from lowerbound.training.plan import own_settings, planned_updates
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord
-from lowerbound.training.reporter import SilentReporter, TrainingReporter
+from lowerbound.training.reporter import History, SilentReporter, TrainingReporter
 from lowerbound.training.saving import FoldAnswers, identity
 
 FOLD_UPDATES = 100  # of a fit of the label alone

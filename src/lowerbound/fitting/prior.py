@@ -31,13 +31,12 @@ from lowerbound.models.powers import LearnsPrior, require
 from lowerbound.objectives.base import Bound, Objective
 from lowerbound.priors.base import PRIORS
 from lowerbound.trace import Batch
-from lowerbound.training.budget import USUAL, default_epochs
 from lowerbound.training.device import on_device
 from lowerbound.training.held_out import evaluating
-from lowerbound.training.history import History
 from lowerbound.training.loop import train
 from lowerbound.training.options import TrainingOptions
-from lowerbound.training.reporter import TrainingReporter
+from lowerbound.training.plan import USUAL, default_epochs
+from lowerbound.training.reporter import History, TrainingReporter
 
 ROWS_AT_ONCE = 256
 MOST_ROWS = 2_000

@@ -30,10 +30,9 @@ from lowerbound.models.refinement import Refined, RefinedEmission, unrefined
 from lowerbound.objectives.base import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training.device import on_device
-from lowerbound.training.history import History
 from lowerbound.training.loop import train
 from lowerbound.training.options import TrainingOptions
-from lowerbound.training.reporter import TrainingReporter
+from lowerbound.training.reporter import History, TrainingReporter
 
 START_ROWS = 2_000  # pictures that the statistics of the residual are taken from
 ROWS_AT_ONCE = 256

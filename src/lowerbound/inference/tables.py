@@ -26,7 +26,7 @@ from lowerbound.data.columns.values import (
 from lowerbound.data.dependencies.formulas import Formula
 from lowerbound.data.dependencies.lookups import Lookup
 from lowerbound.data.loading import load
-from lowerbound.data.protection.fresh import FRESH
+from lowerbound.data.protection.identity import FRESH
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.synthetic.column_form import in_type_or_wide
 from lowerbound.data.synthetic.form import TableForm

@@ -53,11 +53,11 @@ if TYPE_CHECKING:
         Gaussian as Gaussian,
         Laplace as Laplace,
         LaplaceEmission as LaplaceEmission,
+        SelfMaskedEmission as SelfMaskedEmission,
         StudentT as StudentT,
         StudentTEmission as StudentTEmission,
     )
     from lowerbound.likelihoods.mixed import Mixed as Mixed, MixedEmission as MixedEmission
-    from lowerbound.likelihoods.self_masked import SelfMaskedEmission as SelfMaskedEmission
 
 __getattr__, __dir__, __all__ = public_names(
     __name__,
@@ -68,13 +68,13 @@ __getattr__, __dir__, __all__ = public_names(
         ".autoregressive.tokens": "AutoregressiveTokens TokensEmission",
         ".base": "LIKELIHOODS GaussianEmission LearnedScale Likelihood LocationScale",
         ".bernoulli": "Bernoulli BernoulliEmission ContinuousBernoulli ContinuousBernoulliEmission",
-        ".categorical": "Categorical CategoricalEmission LevelsLikelihood Multinomial "
-        "MultinomialEmission",
+        ".categorical": "Categorical CategoricalEmission "
+        "LevelsLikelihood Multinomial MultinomialEmission",
         ".discretized_logistic": "DiscretizedLogistic DiscretizedLogisticEmission",
         ".discretized_logistic_mixture": "DiscretizedLogisticMixture "
         "DiscretizedLogisticMixtureEmission",
-        ".location_scale": "Gaussian Laplace LaplaceEmission StudentT StudentTEmission",
+        ".location_scale": "Gaussian Laplace LaplaceEmission "
+        "StudentT StudentTEmission SelfMaskedEmission",
         ".mixed": "Mixed MixedEmission",
-        ".self_masked": "SelfMaskedEmission",
     },
 )

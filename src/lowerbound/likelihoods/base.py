@@ -26,7 +26,7 @@ from lowerbound.trace import Emission
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
-    from lowerbound.likelihoods.self_masked import Curves
+    from lowerbound.likelihoods.location_scale import Curves
 
 START_ROWS = 10_000  # most training rows from which a model starts
 NORMAL_DEVIATION = (math.pi / 2) ** 0.5  # standard over mean absolute deviation of a Gaussian

@@ -1,4 +1,7 @@
-"""Probabilistic PCA: the linear-Gaussian variational autoencoder, solved in closed form."""
+"""Probabilistic PCA: the linear-Gaussian variational autoencoder, solved in closed form.
+
+The exact posterior of a linear model with a mixture of Gaussians as prior.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import Parameter
 
@@ -17,17 +20,57 @@ from lowerbound.classical.mixture_em import LinearMixture, pooled_mixture
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.gaussian_mixture import FullMixture
+from lowerbound.distributions.gaussian_mixture import FullMixture, members
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.base import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
-from lowerbound.posteriors.linear_mixture import LinearMixturePosterior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace
 
-if TYPE_CHECKING:  # names for annotations
+if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
     from lowerbound.models.options import ModelOptions, ModelParts
+
+
+class LinearMixturePosterior(nn.Module):
+    """Parameters of p(z | y), row by row; rows with equal gains share matrices.
+
+    It is a module without weights, so that inference measures the memory of its result.
+    """
+
+    def forward(
+        self, linear: LinearMixture, rows: Tensor, gains: Tensor, group: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Condition each row.
+
+        Args:
+            linear: the model.
+            rows: y, (rows, features).
+            gains: g of each group, (groups, features).
+            group: of each row, (rows,).
+
+        Returns:
+            log p(y, c), (rows, components), nats; the means, (rows, components, latents); the
+            covariances, (groups, components, latents, latents).
+        """
+        groups = members(group, len(gains))
+        parts = [linear.conditioned(rows[own], g) for own, g in zip(groups, gains, strict=True)]
+        back = torch.argsort(torch.cat(groups))
+        return (
+            torch.cat([part.log_joint for part in parts])[back],
+            torch.cat([part.loc for part in parts])[back],
+            torch.stack([part.covariance for part in parts]),
+        )
+
+    def log_evidence(
+        self, linear: LinearMixture, rows: Tensor, gains: Tensor, group: Tensor
+    ) -> Tensor:
+        """log p(y) of the seen cells in nats, (rows,); arguments as for ``forward``."""
+        found = torch.empty_like(rows[:, 0])
+        for own, gain in zip(members(group, len(gains)), gains, strict=True):
+            found[own] = torch.logsumexp(linear.conditioned(rows[own], gain).log_joint, 1)
+        return found
+
 
 SCALES = (1e-140, 1e140)  # of the largest value, so that squares of values fit into float64
 COMPLETE = "pca is fitted to complete rows: fill the missing values, or fit a vae"

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
-from lowerbound.models.labels.calibration import Fold
+from lowerbound.models.labels.pools import Fold
 from lowerbound.models.sequences.states import StateTrace, WorldState
 from lowerbound.priors.base import PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Trace

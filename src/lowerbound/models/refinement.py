@@ -24,8 +24,8 @@ from lowerbound.likelihoods.categorical import from_code, to_code
 from lowerbound.models.base import DRAW, Model
 from lowerbound.networks.denoisers import DenoiserSizes, UNetDenoiser
 from lowerbound.priors.base import PriorTerms
-from lowerbound.priors.diffusion.distribution import DiffusionDistribution
 from lowerbound.priors.diffusion.process import (
+    DiffusionDistribution,
     NoiseProcess,
     OdeSampler,
     Prediction,

@@ -16,7 +16,6 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import FOLDS
 from lowerbound.errors import OptionError, unknown
 from lowerbound.models.base import MODELS
-from lowerbound.models.labels.calibration import Fold, best_temperature, folds_of
 from lowerbound.models.labels.classifier import (
     ClassifiedRows,
     ClassifierPool,
@@ -24,7 +23,7 @@ from lowerbound.models.labels.classifier import (
     fit_pool,
 )
 from lowerbound.models.labels.labeled import LabeledParts, LabelOptions, refuse_tabular
-from lowerbound.models.labels.pools import PooledLabel
+from lowerbound.models.labels.pools import Fold, PooledLabel, best_temperature, folds_of
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.trace import Batch
 

@@ -20,10 +20,13 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.heads import QuantityHead, QuantityOptions
-from lowerbound.models.linear_path import ROWS, LinearParts, path_of, start_linear_path
 from lowerbound.models.linear_start import (
+    ROWS,
+    LinearParts,
+    path_of,
     start_from_linear,
     start_from_principal_components,
+    start_linear_path,
     starts_at_factor_analysis,
     starts_at_principal_components,
 )

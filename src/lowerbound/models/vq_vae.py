@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.config import construct, options_of
-from lowerbound.data.audio.log_mel import USUAL_RATE
+from lowerbound.data.audio.clips import USUAL_RATE
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted

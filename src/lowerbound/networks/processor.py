@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lowerbound.errors import LowerboundError, ModelFolderError
-from lowerbound.networks.recurrence import GatedRecurrentUnit
+from lowerbound.networks.frame_maps import GatedRecurrentUnit
 from lowerbound.networks.transformer import Attention
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.config import option
-from lowerbound.data.sequences.tokenizers import END
+from lowerbound.data.sequences.texts import END
 from lowerbound.errors import OptionError
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, attention_heads, beside
+from lowerbound.networks.frame_maps import GatedRecurrentUnit
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.mlp import dense_layers
-from lowerbound.networks.recurrence import GatedRecurrentUnit
 from lowerbound.networks.transformer import transformer_blocks
 
 VECTOR = 32  # numbers of the vector of a token

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         Bound as Bound,
         Objective as Objective,
     )
-    from lowerbound.objectives.elbo import ELBO as ELBO
+    from lowerbound.objectives.elbo import ELBO as ELBO, TargetRate as TargetRate
     from lowerbound.objectives.factor import (
         BetaTotalCorrelation as BetaTotalCorrelation,
         Factor as Factor,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         Structural as Structural,
     )
     from lowerbound.objectives.importance_weighted import ImportanceWeighted as ImportanceWeighted
-    from lowerbound.objectives.rate_distortion import TargetRate as TargetRate
     from lowerbound.objectives.semi_supervised import SemiSupervised as SemiSupervised
     from lowerbound.objectives.semi_supervised_regression import (
         MeanTeacherRegression as MeanTeacherRegression,
@@ -35,11 +34,10 @@ __getattr__, __dir__, __all__ = public_names(
     {
         ".adversarial": "Adversarial",
         ".base": "OBJECTIVES Bound Objective",
-        ".elbo": "ELBO",
+        ".elbo": "ELBO TargetRate",
         ".factor": "BetaTotalCorrelation Factor",
         ".features": "FeatureMatching Spectral Structural",
         ".importance_weighted": "ImportanceWeighted",
-        ".rate_distortion": "TargetRate",
         ".semi_supervised": "SemiSupervised",
         ".semi_supervised_regression": "MeanTeacherRegression",
     },

@@ -205,7 +205,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "importance_weighted": "importance_weighted",
         "semi_supervised": "semi_supervised",
         "semi_supervised_regression": "semi_supervised_regression",
-        "target_rate": "rate_distortion",
+        "target_rate": "elbo",
         "spectral": "features",
         "structural": "features",
         "beta_tc": "factor",

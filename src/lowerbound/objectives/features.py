@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.audio.log_mel import USUAL_RATE, LogMel
+from lowerbound.data.audio.clips import USUAL_RATE, LogMel
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models.base import Model

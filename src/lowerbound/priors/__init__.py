@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         CodeDistribution as CodeDistribution,
         CodePrior as CodePrior,
     )
-    from lowerbound.priors.diffusion.distribution import (
+    from lowerbound.priors.diffusion.prior import DiffusionPrior as DiffusionPrior
+    from lowerbound.priors.diffusion.process import (
         DiffusionDistribution as DiffusionDistribution,
     )
-    from lowerbound.priors.diffusion.prior import DiffusionPrior as DiffusionPrior
     from lowerbound.priors.flow import FlowPrior as FlowPrior, StandardNormal as StandardNormal
     from lowerbound.priors.mixture import MixturePrior as MixturePrior, VampPrior as VampPrior
     from lowerbound.priors.sequential_codes import MarkovCodes as MarkovCodes
@@ -40,7 +40,7 @@ __getattr__, __dir__, __all__ = public_names(
         ".autoregressive_codes": "AutoregressiveCodes",
         ".base": "PRIORS Encode Prior PriorTerms",
         ".codes": "CODE_PRIORS CodeDistribution CodePrior",
-        ".diffusion.distribution": "DiffusionDistribution",
+        ".diffusion.process": "DiffusionDistribution",
         ".diffusion.prior": "DiffusionPrior",
         ".flow": "FlowPrior StandardNormal",
         ".mixture": "MixturePrior VampPrior",

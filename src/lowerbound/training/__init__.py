@@ -13,12 +13,13 @@ if TYPE_CHECKING:
         WandB as WandB,
         with_callbacks as with_callbacks,
     )
-    from lowerbound.training.history import History as History, Record as Record
     from lowerbound.training.loop import Interrupted as Interrupted, train as train
     from lowerbound.training.options import TrainingOptions as TrainingOptions
     from lowerbound.training.reporter import (
+        History as History,
         LineReporter as LineReporter,
         Progress as Progress,
+        Record as Record,
         SilentReporter as SilentReporter,
         TrainingReporter as TrainingReporter,
         reporter_for as reporter_for,
@@ -28,9 +29,9 @@ __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
         ".callbacks": "MLflow TensorBoard WandB with_callbacks",
-        ".history": "History Record",
+        ".reporter": "History Record LineReporter "
+        "Progress SilentReporter TrainingReporter reporter_for",
         ".loop": "Interrupted train",
         ".options": "TrainingOptions",
-        ".reporter": "LineReporter Progress SilentReporter TrainingReporter reporter_for",
     },
 )

@@ -26,14 +26,13 @@ from lowerbound.objectives.base import Objective
 from lowerbound.processes import ownership, signals
 from lowerbound.training.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.device import on_device
-from lowerbound.training.history import History
-from lowerbound.training.latent_watch import collapse_message
+from lowerbound.training.held_out import collapse_message
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.plan import decide, sentence
 from lowerbound.training.private.engine import check_private
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.randomness import stream_seed
-from lowerbound.training.reporter import SilentReporter, TrainingReporter
+from lowerbound.training.reporter import History, SilentReporter, TrainingReporter
 from lowerbound.training.run import TrainingRun
 from lowerbound.training.saving import Keeper, Publish, identity, plan_of, reason
 

@@ -23,15 +23,13 @@ from lowerbound.training.adam import WeightAverage
 from lowerbound.training.checkpoint import Checkpoint, joined
 from lowerbound.training.engine import Engine, ParallelEngine, Update
 from lowerbound.training.feed import DataOrder, Feed, masking, speed_change
-from lowerbound.training.held_out import Best, HeldOut, evaluating
-from lowerbound.training.history import Ended, History, Record
-from lowerbound.training.latent_watch import LatentWatch
+from lowerbound.training.held_out import Best, HeldOut, LatentWatch, evaluating
 from lowerbound.training.options import Schedule, TrainingOptions
 from lowerbound.training.plan import TrainingPlan
-from lowerbound.training.private.noise import PoissonOrder
+from lowerbound.training.private.engine import PoissonOrder
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.randomness import generator, noise_state, set_noise_state
-from lowerbound.training.reporter import Progress
+from lowerbound.training.reporter import Ended, History, Progress, Record
 
 MOST_PENDING = 64
 FEWEST_VALIDATION_ROWS = 256

@@ -25,9 +25,9 @@ from lowerbound.models.base import Model
 from lowerbound.objectives.base import Objective
 from lowerbound.training import checkpoint as files
 from lowerbound.training.checkpoint import FOLDER, Checkpoint, joined
-from lowerbound.training.history import Ended, History
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.plan import TrainingPlan
+from lowerbound.training.reporter import Ended, History
 from lowerbound.training.run import TrainingRun
 from lowerbound.untrusted import folders
 

@@ -17,8 +17,7 @@ from lowerbound.applications.common.sentences import (
     about_likelihood,
     about_quality,
 )
-from lowerbound.evaluation.samples.distances import Neighborhoods
-from lowerbound.evaluation.samples.quality import DRAWN, Quality, SampleQuality
+from lowerbound.evaluation.samples.distances import DRAWN, Neighborhoods, Quality, SampleQuality
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.reconstruction import ReconstructionError
 

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.applications.compression.sound_comparison import log_mel_distance, si_sdr
 from lowerbound.data.arrays import Array
-from lowerbound.data.audio.log_mel import LogMel
+from lowerbound.data.audio.clips import LogMel
 
 TURNS = 2 * np.pi * np.arange(8000) / 8000
 TONE, OTHER = np.sin(400 * TURNS), np.sin(700 * TURNS)  # orthogonal, without a mean

@@ -14,7 +14,7 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.models.options import ModelOptions
-from lowerbound.training.history import History
+from lowerbound.training.reporter import History
 
 
 def test_fine_rows_follow_the_coarse_ones(tmp_path: Path) -> None:

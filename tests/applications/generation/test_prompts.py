@@ -20,9 +20,8 @@ from lowerbound.cli.main import main
 from lowerbound.data import load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import folder as model_folder
-from lowerbound.inference.latents import draw_latents
-from lowerbound.inference.prior_draws import sample_prior
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.codes import draw_latents
+from lowerbound.inference.prior_draws import prior_settings, sample_prior
 
 pytest.importorskip("diffusers")
 

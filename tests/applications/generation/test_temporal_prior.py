@@ -26,7 +26,7 @@ from lowerbound.fitting import (
     folder as model_folder,
 )
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.models.heads import LearnedPrior, all_but_the_prior
 from lowerbound.priors import TemporalPrior
 from lowerbound.training import Interrupted, Progress, SilentReporter, TrainingOptions

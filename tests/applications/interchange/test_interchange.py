@@ -22,7 +22,7 @@ from lowerbound.errors import (
     UnsupportedError,
 )
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder
-from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.codes import draw_latents
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures import autoencoder_kl

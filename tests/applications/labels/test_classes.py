@@ -19,7 +19,7 @@ from lowerbound.applications.labels.classify import (
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting.assembly import assemble
-from lowerbound.models.labels.calibration import best_temperature
+from lowerbound.models.labels.pools import best_temperature
 from lowerbound.models.options import ModelOptions
 
 

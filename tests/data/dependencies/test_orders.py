@@ -8,7 +8,7 @@ import pytest
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.dependencies.orders import MOST_ORDERS, Inequality, found_orders
+from lowerbound.data.dependencies.lookups import MOST_ORDERS, Inequality, found_orders
 
 DRAW = np.random.default_rng
 

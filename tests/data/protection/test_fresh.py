@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data.columns.identifiers import IdentifierFormat
-from lowerbound.data.protection.fresh import FreshCells, pool_of
+from lowerbound.data.protection.identity import FreshCells, pool_of
 from lowerbound.errors import OptionError
 from tests.data.protection.people import people
 

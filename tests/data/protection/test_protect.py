@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.config import from_mapping, to_mapping
-from lowerbound.data.protection.fresh import FRESH
+from lowerbound.data.protection.identity import FRESH
 from lowerbound.data.protection.protect import protected_table
 from lowerbound.data.protection.record import DETAIL, Protection
 from lowerbound.errors import DataError, ModelFolderError, OptionError

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.data.sciences.smiles import canonical_smiles, is_molecule, read_smiles
-from lowerbound.data.sequences.tokenizers import changed_by_selfies, from_selfies, to_selfies
+from lowerbound.data.sequences.texts import changed_by_selfies, from_selfies, to_selfies
 from lowerbound.errors import DataError, MissingExtraError
 from tests.data.sciences.rows import moses_rows
 

@@ -14,8 +14,8 @@ import pytest
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import Texts, load
 from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.texts import TOKENIZERS
 from lowerbound.data.sequences.token_kind import texts_of
-from lowerbound.data.sequences.tokenizers import TOKENIZERS
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import DataError, OptionError
 

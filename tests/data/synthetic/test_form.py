@@ -11,7 +11,7 @@ import pytest
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import load, to_frame
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.dependencies.orders import Inequality
+from lowerbound.data.dependencies.lookups import Inequality
 from lowerbound.data.synthetic.constraints import ConstraintReader
 from lowerbound.data.synthetic.form import TableForm, kind_hints, read_for_synthesis
 from lowerbound.errors import DataError, OptionError

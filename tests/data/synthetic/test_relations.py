@@ -8,7 +8,7 @@ import pytest
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.lattice import Lattice
-from lowerbound.data.synthetic.relations import (
+from lowerbound.data.synthetic.constraints import (
     DIFFERENCE,
     EQUALITY,
     LINEAR,

@@ -15,7 +15,7 @@ import pytest
 from lowerbound.cli import main
 from lowerbound.data import load, to_frame
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.chunks import read_chunks
+from lowerbound.data.tables.chunks import estimated_bytes, read_chunks
 from lowerbound.data.tables.dialect import LOOKED_AT, SPACES, Dialect, encoding_of, sniffed
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import (
@@ -25,7 +25,6 @@ from lowerbound.data.tables.numbers import (
     with_points,
 )
 from lowerbound.data.tables.text_form import TextForm
-from lowerbound.data.tables.text_tables import estimated_bytes
 from lowerbound.errors import DataError, OptionError
 from tests.data.tables.foreign_tables import (
     COMMAS,

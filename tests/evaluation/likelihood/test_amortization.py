@@ -9,7 +9,7 @@ import torch
 from lowerbound.data import load
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.likelihood.amortization import (
+from lowerbound.evaluation.likelihood.tighter import (
     AmortizationGap,
     InferenceOptions,
     MirroredNoise,

@@ -11,7 +11,7 @@ import torch
 
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.likelihood.column_shares import DRAWS, column_shares
+from lowerbound.evaluation.likelihood.baselines import DRAWS, column_shares
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score

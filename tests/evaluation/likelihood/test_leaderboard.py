@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place
-from lowerbound.evaluation.likelihood.published import published
+from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place, published
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.scores import Protocol, Summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lowerbound.evaluation.report.evidence import brief, collapsed, overfit, rising
-from lowerbound.training.latent_watch import UNITS
+from lowerbound.training.held_out import UNITS
 from tests.evaluation.report.test_page import History, Record
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lowerbound.data import load
-from lowerbound.evaluation.report.material import EXAMPLES, Material
+from lowerbound.evaluation.report.subjects import EXAMPLES, Material
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])

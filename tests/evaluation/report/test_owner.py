@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.likelihood.column_shares import column_shares
+from lowerbound.evaluation.likelihood.baselines import column_shares
 from lowerbound.evaluation.report.owner import KeptColumn, kept_columns, missing_cells, odd_rows
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions

@@ -27,7 +27,7 @@ from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import history
+from lowerbound.training import reporter
 from tests.evaluation.small_models import vectors
 
 QUICK = SuiteOptions(samples=5, rows=60, agreement_rows=80, gap_rows=3, draws=40)
@@ -321,7 +321,7 @@ def test_the_prior_and_the_latents_of_every_kind_of_model_are_named(
     options = ModelOptions(model=name, latent_dim=2, prior="standard_normal")
     model = assemble(schema, options)
     chosen = FitOptions(resolve(schema, options))
-    fitted = Fitted(model, schema, chosen, history.History())
+    fitted = Fitted(model, schema, chosen, reporter.History())
     parts = describe(Subject(name, model, latents=fitted.latents))
     assert parts["p(z)"] == prior
     assert parts["latents"].startswith(latents)

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from lowerbound.data import Dataset, load
+from lowerbound.evaluation.samples.distances import DRAWN, MEAN, Quality
 from lowerbound.evaluation.samples.feature_network import load_feature_network, save_feature_network
-from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality
 from lowerbound.evaluation.samples.reference import (
     ReferenceSamples,
     fit_reference,

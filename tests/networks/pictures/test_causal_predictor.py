@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.likelihoods import Autoregressive
-from lowerbound.networks.pictures.causal_predictor import HIDDEN_EVERY, CausalPredictor
+from lowerbound.networks.pictures.causal import HIDDEN_EVERY, CausalPredictor
 
 LEVELS = 256
 

@@ -16,7 +16,7 @@ from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.errors import MissingExtraError, OptionError, UnsupportedError
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import Latents, draw_latents
+from lowerbound.inference.codes import Latents, draw_latents
 from lowerbound.inference.prior_draws import sample_prior
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.priors import PRIORS

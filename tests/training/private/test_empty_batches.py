@@ -15,8 +15,7 @@ from lowerbound.networks import NETWORKS
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.training.engine import Engine, Update
 from lowerbound.training.feed import Feed
-from lowerbound.training.private.engine import PrivateEngine, check_private
-from lowerbound.training.private.noise import SeededRandomness
+from lowerbound.training.private.engine import PrivateEngine, SeededRandomness, check_private
 from tests.evaluation.test_every_part import PARTS, built, named
 from tests.training.cases import options
 

@@ -13,8 +13,12 @@ from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Bound, TargetRate
 from lowerbound.trace import Batch, Mean
 from lowerbound.training.engine import Engine, Update
-from lowerbound.training.private.engine import ClippedGradients, PrivateEngine, check_private
-from lowerbound.training.private.noise import SeededRandomness
+from lowerbound.training.private.engine import (
+    ClippedGradients,
+    PrivateEngine,
+    SeededRandomness,
+    check_private,
+)
 from tests.training.cases import FEATURES, options, real_rows, vae, weights
 
 

@@ -45,8 +45,7 @@ from lowerbound.data.dependencies.determined import (
 )
 from lowerbound.data.dependencies.formula_search import found_formulas
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
-from lowerbound.data.dependencies.lookups import Lookup, found_lookups
-from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.dependencies.lookups import Inequality, Lookup, found_lookups, found_orders
 from lowerbound.data.schema import Schema
 
 MOST_ROWS, MOST_COLUMNS = 20_000, 300  # in which dependencies are found

@@ -13,9 +13,9 @@ from torch import Tensor
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.decoding import on_white, open_picture
-from lowerbound.data.pictures.file_names import TileName, stems, tiles_in
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.data.pictures.pixels import fit_to
+from lowerbound.data.pictures.whole import TileName, stems, tiles_in
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 

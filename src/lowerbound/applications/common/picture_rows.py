@@ -40,9 +40,9 @@ from lowerbound.applications.common.rows import (
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import spread_rows
 from lowerbound.data.incomplete import Incomplete
-from lowerbound.data.pictures.file_names import file_names
 from lowerbound.data.pictures.folders import OVERVIEW, SHEET, OnError
 from lowerbound.data.pictures.pixels import eight_bit
+from lowerbound.data.pictures.whole import file_names
 from lowerbound.errors import OptionError
 from lowerbound.untrusted import folders
 

@@ -14,7 +14,7 @@ from lowerbound.data.protection.record import LEAST_PEOPLE, is_protected
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import counted
 from lowerbound.evaluation.aggregate import Units
-from lowerbound.evaluation.likelihood.column_shares import ColumnShares
+from lowerbound.evaluation.likelihood.baselines import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.report.suites import (
@@ -23,7 +23,7 @@ from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
     SampleFindings,
 )
-from lowerbound.evaluation.samples.quality import Quality, SampleQuality
+from lowerbound.evaluation.samples.distances import Quality, SampleQuality
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.reconstruction import ReconstructionError

@@ -14,7 +14,7 @@ from lowerbound.applications.common.form import OnError, unreadable
 from lowerbound.config import option
 from lowerbound.data.audio.clips import is_audio, read_clips
 from lowerbound.data.audio.kind import rows_of_each
-from lowerbound.data.catalog.names import CATALOG, WITH_PARTS
+from lowerbound.data.catalog import CATALOG, WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.loading import load

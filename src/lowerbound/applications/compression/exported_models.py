@@ -39,7 +39,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.models.base import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import AllocationLimit
-from lowerbound.training.history import History
+from lowerbound.training.reporter import History
 from lowerbound.untrusted import folders
 
 FOLDER = "codecs"

@@ -13,7 +13,7 @@ file's overhead.
 If the codec supports the signal's sample rate, nothing is resampled. Decoded sound differs from the
 original by loudness and by waveform:
 
-- Log-mel L1, d of ``lowerbound.data.audio.log_mel``: the mean distance of log10 magnitudes in 40
+- Log-mel L1, d of ``lowerbound.data.audio.clips``: the mean distance of log10 magnitudes in 40
   mel bands; 0.05 is 1 dB. Spectra are of 32 ms every 10 ms, or of 256 samples every 80 if this
   is longer (below 8,000 samples per second).
 - Scale-invariant signal-to-distortion ratio in decibels, of signals minus their means and up to
@@ -46,8 +46,7 @@ from lowerbound.applications.compression.requests import CompareRequest
 from lowerbound.applications.compression.rivals import nearest
 from lowerbound.applications.compression.sound_codec import read_clips, write_clips
 from lowerbound.data.arrays import Array
-from lowerbound.data.audio.clips import Clips, amplitudes
-from lowerbound.data.audio.log_mel import LogMel
+from lowerbound.data.audio.clips import Clips, LogMel, amplitudes
 from lowerbound.errors import MissingExtraError
 from lowerbound.fitting.model import Fitted
 

@@ -43,7 +43,7 @@ from lowerbound.applications.compression.picture_files import (
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest, output_file
 from lowerbound.applications.compression.rows import ExactRows, about_codec, units
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.names import CATALOG
+from lowerbound.data.catalog import CATALOG
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.loading import load
 from lowerbound.data.pictures.folders import look_at

@@ -46,10 +46,10 @@ from lowerbound.models.powers import Encodes, require
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
-from lowerbound.training.history import History
 from lowerbound.training.loop import Interrupted, Interruption, listening
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.randomness import generator, stream_seed
+from lowerbound.training.reporter import History
 
 SEES = ("frames", "codes", "joint")
 VAE = "vae"  # beside the checkpoint: that of the VAE

@@ -30,9 +30,9 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import processor_threads
 from lowerbound.training import checkpoint as files
 from lowerbound.training.checkpoint import Checkpoint
-from lowerbound.training.history import History
 from lowerbound.training.loop import Interrupted, listening
 from lowerbound.training.randomness import stream_seed
+from lowerbound.training.reporter import History
 from lowerbound.training.saving import refuse_another_run
 
 FREE_TO_CHANGE = ("steps", "threads", "device")  # of a resumed run

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from lowerbound.applications.design.space import LatentSpace
 from lowerbound.data.sciences.smiles import selfies_library
-from lowerbound.data.sequences.tokenizers import from_selfies, to_selfies
+from lowerbound.data.sequences.texts import from_selfies, to_selfies
 from lowerbound.errors import DataError, MissingExtraError, OptionError
 from lowerbound.registry import Registry
 

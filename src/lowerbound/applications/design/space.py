@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.aggregate import ACTIVE
+from lowerbound.distributions.gaussian_mixture import ACTIVE
 from lowerbound.distributions.point import density_of
 from lowerbound.errors import DataError, UnsupportedError
 from lowerbound.inference.codes import EncodedRows, codes_of, encode_rows

@@ -35,7 +35,7 @@ from lowerbound.evaluation.report.suites import (
     likelihood_suite,
 )
 from lowerbound.evaluation.report.verdict import Verdict
-from lowerbound.evaluation.samples.quality import DRAWN, SampleQuality
+from lowerbound.evaluation.samples.distances import DRAWN, SampleQuality
 from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.fitting.source import Likeness
 from lowerbound.inference.estimate import Skipped

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters import SHEET, first_pictures, verdict
-from lowerbound.evaluation.report.material import Material, Plate
-from lowerbound.evaluation.report.subjects import Findings, TrainingHistory
+from lowerbound.evaluation.report.subjects import Findings, Material, Plate, TrainingHistory
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.evaluation.samples.refinement import RefinementQuality
 

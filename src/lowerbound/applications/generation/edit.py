@@ -38,7 +38,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import batches, evaluation_mode
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.prior_draws import prior_settings
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Decodes, Encodes, LearnsPrior, require
 from lowerbound.priors.base import Edits

@@ -6,7 +6,7 @@ folder:
 ::
 
     MODEL/prior/ and MODEL/refiner/
-      latents.safetensors   draws from q(z | x) of the rows; see ``lowerbound.inference.latents``
+      latents.safetensors   draws from q(z | x) of the rows; see ``lowerbound.inference.codes``
       KIND/checkpoint/      of a training that has not ended; removed when it ends
       metrics.jsonl         history of the training that made the model's prior, or its refiner
 
@@ -52,15 +52,15 @@ from lowerbound.fitting.gains import comparison, warning_if_worse
 from lowerbound.fitting.manifest import CHECKPOINT, METRICS, PRIOR
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
-from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
+from lowerbound.inference.codes import Latents, draw_latents, refuse_collapsed
 from lowerbound.models.base import AUTO
 from lowerbound.models.powers import LearnsPrior, require
 from lowerbound.priors.base import PRIORS
 from lowerbound.priors.codes import CODE_PRIORS
 from lowerbound.priors.trainable import EveryTrainable
-from lowerbound.training.history import History
 from lowerbound.training.loop import Interrupted
 from lowerbound.training.options import TrainingOptions
+from lowerbound.training.reporter import History
 from lowerbound.untrusted import folders
 
 CACHE = "latents.safetensors"

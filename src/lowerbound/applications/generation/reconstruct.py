@@ -32,7 +32,7 @@ from lowerbound.config import option
 from lowerbound.errors import DataError, OptionError, UnsupportedError, counted
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import collected
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.prior_draws import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, reconstruct_refined
 from lowerbound.trace import Mean
 

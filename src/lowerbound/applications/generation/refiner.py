@@ -26,8 +26,8 @@ from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.fitting.source import RefinerFit
 from lowerbound.models.refinement import Refiner
-from lowerbound.training.history import History
 from lowerbound.training.loop import Interrupted
+from lowerbound.training.reporter import History
 
 KIND = "diffusion"
 

@@ -51,8 +51,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import evaluation_mode
-from lowerbound.inference.prior_draws import PriorDraws
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.prior_draws import PriorDraws, prior_settings
 from lowerbound.inference.tables import draws_with_columns, gives_columns
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Imagines, require

@@ -34,10 +34,9 @@ from lowerbound.priors.temporal import TemporalPrior
 from lowerbound.trace import Batch
 from lowerbound.training.device import on_device
 from lowerbound.training.held_out import evaluating
-from lowerbound.training.history import History
 from lowerbound.training.loop import train
 from lowerbound.training.options import TrainingOptions
-from lowerbound.training.reporter import TrainingReporter
+from lowerbound.training.reporter import History, TrainingReporter
 
 
 @dataclass(frozen=True, eq=False)

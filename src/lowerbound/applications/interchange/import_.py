@@ -33,7 +33,7 @@ from lowerbound.likelihoods.base import raw_scale
 from lowerbound.models.base import MODELS, Model
 from lowerbound.posteriors.vector_quantized import Codebook
 from lowerbound.priors.mixture import SCALE_FLOOR, MixturePrior
-from lowerbound.training.history import History
+from lowerbound.training.reporter import History
 
 PIPELINE = ("vae", "vqvae")  # folders of the autoencoder inside that of a pipeline
 DENOISERS = ("unet", "transformer")  # folders of its diffusion model

@@ -9,19 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.data.columns.beyond_numbers import without_beyond
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.columns.notation import without_beyond
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.protection.protect import protected_table
 from lowerbound.data.protection.record import LEAST_PEOPLE
-from lowerbound.data.synthetic.constraints import sides
+from lowerbound.data.synthetic.constraints import Relation, sides
 from lowerbound.data.synthetic.form import TableForm, read_for_synthesis
-from lowerbound.data.synthetic.relations import Relation
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import draw_latents, refuse_collapsed
+from lowerbound.inference.codes import draw_latents, refuse_collapsed
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.priors.base import PRIORS

@@ -24,8 +24,8 @@ from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.data.loading import load
 from lowerbound.errors import DataError, counted
 from lowerbound.fitting import folder as model_folder
-from lowerbound.training.history import History
 from lowerbound.training.loop import Interrupted
+from lowerbound.training.reporter import History
 
 MOST_LINES = 40  # columns in the printed report
 

@@ -25,8 +25,15 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array, as_array
-from lowerbound.data.audio.clips import Clips, is_audio, read_clips, seconds, usual_windows
-from lowerbound.data.audio.log_mel import FLOOR, LogMel
+from lowerbound.data.audio.clips import (
+    FLOOR,
+    Clips,
+    LogMel,
+    is_audio,
+    read_clips,
+    seconds,
+    usual_windows,
+)
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures.folders import OnError, classes_of, find_pictures

@@ -14,7 +14,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import factorized, missing
-from lowerbound.data.protection.fresh import FRESH, pool_of
+from lowerbound.data.protection.identity import FRESH, pool_of
 from lowerbound.data.protection.numbers import bounds, protected_numbers
 from lowerbound.data.protection.protect import ProtectedTable, end_as_text, protected_table, role_of
 from lowerbound.data.protection.record import ColumnProtection, People

@@ -21,8 +21,7 @@ from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import factorized, level_name as text_of, missing
-from lowerbound.data.protection.fresh import FRESH, FreshCells, pool_of
-from lowerbound.data.protection.identity import Identity, identifying
+from lowerbound.data.protection.identity import FRESH, FreshCells, Identity, identifying, pool_of
 from lowerbound.data.protection.numbers import ProtectedNumbers, drawn_from, protected_numbers
 from lowerbound.data.protection.record import (
     LEAST_PEOPLE,

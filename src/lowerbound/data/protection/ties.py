@@ -15,8 +15,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dependencies.determined import formulas_beside_errors
 from lowerbound.data.dependencies.formulas import Formula, cells_of, numbers_of
-from lowerbound.data.dependencies.lookups import Lookup, found_lookups
-from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.dependencies.lookups import Inequality, Lookup, found_lookups, found_orders
 from lowerbound.data.protection.record import People
 from lowerbound.data.synthetic.constraints import Constraints
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array, listed, row_numbers
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
-from lowerbound.data.quantities import columns_of
+from lowerbound.data.labels import columns_of
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema

@@ -38,7 +38,7 @@ from lowerbound.data.columns.values import (
     missing,
     parsed_numbers,
 )
-from lowerbound.data.protection.fresh import FreshCells
+from lowerbound.data.protection.identity import FreshCells
 from lowerbound.data.protection.record import DETAIL as PROTECTION
 from lowerbound.data.tables.frames import frame_dtype
 from lowerbound.errors import DataError, OptionError, counted

@@ -18,13 +18,21 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
-from lowerbound.data.quantities import columns_of
+from lowerbound.data.labels import columns_of
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sciences.molecules import some_property_values
-from lowerbound.data.sequences.texts import MOLECULES, FoundTexts, Texts, is_lines, read_texts
-from lowerbound.data.sequences.tokenizers import END, TOKENIZERS, Tokenizer
+from lowerbound.data.sequences.texts import (
+    END,
+    MOLECULES,
+    TOKENIZERS,
+    FoundTexts,
+    Texts,
+    Tokenizer,
+    is_lines,
+    read_texts,
+)
 from lowerbound.data.tables.files import is_table, table_suffix
 from lowerbound.errors import DataError, OptionError
 

@@ -30,7 +30,7 @@ from lowerbound.data.columns.values import (
     scalar,
     with_room_for_gaps,
 )
-from lowerbound.data.protection.fresh import FRESH, FreshCells
+from lowerbound.data.protection.identity import FRESH, FreshCells
 from lowerbound.data.protection.record import People
 from lowerbound.data.tables.frames import ORDERED, decimal_type
 from lowerbound.data.tables.markers import is_text, marker_of

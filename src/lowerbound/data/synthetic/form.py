@@ -21,15 +21,13 @@ from lowerbound.data.columns.lattice import EXACT
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import Dependencies, formulas_beside_errors
-from lowerbound.data.dependencies.lookups import found_lookups
-from lowerbound.data.dependencies.orders import Inequality, found_orders
+from lowerbound.data.dependencies.lookups import Inequality, found_lookups, found_orders
 from lowerbound.data.loading import load
-from lowerbound.data.protection.fresh import FreshCells
+from lowerbound.data.protection.identity import FreshCells
 from lowerbound.data.protection.record import People
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.column_form import ColumnForm, of_schema_column
-from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
-from lowerbound.data.synthetic.relations import found_relations
+from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints, found_relations
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.numbers import found_notations, notations_of, with_numbers
 from lowerbound.errors import OptionError

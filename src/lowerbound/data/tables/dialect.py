@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.beyond_numbers import without_beyond
-from lowerbound.data.columns.notation import COMMA, POINT, decimal_mark, is_number
+from lowerbound.data.columns.notation import COMMA, POINT, decimal_mark, is_number, without_beyond
 from lowerbound.data.columns.values import marked_cells
 from lowerbound.data.tables.refused import refuse_sparse_lines
 from lowerbound.errors import DataError, OptionError

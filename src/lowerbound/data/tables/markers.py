@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.columns.beyond_numbers import without_beyond
+from lowerbound.data.columns.notation import without_beyond
 from lowerbound.data.columns.values import (
     FILE_MARKERS,
     MARKERS,

@@ -26,7 +26,7 @@ from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.row_files import RowFile, check_space, mapped
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import with_arrow_types
-from lowerbound.data.tables.chunks import placed, rows_at_once
+from lowerbound.data.tables.chunks import estimated_bytes, placed, rows_at_once, text_as_parquet
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.disk_sample import SettledColumn, TableSample, sampled, whole_frame
 from lowerbound.data.tables.duckdb import is_address
@@ -40,7 +40,6 @@ from lowerbound.data.tables.parquet import (
     is_parquet,
     refuse_partitions,
 )
-from lowerbound.data.tables.text_tables import estimated_bytes, text_as_parquet
 from lowerbound.durable import new_folder, sync, write_text
 from lowerbound.errors import DataError
 from lowerbound.untrusted import folders

@@ -12,8 +12,7 @@ from torch import Tensor
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.samples.acceptance import Acceptance
-from lowerbound.evaluation.samples.distances import TwoSample
-from lowerbound.evaluation.samples.quality import SampleQuality
+from lowerbound.evaluation.samples.distances import SampleQuality, TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
 
 Better = Literal["higher", "lower", ""]

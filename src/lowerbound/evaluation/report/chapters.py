@@ -16,11 +16,10 @@ from lowerbound.evaluation.aggregate import Units
 from lowerbound.evaluation.disentanglement import Disentanglement
 from lowerbound.evaluation.latent_features import LatentGrid, latent_grid
 from lowerbound.evaluation.report import figures, training_chapter
-from lowerbound.evaluation.report.material import Material, Plate
-from lowerbound.evaluation.report.subjects import Findings
+from lowerbound.evaluation.report.subjects import Findings, Material, Plate
 from lowerbound.evaluation.report.suites import FROM_MIXTURE, FROM_PRIOR, FROM_WHITE_CODES
 from lowerbound.evaluation.samples.acceptance import real_rows
-from lowerbound.evaluation.samples.quality import MEAN
+from lowerbound.evaluation.samples.distances import MEAN
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.reconstruction import reconstruct

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.evaluation.likelihood.amortization import InferenceOptions
+from lowerbound.evaluation.likelihood.tighter import InferenceOptions
 from lowerbound.evaluation.report.suites import RequestedSizes, SuiteOptions, attempt, draw_samples
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.likelihood import most_samples, score

@@ -13,7 +13,7 @@ from lowerbound.evaluation.report.suites import LikelihoodFindings, SampleFindin
 from lowerbound.evaluation.report.verdict import Evidence, Verdict, judge
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
-from lowerbound.training.latent_watch import UNITS
+from lowerbound.training.held_out import UNITS
 
 LAST = 0.1  # share of a training whose gain tells whether it ended too early
 NO_TRAINING_ROWS = Skipped(

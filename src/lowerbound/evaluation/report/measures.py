@@ -29,7 +29,7 @@ from lowerbound.evaluation.report.cells import (
 )
 from lowerbound.evaluation.report.suites import FROM_MIXTURE
 from lowerbound.evaluation.samples.acceptance import Acceptance
-from lowerbound.evaluation.samples.quality import DRAWN, MEAN
+from lowerbound.evaluation.samples.distances import DRAWN, MEAN
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.scores import Scores
 from lowerbound.posteriors.vector_quantized import CodebookUse

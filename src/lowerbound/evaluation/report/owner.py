@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.tables.frames import to_frame
-from lowerbound.evaluation.likelihood.column_shares import ColumnShares
+from lowerbound.evaluation.likelihood.baselines import ColumnShares
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.report.suites import attempt
 from lowerbound.inference.estimate import Skipped

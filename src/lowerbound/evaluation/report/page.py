@@ -19,11 +19,12 @@ from lowerbound.errors import DataError
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters import plates
 from lowerbound.evaluation.report.evidence import verdict_of
-from lowerbound.evaluation.report.material import Material, Plate
 from lowerbound.evaluation.report.owner import table_summary
 from lowerbound.evaluation.report.subjects import (
     SUITES,
     Findings,
+    Material,
+    Plate,
     Subject,
     describe,
     examine,

@@ -23,12 +23,18 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.aggregate import Agreement, Units, prior_agreement, units
 from lowerbound.evaluation.disentanglement import Disentanglement, disentanglement_quality
 from lowerbound.evaluation.latent_features import FeatureQuality, feature_quality
-from lowerbound.evaluation.likelihood.amortization import AmortizationGap, amortization_gap
-from lowerbound.evaluation.likelihood.column_shares import ColumnShares, column_shares
+from lowerbound.evaluation.likelihood.baselines import ColumnShares, column_shares
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place
-from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck, carry_over, cross_check
+from lowerbound.evaluation.likelihood.tighter import (
+    AmortizationGap,
+    Carried,
+    CrossCheck,
+    amortization_gap,
+    carry_over,
+    cross_check,
+)
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
-from lowerbound.evaluation.samples.quality import SampleQuality
+from lowerbound.evaluation.samples.distances import SampleQuality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.inference.annealing import AnnealingOptions
 from lowerbound.inference.codes import EncodedRows, codebook_use, encode_rows

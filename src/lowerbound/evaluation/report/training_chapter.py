@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lowerbound.evaluation.report import figures
-from lowerbound.evaluation.report.material import Material, Plate
-from lowerbound.evaluation.report.subjects import TrainingRecord
+from lowerbound.evaluation.report.subjects import Material, Plate, TrainingRecord
 from lowerbound.evaluation.samples.acceptance import real_rows
 
 ROWS, COLUMNS = 4, 20

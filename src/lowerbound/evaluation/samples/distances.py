@@ -18,11 +18,15 @@ The classifier two-sample test: a small classifier learns from half of both sets
 the other half. If both sets are alike, it is right half of the time. The p-value is exact: the
 labels of the test rows are then exchangeable, so the number of real rows among those that it
 predicts as real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
+
+Distances of samples from real rows, with two reference points: other real rows instead of
+samples, and shuffled rows.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +35,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.classical.linear_regression import small_fit
+from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
-from lowerbound.inference.estimate import Estimate
+from lowerbound.evaluation.intervals import Interval
+from lowerbound.inference.estimate import Estimate, Skipped
 
 RESAMPLES = 20  # of the Fréchet distance
 BLOCKS = 10  # of the kernel distance
@@ -347,3 +353,75 @@ def _classifier(seed: int, x: Array, y: Array) -> Any:
     )
     with small_fit():
         return make_pipeline(StandardScaler(), network).fit(x, y)
+
+
+MEAN, DRAWN = "mean of p(x | z)", "drawn from p(x | z)"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One set of samples against real rows.
+
+    Attributes:
+        frechet: Fréchet distance of the features.
+        kernel: unbiased kernel distance of the features.
+        near: precision, recall, density and coverage.
+        two_sample: accuracy of a classifier of real rows and samples; skipped for tables.
+        boosting: AUROC of boosting that distinguishes rows of a table from real ones.
+        sharpness: variance of the Laplacian, samples over data; 1 is ideal.
+    """
+
+    frechet: Estimate
+    kernel: Estimate
+    near: Neighborhoods
+    two_sample: TwoSample | Skipped
+    boosting: Interval | Skipped
+    sharpness: Estimate | Skipped
+
+
+@dataclass(frozen=True)
+class SampleQuality:
+    """Distances of samples from unseen rows.
+
+    Attributes:
+        space: name of the features, such as lenet-1a2b3c4d; figures compare only within one.
+        accuracy: accuracy of the feature network on those rows; None if features are the columns.
+        rows: number of rows on each side of every comparison.
+        found: measures by sampling method and form, MEAN or DRAWN.
+        floor: measures of other real rows instead of samples.
+        ceiling: measures of shuffled real rows instead of samples.
+        shuffled: what was shuffled, as text.
+    """
+
+    space: str
+    accuracy: float | None
+    rows: int
+    found: Mapping[str, Mapping[str, Quality]]
+    floor: Mapping[str, Quality]
+    ceiling: Mapping[str, Quality]
+    shuffled: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values; each distance under the name of its features."""
+        return {
+            "space": self.space,
+            "accuracy": self.accuracy,
+            "rows": self.rows,
+            "samples": {way: self._named(forms) for way, forms in self.found.items()},
+            "floor": self._named(self.floor),
+            "ceiling": self._named(self.ceiling),
+            "shuffled": self.shuffled,
+        }
+
+    def _named(self, forms: Mapping[str, Quality]) -> dict[str, Any]:
+        return {
+            form: {
+                f"FD[{self.space}]": to_mapping(quality.frechet),
+                f"KD[{self.space}]": to_mapping(quality.kernel),
+                **to_mapping(quality.near),
+                "two_sample": to_mapping(quality.two_sample),
+                "boosting": to_mapping(quality.boosting),
+                "sharpness": to_mapping(quality.sharpness),
+            }
+            for form, quality in forms.items()
+        }

@@ -28,7 +28,11 @@ from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.evaluation.samples.column_judge import in_cells_of, judged_columns
 from lowerbound.evaluation.samples.distances import (
+    DRAWN,
     FEWEST,
+    MEAN,
+    Quality,
+    SampleQuality,
     frechet_distance,
     kernel_distance,
     neighborhoods,
@@ -44,7 +48,6 @@ from lowerbound.evaluation.samples.feature_network import (
     load_feature_network,
     save_feature_network,
 )
-from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality, SampleQuality
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.prior_draws import Samples
 from lowerbound.models.base import Model

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
-from lowerbound.evaluation.samples.distances import frechet_distance
-from lowerbound.evaluation.samples.quality import DRAWN, MEAN
+from lowerbound.evaluation.samples.distances import DRAWN, MEAN, frechet_distance
 from lowerbound.evaluation.samples.reference import (
     ReferenceSamples,
     fit_reference,

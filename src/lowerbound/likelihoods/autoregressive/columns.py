@@ -16,10 +16,14 @@ from torch.nn import functional as F
 from lowerbound.config import construct
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.synthetic.relations import Relation
+from lowerbound.data.synthetic.constraints import Relation
 from lowerbound.errors import DataError, OptionError
-from lowerbound.likelihoods.autoregressive.emission import AutoregressiveColumnsEmission
-from lowerbound.likelihoods.autoregressive.following import NOTHING, FollowingColumns, Inequalities
+from lowerbound.likelihoods.autoregressive.emission import (
+    NOTHING,
+    AutoregressiveColumnsEmission,
+    FollowingColumns,
+    Inequalities,
+)
 from lowerbound.likelihoods.autoregressive.relations import Relations
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.group import (

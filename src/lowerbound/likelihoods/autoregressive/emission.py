@@ -1,15 +1,36 @@
-"""The distribution of a table's row whose columns depend on the columns known so far."""
+r"""Columns of numbers that follow others, by histogram and residuals, or are bounded by them.
+
+If one is at most another, p(x_j | z, x_known) is zero outside of a window:
+
+.. math:: \log p(x_j \mid z, x_{known}, l \le x_j \le h)
+    = \log p(x_j \mid z, x_{known}) - \log P(l \le x_j \le h \mid z, x_{known})
+
+The distribution of a table's row whose columns depend on the columns known so far.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lowerbound.likelihoods.columns.group import ChoosesValues
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.likelihoods.autoregressive.relations import STEPS, Relations
+from lowerbound.likelihoods.columns.group import (
+    ChoosesValues,
+    DiscreteEmission,
+    RelatedValues,
+    cells_inside,
+    in_units,
+)
+from lowerbound.likelihoods.columns.histogram import HistogramColumns
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.trace import Emission
 
@@ -136,3 +157,214 @@ class AutoregressiveColumnsEmission(Emission):
             own.expand(*rows, own.shape[-1]).reshape(-1, own.shape[-1]),
             features.expand(*rows, features.shape[-1]).reshape(-1, features.shape[-1]),
         )
+
+
+NOTHING = 1e-9  # least probability of a cell, or of the window of a column
+MOST_ROWS = 5_000  # for the first shares of residuals
+
+
+class Inequalities:
+    """The windows that the known columns of a row leave to the others.
+
+    Args:
+        columns: of the table.
+        pairs: places of a column and of another that it is at most, in every row.
+    """
+
+    def __init__(self, columns: Sequence[Column], pairs: Sequence[tuple[int, int]]) -> None:
+        self.columns, self.pairs = columns, pairs
+        self.places = sorted({place for pair in pairs for place in pair})
+
+    def values(self, x: Tensor) -> Array:
+        """The values of the columns in ``pairs``, units of the table; NaN: missing, or of others.
+
+        Args:
+            x: (rows, columns), model units.
+        """
+        return in_units(self.columns, self.places, x)
+
+    def inside(self, place: int, ends: Tensor, values: Array, known: Tensor) -> Tensor:
+        """The share of each cell of column j that lies in its window, (rows, cells), float64.
+
+        Args:
+            place: of column j.
+            ends: smallest and largest value of each cell, (2, cells), model units.
+            values: as ``values`` gives them.
+            known: the columns that are known, (rows, columns).
+        """
+        column = self.columns[place]
+        low, high = self._window(place, values, known)
+        cells = ends.double().cpu().numpy()
+        share, _, _ = cells_inside(column, column.rules.lattice, cells, low, high)
+        return torch.from_numpy(share).to(ends.device)
+
+    def limited(self, place: int, drawn: Array, x: Tensor, known: Tensor) -> Array:
+        """Values of a column in units of the table, (rows, values); NaN outside of its window.
+
+        Args:
+            place: of the column.
+            drawn: the values.
+            x: rows, model units.
+            known: the columns that are known, (rows, columns).
+        """
+        if place not in self.places:
+            return drawn
+        low, high = self._window(place, self.values(x), known)
+        with np.errstate(invalid="ignore"):
+            return np.where((drawn >= low[:, None]) & (drawn <= high[:, None]), drawn, np.nan)
+
+    def _window(self, place: int, values: Array, known: Tensor) -> tuple[Array, Array]:
+        seen = np.where(known.cpu().numpy(), values, np.nan)
+        low, high = np.full(len(values), -np.inf), np.full(len(values), np.inf)
+        for lower, upper in self.pairs:
+            if upper == place:
+                low = np.fmax(low, seen[:, lower])
+            if lower == place:
+                high = np.fmin(high, seen[:, upper])
+        return low, high
+
+
+class FollowingColumns:
+    """Columns whose distribution mixes a histogram with residuals on known columns.
+
+    The equation is that of ``lowerbound.likelihoods.autoregressive.relations``, which has the
+    residuals; the histogram of a column is in ``groups``. A column's parameters are those of its
+    histogram, then the numbers of its residuals.
+
+    Args:
+        columns: of the table.
+        groups: the distribution of each column.
+        relations: the residuals.
+    """
+
+    def __init__(self, columns: Sequence[Column], groups: nn.ModuleList, relations: Relations):
+        self.columns, self.groups, self.relations = columns, groups, relations
+        self._kept_steps: dict[int, tuple[Any, Tensor, Array]] = {}
+
+    def terms(
+        self, x: Tensor, known: Tensor, parameters: Sequence[Tensor], terms: Tensor, scored: Tensor
+    ) -> Tensor:
+        """log p of each column, (rows, columns), from ``terms``, those of its histogram.
+
+        Args:
+            x: rows, model units.
+            known: the columns i that are known to column j, (rows, columns j, columns i).
+            parameters: of each column, (rows, numbers) each.
+            terms: log p by the histograms, (rows, columns).
+            scored: cells that have a value, (rows, columns); the others have 0.
+        """
+        needed = {place: self.relations.needed(place) for place in self.relations.of_place}
+        values = self.relations.values(x, {*needed, *chain.from_iterable(needed.values())})
+        columns = list(terms.unbind(1))
+        for place in needed:
+            log_shares, log_cells = self._related(place, parameters[place], values, known[:, place])
+            log_within, log_n, step = self._in_cell(place, x[:, place : place + 1])
+            by = self.relations.log_steps(place, log_cells, values, step)
+            inside = (log_within + log_n).to(terms).unsqueeze(1)
+            parts = torch.cat([terms[:, place : place + 1], by + inside], 1)
+            found = torch.logsumexp(log_shares + parts, 1)
+            columns[place] = torch.where(scored[:, place], found, 0.0)
+        return torch.stack(columns, 1)
+
+    def as_histogram(self, place: int, parameters: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Parameters of a column whose cells have the probability of its residuals in them.
+
+        Args:
+            place: of the column.
+            parameters: its own, (rows, numbers).
+            x: rows, model units.
+            known: the columns that are known, (rows, columns).
+        """
+        if not self.relations.count(place):
+            return parameters
+        values = self.relations.values(x, set(self.relations.needed(place)))
+        log_shares, log_cells = self._related(place, parameters, values, known)
+        group, column = self._group(place), self.columns[place]
+        emission = group(parameters[None, :, : group.parameter_shape[0]])
+        assert isinstance(emission, DiscreteEmission)
+        cells = emission.probabilities(0)[0] * log_shares[:, :1].exp()
+        parts = self.relations.spread(place, values)
+        each = zip(parts, log_cells.unbind(1), log_shares[:, 1:].unbind(1), strict=True)
+        for spread, by_cell, share in each:
+            units = np.zeros(spread.shape)
+            there = np.isfinite(spread)
+            units[there] = column.encode(spread[there])
+            flat = torch.from_numpy(units).to(x).reshape(-1, 1)
+            codes = group.codes(flat).view(len(x), -1)
+            weights = (share.unsqueeze(1) + by_cell[:, : spread.shape[1]]).exp() / spread.shape[2]
+            cells = cells.scatter_add(1, codes, weights.repeat_interleave(spread.shape[2], 1))
+        rest = parameters[:, cells.shape[1] :]
+        return torch.cat([cells.clamp_min(NOTHING).log(), rest], 1)
+
+    def candidates(
+        self, place: int, parameters: Tensor, x: Tensor, known: Tensor
+    ) -> RelatedValues | None:
+        """Values of a column by its residuals, with their shares; arguments as ``as_histogram``."""
+        if not self.relations.count(place):
+            return None
+        values = self.relations.values(x, set(self.relations.needed(place)))
+        log_shares, log_cells = self._related(place, parameters, values, known)
+        draw = partial(self.relations.drawn, place, log_cells)
+        return RelatedValues(log_shares[:, 1:].exp(), draw)
+
+    def first_numbers(self, place: int, x: Tensor, bias: Tensor) -> Tensor:
+        """The numbers of a column's residuals at which they are as frequent as in rows.
+
+        Args:
+            place: of the column.
+            x: rows, model units.
+            bias: parameters of its histogram, (numbers,).
+        """
+        rows = x[:: max(1, len(x) // MOST_ROWS)].double()
+        _, log_n, step = self._in_cell(place, rows[:, place : place + 1])
+        codes = self._group(place).codes(rows[:, place : place + 1])[:, 0]
+        used = self._group(place).ends().shape[1]
+        log_free = torch.log_softmax(bias[:used].double(), 0)[codes]
+        return self.relations.first_numbers(place, rows, log_free, step, log_n).double()
+
+    def _related(
+        self, place: int, parameters: Tensor, values: Array, known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """log of the shares of the histogram of a column and of its residuals, (rows, 1 +
+        residuals), and log of the probabilities of the residuals' cells.
+
+        Args:
+            place: of the column.
+            parameters: its own, (rows, numbers).
+            values: in units of the table.
+            known: the columns that are known, (rows, columns).
+        """
+        first = self._group(place).parameter_shape[0]
+        numbers = parameters[:, first : first + self.relations.count(place)]
+        shares = self.relations.log_shares(place, numbers, values, known)
+        return shares, self.relations.log_cells(place, numbers)
+
+    def _in_cell(self, place: int, x: Tensor) -> tuple[Tensor, Tensor, Array]:
+        """Of each value of a column, (rows,): log of the density in its cell of the histogram, log
+        of the number of steps in the cell, and the size of a step in units of the table."""
+        filled = torch.where(x.isnan(), 0.0, x)
+        codes = self._group(place).codes(filled)
+        log_n, step = self._steps(place)
+        within = self._group(place).table().log_within(filled, codes)[:, 0]
+        return within, log_n[codes[:, 0]], step[codes[:, 0].cpu().numpy()]
+
+    def _steps(self, place: int) -> tuple[Tensor, Array]:
+        """log of the number of steps in each cell of a column, and their size, (cells,) each."""
+        table = self._group(place).table()
+        kept = self._kept_steps.get(place)
+        if kept is not None and kept[0] is table:
+            return kept[1], kept[2]
+        column, ends = self.columns[place], self._group(place).ends().double()
+        low, high = np.asarray(column.decode(ends.cpu().numpy()), dtype=np.float64)
+        one = (ends[1] <= ends[0]).cpu().numpy()
+        step = column.rules.lattice.step
+        count = np.where(one, 1.0, np.maximum((high - low) / step, 1.0) if step else STEPS)
+        size = np.full(len(low), step) if step else np.where(one, 0.0, (high - low) / STEPS)
+        found = torch.from_numpy(np.log(count)).to(ends.device), size
+        self._kept_steps[place] = (table, *found)
+        return found
+
+    def _group(self, place: int) -> HistogramColumns:
+        group = self.groups[place]
+        assert isinstance(group, HistogramColumns)
+        return group

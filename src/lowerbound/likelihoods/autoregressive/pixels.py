@@ -14,8 +14,7 @@ from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float3
 from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.categorical import Categorical, LevelsLikelihood
 from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
-from lowerbound.networks.pictures.causal import CausalStack
-from lowerbound.networks.pictures.causal_predictor import CausalPredictor, Predicted
+from lowerbound.networks.pictures.causal import CausalPredictor, CausalStack, Predicted
 from lowerbound.trace import Emission
 
 PICTURES_AT_ONCE = 512  # drawn side by side

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.synthetic.relations import (
+from lowerbound.data.synthetic.constraints import (
     DIFFERENCE,
     EQUALITY,
     LINEAR,

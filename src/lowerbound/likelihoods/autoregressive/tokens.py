@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from lowerbound.data.sequences.tokenizers import END
+from lowerbound.data.sequences.texts import END
 from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.categorical import (
@@ -19,7 +19,7 @@ from lowerbound.likelihoods.categorical import (
     LevelsLikelihood,
     from_code,
 )
-from lowerbound.networks.token_decoders import (
+from lowerbound.networks.causal_transformer import (
     AttendingDecoder,
     RecurrentDecoder,
     TokenDecoder,

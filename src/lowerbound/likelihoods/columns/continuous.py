@@ -32,7 +32,7 @@ from lowerbound.likelihoods.columns.group import (
     ColumnGroup,
     DiscreteEmission,
 )
-from lowerbound.likelihoods.self_masked import Curves, SelfMaskedEmission, gaussian_cells
+from lowerbound.likelihoods.location_scale import Curves, SelfMaskedEmission, gaussian_cells
 from lowerbound.trace import Emission
 
 Array = np.ndarray[Any, Any]

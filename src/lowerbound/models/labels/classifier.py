@@ -22,8 +22,7 @@ from torch import Tensor
 from lowerbound.classical.boosted_trees import BoostedTrees
 from lowerbound.classical.linear_regression import averaged_weights, small_fit
 from lowerbound.data.arrays import Array
-from lowerbound.models.labels.calibration import best_temperature
-from lowerbound.models.labels.pools import MemberPool, of_columns
+from lowerbound.models.labels.pools import MemberPool, best_temperature, of_columns
 from lowerbound.models.labels.ridge_start import LabeledRows
 
 ABSENT = -50.0  # logit of a class without any label

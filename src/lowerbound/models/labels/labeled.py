@@ -20,7 +20,7 @@ from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, unknown
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import AUTO, DRAW, Model
-from lowerbound.models.linear_path import empty_path
+from lowerbound.models.linear_start import empty_path
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.initialization import ACTIVATIONS
 from lowerbound.networks.inputs import Input

@@ -17,7 +17,7 @@ from lowerbound.data.dataset import spread_rows
 from lowerbound.distributions.one_hot import OneHotCodes
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.models.linear_path import ROWS, LinearParts, empty_path, set_to_components
+from lowerbound.models.linear_start import ROWS, LinearParts, empty_path, set_to_components
 from lowerbound.networks.base import Decoder
 from lowerbound.networks.initialization import linear
 from lowerbound.networks.pictures.linear_path import LinearPath
@@ -86,7 +86,7 @@ class FramePath(nn.Module):
         \text{parameters given a state} = g(s) + W (V s + v)
 
     with f and g the encoder and the decoder. A, a and W are those of
-    :mod:`lowerbound.models.linear_path` and stay fixed; U, V and v are learned, and V and v
+    :mod:`lowerbound.models.linear_start` and stay fixed; U, V and v are learned, and V and v
     start at zero. So a state only has to hold the components, and the networks learn what these
     lack. Until ``start`` the path adds nothing.
 

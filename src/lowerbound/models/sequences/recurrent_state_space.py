@@ -28,10 +28,10 @@ from lowerbound.models.sequences.frame_path import (
 )
 from lowerbound.models.sequences.states import Behavior, Outcomes, StateTrace, WorldState, stacked
 from lowerbound.networks.base import Decoder, Encoder
+from lowerbound.networks.frame_maps import GatedRecurrentUnit
 from lowerbound.networks.initialization import linear
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.mlp import Joined, normalized_layers
-from lowerbound.networks.recurrence import GatedRecurrentUnit
 from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, fold
 
 if TYPE_CHECKING:  # names for annotations

@@ -2,7 +2,7 @@ r"""A linear path beside the networks of pictures, from a picture to its code an
 
 .. math:: \mu = A x + a + f(x), \qquad \text{parameters} = W z + g(z)
 
-with f and g the encoder and the decoder. :mod:`lowerbound.models.linear_path` sets the path before
+with f and g the encoder and the decoder. :mod:`lowerbound.models.linear_start` sets the path before
 the first update. Then W is trained with the networks, which learn what the path lacks, and A stays
 fixed: a step of Adam in each of its many weights would move the codes too far. Pictures of more
 than 64 pixels per side take the path at a lower resolution.

@@ -22,8 +22,8 @@ from lowerbound.errors import OptionError
 from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
 from lowerbound.priors.attributes import AttributeReader, attribute_completion, read
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
-from lowerbound.priors.diffusion.distribution import DiffusionDistribution
 from lowerbound.priors.diffusion.process import (
+    DiffusionDistribution,
     NoiseProcess,
     OdeSampler,
     Predict,

@@ -12,9 +12,9 @@ from lowerbound.training.options import TrainingOptions
 from lowerbound.training.plan import TrainingPlan
 from lowerbound.training.private.accounting import Mechanism, noise_multiplier_for
 from lowerbound.training.private.declarations import SchemaRecord
-from lowerbound.training.private.engine import PrivateEngine
-from lowerbound.training.private.noise import (
+from lowerbound.training.private.engine import (
     PoissonOrder,
+    PrivateEngine,
     SecretRandomness,
     SeededRandomness,
     SystemRandomness,

@@ -27,7 +27,7 @@ from lowerbound.applications.release.marginals.hub_tree import (
 )
 from lowerbound.applications.release.marginals.model import MarginalModel, fit_marginals
 from lowerbound.errors import OptionError
-from lowerbound.training.private.noise import SecretRandomness, SeededRandomness
+from lowerbound.training.private.engine import SecretRandomness, SeededRandomness
 
 SIZES = (3, 2, 4)
 

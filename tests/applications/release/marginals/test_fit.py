@@ -26,8 +26,8 @@ from lowerbound.applications.release.marginals.tree_fit import (
     shrunk,
 )
 from lowerbound.errors import DataError, OptionError
+from lowerbound.training.private.engine import SecretRandomness, SeededRandomness
 from lowerbound.training.private.grid import Grid
-from lowerbound.training.private.noise import SecretRandomness, SeededRandomness
 
 DECLARED: dict[str, dict[str, Any]] = {
     "age": {"low": 0, "high": 79, "whole": True},

@@ -33,6 +33,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from lowerbound.training.private.copied_schema import declarations_of
 from lowerbound.training.private.declarations import Declarations
+from lowerbound.training.private.engine import SeededRandomness
 from lowerbound.training.private.grid import (
     CELLS,
     QUERIES,
@@ -44,7 +45,6 @@ from lowerbound.training.private.grid import (
     occupied,
     octave_cells,
 )
-from lowerbound.training.private.noise import SeededRandomness
 from lowerbound.training.private.options import PrivacyOptions
 
 HUGE = 1e7  # epsilon, so that the noise is below a row

@@ -33,8 +33,7 @@ from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.denoising import CHAINS, denoise, found_noise, without_noise
-from lowerbound.inference.prior_draws import sample_prior
-from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.prior_draws import prior_settings, sample_prior
 from lowerbound.inference.reconstruction import reconstruct, reconstruct_refined
 from lowerbound.inference.tables import draws_with_columns, gives_columns
 from lowerbound.models.base import AUTO, Model
@@ -42,9 +41,8 @@ from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import Encodes, require
 from lowerbound.networks.processor import in_precision
-from lowerbound.training.history import History
 from lowerbound.training.options import TrainingOptions
-from lowerbound.training.reporter import TrainingReporter
+from lowerbound.training.reporter import History, TrainingReporter
 from lowerbound.untrusted import folders
 
 DRAWS = 32  # of each row's latent, for its uncertainty

@@ -24,7 +24,7 @@ from torch import Tensor
 from lowerbound.config import construct
 from lowerbound.data.arrays import Array, as_array, without_mask
 from lowerbound.data.batches import collected, is_batched
-from lowerbound.data.columns.beyond_numbers import array_without_beyond
+from lowerbound.data.columns.notation import array_without_beyond
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.labels import encode_labels

@@ -20,7 +20,7 @@ from lowerbound.evaluation.samples.refinement import refinement_quality
 from lowerbound.fitting.model import FitOptions, Fitted, held_out
 from lowerbound.fitting.prior import TASK, fit_prior as train_prior
 from lowerbound.fitting.refiner import fit_refiner as train_refiner
-from lowerbound.inference.latents import draw_latents, refuse_collapsed
+from lowerbound.inference.codes import draw_latents, refuse_collapsed
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.models.base import AUTO, MODELS, Model
 from lowerbound.models.given_parts import by_names

@@ -27,7 +27,7 @@ import numpy as np
 from lowerbound.applications.release.marginals.charged_schema import chosen
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
-from lowerbound.training.private.noise import SecretRandomness
+from lowerbound.training.private.engine import SecretRandomness
 
 UNKNOWN = -1
 ROWS_AT_ONCE = 8_192

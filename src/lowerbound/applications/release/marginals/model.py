@@ -32,8 +32,8 @@ from lowerbound.data.columns.values import missing
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, LowerboundError, ModelFolderError, OptionError
 from lowerbound.training.private.declarations import Columns, Declarations
+from lowerbound.training.private.engine import SeededRandomness, SystemRandomness
 from lowerbound.training.private.grid import Grid
-from lowerbound.training.private.noise import SeededRandomness, SystemRandomness
 from lowerbound.training.private.options import warn_of_weak_guarantee
 from lowerbound.training.private.record import GENERATOR, NOT_CLAIMED, ReleaseRecord
 

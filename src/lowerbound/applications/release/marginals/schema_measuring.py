@@ -48,8 +48,8 @@ from lowerbound.training.private.declarations import (
     date_format,
     level_cells,
 )
+from lowerbound.training.private.engine import SecretRandomness, SeededRandomness, SystemRandomness
 from lowerbound.training.private.grid import QUERIES, limit, measured_range
-from lowerbound.training.private.noise import SecretRandomness, SeededRandomness, SystemRandomness
 from lowerbound.training.private.options import warn_of_large_delta
 
 SHARE_OF_DELTA = 0.2  # of 1 / rows^1.5, by default: the rest is left for the fit

@@ -18,8 +18,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from lowerbound.data import CATALOG, file_sha256, load
-from lowerbound.data.catalog.digits import FILES, MNIST, IdxSet, idx_sha256, read_idx
-from lowerbound.data.catalog.published import write_whole
+from lowerbound.data.catalog import FILES, MNIST, IdxSet, idx_sha256, read_idx, write_whole
 from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError, OptionError
 

@@ -1,4 +1,6 @@
-"""MNIST and Fashion-MNIST, and synthetic data on a known surface.
+"""The catalog of named data sets: from scikit-learn, downloaded, or rendered.
+
+MNIST and Fashion-MNIST, and synthetic data on a known surface.
 
 A set is one local npz, made from the four published IDX files. The IDX format has two zero bytes, a
 type code (8: uint8), the number of axes, each axis as a big-endian 32-bit integer, then the values.
@@ -6,6 +8,8 @@ Every array is checked against the SHA-256 of its uncompressed original.
 
 For tests of the manifold hypothesis, a rolled sheet has two coordinates, the turn t and the height
 h, in three or more dimensions: (t cos t, h, t sin t), plus noise, then rotated at random.
+
+Downloading files completely, and the folders in which they are stored.
 """
 
 from __future__ import annotations
@@ -14,26 +18,99 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import struct
+import tempfile
+import urllib.error
+import urllib.request
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.catalog.published import (
-    choose_part,
-    data_folders,
-    fetch,
-    first_place,
-    write_whole,
-)
 from lowerbound.data.npz import read_npz
 from lowerbound.data.raw import RawData
+from lowerbound.data.sprites import (
+    FACTORS,
+    SHAPES,
+    SpriteGrid,
+    render_sprites,
+    split_sprites,
+)
 from lowerbound.durable import cache_folder
 from lowerbound.errors import DataError, OptionError
+from lowerbound.registry import Registry
+
+TIMEOUT = 30.0  # seconds without a byte
+PARTS = ("train", "test")
+
+
+def data_folders() -> list[Path]:
+    """The folders in which named data sets are searched: LOWERBOUND_DATA, then the cache."""
+    named = os.environ.get("LOWERBOUND_DATA")
+    return [*([Path(named)] if named else []), cache_folder()]
+
+
+def file_sha256(path: Path | str) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(url: str, most: int) -> bytes:
+    """Download the bytes at ``url``.
+
+    Raises:
+        DataError: it is unreachable, incomplete, or larger than ``most`` bytes.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            content: bytes = answer.read(most + 1)
+            length = answer.headers.get("Content-Length")
+    except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise DataError(f"{url} cannot be downloaded: {reason}") from error
+    if len(content) > most or (length is not None and int(length) != len(content)):
+        raise DataError(f"{url} has {length or 'too many'} bytes and {len(content)} came")
+    return content
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is complete or absent, also if the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def choose_part(name: str, split: str | None) -> str:
+    """ "train" (also for None) or "test".
+
+    Raises:
+        DataError: ``split`` is neither.
+    """
+    split = split or "train"
+    if split not in PARTS:
+        raise DataError(f"{name} has the parts {' and '.join(PARTS)}, not {split!r}")
+    return split
+
+
+def first_place(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first of ``names`` that is in the first of ``folders`` that has any of them."""
+    candidates = (folder / name for folder in folders for name in names)
+    return next((path for path in candidates if path.exists()), None)
+
 
 FILES = {
     "x_train": "train-images-idx3-ubyte.gz",
@@ -247,3 +324,101 @@ FASHION_MNIST = IdxSet(
     ),
 )
 """60,000 + 10,000 articles of clothing, 28x28 grey (Xiao et al. 2017, MIT licence)."""
+
+
+class NamedSet(Protocol):
+    """Reads a data set, or one part of it."""
+
+    def __call__(self, split: str | None = None) -> RawData:
+        """Read the rows of ``split``; None: all, or the training part if parts are published."""
+
+
+CATALOG: Registry[NamedSet] = Registry("data set")
+_PUBLISHED = (MNIST, FASHION_MNIST)
+WITH_PARTS = (*(published.name for published in _PUBLISHED), "sprites")
+"""Data sets with a published test part."""
+
+
+@CATALOG.register("digits")
+def digits(split: str | None = None) -> RawData:
+    """1,797 handwritten digits, 8x8 pixels of 17 grey levels (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_digits
+
+    _no_parts("digits", split)
+    found = load_digits()
+    return RawData(
+        found.images.astype(np.uint8),
+        labels=found.target,
+        class_names=tuple("0123456789"),
+        levels=17,
+        source="digits",
+    )
+
+
+@CATALOG.register("breast_cancer")
+def breast_cancer(split: str | None = None) -> RawData:
+    """569 tumors, 30 measurements, malignant or benign (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _table("breast_cancer", load_breast_cancer, split)
+
+
+@CATALOG.register("wine")
+def wine(split: str | None = None) -> RawData:
+    """178 wines, 13 measurements, three growers (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_wine
+
+    return _table("wine", load_wine, split)
+
+
+@CATALOG.register("iris")
+def iris(split: str | None = None) -> RawData:
+    """150 flowers, four measurements, three species (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_iris
+
+    return _table("iris", load_iris, split)
+
+
+@CATALOG.register("diabetes")
+def diabetes(split: str | None = None) -> RawData:
+    """442 patients, ten measurements in their own units (Efron et al. 2004); no classes."""
+    from sklearn.datasets import load_diabetes
+
+    _no_parts("diabetes", split)
+    frame = load_diabetes(as_frame=True, scaled=False).data
+    return RawData(frame, source="diabetes")
+
+
+for _set in _PUBLISHED:
+    CATALOG.register(_set.name)(_set.read)
+
+
+@CATALOG.register("sprites")
+def sprites(split: str | None = None) -> RawData:
+    """3,686 + 922 pictures of one shape, 32x32 bits, five known factors; rendered here."""
+    grid = SpriteGrid()
+    factors = split_sprites(grid, split)
+    shapes = tuple(SHAPES)
+    return RawData(
+        render_sprites(grid, factors),
+        labels=np.array(shapes)[factors[:, 0]],
+        class_names=shapes,
+        levels=2,
+        source=f"sprites:{split or 'train'}",
+        factors=factors,
+        factor_names=FACTORS,
+    )
+
+
+def _table(name: str, reader: Callable[..., Any], split: str | None) -> RawData:
+    _no_parts(name, split)
+    found = reader(as_frame=True)
+    names = tuple(str(target) for target in found.target_names)
+    return RawData(found.data, labels=np.array(names)[found.target], class_names=names, source=name)
+
+
+def _no_parts(name: str, split: str | None) -> None:
+    if split is not None:
+        raise DataError(
+            f"{name} has no published parts, so no {split!r}; use Dataset.split(fraction, seed)"
+        )

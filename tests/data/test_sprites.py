@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowerbound.data.catalog.sprites import (
+from lowerbound.data.sprites import (
     FACTORS,
     LARGEST,
     SHAPES,

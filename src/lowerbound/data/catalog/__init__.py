@@ -1,1 +1,0 @@
-"""Data sets with a name."""
