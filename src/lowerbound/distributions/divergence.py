@@ -29,9 +29,13 @@ def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | Non
     """
     q, p = base_normal(posterior), base_normal(prior)
     if q is not None and p is not None:
-        return normal_kl(q, p).flatten(-_event_dims(posterior)).sum(-1)
+        return normal_kl(q, p).flatten(-max(len(posterior.event_shape), 1)).sum(-1)
     if isinstance(posterior, MultivariateNormal) and p is not None:
-        return _multivariate_diagonal(posterior, p)
+        whitened = posterior.scale_tril / p.scale.unsqueeze(-1)
+        distance = (posterior.loc - p.loc) / p.scale
+        log_ratio = torch.log(torch.diagonal(whitened, dim1=-2, dim2=-1)).sum(-1)
+        squares = whitened.square().sum((-2, -1)) + distance.square().sum(-1)
+        return 0.5 * (squares - posterior.loc.shape[-1]) - log_ratio
     if isinstance(posterior, OneHotCodes) and isinstance(prior, OneHotCodes):
         return posterior.kl(prior)
     q_classes, p_classes = _categorical(posterior), _categorical(prior)
@@ -57,10 +61,6 @@ def monte_carlo_kl(posterior: Distribution, prior: Distribution, z: Tensor) -> T
     return difference
 
 
-def _event_dims(distribution: Distribution) -> int:
-    return max(len(distribution.event_shape), 1)
-
-
 def normal_kl(q: Normal, p: Normal) -> Tensor:
     """KL(q || p) of each element in nats; the shapes are broadcast."""
     if isinstance(p, UnitNormal):
@@ -69,14 +69,6 @@ def normal_kl(q: Normal, p: Normal) -> Tensor:
     ratio = q.scale / p.scale
     distance = (q.loc - p.loc) / p.scale
     return 0.5 * (ratio * ratio + distance * distance - 1.0) - torch.log(ratio)
-
-
-def _multivariate_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:
-    whitened = q.scale_tril / p.scale.unsqueeze(-1)
-    distance = (q.loc - p.loc) / p.scale
-    log_ratio = torch.log(torch.diagonal(whitened, dim1=-2, dim2=-1)).sum(-1)
-    squares = whitened.square().sum((-2, -1)) + distance.square().sum(-1)
-    return 0.5 * (squares - q.loc.shape[-1]) - log_ratio
 
 
 def _categorical(distribution: Distribution) -> Categorical | None:

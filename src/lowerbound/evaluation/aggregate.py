@@ -240,7 +240,11 @@ class AggregatePosterior:
         total = torch.full((len(z),), -math.inf, dtype=torch.float64)
         first = 0
         for posterior in self.components():
-            step = self._draws_at_once(posterior)
+            by_products = base_normal(posterior) is not None or isinstance(
+                posterior, MultivariateNormal
+            )
+            width = 1 if by_products else posterior.event_shape[0]
+            step = max(1, self.memory // (PAIR_BYTES * posterior.batch_shape[1] * width))
             for start in range(0, len(z), step):
                 part = slice(start, min(start + step, len(z)))
                 log_probs = pairwise_log_prob(posterior, z[part])
@@ -249,13 +253,6 @@ class AggregatePosterior:
                 total[part] = torch.logaddexp(total[part], torch.logsumexp(log_probs, 1).cpu())
             first += posterior.batch_shape[1]
         return total - math.log(max(first - int(leave_own_out), 1))
-
-    def _draws_at_once(self, posterior: Distribution) -> int:
-        by_products = base_normal(posterior) is not None or isinstance(
-            posterior, MultivariateNormal
-        )
-        width = 1 if by_products else posterior.event_shape[0]
-        return max(1, self.memory // (PAIR_BYTES * posterior.batch_shape[1] * width))
 
 
 def _distributions(model: Model, dataset: Dataset, memory: int) -> Iterator[Distribution]:

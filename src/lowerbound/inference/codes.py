@@ -94,7 +94,13 @@ def draw_latents(
     # q(z | x) needs no prompt, and the prior that the model still has may take none
     found = _encoded(learns, model, replace(dataset, prompt=None), seed, advance)
     if cache is not None:
-        _keep(cache, found, sha256, say)
+        try:
+            folders.make(cache.parent)
+            durable.write_tensors(
+                cache, {"z": found}, {"sha256": sha256, "content": _content(found)}
+            )
+        except OSError as error:
+            say(f"the latents are not kept, because {cache} cannot be written ({error.strerror})")
     return Latents(found, dataset.prompt, sha256)
 
 
@@ -153,14 +159,6 @@ def _sha256(model: Model, dataset: Dataset, seed: int) -> str:
             digest.update(name.encode() + str(tuple(value.shape)).encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _keep(path: Path, z: Tensor, sha256: str, say: Callable[[str], None]) -> None:
-    try:
-        folders.make(path.parent)
-        durable.write_tensors(path, {"z": z}, {"sha256": sha256, "content": _content(z)})
-    except OSError as error:
-        say(f"the latents are not kept, because {path} cannot be written ({error.strerror})")
 
 
 def _read(path: Path, sha256: str, say: Callable[[str], None]) -> Tensor | None:

@@ -243,7 +243,9 @@ class PriorDraws:
         """
         require(model, Imagines, "be sampled")
         count = whole_count(count)
-        scales = _temperatures(temperature)
+        scales = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
+        if not scales or min(scales) < 0:
+            raise OptionError(f"a temperature is zero or more, not {min(scales, default=None)}")
         with seeded(stream_seed(seed, "unknown attributes")), _using(model):
             prompt = _completed(model, prompt, count)
         draws = cls(model, count, seed, condition, prompt, scales, refined, complete)
@@ -316,13 +318,6 @@ def _completed(model: Model, prompt: Tensor | None, count: int) -> Tensor | None
     if prompt is None:
         prompt = torch.full((count, len(found.sizes)), UNKNOWN)
     return found.complete(prompt.to(device))
-
-
-def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
-    chosen = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
-    if not chosen or min(chosen) < 0:
-        raise OptionError(f"a temperature is zero or more, not {min(chosen, default=None)}")
-    return chosen
 
 
 def _imagined(model: Model, given: Batch, choose: Choose, complete: bool) -> Samples:

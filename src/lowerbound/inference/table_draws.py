@@ -137,11 +137,12 @@ class Resampled:
         below = within.cumsum(0).T.contiguous()
         index = torch.searchsorted(below, chance.T.contiguous()).T
         index = index.clamp_max(len(within) - 1)  # rounding may leave the sum below one
-        chosen = [_at(z, index) for z in latents]
+        # z, (samples, batch, ...), at the samples of ``index``, (draws, batch)
+        chosen = [z[index, torch.arange(z.shape[1], device=z.device)] for z in latents]
         if self.latents:
             new = enters < entering
             chosen = [
-                torch.where(_like(new, z), z, old)
+                torch.where(new.reshape(*new.shape, *[1] * (z.dim() - 2)), z, old)
                 for z, old in zip(chosen, self.latents, strict=True)
             ]
         self.latents = tuple(chosen)
@@ -155,15 +156,6 @@ class Resampled:
         noise = KeyedNoise(self.keys, self.seed).normal(shape, like, -self._chunks)
         first, second = torch.special.ndtr(noise).unbind(-1)
         return first, second
-
-
-def _at(z: Tensor, index: Tensor) -> Tensor:
-    """z, (samples, batch, ...), at the samples of ``index``, (draws, batch)."""
-    return z[index, torch.arange(z.shape[1], device=z.device)]
-
-
-def _like(condition: Tensor, z: Tensor) -> Tensor:
-    return condition.reshape(*condition.shape, *[1] * (z.dim() - 2))
 
 
 @runtime_checkable

@@ -155,7 +155,13 @@ class TableSource:
         frame = with_numbers(frame.reset_index(drop=True), notations_of(self.fitted.schema))
         if not len(frame):
             raise DataError("the table of given cells has no rows")
-        names = self._with_names(frame)
+        # the given rows with identifiers that are whole numbers or text, as the fitted ones
+        read = {
+            form.name: _names(frame[form.name], form.fresh_format.dtype != "str")
+            for form in self.form.columns
+            if form.fresh_format is not None and form.name in frame.columns
+        }
+        names = frame.assign(**read)
         given = self._given(self._without_rare(frame))
         source = self._fulfilled_by(given)
         self._warn_beyond(given)
@@ -215,7 +221,13 @@ class TableSource:
                 "lowerbound synthesizer, or with lowerbound fit --missing model"
             )
         columns = self.restrictions.columns
-        self._check_names(frame)
+        names = [form.name for form in self.form.columns]
+        for name in frame.columns:
+            if name not in names:
+                raise unknown("column", name, names)
+        twice = sorted({name for name in frame.columns if list(frame.columns).count(name) > 1})
+        if twice:
+            raise DataError(f"column {twice[0]!r} is given twice")
         values = np.full((len(frame), len(columns)), np.nan)
         for place, column in enumerate(columns):
             if column.name in frame.columns:
@@ -256,15 +268,6 @@ class TableSource:
             each.name for each in self.protection.columns if each.role in ("identifier", "level")
         }
 
-    def _check_names(self, frame: Any) -> None:
-        names = [form.name for form in self.form.columns]
-        for name in frame.columns:
-            if name not in names:
-                raise unknown("column", name, names)
-        twice = sorted({name for name in frame.columns if list(frame.columns).count(name) > 1})
-        if twice:
-            raise DataError(f"column {twice[0]!r} is given twice")
-
     def _read(self, place: int, series: Any) -> Array:
         column, form = self.restrictions.columns[place], self.restrictions.forms[place]
         if column.levels:
@@ -295,15 +298,6 @@ class TableSource:
                 f"{limits.written(place, limits.high[place])}, the values of the fit",
                 stacklevel=3,
             )
-
-    def _with_names(self, frame: Any) -> Any:
-        """The given rows with identifiers that are whole numbers or text, as the fitted ones."""
-        read = {
-            form.name: _names(frame[form.name], form.fresh_format.dtype != "str")
-            for form in self.form.columns
-            if form.fresh_format is not None and form.name in frame.columns
-        }
-        return frame.assign(**read)
 
     def _fulfilled_by(self, given: GivenCells) -> TableSource:
         """This, or without found orders if the given cells break one, with a warning.

@@ -39,18 +39,10 @@ def logistic_moments(loc: Tensor, scale: Tensor, levels: int) -> tuple[Tensor, T
         levels: number of levels in [0, 1].
     """
     if levels <= MOST_SUMMED:
-        return _summed(loc, scale, levels)
-    return _integrated(loc, scale)
-
-
-def _summed(loc: Tensor, scale: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    count = torch.arange(levels - 1, dtype=loc.dtype, device=loc.device)
-    edge = (count + 0.5) / (levels - 1)
-    above = torch.sigmoid((loc.unsqueeze(-1) - edge) / scale.unsqueeze(-1)) / (levels - 1)
-    return above.sum(-1), (2 * edge * above).sum(-1)
-
-
-def _integrated(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        count = torch.arange(levels - 1, dtype=loc.dtype, device=loc.device)
+        edge = (count + 0.5) / (levels - 1)
+        above = torch.sigmoid((loc.unsqueeze(-1) - edge) / scale.unsqueeze(-1)) / (levels - 1)
+        return above.sum(-1), (2 * edge * above).sum(-1)
     low, high = loc / scale, (loc - 1) / scale
     beyond = F.softplus(high)
     mean = scale * (F.softplus(low) - beyond)

@@ -71,7 +71,15 @@ class SemiSupervisedOptions(LabelOptions):
                 raise unknown("class_prior", said, (UNIFORM,))
             return (1 / len(names),) * len(names)
         if isinstance(said, Mapping):
-            said = _by_name(said, names)
+            for name in said:
+                if name not in names:
+                    raise unknown("class in class_prior", name, names)
+            left_out = [name for name in names if name not in said]
+            if left_out:
+                raise OptionError(
+                    f"class_prior leaves out the class {left_out[0]}: give all of them"
+                )
+            said = tuple(float(said[name]) for name in names)
         if len(said) != len(names):
             raise OptionError(
                 f"class_prior has {len(said)} probabilities, and there are {len(names)} classes: "
@@ -84,16 +92,6 @@ class SemiSupervisedOptions(LabelOptions):
                 f"{', '.join(f'{value:g}' for value in said)}"
             )
         return tuple(value / total for value in said)
-
-
-def _by_name(said: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
-    for name in said:
-        if name not in names:
-            raise unknown("class in class_prior", name, names)
-    left_out = [name for name in names if name not in said]
-    if left_out:
-        raise OptionError(f"class_prior leaves out the class {left_out[0]}: give all of them")
-    return tuple(float(said[name]) for name in names)
 
 
 @MODELS.register("semi_supervised")

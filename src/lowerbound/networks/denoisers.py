@@ -179,7 +179,8 @@ class MLPDenoiser(Denoiser):
     def __init__(self, sizes: DenoiserSizes) -> None:
         super().__init__(sizes)
         numbers = math.prod(sizes.shape)
-        width = sizes.width or _width(numbers)
+        # 32 sqrt(numbers) in steps of 32, from 128 to 1024: 192 for 32 numbers
+        width = sizes.width or min(max(32 * math.ceil(math.sqrt(numbers)), 128), 1024)
         self.embedding = TimeAndPrompt(sizes, EMBEDDING)
         self.prompts = self.embedding.prompts
         self.first = AffineMap(numbers, width)
@@ -197,11 +198,6 @@ class MLPDenoiser(Denoiser):
             h = block(h, embedding)
         prediction: Tensor = self.last(self.norm(h)).reshape(x.shape)
         return prediction
-
-
-def _width(numbers: int) -> int:
-    """32 sqrt(numbers) in steps of 32, from 128 to 1024: 192 for 32 numbers."""
-    return min(max(32 * math.ceil(math.sqrt(numbers)), 128), 1024)
 
 
 class ModulatedBlock(nn.Module):

@@ -112,7 +112,10 @@ def _member(
     """The member of a header and the records before it, if it is a file; then its end."""
     sparse = header.type == tarfile.GNUTYPE_SPARSE
     if sparse:
-        _skip_map(file, header)
+        # skip the blocks with further holes of a sparse file
+        _, more, _ = header._sparse_structs  # type: ignore[attr-defined]
+        while more:
+            more = bool(_exactly(file, BLOCK)[504])
     if not (header.isreg() or header.type not in tarfile.SUPPORTED_TYPES):
         return  # without content
     name, size = said.get(f"{SPARSE}name", said.get("path", header.name)), header.size
@@ -173,13 +176,6 @@ def _records(content: bytes) -> dict[str, str]:
             found[short] = value[:-1].decode("utf-8", "surrogateescape")
         place = end
     return found
-
-
-def _skip_map(file: IO[bytes], header: tarfile.TarInfo) -> None:
-    """Skip the blocks with further holes of a sparse file."""
-    _, more, _ = header._sparse_structs  # type: ignore[attr-defined]
-    while more:
-        more = bool(_exactly(file, BLOCK)[504])
 
 
 def _whole_number(text: str) -> int:

@@ -58,7 +58,12 @@ class QuantileNormal:
         # the mean score of the knots that share a value, so that ties do not bias the map
         values, inverse = np.unique(np.quantile(standardized, ndtr(scores)), return_inverse=True)
         scores = np.bincount(inverse, scores) / np.bincount(inverse)
-        values, scores = _apart(values, scores)
+        # remove knots that are too near the previous knot
+        kept = [0]
+        for i in range(1, len(values)):
+            if values[i] - values[kept[-1]] >= LEAST_GAP:
+                kept.append(i)
+        values, scores = values[kept], scores[kept]
         return cls(tuple(values.tolist()), tuple(scores.tolist())) if len(values) > 3 else None
 
     def __call__(self, a: Array) -> Array:
@@ -135,12 +140,3 @@ def _root(b: Array, ends: tuple[Array, Array], s: Array, d: tuple[Array, Array])
     with np.errstate(invalid="ignore", divide="ignore"):
         t = -2 * c / (q + root)
     return np.where(rise <= 0, 0.0, np.clip(t, 0.0, 1.0))
-
-
-def _apart(values: Array, scores: Array) -> tuple[Array, Array]:
-    """Remove knots that are too near the previous knot."""
-    kept = [0]
-    for i in range(1, len(values)):
-        if values[i] - values[kept[-1]] >= LEAST_GAP:
-            kept.append(i)
-    return values[kept], scores[kept]

@@ -16,7 +16,6 @@ Source: Geiger et al. 2013 for the files, Milioto et al. 2019 for the projection
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,11 @@ def read_sweeps(path: Path, size: tuple[int, int] | None = None) -> RawData:
     """
     files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
     images = [range_image(read_points(file), size or SIZE) for file in files]
-    _refuse_empty(files, images)
+    empty = [file.name for file, image in zip(files, images, strict=True) if np.isnan(image).all()]
+    if empty:
+        raise DataError(
+            f"{listed(empty)}: no return within {MOST:.0f} m, so the range image would be empty"
+        )
     return RawData(
         np.stack(images),
         channels="squeezed",
@@ -138,14 +141,6 @@ def range_image(points: Array, size: tuple[int, int] = SIZE) -> Array:
     image = np.full(size, np.inf)
     np.minimum.at(image, (row, column), distance)
     return np.where(np.isfinite(image), image / MOST, np.nan).astype(np.float32)
-
-
-def _refuse_empty(files: Sequence[Path], images: Sequence[Array]) -> None:
-    empty = [file.name for file, image in zip(files, images, strict=True) if np.isnan(image).all()]
-    if empty:
-        raise DataError(
-            f"{listed(empty)}: no return within {MOST:.0f} m, so the range image would be empty"
-        )
 
 
 @DATA_KINDS.register("images")

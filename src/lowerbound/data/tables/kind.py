@@ -104,7 +104,8 @@ def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
         cells = [
             cell for cell in distinct_values(frame[name], words=False) if isinstance(cell, str)
         ]
-        numbers = [_is_digits(cell) for cell in cells]
+        # whether a cell is digits, with the marks that a number may have
+        numbers = [cell.translate(MARKS).strip(SIGNS).isdecimal() for cell in cells]
         if cells and not any(numbers) and formats(cells):
             return (
                 f" (all cells of column {name!r} can be read as dates, such as {cells[0]!r}: to "
@@ -123,11 +124,6 @@ def _quantities_among(frame: Any, identifiers: Sequence[str]) -> str:
                 "in one way)"
             )
     return ""
-
-
-def _is_digits(cell: str) -> bool:
-    """Whether a cell is digits, with the marks that a number may have."""
-    return cell.translate(MARKS).strip(SIGNS).isdecimal()
 
 
 def unquoted(frame: Any, schema: Schema) -> Any:

@@ -286,7 +286,16 @@ def _pca(model: Model, training: Dataset, held_out: Dataset, scores: Scores | Sk
     plain = schema.gaussian and not model.mass
     if isinstance(scores, Scores) and (spaced or plain) and training.observed is None:
         return _pca_in_nats(model, training, held_out, scores)
-    return _pca_in_variance(model, training, held_out)
+    features = RowNumbers.of(training)(training.thinned(1)).shape[1]
+    size = _code_size(model, features, len(training))
+    cells = held_out.comparable
+    total = float(squared_distance(held_out.all().filled, cells)) / len(held_out)
+    if not total:
+        raise UnsupportedError("the rows have no variance, so no share of it is explained")
+    own = squared_errors(model, held_out).flatten(1).sum(1) / total
+    other = linear_errors(training, held_out, size) / total
+    kept, kept_by_pca = 1 - float(own.mean()), 1 - float(other.mean())
+    return Margin(_named(size), VARIANCE, kept, kept_by_pca, Estimate.of(other - own))
 
 
 def _code_size(model: Model, features: int, rows: int) -> int:
@@ -320,16 +329,3 @@ def _pca_in_nats(model: Model, training: Dataset, held_out: Dataset, scores: Sco
     nats: Tensor = density.log_prob(rows)
     nats = nats + (x.shape[1] * math.log(step) if step else held_out.log_jacobian(False))
     return _in_nats(_named(size), scores, nats)
-
-
-def _pca_in_variance(model: Model, training: Dataset, held_out: Dataset) -> Margin:
-    features = RowNumbers.of(training)(training.thinned(1)).shape[1]
-    size = _code_size(model, features, len(training))
-    cells = held_out.comparable
-    total = float(squared_distance(held_out.all().filled, cells)) / len(held_out)
-    if not total:
-        raise UnsupportedError("the rows have no variance, so no share of it is explained")
-    own = squared_errors(model, held_out).flatten(1).sum(1) / total
-    other = linear_errors(training, held_out, size) / total
-    kept, kept_by_pca = 1 - float(own.mean()), 1 - float(other.mean())
-    return Margin(_named(size), VARIANCE, kept, kept_by_pca, Estimate.of(other - own))

@@ -77,7 +77,15 @@ def fit_cells(
         inner = torch.unique(inner.floor() + 0.5) if whole else inner
         cells = _with_frequent(distinct, frequent, inner, width, 0.5 * whole)
     cells = cells if whole else _resolved(cells)
-    return _with_empty(cells, distinct, gaps)
+    # the cells, after those in a gap lost their value
+    middle = cells.edges[:-1] + 0.5 * cells.edges.diff()
+    below = torch.searchsorted(distinct, middle) - 1
+    at = torch.isin(below, torch.from_numpy(gaps.places).to(below))
+    low = distinct[below.clamp_min(0)]
+    high = distinct[(below + 1).clamp_max(len(distinct) - 1)]
+    apart = (low < cells.edges[:-1]) & (cells.edges[1:] <= high)
+    empty = at & apart & ~cells.single
+    return replace(cells, values=torch.where(empty, math.inf, cells.values))
 
 
 def _most_filled(rows: int, most: int) -> int:
@@ -120,18 +128,6 @@ def _inner(x: Tensor, most: int, frequent: Tensor, gaps: Tensor) -> Tensor:
         ends = ends[(ends > rest.min()) & (ends < rest.max())]
     inner = torch.unique(torch.cat([inner[~inside.any(1)], ends]))
     return _cut(rest, inner, most - own)
-
-
-def _with_empty(cells: HistogramCells, distinct: Tensor, gaps: Gaps) -> HistogramCells:
-    """The cells, after those in a gap lost their value."""
-    middle = cells.edges[:-1] + 0.5 * cells.edges.diff()
-    below = torch.searchsorted(distinct, middle) - 1
-    at = torch.isin(below, torch.from_numpy(gaps.places).to(below))
-    low = distinct[below.clamp_min(0)]
-    high = distinct[(below + 1).clamp_max(len(distinct) - 1)]
-    apart = (low < cells.edges[:-1]) & (cells.edges[1:] <= high)
-    empty = at & apart & ~cells.single
-    return replace(cells, values=torch.where(empty, math.inf, cells.values))
 
 
 def _one_each(distinct: Tensor) -> HistogramCells:

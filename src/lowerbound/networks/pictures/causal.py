@@ -345,7 +345,8 @@ class CausalPredictor(nn.Module):
         The location comes first, and then the size of its residuals. Some pictures count as hidden,
         so that a pixel without a past is predicted by its mean.
         """
-        x = _spaced(x, MOST_PICTURES)
+        # at most so many rows, evenly spaced
+        x = x[spread_rows(len(x), MOST_PICTURES).to(x.device)]
         generator = torch.Generator(device="cpu").manual_seed(0)
         share = min(1.0, MOST_PIXELS / max(1, len(x) * math.prod(x.shape[2:])))
         chosen = torch.rand(len(x), math.prod(x.shape[2:]), generator=generator) < share
@@ -493,8 +494,3 @@ def _with_hidden(x: Tensor) -> Tensor:
     known = torch.ones_like(x)
     known[::HIDDEN_EVERY] = 0
     return torch.cat([(2 * x - 1) * known, known], 1)
-
-
-def _spaced(x: Tensor, most: int) -> Tensor:
-    """At most so many rows, evenly spaced."""
-    return x[spread_rows(len(x), most).to(x.device)]

@@ -350,7 +350,10 @@ def _admitted(series: Any, said: Mapping[str, Any]) -> Any:
     if "levels" in said:
         return _levels(series, said["levels"], lacking)
     if isinstance(said["low"], str):
-        return _dates(series, said, lacking)
+        low, high = seconds([said["low"], said["high"]], ISO) / DAY
+        days = np.clip(cell_days(series, said.get("format") or ISO), low, high)
+        days = days if lacking else np.where(np.isnan(days), low, days)
+        return as_dates(days * DAY, 1).to_numpy()
     found = np.clip(cell_numbers(series), said["low"], said["high"])
     found = np.rint(found) if said.get("whole") else found
     default = said["low"] if said.get("atom") is None else said["atom"]
@@ -377,10 +380,3 @@ def _levels(series: Any, levels: Any, lacking: bool) -> Any:
     cells = np.empty(len(levels) + 1, dtype=object)
     cells[:] = [*levels, None]
     return pd.Series(cells[table[codes]], index=series.index).infer_objects()
-
-
-def _dates(series: Any, said: Mapping[str, Any], lacking: bool) -> Any:
-    low, high = seconds([said["low"], said["high"]], ISO) / DAY
-    days = np.clip(cell_days(series, said.get("format") or ISO), low, high)
-    days = days if lacking else np.where(np.isnan(days), low, days)
-    return as_dates(days * DAY, 1).to_numpy()

@@ -185,7 +185,7 @@ class ClippedGradients:
         if not len(batch):  # many layers have no gradient of no rows
             return total
         for part in torch.arange(len(batch)).split(ROWS_AT_ONCE):
-            self._add(total, self.of_rows(batch.rows(part.to(_device(batch)))))
+            self._add(total, self.of_rows(batch.rows(part.to(batch.filled.device))))
         return total
 
     def of_rows(self, batch: Batch) -> Gradients:
@@ -245,10 +245,6 @@ class ClippedGradients:
         one = Batch(**{name: value.unsqueeze(0) for name, value in row.items()})  # type: ignore[arg-type]
         loss: Tensor = functional_call(self.update, weights, (one,)).loss
         return loss
-
-
-def _device(batch: Batch) -> torch.device:
-    return batch.filled.device
 
 
 class PrivateEngine(Engine):
