@@ -20,9 +20,9 @@ from lowerbound.applications.release.marginals.model import MarginalModel, fit_m
 from lowerbound.applications.release.marginals.tree_fit import TreeOptions
 from lowerbound.applications.release.tables import check_table
 from lowerbound.applications.release.usefulness import BOOSTING, Task
-from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.config import from_mapping, option, option_of, to_mapping
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.protection.record import LEAST_PEOPLE
+from lowerbound.data.options import LEAST_PEOPLE, ReadingOptions
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
@@ -154,10 +154,11 @@ class PrivateTableRequest:
     leave_out: tuple[str, ...] = option(
         (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
     )
-    least_people: int = option(
-        LEAST_PEOPLE,
-        "rows that share a level, and that lie beyond either end of a range, for --public-schema "
-        "data to copy it",
+    least_people: int = option_of(
+        ReadingOptions,
+        "least_people",
+        help="rows that share a level, and that lie beyond either end of a range, for "
+        "--public-schema data to copy it",
     )
     target: str | None = option(
         None, "the column whose relation to every other is measured first", metavar="COLUMN"
