@@ -15,7 +15,7 @@ from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
 from lowerbound.applications.release.evidence import AuditedTables
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.applications.release.tables import read_cells
 from lowerbound.config import option, option_of
 from lowerbound.data.columns.inference import Hint
@@ -171,19 +171,22 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     reporter.say(
         f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
     )
+    options = SynthesizerOptions(
+        constraints=request.constraint,
+        combinations=_combinations(request.combination),
+        kinds=kinds,
+        dialect=dialect,
+        prior=request.prior,
+        minutes=request.minutes,
+        seed=request.seed,
+        device=request.device,
+        least_people=request.least_people,
+        entity=request.entity,
+    )
     try:
         fitted = fit_synthesizer(
             frame,
-            constraints=request.constraint,
-            combinations=_combinations(request.combination),
-            kinds=kinds,
-            dialect=dialect,
-            prior=request.prior,
-            minutes=request.minutes,
-            seed=request.seed,
-            device=request.device,
-            least_people=request.least_people,
-            entity=request.entity,
+            options,
             folder=folder,
             resume=request.resume,
             reporter=reporter.training(),
