@@ -32,7 +32,7 @@ from _mixed_tables import ADULT
 from _record import Metric, commit, keep_answer, write
 from _rivals import Rival, in_words, paired
 
-from lowerbound.applications.release.synthesizer_fit import synthesis_options
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, synthesis_options
 from lowerbound.applications.release.usefulness import BOOSTING, Task
 from lowerbound.data import Dataset, file_sha256, load
 from lowerbound.data.catalog import data_folders, first_place
@@ -156,7 +156,7 @@ def settings(**chosen: Any) -> TrainingOptions:
 def stage_options(name: str, training: Dataset) -> FitOptions:
     """The default VAE of a table with 16 latents, or the default of ``lowerbound synthesizer``."""
     if name == "synthesizer":
-        options = synthesis_options(training, seed=SEED)
+        options = synthesis_options(training, SynthesizerOptions(seed=SEED))
         return replace(options, training=replace(options.training, threads=1))
     return FitOptions(ModelOptions(latent_dim=16), training=settings(epochs=60))
 

@@ -17,12 +17,14 @@ import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowerbound.errors import OptionError, unknown
 
 Options = TypeVar("Options")
 Part = TypeVar("Part", bound=Callable[..., Any])
+Result = TypeVar("Result")
+Fields = ParamSpec("Fields")
 
 
 class RenamedWarning(UserWarning):
@@ -41,6 +43,52 @@ def option(default: Any, help: str, *, formerly: str = "", **metadata: Any) -> A
     return dataclasses.field(
         default=default, metadata={"help": help, "formerly": formerly, **metadata}
     )
+
+
+def option_of(record: Any, name: str, **changed: Any) -> Any:
+    """The option ``name`` of the dataclass ``record``, for a field of another one.
+
+    Args:
+        record: has the option.
+        name: of the option.
+        changed: what differs there: the default, the help text or another argument of ``option``.
+    """
+    field = record.__dataclass_fields__[name]
+    return option(**{"default": field.default, **field.metadata, **changed})
+
+
+def keywords_of(
+    record: Callable[Fields, Any],
+) -> Callable[[Callable[..., Result]], Callable[Concatenate[Any, Fields], Result]]:
+    """Decorator of a function ``(source, **options)`` that makes a dataclass of the options.
+
+    Its signature names the fields of ``record``, with their types and defaults, for editors, type
+    checkers and ``construct``; another keyword is a TypeError, as in any function.
+    """
+    fields = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(record).parameters.values()
+    ]
+    names = {parameter.name for parameter in fields}
+
+    def decorate(
+        function: Callable[..., Result],
+    ) -> Callable[Concatenate[Any, Fields], Result]:
+        @functools.wraps(function)
+        def called(source: Any, **options: Any) -> Result:
+            for name in options.keys() - names:
+                raise TypeError(
+                    f"{function.__name__}() got an unexpected keyword argument {name!r}"
+                )
+            return function(source, **options)
+
+        signature = inspect.signature(function)
+        parameters = [*signature.parameters.values()][:-1]  # without **options
+        vars(called)["__signature__"] = signature.replace(parameters=[*parameters, *fields])
+        called.__annotations__ = {**called.__annotations__, **_hints(record)}
+        return typing.cast(Callable[Concatenate[Any, Fields], Result], called)
+
+    return decorate
 
 
 def renamed_keywords(**renamed: str) -> Callable[[Part], Part]:

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications import load
-from lowerbound.applications.common.sources import ReadingOptions
 from lowerbound.applications.fit.fit import FitReport, FitRequest
+from lowerbound.data.options import ReadingOptions
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions

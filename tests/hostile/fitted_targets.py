@@ -117,8 +117,8 @@ def agent_folder(place: Path, rng: Generator) -> Reader:
 @target
 def columns_file(place: Path, rng: Generator) -> Reader:
     """The kinds of columns, as ``lowerbound schema`` writes them."""
-    from lowerbound.applications.common.sources import read_hints
     from lowerbound.data import load as load_rows
+    from lowerbound.data.options import read_hints
 
     path = place / "columns.json"
     path.write_bytes(changed_text(_kinds(), rng))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from lowerbound import TableSynthesizer
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.fitting import Fitted, folder as model_folder
 from lowerbound.inference.tables import TableSource
 from tests.data.protection.people import TEXT, drawn_rare, people, rare_values
@@ -29,7 +29,10 @@ def fitted(frame: pd.DataFrame) -> Fitted:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return fit_synthesizer(
-            frame, combinations=[("job", "group")], prior="standard_normal", minutes=0.02
+            frame,
+            SynthesizerOptions(
+                combinations=[("job", "group")], prior="standard_normal", minutes=0.02
+            ),
         )
 
 
@@ -104,7 +107,9 @@ def test_an_unprotected_fit_is_seen(frame: pd.DataFrame, tmp_path: Path) -> None
     """The same figures find what a fit without protection publishes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        plain = fit_synthesizer(frame, prior="standard_normal", minutes=0.005, least_people=1)
+        plain = fit_synthesizer(
+            frame, SynthesizerOptions(prior="standard_normal", minutes=0.005, least_people=1)
+        )
     rows = whole(TableSource(plain).blocks(1_000))
     found = drawn_rare(rows, frame)
     assert found["town"] > 100
@@ -171,10 +176,12 @@ def test_declared_columns_may_become_constant() -> None:
     )
     fitted = fit_synthesizer(
         frame,
-        combinations=[("town", "country")],
-        constraints=["children <= age"],
-        prior="standard_normal",
-        minutes=0.002,
+        SynthesizerOptions(
+            combinations=[("town", "country")],
+            constraints=["children <= age"],
+            prior="standard_normal",
+            minutes=0.002,
+        ),
     )
     drawn = whole(TableSource(fitted).blocks(300))
     assert set(drawn["country"]) == {"Germany"}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array
 from lowerbound.errors import UnsupportedError
@@ -79,7 +79,9 @@ def test_a_completed_row_does_not_depend_on_how_many_there_are(gaussian: Fitted)
 def test_columns_drawn_at_once_cannot_restrict_each_other() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
     frame["b"] = frame["a"] + frame["b"].abs()
-    fitted = fit_synthesizer(frame, constraints=["a <= b"], prior="standard_normal", minutes=0.005)
+    fitted = fit_synthesizer(
+        frame, SynthesizerOptions(constraints=["a <= b"], prior="standard_normal", minutes=0.005)
+    )
     linear = fit(
         load(frame, schema=fitted.schema),
         FitOptions(

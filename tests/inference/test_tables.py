@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit
@@ -30,10 +30,12 @@ def source(frame: pd.DataFrame) -> TableSource:
     ):
         fitted = fit_synthesizer(
             frame,
-            constraints=["age <= end", "age >= 18"],
-            combinations=[("city", "land")],
-            prior="standard_normal",
-            least_people=1,
+            SynthesizerOptions(
+                constraints=["age <= end", "age >= 18"],
+                combinations=[("city", "land")],
+                prior="standard_normal",
+                least_people=1,
+            ),
         )
     return TableSource(fitted)
 
@@ -80,7 +82,7 @@ def test_missing_cells_depend_on_the_other_columns() -> None:
     rare = np.where(gone, np.nan, draw.integers(20, 90, 2_000))
     test = np.where(gone, None, draw.choice(["a", "b"], 2_000))
     frame = pd.DataFrame({"size": size, "rare": rare, "test": test})
-    fitted = fit_synthesizer(frame, prior="standard_normal")
+    fitted = fit_synthesizer(frame, SynthesizerOptions(prior="standard_normal"))
     rows = whole(TableSource(fitted).blocks(4_000))
     for large in (False, True):
         real, made = (each[each["size"].gt(1) == large] for each in (frame, rows))
@@ -205,7 +207,11 @@ def test_dependent_columns_stay_dependent() -> None:
     draw = np.random.default_rng(0)
     a = draw.choice(list("abcd"), 1_000)
     frame = pd.DataFrame({"a": a, "noise": draw.normal(size=1_000), "copy": a})
-    rows = whole(TableSource(fit_synthesizer(frame, prior="standard_normal")).blocks(1_000))
+    rows = whole(
+        TableSource(fit_synthesizer(frame, SynthesizerOptions(prior="standard_normal"))).blocks(
+            1_000
+        )
+    )
     assert (rows["a"] == rows["copy"]).mean() > 0.98
 
 
@@ -230,7 +236,9 @@ def stays() -> TableSource:
             "start": start,
         }
     )
-    return TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.02))
+    return TableSource(
+        fit_synthesizer(frame, SynthesizerOptions(prior="standard_normal", minutes=0.02))
+    )
 
 
 def test_rows_have_what_all_fitted_rows_have(stays: TableSource) -> None:
@@ -274,7 +282,9 @@ def work() -> TableSource:
     frame = frame.assign(school=school, years=years)
     frame["age"] = frame["school"] + frame["years"] + 6
     frame.loc[7, "age"] += 1  # an error
-    return TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.06))
+    return TableSource(
+        fit_synthesizer(frame, SynthesizerOptions(prior="standard_normal", minutes=0.06))
+    )
 
 
 def test_rows_fulfill_the_formulas_of_the_fitted_rows(work: TableSource) -> None:
@@ -313,7 +323,9 @@ def test_given_cells_are_used_in_every_formula_of_theirs() -> None:
     days = draw.integers(1, 400, 500)
     frame = pd.DataFrame({"days": days, "hours": 24 * days, "weeks": (days / 7).round(4)})
     frame["size"] = draw.normal(size=500).round(2) + days / 100
-    fitted = TableSource(fit_synthesizer(frame, prior="standard_normal", minutes=0.02))
+    fitted = TableSource(
+        fit_synthesizer(frame, SynthesizerOptions(prior="standard_normal", minutes=0.02))
+    )
     assert len(fitted.form.dependencies.formulas) == 2
     for name in ("days", "hours", "weeks"):
         given = frame[[name]].iloc[:40]

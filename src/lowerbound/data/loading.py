@@ -8,60 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound import untrusted
-from lowerbound.config import renamed_keywords
+from lowerbound.config import keywords_of, renamed_keywords
 from lowerbound.data.arrays import as_array
 from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.catalog import CATALOG
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pictures.folders import SUFFIXES, OnError
-from lowerbound.data.pictures.pixels import Resize
+from lowerbound.data.pictures.folders import SUFFIXES
 from lowerbound.data.pictures.shards import shards_of
-from lowerbound.data.raw import Kinds, RawData
-from lowerbound.data.reading import Missing, Reading
-from lowerbound.data.schema import Binarize, Schema
-from lowerbound.data.sequences.windows import Windows
-from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.raw import RawData
+from lowerbound.data.reading import Reading
 from lowerbound.data.tables.files import CSV_SUFFIXES
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES, is_parquet, refuse_partitions
 from lowerbound.data.tables.refused import refuse_sparse_file
 from lowerbound.data.tables.workbooks import WORKBOOKS
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError
 
 PATTERN = frozenset("*?[{")  # characters of a shell's patterns for several files
 ARRAYS = (".npz", ".npy")
 
 
 @renamed_keywords(bend="normal_scores", measured="regression")
-def load(
-    source: Any,
-    *,
-    label: Any = None,
-    schema: Schema | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    resize: Resize | None = None,
-    on_error: OnError = "raise",
-    binarize: Binarize | None = None,
-    missing: Missing | None = None,
-    kinds: Kinds = "infer",
-    split: str | None = None,
-    levels: int | None = None,
-    standardize: bool = True,
-    windows: Windows | None = None,
-    normal_scores: bool = True,
-    spectrograms: bool = False,
-    regression: bool = False,
-    entity: str | None = None,
-    time: str | None = None,
-    formula: str | None = None,
-    tokens: str | None = None,
-    text: str | None = None,
-    longest: int | None = None,
-    predict: tuple[str, ...] = (),
-    dialect: Dialect | None = None,
-    least_people: int = 1,
-) -> Dataset:
+@keywords_of(Reading)
+def load(source: Any, **options: Any) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
     Args:
@@ -116,14 +86,11 @@ def load(
         DataError: the data cannot be read or modeled, or does not match ``schema``.
         OptionError: an option has an unknown value.
     """
-    given = dict(locals())
-    del given["source"]
-    if not isinstance(schema, Schema | None):
-        raise OptionError(
-            "schema= takes a Schema, such as fitted.schema or Schema.from_mapping(values) of a "
-            f"schema.json, not {type(schema).__name__}"
-        )
-    reading = Reading(**given)
+    return read(source, Reading(**options))
+
+
+def read(source: Any, reading: Reading) -> Dataset:
+    """As ``load``."""
     if not isinstance(source, str | Path):
         return _loaded(source, reading)
     if source == "":  # pathlib reads it as the working directory

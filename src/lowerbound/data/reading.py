@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -19,49 +19,30 @@ from lowerbound.data.labels import (
     encode_targets,
     warn_near_classes,
 )
-from lowerbound.data.pictures.folders import OnError
-from lowerbound.data.pictures.pixels import Resize
+from lowerbound.data.options import Binarize, Missing, OnError, PlainReading, Resize
 from lowerbound.data.raw import Kinds, RawData
-from lowerbound.data.schema import Binarize, Schema
+from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
 
-Missing = Literal["error", "model"]
 
-
-@dataclass(frozen=True)
-class Reading:
-    """Options of reading a source; the fields are the arguments of ``load``.
+@dataclass(frozen=True, kw_only=True)
+class Reading(PlainReading):
+    """Options of reading a source; the fields are the keywords of ``load``.
 
     Raises:
         OptionError: an option has an unknown value, or differs from the schema.
     """
 
-    label: Any = None
+    label: Any = None  # in Python, also one value per row
     schema: Schema | None = None
-    image_size: int | tuple[int, int] | None = None
-    resize: Resize | None = None
-    on_error: OnError = "raise"
-    binarize: Binarize | None = None
-    missing: Missing | None = None
     kinds: Kinds = "infer"
     split: str | None = None
-    levels: int | None = None
-    standardize: bool = True
     windows: Windows | None = None
     normal_scores: bool = True
-    spectrograms: bool = False
     regression: bool = False
-    entity: str | None = None
-    time: str | None = None
-    formula: str | None = None
-    tokens: str | None = None
-    text: str | None = None
-    longest: int | None = None
-    predict: tuple[str, ...] = ()
     dialect: Dialect | None = None
-    least_people: int = 1
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}
@@ -69,6 +50,11 @@ class Reading:
             value = getattr(self, name)
             if value is not None and value not in get_args(choice):
                 raise unknown(f"value for {name}:", value, get_args(choice))
+        if not isinstance(self.schema, Schema | None):
+            raise OptionError(
+                "schema= takes a Schema, such as fitted.schema or Schema.from_mapping(values) of a "
+                f"schema.json, not {type(self.schema).__name__}"
+            )
         if self.schema is not None and self.binarize not in (None, self.schema.binarize):
             raise OptionError(
                 f"binarize={self.binarize!r}, but the model was fitted with "

@@ -21,13 +21,13 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.notation import Notation
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.labels import Quantity, TargetScale
+from lowerbound.data.options import Binarize as Binarize
 from lowerbound.data.pictures.pixels import Channels, ImageFormat
 from lowerbound.data.raw import threshold_bits
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError
 
-Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary
 MOST_LEVELS = 2**31 - 1  # of values, whose codes are whole numbers of 32 bits
 LATER = ("quantities", "features", "details", "dialect")  # fields that older folders do not have

@@ -205,7 +205,7 @@ class AnnealingOptions:
     temperatures: int = option(500, "T, steps from the encoder's proposal to the posterior")
     chains: int = option(8, "chains per row")
     leapfrog: int = option(1, "leapfrog steps of a transition; 1: Langevin (MALA)")
-    schedule: Schedule = option("linear", "how temperatures are spaced")  # noqa: RUF009
+    schedule: Schedule = option("linear", "how temperatures are spaced")
     seed: int = option(0, "of all draws")
 
     def __post_init__(self) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.common.sources import ReadingOptions
 from lowerbound.applications.fit.preparing import PublicSchema, public_schema
+from lowerbound.data.options import ReadingOptions
 from lowerbound.errors import DataError, OptionError
 from lowerbound.training.private.options import PrivacyOptions
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications.release.synthesizer import likeness
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.cli import main
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.card import model_card
@@ -26,7 +26,7 @@ def table(rows: int = 600) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
-    return fit_synthesizer(table(), prior="standard_normal")
+    return fit_synthesizer(table(), SynthesizerOptions(prior="standard_normal"))
 
 
 @pytest.mark.long
@@ -46,7 +46,9 @@ def test_rows_of_another_distribution_are_less_alike(fitted: Fitted) -> None:
 def test_row_numbers_do_not_give_rows_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lowerbound.applications.release.synthesizer.MOST_ROWS", 300)
     frame = table().assign(place=np.arange(600))
-    fitted = fit_synthesizer(frame, prior="standard_normal", minutes=0.1, least_people=1)
+    fitted = fit_synthesizer(
+        frame, SynthesizerOptions(prior="standard_normal", minutes=0.1, least_people=1)
+    )
     assert fitted.schema.left_out == ("place",)
     for hints in (None, {"place": "identifier"}):
         found = likeness(fitted, frame, hints)

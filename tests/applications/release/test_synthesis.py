@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.release.synthesizer_fit import synthesis_options, updates
+from lowerbound.applications.release.synthesizer_fit import (
+    SynthesizerOptions,
+    synthesis_options,
+    updates,
+)
 from lowerbound.data import load
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import fit
@@ -51,5 +55,5 @@ def test_large_and_wide_tables_get_fewer_epochs() -> None:
 
 
 def test_minutes_replace_the_number_of_updates() -> None:
-    options = synthesis_options(load(table(100), missing="model"), minutes=3.0)
+    options = synthesis_options(load(table(100), missing="model"), SynthesizerOptions(minutes=3.0))
     assert (options.training.updates, options.training.minutes) == (None, 3.0)

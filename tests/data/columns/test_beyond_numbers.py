@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowerbound import VAEImputer
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.data import load
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.errors import DataError
@@ -82,7 +82,7 @@ def test_chunks_and_imputers_fill_them(tmp_path: Path) -> None:
 
 def test_a_synthesizer_is_fitted_without_them() -> None:
     with pytest.warns(UserWarning, match="taken for missing"):
-        fitted = fit_synthesizer(frame(LARGEST), minutes=0.001, seed=0)
+        fitted = fit_synthesizer(frame(LARGEST), SynthesizerOptions(minutes=0.001, seed=0))
     observed = fitted.schema.columns[0].observed
     assert observed is not None
     assert observed[1] < 40

@@ -11,14 +11,14 @@ import pytest
 
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.protection.identity import FRESH
-from lowerbound.data.protection.protect import protected_table
+from lowerbound.data.protection.protect import ProtectionOptions, protected_table
 from lowerbound.data.protection.record import DETAIL, Protection
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from tests.data.protection.people import TEXT, drawn_rare, people, rare_values
 
 
-def protect(frame: pd.DataFrame, *given: Any, **options: Any) -> tuple[pd.DataFrame, Protection]:
-    table = protected_table(frame, *given, **options)
+def protect(frame: pd.DataFrame, **options: Any) -> tuple[pd.DataFrame, Protection]:
+    table = protected_table(frame, ProtectionOptions(**options))
     return table.frame, table.record
 
 
@@ -94,7 +94,7 @@ def test_entities_are_counted(frame: pd.DataFrame) -> None:
 
 
 def test_unprotected_tables_stay_as_they_are(frame: pd.DataFrame) -> None:
-    rows, record = protect(frame, 1)
+    rows, record = protect(frame, least_people=1)
     pd.testing.assert_frame_equal(rows, frame)
     assert "not protected" in record.sentences[0]
 
@@ -122,7 +122,9 @@ def test_declared_combinations_are_of_enough_people() -> None:
 
 def test_declared_levels_lose_rare_ones(frame: pd.DataFrame) -> None:
     levels = sorted(frame["town"].unique())
-    found = protected_table(frame, kinds={"town": {"kind": "categorical", "levels": levels}})
+    found = protected_table(
+        frame, ProtectionOptions(kinds={"town": {"kind": "categorical", "levels": levels}})
+    )
     hint = found.kinds["town"]
     assert not isinstance(hint, str)
     assert not set(hint["levels"]) & rare_values(frame, "town")
@@ -164,7 +166,9 @@ def test_fresh_identifiers_have_no_word_of_one_person(present: int) -> None:
     some = np.arange(600) < present
     frame = pd.DataFrame({"person": person, "order_id": code, "x": person % 2})
     frame["order_id"] = frame["order_id"].where(some, None)
-    found = protected_table(frame, 10, "person", kinds={"order_id": "identifier"})
+    found = protected_table(
+        frame, ProtectionOptions(entity="person", kinds={"order_id": "identifier"})
+    )
     assert not any("QZX" in cell for cell in found.fresh["order_id"].fresh(0, 2000))
 
 
@@ -178,20 +182,20 @@ def test_names_of_people_with_several_rows_are_fresh_and_the_note_names_the_flag
     names = [f"Anna {chr(65 + n % 26)}{chr(97 + n // 26)}lo" for n in range(50)]
     draw = np.random.default_rng(0)
     frame = pd.DataFrame({"name": np.repeat(names, 12), "group": draw.choice(["a", "b"], 600)})
-    found = protected_table(frame)
+    found = protected_table(frame, ProtectionOptions())
     assert set(found.frame["name"]) == {FRESH}
     assert found.record.sentences[0].endswith("give --entity name")
     made = found.fresh["name"].fresh(0, 600)
     assert not set(made) & set(names)
     assert 40 <= len(set(made)) <= 60
-    declared = protected_table(frame, kinds={"name": "categorical"})
+    declared = protected_table(frame, ProtectionOptions(kinds={"name": "categorical"}))
     assert set(declared.frame["name"]) == set(names)
 
 
 def test_a_placeholder_among_mails_suggests_no_entity() -> None:
     mails = ["none@none.com" if n % 2 else f"p{n}@mail.com" for n in range(300)]
     frame = pd.DataFrame({"mail": mails, "group": ["a", "b", "c"] * 100})
-    assert not protected_table(frame).record.people_column
+    assert not protected_table(frame, ProtectionOptions()).record.people_column
 
 
 def test_amounts_with_a_currency_are_numbers_and_durations_are_written_so() -> None:
@@ -202,7 +206,7 @@ def test_amounts_with_a_currency_are_numbers_and_durations_are_written_so() -> N
             "stay": pd.to_timedelta(draw.integers(1, 90_000, 300), "s"),
         }
     )
-    notes = {each.name: each for each in protected_table(frame).record.columns}
+    notes = {each.name: each for each in protected_table(frame, ProtectionOptions()).record.columns}
     assert notes["amount"].role == "number"
     assert "1 days 0" in notes["stay"].how
 
@@ -214,7 +218,7 @@ def test_decimals_of_arrow_stay_decimals() -> None:
     cents = np.random.default_rng(0).integers(1, 90_000, 300)
     cells = pd.array([Decimal(int(value)) / 100 for value in cents], dtype=kind)
     frame = pd.DataFrame({"price": cells, "group": ["a", "b", "c"] * 100})
-    assert protected_table(frame).frame["price"].dtype == kind
+    assert protected_table(frame, ProtectionOptions()).frame["price"].dtype == kind
 
 
 def test_rare_levels_beside_a_level_for_others_become_this_one() -> None:

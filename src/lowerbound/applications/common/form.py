@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lowerbound.config import finite, from_mapping, in_words, option
+from lowerbound.config import finite, from_mapping, in_words, option, option_of
+from lowerbound.data.options import OnError as OnError, PlainReading
 from lowerbound.errors import DataError, OptionError, unknown
 
 Request = TypeVar("Request")
 Path = tuple[str, ...]
 PartOptions = Callable[[], Mapping[str, Mapping[str, Sequence[str]]]]
-OnError = typing.Literal["raise", "skip"]
 
 REQUIRED: Any = dataclasses.MISSING
 """The default of a required field."""
@@ -30,7 +30,7 @@ REQUIRED: Any = dataclasses.MISSING
 
 def unreadable() -> Any:
     """The field ``on_error`` of a request that reads pictures or texts from files."""
-    return option("raise", "what to do with pictures and texts that cannot be read")
+    return option_of(PlainReading, "on_error")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,180 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lowerbound import untrusted
-from lowerbound.applications.common.form import OnError, unreadable
-from lowerbound.config import option
 from lowerbound.data.audio.clips import is_audio, read_clips
 from lowerbound.data.audio.kind import rows_of_each
 from lowerbound.data.catalog import CATALOG, WITH_PARTS
-from lowerbound.data.columns.inference import Hint
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.loading import load
+from lowerbound.data.loading import load, read
 from lowerbound.data.npz import array_names
-from lowerbound.data.protection.record import LEAST_PEOPLE
-from lowerbound.data.raw import Kinds
+from lowerbound.data.options import OnError, ReadingOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.data.tables.dialect import SPACES, Dialect
 from lowerbound.data.tables.duckdb import PREFIX, Address, is_address
 from lowerbound.data.tables.files import is_table
-from lowerbound.data.tables.on_disk import load_on_disk
+from lowerbound.data.tables.on_disk import ON_DISK, load_on_disk
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting.model import Fitted
 
 USUAL_TEST = 0.1  # share of the rows
 MOST_NUMBERED = 1_000_000  # rows of a test part that keep their numbers in the table
-DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "space": SPACES}
-
-
-@dataclass(frozen=True)
-class DialectOptions:
-    """Options that say how a table is written in a file; what is not given is inferred."""
-
-    delimiter: str | None = option(
-        None, "what is between the cells of a table of text, or tab, or space", metavar="CHARACTER"
-    )
-    decimal: Literal[".", ","] | None = option(None, "decimal mark of a table of text")
-    thousands: str | None = option(None, "mark between groups of three digits", metavar="CHARACTER")
-    encoding: str | None = option(
-        None, "encoding of a table of text, such as latin-1 or utf-16", metavar="NAME"
-    )
-    comment: str | None = option(
-        None, "from this character on, a line of a table of text is a comment", metavar="CHARACTER"
-    )
-    sheet: str | None = option(None, "sheet of a workbook (default: the first)", metavar="NAME")
-    missing_value: tuple[str, ...] = option(
-        (),
-        "cells of a table with this value are missing, such as -999; repeatable",
-        metavar="VALUE",
-    )
-
-    @property
-    def dialect(self) -> Dialect:
-        """How the table is written as text, as far as it is given.
-
-        Raises:
-            OptionError: a value is no delimiter, mark or encoding.
-        """
-        return Dialect.asked(
-            delimiter=DELIMITER_NAMES.get(self.delimiter or "", self.delimiter),
-            decimal=self.decimal,
-            thousands=self.thousands,
-            encoding=self.encoding,
-            comment=self.comment,
-            sheet=self.sheet,
-            missing=tuple(value.strip() for value in self.missing_value),
-        )
-
-
-@dataclass(frozen=True)
-class ReadingOptions(DialectOptions):
-    """Options that control how the data of a fit is read."""
-
-    label: str | None = option(
-        None,
-        "the table's column that holds the class, or the number to predict",
-        metavar="COLUMN",
-        common=True,
-    )
-    binarize: Literal["none", "dynamic", "threshold"] = option(
-        "none",
-        "turn grey values into bits: dynamic draws new ones at each visit, threshold "
-        "sets those above one half",
-    )
-    levels: int | None = option(
-        None, "number of levels of whole-number values (default: from the data)"
-    )
-    image_size: int | None = option(
-        None,
-        "height and width of pictures after resizing (default: the most common size)",
-        common=True,
-    )
-    resize: Literal["pad", "crop", "stretch", "tiles"] | None = option(
-        None,
-        "how a picture is brought to that size (default: pad); tiles are cut from the picture "
-        "and overlap by half",
-    )
-    on_error: OnError = unreadable()
-    missing: Literal["error", "model"] | None = option(
-        None,
-        "missing cells: error rejects them, model models them (default: model for tables)",
-    )
-    kind: tuple[str, ...] = option(
-        (),
-        "kind of a table's column, if the inferred kind is wrong, such as zip=categorical or "
-        "visit=datetime:%d/%m/%Y; repeatable",
-        metavar="COLUMN=KIND",
-    )
-    columns: str | None = option(
-        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
-    )
-    standardize: bool = option(True, "leave real columns in their own units")
-    entity: str | None = option(
-        None,
-        "rows are events, and a history is modeled: the column of their entities, such as a "
-        "customer",
-        metavar="COLUMN",
-    )
-    time: str | None = option(
-        None, "the column with the time of each event, for --entity", metavar="COLUMN"
-    )
-    least_people: int = option(
-        LEAST_PEOPLE,
-        "of a table of events (--entity): values that fewer entities have are not modeled; of "
-        "--public-schema data: levels and ends of ranges that fewer rows have are not copied; 1: "
-        "all are",
-        metavar="K",
-    )
-    formula: str | None = option(
-        None,
-        "rows are chemical compositions: the column with their formulas",
-        metavar="COLUMN",
-    )
-    tokens: Literal["characters", "words", "smiles", "selfies"] | None = option(
-        None,
-        "rows are texts: what a token is; of selfies the texts are SMILES (default of .smi files: "
-        "selfies)",
-    )
-    text: str | None = option(
-        None, "the table's column with the texts, for --tokens", metavar="COLUMN"
-    )
-    longest: int | None = option(
-        None, "leave out texts with more tokens, for --tokens", metavar="TOKENS"
-    )
-    predict: tuple[str, ...] = option(
-        (),
-        "the code of a row predicts these: columns of numbers beside --text or --formula, or "
-        "properties of molecules (logp, sa, qed, ...)",
-        metavar="NAME",
-    )
-    window: int | None = option(None, "rows are points in time: model windows of N points")
-    spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
-    stride: int = option(
-        1, "points from the start of one window to that of the next; of a table, on average"
-    )
-
-    @property
-    def windows(self) -> Windows | None:
-        """The windows of a series; None: the rows are not a series.
-
-        Raises:
-            OptionError: the window has no points, or the stride is longer than the window, or there
-                is a stride and no window.
-        """
-        if self.window is not None:
-            return Windows(self.window, self.stride, varied=self.stride > 1)
-        if self.stride != 1:
-            raise OptionError(
-                f"--stride {self.stride} is for windows of a series, and their length is missing: "
-                "give --window N too, or leave --stride out"
-            )
-        return None
 
 
 @dataclass(frozen=True)
@@ -254,77 +102,21 @@ def read_parts(
     Raises:
         DataError: the data cannot be read or cannot be modeled.
     """
-    shared: dict[str, Any] = {
-        "label": options.label,
-        "missing": options.missing,
-        "standardize": options.standardize,
-        "kinds": "real" if numbers_only else column_hints(options),
-        "normal_scores": normal_scores,
-        "regression": regression,
-        "dialect": options.dialect,
-    }
+    reading = options.reading(
+        "real" if numbers_only else options.kinds,
+        normal_scores=normal_scores,
+        regression=regression,
+        schema=schema,
+    )
     if cache is not None:
-        dataset = load_on_disk(source, cache, **shared)
+        dataset = load_on_disk(source, cache, **{name: getattr(reading, name) for name in ON_DISK})
     else:
-        dataset = load(
-            source if rows is None else rows,
-            schema=schema,
-            binarize=options.binarize,
-            levels=options.levels,
-            image_size=options.image_size,
-            resize=options.resize,
-            on_error=options.on_error,
-            windows=options.windows,
-            spectrograms=options.spectrograms,
-            entity=options.entity,
-            time=options.time,
-            least_people=options.least_people,
-            formula=options.formula,
-            tokens=options.tokens,
-            text=options.text,
-            longest=options.longest,
-            predict=options.predict,
-            **shared,
-        )
+        dataset = read(source if rows is None else rows, reading)
     if rows is not None:
         dataset = replace(dataset, source=source)
     if conditional:  # before rows are set aside, so that their numbers are those of the source
         dataset.require_classes()
     return apart(source, dataset, test, options.on_error)
-
-
-def column_hints(options: ReadingOptions) -> Kinds:
-    """The requested kinds of a table's columns; a flag overrides the file.
-
-    Raises:
-        DataError: the file cannot be read.
-        OptionError: a flag is not of the form COLUMN=KIND.
-    """
-    hints: dict[str, Hint] = {} if options.columns is None else read_hints(Path(options.columns))
-    for word in options.kind:
-        name, equals, kind = word.rpartition("=")
-        if not equals:
-            raise OptionError(f"--kind takes COLUMN=KIND, not {word!r}")
-        hints[name] = kind
-    return hints or "infer"
-
-
-def read_hints(path: Path) -> dict[str, Hint]:
-    """Read the kinds of columns in a file that ``lowerbound schema`` wrote.
-
-    Raises:
-        DataError: it is not such a file.
-    """
-    if not path.exists():
-        raise DataError(f"there is no file {path} of columns: check the name")
-    try:
-        found = untrusted.read_mapping(path, DataError)
-        with untrusted.guarded(str(path), DataError):
-            return {str(name): hint for name, hint in found["columns"].items()}
-    except (OSError, DataError) as error:
-        raise DataError(
-            f"{path} is not a file of columns as lowerbound schema writes it: {error}"
-        ) from error
 
 
 def apart(source: str, dataset: Dataset, test: SetAside, on_error: OnError) -> DataParts:

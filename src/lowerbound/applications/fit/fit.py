@@ -15,7 +15,7 @@ from lowerbound.applications.common.application import PROCESSOR, Report, Report
 from lowerbound.applications.common.fit_rows import SET_ASIDE, set_aside_rows
 from lowerbound.applications.common.form import REQUIRED, entries, typed
 from lowerbound.applications.common.sentences import about_rare_levels
-from lowerbound.applications.common.sources import DataParts, ReadingOptions, SetAside, read_parts
+from lowerbound.applications.common.sources import DataParts, SetAside, read_parts
 from lowerbound.applications.fit.measuring import (
     UNMEASURED,
     Measured,
@@ -36,6 +36,7 @@ from lowerbound.applications.fit.preparing import (
     with_settings,
 )
 from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.data.options import ReadingOptions
 from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.suites import RequestedSizes

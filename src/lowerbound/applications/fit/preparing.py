@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from lowerbound import processes, untrusted
 from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.fit_folder import option_names, split_setting
-from lowerbound.applications.common.sources import ReadingOptions, column_hints, is_there
+from lowerbound.applications.common.sources import is_there
 from lowerbound.config import option
-from lowerbound.data.protection.record import LEAST_PEOPLE
+from lowerbound.data.options import LEAST_PEOPLE, ReadingOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.files import is_table
@@ -238,8 +238,7 @@ def _is_special(reading: ReadingOptions) -> bool:
 
 def _copied(source: str, privacy: PrivacyOptions, reading: ReadingOptions) -> PublicSchema:
     """The schema of a table that is copied from its rows, without what few of them have."""
-    hints = column_hints(reading)
-    kinds = {} if isinstance(hints, str) else {name: _hint(said) for name, said in hints.items()}
+    kinds = {name: _hint(said) for name, said in reading.kinds.items()}
     skipped = Declarations(kinds).other_than_numbers
     frame = without(read_numbers(source, reading.dialect, skipped)[0], privacy.leave_out)
     kinds = {name: said for name, said in kinds.items() if name in frame.columns}

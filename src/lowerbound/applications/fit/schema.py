@@ -12,11 +12,11 @@ from lowerbound import durable
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.files import write_text
 from lowerbound.applications.common.form import REQUIRED
-from lowerbound.applications.common.sources import DialectOptions
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.loading import load
+from lowerbound.data.options import DialectOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.on_disk import exceeds_memory, is_streamed, schema_on_disk
 from lowerbound.errors import DataError

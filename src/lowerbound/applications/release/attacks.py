@@ -277,7 +277,8 @@ def _matches(
 ) -> list[Array]:
     """For each condition that holds for one released row only, the numbers of the rows that fulfill
     it."""
-    middles = np.nan_to_num(np.nanmedian(_filled(synthetic), axis=0))
+    empty = np.isnan(synthetic).all(axis=0)
+    middles = np.nan_to_num(np.nanmedian(np.where(empty, 0.0, synthetic), axis=0))
     size = min(COLUMNS, len(codes.columns))
     found: list[Array] = []
     for _ in range(TRIES * ATTEMPTS):
@@ -320,9 +321,3 @@ def _fulfilled(
         else:
             left &= (own >= value) if value > middles[i] else (own <= value)
     return left
-
-
-def _filled(values: Array) -> Array:
-    """The rows, with zeros in columns without any value."""
-    empty = np.isnan(values).all(axis=0)
-    return np.where(empty, 0.0, values)

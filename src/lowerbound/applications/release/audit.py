@@ -15,7 +15,6 @@ from lowerbound.applications.common.files import page_path, write_text
 from lowerbound.applications.common.form import REQUIRED, typed
 from lowerbound.applications.common.release_record import TableRelease, read_release, write_release
 from lowerbound.applications.common.rows import write_columns
-from lowerbound.applications.common.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.canary_test import (
     Canaries,
     CanaryFindings,
@@ -31,6 +30,7 @@ from lowerbound.applications.release.release_audit import AuditOptions, ReleaseA
 from lowerbound.applications.release.tables import check_table, read_table, title_of
 from lowerbound.applications.release.usefulness import Usefulness
 from lowerbound.config import option
+from lowerbound.data.options import KindOptions
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.estimate import Skipped
@@ -212,7 +212,7 @@ def read_canaries(path: str) -> Canaries:
 
 
 @dataclass(frozen=True)
-class AuditRequest:
+class AuditRequest(KindOptions):
     """Options of ``lowerbound audit``.
 
     In Python, the three tables may also be pandas frames.
@@ -241,14 +241,6 @@ class AuditRequest:
     delta: float = option(0.0, "delta of the claimed guarantee, for the bound from canaries")
     at_most: float | None = option(
         None, "membership AUROC that no attack may exceed; exit code 1 if one does"
-    )
-    kind: tuple[str, ...] = option(
-        (),
-        "kind of a column, if the inferred kind is wrong, such as zip=categorical; repeatable",
-        metavar="COLUMN=KIND",
-    )
-    columns: str | None = option(
-        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
     )
     sizes: AuditOptions = field(default_factory=AuditOptions)
 
@@ -338,7 +330,6 @@ def _reached(request: AuditRequest, found: ReleaseAudit) -> bool | None:
 
 
 def _read(request: AuditRequest) -> AuditedTables:
-    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
     real = read_table(request.real, "REAL")
     holdout = request.holdout
     return AuditedTables.of(
@@ -346,7 +337,7 @@ def _read(request: AuditRequest) -> AuditedTables:
         read_table(request.synthetic, "SYNTHETIC", real),
         None if holdout is None else read_table(holdout, "HOLDOUT", real),
         request.label,
-        hints if isinstance(hints, dict) else None,
+        request.kinds or None,
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from lowerbound.applications.common.release_record import Attacks, MeasuredAttack
 from lowerbound.applications.release.membership import Membership
 from lowerbound.applications.release.release_audit import ReleaseAudit
-from lowerbound.applications.release.usefulness import Usefulness
 from lowerbound.data.arrays import listed
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.inference.estimate import Skipped
@@ -59,7 +58,8 @@ def _verdict(audit: ReleaseAudit, evidence: tuple[str, ...]) -> Verdict:
         return "leak"
     if isinstance(audit.membership, Skipped):
         return "unknown"
-    below = [_above_chance(_mirrored(found.area)) for found in audit.membership]
+    areas = [found.area for found in audit.membership]
+    below = [_above_chance(Interval(1 - a.value, 1 - a.high, 1 - a.low)) for a in areas]
     return "suspicious" if any(below) else "no leak found"
 
 
@@ -72,21 +72,14 @@ def _useful(audit: ReleaseAudit) -> str:
     found = audit.usefulness
     if isinstance(found, Skipped):
         return f"Usefulness for a task was not measured, because {found.reason}; {distinct}."
-    return f"{_best(found)}; {distinct}."
-
-
-def _best(found: Usefulness) -> str:
     measure = found.main_measure
     real, synthetic = found.best(measure)
+    article = "an" if measure[0] in "AFR" else "a"
     return (
         f"The best model trained on the synthetic rows predicts {found.label!r} for unseen real "
-        f"rows with {_article(measure)} {measure} of {synthetic.synthetic:.3f}, and the best one "
-        f"trained on the real rows with {real.real:.3f}"
+        f"rows with {article} {measure} of {synthetic.synthetic:.3f}, and the best one trained on "
+        f"the real rows with {real.real:.3f}; {distinct}."
     )
-
-
-def _article(measure: str) -> str:
-    return "an" if measure[0] in "AFR" else "a"
 
 
 def _private(audit: ReleaseAudit, verdict: Verdict, evidence: tuple[str, ...]) -> str:
@@ -109,17 +102,13 @@ def _private(audit: ReleaseAudit, verdict: Verdict, evidence: tuple[str, ...]) -
             "two files may have been swapped or drawn from different sources, and nothing can be "
             "concluded about privacy."
         )
-    area = strongest.area
+    assert not isinstance(audit.membership, Skipped)
+    area, attacks = strongest.area, len(audit.membership)
     return (
         f"None of the attacks recognized training rows better than chance: the strongest of "
-        f"{_count(audit)} reached an AUROC of {area.value:.3f} (0.5: guessing; 95 % interval "
-        f"{area.low:.3f} to {area.high:.3f})."
+        f"{attacks} membership attacks reached an AUROC of {area.value:.3f} (0.5: guessing; 95 % "
+        f"interval {area.low:.3f} to {area.high:.3f})."
     )
-
-
-def _count(audit: ReleaseAudit) -> str:
-    assert not isinstance(audit.membership, Skipped)
-    return f"{len(audit.membership)} membership attacks"
 
 
 def _limits(verdict: Verdict) -> str:
@@ -167,10 +156,6 @@ def _membership_words(found: Membership) -> str:
 def _above_chance(area: Interval) -> bool:
     """Whether an AUROC is above 0.5 with 95 % confidence, for three attacks at once."""
     return area.value - WIDER * (area.value - area.low) > LEAK
-
-
-def _mirrored(area: Interval) -> Interval:
-    return Interval(1 - area.value, 1 - area.high, 1 - area.low)
 
 
 def _singled_out(audit: ReleaseAudit) -> list[str]:

@@ -24,7 +24,7 @@ from lowerbound.applications.common.estimators.inputs import (
     with_names_of,
     with_text_names,
 )
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.errors import DataError
@@ -118,8 +118,7 @@ class TableSynthesizer(FittedEstimator):
         X = as_frame(X)
         self._given_columns = X.columns if is_frame(X) else None
         frame = self._frame(self._checked(X, reset=True))
-        self.fitted_ = fit_synthesizer(
-            frame,
+        options = SynthesizerOptions(
             constraints=tuple(self.constraints),
             combinations=tuple(self.combinations),
             kinds=self.kinds,
@@ -129,8 +128,9 @@ class TableSynthesizer(FittedEstimator):
             entity=self.entity,
             seed=new_seed(self.random_state),
             device=self.device,
-            reporter=with_callbacks(reporter_for() if self.verbose else None, self.callbacks),
         )
+        reporter = with_callbacks(reporter_for() if self.verbose else None, self.callbacks)
+        self.fitted_ = fit_synthesizer(frame, options, reporter=reporter)
         self.frames_ = is_frame(X)
         if not self.frames_:
             schema = self.fitted_.schema

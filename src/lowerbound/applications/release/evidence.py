@@ -67,7 +67,9 @@ class AuditedTables:
                 holdout shares rows with the training rows.
         """
         real, synthetic = _named(real, "REAL"), _named(synthetic, "SYNTHETIC")
-        notations = _notations(real, hints)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the fit has warned of the same columns
+            notations = found_notations(real, None, hints or {})
         real = with_numbers(real, notations)
         synthetic = _in_notations(synthetic, notations, "SYNTHETIC")
         codes = CodedColumns.learn(real, hints)
@@ -81,7 +83,12 @@ class AuditedTables:
         c = codes.encode(fresh)
         shared = overlap(a, c)
         if shared.refused:
-            raise DataError(_overlap_message(shared, len(c)))
+            raise DataError(
+                f"{shared.rows:,} of {len(c):,} rows of HOLDOUT are also in REAL, where about "
+                f"{shared.expected:.0f} are expected from equal rows of different people; a "
+                "holdout must not be used in training: set rows aside before you train, and audit "
+                "with those"
+            )
         return cls(codes, label, a, b, c, synthetic, fresh, shared, notations)
 
 
@@ -90,13 +97,6 @@ def _in_notations(frame: Any, notations: Notations, what: str) -> Any:
         return with_numbers(frame, notations)
     except DataError as error:
         raise DataError(f"{what}: {error}") from error
-
-
-def _notations(frame: Any, hints: Mapping[str, Hint] | None) -> Notations:
-    """The notations of the columns whose kind is not given."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the fit has warned of the same columns
-        return found_notations(frame, None, hints or {})
 
 
 def _named(frame: Any, what: str) -> Any:
@@ -137,11 +137,3 @@ def _check_columns(codes: CodedColumns, frame: Any, what: str) -> None:
         words = [f"lacks {listed(lacking)}"] if lacking else []
         words += [f"also has {listed(extra)}"] if extra else []
         raise DataError(f"{what} and REAL have different columns: {what} {' and '.join(words)}")
-
-
-def _overlap_message(shared: Overlap, rows: int) -> str:
-    return (
-        f"{shared.rows:,} of {rows:,} rows of HOLDOUT are also in REAL, where about "
-        f"{shared.expected:.0f} are expected from equal rows of different people; a holdout must "
-        "not be used in training: set rows aside before you train, and audit with those"
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowerbound._version import __version__
@@ -182,18 +181,11 @@ def audit_page(audit: ReleaseAudit, names: Names, command: str = "", seed: int =
         attacks=attacks,
         nearest=None if isinstance(audit.nearest, Skipped) else audit.nearest,
         canaries=None if isinstance(audit.canaries, Skipped) else audit.canaries,
-        figures={key: _embedded(figure) for key, figure in shown.items()},
+        figures={key: base64.b64encode(to_png(one)).decode() for key, one in shown.items()},
         command=command,
         seed=seed,
         version=__version__,
     )
-
-
-def write_page(
-    path: Path, audit: ReleaseAudit, names: Names, command: str = "", seed: int = 0
-) -> None:
-    """Write the page; arguments as for ``audit_page``."""
-    path.write_text(audit_page(audit, names, command, seed), encoding="utf-8")
 
 
 def tiles(audit: ReleaseAudit, conclusions: Conclusions) -> list[tuple[str, str, str]]:
@@ -223,7 +215,3 @@ def margin_lines(audit: ReleaseAudit) -> list[tuple[str, MarginError, MarginErro
         usual = list(audit.floor.margins)
     pairs = zip(audit.fidelity.margins, usual, strict=True)
     return [(SIZES[error.size], error, floor) for error, floor in pairs]
-
-
-def _embedded(figure: Figure) -> str:
-    return base64.b64encode(to_png(figure)).decode()

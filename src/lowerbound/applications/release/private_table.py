@@ -20,9 +20,9 @@ from lowerbound.applications.release.marginals.model import MarginalModel, fit_m
 from lowerbound.applications.release.marginals.tree_fit import TreeOptions
 from lowerbound.applications.release.tables import check_table
 from lowerbound.applications.release.usefulness import BOOSTING, Task
-from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.config import from_mapping, option, option_of, to_mapping
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.protection.record import LEAST_PEOPLE
+from lowerbound.data.options import LEAST_PEOPLE, ReadingOptions
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
@@ -154,10 +154,11 @@ class PrivateTableRequest:
     leave_out: tuple[str, ...] = option(
         (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
     )
-    least_people: int = option(
-        LEAST_PEOPLE,
-        "rows that share a level, and that lie beyond either end of a range, for --public-schema "
-        "data to copy it",
+    least_people: int = option_of(
+        ReadingOptions,
+        "least_people",
+        help="rows that share a level, and that lie beyond either end of a range, for "
+        "--public-schema data to copy it",
     )
     target: str | None = option(
         None, "the column whose relation to every other is measured first", metavar="COLUMN"
@@ -219,7 +220,11 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
     """
     check_table(Path(request.output))
     check_release(Path(request.output), request.save)
-    _check_save(request)
+    if request.save is not None and Path(request.save).suffix.lower() != SUFFIX:
+        raise OptionError(
+            f"--save {request.save}: a model is read again only from a {SUFFIX} file; choose a "
+            f"name that ends in {SUFFIX}"
+        )
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
     if source.suffix.lower() == SUFFIX:
@@ -282,7 +287,13 @@ def _fitted(
         declared = declarations_of(frame, request.least_people)
     else:
         declared = given
-        _warn_of_undeclared(request.public_schema, frame, given)
+        if undeclared := [name for name in frame.columns if name not in given.columns]:
+            warnings.warn(
+                f"{request.public_schema} does not declare the columns {listed(undeclared)}: left "
+                "out",
+                UserWarning,
+                stacklevel=1,
+            )
         for words in identifying_levels(given):
             warnings.warn(f"{request.public_schema}: {words}", UserWarning, stacklevel=1)
     public = _public(request.public_schema, form)
@@ -309,21 +320,6 @@ def _fitted(
         raise OptionError("a comparison judges how well a column is predicted: give --target")
     holdout = _holdout(request.compare, form, declared)
     return best_of(fit, frame, holdout, request.target, request.seed)
-
-
-def _check_save(request: PrivateTableRequest) -> None:
-    """Check that the model can be read again.
-
-    Raises:
-        OptionError: it cannot.
-    """
-    if request.save is None:
-        return
-    if Path(request.save).suffix.lower() != SUFFIX:
-        raise OptionError(
-            f"--save {request.save}: a model is read again only from a {SUFFIX} file; choose a "
-            f"name that ends in {SUFFIX}"
-        )
 
 
 def _refuse_fitting(request: PrivateTableRequest) -> None:
@@ -354,17 +350,6 @@ def _given(request: PrivateTableRequest) -> Declarations | None:
     if request.least_people != LEAST_PEOPLE:
         raise OptionError("--least-people is for --public-schema data: a file is taken as it is")
     return Declarations.read(request.public_schema)
-
-
-def _warn_of_undeclared(path: str, frame: Any, given: Declarations) -> None:
-    """Warn of the columns of the table that are not declared."""
-    others = [name for name in frame.columns if name not in given.columns]
-    if others:
-        warnings.warn(
-            f"{path} does not declare the columns {listed(others)}: left out",
-            UserWarning,
-            stacklevel=2,
-        )
 
 
 def _holdout(path: str, form: TextForm, declared: Declarations) -> Any:

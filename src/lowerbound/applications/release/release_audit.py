@@ -182,7 +182,9 @@ def audit_tables(
         fidelity=fidelity,
         floor=floor,
         coverage=coverage(tables.codes, tables.released, tables.synthetic),
-        holdout_coverage=_holdout_coverage(tables),
+        holdout_coverage=None
+        if tables.holdout is None
+        else coverage(tables.codes, tables.held_out, tables.holdout),
         copies=copies(tables.real, tables.synthetic, comparable),
         overlap=tables.overlap,
         membership=found[0],
@@ -217,12 +219,6 @@ def _some(rows: Array, most: int, random: np.random.Generator) -> Array:
     """At most this many of the rows, in random order."""
     order = random.permutation(len(rows))
     return rows[order[:most] if most else order]
-
-
-def _holdout_coverage(tables: AuditedTables) -> Coverage | None:
-    if tables.holdout is None:
-        return None
-    return coverage(tables.codes, tables.held_out, tables.holdout)
 
 
 def _fidelities(

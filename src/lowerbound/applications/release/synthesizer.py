@@ -14,13 +14,13 @@ from typing import Any
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
-from lowerbound.applications.common.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.evidence import AuditedTables
-from lowerbound.applications.release.synthesizer_fit import fit_synthesizer
+from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.applications.release.tables import read_cells
-from lowerbound.config import option
+from lowerbound.config import option, option_of
 from lowerbound.data.columns.inference import Hint
-from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
+from lowerbound.data.options import KindOptions, ReadingOptions
+from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import declared_levels
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, counted
@@ -69,7 +69,7 @@ def likeness(
 
 
 @dataclass(frozen=True)
-class SynthesizerRequest(DeviceRequest):
+class SynthesizerRequest(DeviceRequest, KindOptions):
     """Options of ``lowerbound synthesizer``."""
 
     data: str = option(REQUIRED, "a .csv or .parquet file", positional=True, metavar="DATA")
@@ -85,27 +85,21 @@ class SynthesizerRequest(DeviceRequest):
         "columns of which only combinations in the data occur, such as city,country; repeatable",
         metavar="COLUMNS",
     )
-    kind: tuple[str, ...] = option(
-        (),
-        "kind of a column, if the inferred kind is wrong, such as zip=categorical; repeatable",
-        metavar="COLUMN=KIND",
-    )
-    columns: str | None = option(
-        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
-    )
     prior: str = option(
         AUTO,
         "p(z); auto: standard_normal, mixture or flow, by held-out rows",
         choices=PRIORS.after(AUTO),
     )
-    least_people: int = option(
-        LEAST_PEOPLE,
-        "no value is drawn that fewer people (rows, or values of --entity) have; 1: values are not "
-        "protected",
-        metavar="K",
+    least_people: int = option_of(
+        ReadingOptions,
+        "least_people",
+        help="no value is drawn that fewer people (rows, or values of --entity) have; 1: values "
+        "are not protected",
     )
-    entity: str | None = option(
-        None, "the column whose values are the people, if one has several rows", metavar="COLUMN"
+    entity: str | None = option_of(
+        ReadingOptions,
+        "entity",
+        help="the column whose values are the people, if one has several rows",
     )
     minutes: float | None = option(
         None, "minutes of training (default: from the number of rows and columns)"
@@ -172,25 +166,27 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
     """
     folder = Path(request.output)
     fit_folder.check_startable(folder, resume=request.resume, overwrite=request.overwrite)
-    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
-    kinds = hints if isinstance(hints, dict) else None
-    frame, dialect = read_cells(request.data, "DATA", kept=declared_levels(kinds or {}))
+    kinds = request.kinds
+    frame, dialect = read_cells(request.data, "DATA", kept=declared_levels(kinds))
     reporter.say(
         f"{request.data}: {counted(len(frame), 'row')} of {counted(frame.shape[1], 'column')}"
+    )
+    options = SynthesizerOptions(
+        constraints=request.constraint,
+        combinations=_combinations(request.combination),
+        kinds=kinds,
+        dialect=dialect,
+        prior=request.prior,
+        minutes=request.minutes,
+        seed=request.seed,
+        device=request.device,
+        least_people=request.least_people,
+        entity=request.entity,
     )
     try:
         fitted = fit_synthesizer(
             frame,
-            constraints=request.constraint,
-            combinations=_combinations(request.combination),
-            kinds=kinds,
-            dialect=dialect,
-            prior=request.prior,
-            minutes=request.minutes,
-            seed=request.seed,
-            device=request.device,
-            least_people=request.least_people,
-            entity=request.entity,
+            options,
             folder=folder,
             resume=request.resume,
             reporter=reporter.training(),

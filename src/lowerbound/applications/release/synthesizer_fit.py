@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.notation import without_beyond
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.protection.protect import protected_table
-from lowerbound.data.protection.record import LEAST_PEOPLE
+from lowerbound.data.protection.protect import ProtectionOptions, protected_table
 from lowerbound.data.synthetic.constraints import Relation, sides
 from lowerbound.data.synthetic.form import TableForm, read_for_synthesis
-from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import FitOptions, Fitted, fit
 from lowerbound.fitting.prior import fit_prior
@@ -39,11 +36,28 @@ GAIN, ERRORS = 0.01, 2.0  # nats and standard errors by which a prior must gain 
 PRIOR_MINUTES = 0.2  # for each prior
 
 
+@dataclass(frozen=True, kw_only=True)
+class SynthesizerOptions(ProtectionOptions):
+    """What is said of a table, and of the fit of a model that draws synthetic rows of it.
+
+    Attributes:
+        prior: name of a prior; "auto": the one of N(0, I), a mixture and a flow under which
+            held-out latents are most probable. N(0, I) stays if z carries no information.
+        minutes: of training; None: from the number of rows and columns.
+        device: where the model computes.
+    """
+
+    prior: str = AUTO
+    minutes: float | None = None
+    device: str = TrainingOptions.device
+
+
+USUAL = SynthesizerOptions()
+
+
 def synthesis_options(
     dataset: Dataset,
-    minutes: float | None = None,
-    seed: int = 0,
-    device: str = TrainingOptions.device,
+    options: SynthesizerOptions = USUAL,
     inequalities: tuple[tuple[int, int], ...] = (),
     relations: tuple[Relation, ...] = (),
 ) -> FitOptions:
@@ -61,9 +75,7 @@ def synthesis_options(
 
     Args:
         dataset: training rows, read with ``missing="model"``.
-        minutes: of training; None: the size of the table determines the number of updates.
-        seed: of the order of the rows, and the noise.
-        device: where the model computes.
+        options: minutes of training, the seed of order and noise, and the device.
         inequalities: places of a modeled column and of another that it is at most.
         relations: of modeled columns that follow another.
     """
@@ -85,8 +97,8 @@ def synthesis_options(
         ),
         objective="elbo",
         training=TrainingOptions(
-            updates=None if minutes is not None else made,
-            minutes=minutes,
+            updates=None if options.minutes is not None else made,
+            minutes=options.minutes,
             batch_size=batch,
             learning_rate=2e-3,
             weight_average=0.98,
@@ -94,8 +106,8 @@ def synthesis_options(
             masking=0.0,
             validation=0.0 if few else 0.1,
             patience=0 if few else 4,
-            seed=seed,
-            device=device,
+            seed=options.seed,
+            device=options.device,
         ),
     )
 
@@ -113,17 +125,8 @@ def has_gaps(dataset: Dataset) -> bool:
 
 def fit_synthesizer(
     frame: Any,
+    options: SynthesizerOptions = USUAL,
     *,
-    constraints: Sequence[str] = (),
-    combinations: Sequence[Sequence[str]] = (),
-    kinds: Mapping[str, Hint] | None = None,
-    dialect: Dialect | None = None,
-    prior: str = AUTO,
-    minutes: float | None = None,
-    seed: int = 0,
-    device: str = TrainingOptions.device,
-    least_people: int = LEAST_PEOPLE,
-    entity: str | None = None,
     folder: Path | None = None,
     resume: bool = False,
     reporter: TrainingReporter | None = None,
@@ -133,17 +136,7 @@ def fit_synthesizer(
 
     Args:
         frame: the rows, a pandas frame with any types.
-        constraints: ranges and inequalities, such as "age >= 18" or "start <= end".
-        combinations: names of the columns of each fixed combination, such as ("city", "country").
-        kinds: of columns, if the inferred ones are wrong.
-        dialect: of the file of the rows, which synthetic rows are written in; None: a usual one.
-        prior: name of a prior; "auto": the one of N(0, I), a mixture and a flow under which
-            held-out latents are most probable. N(0, I) stays if z carries no information.
-        minutes: of training; None: from the number of rows and columns.
-        seed: of the fit.
-        device: where the model computes.
-        least_people: entities that a value needs to be drawn; 1: values are not protected.
-        entity: the column whose values are the entities; None: each row is one.
+        options: what is said of them, and of the fit.
         folder: for checkpoints.
         resume: continue from the checkpoint in ``folder``.
         reporter: shows progress.
@@ -155,25 +148,16 @@ def fit_synthesizer(
         OptionError: a constraint cannot be parsed, or a column or prior does not exist.
         Interrupted: Ctrl-C.
     """
-    if prior != AUTO:
-        PRIORS[prior]  # an unknown name is refused before the fit
+    if options.prior != AUTO:
+        PRIORS[options.prior]  # an unknown name is refused before the fit
     frame = without_beyond(frame.set_axis([str(name) for name in frame.columns], axis=1))
-    table = protected_table(
-        frame,
-        least_people,
-        entity,
-        kinds=kinds,
-        dialect=dialect,
-        constraints=constraints,
-        combinations=combinations,
-        seed=seed,
-    )
-    compared = [side for sentence in constraints for side in sides(sentence)]
+    table = protected_table(frame, options)
     with warnings.catch_warnings():
         if table.people is not None:  # the table has been read before
             warnings.simplefilter("ignore")
-        dataset = read_for_synthesis(table.frame, table.kinds, compared, dialect)
+        dataset = read_for_synthesis(table.frame, table.kinds, options.compared, options.dialect)
     place = {column.name: index for index, column in enumerate(dataset.schema.modeled)}
+    constraints, combinations = options.constraints, options.combinations
     if table.people is not None:  # protection leaves some columns constant or empty
         gone = set(frame.columns) - set(place)
         constraints = [each for each in constraints if gone.isdisjoint(sides(each))]
@@ -181,12 +165,12 @@ def fit_synthesizer(
         combinations = [names for names in left if len(names) > 1]
     form = TableForm.learn(table.frame, dataset.schema, constraints, combinations, table.people)
     form = form.with_fresh(table.fresh)
-    pairs = [(place[each.lower], place[each.upper]) for each in form.inequalities]
+    pairs = tuple((place[each.lower], place[each.upper]) for each in form.inequalities)
     relations = tuple((residual, place[a], place[b]) for residual, a, b in form.relations)
-    options = synthesis_options(dataset, minutes, seed, device, tuple(pairs), relations)
-    fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)
+    chosen = synthesis_options(dataset, options, pairs, relations)
+    fitted = fit(dataset, chosen, folder=folder, resume=resume, reporter=reporter)
     fitted = replace(fitted, schema=table.record.on(form.on(fitted.schema)))
-    return _with_prior(fitted, dataset, prior, minutes, say)
+    return _with_prior(fitted, dataset, options.prior, options.minutes, say)
 
 
 def _with_prior(

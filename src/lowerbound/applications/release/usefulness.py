@@ -293,18 +293,13 @@ def _compared(
 
 
 def _class_measures(y: Array, classes: int) -> dict[str, Callable[[Array, Array], float]]:
-    rarest = int(
-        np.argmin(np.bincount(y.astype(int), minlength=classes) + 1e9 * _unseen(y, classes))
-    )
+    counts = np.bincount(y.astype(int), minlength=classes)
+    rarest = int(np.argmin(np.where(counts == 0, np.iinfo(counts.dtype).max, counts)))
     return {
         ACCURACY: lambda y, p: float((p.argmax(1) == y).mean()),
         F1: lambda y, p: f1(y == rarest, p.argmax(1) == rarest),
         AUROC: class_area,
     }
-
-
-def _unseen(y: Array, classes: int) -> Array:
-    return np.asarray(np.bincount(y.astype(int), minlength=classes) == 0)
 
 
 def f1(true: Array, said: Array) -> float:

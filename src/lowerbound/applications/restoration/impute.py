@@ -8,12 +8,12 @@ Without a model: ``inpainting``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -44,7 +44,6 @@ from lowerbound.applications.restoration.requests import RestorationRequest
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.dates import in_time
 from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.incomplete import Incomplete
@@ -341,14 +340,18 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         files = writer.write_filled(path, filled, request.strategy != "mean")
     tally.moved.warn()
     if not tally.incomplete:
-        reporter.say(_nothing_filled(request.mask))
+        mask = request.mask
+        why = "" if mask is None else f": {hides_nothing(Path(mask).expanduser())}"
+        reporter.say(f"no cell is missing, so nothing was filled{why}")
+    columns = first.schema.columns
     return ImputeReport(
         rows=tally.rows,
         incomplete=tally.incomplete,
         filled=tally.filled,
         left_empty=tally.left_empty,
         widths=tally.widths,
-        **_in_seconds(first.schema.columns),
+        dates=tuple(one.name for one in columns if one.rules.has_format),
+        clocks=tuple(one.name for one in columns if one.notation and one.notation.clock),
         strategy=request.strategy,
         draws=request.draws,
         samples=request.samples,
@@ -358,14 +361,6 @@ def _impute_rows(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> 
         shown=writer.rows_shown(path, tally.incomplete or tally.rows),
         **written(files),
     )
-
-
-def _in_seconds(columns: Sequence[Column]) -> dict[str, Any]:
-    """The names of the columns whose widths are in seconds, for the report."""
-    return {
-        "dates": tuple(one.name for one in columns if one.rules.has_format),
-        "clocks": tuple(one.name for one in columns if one.notation and one.notation.clock),
-    }
 
 
 def _filled(
@@ -383,12 +378,6 @@ def _filled(
         tally.add(data, torch.from_numpy(made["sizes"]), widths)
         yield Filled(data, answers, draws)
         reporter.advance("imputing", *part.place(1, 1))
-
-
-def _nothing_filled(mask: str | None) -> str:
-    """Why no cell was filled."""
-    why = "" if mask is None else f": {hides_nothing(Path(mask).expanduser())}"
-    return f"no cell is missing, so nothing was filled{why}"
 
 
 def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:

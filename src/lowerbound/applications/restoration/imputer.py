@@ -10,7 +10,6 @@ from pathlib import Path
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
-from lowerbound.applications.common.sources import DialectOptions, ReadingOptions, column_hints
 from lowerbound.applications.restoration.imputer_files import write_calibration, write_trees
 from lowerbound.applications.restoration.imputer_fit import (
     HiddenError,
@@ -22,6 +21,7 @@ from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.data.loading import load
+from lowerbound.data.options import DialectOptions, KindOptions
 from lowerbound.errors import DataError, counted
 from lowerbound.fitting import folder as model_folder
 from lowerbound.training.loop import Interrupted
@@ -31,21 +31,13 @@ MOST_LINES = 40  # columns in the printed report
 
 
 @dataclass(frozen=True)
-class ImputerRequest(DeviceRequest):
+class ImputerRequest(DeviceRequest, KindOptions):
     """Options of ``lowerbound imputer``."""
 
     data: str = option(
         REQUIRED, "a table, whose cells may be missing", positional=True, metavar="DATA"
     )
     output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
-    kind: tuple[str, ...] = option(
-        (),
-        "kind of a column, if the inferred kind is wrong, such as zip=categorical; repeatable",
-        metavar="COLUMN=KIND",
-    )
-    columns: str | None = option(
-        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
-    )
     minutes: float | None = option(None, "minutes of training (default: from the number of rows)")
     seed: int = option(0, "of the fit")
     resume: bool = option(False, "continue the fit that was interrupted in this folder")
@@ -152,8 +144,7 @@ def _read(request: ImputerRequest) -> Dataset:
     Raises:
         DataError: they are no table.
     """
-    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
-    dataset = load(request.data, missing="model", kinds=hints, dialect=request.file.dialect)
+    dataset = load(request.data, missing="model", kinds=request.kinds, dialect=request.file.dialect)
     if not (dataset.schema.columns and dataset.schema.data_kind.matrix):
         raise DataError(
             f"{request.data} holds {dataset.schema.summary}, and no table: a model of "

@@ -122,18 +122,13 @@ class InpaintReport(WrittenReport):
     seconds: float
 
     def text(self) -> str:
+        doubt = "most pixels were hidden: those that --mask shows in black; is the mask inverted?"
         return (
             f"{self.filled:,} hidden pixels ({self.share:.0%}) of "
             f"{counted(self.pictures, 'picture')} filled in {self.seconds:.1f} s: "
             f"{listed(self.files, self.files_written)}"
-            f"{without(self.left_out)}{self._doubt}"
+            f"{without(self.left_out)}" + (f"\n{doubt}" if self.share > MOST else "")
         )
-
-    @property
-    def _doubt(self) -> str:
-        if self.share <= MOST:
-            return ""
-        return "\nmost pixels were hidden: those that --mask shows in black; is the mask inverted?"
 
 
 def inpaint_pictures(

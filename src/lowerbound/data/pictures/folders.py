@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from lowerbound import untrusted
 from lowerbound.data.arrays import Array, listed
+from lowerbound.data.options import OnError as OnError
 from lowerbound.data.pictures.decoding import (
     BYTES_OF_PIXEL,
     PictureHeader,
@@ -53,7 +54,6 @@ DARK = 16  # upper 8 bits of a 16-bit value below which pictures of 12 bits lie
 SHEET, OVERVIEW = "sheet.png", "lowerbound: pictures side by side"  # a file, and its comment
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 HIDDEN = "._"  # first letters of names that are left out
-OnError = Literal["raise", "skip"]
 T = TypeVar("T")
 
 

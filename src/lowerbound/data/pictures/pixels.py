@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array, check_finite_rows
+from lowerbound.data.options import Resize as Resize
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Channels = Literal["first", "last", "squeezed"]
-Resize = Literal["pad", "crop", "stretch", "tiles"]
 _COLOR_COUNTS = (1, 2, 3, 4)
 WHITE = 255
 LARGEST_SIDE = 128  # upper limit of the default size

@@ -16,7 +16,13 @@ from lowerbound.data.columns.lattice import Lattice
 from lowerbound.data.columns.values import factorized, missing
 from lowerbound.data.protection.identity import FRESH, pool_of
 from lowerbound.data.protection.numbers import bounds, protected_numbers
-from lowerbound.data.protection.protect import ProtectedTable, end_as_text, protected_table, role_of
+from lowerbound.data.protection.protect import (
+    ProtectedTable,
+    ProtectionOptions,
+    end_as_text,
+    protected_table,
+    role_of,
+)
 from lowerbound.data.protection.record import ColumnProtection, People
 from lowerbound.data.sequences.event_layout import (
     FreshColumn,
@@ -44,7 +50,8 @@ def protected_events(table: EventTable, least_people: int, kinds: Mapping[str, H
     cut = _cut(table, least_people, kinds.get(time))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the fit reads the table again
-        found = protected_table(cut.table.frame, least_people, name, kinds=kinds)
+        options = ProtectionOptions(least_people=least_people, entity=name, kinds=kinds)
+        found = protected_table(cut.table.frame, options)
     events = cut.table
     made, notes = found.frame.copy(), {each.name: each for each in found.record.columns}
     first = np.unique(events.entity, return_index=True)[1]

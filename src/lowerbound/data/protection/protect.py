@@ -63,43 +63,57 @@ class ProtectedTable:
     kinds: Mapping[str, Hint] = field(default_factory=dict)
 
 
-def protected_table(
-    frame: Any,
-    least_people: int = LEAST_PEOPLE,
-    entity: str | None = None,
-    *,
-    kinds: Mapping[str, Hint] | None = None,
-    dialect: Dialect | None = None,
-    constraints: Sequence[str] = (),
-    combinations: Sequence[Sequence[str]] = (),
-    seed: int = 0,
-) -> ProtectedTable:
-    """Protect the values of a table.
+@dataclass(frozen=True, kw_only=True)
+class ProtectionOptions:
+    """What is said of a table whose values are protected, for synthetic rows.
 
-    Args:
-        frame: the rows, a pandas frame.
+    Attributes:
         least_people: k; 1 changes nothing.
         entity: the column whose values are the entities; None: each row is one.
         kinds: of columns, if the inferred ones are wrong; a column with a given kind other than
             "identifier" identifies nobody.
-        dialect: of the file of the rows.
-        constraints: ranges and inequalities, which stay true.
-        combinations: names of the columns of each fixed combination, of which rare ones go.
-        seed: of the donors of rare cells.
+        dialect: of the file of the rows, which synthetic rows are written in; None: a usual one.
+        constraints: ranges and inequalities, such as "age >= 18" or "start <= end", which stay
+            true.
+        combinations: names of the columns of each fixed combination, such as ("city", "country"),
+            of which rare ones go.
+        seed: of the donors of rare cells, and of a fit.
+    """
+
+    least_people: int = LEAST_PEOPLE
+    entity: str | None = None
+    kinds: Mapping[str, Hint] | None = None
+    dialect: Dialect | None = None
+    constraints: Sequence[str] = ()
+    combinations: Sequence[Sequence[str]] = ()
+    seed: int = 0
+
+    @property
+    def compared(self) -> list[str]:
+        """The names and numbers that the constraints compare."""
+        return [side for sentence in self.constraints for side in sides(sentence)]
+
+
+def protected_table(frame: Any, options: ProtectionOptions) -> ProtectedTable:
+    """Protect the values of a table.
+
+    Args:
+        frame: the rows, a pandas frame.
+        options: what is said of them.
 
     Raises:
         DataError: there are fewer than k entities, or the rows cannot be read.
         OptionError: k is below 1, there is no such column, or a constraint cannot be parsed.
     """
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    record = Protection(least_people, entity or "", 0)
-    if least_people == 1:
-        return ProtectedTable(frame, record, kinds=dict(kinds or {}))
-    people = People.of(frame, entity, least_people)
-    work = _Work(frame.reset_index(drop=True), people, entity, dict(kinds or {}), seed)
+    record = Protection(options.least_people, options.entity or "", 0)
+    if options.least_people == 1:
+        return ProtectedTable(frame, record, kinds=dict(options.kinds or {}))
+    people = People.of(frame, options.entity, options.least_people)
+    work = _Work(frame.reset_index(drop=True), people, options)
     work.identities()
     work.refuse_nothing_left()
-    work.read(constraints, combinations, dialect)
+    work.read(options)
     work.levels()
     work.numbers()
     work.ties_kept()
@@ -120,16 +134,13 @@ class _Work:
     Args:
         frame: the rows.
         people: their entities.
-        entity: the column of the entities, if they have one.
-        kinds: of columns, as given.
-        seed: of the donors.
+        options: what is said of them.
     """
 
-    def __init__(
-        self, frame: Any, people: People, entity: str | None, kinds: dict[str, Hint], seed: int
-    ) -> None:
-        self.frame, self.people, self.entity, self.kinds = frame, people, entity, kinds
-        self.draw = np.random.default_rng(seed)
+    def __init__(self, frame: Any, people: People, options: ProtectionOptions) -> None:
+        self.frame, self.people, self.entity = frame, people, options.entity
+        self.kinds = dict(options.kinds or {})
+        self.draw = np.random.default_rng(options.seed)
         self.notes: list[ColumnProtection] = []
         self.fresh: dict[str, FreshCells] = {}
         self.people_column = ""
@@ -206,16 +217,11 @@ class _Work:
 
     # Reading
 
-    def read(
-        self,
-        constraints: Sequence[str],
-        combinations: Sequence[Sequence[str]],
-        dialect: Dialect | None,
-    ) -> None:
+    def read(self, options: ProtectionOptions) -> None:
         """Read the columns, and what rows fulfill."""
-        compared = [side for sentence in constraints for side in sides(sentence)]
         rest = self.frame.drop(columns=list(self.hidden))
-        schema = read_for_synthesis(rest, self.kinds, compared, dialect).schema
+        dataset = read_for_synthesis(rest, self.kinds, options.compared, options.dialect)
+        schema = dataset.schema
         self.columns = {column.name: column for column in schema.columns}
         for name in rest.columns:
             if name not in self.columns:
@@ -228,7 +234,8 @@ class _Work:
                 for name, column in self.columns.items()
             }
         modeled = [column for column in self.columns.values() if column.modeled]
-        declared = ConstraintReader(modeled, self.values).read(constraints, combinations)
+        reader = ConstraintReader(modeled, self.values)
+        declared = reader.read(options.constraints, options.combinations)
         self.ties = Ties.of(modeled, self.values, declared)
         self.original = {name: each.copy() for name, each in self.values.items()}
         leveled = {name for name, column in self.columns.items() if column.levels}

@@ -15,12 +15,12 @@ from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import factorized
+from lowerbound.data.options import LEAST_PEOPLE as LEAST_PEOPLE
 from lowerbound.errors import DataError, ModelFolderError, OptionError, counted, unknown
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
 
-LEAST_PEOPLE = 10
 DETAIL = "protection"  # key in the details of a schema
 Role = Literal["identifier", "level", "number", "date", "free text"]
 

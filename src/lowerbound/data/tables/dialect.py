@@ -18,13 +18,13 @@ from typing import IO, Any
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.notation import COMMA, POINT, decimal_mark, is_number, without_beyond
 from lowerbound.data.columns.values import marked_cells
+from lowerbound.data.options import SPACES, PlainDialect
 from lowerbound.data.tables.refused import refuse_sparse_lines
 from lowerbound.errors import DataError, OptionError
 from lowerbound.untrusted.unpacking import BROKEN, Cost, Counted, unpacked
 
 BEGINNINGS, MARK = "=+-@\t\r", "'"  # of formulas in a spreadsheet; before them in .csv files
 DELIMITERS = ",;\t|"
-SPACES = r"\s+"
 SAMPLE = 1_000  # lines from which the dialect is inferred
 LONGEST_SAMPLE = 1 << 25  # characters of them, if they are long
 BYTES_OF_CELL, BYTES_OF_TEXT = 32.0, 3.5  # of memory for a cell, and for a byte of text, measured
@@ -58,7 +58,7 @@ def plain_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Dialect:
+class Dialect(PlainDialect):
     """How a table is written in a file; None: inferred from the file.
 
     Attributes:
@@ -77,12 +77,6 @@ class Dialect:
         OptionError: a value is none of these.
     """
 
-    delimiter: str | None = None
-    decimal: str | None = None
-    thousands: str | None = None
-    encoding: str | None = None
-    comment: str | None = None
-    sheet: str | None = None
     truth: tuple[str, str] | None = None
     missing: tuple[str, ...] = ()
     given: tuple[str, ...] = ()

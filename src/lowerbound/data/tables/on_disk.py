@@ -21,8 +21,7 @@ from lowerbound._version import __version__
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.unmodeled import is_quantity
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.raw import Kinds
-from lowerbound.data.reading import Missing, Reading
+from lowerbound.data.reading import Reading
 from lowerbound.data.row_files import RowFile, check_space, mapped
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import with_arrow_types
@@ -51,6 +50,9 @@ BYTES = 9  # of an encoded cell: a number, and whether it is observed
 COPIES = 3  # of the rows on disk in a fit: all, those without the test part, those to train on
 MORE_SPACE = "choose a folder on another disk (--cache), or leave columns out"
 SAMPLED_CELLS = 1 << 23  # that the schema is learned from; a shorter table is used whole
+
+ON_DISK = ("label", "missing", "kinds", "standardize", "normal_scores", "regression", "dialect")
+"""The options of reading that rows on disk have."""
 
 
 def write_rows(folder: Path, parts: Iterable[Dataset]) -> dict[str, object]:
@@ -108,18 +110,7 @@ def read_rows(folder: Path, key: str, source: str) -> Dataset | None:
     return Dataset(schema, source=source, folder=folder, **found)  # type: ignore[arg-type]
 
 
-def load_on_disk(
-    source: str | Path,
-    cache: str | Path,
-    *,
-    label: str | None = None,
-    missing: Missing | None = None,
-    kinds: Kinds = "infer",
-    standardize: bool = True,
-    normal_scores: bool = True,
-    regression: bool = False,
-    dialect: Dialect | None = None,
-) -> Dataset:
+def load_on_disk(source: str | Path, cache: str | Path, **options: Any) -> Dataset:
     """Read a table of any length; its rows are encoded to files and stay there.
 
     The first pass over the table finds the schema: on all rows, if they have at most
@@ -133,7 +124,8 @@ def load_on_disk(
             call.
         cache: a folder. The rows go to a subfolder named by a hash of the table's files and of
             these options; if it is there already, it is used.
-        label, missing, kinds, standardize, normal_scores, regression, dialect: as in ``load``.
+        options: those of ``load`` in ``ON_DISK``: label, missing, kinds, standardize,
+            normal_scores, regression and dialect.
 
     Raises:
         DataError: ``source`` is no such table, a file is damaged or has other columns than the
@@ -144,15 +136,9 @@ def load_on_disk(
     if not is_streamed(source):
         refuse_partitions(source, on_disk=True)
         raise DataError(f"only Parquet and csv are read to files, and {source!s:.60} is neither")
-    reading = Reading(
-        label=label,
-        missing=missing,
-        kinds=kinds,
-        standardize=standardize,
-        normal_scores=normal_scores,
-        regression=regression,
-        dialect=dialect,
-    )
+    for name in options.keys() - ON_DISK:
+        raise TypeError(f"load_on_disk() got an unexpected keyword argument {name!r}")
+    reading = Reading(**options)
     path = Path(source).expanduser()
     with untrusted.guarded(str(source), DataError):
         key = _key(ParquetTable.open(path).files if is_parquet(path) else (path,), reading)
