@@ -142,11 +142,6 @@ def canonical_smiles(text: Any) -> str:
     return found
 
 
-def is_molecule(text: Any) -> bool:
-    """Whether the text is the SMILES of one molecule."""
-    return molecule_or_none(text) is not None
-
-
 def molecule_or_none(text: Any) -> Any:
     """RDKit's molecule of a SMILES, or None if the text is not a molecule."""
     try:

@@ -23,7 +23,6 @@ from lowerbound.networks.mlp import normalized_layers
 from lowerbound.trace import Trace
 
 LAYERS = 2
-COUNT = 2  # numbers of an outcome: reward, goes on
 
 
 class Behavior(nn.Module):
