@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
+from lowerbound.classical.self_masking import SelfMasking
 from lowerbound.likelihoods.base import GaussianEmission, positive_scale, raw_scale
+from lowerbound.parts import DIRECTIONS
 from lowerbound.trace import Emission, masked_terms
 
 LEAST_SLOPE = 1e-3

@@ -37,7 +37,7 @@ from lowerbound.classical.factor_analysis import (
     principal_components,
 )
 from lowerbound.classical.self_masked_factors import fit_self_masked_factors
-from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
+from lowerbound.classical.self_masking import SelfMasking
 from lowerbound.data.columns.kind import LEAST_NOISE
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import LocationScale
@@ -46,6 +46,7 @@ from lowerbound.likelihoods.mixed import Mixed
 from lowerbound.networks.inputs import Columns
 from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
+from lowerbound.parts import DIRECTIONS
 from lowerbound.posteriors.gaussian import GaussianPosterior, raw_log_variance
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from torch.nn import Parameter
 
 from lowerbound.classical.factor_analysis import PrincipalComponents, principal_components
 from lowerbound.classical.mixture_em import LinearMixture, pooled_mixture
-from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.gaussian_mixture import FullMixture
@@ -22,12 +21,14 @@ from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.base import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.parts import AT_RANDOM
 from lowerbound.posteriors.linear_mixture import LinearMixturePosterior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 SCALES = (1e-140, 1e140)  # of the largest value, so that squares of values fit into float64
 COMPLETE = "pca is fitted to complete rows: fill the missing values, or fit a vae"

@@ -24,7 +24,7 @@ from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:
-    from lowerbound.models.options import ModelParts
+    from lowerbound.models.parts import ModelParts
 
 ROWS_AT_ONCE = 1_024  # rows in one pass of the labeler
 CONSTANT = 1e-9  # standard deviation below which a value is constant
