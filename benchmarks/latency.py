@@ -1,8 +1,7 @@
 """What people wait for: the start of each command, and where the time of its work goes.
 
 Starts are wall seconds of child processes, the median of five, with the import of torch beside,
-which is most of what remains. A help is timed with an empty cache and again, and with an empty
-cache in a copy of the package with the options of all commands, as a wheel has them.
+which is most of what remains where a command computes.
 
 For the work, a model of 20 columns (those of ``streaming.py``) reads or writes a table in a child
 process under ``cProfile``, whose clock is processor time. Each function's own time counts as one
@@ -23,7 +22,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -38,8 +36,6 @@ import torch
 from _record import Metric, arguments, write
 from matrix_rate import matrix_rate
 from streaming import LABELED, command as run, fit, make
-
-from lowerbound.cli.forms import PACKAGE
 
 NAME = "latency"
 ROWS, COUNTED = 100_000, 4_000  # rows of the profile, and of the count of operations
@@ -96,34 +92,22 @@ Path("found.json").write_text(json.dumps(found))
 """
 
 
-def wall(words: Sequence[str], cache: Path, package: Path | None = None) -> float:
-    """Seconds of a child process, whatever its exit code; ``package``: where the package lies."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-    if package is not None:
-        environment["PYTHONPATH"] = str(package)
+def wall(words: Sequence[str]) -> float:
+    """Seconds of a child process, whatever its exit code."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=False)
+    subprocess.run([sys.executable, *words], capture_output=True, check=False)
     return time.perf_counter() - began
 
 
 def starts(rounds: int) -> list[Metric]:
-    """The start of each command; of a help also the first, which fills the cache."""
+    """The start of each command."""
     found = []
-    with tempfile.TemporaryDirectory() as place:
-        cache, wheel = Path(place) / "cache", Path(place) / "wheel"
-        torch_alone = statistics.median(wall(["-c", "import torch"], cache) for _ in range(rounds))
-        shutil.copytree(PACKAGE, wheel / "lowerbound")
-        wall(["-m", "lowerbound.cli.forms"], cache, wheel)
-        for name, words in STARTS.items():
-            command = ["-m", "lowerbound", *words]
-            first = wall(command, cache)
-            again = statistics.median(wall(command, cache) for _ in range(rounds))
-            of_wheel = statistics.median(
-                wall(command, Path(place) / f"{name}{n}", wheel) for n in range(rounds)
-            )
-            beside = {"first": first, "first, of a wheel": of_wheel, "import torch": torch_alone}
-            print(f"{name}: {again:.2f} s, {beside}", flush=True)
-            found.append(Metric(f"start: {name}", again, "s", "lower", None, STARTED, beside))
+    torch_alone = statistics.median(wall(["-c", "import torch"]) for _ in range(rounds))
+    for name, words in STARTS.items():
+        seconds = statistics.median(wall(["-m", "lowerbound", *words]) for _ in range(rounds))
+        beside = {"import torch": torch_alone}
+        print(f"{name}: {seconds:.2f} s, {beside}", flush=True)
+        found.append(Metric(f"start: {name}", seconds, "s", "lower", None, STARTED, beside))
     return found
 
 

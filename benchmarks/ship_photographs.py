@@ -31,13 +31,12 @@ from photographs import CELLS, FOLDS, OURS, SIDE, rate_metrics, split, tiles
 from lowerbound.applications.compression import transform_codec
 from lowerbound.applications.compression.container import open_container
 from lowerbound.applications.compression.exported_models import (
-    PHOTOGRAPHS,
     export_model,
     shipped,
     write_exported,
 )
 from lowerbound.applications.compression.rated_pictures import as_row, write_one
-from lowerbound.applications.compression.requests import CompressRequest
+from lowerbound.applications.compression.requests import PHOTOGRAPHS, CompressRequest
 from lowerbound.applications.compression.step_map import TUNES
 from lowerbound.applications.compression.transform_codec import level_of
 from lowerbound.data.catalog import file_sha256

@@ -38,11 +38,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowerbound.applications.common.application import Silent
-from lowerbound.applications.control.collect import CollectRequest, control_collect
-from lowerbound.applications.generation.predict_frames import (
-    FramesRequest,
-    predict_frames as predict_film,
-)
+from lowerbound.applications.control.collect import control_collect
+from lowerbound.applications.control.requests import CollectRequest
+from lowerbound.applications.generation.predict_frames import predict_frames as predict_film
+from lowerbound.applications.generation.requests import FramesRequest
 from lowerbound.data import FrameClips, load, read_frame_clips
 from lowerbound.data.sequences.episode_kind import actions_before
 from lowerbound.data.sequences.windows import Windows

@@ -40,7 +40,8 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         resolve as resolve,
     )
     from lowerbound.fitting.folder import read as read, write as write
-    from lowerbound.fitting.model import FitOptions as FitOptions, Fitted as Fitted, fit as fit
+    from lowerbound.fitting.model import Fitted as Fitted, fit as fit
+    from lowerbound.fitting.options import FitOptions as FitOptions
     from lowerbound.models.base import Model as Model
     from lowerbound.models.options import ModelOptions as ModelOptions
     from lowerbound.objectives.elbo import ELBO as ELBO
@@ -59,7 +60,8 @@ __getattr__, __dir__, __all__ = public_names(
         ".data.loading": "load",
         ".data.dataset": "Dataset",
         ".data.schema": "Schema",
-        ".fitting.model": "fit Fitted FitOptions",
+        ".fitting.model": "fit Fitted",
+        ".fitting.options": "FitOptions",
         ".models.options": "ModelOptions",
         ".training.options": "TrainingOptions",
         ".fitting.folder": "read write",

@@ -12,6 +12,7 @@ import functools
 import inspect
 import json
 import math
+import sys
 import types
 import typing
 import warnings
@@ -85,7 +86,9 @@ def keywords_of(
         signature = inspect.signature(function)
         parameters = [*signature.parameters.values()][:-1]  # without **options
         vars(called)["__signature__"] = signature.replace(parameters=[*parameters, *fields])
-        called.__annotations__ = {**called.__annotations__, **_hints(record)}
+        hints = type_hints(record)
+        types_of = {name: hints[name] for name in names}
+        called.__annotations__ = {**called.__annotations__, **types_of}
         return typing.cast(Callable[Concatenate[Any, Fields], Result], called)
 
     return decorate
@@ -156,7 +159,7 @@ def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
             value has a wrong type.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = _hints(typing.cast(Any, cls))
+    hints = type_hints(typing.cast(Any, cls))
     old_names = {name: field.metadata.get("formerly") for name, field in fields.items()}
     renamed = {old: name for name, old in old_names.items() if old}
     values = {}
@@ -300,7 +303,7 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
             or a value has a wrong type.
     """
     keywords = _keywords(part)
-    hints = _hints(_function(part))
+    hints = type_hints(_function(part))
     values = {}
     for name, value in by_new_names(options or {}, renamed_of(part)).items():
         if name not in keywords:
@@ -342,10 +345,51 @@ def finite(value: Any, name: str) -> Any:
     return value
 
 
+def type_hints(part: Any) -> Mapping[str, Any]:
+    """The types of fields or arguments; they are text, which takes time to read.
+
+    Those of a dataclass are read one by one when they are looked up. Its module may therefore
+    import the types of records by ``lowerbound.registry.public_names``.
+    """
+    return _type_hints(part)
+
+
 @functools.cache
-def _hints(part: Any) -> Mapping[str, Any]:
-    """The types of fields or arguments; they are text, which takes time to read."""
-    return typing.get_type_hints(part, include_extras=True)
+def _type_hints(part: Any) -> Mapping[str, Any]:
+    fields = dataclasses.is_dataclass(part)
+    return _Hints(part) if fields else typing.get_type_hints(part, include_extras=True)
+
+
+class _Hints(dict[str, Any]):
+    def __init__(self, part: Any) -> None:
+        super().__init__()
+        self._part = part
+
+    def __missing__(self, name: str) -> Any:
+        kind = next(kind for kind in self._part.__mro__ if name in vars(kind).get(_WRITTEN, ()))
+        module = sys.modules.get(kind.__module__)
+        named = types.SimpleNamespace(**{_WRITTEN: {name: vars(kind)[_WRITTEN][name]}})
+        found = typing.get_type_hints(
+            named, {} if module is None else vars(module), _Given(module), include_extras=True
+        )
+        return self.setdefault(name, found[name])
+
+
+class _Given(dict[str, Any]):
+    """The names of a module, those that it imports on use included."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self._module = module
+
+    def __missing__(self, name: str) -> Any:
+        try:
+            return getattr(self._module, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+
+_WRITTEN = "__annotations__"
 
 
 def _function(part: Any) -> Any:

@@ -67,6 +67,10 @@ class Registry(Generic[T]):
         """These words, then every name, including names that are registered later."""
         return _Names(words, self)
 
+    def lists(self, name: str) -> bool:
+        """Whether the part of that name is listed, so that it need not have been imported."""
+        return name in self._modules
+
     def __getitem__(self, name: str) -> T:
         """The part of that name.
 

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from lowerbound.applications.fit.evaluate import EvaluateReport
-from lowerbound.applications.release.audit import (
-    AuditReport,
-    AuditRequest,
-    _learner_lines,
-    _reached,
-)
+from lowerbound.applications.release.audit import AuditReport, _learner_lines, _reached
+from lowerbound.applications.release.requests import AuditRequest
 from lowerbound.applications.release.usefulness import Comparison, Usefulness
 from lowerbound.errors import DataError
 from lowerbound.evaluation.intervals import Interval

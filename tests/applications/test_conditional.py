@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications import load
-from lowerbound.applications.fit.fit import FitReport, FitRequest
+from lowerbound.applications.fit.fit import FitReport
+from lowerbound.applications.fit.requests import FitRequest
 from lowerbound.data.options import ReadingOptions
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

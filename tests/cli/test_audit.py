@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.applications.release.audit import AuditRequest, audit
+from lowerbound.applications.release.audit import audit
+from lowerbound.applications.release.requests import AuditRequest
 from lowerbound.errors import DataError, OptionError
 from tests.applications.release.people import fresh, noisy, parts
 from tests.cli.conftest import Run

@@ -11,10 +11,12 @@ import pytest
 from lowerbound.applications import APPLICATIONS, Listing
 from tests.cli.conftest import Run
 
+TOY = "tests.cli.toy_application"
+
 
 @pytest.fixture(autouse=True)
 def toy() -> Iterator[None]:
-    APPLICATIONS.register("toy")(Listing("tests.cli.toy_application", "count latent units"))
+    APPLICATIONS.register("toy")(Listing(TOY, f"{TOY}.ToyRequest", "count latent units"))
     yield
     del APPLICATIONS._parts["toy"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.common.application import WRITTEN
 from lowerbound.applications.common.form import Entry, entries
 from tests.cli.conftest import QUICK, Run
 from tests.cli.test_bad_input import refused
@@ -18,7 +17,7 @@ WRITERS = [
     (command, entry.name)
     for command in APPLICATIONS
     for entry in entries(load(command).request)
-    if entry.name in WRITTEN
+    if entry.writes
 ]
 
 

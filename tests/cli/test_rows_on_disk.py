@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from lowerbound.applications.common.application import Silent
-from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.fit.preparing import rows_folder
+from lowerbound.applications.fit.requests import FitRequest
 from lowerbound.cli import main
 from lowerbound.data import dataset as datasets
 from lowerbound.data.tables import on_disk as tables

@@ -152,8 +152,7 @@ def free_port() -> int:
 def test_from_python_a_launcher_is_needed(table: Path, tmp_path: Path) -> None:
     from lowerbound.applications import load
     from lowerbound.applications.common.application import Silent
-    from lowerbound.applications.fit.fit import FitRequest
-    from lowerbound.applications.fit.preparing import ProcessOptions
+    from lowerbound.applications.fit.requests import FitRequest, ProcessOptions
     from lowerbound.errors import OptionError
 
     request = FitRequest(str(table), str(tmp_path / "m"), together=ProcessOptions(devices=2))

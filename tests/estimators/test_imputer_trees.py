@@ -13,7 +13,8 @@ from sklearn.base import clone
 
 from lowerbound import VAEImputer
 from lowerbound.applications.common.application import Silent
-from lowerbound.applications.restoration.impute import ImputeRequest, impute
+from lowerbound.applications.restoration.impute import impute
+from lowerbound.applications.restoration.requests import ImputeRequest
 from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.manifest import TREES

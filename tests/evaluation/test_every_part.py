@@ -12,12 +12,8 @@ import torch
 
 from lowerbound.data import Dataset, Events, Formulas, Sequences, load
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.evaluation.report.suites import (
-    SuiteOptions,
-    latent_suite,
-    likelihood_suite,
-    sample_suite,
-)
+from lowerbound.evaluation.report.sizes import SuiteOptions
+from lowerbound.evaluation.report.suites import latent_suite, likelihood_suite, sample_suite
 from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import score

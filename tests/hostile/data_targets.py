@@ -29,7 +29,7 @@ CACHE = "XDG_CACHE_HOME"
 def codes(place: Path, rng: Generator) -> Reader:
     """Codes of rows, as ``lowerbound decode`` takes them."""
     from lowerbound.applications.common.application import Silent, load
-    from lowerbound.applications.generation.codes import DecodeRequest
+    from lowerbound.applications.generation.requests import DecodeRequest
 
     fitted, named = _coded()[int(rng.integers(len(_coded())))]
     suffix = str(one_of((".npz", ".npz", ".csv", ".parquet"), rng))

@@ -38,7 +38,7 @@ STEPS = ("--steps", "100", "--evaluate-every", "50", "--episodes", "1", "--netwo
 def imputer(place: Path, rng: Generator) -> Reader:
     """The folder of an imputer, its trees and intervals, and rows that it fills."""
     from lowerbound import VAEImputer
-    from lowerbound.applications.restoration.impute import ImputeRequest
+    from lowerbound.applications.restoration.requests import ImputeRequest
 
     folder = changed_model(_imputer(), place, rng)
     if rng.random() < 0.3:
@@ -51,7 +51,7 @@ def imputer(place: Path, rng: Generator) -> Reader:
 def synthesizer(place: Path, rng: Generator) -> Reader:
     """The folder of a synthesizer, and rows of it, some with given cells."""
     from lowerbound import TableSynthesizer
-    from lowerbound.applications.release.synthesize import SynthesizeRequest
+    from lowerbound.applications.release.requests import SynthesizeRequest
 
     folder = changed_model(_synthesizer(), place, rng)
     if rng.random() < 0.3:
@@ -64,7 +64,7 @@ def synthesizer(place: Path, rng: Generator) -> Reader:
 @target
 def scored(place: Path, rng: Generator) -> Reader:
     """The folder of a detector, and rows that it scores."""
-    from lowerbound.applications.anomaly.detect import DetectRequest
+    from lowerbound.applications.anomaly.requests import DetectRequest
 
     folder = changed_model(MODELS / "table_detector", place, rng)
     rows, output = str(_few(PEOPLE)), str(place / "x.csv")
@@ -78,7 +78,7 @@ def scored(place: Path, rng: Generator) -> Reader:
 @target
 def prior(place: Path, rng: Generator) -> Reader:
     """The folder of a model with a prior of its latents, and draws from it."""
-    from lowerbound.applications.generation.sample import SampleRequest
+    from lowerbound.applications.generation.requests import SampleRequest
 
     intact = one_of(_priors(), rng)
     folder = changed_model(intact, place, rng)
@@ -91,8 +91,11 @@ def prior(place: Path, rng: Generator) -> Reader:
 @target
 def agent_folder(place: Path, rng: Generator) -> Reader:
     """The folder of an agent: an episode, the states of clips, and a comparison with another."""
-    from lowerbound.applications.control.compare import CompareAgentsRequest, EvaluateAgentRequest
-    from lowerbound.applications.control.video import EncodeClipsRequest
+    from lowerbound.applications.control.requests import (
+        CompareAgentsRequest,
+        EncodeClipsRequest,
+        EvaluateAgentRequest,
+    )
 
     intact, collected = _agents()
     compared = bool(rng.random() < 0.4)
@@ -128,7 +131,8 @@ def columns_file(place: Path, rng: Generator) -> Reader:
 @target
 def prompts(place: Path, rng: Generator) -> Reader:
     """Attributes, captions and phrases beside the rows of a prior."""
-    from lowerbound.applications.common.conditions import PromptOptions, with_prompts
+    from lowerbound.applications.common.conditions import with_prompts
+    from lowerbound.applications.common.form import PromptOptions
 
     table = "name,hair,age\n" + "".join(f"n{i},{'rg'[i % 2]},{i % 3}\n" for i in range(ROWS))
     said = "".join(f"{('red', 'green')[i % 2]} hair\n" for i in range(ROWS))
@@ -158,11 +162,11 @@ def new_rows(place: Path, rng: Generator) -> Reader:
 
 
 def _task(task: str, path: Path, place: Path) -> Reader:
-    from lowerbound.applications.anomaly.detect import DetectRequest
-    from lowerbound.applications.generation.codes import EncodeRequest
-    from lowerbound.applications.labels.classify import ClassifyRequest
-    from lowerbound.applications.release.synthesize import SynthesizeRequest
-    from lowerbound.applications.restoration.impute import ImputeRequest
+    from lowerbound.applications.anomaly.requests import DetectRequest
+    from lowerbound.applications.generation.requests import EncodeRequest
+    from lowerbound.applications.labels.requests import ClassifyRequest
+    from lowerbound.applications.release.requests import SynthesizeRequest
+    from lowerbound.applications.restoration.requests import ImputeRequest
     from lowerbound.data.tables.files import read_frame
 
     if task == "complete":

@@ -20,10 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.compression.exported_models import (
-    FOLDER as FOLDER_OF_CODECS,
-    PHOTOGRAPHS,
-)
+from lowerbound.applications.compression.exported_models import FOLDER as FOLDER_OF_CODECS
+from lowerbound.applications.compression.requests import PHOTOGRAPHS
 from tests.fixtures.answers import call
 from tests.fixtures.cases import FILES, FOLDER
 from tests.hostile.mutations import changed_bytes, changed_cells, changed_text
@@ -60,7 +58,8 @@ def model_folder(place: Path, rng: Generator) -> Reader:
 def description(place: Path, rng: Generator) -> Reader:
     """What ``lowerbound info`` prints of such a folder."""
     from lowerbound.applications.common import application as base
-    from lowerbound.applications.fit.info import InfoRequest, info
+    from lowerbound.applications.fit.info import info
+    from lowerbound.applications.fit.requests import InfoRequest
 
     copied = _changed_folder(place, rng, (*SIGNED, "metrics.jsonl", "manifest.json"))
     return lambda: info(InfoRequest(str(copied)), base.Silent()).text()

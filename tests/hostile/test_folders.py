@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from lowerbound.applications import APPLICATIONS
 from lowerbound.applications.common.application import named_folders
+from lowerbound.applications.generation.requests import SampleRequest
 from lowerbound.cli import main
 from lowerbound.errors import LowerboundError, ModelFolderError
 from lowerbound.fitting import folder as model_folder
@@ -470,4 +471,4 @@ def test_links_among_data_are_the_users_own(
 
 def test_texts_that_are_no_paths_name_no_folder() -> None:
     texts = ("x" * 5000, "a\0b", "", "=,=", "duckdb:?query=SELECT 1")
-    assert named_folders({"prompt": texts, "sum": "0 + 1"}) == []
+    assert named_folders(SampleRequest("", "", given=texts, prompt="0 + 1")) == []

@@ -11,7 +11,8 @@ import torch
 from lowerbound.applications.common.sentences import about_latents
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite
+from lowerbound.evaluation.report.sizes import SuiteOptions
+from lowerbound.evaluation.report.suites import latent_suite
 from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.codes import codebook_use
 from lowerbound.inference.estimate import Skipped

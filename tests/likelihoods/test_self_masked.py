@@ -15,7 +15,7 @@ from torch import Tensor
 from lowerbound.applications.restoration.column_trees import expectation
 from lowerbound.applications.restoration.filling import impute
 from lowerbound.classical.factor_analysis import FactorAnalysis
-from lowerbound.classical.self_masking import MISSINGNESS, SelfMasking
+from lowerbound.classical.self_masking import SelfMasking
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit, folder as model_folder
@@ -26,6 +26,7 @@ from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES
+from lowerbound.parts import MISSINGNESS
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import TrainingOptions
 from lowerbound.training.feed import hide

@@ -10,7 +10,8 @@ import pytest
 from lowerbound.data import load
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.models import MODELS
-from lowerbound.models.options import ModelOptions, ModelParts
+from lowerbound.models.options import ModelOptions
+from lowerbound.models.parts import ModelParts
 
 PICTURES = np.random.default_rng(0).integers(0, 2, (6, 12, 8)).astype(np.uint8)
 ROWS = np.random.default_rng(1).normal(size=(30, 6))

@@ -18,7 +18,8 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting.assembly import assemble, initialize, start_from_model
 from lowerbound.fitting.folder import read, write
-from lowerbound.fitting.model import FitOptions, fit
+from lowerbound.fitting.model import fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods.discretized_logistic import log_mass
 from lowerbound.models.options import ModelOptions

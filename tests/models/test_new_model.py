@@ -27,7 +27,8 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting.folder import read
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models import MODELS, Model
-from lowerbound.models.options import ModelOptions, ModelParts
+from lowerbound.models.options import ModelOptions
+from lowerbound.models.parts import ModelParts
 from lowerbound.trace import Batch, Choose, Draw, Emission, Step, Trace, fold
 
 ROWS = 120

@@ -11,7 +11,8 @@ import torch
 
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite, sample_suite
+from lowerbound.evaluation.report.sizes import SuiteOptions
+from lowerbound.evaluation.report.suites import latent_suite, sample_suite
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.codes import codebook_use, quantized_rows, vectors_of

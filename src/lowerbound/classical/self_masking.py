@@ -26,9 +26,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-AT_RANDOM = "at_random"
-DIRECTIONS = {"self_masking_high": 1, "self_masking_low": -1, "self_masking": 0}
-MISSINGNESS = (AT_RANDOM, *DIRECTIONS)
 WARNING = (
     "as you say: no data can tell why cells are missing, and a wrong answer makes what is "
     "filled in wrong"

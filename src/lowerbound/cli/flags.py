@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from lowerbound import untrusted
-from lowerbound.applications import APPLICATIONS
-from lowerbound.applications.common.form import Entry
+from lowerbound.applications import APPLICATIONS, request_of
+from lowerbound.applications.common.form import Entry, entries
 from lowerbound.config import warn_renamed
 from lowerbound.errors import OptionError
 
@@ -85,11 +85,9 @@ def meant_command(word: str) -> str:
 def _listed_parts(word: str) -> str:
     """Where the parts are listed whose family is ``word``, such as models; "" if it is none."""
     family = word.removesuffix("s")
-    if family not in FAMILIES:  # other words need not wait for torch
+    if family not in FAMILIES:
         return ""
-    from lowerbound.cli.forms import form_of
-
-    form = {entry.name: entry for entry in form_of(LISTS_PARTS)}
+    form = {entry.name: entry for entry in entries(request_of(LISTS_PARTS))}
     return (
         f"lowerbound {LISTS_PARTS} --help-all lists what {form[family].flag} takes: "
         f"{', '.join(form[family].choices)}"

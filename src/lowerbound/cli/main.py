@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowerbound import durable, processes, untrusted
 from lowerbound._version import __version__
-from lowerbound.applications import APPLICATIONS, load
-from lowerbound.applications.common.application import written_by
+from lowerbound.applications import APPLICATIONS, load, request_of
 from lowerbound.cli import console as outcome
 from lowerbound.cli.console import Console
 from lowerbound.cli.flags import meant_command
@@ -81,13 +80,11 @@ def run(words: Sequence[str], console: Console) -> int:
     if name in groups():
         print(overview(name))
         return outcome.DONE
-    from lowerbound.applications.common.form import answer
+    from lowerbound.applications.common.form import answer, entries
     from lowerbound.cli.flags import parse
-    from lowerbound.cli.forms import form_of
-    from lowerbound.cli.launch import several
     from lowerbound.cli.wording import flags_in_messages, note_by_flags
 
-    form = form_of(name)
+    form = entries(request_of(name))
     console.wording = partial(note_by_flags, form=form, words=words)
     with flags_in_messages(form, words):
         try:
@@ -98,6 +95,8 @@ def run(words: Sequence[str], console: Console) -> int:
         application = load(name)
         signals.interruptible()  # all before is importing; from here on, work may be kept
         request = answer(application.request, typed.answers)
+        from lowerbound.cli.launch import several
+
         if launcher := several(request):
             return launcher(given)
         from lowerbound.applications.common.formulas import formulas_kept
@@ -125,9 +124,10 @@ def check_places(form: Sequence[Entry], answers: Mapping[tuple[str, ...], Any]) 
                 f"{entry.called} is an empty path, such as a variable of the shell without a "
                 "value: name a file or a folder"
             )
+        if entry.writes and value:
+            for path in (value,) if isinstance(value, str) else value:
+                durable.check_place(Path(path))
     named = {path[0]: value for path, value in answers.items() if len(path) == 1}
-    for path in written_by(named):
-        durable.check_place(path)
     places = [entry.name for entry in form if entry.positional]
     if MODEL in places and all(place in named for place in places):  # else it may be the data
         check_there(Path(named[MODEL]))

@@ -161,7 +161,10 @@ class KindOptions:
         metavar="COLUMN=KIND",
     )
     columns: str | None = option(
-        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
+        None,
+        "a JSON file written by lowerbound schema, with your corrections",
+        metavar="FILE",
+        reads="data",
     )
 
     @property

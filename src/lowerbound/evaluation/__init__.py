@@ -15,9 +15,9 @@ if TYPE_CHECKING:
         ReportPage as ReportPage,
         write_report as write_report,
     )
+    from lowerbound.evaluation.report.sizes import SuiteOptions as SuiteOptions
     from lowerbound.evaluation.report.subjects import Subject as Subject
     from lowerbound.evaluation.report.suites import (
-        SuiteOptions as SuiteOptions,
         latent_suite as latent_suite,
         likelihood_suite as likelihood_suite,
         sample_suite as sample_suite,
@@ -36,7 +36,8 @@ __getattr__, __dir__, __all__ = public_names(
         ".likelihood.tighter": "amortization_gap",
         ".report.page": "ReportPage write_report",
         ".report.subjects": "Subject",
-        ".report.suites": "SuiteOptions latent_suite likelihood_suite sample_suite",
+        ".report.sizes": "SuiteOptions",
+        ".report.suites": "latent_suite likelihood_suite sample_suite",
         "lowerbound.inference.estimate": "Estimate Skipped",
         "lowerbound.inference.likelihood": "score",
         "lowerbound.inference.scores": "Scores Summary marginal_difference",

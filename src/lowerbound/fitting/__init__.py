@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING
 from lowerbound.registry import public_names
 
 if TYPE_CHECKING:
-    from lowerbound.fitting.model import (
-        FitOptions as FitOptions,
-        Fitted as Fitted,
-        PriorFit as PriorFit,
-        fit as fit,
-        held_out as held_out,
-    )
+    from lowerbound.fitting.model import Fitted as Fitted, fit as fit, held_out as held_out
+    from lowerbound.fitting.options import FitOptions as FitOptions, PriorFit as PriorFit
     from lowerbound.fitting.source import RefinerFit as RefinerFit
     from lowerbound.models.options import ModelOptions as ModelOptions
 
 __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
-        ".model": "FitOptions Fitted PriorFit fit held_out",
+        ".model": "Fitted fit held_out",
+        ".options": "FitOptions PriorFit",
         ".source": "RefinerFit",
         "lowerbound.models.options": "ModelOptions",
     },

@@ -11,16 +11,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, unknown
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.models.base import AUTO, MODELS, Model
+from lowerbound.models.base import MODELS, Model
 from lowerbound.models.correction import correction_for
-from lowerbound.models.options import ModelOptions, ModelParts
+from lowerbound.models.options import ModelOptions
+from lowerbound.models.parts import ModelParts
 from lowerbound.models.refinement import refiner_for
+from lowerbound.parts import AT_RANDOM, AUTO, MISSINGNESS
 from lowerbound.priors.base import Prior
 from lowerbound.trace import Emission
 

@@ -13,7 +13,8 @@ from lowerbound._version import __version__
 from lowerbound.config import to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.fitting.gains import comparison, distortion, realism
-from lowerbound.fitting.model import Fitted, PriorFit
+from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.options import PriorFit
 from lowerbound.fitting.source import RefinerFit
 from lowerbound.models.base import MODELS, title_of
 from lowerbound.models.powers import LearnsPrior

@@ -49,7 +49,8 @@ from lowerbound.fitting.manifest import (
     hashes,
     verify,
 )
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.options import FitOptions
 from lowerbound.models.base import MODELS, Model
 from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give
 from lowerbound.models.options import ModelOptions

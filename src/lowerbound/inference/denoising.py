@@ -70,11 +70,11 @@ from lowerbound.models.base import Model
 from lowerbound.models.picture_denoiser import NoisyModel
 from lowerbound.models.powers import HasNoisyPosterior
 from lowerbound.networks.processor import in_precision
+from lowerbound.parts import CHAINS, TEMPERATURES
 from lowerbound.trace import Batch, Given
 
 LEAST_SHARE = 0.5  # share of effective chains below which they are resampled
 DRAWS = 256  # of the prior, for the Wiener filter
-CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
 FORMULA_SEARCH_ROWS = 4096  # of a closed form
 LEAST = 0.01  # lowest candidate level, as a share of a small spread of a feature

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowerbound.classical.self_masking import AT_RANDOM
+from lowerbound import parts
 from lowerbound.config import construct
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError, unknown
+from lowerbound.parts import AT_RANDOM
 from lowerbound.registry import Registry
 from lowerbound.trace import Emission
 
@@ -201,25 +202,7 @@ def raw_scale(sigma: Tensor, floor: float | Tensor) -> Tensor:
     return excess + torch.log(-torch.expm1(-excess))
 
 
-LIKELIHOODS: Registry[type[Likelihood]] = Registry(
-    "likelihood",
-    "lowerbound.likelihoods",
-    {
-        "mixed": "mixed",
-        "autoregressive_columns": "autoregressive.columns",
-        "bernoulli": "bernoulli",
-        "categorical": "categorical",
-        "discretized_logistic": "discretized_logistic",
-        "discretized_logistic_mixture": "discretized_logistic_mixture",
-        "autoregressive": "autoregressive.pixels",
-        "autoregressive_tokens": "autoregressive.tokens",
-        "continuous_bernoulli": "bernoulli",
-        "gaussian": "location_scale",
-        "laplace": "location_scale",
-        "multinomial": "categorical",
-        "student_t": "location_scale",
-    },
-)
+LIKELIHOODS: Registry[type[Likelihood]] = parts.LIKELIHOODS
 
 
 class LocationScale(Likelihood):

@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
+from lowerbound.classical.self_masking import SelfMasking
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods.base import (
     LIKELIHOODS,
@@ -33,6 +33,7 @@ from lowerbound.likelihoods.base import (
     positive_scale,
     raw_scale,
 )
+from lowerbound.parts import DIRECTIONS
 from lowerbound.trace import Emission, masked_terms
 
 LEAST_SLOPE = 1e-3

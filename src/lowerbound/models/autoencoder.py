@@ -10,18 +10,19 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
-from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.point import Point
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.models.base import AUTO, DRAW, MODELS, Model
+from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.models.powers import Imagines, require
 from lowerbound.networks.base import NETWORKS
 from lowerbound.networks.inputs import Input
+from lowerbound.parts import AT_RANDOM, AUTO
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 
 @MODELS.register("autoencoder")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from lowerbound import parts
 from lowerbound.config import from_mapping, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.incomplete import hot_deck
@@ -25,10 +26,10 @@ if TYPE_CHECKING:  # names for annotations: both modules need the registry below
     from lowerbound.data.kinds import Default
     from lowerbound.data.schema import Schema
     from lowerbound.models.correction import RowCorrection
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
     from lowerbound.models.refinement import Refiner
 
-AUTO = "auto"
 DRAW = Draw()
 MOST_FACTORS = 32  # largest default latent_dim of a table
 MOST_START_NUMBERS = 2**26  # most numbers in these rows together
@@ -282,24 +283,7 @@ class Model(nn.Module, ABC):
         """Start to collect the readings again."""
 
 
-MODELS: Registry[type[Model]] = Registry(
-    "model",
-    "lowerbound.models",
-    {
-        "autoencoder": "autoencoder",
-        "hierarchical": "hierarchical",
-        "ladder": "ladder",
-        "pca": "pca",
-        "semi_supervised": "semi_supervised",
-        "semi_supervised_regression": "semi_supervised_regression",
-        "vae": "vae",
-        "event_history": "sequences.event_history",
-        "linear_state_space": "sequences.linear_state_space",
-        "recurrent_state_space": "sequences.recurrent_state_space",
-        "transform": "transform",
-        "vq_vae": "vq_vae",
-    },
-)
+MODELS: Registry[type[Model]] = parts.MODELS
 
 
 def title_of(name: str) -> str:

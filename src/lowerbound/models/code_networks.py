@@ -30,7 +30,7 @@ from lowerbound.priors.codes import CODE_PRIORS, CodePrior
 from lowerbound.trace import Choose, Step
 
 if TYPE_CHECKING:
-    from lowerbound.models.options import ModelParts
+    from lowerbound.models.parts import ModelParts
 
 CODE_DIM = 16  # default length of a code's vector
 MOST_SLOTS = 16  # largest default number of codes of a row that is not a picture

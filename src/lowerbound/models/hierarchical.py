@@ -26,7 +26,7 @@ from lowerbound.priors.base import Prior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # a name for annotations
-    from lowerbound.models.options import ModelParts
+    from lowerbound.models.parts import ModelParts
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lowerbound.config import option
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.models.base import AUTO, DRAW, MODELS, Model
+from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.base import Picture, as_picture, hidden_widths
 from lowerbound.networks.initialization import ACTIVATIONS
 from lowerbound.networks.inputs import Input
@@ -26,12 +26,14 @@ from lowerbound.networks.pictures.ladder import (
     resolutions,
     spread_latents,
 )
+from lowerbound.parts import AUTO
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.trace import Batch, Choose, Continue, Emission, Given, Mean, Step, Trace
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
 MOST_LEVELS, MOST_CHANNELS = 1_000, 1_000_000

@@ -56,7 +56,7 @@ from lowerbound.classical.factor_analysis import (
     principal_components,
 )
 from lowerbound.classical.self_masked_factors import fit_self_masked_factors
-from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
+from lowerbound.classical.self_masking import SelfMasking
 from lowerbound.data.columns.kind import LEAST_NOISE
 from lowerbound.data.dataset import spread_rows
 from lowerbound.distributions.divergence import normal_kl
@@ -69,6 +69,7 @@ from lowerbound.networks.inputs import Columns
 from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.pictures.linear_path import LinearPath, OpenPath
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
+from lowerbound.parts import DIRECTIONS
 from lowerbound.posteriors.gaussian import GaussianPosterior, gaussian_heads, raw_log_variance
 from lowerbound.trace import Emission
 

@@ -17,7 +17,6 @@ from torch.nn import Parameter
 
 from lowerbound.classical.factor_analysis import PrincipalComponents, principal_components
 from lowerbound.classical.mixture_em import LinearMixture, pooled_mixture
-from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.gaussian_mixture import FullMixture, members
@@ -25,11 +24,13 @@ from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.base import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.parts import AT_RANDOM
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 
 class LinearMixturePosterior(nn.Module):

@@ -29,7 +29,8 @@ from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 UNIFORM = "uniform"
 ROUNDING = 1e-3  # largest allowed error of the sum of given probabilities

@@ -46,7 +46,8 @@ from lowerbound.trace import Batch
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 MEMBERS = ("network", "Gaussian process", "boosted trees")
 PRIOR = (1.0, 2.0, 1.0)  # of the weights. Chosen with STRENGTH on draws that no benchmark reports.

@@ -22,7 +22,7 @@ from lowerbound.distributions.point import Point, Quantized
 from lowerbound.distributions.rounded_logistic import RoundedLogistic, nearest_worth
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods.base import GaussianEmission, Likelihood
-from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
+from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.networks.block_transform import (
     TURNS,
     BlockTransform,
@@ -34,11 +34,13 @@ from lowerbound.networks.block_transform import (
     places,
 )
 from lowerbound.networks.restoration import Restoration
+from lowerbound.parts import AUTO
 from lowerbound.trace import Batch, Choose, Given, Mean, Step, Trace
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 GREYS = 255.0  # of a picture
 MIDDLE = 128.0  # grey, which blocks are centered at

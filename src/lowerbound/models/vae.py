@@ -33,14 +33,16 @@ from lowerbound.models.linear_start import (
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.linear_path import LatentMapDecoder, LatentMapEncoder, LinearPath
+from lowerbound.parts import trainable
 from lowerbound.posteriors.gaussian import Posterior
 from lowerbound.priors.base import PRIORS, Prior, PriorTerms
-from lowerbound.priors.trainable import check_trainable, trainable
+from lowerbound.priors.trainable import check_trainable
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 
 LONG_RUN = 2_000  # updates after which networks code better what weak components hold

@@ -18,7 +18,7 @@ from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, counted
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
+from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.code_networks import (
     CodebookPass,
     CodeMap,
@@ -28,6 +28,7 @@ from lowerbound.models.code_networks import (
     start_linear_path,
 )
 from lowerbound.networks.inputs import Input
+from lowerbound.parts import AUTO, trainable
 from lowerbound.posteriors.vector_quantized import (
     GRADIENTS,
     MOST_CLUSTERED,
@@ -39,13 +40,14 @@ from lowerbound.posteriors.vector_quantized import (
 )
 from lowerbound.priors.base import PriorTerms
 from lowerbound.priors.codes import CODE_PRIORS, CodePrior
-from lowerbound.priors.trainable import check_trainable, trainable
+from lowerbound.priors.trainable import check_trainable
 from lowerbound.processes import gathered
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 ROWS_AT_ONCE = 256
 

@@ -21,6 +21,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lowerbound import parts
 from lowerbound.errors import DataError, OptionError
 from lowerbound.networks.initialization import linear
 from lowerbound.registry import Registry
@@ -297,22 +298,7 @@ class Network(ABC):
         )
 
 
-NETWORKS: Registry[type[Network]] = Registry(
-    "network",
-    "lowerbound.networks",
-    {
-        "mlp": "mlp",
-        "tabular": "tabular",
-        "linear": "mlp",
-        "autoencoder_kl": "pictures.autoencoder_kl",
-        "convolutional": "pictures.convolutional",
-        "frames": "signals",
-        "positions": "tokens",
-        "recurrent": "tokens",
-        "sequence_transformer": "tokens",
-        "transformer": "transformer",
-    },
-)
+NETWORKS: Registry[type[Network]] = parts.NETWORKS
 
 
 class Conditioned(nn.Module):

@@ -8,11 +8,7 @@ from lowerbound.registry import public_names
 
 if TYPE_CHECKING:
     from lowerbound.objectives.adversarial import Adversarial as Adversarial
-    from lowerbound.objectives.base import (
-        OBJECTIVES as OBJECTIVES,
-        Bound as Bound,
-        Objective as Objective,
-    )
+    from lowerbound.objectives.base import Bound as Bound, Objective as Objective
     from lowerbound.objectives.elbo import ELBO as ELBO, TargetRate as TargetRate
     from lowerbound.objectives.factor import (
         BetaTotalCorrelation as BetaTotalCorrelation,
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
     from lowerbound.objectives.semi_supervised_regression import (
         MeanTeacherRegression as MeanTeacherRegression,
     )
+    from lowerbound.parts import OBJECTIVES as OBJECTIVES
 
 __getattr__, __dir__, __all__ = public_names(
     __name__,

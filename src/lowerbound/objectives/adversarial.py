@@ -19,8 +19,9 @@ from lowerbound.models.powers import Imagines, require
 from lowerbound.networks.base import as_picture, kernel
 from lowerbound.networks.initialization import convolution, linear
 from lowerbound.networks.restoration import window_cosines
-from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
+from lowerbound.objectives.base import Bound, held_fixed
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:

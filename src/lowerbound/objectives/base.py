@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound import parts
 from lowerbound.distributions.point import density_of
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS
@@ -194,20 +195,4 @@ def over_samples(values: Tensor) -> Tensor:
     return values.squeeze(0) if len(values) == 1 else values.mean(0)
 
 
-OBJECTIVES: Registry[type[Objective]] = Registry(
-    "objective",
-    "lowerbound.objectives",
-    {
-        "elbo": "elbo",
-        "adversarial": "adversarial",
-        "factor": "factor",
-        "features": "features",
-        "importance_weighted": "importance_weighted",
-        "semi_supervised": "semi_supervised",
-        "semi_supervised_regression": "semi_supervised_regression",
-        "target_rate": "elbo",
-        "spectral": "features",
-        "structural": "features",
-        "beta_tc": "factor",
-    },
-)
+OBJECTIVES: Registry[type[Objective]] = parts.OBJECTIVES

@@ -36,13 +36,13 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods.base import marginal_nats
 from lowerbound.models.base import Model
 from lowerbound.objectives.base import (
-    OBJECTIVES,
     Bound,
     Objective,
     over_samples,
     require_bounded_densities,
     stacked_rates,
 )
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch, Choose, Draw, Step, Trace
 
 LEAST_NATS = 0.1  # smallest H, which bounds the weight of a column that hardly varies

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from lowerbound.distributions.reparameterization import base_normal, seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models.base import Model
-from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
+from lowerbound.objectives.base import Bound, held_fixed
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch, Step, Trace
 
 if TYPE_CHECKING:

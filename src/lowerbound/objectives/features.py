@@ -29,8 +29,9 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models.base import Model
 from lowerbound.objectives.adversarial import Critic, hidden_alike, seen_apart
-from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.base import Bound
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:

@@ -13,14 +13,9 @@ from torch.distributions import Distribution
 from lowerbound.distributions.reparameterization import frozen
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models.base import Model
-from lowerbound.objectives.base import (
-    OBJECTIVES,
-    Bound,
-    Objective,
-    require_exact_densities,
-    stacked_rates,
-)
+from lowerbound.objectives.base import Bound, Objective, require_exact_densities, stacked_rates
 from lowerbound.objectives.elbo import refuse_biased_draws
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch, Draw, Step, Trace
 
 Gradient = Literal["plain", "stl", "dreg"]

@@ -26,8 +26,9 @@ from lowerbound.data.labels import FOLDS, fewest_labels, label_folds
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Classifies, HasLabel
-from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.base import Bound
 from lowerbound.objectives.mean_teacher import ROWS, KnownLabels, MeanTeacher, nothing, surprise
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch, Draw, Every, Trace
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Regresses
-from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.base import Bound
 from lowerbound.objectives.mean_teacher import KnownLabels, MeanTeacher, nothing, surprise
+from lowerbound.parts import OBJECTIVES
 from lowerbound.trace import Batch, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

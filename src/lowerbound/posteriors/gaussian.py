@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from lowerbound import parts
 from lowerbound.distributions.normalizing_flow import FlowDistribution, NormalizingFlow
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.distributions.triangular import count, unpack
@@ -42,16 +43,7 @@ class Posterior(nn.Module, ABC):
         """Return q(z | x), batch shape (1, rows), for ``parameters`` (rows, numbers)."""
 
 
-POSTERIORS: Registry[type[Posterior]] = Registry(
-    "posterior",
-    "lowerbound.posteriors",
-    {
-        "gaussian": "gaussian",
-        "clamped_gaussian": "gaussian",
-        "flow": "gaussian",
-        "full": "gaussian",
-    },
-)
+POSTERIORS: Registry[type[Posterior]] = parts.POSTERIORS
 
 
 @POSTERIORS.register("full")

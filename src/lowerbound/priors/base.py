@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound import parts
 from lowerbound.config import construct
 from lowerbound.data.vocabulary import PromptVocabulary
 from lowerbound.distributions.point import Density
@@ -169,15 +170,4 @@ def _declare_density(prior: Prior, _: tuple[Any, ...], distribution: Any) -> Non
     distribution.density = prior.density
 
 
-PRIORS: Registry[type[Prior]] = Registry(
-    "prior",
-    "lowerbound.priors",
-    {
-        "diffusion": "diffusion.prior",
-        "flow": "flow",
-        "mixture": "mixture",
-        "recurrent": "temporal",
-        "standard_normal": "flow",
-        "vamp": "mixture",
-    },
-)
+PRIORS: Registry[type[Prior]] = parts.PRIORS

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound import parts
 from lowerbound.config import construct
 from lowerbound.distributions.reparameterization import PushedCodes
 from lowerbound.errors import OptionError
@@ -218,16 +219,7 @@ class CodePrior(nn.Module, ABC):
         """Learn from the codes of an update's rows, (rows, *shape)."""
 
 
-CODE_PRIORS: Registry[type[CodePrior]] = Registry(
-    "prior over codes",
-    "lowerbound.priors",
-    {
-        "uniform": "codes",
-        "marginal": "codes",
-        "autoregressive": "autoregressive_codes",
-        "markov": "sequential_codes",
-    },
-)
+CODE_PRIORS: Registry[type[CodePrior]] = parts.CODE_PRIORS
 
 
 @CODE_PRIORS.register("uniform")

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from lowerbound.errors import OptionError
+from lowerbound.training.options import check_device_name
 
 AUTO, PROCESSOR = "auto", "cpu"
-NAME = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
-FORMS = "auto, cpu, cuda, cuda:N or mps"
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-def check_device_name(name: str) -> None:
-    """Check the form of a name; whether this machine has the device is checked on use.
-
-    Raises:
-        OptionError: it is the name of no device.
-    """
-    if not NAME.fullmatch(name):
-        raise OptionError(f"device must be {FORMS}, not {name!r}")
 
 
 def chosen_device(name: str = AUTO) -> torch.device:

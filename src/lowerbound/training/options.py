@@ -12,13 +12,27 @@ times min(1, (u + 1) / warm_up) at update u. Source of the cosine: Loshchilov & 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
-from lowerbound.training.device import FORMS, check_device_name
+
+NAME = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+FORMS = "auto, cpu, cuda, cuda:N or mps"
+
+
+def check_device_name(name: str) -> None:
+    """Check the form of a name; whether this machine has the device is checked on use.
+
+    Raises:
+        OptionError: it is the name of no device.
+    """
+    if not NAME.fullmatch(name):
+        raise OptionError(f"device must be {FORMS}, not {name!r}")
+
 
 ScheduleName = Literal["constant", "linear", "cosine"]
 

@@ -8,32 +8,36 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from lowerbound.applications import APPLICATIONS, Report, Reporter, load
+from lowerbound.applications import APPLICATIONS, Report, Reporter, load, request_of
 from lowerbound.applications.common.application import (
-    READ,
-    WRITTEN,
     Application,
     Silent,
     check_data_stays,
     jsonable,
     owned_by,
+    read_by,
+    written_by,
 )
 from lowerbound.applications.common.files import fill_folder, write_text
-from lowerbound.applications.common.form import answer, entries, typed
-from lowerbound.applications.fit.fit import FitRequest
-from lowerbound.applications.release.audit import AuditRequest, audit
+from lowerbound.applications.common.form import Entry, PromptOptions, answer, entries, typed
+from lowerbound.applications.fit.requests import FitRequest
+from lowerbound.applications.generation.requests import PriorRequest
+from lowerbound.applications.release.audit import audit
+from lowerbound.applications.release.requests import AuditRequest
 from lowerbound.cli import main
-from lowerbound.config import from_mapping, to_mapping
+from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.data.options import ReadingOptions
 from lowerbound.errors import OptionError
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.processes import ownership
+from lowerbound.training.private.options import PrivacyOptions
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -81,7 +85,8 @@ class TestEveryApplication:
         stub = replace(application, function=function, needs_model=False)
         fields = dataclasses.fields(application.request)
         needed = {f.name: f.name for f in fields if f.default is f.default_factory}
-        places = [f.name for f in fields if f.name in WRITTEN]
+        form = entries(application.request)
+        places = [entry.name for entry in form if entry.writes and not entry.reads]
         places += ["model"] * name.startswith(("prior", "refiner"))
         for place in places:
             path = str(tmp_path / place)
@@ -153,14 +158,79 @@ def test_a_request_says_what_to_type_for_it() -> None:
     )
 
 
-@pytest.mark.parametrize("name", READ)
-def test_no_result_replaces_the_file_that_it_is_made_of(name: str, tmp_path: Path) -> None:
+NO_PATHS = (  # what the value of a text is, where it is no path
+    *("", "ADDRESS", "ATTRIBUTE=VALUE", "CHARACTER", "CLASS", "COLUMN", "COLUMN=KIND"),
+    *("COLUMN=VALUE", "COLUMNS", "ENV", "HOST:PORT", "I,J", "I,J,...", "K,L,...", "LEVEL", "NAME"),
+    *("NAME:LOW:HIGH", "NAME:max|min[:WEIGHT]", "NAME=VALUE", "OPTION=VALUE", "PART.OPTION=VALUE"),
+    *("SENTENCE", "SMILES", "SUM", "TEXT", "VALUE"),
+)
+FORMS = {name: entries(request_of(name)) for name in APPLICATIONS}
+TEXTS = [
+    pytest.param(entry, id=f"{name} {'.'.join(entry.path)}")
+    for name, form in FORMS.items()
+    for entry in form
+    if entry.kind is str and not entry.choices
+]
+
+
+@pytest.mark.parametrize("entry", TEXTS)
+def test_a_text_that_is_a_path_says_whether_it_is_read_or_written(entry: Entry) -> None:
+    """A new text is a path unless what its value is called says otherwise."""
+    no_path = entry.metavar in NO_PATHS and not entry.positional
+    assert bool(entry.reads or entry.writes) != (no_path or entry.metavar in ("ENV", "SUM"))
+    assert entry.reads in ("", "data", "model")
+
+
+def test_nested_paths_count() -> None:
+    """Every option that fits and second stages have for a path, however deep it lies."""
+    asked = FitRequest(
+        "a.csv",
+        "m.lb",
+        reading=ReadingOptions(columns="c.json"),
+        fitting=FitOptions(privacy=PrivacyOptions(public_schema="p.json")),
+        measuring=RequestedSizes(features="f"),
+        start="s.lb",
+        cache="rows",
+    )
+    assert read_by(asked) == ["a.csv", "c.json", "p.json"]
+    assert written_by(asked) == [Path("m.lb"), Path("f"), Path("rows")]
+    assert owned_by(asked) == [Path("m.lb")]  # later fits share the others
+    prompts = PromptOptions(attributes="a.csv", captions="c.txt")
+    assert read_by(PriorRequest("m.lb", "x.npz", prompts=prompts)) == ["x.npz", "a.csv", "c.txt"]
+
+
+READ = [
+    pytest.param(name, entry, id=f"{name} {'.'.join(entry.path)}")
+    for name, form in FORMS.items()
+    for entry in form
+    if entry.reads == "data" and any(each.writes for each in form)
+]
+
+
+@pytest.mark.parametrize(("name", "entry"), READ)
+def test_no_result_replaces_the_file_that_it_is_made_of(
+    name: str, entry: Entry, tmp_path: Path
+) -> None:
     source = tmp_path / "rows.csv"
     source.write_text("a\n1\n", encoding="utf-8")
-    check_data_stays({name: str(source), "output": str(tmp_path / "other.csv")})
-    check_data_stays({name: "digits", "output": "digits"})  # a name, not a file
+
+    def asked(data: str, output: str) -> Any:
+        form = FORMS[name]
+        needed: dict[Any, Any] = {e.path: ("x",) if e.many else "x" for e in form if e.required}
+        output_of = next(each for each in form if each.writes)
+        many = (output,) if output_of.many else output
+        return answer(request_of(name), needed | {entry.path: data, output_of.path: many})
+
+    check_data_stays(asked(str(source), str(tmp_path / "other.csv")))
+    check_data_stays(asked("digits", "digits"))  # a name, not a file
     with pytest.raises(OptionError, match="is the data itself: name another file"):
-        check_data_stays({name: str(source), "output": str(tmp_path / "." / "rows.csv")})
+        check_data_stays(asked(str(source), str(tmp_path / "." / "rows.csv")))
+
+
+@dataclass(frozen=True)
+class Rows:
+    data: str = option("", "rows", reads="data")
+    output: str = option("", "result", writes=True)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +255,7 @@ def test_no_result_replaces_or_joins_the_files_of_a_folder(
     (folder / first).parent.mkdir(parents=True)
     (folder / first).write_bytes(b"")
     (tmp_path / "p0.parquet").write_bytes(b"")
-    request = {"data": str(folder), "output": str(folder / output)}
+    request = Rows(str(folder), str(folder / output))
     if message is None:
         check_data_stays(request)
     else:
@@ -203,7 +273,7 @@ def _writes(name: str, folder: bool = False) -> Application:
             write_text(Path(request.output).with_name(name), "new")
         return Outer(Inner(()))
 
-    return Application("x", SimpleNamespace, work, needs_model=False)
+    return Application("x", Rows, work, needs_model=False)
 
 
 def _new(path: Path) -> str:
@@ -227,11 +297,11 @@ def test_no_file_that_a_request_does_not_name_replaces_its_data(
     files = [tmp_path / "rows.png", tmp_path / "rows/scores.csv", tmp_path / "rows/cat.png"]
     for file in files:
         file.write_text("data", encoding="utf-8")
-    asked = SimpleNamespace(data=str(tmp_path / data), output=str(tmp_path / output))
+    asked = Rows(str(tmp_path / data), str(tmp_path / output))
     with pytest.raises(OptionError, match=r"is (the data itself|a file of the data): name another"):
         work(asked)
     assert {file.read_text(encoding="utf-8") for file in files} == {"data"}
-    work(SimpleNamespace(data="digits", output=asked.output))  # no file of this name
+    work(Rows("digits", asked.output))  # no file of this name
     assert "new" in {file.read_text(encoding="utf-8") for file in files}
 
 

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lowerbound.applications.common.engines import EngineRequest, RayWorkers, computed, engine_of
+from lowerbound.applications.common.engines import RayWorkers, computed, engine_of
+from lowerbound.applications.common.form import EngineRequest
 from lowerbound.applications.common.parts import Arrays, FinishedParts
 from lowerbound.applications.common.requested_rows import RequestedRows
 from lowerbound.cli import main

@@ -10,9 +10,10 @@ import pytest
 from lowerbound.applications import load
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.fit import demo as demo_module
-from lowerbound.applications.fit.demo import DemoReport, DemoRequest, refuse_other_folder
+from lowerbound.applications.fit.demo import DemoReport, refuse_other_folder
+from lowerbound.applications.fit.requests import DemoRequest
 from lowerbound.errors import ModelFolderError
-from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.fitting.folder import read
 
 

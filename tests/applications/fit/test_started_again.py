@@ -9,7 +9,8 @@ import pytest
 
 from lowerbound import processes
 from lowerbound.applications.common.form import entries
-from lowerbound.applications.fit.fit import FitRequest, started_again
+from lowerbound.applications.fit.fit import started_again
+from lowerbound.applications.fit.requests import FitRequest
 from lowerbound.fitting.manifest import CHECKPOINT
 
 LAUNCH = 1_000_000.0

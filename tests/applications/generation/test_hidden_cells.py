@@ -13,7 +13,8 @@ from torch import Tensor
 from lowerbound.applications.common.application import Silent
 from lowerbound.applications.generation.arithmetic import open_labeled
 from lowerbound.applications.generation.attributes import from_sets
-from lowerbound.applications.generation.interpolate import InterpolateRequest, interpolate
+from lowerbound.applications.generation.interpolate import interpolate
+from lowerbound.applications.generation.requests import InterpolateRequest
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.training import History

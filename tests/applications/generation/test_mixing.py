@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lowerbound.applications.common.application import Silent
-from lowerbound.applications.generation.mixing import FIRST, MixReport, MixRequest, mix
+from lowerbound.applications.generation.mixing import MixReport, mix
+from lowerbound.applications.generation.requests import FIRST, MixRequest
 from lowerbound.data import load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from lowerbound import VAE
-from lowerbound.applications.common.conditions import PromptOptions, prompt_of, with_prompts
+from lowerbound.applications.common.conditions import prompt_of, with_prompts
+from lowerbound.applications.common.form import PromptOptions
 from lowerbound.applications.generation.prior import PriorReport
 from lowerbound.cli.main import main
 from lowerbound.data import load

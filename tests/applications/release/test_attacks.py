@@ -18,7 +18,8 @@ from lowerbound.applications.release.attacks import (
 )
 from lowerbound.applications.release.copies import copies, nearest_records, overlap
 from lowerbound.applications.release.evidence import AuditedTables
-from lowerbound.applications.release.release_audit import AuditOptions, audit_tables
+from lowerbound.applications.release.release_audit import audit_tables
+from lowerbound.applications.release.requests import AuditOptions
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.intervals import difference
 from lowerbound.evaluation.samples.column_judge import CodedColumns

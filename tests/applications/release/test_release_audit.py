@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lowerbound.applications.release.evidence import AuditedTables
-from lowerbound.applications.release.release_audit import AuditOptions, _attacked
+from lowerbound.applications.release.release_audit import _attacked
+from lowerbound.applications.release.requests import AuditOptions
 from lowerbound.errors import OptionError
 from tests.applications.release.people import parts
 

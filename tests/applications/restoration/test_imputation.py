@@ -12,12 +12,8 @@ import torch
 
 from lowerbound.applications.common.application import Silent
 from lowerbound.applications.common.masks import read_mask
-from lowerbound.applications.restoration.impute import (
-    ImputeReport,
-    ImputeRequest,
-    impute,
-    open_incomplete,
-)
+from lowerbound.applications.restoration.impute import ImputeReport, impute, open_incomplete
+from lowerbound.applications.restoration.requests import ImputeRequest
 from lowerbound.data import Schema, Texts, load
 from lowerbound.data.columns.dates import in_time
 from lowerbound.data.sequences.windows import Windows

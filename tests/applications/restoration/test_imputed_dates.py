@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications.common.application import Silent
-from lowerbound.applications.generation.sample import SampleRequest, sample
-from lowerbound.applications.restoration.impute import ImputeRequest, impute
+from lowerbound.applications.generation.requests import SampleRequest
+from lowerbound.applications.generation.sample import sample
+from lowerbound.applications.restoration.impute import impute
+from lowerbound.applications.restoration.requests import ImputeRequest
 from lowerbound.data import load
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.training import TrainingOptions

@@ -15,7 +15,8 @@ from lowerbound.evaluation.likelihood.tighter import (
     carry_over,
     cross_check,
 )
-from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
+from lowerbound.evaluation.report.sizes import SuiteOptions
+from lowerbound.evaluation.report.suites import likelihood_suite
 from lowerbound.inference.annealing import AnnealingOptions
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.likelihood import score

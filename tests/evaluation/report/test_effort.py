@@ -11,7 +11,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report import effort
 from lowerbound.evaluation.report.effort import Effort, Measurement, affordable, sized
-from lowerbound.evaluation.report.suites import RequestedSizes, SuiteOptions
+from lowerbound.evaluation.report.sizes import RequestedSizes, SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions

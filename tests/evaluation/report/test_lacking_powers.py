@@ -14,8 +14,8 @@ from torch.nn import Parameter
 from lowerbound.applications.common.sentences import about
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.scores import Scores

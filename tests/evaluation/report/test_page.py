@@ -19,8 +19,8 @@ from lowerbound.evaluation.report import chapters
 from lowerbound.evaluation.report.cells import Cell, minus, share
 from lowerbound.evaluation.report.chapters import Material
 from lowerbound.evaluation.report.page import ReportPage, write_report
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.evaluation.report.subjects import Subject, describe, examine
-from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import _ranked, notes, summary_lines
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND
 from lowerbound.fitting import FitOptions, Fitted

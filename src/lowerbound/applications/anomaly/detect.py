@@ -14,11 +14,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
 
 from lowerbound import durable
 from lowerbound.applications.anomaly.conformal import check_rate, rows_needed
@@ -29,71 +27,21 @@ from lowerbound.applications.anomaly.normal_rows import (
     normal_of,
 )
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
+from lowerbound.applications.anomaly.requests import DetectRequest
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally, heat_path
 from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.columnar_files import check_suffix, columnar
-from lowerbound.applications.common.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.common.engines import Progress, computed, engine_of
 from lowerbound.applications.common.fit_rows import fitted_to
-from lowerbound.applications.common.form import DataRequest, OnError, unreadable
-from lowerbound.applications.common.parts import FinishedParts, ResumableRequest, finished_parts
+from lowerbound.applications.common.parts import FinishedParts, finished_parts
 from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.common.sources import open_data
-from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.model import Fitted
 
 ALPHA = 0.01  # the default, unless there are too few calibration rows
-
-
-@dataclass(frozen=True)
-class DetectRequest(DataRequest, ResumableRequest, EngineRequest):
-    """Request to find the anomalies among rows."""
-
-    output: str = option(
-        "", "file for the score of each row: .csv, .parquet or .json", short="-o", metavar="OUT"
-    )
-    calibrate: str = option(
-        "",
-        "normal rows that the model was not fitted on (default: those set aside when it was; with "
-        "--normal and without --label, those of the normal class)",
-        metavar="ROWS",
-    )
-    alpha: float | None = option(
-        None,
-        "share of normal rows that may be called anomalies (default: 0.01, or the smallest "
-        "share that the calibration rows allow)",
-    )
-    score: Literal[
-        "combined",
-        "bound",
-        "reconstruction",
-        "latent",
-        "neighbors",
-        "mahalanobis",
-        "unseen",
-        "surroundings",
-    ] = option(
-        "combined",
-        "the anomaly score; surroundings is for pictures, and the three before it for tables",
-    )
-    explain: int = option(
-        5, "number of the most anomalous rows to explain by their most surprising features"
-    )
-    label: str = option("", "the table's column that marks anomalies", metavar="COLUMN")
-    normal: str = option(
-        "", "the label of normal rows (default: 0, or the most common one)", metavar="VALUE"
-    )
-    window: int | None = option(
-        None,
-        "rows are points in time: score windows of N points (default: as the model was fitted)",
-    )
-    reduce: Literal["mean", "max"] = option(
-        "mean", "how the scores of a point's windows become the point's score"
-    )
-    on_error: OnError = unreadable()
-    seed: int = option(0, "of the draws")
 
 
 def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> DetectReport:

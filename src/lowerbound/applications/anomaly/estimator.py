@@ -44,9 +44,9 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import Fitted, fit
 from lowerbound.inference.shares import Shares, shares
-from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.base import NETWORKS
+from lowerbound.parts import AUTO
 
 CALIBRATION = 0.2  # share of the rows that set the threshold if contamination is "clean"
 TRIMMED = 0.1  # share of the rows that the second fit leaves out if contamination is "auto"

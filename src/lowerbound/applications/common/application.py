@@ -16,7 +16,6 @@ import inspect
 import keyword
 import math
 import re
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lowerbound import durable, processes
+from lowerbound.applications.common.form import LOCAL, PROCESSOR, Entry, entries
 from lowerbound.errors import LowerboundError, ModelFolderError, NotFiniteError, OptionError
 from lowerbound.fitting.manifest import is_folder_of_ours
 from lowerbound.processes import ownership
@@ -37,28 +37,11 @@ if TYPE_CHECKING:
     from lowerbound.training.reporter import TrainingReporter as TrainingReporter
 
 
-WRITTEN = ("output", "save", "key", "onnx", "torch")
-"""The fields of a request that name what it writes: a path, or several."""
-
 UNFINISHED = ".unfinished"
 """The end of the name of the folder beside an output in which finished parts of it are kept."""
 
-READ = (
-    *("data", "other", "with_", "without", "codes", "like", "mask", "calibrate", "compare", "file"),
-    *("real", "synthetic", "holdout", "canaries", "public_schema", "attributes", "columns"),
-)
-"""The fields of a request that name the data it reads."""
-
-
-PROCESSOR, ANY_DEVICE = "cpu", "auto"
-"""Where the model of a request without the option ``device`` computes, such as that of a codec; and
-the device of a request that gives none."""
-
 ABSURD = 1e8  # no training reaches it
 """Beyond it, an error inside a library is taken for one of numbers that overflow."""
-
-LOCAL = "local"
-"""The engine that is this process; the workers of another may have no GPU."""
 
 
 class Reporter(Protocol):
@@ -195,14 +178,14 @@ class Application:
             ModelFolderError: there is a link inside a folder that it names.
         """
         reporter = reporter or Silent()
-        for path in written_by(vars(request)):
+        for path in written_by(request):
             durable.check_place(path)
-        check_results_apart(vars(request))
-        check_data_stays(vars(request))
+        check_results_apart(request)
+        check_data_stays(request)
         with (
             ownership.owned(owned_by(request), f"lowerbound {self.name}"),
-            durable.guarded_by(partial(_check_file_stays, sources=read_by(vars(request)))),
-            folders.closed(*named_folders(vars(request))),
+            durable.guarded_by(partial(_check_file_stays, sources=read_by(request))),
+            folders.closed(*named_folders(request)),
         ):
             return self._answer(request, reporter, fitted)
 
@@ -232,84 +215,82 @@ class Application:
             ) from error
 
 
-def written_by(answers: Mapping[str, Any]) -> list[Path]:
-    """The paths for what a request writes, by the names of its fields."""
-    named = [answers.get(name) or () for name in WRITTEN]
-    paths = [(value,) if isinstance(value, str) else value for value in named]
-    return [Path(path) for several in paths for path in several]
+def written_by(request: Any) -> list[Path]:
+    """The paths for what a request writes."""
+    return [Path(path) for entry, path in _texts(request) if entry.writes]
 
 
 def owned_by(request: Any) -> list[Path]:
-    """The files and folders that no other run may write meanwhile: all that a request writes, the
-    model that it trains a part of, and the table whose release record it extends. Of processes that
-    train together, the first writes."""
+    """The files and folders that no other run may write meanwhile: all that a request writes and
+    does not share with later runs, the model that it trains a part of, and the table whose release
+    record it extends. Of processes that train together, the first writes."""
     if not processes.speaks():
         return []
     trained = [Path(request.model)] if getattr(request, "trains_model", False) else []
     table = getattr(request, "synthetic", None) if getattr(request, "record", False) else None
     extended = [Path(table)] if isinstance(table, str | Path) else []
-    return [*written_by(vars(request)), *trained, *extended]
+    written = [Path(path) for entry, path in _texts(request) if entry.writes and not entry.reads]
+    return [*written, *trained, *extended]
 
 
-def read_by(answers: Mapping[str, Any]) -> list[str]:
-    """The names of the data that a request reads, by the names of its fields."""
-    named = map(answers.get, READ)
-    return [str(source) for source in named if source and isinstance(source, str | Path)]
+def read_by(request: Any) -> list[str]:
+    """The names of the data that a request reads."""
+    return [text for entry, text in _texts(request) if entry.reads == "data"]
 
 
-def named_folders(answers: Mapping[str, Any]) -> list[Path]:
+def named_folders(request: Any) -> list[Path]:
     """The folders of models, agents and the like that a request names in any of its fields, and
     those of the finished parts of its outputs.
 
     Raises:
         ModelFolderError: one of the latter is a link.
     """
-    rows = set(READ) - {"compare"}  # whose links are the user's own
-    texts = [text for name in answers.keys() - rows for text in _texts(answers[name])]
+    # links among data are the user's own
+    texts = [text for entry, text in _texts(request) if entry.reads != "data"]
     # agents are named as NAME=FOLDER,FOLDER
     words = {word for text in texts for word in (text, *re.split("[=,]", text)) if word}
     named = [path for path in map(Path, sorted(words)) if is_folder_of_ours(path)]
-    parts = [Path(f"{path}{UNFINISHED}") for path in written_by(answers)]
+    parts = [Path(f"{path}{UNFINISHED}") for path in written_by(request)]
     for link in filter(folders.is_link, parts):  # beside what was named
         raise folders.refused(link)
     return named + parts
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value of a request."""
-    if isinstance(value, str | Path):
-        yield str(value)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _texts(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from _texts(tuple(vars(value).values()))
+def _texts(request: Any) -> Iterator[tuple[Entry, str]]:
+    """The texts and paths in the fields of a request, those of nested options included."""
+    for entry in entries(type(request)):
+        value = entry.of(request)
+        for text in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(text, str | Path) and str(text):
+                yield entry, str(text)
 
 
-def check_results_apart(answers: Mapping[str, Any]) -> None:
+def check_results_apart(request: Any) -> None:
     """Check that no two fields name one file; a folder may hold the results of both.
 
     Raises:
         OptionError: they do.
     """
-    fields: dict[Path, str] = {}
-    for name in WRITTEN:
-        for path in written_by({name: answers.get(name)}):
-            first = fields.setdefault(path.expanduser().resolve(), name)
-            if first != name and path.suffix:
-                raise OptionError(
-                    f"--{name} {path} would replace the file of --{first}: choose another name"
-                )
+    fields: dict[Path, Entry] = {}
+    for entry, text in _texts(request):
+        path = Path(text)
+        if not entry.writes:
+            continue
+        first = fields.setdefault(path.expanduser().resolve(), entry)
+        if first != entry and path.suffix:
+            raise OptionError(
+                f"{entry.flag} {path} would replace the file of {first.flag}: choose another name"
+            )
 
 
-def check_data_stays(answers: Mapping[str, Any]) -> None:
+def check_data_stays(request: Any) -> None:
     """Check that results neither replace a file of data that they are made of nor join its rows.
 
     Raises:
         OptionError: they would.
     """
-    sources = read_by(answers)
-    for path in written_by(answers):
+    sources = read_by(request)
+    for path in written_by(request):
         _check_file_stays(path, sources)
         for folder in filter(partial(_lies_in, path), sources):
             from lowerbound.data.tables.parquet import is_parquet
@@ -353,10 +334,12 @@ class Listing:
 
     Attributes:
         module: module of its function, which has the name of the command.
+        request: class of its requests, with its module, which imports no torch.
         help: help text in the list of commands.
     """
 
     module: str
+    request: str
     help: str
 
 
@@ -366,16 +349,27 @@ OTHER_FILES: dict[str, str] = {}
 """Suffix of a file that is no model: the module whose ``described_file(path)`` reports it."""
 
 
-def load(name: str) -> Application:
-    """Import an application; the function's signature defines its Request and its arguments.
+def request_of(name: str) -> type[Any]:
+    """The class of the requests of an application, which is not imported itself.
 
-    The function has the name of the command, with an underscore after a keyword of Python.
+    Raises:
+        OptionError: no application has this name; the message suggests the nearest one.
+    """
+    module, _, request = APPLICATIONS[name].request.rpartition(".")
+    kind: type[Any] = getattr(import_module(module), request)
+    return kind
+
+
+def load(name: str) -> Application:
+    """Import an application.
+
+    The function has the name of the command, with an underscore after a keyword of Python; its
+    signature says whether it takes a model.
 
     Raises:
         OptionError: no application has this name; the message suggests the nearest one.
     """
     called = name.replace("-", "_").replace(" ", "_") + "_" * keyword.iskeyword(name)
     function = getattr(import_module(APPLICATIONS[name].module), called)
-    parameters = inspect.signature(function).parameters
-    request = typing.get_type_hints(function)[next(iter(parameters))]
-    return Application(name, request, function, "fitted" in parameters)
+    needs_model = "fitted" in inspect.signature(function).parameters
+    return Application(name, request_of(name), function, needs_model)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lowerbound.config import option
+from lowerbound.applications.common.form import PromptOptions
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.prompts import (
     Prompts,
@@ -29,30 +28,6 @@ from lowerbound.fitting.model import Fitted
 from lowerbound.models.powers import Classifies
 
 DATA, NAMES, PHRASES = "data", "names", ".json"
-
-
-@dataclass(frozen=True)
-class PromptOptions:
-    """What a conditional prior is given of each row."""
-
-    label: bool = option(False, "the class of each row is known to the prior")
-    attributes: str = option(
-        "",
-        "attributes of each row are known to the prior: a csv or parquet file with a column for "
-        "each attribute and a row for each row of the data, in its order or with a column of its "
-        "names; or 'data', if the .npz data holds factors",
-        metavar="FILE",
-    )
-    only: tuple[str, ...] = option(
-        (), "use this attribute and no other; repeatable", metavar="NAME"
-    )
-    captions: str = option(
-        "",
-        "the prior learns to read captions: a .txt, csv or parquet file with one for each row; or "
-        "a .json file of phrases, with which captions are made from the attributes; or 'names', "
-        "for captions made from the names of the attributes",
-        metavar="FILE",
-    )
 
 
 def with_prompts(options: PromptOptions, dataset: Dataset) -> Dataset:

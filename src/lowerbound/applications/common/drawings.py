@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.common.files import replacing
+from lowerbound.applications.common.form import FRAMES_PER_SECOND
 from lowerbound.data.arrays import Array, check_numbers
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.errors import DataError, OptionError, UnsupportedError
@@ -36,7 +37,6 @@ COMPRESS_LEVEL = 1  # of zlib: much faster than the default 6, for files that ar
 BY_PILLOW = (".gif", ".webp")
 BY_ENCODER = (".mp4", ".webm")
 ANIMATIONS = (*BY_PILLOW, *BY_ENCODER)
-FRAMES_PER_SECOND = 12.0
 SMALL = 320  # pixels: WebP up to this size is lossless
 PICTURES = (".png", *ANIMATIONS, ".npz", "")
 WIDE, MOST_COLUMNS, FEWEST_COLUMNS = 2000, 17, 5  # of a sheet: pixels, pictures

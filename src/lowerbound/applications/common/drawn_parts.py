@@ -13,24 +13,14 @@ import numpy as np
 
 from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.columnar_files import columnar
-from lowerbound.applications.common.engines import (
-    Compute,
-    EngineRequest,
-    Progress,
-    computed,
-    engine_of,
-)
-from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
+from lowerbound.applications.common.engines import Compute, Progress, computed, engine_of
+from lowerbound.applications.common.form import DrawnRequest
+from lowerbound.applications.common.parts import Arrays, finished_parts
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.inference.table_draws import BLOCK
 from lowerbound.inference.tables import TableDraws
 
 PART = 16 * BLOCK  # rows of a table that are kept together
-
-
-@dataclass(frozen=True)
-class DrawnRequest(ResumableRequest, EngineRequest):
-    """The options of an application that draws rows part by part."""
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from lowerbound.applications.common.application import ANY_DEVICE, LOCAL, PROCESSOR
+from lowerbound.applications.common.form import LOCAL, RAY, EngineRequest
 from lowerbound.applications.common.parts import Arrays, FinishedParts, Part
-from lowerbound.config import option
 from lowerbound.errors import LowerboundError, MissingExtraError, OptionError
 from lowerbound.processes import signals
 
@@ -27,35 +25,6 @@ Compute = Callable[[PartT, Progress], Arrays]
 """The arrays of a part; the second argument is called with (rows done, rows)."""
 
 AHEAD = 2  # parts that each worker has, the one it computes and the next
-RAY = "ray"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineRequest:
-    """Where an application computes the parts of its work.
-
-    Raises:
-        OptionError: workers are requested of an engine that has none.
-    """
-
-    engine: Literal["local", "ray"] = option(
-        LOCAL, "what computes the parts of the work: local, this process; ray, workers"
-    )
-    workers: int = option(0, "workers of --engine ray, with one core each; 0: one for each core")
-    address: str | None = option(
-        None,
-        "cluster of --engine ray, such as auto or ray://HOST:10001 (default: this machine)",
-        metavar="ADDRESS",
-    )
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise OptionError(f"workers is 0 or more, not {self.workers}")
-        if self.engine == LOCAL and (self.workers or self.address):
-            raise OptionError("workers and address are for engine=ray: set it, or leave them out")
-        device = getattr(self, "device", PROCESSOR)
-        if self.engine == RAY and device not in (ANY_DEVICE, PROCESSOR):
-            raise OptionError("engine=ray computes on processors: leave device out")
 
 
 class PartEngine(Protocol[GivenT]):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lowerbound.config import finite, from_mapping, in_words, option, option_of
+from lowerbound.config import finite, from_mapping, in_words, option, option_of, type_hints
 from lowerbound.data.options import OnError as OnError, PlainReading
 from lowerbound.errors import DataError, OptionError, unknown
 
@@ -46,7 +46,7 @@ class DeviceRequest:
 class FolderRequest:
     """The options of an application that uses a fitted model on the processor."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL", reads="model")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class FolderDataRequest(FolderRequest):
     """The options of an application that uses a fitted model on data, on the processor or where
     its options of training say."""
 
-    data: str = option(REQUIRED, "data of the kind that the model was fitted on", positional=True)
+    data: str = option(
+        REQUIRED, "data of the kind that the model was fitted on", positional=True, reads="data"
+    )
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,15 @@ class PhotographsRequest:
     """The options of an application that has a model of its own for photographs."""
 
     model: str = option(
-        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
+        REQUIRED,
+        "model folder; may be left out for photographs",
+        positional=True,
+        metavar="MODEL",
+        reads="model",
     )
-    data: str = option("", "data of the kind that the model was fitted on", positional=True)
+    data: str = option(
+        "", "data of the kind that the model was fitted on", positional=True, reads="data"
+    )
 
     @property
     def named_model(self) -> str | None:
@@ -108,6 +116,10 @@ class Entry:
         metavar: name of the value in help texts.
         formerly: the old name of the field, or "".
         common: whether most people need it; the short help of a long command shows only these.
+        reads: of a path that is read, whose it is: "data", which results neither replace nor join,
+            or "model", a folder that lowerbound or a model library wrote; "": it reads none.
+        writes: whether the value is a path that is written. One that is also read is kept for later
+            runs, which share it.
         part_options: for an option such as ``--set``: gives the names of the options that it sets,
             by part and registered name ({"network": {"mlp": ("hidden",)}}); None: it sets none.
     """
@@ -123,6 +135,8 @@ class Entry:
     metavar: str = ""
     formerly: str = ""
     common: bool = False
+    reads: str = ""
+    writes: bool = False
     part_options: PartOptions | None = None
 
     @property
@@ -156,8 +170,8 @@ class Entry:
 
     @property
     def names_file(self) -> bool:
-        """Whether the value is the name of a file or a folder."""
-        return self.metavar in ("FILE", "FOLDER", "MODEL")
+        """Whether it is an option whose value is the name of a file or a folder."""
+        return bool(self.reads or self.writes) and not self.positional
 
     def of(self, request: Any) -> Any:
         """The value in ``request``."""
@@ -185,8 +199,10 @@ def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
     Fields that are keyword-only come last, because they are options of many classes.
     """
     found: list[Entry] = []
-    hints = typing.get_type_hints(cls)
+    hints = type_hints(cls)
     for field in sorted(dataclasses.fields(cls), key=lambda field: bool(field.kw_only)):
+        if not field.metadata and field.default is None:  # a record, which a fit makes
+            continue
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             found += entries(hint, (*path, field.name))
@@ -262,6 +278,8 @@ def _entry(field: dataclasses.Field[Any], hint: Any, path: Path) -> Entry | None
         metavar=metadata.get("metavar", ""),
         formerly=metadata.get("formerly", ""),
         common=metadata.get("common", False),
+        reads=metadata.get("reads", ""),
+        writes=metadata.get("writes", False),
         part_options=metadata.get("part_options"),
     )
 
@@ -284,3 +302,84 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumableRequest:
+    """The option of an application that keeps the results of finished parts."""
+
+    resume: bool = option(
+        False, "go on where the same command was interrupted, if it works part by part"
+    )
+
+
+PROCESSOR, ANY_DEVICE = "cpu", "auto"
+"""Where the model of a request without the option ``device`` computes, such as that of a codec; and
+the device of a request that gives none."""
+
+LOCAL = "local"
+"""The engine that is this process; the workers of another may have no GPU."""
+
+RAY = "ray"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRequest:
+    """Where an application computes the parts of its work.
+
+    Raises:
+        OptionError: workers are requested of an engine that has none.
+    """
+
+    engine: typing.Literal["local", "ray"] = option(
+        LOCAL, "what computes the parts of the work: local, this process; ray, workers"
+    )
+    workers: int = option(0, "workers of --engine ray, with one core each; 0: one for each core")
+    address: str | None = option(
+        None,
+        "cluster of --engine ray, such as auto or ray://HOST:10001 (default: this machine)",
+        metavar="ADDRESS",
+    )
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise OptionError(f"workers is 0 or more, not {self.workers}")
+        if self.engine == LOCAL and (self.workers or self.address):
+            raise OptionError("workers and address are for engine=ray: set it, or leave them out")
+        device = getattr(self, "device", PROCESSOR)
+        if self.engine == RAY and device not in (ANY_DEVICE, PROCESSOR):
+            raise OptionError("engine=ray computes on processors: leave device out")
+
+
+@dataclass(frozen=True)
+class DrawnRequest(ResumableRequest, EngineRequest):
+    """The options of an application that draws rows part by part."""
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """What a conditional prior is given of each row."""
+
+    label: bool = option(False, "the class of each row is known to the prior")
+    attributes: str = option(
+        "",
+        "attributes of each row are known to the prior: a csv or parquet file with a column for "
+        "each attribute and a row for each row of the data, in its order or with a column of its "
+        "names; or 'data', if the .npz data holds factors",
+        metavar="FILE",
+        reads="data",
+    )
+    only: tuple[str, ...] = option(
+        (), "use this attribute and no other; repeatable", metavar="NAME"
+    )
+    captions: str = option(
+        "",
+        "the prior learns to read captions: a .txt, csv or parquet file with one for each row; or "
+        "a .json file of phrases, with which captions are made from the attributes; or 'names', "
+        "for captions made from the names of the attributes",
+        metavar="FILE",
+        reads="data",
+    )
+
+
+FRAMES_PER_SECOND = 12.0

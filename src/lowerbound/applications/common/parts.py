@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -21,7 +21,6 @@ from lowerbound import durable, untrusted
 from lowerbound._version import __version__
 from lowerbound.applications.common.application import UNFINISHED, Reporter
 from lowerbound.applications.common.form import typed
-from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.errors import DataError, OptionError, counted
@@ -43,15 +42,6 @@ HASHED = 2**26  # bytes of inputs whose content is compared; of more, the time o
 ANYHOW = ("resume", "engine", "workers", "address", "on_error")  # no finished part depends on them
 
 Arrays = Mapping[str, Array]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumableRequest:
-    """The option of an application that keeps the results of finished parts."""
-
-    resume: bool = option(
-        False, "go on where the same command was interrupted, if it works part by part"
-    )
 
 
 class Part(Protocol):

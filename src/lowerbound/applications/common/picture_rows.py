@@ -15,7 +15,6 @@ from torch import Tensor
 from lowerbound import durable
 from lowerbound.applications.common.drawings import (
     ANIMATIONS,
-    FRAMES_PER_SECOND,
     MOST_COLUMNS,
     Strip,
     animated,
@@ -28,6 +27,7 @@ from lowerbound.applications.common.drawings import (
     write_picture,
 )
 from lowerbound.applications.common.files import fill_folder, replacing
+from lowerbound.applications.common.form import FRAMES_PER_SECOND
 from lowerbound.applications.common.rows import (
     NPZ,
     ROW_FILES,

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.common.columnar_files import columnar
-from lowerbound.applications.common.drawings import FRAMES_PER_SECOND, Strip
+from lowerbound.applications.common.drawings import Strip
+from lowerbound.applications.common.form import FRAMES_PER_SECOND
 from lowerbound.applications.common.masks import read_mask
 from lowerbound.data.arrays import Array, as_array, check_numbers
 from lowerbound.data.dataset import Dataset

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from lowerbound.applications.common.columnar_files import Columnar, columnar
-from lowerbound.applications.common.drawings import FRAMES_PER_SECOND, Strip
+from lowerbound.applications.common.drawings import Strip
 from lowerbound.applications.common.files import replacing
+from lowerbound.applications.common.form import FRAMES_PER_SECOND
 from lowerbound.applications.common.rows import (
     NPZ,
     ROW_FILES,

@@ -21,14 +21,10 @@ from typing import Any, ClassVar
 
 from lowerbound.applications.common.application import Report, Reporter, jsonable
 from lowerbound.applications.compression.container import Container, open_container
-from lowerbound.applications.compression.exported_models import (
-    FOLDER,
-    PHOTOGRAPHS,
-    ExportedModel,
-    read_exported,
-)
+from lowerbound.applications.compression.exported_models import FOLDER, ExportedModel, read_exported
 from lowerbound.applications.compression.lossless import Progress
 from lowerbound.applications.compression.requests import (
+    PHOTOGRAPHS,
     CodecRequest,
     CompareRequest,
     CompressRequest,

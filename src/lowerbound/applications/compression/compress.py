@@ -23,10 +23,11 @@ from lowerbound.applications.compression.codec import (
     beside,
     serving,
 )
-from lowerbound.applications.compression.compressed_files import SUFFIX, FileReport, whole
+from lowerbound.applications.compression.compressed_files import FileReport, whole
 from lowerbound.applications.compression.container import Container, open_container
 from lowerbound.applications.compression.exported_models import shipped_model
 from lowerbound.applications.compression.requests import (
+    SUFFIX,
     CompareRequest,
     CompressRequest,
     DecompressRequest,

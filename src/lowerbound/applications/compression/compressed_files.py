@@ -8,8 +8,6 @@ from pathlib import Path
 from lowerbound.applications.common.application import Report
 from lowerbound.applications.compression.container import KIND, Container, described, open_container
 
-SUFFIX = ".lbz"
-
 
 @dataclass(frozen=True)
 class FileReport(Report):

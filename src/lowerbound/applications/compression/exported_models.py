@@ -27,6 +27,7 @@ from lowerbound import durable, untrusted
 from lowerbound.applications.common.fit_rows import rows_of_fit
 from lowerbound.applications.compression.exports import export_of
 from lowerbound.applications.compression.lossless import model_hash
+from lowerbound.applications.compression.requests import PHOTOGRAPHS
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -34,7 +35,8 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import LowerboundError, ModelFolderError, OptionError
 from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.manifest import WEIGHTS, hashes
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.likelihood import score
 from lowerbound.models.base import Model
 from lowerbound.models.options import ModelOptions
@@ -203,9 +205,6 @@ def _small(values: Tensor) -> Tensor:
         return whole.to(torch.int16)
     half = values.half() if values.is_floating_point() else values
     return half if bool((half == values).all()) else values
-
-
-PHOTOGRAPHS = Path(__file__).parents[2] / "shipped" / "photographs"
 
 
 @cache

@@ -34,7 +34,6 @@ from lowerbound.applications.compression.codec import (
     beside,
     exported_for,
 )
-from lowerbound.applications.compression.compressed_files import SUFFIX
 from lowerbound.applications.compression.container import Container
 from lowerbound.applications.compression.exported_models import ExportedModel
 from lowerbound.applications.compression.exports import COEFFICIENTS
@@ -52,6 +51,7 @@ from lowerbound.applications.compression.rated_pictures import (
     write_smaller,
 )
 from lowerbound.applications.compression.requests import (
+    SUFFIX,
     CodecRequest,
     CompareRequest,
     CompressRequest,

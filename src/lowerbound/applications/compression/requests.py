@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lowerbound.applications.common.engines import EngineRequest
-from lowerbound.applications.common.form import REQUIRED, OnError, PhotographsRequest, unreadable
-from lowerbound.applications.common.parts import ResumableRequest
-from lowerbound.applications.compression.compressed_files import SUFFIX
-from lowerbound.applications.compression.exported_models import PHOTOGRAPHS
+from lowerbound.applications.common.form import (
+    REQUIRED,
+    EngineRequest,
+    OnError,
+    PhotographsRequest,
+    ResumableRequest,
+    unreadable,
+)
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 
+SUFFIX = ".lbz"
+PHOTOGRAPHS = Path(__file__).parents[2] / "shipped" / "photographs"
+"""The model folder of the codec of photographs."""
 Tune = Literal["ssim", "psnr"]
 
 
@@ -21,7 +27,7 @@ Tune = Literal["ssim", "psnr"]
 class CodecRequest(PhotographsRequest):
     """Options that all codec commands share."""
 
-    output: str = option("", "file or folder to write", short="-o", metavar="OUT")
+    output: str = option("", "file or folder to write", short="-o", metavar="OUT", writes=True)
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted"
     )
@@ -48,6 +54,7 @@ class CompressRequest(CodecRequest, ResumableRequest, EngineRequest):
         "pictures",
         short="-o",
         metavar="OUT",
+        writes=True,
     )
     quality: int | None = option(
         None, "quality of pictures by a transform coder, 0 to 100 (default: 50)", metavar="Q"
@@ -72,6 +79,7 @@ class CompareRequest(CodecRequest):
         "other codecs",
         short="-o",
         metavar="OUT",
+        writes=True,
     )
     codebooks: int | None = option(
         None,
@@ -84,15 +92,22 @@ class DecompressRequest:
     """Read the rows of a compressed file."""
 
     model: str = option(
-        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
+        REQUIRED,
+        "model folder; may be left out for photographs",
+        positional=True,
+        metavar="MODEL",
+        reads="model",
     )
-    file: str = option("", "file that compress wrote", positional=True, metavar="FILE")
+    file: str = option(
+        "", "file that compress wrote", positional=True, metavar="FILE", reads="data"
+    )
     output: str = option(
         "",
         "a folder, .png sheet or .npz for pictures; a folder or .wav for sound; .csv, .parquet or "
         ".npz for other rows (default, for a photograph: a .png beside it)",
         short="-o",
         metavar="OUT",
+        writes=True,
     )
 
     @property
@@ -110,8 +125,12 @@ class DecompressRequest:
 class VerifyRequest:
     """Check that a file is intact."""
 
-    file: str = option(REQUIRED, "file that compress wrote", positional=True, metavar="FILE")
-    model: str | None = option(None, "model folder, to decode the whole file too", metavar="MODEL")
+    file: str = option(
+        REQUIRED, "file that compress wrote", positional=True, metavar="FILE", reads="data"
+    )
+    model: str | None = option(
+        None, "model folder, to decode the whole file too", metavar="MODEL", reads="model"
+    )
 
 
 def output_file(request: CompressRequest) -> Path:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lowerbound.applications.common.application import PROCESSOR, Reporter
+from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.audio_rows import (
     check_clips_output,
     write_sound_folder,
     write_sounds,
 )
+from lowerbound.applications.common.form import PROCESSOR
 from lowerbound.applications.compression.codec import (
     CODECS,
     Codec,

@@ -21,27 +21,29 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lowerbound.applications.control.environments import Environment, EnvironmentOptions
+from lowerbound.applications.control.environments import Environment
 from lowerbound.applications.control.imagined_returns import ImaginationOptions, ImaginedReturns
 from lowerbound.applications.control.player import Player
 from lowerbound.applications.control.replay import EpisodeReplay
+from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import option
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting.assembly import assemble, resolve
-from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import WorldModel
 from lowerbound.models.sequences.states import WorldState
 from lowerbound.networks.matrix_products import native_bf16
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.parts import AUTO
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
 from lowerbound.training.checkpoint import Checkpoint, joined
-from lowerbound.training.device import check_device_name, on_device
+from lowerbound.training.device import on_device
 from lowerbound.training.engine import precision_context
+from lowerbound.training.options import check_device_name
 from lowerbound.training.randomness import generator, noise_state, set_noise_state
 
 PRECISIONS = ("auto", "float32", "bf16")

@@ -8,19 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lowerbound.applications.common.application import PROCESSOR, Reporter, WrittenReport, written
+from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.files import replacing
-from lowerbound.applications.common.form import REQUIRED
+from lowerbound.applications.common.form import PROCESSOR
+from lowerbound.applications.control.agent_environment import environment_of, typed, world_of
 from lowerbound.applications.control.environments import Environment
 from lowerbound.applications.control.player import Player
 from lowerbound.applications.control.replay import EpisodeReplay
-from lowerbound.applications.control.request import (
-    EnvironmentRequest,
-    environment_of,
-    typed,
-    world_of,
-)
-from lowerbound.config import option
+from lowerbound.applications.control.requests import CollectRequest
 from lowerbound.data.sequences.frame_clips import CLASSES, FrameClips
 from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
@@ -29,19 +24,6 @@ from lowerbound.fitting import folder as model_folder
 from lowerbound.training.randomness import generator
 
 EVERY = 100  # steps between two updates of the progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectRequest(EnvironmentRequest):
-    """Write episodes of an environment."""
-
-    output: str = option(REQUIRED, "clips to write (.npz)", short="-o", metavar="CLIPS")
-    steps: int = option(5_000, "steps of the environment")
-    agent: str | None = option(
-        None, "trained agent that acts (default: random actions)", metavar="MODEL"
-    )
-    greedy: bool = option(False, "the agent takes its likeliest actions instead of drawing them")
-    seed: int = option(0, "of episodes and actions")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,12 @@ import numpy as np
 from lowerbound import untrusted
 from lowerbound.applications.common.application import Report, Reporter, WrittenReport, written
 from lowerbound.applications.common.files import replacing
-from lowerbound.applications.common.form import REQUIRED
+from lowerbound.applications.control.agent_environment import environment_for, world_of
 from lowerbound.applications.control.player import AgentRecord, Episode, play, read_records
-from lowerbound.applications.control.request import PlayRequest, world_of
-from lowerbound.config import option
+from lowerbound.applications.control.requests import (
+    CompareAgentsRequest,
+    EvaluateAgentRequest,
+)
 from lowerbound.data.arrays import Array
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import DataError, OptionError, counted
@@ -161,13 +163,6 @@ def _drawn_returns(curve: Curve, noise: np.random.Generator) -> Curve:
 
 
 @dataclass(frozen=True)
-class EvaluateAgentRequest(PlayRequest):
-    """Play episodes with a trained agent."""
-
-    episodes: int = option(20, "episodes with drawn actions, and as many with the likeliest")
-
-
-@dataclass(frozen=True)
 class EvaluateAgentReport(Report):
     """Played episodes.
 
@@ -210,7 +205,7 @@ def control_evaluate(
     """
     if request.episodes < 1:
         raise OptionError(f"--episodes must be at least 1, not {request.episodes}")
-    world, env = world_of(fitted, "play"), request.environment_for(fitted, STREAM)
+    world, env = world_of(fitted, "play"), environment_for(request, fitted, STREAM)
     found: dict[bool, list[Episode]] = {False: [], True: []}
     for greedy, episodes in found.items():
         for number in range(request.episodes):
@@ -228,24 +223,6 @@ def control_evaluate(
         over_seeds([scores[True]]),
         float(np.mean([e.steps for episodes in found.values() for e in episodes])),
     )
-
-
-@dataclass(frozen=True)
-class CompareAgentsRequest:
-    """Compare trained agents."""
-
-    agents: tuple[str, ...] = option(
-        REQUIRED,
-        "agents of one kind, one folder for each seed: NAME=FOLDER,FOLDER,...; or one folder",
-        positional=True,
-        metavar="AGENT",
-    )
-    output: str | None = option(
-        None, "learning curves to draw (.png)", short="-o", metavar="PICTURE"
-    )
-    greedy: bool = option(False, "compare the likeliest actions instead of drawn ones")
-    start: float = option(0.0, "return before the first step, for the area under the curve")
-    seed: int = option(0, "of the bootstrap")
 
 
 @dataclass(frozen=True)

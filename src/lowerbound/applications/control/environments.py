@@ -14,7 +14,7 @@ import os
 from collections import deque
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -22,7 +22,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from lowerbound.config import option, to_mapping
+from lowerbound.applications.control.requests import EnvironmentOptions
+from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.pictures.pixels import ImageFormat
@@ -31,30 +32,10 @@ from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.errors import DataError, MissingExtraError, MissingLibraryError, OptionError
 from lowerbound.training.randomness import stream_seed
 
-EXAMPLES = (
-    "lowerbound/GridCatch-v0, MinAtar/Breakout-v1, CartPole-v1, ALE/Pong-v5, dmc/cartpole-swingup"
-)
 SEEDS = 2**31  # that libraries accept
 WHITE = 255
 SIDE = 64  # of the pictures of dm-control
 CAMERA = 0  # that renders these
-
-
-@dataclass(frozen=True)
-class EnvironmentOptions:
-    """An environment, and what is seen of it."""
-
-    name: str = option("lowerbound/GridCatch-v0", f"environment, such as {EXAMPLES}")
-    pixels: int = option(
-        0, "side of rendered pictures that are seen instead of the observations; 0: observations"
-    )
-    repeat: int = option(1, "steps of the environment for which an action is kept")
-    limit: int = option(0, "longest episode in steps; 0: that of the environment")
-    colors: Literal["color", "grey"] = option("color", "colors of rendered pictures")
-
-    def __post_init__(self) -> None:
-        if self.pixels < 0 or self.repeat < 1 or self.limit < 0:
-            raise OptionError("pixels and limit must not be negative, and repeat is at least 1")
 
 
 class Arrival(NamedTuple):

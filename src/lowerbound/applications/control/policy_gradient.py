@@ -21,12 +21,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor, nn
 
 from lowerbound.applications.control import policy_checkpoint
-from lowerbound.applications.control.environments import (
-    Environment,
-    EnvironmentOptions,
-    FrameEnv,
-    library,
-)
+from lowerbound.applications.control.environments import Environment, FrameEnv, library
 from lowerbound.applications.control.player import (
     MOST_STEPS,
     RECENT,
@@ -34,13 +29,15 @@ from lowerbound.applications.control.player import (
     EvaluationOptions,
     said_of,
 )
+from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import MissingExtraError, OptionError
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import Encodes, require
 from lowerbound.objectives.elbo import ELBO

@@ -6,26 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from lowerbound import durable
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.fit_folder import option_names, split_setting
-from lowerbound.applications.common.form import REQUIRED, DeviceRequest
 from lowerbound.applications.control.agent import MODEL as WORLD_MODEL, AgentOptions
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
 from lowerbound.applications.control.player import AgentRecord, EvaluationOptions, write_records
 from lowerbound.applications.control.policy_gradient import VAE, PolicyGradientOptions, train_policy
-from lowerbound.applications.control.request import EnvironmentRequest
+from lowerbound.applications.control.requests import TrainAgentRequest
 from lowerbound.applications.control.training import AgentSettings, train_agent
-from lowerbound.config import from_mapping, option, options_of
+from lowerbound.config import from_mapping, options_of
 from lowerbound.errors import ModelFolderError, OptionError, counted
 from lowerbound.fitting import folder as model_folder
-from lowerbound.models.base import AUTO, MODELS
+from lowerbound.models.base import MODELS
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.base import NETWORKS
+from lowerbound.parts import AUTO
 from lowerbound.training import checkpoint
 from lowerbound.training.device import PROCESSOR
 from lowerbound.untrusted import folders
@@ -51,33 +51,6 @@ def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
 def _settable(options: type) -> list[str]:
     """The names of the options that ``--set`` takes."""
     return [name for name in options_of(options) if name not in FLAGS]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainAgentRequest(EnvironmentRequest, DeviceRequest):
-    """Train an agent."""
-
-    output: str = option(REQUIRED, "agent's folder to write", short="-o", metavar="MODEL")
-    agent: Literal["world_model", "ppo", "ppo_codes", "ppo_joint"] = option(
-        "world_model",
-        "how it learns: in a world model, or by PPO on frames, on codes of a frozen VAE, or on "
-        "codes of a VAE that learns with the policy; PPO leaves its records, and its VAE, but no "
-        "policy",
-    )
-    network: str = option(AUTO, "network of the world model's frames", choices=NETWORKS.after(AUTO))
-    steps: int = option(40_000, "steps of the environment, random ones included")
-    evaluate_every: int = option(5_000, "steps between two evaluations; 0: only at the end")
-    episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
-    set: tuple[str, ...] = option(
-        (),
-        "an option of a part, such as agent.every=8, imagination.entropy=0.003, model.memory=512, "
-        "network.depth=1 or policy.learning_rate=1e-3; repeatable",
-        metavar="PART.OPTION=VALUE",
-        part_options=part_options,
-    )
-    resume: bool = option(False, "continue the run that was interrupted in this folder")
-    overwrite: bool = option(False, "replace the agent in this folder")
-    seed: int = option(0, "of environment, weights, actions and minibatches")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.control.agent import AgentOptions, AgentRun
-from lowerbound.applications.control.environments import Environment, EnvironmentOptions
+from lowerbound.applications.control.environments import Environment
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
 from lowerbound.applications.control.player import (
     RECENT,
@@ -22,10 +22,12 @@ from lowerbound.applications.control.player import (
     said_of,
     write_records,
 )
+from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.options import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import processor_threads
 from lowerbound.training import checkpoint as files

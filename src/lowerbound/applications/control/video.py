@@ -15,13 +15,16 @@ from lowerbound.applications.common.application import Reporter, WrittenReport, 
 from lowerbound.applications.common.drawings import ANIMATIONS
 from lowerbound.applications.common.files import replacing
 from lowerbound.applications.common.film import SHEET, check_outputs, joined_frames, write_film
-from lowerbound.applications.common.form import REQUIRED, FolderDataRequest
 from lowerbound.applications.common.rows import NPZ
 from lowerbound.applications.common.sources import unconditioned
+from lowerbound.applications.control.agent_environment import environment_for, world_of
 from lowerbound.applications.control.player import Player
 from lowerbound.applications.control.replay import EpisodeReplay
-from lowerbound.applications.control.request import PlayRequest, world_of
-from lowerbound.config import option
+from lowerbound.applications.control.requests import (
+    LAST,
+    EncodeClipsRequest,
+    VideoRequest,
+)
 from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import actions_before, frame_schema
@@ -36,15 +39,6 @@ from lowerbound.models.powers import WorldModel
 from lowerbound.trace import Batch
 
 MOST_EPISODES = 200  # played to find episodes that are long enough
-LAST = 4  # most windows of a film
-
-
-@dataclass(frozen=True)
-class EncodeClipsRequest(FolderDataRequest):
-    """Turn frames into codes or states."""
-
-    output: str = option(REQUIRED, "file to write (.npz)", short="-o", metavar="OUT")
-    seed: int = option(0, "of the draws of states")
 
 
 @dataclass(frozen=True)
@@ -126,20 +120,6 @@ def _states(fitted: Fitted, clips: FrameClips, reporter: Reporter) -> Array:
 
 
 @dataclass(frozen=True)
-class VideoRequest(PlayRequest):
-    """Film an agent and its dreams."""
-
-    output: str = option(
-        REQUIRED, "film (.gif, .webp, .mp4) or sheet (.png) to write", short="-o", metavar="FILM"
-    )
-    context: int = option(5, "frames that the model sees before it dreams")
-    frames: int = option(45, "frames of the dream")
-    windows: int = option(2, f"episodes side by side, at most {LAST}")
-    greedy: bool = option(False, "likeliest actions instead of drawn ones")
-    fps: float = option(8.0, "frames per second")
-
-
-@dataclass(frozen=True)
 class VideoReport(WrittenReport):
     """A film.
 
@@ -209,7 +189,7 @@ def _long_episodes(
         DataError: there are too few.
     """
     world = world_of(fitted, "dream")
-    env = request.environment_for(fitted, "video")
+    env = environment_for(request, fitted, "video")
     player, replay = Player(world, env.frame, request.greedy), EpisodeReplay(env.form)
     nothing, kept = torch.zeros(env.actions), list[int]()
     with seeded(request.seed):

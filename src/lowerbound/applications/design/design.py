@@ -7,26 +7,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from lowerbound import durable
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.columnar_files import check_suffix, columnar
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
-from lowerbound.applications.common.parts import (
-    FinishedParts,
-    ResumableRequest,
-    finished_parts,
-    stamp,
-)
+from lowerbound.applications.common.parts import FinishedParts, finished_parts, stamp
 from lowerbound.applications.common.sources import open_data
 from lowerbound.applications.design.engine import MOST_KNOWN, Designer, SearchOptions
 from lowerbound.applications.design.figures import figure_paths, write_figures
 from lowerbound.applications.design.goals import DesignTask, Goal, HeadQuality
 from lowerbound.applications.design.kept_values import kept_values
-from lowerbound.applications.design.methods import METHODS
 from lowerbound.applications.design.quantities import (
     files_of,
     further_goal,
@@ -34,10 +27,10 @@ from lowerbound.applications.design.quantities import (
     quantity,
     similar,
 )
+from lowerbound.applications.design.requests import LEAST, DesignRequest
 from lowerbound.applications.design.result import Candidate, DesignResult
 from lowerbound.applications.design.retraining import search_and_retrain
 from lowerbound.applications.design.rows import MoleculeRows, RowForm, row_form
-from lowerbound.config import option
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.data.loading import load
@@ -45,62 +38,6 @@ from lowerbound.data.sciences.molecules import KnownMolecules
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.model import Fitted
-
-LEAST = 0.4
-
-
-@dataclass(frozen=True)
-class DesignRequest(DataRequest, ResumableRequest):
-    """Search for rows with a high score."""
-
-    objective: str = option(
-        REQUIRED,
-        "what the search is for: a property of molecules such as qed, docking:RECEPTOR, a table's "
-        "column, or FILE.py:FUNCTION, which takes a list of texts or a frame and returns numbers",
-        metavar="NAME",
-    )
-    output: str = option(
-        REQUIRED,
-        "all proposals: .csv, .parquet or .json; figures are written beside it as .png",
-        short="-o",
-        metavar="OUT",
-    )
-    direction: Literal["max", "min"] = option(
-        "max", "whether high or low values are good", common=True
-    )
-    target: float | None = option(None, "the value to reach, instead of a direction", common=True)
-    tolerance: float = option(0.0, "distance from the target that is as good as the target")
-    also: tuple[str, ...] = option(
-        (),
-        "a further objective; its values are divided by their standard deviation; repeatable",
-        metavar="NAME:max|min[:WEIGHT]",
-        common=True,
-    )
-    range: tuple[str, ...] = option(
-        (),
-        "range in which a quantity must lie, such as logp:0:5; repeatable",
-        metavar="NAME:LOW:HIGH",
-        common=True,
-    )
-    similar_to: str = option(
-        "", "start from this molecule, and stay similar to it", metavar="SMILES"
-    )
-    least: float = option(LEAST, "least Tanimoto similarity to it")
-    method: str = option("gradient", "how to search", choices=tuple(METHODS), common=True)
-    calls: int = option(
-        300, "largest number of distinct rows whose objective is computed", common=True
-    )
-    novel: bool = option(False, "reject rows of DATA, which then cost no call")
-    retrain: int = option(
-        0,
-        "times that the model learns again from its best rows during the search (weighted "
-        "retraining); MODEL itself does not change",
-        metavar="TIMES",
-    )
-    caution: float = option(1.0, "standard deviations by which the search lowers a prediction")
-    number: int = option(20, "best rows that are printed and drawn", short="-n", common=True)
-    on_error: OnError = unreadable()
-    seed: int = option(0, "of the head and the search")
 
 
 @dataclass(frozen=True)

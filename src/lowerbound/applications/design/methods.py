@@ -33,6 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lowerbound.applications.design import requests
 from lowerbound.applications.design.space import LatentSpace
 from lowerbound.data.sciences.smiles import selfies_library
 from lowerbound.data.sequences.texts import from_selfies, to_selfies
@@ -147,7 +148,7 @@ class SearchMethod(ABC):
         """
 
 
-METHODS: Registry[type[SearchMethod]] = Registry("method of design")
+METHODS: Registry[type[SearchMethod]] = requests.METHODS
 
 
 @METHODS.register("random")

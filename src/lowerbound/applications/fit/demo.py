@@ -15,14 +15,13 @@ import torch
 
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.form import DeviceRequest
-from lowerbound.applications.fit.fit import FitReport, FitRequest, fit
+from lowerbound.applications.fit.fit import FitReport, fit
 from lowerbound.applications.fit.measuring import RIVALS
-from lowerbound.config import option
+from lowerbound.applications.fit.requests import DemoRequest, FitRequest
 from lowerbound.errors import ModelFolderError
-from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.evaluation.report.verdict import BOUND, MARK, SENTENCES
-from lowerbound.fitting.model import FitOptions
+from lowerbound.fitting.options import FitOptions
 from lowerbound.models.base import title_of
 from lowerbound.models.options import ModelOptions
 from lowerbound.training.options import TrainingOptions
@@ -34,17 +33,6 @@ SETTINGS = ("prior.components=200",)
 MEASURING = SuiteOptions()
 WIDTH = 92  # columns of the summary
 TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
-
-
-@dataclass(frozen=True)
-class DemoRequest(DeviceRequest):
-    """Options of ``lowerbound demo``."""
-
-    output: str = option("digits.lb", "model folder to write", short="-o", metavar="MODEL")
-    minutes: float | None = option(
-        None, "minutes of training for each model (default: until training is done)"
-    )
-    seed: int = option(0, "seed of everything that is drawn")
 
 
 SUMMARY = """

@@ -9,13 +9,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lowerbound import durable
 from lowerbound.applications.common.application import Report, Reporter, jsonable
 from lowerbound.applications.common.files import write_text
 from lowerbound.applications.common.fit_rows import fitted_to, requested, requested_parts
-from lowerbound.applications.common.form import DataRequest, OnError, unreadable
 from lowerbound.applications.common.rows import write_columns
 from lowerbound.applications.common.sentences import (
     about_difference,
@@ -24,7 +23,7 @@ from lowerbound.applications.common.sentences import (
     about_samples,
 )
 from lowerbound.applications.common.sources import DataParts, conditioned
-from lowerbound.config import option
+from lowerbound.applications.fit.requests import EvaluateRequest
 from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -35,7 +34,6 @@ from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
     SampleFindings,
-    SuiteOptions,
     latent_suite,
     likelihood_suite,
     reference_samples,
@@ -132,34 +130,6 @@ def _grouped(reasons: Mapping[str, list[Standing]]) -> Iterator[str]:
         first = standings[0].figure
         more = f" and {len(standings) - 1} more" if len(standings) > 1 else ""
         yield f"{first.model}, {first.value:.2f}{more}: {reason}"
-
-
-@dataclass(frozen=True)
-class EvaluateRequest(DataRequest):
-    """Options of ``lowerbound evaluate``."""
-
-    suite: Literal["likelihood", "latents", "samples", "all"] = option(
-        "likelihood", "what to measure", common=True
-    )
-    part: Literal["all", "test"] = option(
-        "all",
-        "all rows, or those that were set aside when the model was fitted to this data",
-        common=True,
-    )
-    compare: tuple[str, ...] = option(
-        (),
-        "another model folder to compare with on the same rows; repeatable",
-        metavar="MODEL",
-        common=True,
-    )
-    at_least: float | None = option(
-        None, "nats per row that the bound must reach; exit code 1 if it does not", common=True
-    )
-    output: str = option(
-        "", "folder for findings.json and scores.csv", short="-o", metavar="OUT", common=True
-    )
-    on_error: OnError = unreadable()
-    measuring: SuiteOptions = field(default_factory=SuiteOptions)
 
 
 @dataclass(frozen=True)

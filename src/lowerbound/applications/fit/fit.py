@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lowerbound import processes
 from lowerbound.applications.common import fit_folder
-from lowerbound.applications.common.application import PROCESSOR, Report, Reporter
+from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.fit_rows import SET_ASIDE, set_aside_rows
-from lowerbound.applications.common.form import REQUIRED, entries, typed
+from lowerbound.applications.common.form import PROCESSOR, entries, typed
 from lowerbound.applications.common.sentences import about_rare_levels
 from lowerbound.applications.common.sources import DataParts, SetAside, read_parts
 from lowerbound.applications.fit.measuring import (
@@ -26,82 +26,26 @@ from lowerbound.applications.fit.measuring import (
     measure_likelihood,
 )
 from lowerbound.applications.fit.preparing import (
-    ProcessOptions,
     PublicSchema,
     check_parts,
     check_processes,
-    part_options,
     public_schema,
     rows_folder,
     with_settings,
 )
-from lowerbound.config import from_mapping, option, to_mapping
-from lowerbound.data.options import ReadingOptions
+from lowerbound.applications.fit.requests import FitRequest
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
-from lowerbound.evaluation.report.suites import RequestedSizes
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import resolve, start_from_model
-from lowerbound.fitting.model import FitOptions, Fitted, fit as fit_model
+from lowerbound.fitting.model import Fitted, fit as fit_model
+from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.source import DataSource
 from lowerbound.training.device import AUTO, chosen_device
 from lowerbound.training.loop import Interrupted
 
 NOT_REMEMBERED = ("output", "resume", "overwrite", "together")
-
-
-@dataclass(frozen=True)
-class FitRequest:
-    """Options of ``lowerbound fit``."""
-
-    data: str = option(
-        REQUIRED,
-        "a folder of pictures or of .wav files, a .csv, .xlsx, .parquet, .npz or .npy file, or a "
-        "named set such as digits",
-        positional=True,
-    )
-    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
-    reading: ReadingOptions = field(default_factory=ReadingOptions)
-    fitting: FitOptions = field(default_factory=FitOptions)
-    set: tuple[str, ...] = option(
-        (),
-        "an option of a part, such as network.hidden=[200,200]; repeatable",
-        metavar="PART.OPTION=VALUE",
-        part_options=part_options,
-    )
-    start: str | None = option(
-        None,
-        "model folder whose weights to start from, where names and sizes agree",
-        metavar="MODEL",
-    )
-    test: float | None = option(
-        None,
-        "share of the rows kept for the final measurements (default: 0.1; of a semi-supervised "
-        "model's rows without a label, if there are any)",
-        common=True,
-    )
-    measuring: RequestedSizes = field(default_factory=RequestedSizes)
-    compare: bool = option(
-        False, "also fit PCA and an autoencoder with the same network for comparison", common=True
-    )
-    report: bool = option(True, "numbers only: no figures, no report.html")
-    title: str = option("", "title of the report (default: the folder's name)")
-    rows_in: Literal["auto", "memory", "disk"] = option(
-        "auto",
-        "where the rows of a Parquet or csv table are during the fit: disk, for tables larger than "
-        "memory, or memory; auto: disk if they would take more than the limit of --memory",
-    )
-    cache: str | None = option(
-        None,
-        "keep the rows on disk in this folder, for later fits (default: a folder beside the "
-        "model, deleted at the end)",
-        metavar="FOLDER",
-    )
-    together: ProcessOptions = field(default_factory=ProcessOptions)
-    resume: bool = option(
-        False, "continue the run that was interrupted in this folder", common=True
-    )
-    overwrite: bool = option(False, "replace the model in this folder", common=True)
 
 
 @dataclass(frozen=True)

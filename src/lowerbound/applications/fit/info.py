@@ -13,8 +13,7 @@ from typing import Any
 from lowerbound import untrusted
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import OTHER_FILES, Report, Reporter
-from lowerbound.applications.common.form import REQUIRED
-from lowerbound.config import option
+from lowerbound.applications.fit.requests import InfoRequest
 from lowerbound.errors import ModelFolderError, counted
 from lowerbound.fitting.gains import comparison, distortion, realism
 from lowerbound.fitting.manifest import (
@@ -33,15 +32,6 @@ from lowerbound.fitting.manifest import (
 )
 
 VOCABULARY = ("fields", "words", "book")  # of prompts, among the options of a prior
-
-
-@dataclass(frozen=True)
-class InfoRequest:
-    """Options of ``lowerbound info``."""
-
-    model: str = option(
-        REQUIRED, "model folder, or a file that compress wrote", positional=True, metavar="MODEL"
-    )
 
 
 @dataclass(frozen=True)

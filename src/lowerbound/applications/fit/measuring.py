@@ -17,7 +17,7 @@ from typing import Any
 from lowerbound.applications.common.application import Reporter, jsonable
 from lowerbound.applications.common.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.common.sources import DataParts, conditioned
-from lowerbound.classical.self_masking import AT_RANDOM, WARNING
+from lowerbound.classical.self_masking import WARNING
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.dates import ISO, in_strptime
 from lowerbound.data.dataset import Dataset
@@ -27,21 +27,20 @@ from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.evidence import PRIVATE, verdict_of
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import (
-    FROM_PRIOR,
-    LikelihoodFindings,
-    RequestedSizes,
-    likelihood_suite,
-)
+from lowerbound.evaluation.report.suites import FROM_PRIOR, LikelihoodFindings, likelihood_suite
 from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.distances import DRAWN, SampleQuality
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.source import Likeness
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.regression import quantity_quality
-from lowerbound.models.base import AUTO, MODELS, title_of
-from lowerbound.models.options import ModelOptions, ModelParts
+from lowerbound.models.base import MODELS, title_of
+from lowerbound.models.options import ModelOptions
+from lowerbound.models.parts import ModelParts
+from lowerbound.parts import AT_RANDOM, AUTO
 
 RIVALS = ("vae", "autoencoder", "pca")
 PLANAR = ("autoencoder", "vae", "pca")

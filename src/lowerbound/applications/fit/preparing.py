@@ -18,7 +18,7 @@ from lowerbound import processes, untrusted
 from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.fit_folder import option_names, split_setting
 from lowerbound.applications.common.sources import is_there
-from lowerbound.config import option
+from lowerbound.applications.fit.requests import ProcessOptions
 from lowerbound.data.options import LEAST_PEOPLE, ReadingOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
@@ -27,12 +27,12 @@ from lowerbound.data.tables.on_disk import exceeds_memory, is_streamed
 from lowerbound.data.tables.parquet import refuse_partitions
 from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import FitOptions
+from lowerbound.fitting.options import FitOptions
 from lowerbound.likelihoods.base import LIKELIHOODS
 from lowerbound.models.base import MODELS
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.base import NETWORKS
-from lowerbound.objectives.base import OBJECTIVES
+from lowerbound.parts import OBJECTIVES
 from lowerbound.posteriors.gaussian import POSTERIORS
 from lowerbound.priors.base import PRIORS
 from lowerbound.training.private.copied_schema import declarations_of, without
@@ -41,7 +41,7 @@ from lowerbound.training.private.options import OF_THE_DATA, PrivacyOptions
 from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:
-    from lowerbound.applications.fit.fit import FitRequest
+    from lowerbound.applications.fit.requests import FitRequest
 
 WHOLE = (
     *("binarize", "levels", "image_size", "resize", "spectrograms", "window", "stride"),
@@ -116,41 +116,6 @@ def _obstacle(request: FitRequest, private: bool) -> str:
 def _delete(folder: Path) -> None:
     if processes.speaks():
         folders.remove_tree(folder)
-
-
-@dataclass(frozen=True)
-class ProcessOptions:
-    """The processes that train one model together.
-
-    Raises:
-        OptionError: there would be none, or the machines could not find each other.
-    """
-
-    devices: int = option(
-        1, "processes on this machine that train together, one for each GPU or group of cores"
-    )
-    nodes: int = option(1, "machines that train together; start the same command on each")
-    rendezvous: str | None = option(
-        None,
-        "where the machines meet: name and free port of one of them, the same in all commands",
-        metavar="HOST:PORT",
-    )
-
-    def __post_init__(self) -> None:
-        if self.devices < 1 or self.nodes < 1:
-            raise OptionError(
-                f"devices and nodes are at least 1, not {self.devices} and {self.nodes}"
-            )
-        if self.nodes > 1 and not self.rendezvous:
-            raise OptionError(
-                f"nodes={self.nodes} needs rendezvous=HOST:PORT, one of the machines and a free "
-                "port of it, the same in the command of each machine"
-            )
-
-    @property
-    def several(self) -> bool:
-        """Whether there is more than one process."""
-        return self.devices * self.nodes > 1
 
 
 def check_processes(options: ProcessOptions) -> None:

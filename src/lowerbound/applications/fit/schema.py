@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lowerbound import durable
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.files import write_text
-from lowerbound.applications.common.form import REQUIRED
-from lowerbound.config import option
+from lowerbound.applications.fit.requests import SchemaRequest
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.loading import load
-from lowerbound.data.options import DialectOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.on_disk import exceeds_memory, is_streamed, schema_on_disk
 from lowerbound.errors import DataError
 
 MOST_LEVELS = 100  # most levels of a column that are written, for the user to reorder
-
-
-@dataclass(frozen=True)
-class SchemaRequest:
-    """Options of ``lowerbound schema``."""
-
-    data: str = option(REQUIRED, "a .csv, .parquet or .xlsx file", positional=True)
-    output: str | None = option(
-        None, "JSON file to write, for you to correct", short="-o", metavar="FILE"
-    )
-    label: str | None = option(None, "the column that holds the class", metavar="COLUMN")
-    file: DialectOptions = field(default_factory=DialectOptions)
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from torch import Tensor
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.conditions import label_indices, one_hot
 from lowerbound.applications.common.drawings import ANIMATIONS, Strip
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.common.form import OnError
 from lowerbound.applications.common.requested_rows import picked_row
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import conditioned, open_data
 from lowerbound.applications.generation.attribute_vectors import known_classes
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import ArithmeticRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
 from lowerbound.data.loading import load
@@ -107,29 +107,6 @@ def open_labeled(
 def row_name(dataset: Dataset, row: int) -> str:
     """The row's own name; otherwise its number."""
     return dataset.ids[row] if dataset.ids else f"row {row}"
-
-
-@dataclass(frozen=True)
-class ArithmeticRequest(DataRequest):
-    """A sum of codes to compute and decode."""
-
-    sum: str = option(
-        REQUIRED,
-        "rows from 0 or by name, and mean(CLASS): '12 - 40 + 7', '12 - mean(3) + mean(8)'",
-        positional=True,
-        metavar="SUM",
-    )
-    output: str = option(
-        REQUIRED,
-        "pictures: a .png sheet, .npz or a folder; tables: .csv, .parquet or .npz",
-        short="-o",
-        metavar="OUT",
-    )
-    label: str = option("", "the table's column with the classes of mean(CLASS)", metavar="COLUMN")
-    condition: str = option(
-        "", "class of the result, for a conditional model", metavar="CLASS", formerly="told"
-    )
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

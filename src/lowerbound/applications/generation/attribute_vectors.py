@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.applications.generation import requests
 from lowerbound.classical.linear_regression import small_fit
 from lowerbound.errors import DataError, unknown
 from lowerbound.evaluation.samples.acceptance import RealismClassifier
@@ -45,7 +46,7 @@ from lowerbound.models.base import Model
 from lowerbound.registry import Registry
 
 FindVector = Callable[[Tensor, Tensor], Tensor]
-METHODS: Registry[FindVector] = Registry("way to find an attribute")
+METHODS: Registry[FindVector] = requests.METHODS
 
 
 @dataclass(frozen=True, eq=False)

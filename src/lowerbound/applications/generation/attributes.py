@@ -17,14 +17,15 @@ from torch import Tensor
 
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.conditions import one_hot
-from lowerbound.applications.common.drawings import FRAMES_PER_SECOND, Strip
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.common.drawings import Strip
+from lowerbound.applications.common.form import (
+    OnError,
+)
 from lowerbound.applications.common.requested_rows import check_rows, picked_rows
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
 from lowerbound.applications.generation.arithmetic import Labeled, open_labeled, row_name
 from lowerbound.applications.generation.attribute_vectors import (
-    METHODS,
     Attribute,
     Effect,
     attribute,
@@ -33,7 +34,7 @@ from lowerbound.applications.generation.attribute_vectors import (
     known_classes,
     measure_effects,
 )
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import AttributesRequest
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import OptionError, unknown
 from lowerbound.evaluation.samples.acceptance import (
@@ -191,43 +192,6 @@ def _judge_of_classes(data: Labeled, seed: int) -> RealismClassifier | None:
     seen, unseen = apart(len(rows), seed)
     judge = fit_realism_classifier(rows.subset(seen), rows.subset(unseen), seed=seed)
     return None if isinstance(judge, Skipped) else judge
-
-
-@dataclass(frozen=True)
-class AttributesRequest(DataRequest):
-    """Add attributes to rows, or subtract them."""
-
-    output: str = option(
-        REQUIRED,
-        "pictures: .png, .gif, .webp, .mp4, .webm, .npz, or a folder; "
-        "tables: .csv, .parquet or .npz",
-        short="-o",
-        metavar="OUT",
-    )
-    label: str = option(
-        "",
-        "the table's column with the classes (default: the data's label)",
-        metavar="COLUMN",
-    )
-    add: tuple[str, ...] = option((), "a class to go toward; repeatable", metavar="NAME")
-    subtract: tuple[str, ...] = option((), "a class to go away from; repeatable", metavar="NAME")
-    with_: str = option("", "data with the attribute, instead of classes", metavar="DATA")
-    without: str = option("", "data without the attribute; requires --with", metavar="DATA")
-    method: str = option(
-        "mean",
-        "direction of the attribute: difference of means, or normal of a logistic regression",
-        choices=METHODS,
-    )
-    strength: float = option(
-        2.0, "largest step along the direction, in distances between the classes"
-    )
-    frames: int = option(5, "number of strengths, from 0 up")
-    rows: str = option(
-        "", "rows to change, from 0 or by name (default: some that lack it)", metavar="I,J,..."
-    )
-    fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
-    seed: int = option(0, "seed of the split into rows for learning and rows for measuring effects")
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

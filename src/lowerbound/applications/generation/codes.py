@@ -26,20 +26,13 @@ from lowerbound.applications.common.conditions import (
     label_names,
     one_hot,
 )
-from lowerbound.applications.common.engines import EngineRequest, Progress, computed, engine_of
-from lowerbound.applications.common.form import (
-    REQUIRED,
-    DataRequest,
-    ModelRequest,
-    OnError,
-    unreadable,
-)
-from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
+from lowerbound.applications.common.engines import Progress, computed, engine_of
+from lowerbound.applications.common.parts import Arrays, finished_parts
 from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, requested_rows
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.table_rows import TABLES
+from lowerbound.applications.generation.requests import DecodeRequest, EncodeRequest
 from lowerbound.applications.generation.sample import RowsReport
-from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.data.npz import open_arrays
 from lowerbound.data.tables.arrow import frame_of
@@ -192,25 +185,6 @@ def _texts(values: np.ndarray[Any, Any] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(str(value) for value in values.reshape(-1).tolist())
 
 
-@dataclass(frozen=True)
-class DecodeRequest(ModelRequest):
-    """Decode codes into data."""
-
-    codes: str = option(REQUIRED, "codes as encode writes them", positional=True)
-    output: str = option(
-        REQUIRED,
-        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
-        ".npz or a folder",
-        short="-o",
-        metavar="OUT",
-    )
-    draw: bool = option(False, "write a draw from p(x | z) instead of its mean")
-    label: str = option(
-        "", "class of the rows, for a conditional model (default: the class in the file of codes)"
-    )
-    seed: int = option(0, "seed of the draws")
-
-
 def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
     """Decode codes and write the rows.
 
@@ -245,16 +219,6 @@ def _labels_of(fitted: Fitted, codes: CodeTable, label: str) -> Tensor | None:
     if not fitted.options.model.conditional or codes.label is None:
         return None
     return label_indices(fitted, codes.label)
-
-
-@dataclass(frozen=True)
-class EncodeRequest(DataRequest, ResumableRequest, EngineRequest):
-    """Write the codes of data."""
-
-    output: str = option(
-        REQUIRED, "file for the codes: .csv, .parquet or .npz", short="-o", metavar="CODES"
-    )
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

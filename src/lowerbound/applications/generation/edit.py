@@ -19,18 +19,15 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
-from lowerbound.applications.common.conditions import (
-    DATA,
-    PromptOptions,
-    attribute_prompts,
-    typed_values,
-)
+from lowerbound.applications.common.conditions import DATA, attribute_prompts, typed_values
 from lowerbound.applications.common.drawings import Strip
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.common.form import (
+    PromptOptions,
+)
 from lowerbound.applications.common.requested_rows import picked_rows
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import MOST_ROWS, EditRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts import CLASS
@@ -45,7 +42,6 @@ from lowerbound.priors.base import Edits
 
 TASK = "edit rows by their attributes"
 ROWS_AT_ONCE = 64
-MOST_ROWS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,39 +114,6 @@ def edit_rows(
                 found.append(decodes.decode(code.unsqueeze(0), batch.condition).mean[0].cpu())
             advance(part.stop, len(rows))
     return EditedRows(torch.cat(before), torch.cat(after), torch.cat(prompts))
-
-
-@dataclass(frozen=True)
-class EditRequest(DataRequest):
-    """Change attributes of rows."""
-
-    output: str = option(
-        REQUIRED,
-        "pictures: a .png sheet (input | reconstruction | edited), .npz, or a folder; "
-        "tables: .csv, .parquet or .npz",
-        short="-o",
-        metavar="OUT",
-    )
-    set: tuple[str, ...] = option(
-        (), "an attribute that the rows should get; repeatable", metavar="ATTRIBUTE=VALUE"
-    )
-    rows: str = option(
-        "", f"rows to edit, from 0 or by name (default: the first {MOST_ROWS})", metavar="I,J,..."
-    )
-    attributes: str = option(
-        "",
-        "what is known of the rows before: a csv or parquet file as for lowerbound prior "
-        "(default: the factors and classes that the data holds; all else is unknown)",
-        metavar="FILE",
-    )
-    strength: float = option(
-        0.8, "share of the noise that a row passes through: more changes more, at most 1"
-    )
-    guidance: float | None = option(
-        None, "strength of the new attributes: 1 is p(z | attributes) (default: 1)"
-    )
-    steps: int | None = option(None, "steps in each direction (default: 20)")
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,12 @@ from torch import Tensor
 
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.conditions import label_indices, one_hot
-from lowerbound.applications.common.drawings import FRAMES_PER_SECOND, Strip
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.common.drawings import Strip
 from lowerbound.applications.common.requested_rows import check_rows, picked_rows
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
 from lowerbound.applications.generation.arithmetic import row_name
 from lowerbound.applications.generation.paths import (
-    NODES,
     PATHS,
     LatentPath,
     Lerp,
@@ -37,7 +35,7 @@ from lowerbound.applications.generation.paths import (
     path_context,
     ratio,
 )
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import EVERY, InterpolateRequest
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier, real_rows
@@ -48,7 +46,6 @@ from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.powers import Decodes, Encodes, HasPrior, require
 
 UNSEEN = 0.2  # share of rows for the pairs; the classifier learns from the others
-EVERY = "all"
 
 
 @dataclass(frozen=True)
@@ -148,42 +145,6 @@ def _comparison(kind: str, figures: PathFigures) -> PathComparison:
     return PathComparison(
         kind, figures.pairs, figures.straightness, middles.rate, middles.judge_accuracy, ""
     )
-
-
-@dataclass(frozen=True)
-class InterpolateRequest(DataRequest):
-    """Interpolate between rows."""
-
-    output: str = option(
-        REQUIRED,
-        "pictures: .png, .gif, .webp, .mp4, .webm, .npz, or a folder; "
-        "tables: .csv, .parquet or .npz",
-        short="-o",
-        metavar="OUT",
-    )
-    other: str = option(
-        "", "data whose first row is the end of the path", positional=True, metavar="B"
-    )
-    rows: str = option(
-        "",
-        "rows on the path, two or more, numbered from 0 or by name (default: 0,1)",
-        metavar="I,J,...",
-    )
-    path: str = option("lerp", "kind of path", choices=(*PATHS, EVERY))
-    frames: int = option(9, "points from one row to the next, both included")
-    close: bool = option(False, "return to the first row, so that an animation has no jump")
-    fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
-    nodes: int = option(NODES, "number of points that the optimization of the geodesic moves")
-    pairs: int = option(
-        0,
-        "also compare the kinds of paths over N random pairs of rows, by a classifier of "
-        "the labels",
-    )
-    label: str = option(
-        "", "class along the whole path, for a conditional model (default: the rows')"
-    )
-    seed: int = option(0, "seed of the random pairs")
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,11 @@ from torch.nn.functional import one_hot
 
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.drawings import Strip
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import picked_rows
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import conditioned, open_data, open_unconditioned
 from lowerbound.applications.generation.arithmetic import row_name
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import FIRST, MixRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.acceptance import real_rows
@@ -46,7 +45,6 @@ from lowerbound.trace import Batch, Continue, Mean
 
 ROWS_AT_ONCE = 256
 ANALOGY_ROWS_AT_ONCE = 256
-FIRST = 6  # default number of rows of each kind
 CONDITIONAL = "conditional ones (fit --conditional)"
 
 
@@ -150,31 +148,6 @@ def _made(model: Model, batch: Batch, style: Sequence[Tensor], index: int, class
     trace = model.imagine(Batch(condition=y), Continue(above, Mean()))
     mean: Tensor = trace.likelihood.best[0]
     return mean
-
-
-@dataclass(frozen=True)
-class MixRequest(DataRequest):
-    """Mix the latents of rows."""
-
-    output: str = option(
-        REQUIRED,
-        "pictures: .png, .npz, or a folder; tables: .csv, .parquet or .npz",
-        short="-o",
-        metavar="OUT",
-    )
-    coarse: str = option(
-        "", f"rows that give the coarse levels (default: the first {FIRST})", metavar="I,J,..."
-    )
-    fine: str = option(
-        "",
-        f"rows that give the fine levels (default: the next {FIRST}), or the style, if the "
-        f"model has classes (default: the first {FIRST})",
-        metavar="K,L,...",
-    )
-    cut: int = option(
-        0, "number of levels from the coarse rows (default: all but a style, else the coarsest)"
-    )
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.applications.generation import requests
+from lowerbound.applications.generation.requests import NODES
 from lowerbound.data.arrays import Array
 from lowerbound.distributions.keyed_noise import seeded_draw
 from lowerbound.errors import DataError, OptionError
@@ -54,7 +56,6 @@ from lowerbound.registry import Registry
 Decode = Callable[[Tensor], Tensor]
 """g: codes (points, latent_dim) to decoder means (points, *event), differentiable."""
 
-NODES = 16  # of a geodesic
 OPPOSITE = 1e-6  # length of the sum of two directions, below which they are opposite
 MOST_UPDATES = 200  # of its energy
 ENOUGH = 1e-7  # relative gain of an update, below which float32 does not improve
@@ -203,7 +204,7 @@ class PathContext:
 
 
 Build = Callable[[Tensor, Tensor, PathContext], LatentPath]
-PATHS: Registry[Build] = Registry("path")
+PATHS: Registry[Build] = requests.PATHS
 
 
 @PATHS.register("lerp")

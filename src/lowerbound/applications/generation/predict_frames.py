@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.film import FrameFiles, check_outputs, some_windows
-from lowerbound.applications.common.form import DataRequest, OnError, unreadable
 from lowerbound.applications.common.requested_rows import check_rows
 from lowerbound.applications.common.sources import unconditioned
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import FramesRequest
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.errors import OptionError
@@ -27,29 +26,6 @@ from lowerbound.inference.frames import (
     temporal_prior,
 )
 from lowerbound.models.powers import WorldModel
-
-FILM_SPEED = 5.0  # frames per second
-
-
-@dataclass(frozen=True)
-class FramesRequest(DataRequest):
-    """Predict frames."""
-
-    output: tuple[str, ...] = option(
-        (),
-        "a film (.gif, .webp, .mp4, .webm), a .png sheet, or .npz; repeatable",
-        short="-o",
-        metavar="OUT",
-    )
-    context: int = option(10, "frames that are seen")
-    frames: int = option(10, "frames that are predicted after these")
-    every: int = option(10, "frames from the start of one window to the start of the next")
-    draws: int = option(0, "draws of the future of each window, beside the path of means")
-    episodes: str = option("", "numbers of the episodes to predict (default: all)", metavar="I,J")
-    rows: int = option(4, "windows on a film or sheet, drawn at random")
-    fps: float = option(FILM_SPEED, "frames of a film in a second")
-    seed: int = option(0, "seed of the draws")
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

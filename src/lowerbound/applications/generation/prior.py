@@ -17,28 +17,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from lowerbound import durable
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.conditions import PromptOptions, with_prompts
+from lowerbound.applications.common.conditions import with_prompts
 from lowerbound.applications.common.fit_folder import option_names
 from lowerbound.applications.common.fit_rows import training_and_test_rows
 from lowerbound.applications.common.form import (
-    FolderDataRequest,
-    OnError,
+    PromptOptions,
     typed,
-    unreadable,
     value_of,
 )
 from lowerbound.applications.common.sources import unconditioned
 from lowerbound.applications.generation.chapters import before_and_after
+from lowerbound.applications.generation.requests import PriorRequest
 from lowerbound.applications.generation.temporal_prior import fit_temporal_prior
-from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.sequences.frame_clips import read_frame_clips
 from lowerbound.data.vocabulary import CAPTIONS
@@ -46,52 +44,23 @@ from lowerbound.distributions.point import Density
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import RequestedSizes
 from lowerbound.fitting.gains import comparison, warning_if_worse
 from lowerbound.fitting.manifest import CHECKPOINT, METRICS, PRIOR
-from lowerbound.fitting.model import Fitted, PriorFit, held_out
+from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.fitting.options import PriorFit
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
 from lowerbound.inference.codes import Latents, draw_latents, refuse_collapsed
-from lowerbound.models.base import AUTO
 from lowerbound.models.powers import LearnsPrior, require
+from lowerbound.parts import AUTO
 from lowerbound.priors.base import PRIORS
 from lowerbound.priors.codes import CODE_PRIORS
-from lowerbound.priors.trainable import EveryTrainable
 from lowerbound.training.loop import Interrupted
-from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import History
 from lowerbound.untrusted import folders
 
 CACHE = "latents.safetensors"
-
-
-@dataclass(frozen=True)
-class StageRequest(FolderDataRequest):
-    """The options of training a second stage, whatever it is."""
-
-    trains_model: ClassVar[bool] = True
-    output: str = option(
-        "",
-        "model folder to write (default: MODEL itself)",
-        short="-o",
-        metavar="MODEL",
-        common=True,
-    )
-    training: TrainingOptions = field(default_factory=TrainingOptions)
-    resume: bool = option(False, "continue the training that was interrupted", common=True)
-    overwrite: bool = option(
-        False, "replace the model in the folder of -o, or an interrupted training", common=True
-    )
-    allow_resize: bool = option(
-        False, "bring pictures of another size or color to those of the model"
-    )
-    on_error: OnError = unreadable()
-
-    @property
-    def device(self) -> str:
-        """Where the model computes."""
-        return self.training.device
 
 
 class StageWork:
@@ -154,29 +123,6 @@ class StageWork:
 def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
     """The names of the options of every prior, which ``--set`` takes without the name of a part."""
     return {"": {**option_names(PRIORS), **option_names(CODE_PRIORS)}}
-
-
-@dataclass(frozen=True)
-class PriorRequest(StageRequest):
-    """Train a prior on the latents of this data."""
-
-    kind: str = option(
-        AUTO,
-        "the prior to train: diffusion, flow or mixture for latents that are numbers, "
-        "recurrent for frames in the order of time; autoregressive or marginal for codes; auto: "
-        "diffusion, or else the first of these that is installed",
-        choices=EveryTrainable((AUTO,)),
-        common=True,
-    )
-    set: tuple[str, ...] = option(
-        (),
-        "an option of the prior, such as components=500; repeatable",
-        metavar="OPTION=VALUE",
-        common=True,
-        part_options=part_options,
-    )
-    prompts: PromptOptions = field(default_factory=PromptOptions)
-    report: bool = option(True, "do not measure both priors and write report.html again")
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,13 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.common.application import Reporter, SheetReport, written
-from lowerbound.applications.common.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.common.engines import Progress, computed, engine_of
 from lowerbound.applications.common.files import check_apart
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
-from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
+from lowerbound.applications.common.parts import Arrays, finished_parts
 from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, rows_of_model
 from lowerbound.applications.common.rows import Reconstructed, row_files
 from lowerbound.applications.common.sentences import about_exact, about_explained
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import ReconstructRequest
 from lowerbound.errors import DataError, OptionError, UnsupportedError, counted
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.passes import collected
@@ -110,25 +109,6 @@ class RebuiltTally:
     def _distance(self) -> Tensor:
         """Sum of squared distances from the mean row."""
         return (self._squares - self._sums.square() / self._counts.clamp_min(1)).sum()
-
-
-@dataclass(frozen=True)
-class ReconstructRequest(DataRequest, ResumableRequest, EngineRequest):
-    """Reconstruct rows."""
-
-    output: str = option(
-        REQUIRED,
-        "pictures: a .png sheet (input | reconstruction | uncertainty), .npz, or a folder; "
-        "tables: .csv, .parquet or .npz; sound: .wav or a folder",
-        short="-o",
-        metavar="OUT",
-    )
-    uncertainty: bool = option(False, "also the standard deviation of every value")
-    draws: int = option(64, "codes drawn per row for the uncertainty")
-    mean: bool = option(False, "write the decoder's mean, also where the model has a refiner")
-    steps: int | None = option(None, "steps of a draw of the refiner (default: 20)")
-    on_error: OnError = unreadable()
-    seed: int = option(0, "seed of the draws")
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ from torch.nn.functional import max_pool2d
 from lowerbound.applications.common.application import Reporter, SheetReport, written
 from lowerbound.applications.common.conditions import prompt_of, typed_values
 from lowerbound.applications.common.files import check_apart
-from lowerbound.applications.common.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.common.masks import ARRAYS, read_mask
 from lowerbound.applications.common.requested_rows import check_rows, picked_rows
 from lowerbound.applications.common.rows import row_files
 from lowerbound.applications.common.sources import open_data
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import STRENGTH, STRENGTH_OF_PARTS, RedrawRequest
 from lowerbound.data.arrays import Array, check_numbers
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
@@ -43,7 +42,6 @@ from lowerbound.priors.codes import CODE_PRIORS
 TASK = "redraw pictures"
 ROWS_AT_ONCE = 64
 MOST_ROWS = 8
-STRENGTH, STRENGTH_OF_PARTS = 0.6, 1.0  # of whole pictures, and inside a mask
 
 
 def require_redraws(model: Model) -> Redraws:
@@ -139,48 +137,6 @@ def touched(hidden: Tensor, latent_shape: tuple[int, ...]) -> Tensor:
     pixels = hidden.any(1, keepdim=True).float()
     places = max_pool2d(pixels, block, ceil_mode=True).bool()
     return places.expand(-1, *latent_shape).flatten(1)
-
-
-@dataclass(frozen=True)
-class RedrawRequest(DataRequest):
-    """Draw pictures anew."""
-
-    output: str = option(
-        REQUIRED, "a .png sheet (given | redrawn), .npz, or a folder", short="-o", metavar="OUT"
-    )
-    mask: str = option(
-        "",
-        "what is redrawn: a picture whose black pixels are, booleans, or a rectangle of pixels; "
-        "for all rows or one each (default: all of each picture)",
-        metavar="MASK|TOP,LEFT,HEIGHT,WIDTH",
-    )
-    strength: float | None = option(
-        None,
-        "share of the noise that is added: more changes more, at most 1 "
-        f"(default: {STRENGTH}; {STRENGTH_OF_PARTS:g} with a mask)",
-    )
-    rows: str = option(
-        "", f"rows to redraw, from 0 or by name (default: the first {MOST_ROWS})", metavar="I,J,..."
-    )
-    draws: int = option(1, "how many of each row")
-    given: tuple[str, ...] = option(
-        (),
-        "an attribute that the rows should have, for a prior that was trained with --label or "
-        "--attributes; repeatable",
-        metavar="ATTRIBUTE=VALUE",
-    )
-    prompt: str = option(
-        "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
-    )
-    guidance: float | None = option(
-        None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
-    )
-    steps: int | None = option(None, "steps from noise (default: 20)")
-    rounds: int = option(
-        20, "with a mask, how often a step is repeated: more fits the kept part better"
-    )
-    on_error: OnError = unreadable()
-    seed: int = option(0, "of the draws")
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.fit_rows import training_and_test_rows
 from lowerbound.applications.common.form import typed
 from lowerbound.applications.generation.chapters import with_and_without
-from lowerbound.applications.generation.prior import StageRequest, StageWork, settings
-from lowerbound.config import option, options_of
+from lowerbound.applications.generation.prior import StageWork, settings
+from lowerbound.applications.generation.requests import RefinerRequest
+from lowerbound.config import options_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import RequestedSizes
 from lowerbound.evaluation.samples.refinement import RefinementQuality, refinement_quality
 from lowerbound.fitting.gains import distortion, realism
 from lowerbound.fitting.manifest import REFINER
@@ -35,20 +36,6 @@ KIND = "diffusion"
 def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
     """The names of the options of a refiner, which ``--set`` takes without the name of a part."""
     return {"": {KIND: options_of(Refiner)}}
-
-
-@dataclass(frozen=True)
-class RefinerRequest(StageRequest):
-    """Train a refiner on these pictures."""
-
-    set: tuple[str, ...] = option(
-        (),
-        "an option of the refiner, such as width=48; repeatable",
-        metavar="OPTION=VALUE",
-        common=True,
-        part_options=part_options,
-    )
-    report: bool = option(True, "do not write report.html again")
 
 
 @dataclass(frozen=True)

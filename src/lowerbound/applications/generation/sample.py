@@ -22,14 +22,9 @@ from lowerbound.applications.common.conditions import (
     prompt_of,
     typed_values,
 )
-from lowerbound.applications.common.drawn_parts import (
-    DrawnRequest,
-    NumberedRows,
-    drawing,
-    write_table,
-)
+from lowerbound.applications.common.drawn_parts import NumberedRows, drawing, write_table
 from lowerbound.applications.common.engines import Progress
-from lowerbound.applications.common.form import REQUIRED, ModelRequest, typed
+from lowerbound.applications.common.form import typed
 from lowerbound.applications.common.parts import Arrays
 from lowerbound.applications.common.release_record import (
     check_release,
@@ -44,7 +39,7 @@ from lowerbound.applications.common.sentences import (
     about_single_people,
 )
 from lowerbound.applications.common.table_rows import EventFiles
-from lowerbound.config import option
+from lowerbound.applications.generation.requests import SampleRequest
 from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.data.tables.files import read_frame
 from lowerbound.distributions.reparameterization import seeded
@@ -159,70 +154,6 @@ def _blocks(
         if progress is not None:
             progress(end, count)
         yield drawn[: end - start].cpu()
-
-
-@dataclass(frozen=True)
-class SampleRequest(ModelRequest, DrawnRequest):
-    """Draw new rows from the model."""
-
-    output: str = option(
-        REQUIRED,
-        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
-        ".npz or a folder",
-        short="-o",
-        metavar="OUT",
-    )
-    number: int = option(64, "how many", short="-n", common=True)
-    mean: bool = option(
-        False, "write the decoder's mean instead of a draw from p(x | z)", common=True
-    )
-    temperature: tuple[float, ...] = option(
-        (),
-        "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
-        "repeat it for the levels of a hierarchy, the coarsest first",
-        common=True,
-    )
-    top_k: int | None = option(
-        None, "of a model with codes: draw only among so many of the likeliest (default: all)"
-    )
-    top_p: float | None = option(
-        None,
-        "of a model with codes: draw only among the likeliest that together have this probability "
-        "(default: 1)",
-    )
-    label: str = option(
-        "",
-        "class of the rows: for a conditional model (default: all in turn), or for a model that "
-        "infers the class (default: drawn)",
-        common=True,
-    )
-    given: tuple[str, ...] = option(
-        (),
-        "a value that a column of a table has in all rows, such as sex=Female; or an attribute "
-        "that the rows should have, for a prior that was trained with --label or --attributes; "
-        "repeatable",
-        metavar="NAME=VALUE",
-        common=True,
-    )
-    prompt: str = option(
-        "",
-        "what the rows should be, for a prior that was trained with --captions",
-        metavar="TEXT",
-        common=True,
-    )
-    guidance: float | None = option(
-        None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
-    )
-    steps: int | None = option(
-        None, "steps of a draw from a diffusion prior, or of a refiner (default: 20)"
-    )
-    within_range: bool = option(
-        False,
-        "set drawn numbers and dates of a table outside the range of the fitted rows to its nearer "
-        "end; a .csv or .parquet file",
-    )
-    complete: bool = option(False, "draw no missing cells of a table", common=True)
-    seed: int = option(0, "seed of the draws")
 
 
 def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:

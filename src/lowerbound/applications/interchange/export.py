@@ -17,7 +17,6 @@ from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.conditions import prompt_of, typed_values
 from lowerbound.applications.common.files import fill_folder
 from lowerbound.applications.common.fit_rows import rows_of_fit
-from lowerbound.applications.common.form import FolderRequest
 from lowerbound.applications.interchange.config_file import (
     CODEBOOK,
     CONFIG,
@@ -47,7 +46,8 @@ from lowerbound.applications.interchange.pipeline import (
     standardized,
     write_prior,
 )
-from lowerbound.config import option, to_mapping
+from lowerbound.applications.interchange.requests import ExportRequest
+from lowerbound.config import to_mapping
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting.model import Fitted
@@ -64,29 +64,6 @@ from lowerbound.untrusted import folders
 MOST_NUMBERS, ROWS = 2**22, 16
 PRIOR_DRAWS = 64
 ZERO, ONE = torch.zeros(1), torch.ones(1)
-
-
-@dataclass(frozen=True)
-class ExportRequest(FolderRequest):
-    """Write a model for another program."""
-
-    output: str = option("", "write a folder that diffusers loads", short="-o", metavar="FOLDER")
-    onnx: str = option("", "write encoder and decoder as ONNX graphs", metavar="FOLDER")
-    torch: str = option("", "write encoder and decoder by torch.export", metavar="FOLDER")
-    first_stage: bool = option(
-        False, "write the autoencoder alone, of a model whose prior is a diffusion model"
-    )
-    given: tuple[str, ...] = option(
-        (),
-        "an attribute that all pictures of the pipeline should have, for a prior that was trained "
-        "with --label or --attributes; repeatable",
-        metavar="ATTRIBUTE=VALUE",
-    )
-    prompt: str = option(
-        "",
-        "what all pictures of the pipeline should be, for a prior that was trained with --captions",
-        metavar="TEXT",
-    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.form import REQUIRED
 from lowerbound.applications.interchange.config_file import (
     CODEBOOK,
     CONFIG,
@@ -22,13 +21,14 @@ from lowerbound.applications.interchange.config_file import (
     read_config,
     read_weights,
 )
-from lowerbound.config import option
+from lowerbound.applications.interchange.requests import ImportRequest
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import assemble, resolve
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.options import FitOptions
 from lowerbound.likelihoods.base import raw_scale
 from lowerbound.models.base import MODELS, Model
 from lowerbound.posteriors.vector_quantized import Codebook
@@ -37,26 +37,6 @@ from lowerbound.training.reporter import History
 
 PIPELINE = ("vae", "vqvae")  # folders of the autoencoder inside that of a pipeline
 DENOISERS = ("unet", "transformer")  # folders of its diffusion model
-
-
-@dataclass(frozen=True)
-class ImportRequest:
-    """Read an autoencoder of diffusers, such as the one of Stable Diffusion, as a model."""
-
-    folder: str = option(
-        REQUIRED,
-        "folder of a diffusers AutoencoderKL or VQModel, or of a pipeline that has one",
-        positional=True,
-        metavar="FOLDER",
-    )
-    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
-    image_size: int | None = option(
-        None, "height and width of the model's pictures (default: the folder's)"
-    )
-    scale: float = option(
-        0.05, "standard deviation of p(x | z), as a share of white; the folder does not have one"
-    )
-    overwrite: bool = option(False, "replace the model in the folder of -o")
 
 
 @dataclass(frozen=True)

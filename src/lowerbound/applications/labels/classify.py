@@ -15,12 +15,11 @@ from torch import Tensor
 
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.columnar_files import check_suffix, columnar, numbered
-from lowerbound.applications.common.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.common.engines import Progress, computed, engine_of
 from lowerbound.applications.common.fit_rows import fitted_to
-from lowerbound.applications.common.form import DataRequest, OnError, unreadable
-from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
+from lowerbound.applications.common.parts import Arrays, finished_parts
 from lowerbound.applications.common.requested_rows import RequestedRows, in_chunks, rows_of_model
-from lowerbound.config import option
+from lowerbound.applications.labels.requests import ClassifyRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import Fitted
@@ -129,24 +128,6 @@ def information(probability: Tensor) -> Tensor:
     """
     bits: Tensor = torch.special.entr(probability)
     return bits.sum(1)
-
-
-@dataclass(frozen=True)
-class ClassifyRequest(DataRequest, ResumableRequest, EngineRequest):
-    """Request to classify rows."""
-
-    output: str = option(
-        "",
-        "file for each row's class, the probability of each class, and the nats of information "
-        "that its label would give: .csv, .parquet or .json",
-        short="-o",
-        metavar="OUT",
-    )
-    abstain: float = option(0.0, "probability below which a row gets no class")
-    suggest: int = option(
-        10, "number of rows to suggest for labeling, most informative first", formerly="ask"
-    )
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

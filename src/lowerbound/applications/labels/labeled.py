@@ -20,12 +20,13 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.models.base import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import Encodes, require
-from lowerbound.objectives.base import OBJECTIVES
+from lowerbound.parts import OBJECTIVES
 from lowerbound.training.reporter import TrainingReporter
 
 # without a start at principal components: neighbors by such codes agree less on the class

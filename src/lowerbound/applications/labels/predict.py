@@ -9,25 +9,10 @@ from pathlib import Path
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.common.fit_rows import fitted_to
-from lowerbound.applications.common.form import DataRequest, OnError, unreadable
 from lowerbound.applications.common.sources import open_unconditioned
-from lowerbound.config import option
+from lowerbound.applications.labels.requests import PredictRequest
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.regression import BAND, RegressionQuality, judged, predictions
-
-
-@dataclass(frozen=True)
-class PredictRequest(DataRequest):
-    """Request to predict a number for each row."""
-
-    output: str = option(
-        "",
-        "file for each row's prediction, its standard deviation and 95 % band: .csv, "
-        ".parquet or .json",
-        short="-o",
-        metavar="OUT",
-    )
-    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

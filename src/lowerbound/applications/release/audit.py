@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.common.application import Reporter, Silent, WrittenReport, written
 from lowerbound.applications.common.files import page_path, write_text
-from lowerbound.applications.common.form import REQUIRED, typed
+from lowerbound.applications.common.form import typed
 from lowerbound.applications.common.release_record import TableRelease, read_release, write_release
 from lowerbound.applications.common.rows import write_columns
 from lowerbound.applications.release.canary_test import (
@@ -26,11 +26,10 @@ from lowerbound.applications.release.conclusions import Conclusions, attacks_of,
 from lowerbound.applications.release.evidence import AuditedTables
 from lowerbound.applications.release.membership import Membership
 from lowerbound.applications.release.page import Names, audit_page, margin_lines
-from lowerbound.applications.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
+from lowerbound.applications.release.release_audit import ReleaseAudit, audit_tables
+from lowerbound.applications.release.requests import AuditRequest, CanariesRequest
 from lowerbound.applications.release.tables import check_table, read_table, title_of
 from lowerbound.applications.release.usefulness import Usefulness
-from lowerbound.config import option
-from lowerbound.data.options import KindOptions
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.estimate import Skipped
@@ -133,21 +132,6 @@ def _membership_line(found: Membership) -> str:
     return f"membership by {found.attack}: AUROC {found.area}{tails}"
 
 
-@dataclass(frozen=True)
-class CanariesRequest:
-    """Options of ``lowerbound canaries``."""
-
-    real: str = option(REQUIRED, "training rows", positional=True, metavar="REAL")
-    output: str = option(
-        REQUIRED, "file of the training rows with canaries, to train on", short="-o", metavar="FILE"
-    )
-    key: str = option(
-        REQUIRED, "file of all canaries, for lowerbound audit; keep it secret", metavar="FILE"
-    )
-    number: int = option(200, "canaries; a fair coin plants each of them", short="-n")
-    seed: int = option(0, "of canaries and coins")
-
-
 @dataclass(frozen=True, kw_only=True)
 class CanariesReport(WrittenReport):
     """Files with canaries.
@@ -209,40 +193,6 @@ def read_canaries(path: str) -> Canaries:
         raise DataError(f"{path} has no column {INCLUDED}: lowerbound canaries writes such files")
     included = frame[INCLUDED].astype(str).str.lower().isin(("true", "1")).to_numpy()
     return Canaries(frame.drop(columns=INCLUDED), included)
-
-
-@dataclass(frozen=True)
-class AuditRequest(KindOptions):
-    """Options of ``lowerbound audit``.
-
-    In Python, the three tables may also be pandas frames.
-    """
-
-    real: str = option(
-        REQUIRED, "the rows that the synthesizer was trained on", positional=True, metavar="REAL"
-    )
-    synthetic: str = option(REQUIRED, "the synthetic rows", positional=True, metavar="SYNTHETIC")
-    holdout: str | None = option(
-        None,
-        "rows of the same source that the synthesizer has not seen: the control group of every "
-        "attack, and the test rows of every learner",
-        metavar="FILE",
-    )
-    label: str | None = option(
-        None, "the column that learners predict: a class or a number", metavar="COLUMN"
-    )
-    output: str | None = option(None, "HTML file to write", short="-o", metavar="FILE")
-    record: bool = option(
-        False, "add what the attacks found to the release record beside SYNTHETIC, and to its page"
-    )
-    canaries: str | None = option(
-        None, "the canaries that lowerbound canaries has written", metavar="FILE"
-    )
-    delta: float = option(0.0, "delta of the claimed guarantee, for the bound from canaries")
-    at_most: float | None = option(
-        None, "membership AUROC that no attack may exceed; exit code 1 if one does"
-    )
-    sizes: AuditOptions = field(default_factory=AuditOptions)
 
 
 @dataclass(frozen=True)

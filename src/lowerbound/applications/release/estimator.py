@@ -30,13 +30,14 @@ from lowerbound.data.protection.record import LEAST_PEOPLE, Protection
 from lowerbound.errors import DataError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.inference.tables import TableSource
-from lowerbound.models.base import AUTO
+from lowerbound.parts import AUTO
 from lowerbound.training.callbacks import with_callbacks
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import TrainingReporter, reporter_for
 
 if TYPE_CHECKING:
-    from lowerbound.applications.release.release_audit import AuditOptions, ReleaseAudit
+    from lowerbound.applications.release.release_audit import ReleaseAudit
+    from lowerbound.applications.release.requests import AuditOptions
 
 FROM_ARRAY = "array"  # key in the details of a schema: the fitted rows were an array, without names
 

@@ -9,36 +9,14 @@ from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.form import REQUIRED
 from lowerbound.applications.release.marginals.schema_measuring import measure_schema
-from lowerbound.config import option, to_mapping
+from lowerbound.applications.release.requests import PrivateSchemaRequest
+from lowerbound.config import to_mapping
 from lowerbound.data.arrays import SHOWN
 from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.training.private.copied_schema import without
 from lowerbound.training.private.declarations import Declarations, described
-
-
-@dataclass(frozen=True)
-class PrivateSchemaRequest:
-    """Options of ``lowerbound private-schema``."""
-
-    data: str = option(REQUIRED, "a table", positional=True, metavar="DATA")
-    output: str = option(REQUIRED, "JSON file to write", short="-o", metavar="FILE")
-    epsilon: float | None = option(
-        None, "epsilon of these measurements, a part of that of the fit; required"
-    )
-    delta: float | None = option(
-        None, "delta of these measurements, a part of that of the fit (default: 0.2 / rows^1.5)"
-    )
-    public_schema: str = option(
-        "", "a JSON file with the columns that are public and are not measured", metavar="FILE"
-    )
-    leave_out: tuple[str, ...] = option(
-        (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
-    )
-    secure_noise: bool = option(False, "noise from the system's cryptographic generator")
-    overwrite: bool = option(False, "replace a schema that was measured before")
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
-from lowerbound.applications.common.form import REQUIRED, entries, typed
+from lowerbound.applications.common.form import entries, typed
 from lowerbound.applications.common.release_record import check_release, release_of, write_release
 from lowerbound.applications.common.rows import write_columns
 from lowerbound.applications.release.marginals.correction import CorrectionOptions
 from lowerbound.applications.release.marginals.model import MarginalModel, fit_marginals
 from lowerbound.applications.release.marginals.tree_fit import TreeOptions
+from lowerbound.applications.release.requests import PrivateTableRequest
 from lowerbound.applications.release.tables import check_table
 from lowerbound.applications.release.usefulness import BOOSTING, Task
-from lowerbound.config import from_mapping, option, option_of, to_mapping
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array, listed
-from lowerbound.data.options import LEAST_PEOPLE, ReadingOptions
+from lowerbound.data.options import LEAST_PEOPLE
 from lowerbound.data.tables.files import read_frame
 from lowerbound.data.tables.numbers import with_numbers
 from lowerbound.data.tables.text_form import TextForm, read_numbers
@@ -132,52 +133,6 @@ def comparison_lines(compared: Sequence[Judged]) -> Iterator[str]:
         "warning: the comparison is not covered by the guarantee: its figures come from several "
         "private fits, and from rows that must be public or spent"
     )
-
-
-@dataclass(frozen=True)
-class PrivateTableRequest:
-    """Options of ``lowerbound private-table``."""
-
-    data: str = option(
-        REQUIRED, "a table, or a model that --save wrote", positional=True, metavar="DATA"
-    )
-    output: str = option(REQUIRED, "table to write: .csv, .parquet", short="-o", metavar="FILE")
-    number: int | None = option(None, "rows to write (default: as many as were fitted)", short="-n")
-    epsilon: float | None = option(None, "epsilon of differential privacy; required for a table")
-    delta: float | None = option(None, "delta of differential privacy (default: 1 / rows^1.5)")
-    public_schema: str = option(
-        "",
-        "a JSON file with ranges and categories of the columns, public or measured by "
-        "private-schema; 'data' copies them from the rows, which epsilon does not cover",
-        metavar="FILE",
-    )
-    leave_out: tuple[str, ...] = option(
-        (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
-    )
-    least_people: int = option_of(
-        ReadingOptions,
-        "least_people",
-        help="rows that share a level, and that lie beyond either end of a range, for "
-        "--public-schema data to copy it",
-    )
-    target: str | None = option(
-        None, "the column whose relation to every other is measured first", metavar="COLUMN"
-    )
-    hybrid: bool = option(
-        False,
-        "half of the privacy for noisy gradients of a model of the target given the other columns; "
-        "needs --target",
-    )
-    compare: str | None = option(
-        None,
-        "rows of the same source that are public or may be spent: fit naive Bayes, marginals and "
-        "the hybrid, judge their rows on these, and write rows of the best; needs --target",
-        metavar="HOLDOUT",
-    )
-    pairs: bool = option(True, "measure no pairs of columns: naive Bayes given the target")
-    secure_noise: bool = option(False, "noise from the system's cryptographic generator")
-    save: str | None = option(None, "also write the model", metavar="FILE.json")
-    seed: int = option(0, "of the rows that are drawn; the noise does not depend on it")
 
 
 @dataclass(frozen=True)

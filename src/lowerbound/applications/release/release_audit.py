@@ -32,10 +32,9 @@ from lowerbound.applications.release.margins import (
     trend_error,
 )
 from lowerbound.applications.release.membership import Membership, membership
+from lowerbound.applications.release.requests import AuditOptions
 from lowerbound.applications.release.usefulness import Usefulness, usefulness
-from lowerbound.config import option
 from lowerbound.data.arrays import Array
-from lowerbound.errors import OptionError
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.samples.column_judge import distinguished
 from lowerbound.inference.estimate import Skipped
@@ -47,28 +46,6 @@ DIFFERENT = 0.55  # lower end of the AUROC above which two tables are not of one
 # above 0.5 keeps random splits out, also those of few rows
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class AuditOptions:
-    """Sizes of an audit.
-
-    Raises:
-        OptionError: a number of rows is negative.
-    """
-
-    rows: int = option(20_000, "most rows of a table that learners and distances use; 0: all")
-    attacked: int = option(
-        5_000,
-        "most training rows, and rows of the holdout, that are attacked (singling out uses all); "
-        "0: all",
-    )
-    seed: int = option(0, "of all random draws")
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "attacked"):
-            if (value := getattr(self, name)) < 0:
-                raise OptionError(f"--{name} must be at least 0 (0: all rows), not {value}")
 
 
 @dataclass(frozen=True)

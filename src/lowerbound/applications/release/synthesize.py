@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lowerbound.applications.common.application import Reporter, WrittenReport, written
 from lowerbound.applications.common.conditions import typed_values
-from lowerbound.applications.common.drawn_parts import DrawnRequest, write_table
-from lowerbound.applications.common.form import REQUIRED, ModelRequest, typed
+from lowerbound.applications.common.drawn_parts import write_table
+from lowerbound.applications.common.form import typed
 from lowerbound.applications.common.release_record import (
     check_release,
     release_of_model,
@@ -16,41 +16,13 @@ from lowerbound.applications.common.release_record import (
 )
 from lowerbound.applications.common.requested_rows import check_disk
 from lowerbound.applications.common.sentences import about_complete_rows, about_single_people
+from lowerbound.applications.release.requests import SynthesizeRequest
 from lowerbound.applications.release.tables import check_table, read_cells
-from lowerbound.config import option
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import levels_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.tables import TableDraws, TableSource
-
-
-@dataclass(frozen=True)
-class SynthesizeRequest(ModelRequest, DrawnRequest):
-    """Options of ``lowerbound synthesize``."""
-
-    output: str = option(REQUIRED, "table to write: .csv or .parquet", short="-o", metavar="FILE")
-    number: int | None = option(
-        None, "rows to write (default: 1,000, or the rows of --like)", short="-n"
-    )
-    given: tuple[str, ...] = option(
-        (),
-        "a value that a column has in all rows, such as sex=Female; repeatable",
-        metavar="COLUMN=VALUE",
-    )
-    like: str | None = option(
-        None,
-        "a table of the same columns, or some of them: its cells are kept, and missing cells and "
-        "columns are drawn",
-        metavar="FILE",
-    )
-    beyond_range: bool = option(
-        False,
-        "let drawn numbers and dates leave the range of the fitted rows; a model of lowerbound "
-        "synthesizer never leaves it",
-    )
-    complete: bool = option(False, "draw no missing cells")
-    seed: int = option(0, "of the draws")
 
 
 @dataclass(frozen=True)

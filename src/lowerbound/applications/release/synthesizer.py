@@ -13,13 +13,12 @@ from typing import Any
 
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
+from lowerbound.applications.common.form import typed
 from lowerbound.applications.release.evidence import AuditedTables
+from lowerbound.applications.release.requests import SynthesizerRequest
 from lowerbound.applications.release.synthesizer_fit import SynthesizerOptions, fit_synthesizer
 from lowerbound.applications.release.tables import read_cells
-from lowerbound.config import option, option_of
 from lowerbound.data.columns.inference import Hint
-from lowerbound.data.options import KindOptions, ReadingOptions
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import declared_levels
 from lowerbound.data.tables.numbers import notations_of, with_numbers
@@ -29,8 +28,6 @@ from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.source import DataSource, Likeness
 from lowerbound.inference.tables import TableSource
-from lowerbound.models.base import AUTO
-from lowerbound.priors.base import PRIORS
 from lowerbound.training.loop import Interrupted
 
 MOST_ROWS = 2_000  # of each table: a few seconds
@@ -66,47 +63,6 @@ def likeness(
         return None
     found = distinguished(tables.codes, tables.real, tables.synthetic, seed)
     return Likeness(count, found.value, found.low, found.high)
-
-
-@dataclass(frozen=True)
-class SynthesizerRequest(DeviceRequest, KindOptions):
-    """Options of ``lowerbound synthesizer``."""
-
-    data: str = option(REQUIRED, "a .csv or .parquet file", positional=True, metavar="DATA")
-    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
-    constraint: tuple[str, ...] = option(
-        (),
-        "a range or an inequality that every row fulfills, such as 'age >= 18' or 'start <= end'; "
-        "repeatable",
-        metavar="SENTENCE",
-    )
-    combination: tuple[str, ...] = option(
-        (),
-        "columns of which only combinations in the data occur, such as city,country; repeatable",
-        metavar="COLUMNS",
-    )
-    prior: str = option(
-        AUTO,
-        "p(z); auto: standard_normal, mixture or flow, by held-out rows",
-        choices=PRIORS.after(AUTO),
-    )
-    least_people: int = option_of(
-        ReadingOptions,
-        "least_people",
-        help="no value is drawn that fewer people (rows, or values of --entity) have; 1: values "
-        "are not protected",
-    )
-    entity: str | None = option_of(
-        ReadingOptions,
-        "entity",
-        help="the column whose values are the people, if one has several rows",
-    )
-    minutes: float | None = option(
-        None, "minutes of training (default: from the number of rows and columns)"
-    )
-    seed: int = option(0, "of the fit")
-    resume: bool = option(False, "continue the fit that was interrupted in this folder")
-    overwrite: bool = option(False, "replace the model in this folder")
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from lowerbound.data.protection.protect import ProtectionOptions, protected_tabl
 from lowerbound.data.synthetic.constraints import Relation, sides
 from lowerbound.data.synthetic.form import TableForm, read_for_synthesis
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import draw_latents, refuse_collapsed
-from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
+from lowerbound.parts import AUTO
 from lowerbound.priors.base import PRIORS
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import TrainingReporter

@@ -14,57 +14,25 @@ import numpy as np
 
 from lowerbound.applications.common.application import Reporter, SheetReport, written
 from lowerbound.applications.common.files import check_apart
-from lowerbound.applications.common.form import OnError, unreadable
+from lowerbound.applications.common.form import OnError
 from lowerbound.applications.common.requested_rows import check_rows
 from lowerbound.applications.common.rows import NoisyRows, row_files
 from lowerbound.applications.common.sources import conditioned
 from lowerbound.applications.restoration.photographs import CleanPicturesReport, denoise_pictures
-from lowerbound.applications.restoration.requests import RestorationRequest
-from lowerbound.config import option
+from lowerbound.applications.restoration.requests import AUTO, DenoiseRequest
 from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import noisy_rows
 from lowerbound.errors import OptionError, counted
 from lowerbound.fitting.model import Fitted
 from lowerbound.inference.denoising import (
-    CHAINS,
-    TEMPERATURES,
     denoise as take_off,
     found_noise,
     known_noise,
     without_noise,
 )
 
-AUTO = ("auto", "learn")  # the second is the former word
 OF_MODELS = ("outliers", "draws", "chains", "temperatures", "allow_resize", "device")
-
-
-@dataclass(frozen=True)
-class DenoiseRequest(RestorationRequest):
-    """Request to remove noise from rows."""
-
-    output: str = option(
-        "",
-        "the rows without noise: a .png sheet, .npz or a folder for pictures, .csv, .parquet or "
-        ".npz for tables, .wav, .npz or a folder for sound; without a model NAME.png, or a folder "
-        "for a folder of pictures",
-        short="-o",
-        metavar="OUT",
-    )
-    noise: str = option(
-        AUTO[0],
-        "standard deviation of the noise in the data's own units (of 255 for picture files, of 1 "
-        "for sound), or auto to estimate it from the data",
-        metavar="LEVEL",
-    )
-    outliers: float = option(
-        0.0, "share of the pixels that are outliers of any value, such as speckle"
-    )
-    draws: int = option(0, "number of rows x to draw besides from p(x | y), for each noisy row y")
-    chains: int = option(CHAINS, "K, chains of latents per row")
-    temperatures: int = option(TEMPERATURES, "T, steps of each chain")
-    on_error: OnError = unreadable()
-    seed: int = option(0, "of everything that is drawn")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from lowerbound.applications.common.estimators.inputs import (
     with_names_of,
     with_text_names,
 )
-from lowerbound.applications.restoration.filling import DRAWS, SAMPLES, impute, imputed_quantiles
+from lowerbound.applications.restoration.filling import DRAWS, impute, imputed_quantiles
 from lowerbound.applications.restoration.imputer_files import (
     read_calibration,
     read_trees,
@@ -45,7 +45,7 @@ from lowerbound.applications.restoration.imputer_fit import (
     imputation_options,
 )
 from lowerbound.applications.restoration.intervals import within_observed
-from lowerbound.classical.self_masking import AT_RANDOM
+from lowerbound.applications.restoration.requests import SAMPLES
 from lowerbound.config import construct
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.matrix import named
@@ -57,10 +57,10 @@ from lowerbound.data.tables.frames import check_filled
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.manifest import IMPUTER, read_beside, write_beside
-from lowerbound.fitting.model import FitOptions
+from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.prior_draws import whole_count
-from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
+from lowerbound.parts import AT_RANDOM, AUTO
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import TrainingReporter, reporter_for
 

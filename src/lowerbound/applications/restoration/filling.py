@@ -29,6 +29,7 @@ from lowerbound.applications.restoration.column_trees import (
     TreeAnswers,
     expectation,
 )
+from lowerbound.applications.restoration.requests import SAMPLES
 from lowerbound.data.arrays import Array, check_numbers
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
@@ -56,7 +57,6 @@ from lowerbound.objectives.base import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given, Mean
 from lowerbound.training.randomness import stream_seed
 
-SAMPLES = 200  # default K
 DRAWS = 200  # of each row; the shares of 90% intervals are then accurate to two percent
 CELLS = 4_000_000  # drawn at once: 32 MB
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,11 +20,11 @@ from torch import Tensor
 
 from lowerbound import durable
 from lowerbound.applications.common.application import Reporter, SheetReport, written
-from lowerbound.applications.common.engines import EngineRequest, Progress, computed, engine_of
+from lowerbound.applications.common.engines import Progress, computed, engine_of
 from lowerbound.applications.common.files import check_apart
-from lowerbound.applications.common.form import OnError, unreadable
+from lowerbound.applications.common.form import OnError
 from lowerbound.applications.common.masks import hides_nothing
-from lowerbound.applications.common.parts import Arrays, ResumableRequest, finished_parts
+from lowerbound.applications.common.parts import Arrays, finished_parts
 from lowerbound.applications.common.requested_rows import (
     RequestedRows,
     check_rows,
@@ -36,13 +35,12 @@ from lowerbound.applications.common.rows import Filled, RowFiles, row_files
 from lowerbound.applications.common.sources import conditioned
 from lowerbound.applications.common.table_rows import numbered_paths
 from lowerbound.applications.restoration.column_trees import ColumnTrees
-from lowerbound.applications.restoration.filling import SAMPLES, impute as fill, imputed_quantiles
+from lowerbound.applications.restoration.filling import impute as fill, imputed_quantiles
 from lowerbound.applications.restoration.imputer_files import read_calibration, read_trees
 from lowerbound.applications.restoration.inpainting import InpaintReport, inpaint_pictures
 from lowerbound.applications.restoration.intervals import IntervalCalibration, MovedMeans
-from lowerbound.applications.restoration.requests import RestorationRequest
-from lowerbound.classical.self_masking import AT_RANDOM, WARNING
-from lowerbound.config import option
+from lowerbound.applications.restoration.requests import ImputeRequest
+from lowerbound.classical.self_masking import WARNING
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.dates import in_time
 from lowerbound.data.dependencies.determined import determined
@@ -50,6 +48,7 @@ from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import OptionError, UnsupportedError, counted
 from lowerbound.fitting.model import Fitted
+from lowerbound.parts import AT_RANDOM
 
 MOST_SIZES = 1 << 20  # effective sample sizes that are kept for their median
 LEVEL = 0.9  # of the intervals in the report
@@ -161,36 +160,6 @@ class ImputedTally:
         while sum(map(len, self._sizes)) > MOST_SIZES:
             joined = np.concatenate([each.numpy() for each in self._sizes])[::2]
             self._sizes, self._every = [sizes.new_tensor(joined)], 2 * self._every
-
-
-@dataclass(frozen=True)
-class ImputeRequest(RestorationRequest, ResumableRequest, EngineRequest):
-    """Request to fill missing cells."""
-
-    output: str = option(
-        "",
-        "the completed data: .csv or .parquet for a table, .npz for an array, a .png sheet, .npz "
-        "or a folder for pictures; without a model NAME.png, or a folder for a folder of pictures",
-        short="-o",
-        metavar="OUT",
-    )
-    strategy: Literal["mean", "median", "sample"] = option(
-        "mean", "value of a missing cell: its mean, its median, or a draw"
-    )
-    draws: int = option(
-        0,
-        "number of completed data sets to draw besides, which also give "
-        "the width of each column's intervals",
-    )
-    samples: int = option(SAMPLES, "K, latents drawn per row")
-    mask: str | None = option(
-        None,
-        "hidden cells of pictures and arrays: a picture whose black pixels are hidden, a "
-        "rectangle top,left,height,width of pixels, or booleans, for all rows or one each",
-        metavar="MASK",
-    )
-    on_error: OnError = unreadable()
-    seed: int = option(0, "of the draws")
 
 
 @dataclass(frozen=True)

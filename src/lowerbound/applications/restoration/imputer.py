@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.form import REQUIRED, DeviceRequest, typed
+from lowerbound.applications.common.form import typed
 from lowerbound.applications.restoration.imputer_files import write_calibration, write_trees
 from lowerbound.applications.restoration.imputer_fit import (
     HiddenError,
@@ -17,32 +17,16 @@ from lowerbound.applications.restoration.imputer_fit import (
     fit_imputer,
     imputation_options,
 )
-from lowerbound.config import option
+from lowerbound.applications.restoration.requests import ImputerRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.dependencies.determined import Dependencies
 from lowerbound.data.loading import load
-from lowerbound.data.options import DialectOptions, KindOptions
 from lowerbound.errors import DataError, counted
 from lowerbound.fitting import folder as model_folder
 from lowerbound.training.loop import Interrupted
 from lowerbound.training.reporter import History
 
 MOST_LINES = 40  # columns in the printed report
-
-
-@dataclass(frozen=True)
-class ImputerRequest(DeviceRequest, KindOptions):
-    """Options of ``lowerbound imputer``."""
-
-    data: str = option(
-        REQUIRED, "a table, whose cells may be missing", positional=True, metavar="DATA"
-    )
-    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
-    minutes: float | None = option(None, "minutes of training (default: from the number of rows)")
-    seed: int = option(0, "of the fit")
-    resume: bool = option(False, "continue the fit that was interrupted in this folder")
-    overwrite: bool = option(False, "replace the model in this folder")
-    file: DialectOptions = field(default_factory=DialectOptions)
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,17 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.restoration.column_trees import ColumnTrees, GrownRows, most_grown
-from lowerbound.applications.restoration.filling import SAMPLES, impute, quantiles, summarized_draws
+from lowerbound.applications.restoration.filling import impute, quantiles, summarized_draws
 from lowerbound.applications.restoration.group_means import KnownCells
 from lowerbound.applications.restoration.intervals import SHARES, IntervalCalibration, tails
+from lowerbound.applications.restoration.requests import SAMPLES
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.dependencies.determined import determined, observed_cells, with_dependencies
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.models.base import Model
 from lowerbound.training.checkpoint import FOLDER
 from lowerbound.training.reporter import TrainingReporter

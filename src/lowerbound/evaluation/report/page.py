@@ -20,6 +20,7 @@ from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters import plates
 from lowerbound.evaluation.report.evidence import verdict_of
 from lowerbound.evaluation.report.owner import table_summary
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.evaluation.report.subjects import (
     SUITES,
     Findings,
@@ -31,7 +32,6 @@ from lowerbound.evaluation.report.subjects import (
     leading,
     stamp,
 )
-from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import comparisons, notes, summary_lines
 from lowerbound.evaluation.report.templates import render
 from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND, Verdict

@@ -16,11 +16,11 @@ from torch import Tensor
 from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
+from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.evaluation.report.suites import (
     LatentFindings,
     LikelihoodFindings,
     SampleFindings,
-    SuiteOptions,
     latent_suite,
     likelihood_suite,
     reference_samples,

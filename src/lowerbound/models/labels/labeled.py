@@ -19,7 +19,7 @@ from lowerbound.config import from_mapping, option
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError, unknown
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.models.base import AUTO, DRAW, Model
+from lowerbound.models.base import DRAW, Model
 from lowerbound.models.linear_start import empty_path
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.initialization import ACTIVATIONS
@@ -27,13 +27,15 @@ from lowerbound.networks.inputs import Input
 from lowerbound.networks.mlp import MLP
 from lowerbound.networks.pictures.convolutional import StridedEncoder
 from lowerbound.networks.pictures.linear_path import LinearPath
+from lowerbound.parts import AUTO
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.priors.base import Prior
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 LEAST_SIDE = 8  # smallest side of a picture that strided convolutions take
 

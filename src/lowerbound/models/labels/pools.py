@@ -27,7 +27,7 @@ from lowerbound.networks.processor import in_precision
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:
-    from lowerbound.models.options import ModelParts
+    from lowerbound.models.parts import ModelParts
 
 TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
 LIKELY = 0.5  # standard deviation of the prior of log T

@@ -23,7 +23,8 @@ from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 LATENT_DIM = 8
 

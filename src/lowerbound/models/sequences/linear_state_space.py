@@ -34,7 +34,8 @@ from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 POSTERIORS = ("exact", "mean_field")
 START_MEMORY = 0.9  # diagonal of A before training

@@ -37,7 +37,8 @@ from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, fold
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.kinds import Default
     from lowerbound.data.schema import Schema
-    from lowerbound.models.options import ModelOptions, ModelParts
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 LEAST_SCALE = 8 / 255  # of grey values, model units
 

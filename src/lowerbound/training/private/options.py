@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from lowerbound.config import option
-from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError
-from lowerbound.training.private.declarations import Declarations, SchemaRecord
+from lowerbound.registry import public_names
+
+if TYPE_CHECKING:
+    from lowerbound.training.private.declarations import Declarations, SchemaRecord
+else:
+    __getattr__, _, _ = public_names(
+        __name__, {"lowerbound.training.private.declarations": "Declarations SchemaRecord"}
+    )
 
 FEWEST_ROWS_TIMES_EPSILON = 1_000
 LARGE_NOISE = 50.0
@@ -39,6 +46,7 @@ class PrivacyOptions:
         "measured by private-schema; 'data' copies them from the rows, which epsilon does not "
         "cover",
         metavar="FILE",
+        reads="data",
     )
     leave_out: tuple[str, ...] = option(
         (),
@@ -70,6 +78,8 @@ class PrivacyOptions:
         Raises:
             OptionError: it is; the message names them all.
         """
+        from lowerbound.data.arrays import listed
+
         others = [field for field in fields(self) if field.name not in ("epsilon", *NO_FLAGS)]
         given = [each.name for each in others if getattr(self, each.name) != each.default]
         if given and not self.private:

@@ -29,18 +29,20 @@ from lowerbound.data.incomplete import noisy_rows
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.manifest import NAMES, read_beside, write_beside
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
-from lowerbound.inference.denoising import CHAINS, denoise, found_noise, without_noise
+from lowerbound.inference.denoising import denoise, found_noise, without_noise
 from lowerbound.inference.prior_draws import prior_settings, sample_prior
 from lowerbound.inference.reconstruction import reconstruct, reconstruct_refined
 from lowerbound.inference.tables import draws_with_columns, gives_columns
-from lowerbound.models.base import AUTO, Model
+from lowerbound.models.base import Model
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import Encodes, require
 from lowerbound.networks.processor import in_precision
+from lowerbound.parts import AUTO, CHAINS
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import History, TrainingReporter
 from lowerbound.untrusted import folders

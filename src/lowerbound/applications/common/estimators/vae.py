@@ -17,15 +17,17 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.refinement import refinement_quality
-from lowerbound.fitting.model import FitOptions, Fitted, held_out
+from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.prior import TASK, fit_prior as train_prior
 from lowerbound.fitting.refiner import fit_refiner as train_refiner
 from lowerbound.inference.codes import draw_latents, refuse_collapsed
 from lowerbound.inference.likelihood import most_samples, score
-from lowerbound.models.base import AUTO, MODELS, Model
+from lowerbound.models.base import MODELS, Model
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import LearnsPrior, require
+from lowerbound.parts import AUTO
 from lowerbound.training.callbacks import with_callbacks
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.reporter import TrainingReporter, reporter_for
