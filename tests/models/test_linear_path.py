@@ -17,8 +17,9 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting.assembly import assemble, initialize, start_from_model
+from lowerbound.fitting.fitted import FitOptions
 from lowerbound.fitting.folder import read, write
-from lowerbound.fitting.model import FitOptions, fit
+from lowerbound.fitting.model import fit
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods.discretized_logistic import log_mass
 from lowerbound.models.options import ModelOptions

@@ -98,7 +98,7 @@ def run(words: Sequence[str], console: Console) -> int:
         application = load(name)
         signals.interruptible()  # all before is importing; from here on, work may be kept
         request = answer(application.request, typed.answers)
-        if launcher := several(request):
+        if launcher := several(request, run_one):
             return launcher(given)
         from lowerbound.applications.common.formulas import formulas_kept
 
@@ -106,6 +106,12 @@ def run(words: Sequence[str], console: Console) -> int:
             report = application(request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
+
+
+def run_one(words: Sequence[str]) -> int:
+    """Run a command in one of the processes that run it together."""
+    signals.leave_when_interrupted()
+    return main(words)
 
 
 def check_places(form: Sequence[Entry], answers: Mapping[tuple[str, ...], Any]) -> None:

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 from lowerbound.registry import public_names
 
 if TYPE_CHECKING:
-    from lowerbound.fitting.model import (
+    from lowerbound.fitting.fitted import (
         FitOptions as FitOptions,
         Fitted as Fitted,
         PriorFit as PriorFit,
-        fit as fit,
         held_out as held_out,
     )
+    from lowerbound.fitting.model import fit as fit
     from lowerbound.fitting.source import RefinerFit as RefinerFit
     from lowerbound.models.options import ModelOptions as ModelOptions
 
 __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
-        ".model": "FitOptions Fitted PriorFit fit held_out",
+        ".fitted": "FitOptions Fitted PriorFit held_out",
+        ".model": "fit",
         ".source": "RefinerFit",
         "lowerbound.models.options": "ModelOptions",
     },

@@ -20,7 +20,6 @@ from lowerbound.likelihoods.base import Likelihood
 from lowerbound.models.base import AUTO, MODELS, Model
 from lowerbound.models.correction import correction_for
 from lowerbound.models.options import ModelOptions, ModelParts
-from lowerbound.models.refinement import refiner_for
 from lowerbound.priors.base import Prior
 from lowerbound.trace import Emission
 
@@ -131,7 +130,9 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
     chosen = resolve(schema, options, kind)
     kind = kind or MODELS[chosen.model]
     model = kind.build(ModelParts(schema, chosen))
-    if options.refiner is not None:
+    if options.refiner is not None:  # few models have one, and its networks are many
+        from lowerbound.models.refinement import refiner_for
+
         model.refiner = refiner_for(schema, options.refiner)
     if options.correction is not None:
         model.correction = correction_for(schema, options.correction)

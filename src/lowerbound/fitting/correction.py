@@ -22,7 +22,7 @@ from lowerbound.models.powers import Imagines
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:  # a name for annotations
-    from lowerbound.fitting.model import FitOptions, Fitted
+    from lowerbound.fitting.fitted import FitOptions, Fitted
 
 MOST_ROWS = 20_000  # that the correction is learned from
 DRAWS, ROWS_AT_ONCE = 8_192, 1_024

@@ -23,7 +23,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.correction import rematched
-from lowerbound.fitting.model import Fitted, PriorFit, held_out
+from lowerbound.fitting.fitted import Fitted, PriorFit, held_out
 from lowerbound.fitting.private_fit import without_release
 from lowerbound.models.base import Model
 from lowerbound.models.heads import LearnedPrior, all_but_the_prior, density_of_prior

@@ -27,7 +27,7 @@ from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord, record_of
 
 if TYPE_CHECKING:  # a name for annotations
-    from lowerbound.fitting.model import FitOptions
+    from lowerbound.fitting.fitted import FitOptions
 
 NEUTRAL_ROWS = 2_000
 LEARNED = (

@@ -42,7 +42,7 @@ from lowerbound.config import option
 from lowerbound.data.arrays import listed
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 ALPHA = 0.01  # the default, unless there are too few calibration rows
 

@@ -40,7 +40,8 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import MissingExtraError, OptionError
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.fitted import FitOptions, Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import Encodes, require
 from lowerbound.objectives.elbo import ELBO

@@ -17,7 +17,7 @@ from lowerbound.applications.control.environments import (
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.models.powers import WorldModel
 
 DEFAULTS = to_mapping(EnvironmentOptions())

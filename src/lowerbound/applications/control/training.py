@@ -25,7 +25,7 @@ from lowerbound.applications.control.player import (
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.fitted import FitOptions, Fitted
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import processor_threads
 from lowerbound.training import checkpoint as files

@@ -44,7 +44,7 @@ from lowerbound.data.loading import load
 from lowerbound.data.sciences.molecules import KnownMolecules
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 LEAST = 0.4
 

@@ -22,7 +22,7 @@ from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.verdict import BOUND, MARK, SENTENCES
-from lowerbound.fitting.model import FitOptions
+from lowerbound.fitting.fitted import FitOptions
 from lowerbound.models.base import title_of
 from lowerbound.models.options import ModelOptions
 from lowerbound.training.options import TrainingOptions

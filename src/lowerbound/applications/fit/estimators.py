@@ -26,7 +26,7 @@ from lowerbound.applications.common.estimators.vae import VAE, TrainedEstimator
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.fitted import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.inference.reconstruction import reconstruction_error

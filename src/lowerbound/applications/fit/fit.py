@@ -41,7 +41,8 @@ from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.suites import RequestedSizes
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import resolve, start_from_model
-from lowerbound.fitting.model import FitOptions, Fitted, fit as fit_model
+from lowerbound.fitting.fitted import FitOptions, Fitted
+from lowerbound.fitting.model import fit as fit_model
 from lowerbound.fitting.source import DataSource
 from lowerbound.training.device import AUTO, chosen_device
 from lowerbound.training.loop import Interrupted

@@ -36,7 +36,8 @@ from lowerbound.evaluation.report.suites import (
 )
 from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.distances import DRAWN, SampleQuality
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.fitted import FitOptions, Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.source import Likeness
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.regression import quantity_quality

@@ -27,7 +27,7 @@ from lowerbound.data.tables.on_disk import exceeds_memory, is_streamed
 from lowerbound.data.tables.parquet import refuse_partitions
 from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import FitOptions
+from lowerbound.fitting.fitted import FitOptions
 from lowerbound.likelihoods.base import LIKELIHOODS
 from lowerbound.models.base import MODELS
 from lowerbound.models.options import ModelOptions

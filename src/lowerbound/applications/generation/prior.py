@@ -48,9 +48,9 @@ from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import RequestedSizes
+from lowerbound.fitting.fitted import Fitted, PriorFit, held_out
 from lowerbound.fitting.gains import comparison, warning_if_worse
 from lowerbound.fitting.manifest import CHECKPOINT, METRICS, PRIOR
-from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
 from lowerbound.inference.codes import Latents, draw_latents, refuse_collapsed
 from lowerbound.models.base import AUTO

@@ -50,7 +50,7 @@ from lowerbound.applications.interchange.pipeline import (
 from lowerbound.config import option, to_mapping
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.models.base import Model

@@ -28,7 +28,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import assemble, resolve
-from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.fitting.fitted import FitOptions, Fitted
 from lowerbound.likelihoods.base import raw_scale
 from lowerbound.models.base import MODELS, Model
 from lowerbound.posteriors.vector_quantized import Codebook

@@ -12,7 +12,7 @@ from lowerbound.applications.common.fit_rows import fitted_to
 from lowerbound.applications.common.form import DataRequest, OnError, unreadable
 from lowerbound.applications.common.sources import open_unconditioned
 from lowerbound.config import option
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.regression import BAND, RegressionQuality, judged, predictions
 
 

@@ -21,7 +21,7 @@ from lowerbound.config import option
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import levels_of
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.tables import TableDraws, TableSource
 
 

@@ -18,7 +18,8 @@ from lowerbound.data.synthetic.constraints import Relation, sides
 from lowerbound.data.synthetic.form import TableForm, read_for_synthesis
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.fitted import FitOptions, Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import draw_latents, refuse_collapsed
 from lowerbound.models.base import AUTO

@@ -56,8 +56,8 @@ from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.data.tables.frames import check_filled
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import folder as model_folder
+from lowerbound.fitting.fitted import FitOptions
 from lowerbound.fitting.manifest import IMPUTER, read_beside, write_beside
-from lowerbound.fitting.model import FitOptions
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions

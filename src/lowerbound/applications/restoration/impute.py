@@ -50,7 +50,7 @@ from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import OptionError, UnsupportedError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 MOST_SIZES = 1 << 20  # effective sample sizes that are kept for their median
 LEVEL = 0.9  # of the intervals in the report

@@ -28,7 +28,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.dependencies.determined import determined, observed_cells, with_dependencies
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.fitted import FitOptions, Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.models.base import Model
 from lowerbound.training.checkpoint import FOLDER
 from lowerbound.training.reporter import TrainingReporter

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.likelihood.tighter import InferenceOptions
 from lowerbound.evaluation.report.suites import RequestedSizes, SuiteOptions, attempt, draw_samples
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.models.powers import Decodes, Encodes, HasPrior
 

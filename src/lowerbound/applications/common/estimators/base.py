@@ -28,8 +28,9 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import noisy_rows
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import folder as model_folder
+from lowerbound.fitting.fitted import FitOptions, Fitted
 from lowerbound.fitting.manifest import NAMES, read_beside, write_beside
-from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.fitting.model import fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.denoising import CHAINS, denoise, found_noise, without_noise
