@@ -1,6 +1,7 @@
 """What the design promises of the source and a linter cannot say: run by ``make check``.
 
 - A class name exists once in the package.
+- No modules import each other in a circle, in functions included.
 - A kind that a person types is compared as a string only by its owner.
 - A concrete model class is named only in ``models/``, ``fitting/`` and by codecs.
 - What one application alone uses lies in its folder.
@@ -13,12 +14,14 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import re
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -45,6 +48,7 @@ def main() -> int:
     found = [
         *repeated_classes(trees),
         *borrowed_rooms(trees),
+        *circles(trees),
         *foreign_comparisons(trees),
         *concrete_models(trees),
         *private_words(trees),
@@ -112,6 +116,27 @@ def borrowed_rooms(trees: dict[Path, ast.Module]) -> Iterator[str]:
         users = applications_above(module, importers) - {"estimators", ""}
         if len(users) == 1 and users.isdisjoint(FACES):
             yield f"{place(name)} is used by {users.pop()} alone: it belongs into its folder"
+
+
+def circles(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """A circle of modules that import each other; blocks for type checkers do not count."""
+    running = {path: _Running().visit(copy.deepcopy(tree)) for path, tree in trees.items()}
+    try:
+        TopologicalSorter(imports_of(running)).prepare()
+    except CycleError as circle:
+        yield f"a circle of imports: {' -> '.join(circle.args[1])}"
+
+
+class _Running(ast.NodeTransformer):
+    """Leaves out what only type checkers import, and parts that a registry imports later."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if "Registry" in ast.unparse(node.func):
+            node.args = node.args[:1]
+        return self.generic_visit(node)
 
 
 def imports_of(trees: dict[Path, ast.Module]) -> dict[str, set[str]]:

@@ -54,6 +54,13 @@ def test_a_compressed_file_is_looked_at_without_anything_heavy() -> None:
 
 
 @pytest.mark.slow
+def test_detect_imports_a_part_of_the_package() -> None:
+    statement = "import lowerbound.applications.anomaly.detect"
+    count = "import sys; assert sum(name[:10] == 'lowerbound' for name in sys.modules) <= 220"
+    imported_by(f"{statement}\n{count}")
+
+
+@pytest.mark.slow
 def test_training_does_not_import_the_compiler_unless_it_compiles() -> None:
     """The compiler costs a second and 80 MB, in every run, also in those that never compile."""
     lines = [

@@ -39,8 +39,9 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         initialize as initialize,
         resolve as resolve,
     )
+    from lowerbound.fitting.fitted import Fitted as Fitted
     from lowerbound.fitting.folder import read as read, write as write
-    from lowerbound.fitting.model import Fitted as Fitted, fit as fit
+    from lowerbound.fitting.model import fit as fit
     from lowerbound.fitting.options import FitOptions as FitOptions
     from lowerbound.models.base import Model as Model
     from lowerbound.models.options import ModelOptions as ModelOptions
@@ -60,7 +61,8 @@ __getattr__, __dir__, __all__ = public_names(
         ".data.loading": "load",
         ".data.dataset": "Dataset",
         ".data.schema": "Schema",
-        ".fitting.model": "fit Fitted",
+        ".fitting.model": "fit",
+        ".fitting.fitted": "Fitted",
         ".fitting.options": "FitOptions",
         ".models.options": "ModelOptions",
         ".training.options": "TrainingOptions",

@@ -22,8 +22,10 @@ SECONDS_BETWEEN_LOOKS = 0.5
 RUN = "lowerbound"
 INTERRUPT = signal.SIGINT
 
+Command = Callable[[Sequence[str]], int]  # its words; its exit code
 
-def several(request: Any) -> Callable[[Sequence[str]], int] | None:
+
+def several(request: Any, run_one: Command) -> Command | None:
     """What starts the processes that a request asks for; None: this process runs the command.
 
     Raises:
@@ -33,16 +35,19 @@ def several(request: Any) -> Callable[[Sequence[str]], int] | None:
     if options is None or not options.several or processes.launched():
         return None
     _check_cards(request.fitting.training.device, options.devices)
-    return partial(launch, options.devices, options.nodes, options.rendezvous)
+    return partial(launch, options.devices, options.nodes, options.rendezvous, run_one)
 
 
-def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str]) -> int:
+def launch(
+    devices: int, nodes: int, rendezvous: str | None, run_one: Command, words: Sequence[str]
+) -> int:
     """Run a command in ``devices`` processes on this machine, together with those of others.
 
     Args:
         devices: processes on this machine.
         nodes: machines.
         rendezvous: where the machines meet, HOST:PORT; None: there is one machine.
+        run_one: runs the command in one of the processes, and returns its exit code.
         words: of the command.
 
     Returns:
@@ -90,14 +95,6 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
     finally:
         signal.signal(INTERRUPT, before)
     return max(codes.values())
-
-
-def run_one(words: Sequence[str]) -> int:
-    """Run the command in one of the processes; its exit code."""
-    signals.leave_when_interrupted()
-    from lowerbound.cli.main import main
-
-    return main(words)
 
 
 def _prepare(devices: int) -> None:

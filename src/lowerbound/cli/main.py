@@ -97,7 +97,7 @@ def run(words: Sequence[str], console: Console) -> int:
         request = answer(application.request, typed.answers)
         from lowerbound.cli.launch import several
 
-        if launcher := several(request):
+        if launcher := several(request, run_one):
             return launcher(given)
         from lowerbound.applications.common.formulas import formulas_kept
 
@@ -105,6 +105,12 @@ def run(words: Sequence[str], console: Console) -> int:
             report = application(request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
+
+
+def run_one(words: Sequence[str]) -> int:
+    """Run a command in one of the processes that run it together."""
+    signals.leave_when_interrupted()
+    return main(words)
 
 
 def check_places(form: Sequence[Entry], answers: Mapping[tuple[str, ...], Any]) -> None:

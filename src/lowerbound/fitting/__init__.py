@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from lowerbound.registry import public_names
 
 if TYPE_CHECKING:
-    from lowerbound.fitting.model import Fitted as Fitted, fit as fit, held_out as held_out
+    from lowerbound.fitting.fitted import Fitted as Fitted, held_out as held_out
+    from lowerbound.fitting.model import fit as fit
     from lowerbound.fitting.options import FitOptions as FitOptions, PriorFit as PriorFit
     from lowerbound.fitting.source import RefinerFit as RefinerFit
     from lowerbound.models.options import ModelOptions as ModelOptions
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
-        ".model": "Fitted fit held_out",
+        ".fitted": "Fitted held_out",
+        ".model": "fit",
         ".options": "FitOptions PriorFit",
         ".source": "RefinerFit",
         "lowerbound.models.options": "ModelOptions",

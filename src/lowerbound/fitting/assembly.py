@@ -20,7 +20,6 @@ from lowerbound.models.base import MODELS, Model
 from lowerbound.models.correction import correction_for
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.parts import ModelParts
-from lowerbound.models.refinement import refiner_for
 from lowerbound.parts import AT_RANDOM, AUTO, MISSINGNESS
 from lowerbound.priors.base import Prior
 from lowerbound.trace import Emission
@@ -132,7 +131,9 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
     chosen = resolve(schema, options, kind)
     kind = kind or MODELS[chosen.model]
     model = kind.build(ModelParts(schema, chosen))
-    if options.refiner is not None:
+    if options.refiner is not None:  # few models have one, and its networks are many
+        from lowerbound.models.refinement import refiner_for
+
         model.refiner = refiner_for(schema, options.refiner)
     if options.correction is not None:
         model.correction = correction_for(schema, options.correction)

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from lowerbound._version import __version__
 from lowerbound.config import to_mapping
 from lowerbound.data.schema import Schema
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.gains import comparison, distortion, realism
-from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.options import PriorFit
 from lowerbound.fitting.source import RefinerFit
 from lowerbound.models.base import MODELS, title_of

@@ -22,7 +22,7 @@ from lowerbound.models.powers import Imagines
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:  # a name for annotations
-    from lowerbound.fitting.model import Fitted
+    from lowerbound.fitting.fitted import Fitted
     from lowerbound.fitting.options import FitOptions
 
 MOST_ROWS = 20_000  # that the correction is learned from

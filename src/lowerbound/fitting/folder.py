@@ -35,6 +35,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError, unknown
 from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.card import model_card
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import (
     BESIDE,
     CHECKPOINT,
@@ -49,7 +50,6 @@ from lowerbound.fitting.manifest import (
     hashes,
     verify,
 )
-from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.models.base import MODELS, Model
 from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give

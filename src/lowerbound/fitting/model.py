@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.assembly import initialize, resolve, suited
 from lowerbound.fitting.correction import corrected
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.private_fit import (
     neutral_start,
@@ -41,32 +42,6 @@ from lowerbound.training.reporter import History, SilentReporter, TrainingReport
 from lowerbound.training.saving import FoldAnswers, identity
 
 FOLD_UPDATES = 100  # of a fit of the label alone
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fitted model.
-
-    Attributes:
-        model: the module, in evaluation mode.
-        schema: the schema of the data, which converts to and from model units.
-        options: the options of the fit, every default resolved.
-        history: the history of training; empty for a model solved in closed form.
-        calibration: how its confidence was calibrated, in words; "" if it was not, or if the model
-            was read from a folder.
-    """
-
-    model: Model
-    schema: Schema
-    options: FitOptions
-    history: History
-    calibration: str = ""
-
-    @property
-    def latents(self) -> str:
-        """The latents of a row in words, such as "8 latent numbers"."""
-        options = self.options.model
-        return MODELS[options.model].latents_text(ModelParts(self.schema, options))
 
 
 @own_settings()
@@ -339,10 +314,3 @@ def _parts(
     """Training and validation rows; an objective that learns from labels trains on all rows."""
     labeled = dataset.label is not None or dataset.target is not None
     return (dataset, None) if objective.uses_labels and labeled else held_out(dataset, options)
-
-
-def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
-    """Training and validation rows; a very small data set uses all rows for training."""
-    if options.validation <= 0 or round(options.validation * len(dataset)) < 2:
-        return dataset, None
-    return dataset.split(options.validation, options.seed)

@@ -23,7 +23,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting.assembly import assemble
 from lowerbound.fitting.correction import rematched
-from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.fitting.options import PriorFit
 from lowerbound.fitting.private_fit import without_release
 from lowerbound.models.base import Model

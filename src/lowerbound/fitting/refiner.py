@@ -21,7 +21,7 @@ from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
 from lowerbound.fitting.assembly import assemble
-from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.fitting.prior import with_budget
 from lowerbound.fitting.private_fit import without_release
 from lowerbound.fitting.source import RefinerFit

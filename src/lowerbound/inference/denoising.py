@@ -53,7 +53,7 @@ from lowerbound.data.incomplete import noise_in_units
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.annealing import FORWARD, AnnealedChains, AnnealingOptions, State, checked
 from lowerbound.inference.passes import (
     MEMORY,

@@ -117,7 +117,7 @@ def score(
         mass=model.mass,
         protocol=_protocol(footprint.trace, dataset, seed, split, rounded),
         pareto_k=tally.pareto_k,
-        fingerprint=_fingerprint(dataset),
+        fingerprint=rows_fingerprint(dataset),
     ).shifted(dataset.log_jacobian(mass=model.mass))
     _refuse_nan(scores)
     if scores.effective_sample_size_low:
@@ -287,12 +287,13 @@ def data_sha256(dataset: Dataset) -> str:
     return hashlib.sha256(dataset.x.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
-def _fingerprint(dataset: Dataset) -> Tensor | None:
-    """Numbers by which rows of columns are known in the units of any model; None without columns.
+def rows_fingerprint(dataset: Dataset) -> Tensor | None:
+    """Numbers by which ``marginal_difference`` knows that two models scored the same rows.
 
-    They are two sums of the cells of each row in the data's own units, with a weight for each
-    column, and the center and the spread of each column, by which the cells are scaled so that no
-    outlier hides the others.
+    Each model has its own units, so they are of cells in the data's own: with the median m and the
+    spread s of a column, u = arcsinh((cell - m) / s), which no outlier dominates. They are two sums
+    of u over the columns for each row, with different weights, then arcsinh(m / s) and log s of
+    each column; None: the rows have no columns.
     """
     schema = dataset.schema
     if not schema.columns or schema.binary or schema.windows is not None:

@@ -32,7 +32,7 @@ from lowerbound.data.synthetic.column_form import in_type_or_wide
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, ModelFolderError, OptionError, UnsupportedError, unknown
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.inference.restrictions import Restrictions
 from lowerbound.inference.table_draws import BLOCK, GivenCells, completed_block, new_block

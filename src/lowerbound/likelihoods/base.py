@@ -43,6 +43,7 @@ class Likelihood(nn.Module, ABC):
         by_columns: whether every column of a table has a distribution of its own kind.
         draws_as_rows: whether its draws have the shares of values, and if requested the missing
             cells, of training rows; draws of others are corrected.
+        columns_in_turn: whether columns are drawn one after another, and so explain each other.
         start_rows: most rows that ``initialize`` reads.
         mass: True for a probability mass (with bits per dimension), False for a density.
         missingness: the assumption about missing cells, one of
@@ -52,6 +53,7 @@ class Likelihood(nn.Module, ABC):
 
     by_columns: ClassVar[bool] = False
     draws_as_rows: ClassVar[bool] = False
+    columns_in_turn: ClassVar[bool] = False
     start_rows: ClassVar[int] = START_ROWS
     mass: bool
     missingness: str = AT_RANDOM

@@ -251,6 +251,12 @@ class Model(nn.Module, ABC):
         return likelihood
 
     @property
+    def needs_latents(self) -> bool:
+        """Whether rows are drawn by the latents alone, so that a fit without them has failed."""
+        likelihood = self.declared_likelihood
+        return likelihood is None or not likelihood.columns_in_turn
+
+    @property
     def mass(self) -> bool:
         """Whether p(x | z) is a probability mass, so that bits per dimension are defined."""
         return self.declared_likelihood is not None and self.declared_likelihood.mass

@@ -21,8 +21,9 @@ from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.networks.base import Decoder, Encoder, as_picture, reductions
 from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Input
-from lowerbound.networks.pictures.convolutional import Convolutional
-from lowerbound.networks.pictures.map_stack import MapDecoder, MapEncoder, MapStack, PatchEncoder
+from lowerbound.networks.pictures.convolutional import Convolutional, MapDecoder, MapEncoder
+from lowerbound.networks.pictures.map_stack import MapStack
+from lowerbound.networks.pictures.patches import PatchEncoder
 from lowerbound.networks.signals import Frames
 from lowerbound.posteriors.finite_scalar import LEVELS, search
 from lowerbound.posteriors.vector_quantized import GRADIENTS, QUANTIZERS, Quantizer

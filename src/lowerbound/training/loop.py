@@ -19,7 +19,6 @@ from lowerbound import processes
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, TrainingError
-from lowerbound.likelihoods.autoregressive.columns import AutoregressiveColumns
 from lowerbound.models.base import Model
 from lowerbound.networks.processor import kept_memory, processor_threads
 from lowerbound.objectives.base import Objective
@@ -176,8 +175,7 @@ def _conclude(run: TrainingRun, reporter: TrainingReporter) -> None:
         )
     if run.kept_record is None:
         return
-    ordered = any(isinstance(part, AutoregressiveColumns) for part in run.model.modules())
-    warning = collapse_message(run.kept_record, needed=not ordered)
+    warning = collapse_message(run.kept_record, needed=run.model.needs_latents)
     if warning:
         reporter.message(warning)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import OptionError
 from lowerbound.networks.base import Picture
-from lowerbound.networks.pictures.map_stack import PatchEncoder, PatchSums, start_from_patches
+from lowerbound.networks.pictures.patches import PatchEncoder, PatchSums, start_from_patches
 
 PICTURE = Picture(2, 8, 12)
 SIDE, NUMBERS = 4, 5

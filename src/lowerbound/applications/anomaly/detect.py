@@ -39,7 +39,7 @@ from lowerbound.applications.common.sources import open_data
 from lowerbound.data.arrays import listed
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 ALPHA = 0.01  # the default, unless there are too few calibration rows
 

@@ -42,7 +42,8 @@ from lowerbound.data.columns.values import free_name
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.inference.shares import Shares, shares
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.base import NETWORKS

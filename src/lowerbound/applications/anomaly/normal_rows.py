@@ -32,8 +32,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import DETECTOR
-from lowerbound.fitting.model import Fitted
 from lowerbound.inference.shares import SAMPLES, Shares
 from lowerbound.models.base import Model
 

@@ -23,7 +23,7 @@ from lowerbound.data.columns.values import EXACT, free_name
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.shares import Shares, shares
 
 RATE = "rate"

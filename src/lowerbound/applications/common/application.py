@@ -33,7 +33,7 @@ from lowerbound.registry import Registry
 from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:
-    from lowerbound.fitting.model import Fitted
+    from lowerbound.fitting.fitted import Fitted
     from lowerbound.training.reporter import TrainingReporter as TrainingReporter
 
 

@@ -24,7 +24,7 @@ from lowerbound.data.prompts import (
 )
 from lowerbound.data.vocabulary import PhraseBook, PromptVocabulary
 from lowerbound.errors import OptionError, unknown
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.models.powers import Classifies
 
 DATA, NAMES, PHRASES = "data", "names", ".json"

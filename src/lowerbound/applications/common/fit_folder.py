@@ -23,7 +23,7 @@ from lowerbound.registry import Registry
 from lowerbound.untrusted import folders
 
 if TYPE_CHECKING:
-    from lowerbound.fitting.model import Fitted
+    from lowerbound.fitting.fitted import Fitted
 
 REQUEST = "request.json"
 DIRECTORY = "directory"  # in which the command was given, of a request as ``recorded`` gives it

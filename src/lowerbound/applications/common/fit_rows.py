@@ -29,7 +29,7 @@ from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.data.protection.record import is_protected
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.training.options import TrainingOptions
 
 FEWEST_FRESH = 20  # least number of validation rows that are useful as held-out rows

@@ -19,8 +19,8 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.protection.record import Protection
 from lowerbound.errors import DataError, LowerboundError, OptionError
 from lowerbound.evaluation.report.templates import render
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import MANIFEST
-from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.source import DataSource
 from lowerbound.training.private.declarations import described
 from lowerbound.training.private.record import ReleaseRecord

@@ -25,7 +25,7 @@ from lowerbound.data.tables.chunks import placed, read_chunks
 from lowerbound.data.tables.files import is_table, read_for
 from lowerbound.data.tables.numbers import other_notations, with_numbers, with_points
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 BYTES_OF_NUMBER = 16  # of memory for a number of a row: z, parameters, the draw, a copy
 SHOWN = 20  # names of rows in an error

@@ -24,7 +24,7 @@ from lowerbound.evaluation.report.suites import (
     SampleFindings,
 )
 from lowerbound.evaluation.samples.distances import Quality, SampleQuality
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.reconstruction import ReconstructionError
 from lowerbound.inference.regression import RegressionQuality

@@ -22,7 +22,7 @@ from lowerbound.data.tables.duckdb import PREFIX, Address, is_address
 from lowerbound.data.tables.files import is_table
 from lowerbound.data.tables.on_disk import ON_DISK, load_on_disk
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 USUAL_TEST = 0.1  # share of the rows
 MOST_NUMBERED = 1_000_000  # rows of a test part that keep their numbers in the table

@@ -31,7 +31,7 @@ from lowerbound.applications.compression.requests import (
 )
 from lowerbound.data.arrays import listed
 from lowerbound.errors import BitstreamError, ModelFolderError, OptionError, UnsupportedError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.models.powers import name_of
 from lowerbound.registry import Registry
 

@@ -35,7 +35,7 @@ from lowerbound.applications.compression.requests import (
 )
 from lowerbound.applications.compression.stack import constriction
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.refiner import without_refiner
 
 

@@ -34,8 +34,8 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import LowerboundError, ModelFolderError, OptionError
 from lowerbound.fitting.assembly import assemble
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import WEIGHTS, hashes
-from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.likelihood import score
 from lowerbound.models.base import Model

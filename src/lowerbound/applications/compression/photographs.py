@@ -73,7 +73,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.whole import names_beside, picture_paths
 from lowerbound.errors import DataError, OptionError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 COLORS = 3
 NO_LEVEL = -1  # of a picture that is stored exactly

@@ -38,7 +38,7 @@ from lowerbound.applications.compression.transform_codec import invents
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.audio.clips import wav_file
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.models.base import Model
 from lowerbound.objectives.features import ms_ssim
 

@@ -36,7 +36,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.loading import load
 from lowerbound.data.pictures.pixels import in_units, tiles_of
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 USUAL_QUALITY = 50
 INVENTS = (

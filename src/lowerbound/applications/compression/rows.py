@@ -52,7 +52,7 @@ from lowerbound.applications.compression.rivals import lossy_rivals, rivals
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.pictures.pixels import eight_bit
 from lowerbound.data.schema import Schema
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.untrusted import folders
 
 REAL_BITS = 32

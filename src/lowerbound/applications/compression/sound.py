@@ -36,7 +36,7 @@ from lowerbound.data.audio import clips as audio
 from lowerbound.data.audio.clips import Clips
 from lowerbound.errors import counted
 from lowerbound.fitting import folder as model_folder
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.sound_codes import SoundCoder
 from lowerbound.untrusted import folders
 

@@ -48,7 +48,7 @@ from lowerbound.applications.compression.sound_codec import read_clips, write_cl
 from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import Clips, LogMel, amplitudes
 from lowerbound.errors import MissingExtraError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 LATEST = Fraction(1, 4)  # longest delay of a decoder, seconds
 LOOKED_AT = 60  # seconds from which the delay is measured

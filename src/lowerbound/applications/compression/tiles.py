@@ -51,7 +51,7 @@ from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.data.pictures.whole import picture_paths
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.untrusted import folders
 
 COLORS = (1, 3)  # of picture files channels that are read

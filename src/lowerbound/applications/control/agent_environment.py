@@ -11,7 +11,7 @@ from lowerbound.applications.control.requests import EnvironmentOptions, PlayReq
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.models.powers import WorldModel
 
 DEFAULTS = to_mapping(EnvironmentOptions())

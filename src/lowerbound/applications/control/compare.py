@@ -31,7 +31,7 @@ from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.figure_style import color_of, legend, new_figure, style, to_png
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

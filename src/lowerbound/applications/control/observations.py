@@ -15,7 +15,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Encodes, require
 from lowerbound.trace import Batch

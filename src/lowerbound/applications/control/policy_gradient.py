@@ -36,7 +36,8 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.one_hot import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import MissingExtraError, OptionError
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.options import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import Encodes, require

@@ -26,7 +26,7 @@ from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.processor import processor_threads

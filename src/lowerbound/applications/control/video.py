@@ -32,7 +32,7 @@ from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.frames import Horizon, check_actions, predict_frames
 from lowerbound.models.powers import WorldModel

@@ -37,7 +37,7 @@ from lowerbound.data.loading import load
 from lowerbound.data.sciences.molecules import KnownMolecules
 from lowerbound.data.tables.text_form import TextForm
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 
 
 @dataclass(frozen=True)

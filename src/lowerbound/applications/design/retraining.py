@@ -23,7 +23,8 @@ from lowerbound.applications.design.goals import DesignTask
 from lowerbound.applications.design.result import DesignResult, Stop
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError, TrainingError
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.models.base import Model
 
 UPDATES = 200  # of each retraining

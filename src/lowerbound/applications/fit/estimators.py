@@ -26,7 +26,7 @@ from lowerbound.applications.common.estimators.vae import VAE, TrainedEstimator
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.prior_draws import whole_count

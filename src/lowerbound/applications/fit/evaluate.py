@@ -42,7 +42,7 @@ from lowerbound.evaluation.report.suites import (
 from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import folder as model_folder
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Protocol, Scores, marginal_difference
 from lowerbound.models.base import title_of

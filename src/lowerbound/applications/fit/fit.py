@@ -39,7 +39,8 @@ from lowerbound.data.pictures.shards import is_unpacked
 from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import resolve, start_from_model
-from lowerbound.fitting.model import Fitted, fit as fit_model
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit as fit_model
 from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.source import DataSource
 from lowerbound.training.device import AUTO, chosen_device

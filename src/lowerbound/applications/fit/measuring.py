@@ -32,7 +32,8 @@ from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import FROM_PRIOR, LikelihoodFindings, likelihood_suite
 from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.distances import DRAWN, SampleQuality
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.source import Likeness
 from lowerbound.inference.estimate import Skipped

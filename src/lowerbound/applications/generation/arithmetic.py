@@ -32,7 +32,7 @@ from lowerbound.data.pictures.folders import classes_of
 from lowerbound.data.tables.files import CSV_SUFFIXES, is_table, read_frame, table_suffix
 from lowerbound.data.tables.parquet import PARQUET_SUFFIXES
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.models.powers import Decodes, Encodes, require

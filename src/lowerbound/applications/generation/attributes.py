@@ -42,7 +42,7 @@ from lowerbound.evaluation.samples.acceptance import (
     fit_realism_classifier,
     real_rows,
 )
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Skipped

@@ -40,7 +40,7 @@ from lowerbound.data.tables.dialect import Dialect, Layout
 from lowerbound.data.tables.files import parsing
 from lowerbound.data.tables.parquet import ParquetTable, is_parquet
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.codes import encode_rows, numbers_of, quantized_rows, vectors_of
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.models.powers import Decodes, Quantizes, require

@@ -33,7 +33,7 @@ from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts import CLASS
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.samples.acceptance import real_rows
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.inference.prior_draws import prior_settings
 from lowerbound.models.base import Model

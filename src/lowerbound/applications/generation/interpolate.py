@@ -39,7 +39,7 @@ from lowerbound.applications.generation.requests import EVERY, InterpolateReques
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier, real_rows
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes
 from lowerbound.inference.estimate import Estimate, Skipped

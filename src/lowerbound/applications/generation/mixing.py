@@ -37,7 +37,7 @@ from lowerbound.applications.generation.requests import FIRST, MixRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.acceptance import real_rows
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.passes import batches, collected, evaluation_mode
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Classifies, Imagines, Mixes, models_with, require

@@ -19,7 +19,7 @@ from lowerbound.evaluation.samples.frame_errors import (
     about_ratio,
     psnr,
 )
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.frames import (
     Horizon,
     predict_frames as predicted,

@@ -46,9 +46,9 @@ from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.fitting.gains import comparison, warning_if_worse
 from lowerbound.fitting.manifest import CHECKPOINT, METRICS, PRIOR
-from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.options import PriorFit
 from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
 from lowerbound.inference.codes import Latents, draw_latents, refuse_collapsed

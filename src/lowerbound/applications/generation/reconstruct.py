@@ -29,7 +29,7 @@ from lowerbound.applications.common.rows import Reconstructed, row_files
 from lowerbound.applications.common.sentences import about_exact, about_explained
 from lowerbound.applications.generation.requests import ReconstructRequest
 from lowerbound.errors import DataError, OptionError, UnsupportedError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_draws import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, reconstruct_refined

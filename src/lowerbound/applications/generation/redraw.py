@@ -31,7 +31,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.inference.prior_draws import prior_settings
 from lowerbound.models.base import Model

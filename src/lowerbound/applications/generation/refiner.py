@@ -21,9 +21,9 @@ from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.samples.refinement import RefinementQuality, refinement_quality
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.fitting.gains import distortion, realism
 from lowerbound.fitting.manifest import REFINER
-from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.fitting.source import RefinerFit
 from lowerbound.models.refinement import Refiner

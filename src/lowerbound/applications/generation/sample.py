@@ -44,7 +44,7 @@ from lowerbound.data.sequences.event_layout import EventLayout
 from lowerbound.data.tables.files import read_frame
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.passes import evaluation_mode
 from lowerbound.inference.prior_draws import PriorDraws, prior_settings
 from lowerbound.inference.tables import draws_with_columns, gives_columns

@@ -23,7 +23,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.frame_clips import FrameClips
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.options import PriorFit
 from lowerbound.fitting.prior import TASK, learns_from_clips, with_budget, with_untrained_prior
 from lowerbound.fitting.private_fit import without_release

@@ -50,7 +50,7 @@ from lowerbound.applications.interchange.requests import ExportRequest
 from lowerbound.config import to_mapping
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.models.base import Model

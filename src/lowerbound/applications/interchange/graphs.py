@@ -31,8 +31,8 @@ from lowerbound.applications.common.application import Report
 from lowerbound.applications.common.files import fill_folder, others_files
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import MissingExtraError, UnsupportedError
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import SCHEMA
-from lowerbound.fitting.model import Fitted
 from lowerbound.inference.codes import moments
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Decodes, Encodes, require

@@ -27,7 +27,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import folder as model_folder
 from lowerbound.fitting.assembly import assemble, resolve
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.likelihoods.base import raw_scale
 from lowerbound.models.base import MODELS, Model

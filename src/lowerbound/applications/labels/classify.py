@@ -22,7 +22,7 @@ from lowerbound.applications.common.requested_rows import RequestedRows, in_chun
 from lowerbound.applications.labels.requests import ClassifyRequest
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.passes import collected
 from lowerbound.models.base import Model
 from lowerbound.models.powers import Classifies, require

@@ -36,8 +36,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import ANSWERS, read_beside, write_beside
-from lowerbound.fitting.model import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.regression import predictions
 from lowerbound.objectives.semi_supervised import require_labels

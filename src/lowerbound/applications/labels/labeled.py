@@ -20,7 +20,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.prior_draws import whole_count
 from lowerbound.models.base import Model

@@ -11,7 +11,7 @@ from lowerbound.applications.common.columnar_files import check_suffix, columnar
 from lowerbound.applications.common.fit_rows import fitted_to
 from lowerbound.applications.common.sources import open_unconditioned
 from lowerbound.applications.labels.requests import PredictRequest
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.regression import BAND, RegressionQuality, judged, predictions
 
 

@@ -21,7 +21,7 @@ from lowerbound.applications.release.tables import check_table, read_cells
 from lowerbound.data.protection.record import Protection
 from lowerbound.data.tables.markers import levels_of
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.tables import TableDraws, TableSource
 
 

@@ -25,7 +25,7 @@ from lowerbound.data.tables.numbers import notations_of, with_numbers
 from lowerbound.errors import DataError, OptionError, counted
 from lowerbound.evaluation.samples.column_judge import distinguished
 from lowerbound.fitting import folder as model_folder
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.source import DataSource, Likeness
 from lowerbound.inference.tables import TableSource
 from lowerbound.training.loop import Interrupted

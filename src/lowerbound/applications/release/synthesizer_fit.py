@@ -15,7 +15,8 @@ from lowerbound.data.protection.protect import ProtectionOptions, protected_tabl
 from lowerbound.data.synthetic.constraints import Relation, sides
 from lowerbound.data.synthetic.form import TableForm, read_for_synthesis
 from lowerbound.errors import OptionError
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import draw_latents, refuse_collapsed

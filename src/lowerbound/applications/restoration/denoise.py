@@ -24,7 +24,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import noisy_rows
 from lowerbound.errors import OptionError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.denoising import (
     denoise as take_off,
     found_noise,

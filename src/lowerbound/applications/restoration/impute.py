@@ -47,7 +47,7 @@ from lowerbound.data.dependencies.determined import determined
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import OptionError, UnsupportedError, counted
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.parts import AT_RANDOM
 
 MOST_SIZES = 1 << 20  # effective sample sizes that are kept for their median

@@ -29,7 +29,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.dependencies.determined import determined, observed_cells, with_dependencies
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.fitted import Fitted
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.options import FitOptions
 from lowerbound.models.base import Model
 from lowerbound.training.checkpoint import FOLDER

@@ -16,7 +16,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.likelihood.tighter import InferenceOptions
 from lowerbound.evaluation.report.sizes import RequestedSizes, SuiteOptions
 from lowerbound.evaluation.report.suites import attempt, draw_samples
-from lowerbound.fitting.model import Fitted
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.models.powers import Decodes, Encodes, HasPrior
 

@@ -78,6 +78,7 @@ class AutoregressiveColumns(Likelihood):
 
     by_columns: ClassVar[bool] = True
     draws_as_rows: ClassVar[bool] = True
+    columns_in_turn: ClassVar[bool] = True
     start_rows: ClassVar[int] = 1_000_000  # cells and their range are those of the data
     missing_share: Tensor
 

@@ -25,7 +25,7 @@ from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, check_condition
 from lowerbound.networks.denoisers import diffusers
-from lowerbound.networks.pictures.convolutional import by_pixel
+from lowerbound.networks.pictures.patches import by_pixel
 
 DOWN_BLOCKS = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")
 UP_BLOCKS = ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")

@@ -1,7 +1,15 @@
 """Convolutional networks for pictures of any size, of residual blocks without normalization.
 
 Steps between levels choose the memory layout of the maps. Classifiers of pictures have strided
-convolutions down to a few places.
+convolutions down to a few places. Other networks make a smaller map of vectors, one for each place:
+
+::
+
+    picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
+    picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
+
+There no layer joins all places, so each vector describes its neighborhood. If the decoder of a map
+has an additional linear path, its own last weights start at zero.
 """
 
 from __future__ import annotations
@@ -12,6 +20,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
@@ -32,6 +41,12 @@ from lowerbound.networks.base import (
     reductions,
 )
 from lowerbound.networks.initialization import ACTIVATIONS, QUIET, convolution, gain, linear
+from lowerbound.networks.pictures.patches import (
+    PatchEncoder,
+    PatchSums,
+    by_pixel,
+    start_from_patches,
+)
 
 SMALL = 16  # side below which the first convolution has stride 1
 COARSEST = 4  # side at which strided convolutions end, after at least two
@@ -131,11 +146,6 @@ def channels_last(pictures: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2)
 
 
-def by_pixel(pictures: Tensor) -> Tensor:
-    """(rows, channels, height, width) to (rows, height * width * channels)."""
-    return pictures.permute(0, 2, 3, 1).flatten(1)
-
-
 class StridedEncoder(Encoder):
     """A picture to numbers by convolutions of stride 2, each with twice the channels.
 
@@ -230,16 +240,12 @@ class Convolutional(Network):
     def map_encoder(
         self, event_shape: tuple[int, ...], stride: int, numbers: int, condition_dim: int = 0
     ) -> Encoder:
-        from lowerbound.networks.pictures.map_stack import MapEncoder
-
         levels = reductions(as_picture(event_shape).size, stride, self.width)
         return MapEncoder(self, event_shape, levels, numbers, condition_dim)
 
     def map_decoder(
         self, stride: int, numbers: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
     ) -> Decoder:
-        from lowerbound.networks.pictures.map_stack import MapDecoder
-
         levels = reductions(as_picture(parameter_shape).size, stride, self.width)
         return MapDecoder(self, numbers, parameter_shape, levels, condition_dim)
 
@@ -349,3 +355,105 @@ class ConvolutionalDecoder(Decoder):
     @property
     def output_bias(self) -> nn.Parameter:
         return self.bias
+
+
+class MapEncoder(Conditioned, Encoder):
+    """Picture to a map, its places one after the other, (rows, height * width * numbers).
+
+    Args:
+        options: depth, kind and activation of the residual blocks.
+        event_shape: of the picture.
+        levels: resolutions down to the map's, finest first.
+        numbers: numbers of each place.
+        condition_dim: numbers of the condition: a bias on the finest level's channels.
+    """
+
+    def __init__(
+        self,
+        options: Convolutional,
+        event_shape: tuple[int, ...],
+        levels: tuple[Level, ...],
+        numbers: int,
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.picture = as_picture(event_shape)
+        first, last = levels[0], levels[-1]
+        taps = kernel(self.picture.size)
+        self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
+        self.start_condition(condition_dim, first.channels)
+        layers = options.descent(levels)
+        heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
+        self.layers = nn.Sequential(*layers, heads)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return by_pixel(self.layers(self.stemmed(x, condition)))
+
+    def stemmed(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Features of the finest level, (rows, channels, height, width)."""
+        check_condition(condition, self.condition_dim)
+        features: Tensor = self.stem(channels_last(x.reshape(x.shape[0], *self.picture)))
+        features = self.conditioned(features, condition)
+        return features
+
+
+class MapDecoder(Conditioned, Decoder):
+    """A map in the encoder's layout, (rows, height * width * numbers), to a picture.
+
+    Args:
+        options: depth, kind and activation of the residual blocks.
+        numbers: of each place.
+        parameter_shape: parameters of the likelihood.
+        levels: resolutions down to the map's, finest first.
+        condition_dim: numbers of the condition: a bias on the coarsest level's channels.
+        event_shape, patch: shape of the picture, and the side of the patches of a linear path to
+            its location, which are then the first parameters; 0: no linear path.
+    """
+
+    def __init__(
+        self,
+        options: Convolutional,
+        numbers: int,
+        parameter_shape: tuple[int, ...],
+        levels: tuple[Level, ...],
+        condition_dim: int = 0,
+        event_shape: tuple[int, ...] = (),
+        patch: int = 0,
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = tuple(parameter_shape)
+        self.coarsest, self.numbers = levels[-1], numbers
+        picture = as_picture(self.parameter_shape)
+        coarse = self.coarsest.channels
+        self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
+        self.start_condition(condition_dim, coarse)
+        self.layers = nn.Sequential(*options.ascent(levels, picture, 0.0 if patch else QUIET))
+        self.linear = PatchSums(as_picture(event_shape), patch, numbers) if patch else None
+        self.bias = nn.Parameter(torch.zeros(picture))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        places = z.unflatten(1, (*self.coarsest.size, self.numbers)).permute(0, 3, 1, 2)
+        picture: Tensor = self.layers(self.stemmed(places, condition)) + self.bias
+        if self.linear is not None:
+            location = self.linear(places)
+            owed_besides = picture.shape[1] - location.shape[1]
+            picture = picture + F.pad(location, (0, 0, 0, 0, 0, owed_besides))
+        return picture.reshape(z.shape[0], *self.parameter_shape)
+
+    def stemmed(self, places: Tensor, condition: Tensor | None) -> Tensor:
+        """Features of a map, (rows, numbers, height, width)."""
+        check_condition(condition, self.condition_dim)
+        features: Tensor = self.stem(places)
+        features = self.conditioned(features, condition)
+        return features
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        return self.bias
+
+    @torch.no_grad()
+    def start_from_patches(self, encoder: PatchEncoder, x: Tensor) -> None:
+        """Start an encoder from rows (rows, *event), and the linear path as its inverse."""
+        assert self.linear is not None
+        location = start_from_patches(encoder, self.linear, x)
+        self.bias[: len(location)] = location

@@ -31,10 +31,10 @@ from lowerbound.networks.base import Conditioned, Level, Picture, check_conditio
 from lowerbound.networks.initialization import ACTIVATIONS, QUIET, convolution, gain, linear
 from lowerbound.networks.pictures.convolutional import (
     Upsample,
-    by_pixel,
     channels_last,
     residual_blocks,
 )
+from lowerbound.networks.pictures.patches import by_pixel
 
 
 class Place(NamedTuple):

@@ -1,12 +1,5 @@
-r"""Convolutional networks between a picture and one or several maps of vectors, coarse to fine.
-
-::
-
-    picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
-    picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
-
-No layer joins all places (unlike in ``convolutional``), so each vector describes its neighborhood.
-Of several maps each is half as high and wide as the next; they lie side by side:
+"""Convolutional networks between a picture and several maps of vectors, each half as high and wide
+as the next; side by side, coarse to fine.
 
 ::
 
@@ -19,16 +12,6 @@ Of several maps each is half as high and wide as the next; they lie side by side
                 fine map           coarse map
 
 Between them a network predicts what the coarser map adds to the encoder's finer map.
-
-Linear paths beside them are principal components of the picture's patches:
-
-.. math:: z_i = W^T (x_i - m), \qquad \hat x_i = m + W z_i
-
-with x_i the square patch of place i, W the leading eigenvectors of the patches' covariance, as
-columns, and m their mean. The encoder's path is fixed, so codebooks learn from fixed vectors. The
-decoder adds a network that starts at zero.
-
-If the decoder has such an additional path, its own last weights start at zero.
 """
 
 from __future__ import annotations
@@ -40,16 +23,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lowerbound.errors import OptionError
 from lowerbound.networks.base import (
-    Conditioned,
-    Decoder,
-    Encoder,
     Level,
-    Picture,
-    as_picture,
     check_condition,
     halved,
     kernel,
@@ -57,191 +34,11 @@ from lowerbound.networks.base import (
 from lowerbound.networks.initialization import ACTIVATIONS, QUIET, convolution, gain
 from lowerbound.networks.pictures.convolutional import (
     Convolutional,
+    MapDecoder,
+    MapEncoder,
     Upsample,
-    by_pixel,
-    channels_last,
 )
-
-
-class PatchEncoder(Encoder):
-    """Picture to the principal components of its patches, (rows, places * numbers); not trained.
-
-    Args:
-        event_shape: of the picture.
-        side: of a patch.
-        numbers: of each place.
-        condition_dim: numbers of the decoder's condition, which the encoder ignores.
-    """
-
-    def __init__(
-        self, event_shape: tuple[int, ...], side: int, numbers: int, condition_dim: int = 0
-    ) -> None:
-        super().__init__()
-        self.picture = as_picture(event_shape)
-        _check(self.picture, side, numbers)
-        self.condition_dim = condition_dim
-        self.components = nn.Conv2d(self.picture.channels, numbers, side, side)
-        for value in self.components.parameters():
-            nn.init.zeros_(value).requires_grad_(False)
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        return by_pixel(self.components(x.reshape(x.shape[0], *self.picture)))
-
-
-class PatchSums(nn.ConvTranspose2d):
-    """Map to the location of a picture, the inverse of ``PatchEncoder``; zero until started.
-
-    Args:
-        picture: shape of the first channels of the likelihood's parameters.
-        side: of a patch.
-        numbers: of each place.
-    """
-
-    def __init__(self, picture: Picture, side: int, numbers: int) -> None:
-        _check(picture, side, numbers)
-        super().__init__(numbers, picture.channels, side, side, bias=False)
-        nn.init.zeros_(self.weight)
-
-
-@torch.no_grad()
-def start_from_patches(encoder: PatchEncoder, up: PatchSums, x: Tensor) -> Tensor:
-    """Set both to the principal components of the patches of rows ``x``, (rows, *event).
-
-    Returns:
-        The mean patch side by side, (C, H, W), which a decoder adds to the output of ``up``.
-    """
-    down = encoder.components
-    side, numbers = down.kernel_size[0], down.out_channels
-    channels, height, width = encoder.picture
-    pictures = x.double().reshape(x.shape[0], *encoder.picture)
-    patches = pictures.unfold(2, side, side).unfold(3, side, side)
-    flat = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * side * side)
-    mean = flat.mean(0)
-    centered = flat - mean
-    _, vectors = torch.linalg.eigh(centered.T @ centered)
-    leading = vectors.flip(1)[:, :numbers].T
-    assert down.bias is not None
-    down.bias.copy_(-(leading @ mean))
-    for weight in (down.weight, up.weight):
-        weight.copy_(leading.reshape(numbers, channels, side, side))
-    patch = mean.reshape(channels, side, side)
-    return patch.repeat(1, height // side, width // side).to(x.dtype)
-
-
-def _check(picture: Picture, side: int, numbers: int) -> None:
-    if picture.height % side or picture.width % side:
-        raise OptionError(
-            f"a linear path takes pictures whose sides are multiples of the stride {side}, and "
-            f"these are {picture.height}x{picture.width}"
-        )
-    most = picture.channels * side * side
-    if numbers > most:
-        raise OptionError(
-            f"a patch has {most} numbers, so a linear path gives at most as many, not {numbers}; "
-            "lower latent_dim"
-        )
-
-
-class MapEncoder(Conditioned, Encoder):
-    """Picture to a map, its places one after the other, (rows, height * width * numbers).
-
-    Args:
-        options: depth, kind and activation of the residual blocks.
-        event_shape: of the picture.
-        levels: resolutions down to the map's, finest first.
-        numbers: numbers of each place.
-        condition_dim: numbers of the condition: a bias on the finest level's channels.
-    """
-
-    def __init__(
-        self,
-        options: Convolutional,
-        event_shape: tuple[int, ...],
-        levels: tuple[Level, ...],
-        numbers: int,
-        condition_dim: int = 0,
-    ) -> None:
-        super().__init__()
-        self.picture = as_picture(event_shape)
-        first, last = levels[0], levels[-1]
-        taps = kernel(self.picture.size)
-        self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
-        self.start_condition(condition_dim, first.channels)
-        layers = options.descent(levels)
-        heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
-        self.layers = nn.Sequential(*layers, heads)
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        return by_pixel(self.layers(self.stemmed(x, condition)))
-
-    def stemmed(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Features of the finest level, (rows, channels, height, width)."""
-        check_condition(condition, self.condition_dim)
-        features: Tensor = self.stem(channels_last(x.reshape(x.shape[0], *self.picture)))
-        features = self.conditioned(features, condition)
-        return features
-
-
-class MapDecoder(Conditioned, Decoder):
-    """A map in the encoder's layout, (rows, height * width * numbers), to a picture.
-
-    Args:
-        options: depth, kind and activation of the residual blocks.
-        numbers: of each place.
-        parameter_shape: parameters of the likelihood.
-        levels: resolutions down to the map's, finest first.
-        condition_dim: numbers of the condition: a bias on the coarsest level's channels.
-        event_shape, patch: shape of the picture, and the side of the patches of a linear path to
-            its location, which are then the first parameters; 0: no linear path.
-    """
-
-    def __init__(
-        self,
-        options: Convolutional,
-        numbers: int,
-        parameter_shape: tuple[int, ...],
-        levels: tuple[Level, ...],
-        condition_dim: int = 0,
-        event_shape: tuple[int, ...] = (),
-        patch: int = 0,
-    ) -> None:
-        super().__init__()
-        self.parameter_shape = tuple(parameter_shape)
-        self.coarsest, self.numbers = levels[-1], numbers
-        picture = as_picture(self.parameter_shape)
-        coarse = self.coarsest.channels
-        self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
-        self.start_condition(condition_dim, coarse)
-        self.layers = nn.Sequential(*options.ascent(levels, picture, 0.0 if patch else QUIET))
-        self.linear = PatchSums(as_picture(event_shape), patch, numbers) if patch else None
-        self.bias = nn.Parameter(torch.zeros(picture))
-
-    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        places = z.unflatten(1, (*self.coarsest.size, self.numbers)).permute(0, 3, 1, 2)
-        picture: Tensor = self.layers(self.stemmed(places, condition)) + self.bias
-        if self.linear is not None:
-            location = self.linear(places)
-            owed_besides = picture.shape[1] - location.shape[1]
-            picture = picture + F.pad(location, (0, 0, 0, 0, 0, owed_besides))
-        return picture.reshape(z.shape[0], *self.parameter_shape)
-
-    def stemmed(self, places: Tensor, condition: Tensor | None) -> Tensor:
-        """Features of a map, (rows, numbers, height, width)."""
-        check_condition(condition, self.condition_dim)
-        features: Tensor = self.stem(places)
-        features = self.conditioned(features, condition)
-        return features
-
-    @property
-    def output_bias(self) -> nn.Parameter:
-        return self.bias
-
-    @torch.no_grad()
-    def start_from_patches(self, encoder: PatchEncoder, x: Tensor) -> None:
-        """Start an encoder from rows (rows, *event), and the linear path as its inverse."""
-        assert self.linear is not None
-        location = start_from_patches(encoder, self.linear, x)
-        self.bias[: len(location)] = location
+from lowerbound.networks.pictures.patches import by_pixel
 
 
 @dataclass(frozen=True)

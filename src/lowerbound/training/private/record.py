@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lowerbound.data.protection.record import Protection
 from lowerbound.training.private.accounting import ORDERS, accountant_name, epsilons
@@ -14,7 +14,9 @@ from lowerbound.training.private.declarations import (
     SchemaRecord,
     described,
 )
-from lowerbound.training.private.plan import PrivatePlan
+
+if TYPE_CHECKING:  # a record is read without what trains
+    from lowerbound.training.private.plan import PrivatePlan
 
 KEEP = "do not publish checkpoint/, which holds this seed until training ends, and a hash of rows"
 SEEDS = (

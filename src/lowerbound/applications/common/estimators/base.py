@@ -28,8 +28,9 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import noisy_rows
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import folder as model_folder
+from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.manifest import NAMES, read_beside, write_beside
-from lowerbound.fitting.model import Fitted, fit
+from lowerbound.fitting.model import fit
 from lowerbound.fitting.options import FitOptions
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.decoding import decode_codes

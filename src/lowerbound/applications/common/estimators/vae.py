@@ -17,7 +17,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.refinement import refinement_quality
-from lowerbound.fitting.model import Fitted, held_out
+from lowerbound.fitting.fitted import Fitted, held_out
 from lowerbound.fitting.options import FitOptions
 from lowerbound.fitting.prior import TASK, fit_prior as train_prior
 from lowerbound.fitting.refiner import fit_refiner as train_refiner
