@@ -13,7 +13,7 @@ import pytest
 from lowerbound.applications import load
 from lowerbound.applications.fit.fit import FitReport
 from lowerbound.applications.fit.requests import FitRequest
-from lowerbound.data.options import ReadingOptions
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.report.sizes import SuiteOptions
 from lowerbound.fitting import FitOptions

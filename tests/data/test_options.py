@@ -13,8 +13,9 @@ import pytest
 from lowerbound.applications.common.form import entries
 from lowerbound.config import construct
 from lowerbound.data import load
-from lowerbound.data.options import LEAST_PEOPLE, PlainDialect, PlainReading, ReadingOptions
+from lowerbound.data.options import LEAST_PEOPLE, PlainDialect, PlainReading
 from lowerbound.data.reading import Reading
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError

@@ -121,7 +121,7 @@ def agent_folder(place: Path, rng: Generator) -> Reader:
 def columns_file(place: Path, rng: Generator) -> Reader:
     """The kinds of columns, as ``lowerbound schema`` writes them."""
     from lowerbound.data import load as load_rows
-    from lowerbound.data.options import read_hints
+    from lowerbound.data.reading_flags import read_hints
 
     path = place / "columns.json"
     path.write_bytes(changed_text(_kinds(), rng))

@@ -31,7 +31,7 @@ from lowerbound.applications.release.audit import audit
 from lowerbound.applications.release.requests import AuditRequest
 from lowerbound.cli import main
 from lowerbound.config import from_mapping, option, to_mapping
-from lowerbound.data.options import ReadingOptions
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lowerbound.applications.fit.preparing import PublicSchema, public_schema
-from lowerbound.data.options import ReadingOptions
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.errors import DataError, OptionError
 from lowerbound.training.private.options import PrivacyOptions
 

@@ -9,7 +9,7 @@ import pytest
 
 from lowerbound.applications.fit.preparing import check_parts, public_schema, with_settings
 from lowerbound.data import load
-from lowerbound.data.options import ReadingOptions
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.models.options import ModelOptions

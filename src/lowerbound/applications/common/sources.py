@@ -15,7 +15,8 @@ from lowerbound.data.catalog import CATALOG, WITH_PARTS
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.loading import load, read
 from lowerbound.data.npz import array_names
-from lowerbound.data.options import OnError, ReadingOptions
+from lowerbound.data.options import OnError
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.duckdb import PREFIX, Address, is_address

@@ -19,7 +19,8 @@ from lowerbound.applications.common.application import Reporter
 from lowerbound.applications.common.fit_folder import option_names, split_setting
 from lowerbound.applications.common.sources import is_there
 from lowerbound.applications.fit.requests import ProcessOptions
-from lowerbound.data.options import LEAST_PEOPLE, ReadingOptions
+from lowerbound.data.options import LEAST_PEOPLE
+from lowerbound.data.reading_flags import ReadingOptions
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.files import is_table

@@ -14,7 +14,7 @@ from lowerbound.applications.common.form import (
     unreadable,
 )
 from lowerbound.config import option
-from lowerbound.data.options import DialectOptions, ReadingOptions
+from lowerbound.data.reading_flags import DialectOptions, ReadingOptions
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.sizes import RequestedSizes, SuiteOptions
 from lowerbound.fitting.options import FitOptions

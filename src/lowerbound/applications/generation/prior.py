@@ -15,7 +15,7 @@ Only a prior has latents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -26,7 +26,6 @@ from lowerbound import durable
 from lowerbound.applications.common import fit_folder
 from lowerbound.applications.common.application import Report, Reporter
 from lowerbound.applications.common.conditions import with_prompts
-from lowerbound.applications.common.fit_folder import option_names
 from lowerbound.applications.common.fit_rows import training_and_test_rows
 from lowerbound.applications.common.form import (
     PromptOptions,
@@ -54,8 +53,6 @@ from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_un
 from lowerbound.inference.codes import Latents, draw_latents, refuse_collapsed
 from lowerbound.models.powers import LearnsPrior, require
 from lowerbound.parts import AUTO
-from lowerbound.priors.base import PRIORS
-from lowerbound.priors.codes import CODE_PRIORS
 from lowerbound.training.loop import Interrupted
 from lowerbound.training.reporter import History
 from lowerbound.untrusted import folders
@@ -118,11 +115,6 @@ class StageWork:
         else:
             folders.remove(output / self.stage / METRICS)
         folders.remove_tree(self.folder)
-
-
-def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """The names of the options of every prior, which ``--set`` takes without the name of a part."""
-    return {"": {**option_names(PRIORS), **option_names(CODE_PRIORS)}}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,6 @@ from lowerbound.applications.common.form import typed
 from lowerbound.applications.generation.chapters import with_and_without
 from lowerbound.applications.generation.prior import StageWork, settings
 from lowerbound.applications.generation.requests import RefinerRequest
-from lowerbound.config import options_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.report.effort import Measurement, affordable
 from lowerbound.evaluation.report.page import write_report
@@ -26,16 +24,10 @@ from lowerbound.fitting.gains import distortion, realism
 from lowerbound.fitting.manifest import REFINER
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.fitting.source import RefinerFit
-from lowerbound.models.refinement import Refiner
 from lowerbound.training.loop import Interrupted
 from lowerbound.training.reporter import History
 
 KIND = "diffusion"
-
-
-def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """The names of the options of a refiner, which ``--set`` takes without the name of a part."""
-    return {"": {KIND: options_of(Refiner)}}
 
 
 @dataclass(frozen=True)

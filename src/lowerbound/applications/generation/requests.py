@@ -19,8 +19,8 @@ from lowerbound.applications.common.form import (
     ResumableRequest,
     unreadable,
 )
-from lowerbound.config import option
-from lowerbound.parts import AUTO, EveryTrainable
+from lowerbound.config import option, options_of
+from lowerbound.parts import AUTO, CODE_PRIORS, PRIORS, EveryTrainable
 from lowerbound.registry import Registry
 from lowerbound.training.options import TrainingOptions
 
@@ -69,16 +69,18 @@ class StageRequest(FolderDataRequest):
         return self.training.device
 
 
-def _prior_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    from lowerbound.applications.generation.prior import part_options
+def prior_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every prior, which ``--set`` takes without the name of a part."""
+    from lowerbound.applications.common.fit_folder import option_names
 
-    return part_options()
+    return {"": {**option_names(PRIORS), **option_names(CODE_PRIORS)}}
 
 
-def _refiner_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    from lowerbound.applications.generation.refiner import part_options
+def refiner_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of a refiner, which ``--set`` takes without the name of a part."""
+    from lowerbound.models.refinement import Refiner
 
-    return part_options()
+    return {"": {"diffusion": options_of(Refiner)}}
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class PriorRequest(StageRequest):
         "an option of the prior, such as components=500; repeatable",
         metavar="OPTION=VALUE",
         common=True,
-        part_options=_prior_options,
+        part_options=prior_options,
     )
     prompts: PromptOptions = field(default_factory=PromptOptions)
     report: bool = option(True, "do not measure both priors and write report.html again")
@@ -113,7 +115,7 @@ class RefinerRequest(StageRequest):
         "an option of the refiner, such as width=48; repeatable",
         metavar="OPTION=VALUE",
         common=True,
-        part_options=_refiner_options,
+        part_options=refiner_options,
     )
     report: bool = option(True, "do not write report.html again")
 

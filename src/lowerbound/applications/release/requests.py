@@ -11,7 +11,7 @@ from lowerbound.applications.common.form import (
     ModelRequest,
 )
 from lowerbound.config import option, option_of
-from lowerbound.data.options import KindOptions, ReadingOptions
+from lowerbound.data.reading_flags import KindOptions, ReadingOptions
 from lowerbound.errors import OptionError
 from lowerbound.parts import AUTO, PRIORS
 

@@ -18,7 +18,7 @@ from lowerbound.applications.common.form import (
     unreadable,
 )
 from lowerbound.config import option
-from lowerbound.data.options import DialectOptions, KindOptions
+from lowerbound.data.reading_flags import DialectOptions, KindOptions
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.manifest import MANIFEST
 from lowerbound.parts import CHAINS, TEMPERATURES
