@@ -8,8 +8,19 @@ import pytest
 
 from lowerbound import VAE, Autoencoder
 from lowerbound.errors import UnsupportedError
+from tests.applications.common.estimators.conftest import rows
 
 Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def X() -> Array:
+    return rows()
+
+
+@pytest.fixture(scope="module")
+def autoencoder(X: Array) -> Autoencoder:
+    return Autoencoder(latent_dim=2, epochs=200, random_state=0).fit(X)
 
 
 def test_it_gives_back_what_went_in(autoencoder: Autoencoder, X: Array) -> None:

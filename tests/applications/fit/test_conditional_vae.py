@@ -11,9 +11,23 @@ from sklearn.linear_model import LogisticRegression
 
 from lowerbound import ConditionalVAE
 from lowerbound.errors import DataError, OptionError
+from tests.applications.common.estimators.conftest import small_digits
 
 Array = np.ndarray[Any, Any]
 Digits = tuple[Array, Array]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return small_digits()
+
+
+@pytest.fixture(scope="module")
+def conditional(digits: Digits) -> ConditionalVAE:
+    pictures, labels = digits
+    X = pictures.reshape(len(pictures), -1).astype(np.float32)
+    with pytest.warns(UserWarning, match="no variation"):
+        return ConditionalVAE(latent_dim=8, epochs=150, random_state=0).fit(X, labels)
 
 
 def flat(digits: Digits) -> Array:
