@@ -79,6 +79,7 @@ def test_the_second_list_of_parts_does_not_wait_for_torch(tmp_path: Path) -> Non
     assert said(tmp_path, "models") == (first, False)
 
 
+@pytest.mark.slow
 def test_a_kept_form_runs_the_command(tmp_path: Path) -> None:
     words = ("info", str(tmp_path / "nothing.lb"))
     assert said(tmp_path, *words) == said(tmp_path, *words)
