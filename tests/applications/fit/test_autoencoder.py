@@ -8,14 +8,8 @@ import pytest
 
 from lowerbound import VAE, Autoencoder
 from lowerbound.errors import UnsupportedError
-from tests.applications.common.estimators.conftest import rows
 
 Array = np.ndarray[Any, Any]
-
-
-@pytest.fixture(scope="module")
-def X() -> Array:
-    return rows()
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from lowerbound import ConditionalVAE
 from lowerbound.errors import DataError, OptionError
-from tests.applications.common.estimators.conftest import small_digits
 
 Array = np.ndarray[Any, Any]
 Digits = tuple[Array, Array]
-
-
-@pytest.fixture(scope="module")
-def digits() -> Digits:
-    return small_digits()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from lowerbound.data import load
 from lowerbound.data.dependencies.determined import Dependencies, with_dependencies
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting.manifest import IMPUTER, INTERVALS
-from tests.applications.common.estimators.conftest import MORE_CHECKS, rows
+from tests.applications.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 
 QUICK = VAEImputer(epochs=3, random_state=0)

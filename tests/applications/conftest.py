@@ -44,12 +44,8 @@ def vae(X: np.ndarray[Any, Any]) -> VAE:
     return VAE(latent_dim=2, epochs=200, random_state=0).fit(X)
 
 
-def small_digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """500 handwritten digits as 8x8 pictures of whole numbers, and what they show."""
-    loaded = load_digits()
-    return loaded.images[:500].astype(np.uint8), loaded.target[:500]
-
-
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    return small_digits()
+    """500 handwritten digits as 8x8 pictures of whole numbers, and what they show."""
+    found = load_digits()
+    return found.images[:500].astype(np.uint8), found.target[:500]
