@@ -61,7 +61,7 @@ def made(folder, *effort):
     vae = VAE(**how, learning_rate=0.02, random_state=0)
     vae.fit(folder / "rows.npz").save(folder / "model.lb")
     words = ("--label", "--attributes", folder / "attributes.csv", "--only", "height")
-    run("prior", folder / "model.lb", folder / "rows.npz", *words, *QUICK)
+    run("prior", folder / "model.lb", folder / "rows.npz", *words, *QUICK, *effort)
     return folder, x, side, height
 
 
