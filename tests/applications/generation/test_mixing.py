@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lowerbound.training.history import History
 
 from lowerbound.applications.common.application import Silent
 from lowerbound.applications.generation.mixing import (
@@ -24,9 +25,7 @@ from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.models import LadderVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.training.reporter import History
 from lowerbound.trace import Given, Mean
-from lowerbound.training.history import History
 
 GENERATOR = torch.Generator().manual_seed(0)
 BITS = torch.randint(0, 2, (7, 12, 10), generator=GENERATOR, dtype=torch.uint8)
