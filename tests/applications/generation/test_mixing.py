@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lowerbound.training.history import History
 
 from lowerbound.applications.common.application import Silent
 from lowerbound.applications.generation.mixing import (
@@ -26,6 +25,7 @@ from lowerbound.fitting.assembly import assemble, resolve
 from lowerbound.models import LadderVariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Given, Mean
+from lowerbound.training.reporter import History
 
 GENERATOR = torch.Generator().manual_seed(0)
 BITS = torch.randint(0, 2, (7, 12, 10), generator=GENERATOR, dtype=torch.uint8)
