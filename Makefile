@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PYTEST_OPTIONS ?=
+SMOKE_OPTIONS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 # Real data sets beside the checkout, if they exist. Without them, tests that need them are skipped,
@@ -20,7 +21,7 @@ ifneq ($(SHARED_DATA),)
 export LOWERBOUND_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: demo test test-slow test-long mutate planted check smoke docs bench-env clean help
+.PHONY: demo test test-slow test-long test-all mutate planted check smoke docs bench-env clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -29,6 +30,7 @@ help:
 	@echo 'make test       the tests that take at most a second or so each'
 	@echo 'make test-slow  the tests that take seconds'
 	@echo 'make test-long  the tests that take minutes'
+	@echo 'make test-all   everything that can fail: the three above and make smoke, hours; before a release'
 	@echo 'make mutate     plant defects, one at a time, and list those that no test notices; hours'
 	@echo 'make planted    the same with defects written by hand, as moves of code bring them in'
 	@echo 'make check      format, lint, types, direction of imports, structure, rules of results'
@@ -40,15 +42,21 @@ help:
 demo: $(VENV)/core.stamp
 	$(BIN)/lowerbound demo
 
-# One thread per worker: two workers with a thread pool each would compete for the cores.
+# One thread per worker: two workers with a thread pool each would compete for the cores. A file's
+# tests go to one worker, so that what they share (most often a fitted model) is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_OPTIONS)
+	$(PYTEST) $(PYTEST_OPTIONS)
 
 test-slow: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow and not long' $(PYTEST_OPTIONS)
+	$(PYTEST) -m 'slow and not long' $(PYTEST_OPTIONS)
 
 test-long: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long $(PYTEST_OPTIONS)
+	$(PYTEST) -m long $(PYTEST_OPTIONS)
+
+# What a change runs only half of or nothing of. The commands run one after the other (.NOTPARALLEL).
+test-all: test test-slow test-long smoke
 
 # Stopped and started again, it goes on. It writes benchmarks/results/mutation.json.
 mutate: $(VENV)/dev.stamp
@@ -68,7 +76,7 @@ check: $(VENV)/dev.stamp
 
 # One thread: quick runs need no precise timing, and two threads stall each other on a busy machine.
 smoke: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python tests/smoke.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/smoke.py $(SMOKE_OPTIONS)
 
 # The variable silences an advertisement of the theme's successor.
 docs: $(VENV)/docs.stamp

@@ -21,10 +21,10 @@ from lowerbound.applications.control.compare import (
     learning_curves,
     over_seeds,
 )
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
 from lowerbound.applications.control.player import AgentRecord, EvaluationOptions
 from lowerbound.applications.control.policy_gradient import PolicyGradientOptions, train_policy
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.applications.control.training import AgentSettings, train_agent
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.fitting import folder as model_folder

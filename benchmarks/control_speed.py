@@ -21,8 +21,8 @@ import torch
 from _record import Metric, arguments, write
 
 from lowerbound.applications.control.agent import AgentOptions, AgentRun
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.imagined_returns import ImaginationOptions, ImaginedReturns
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.sequences.states import WorldState
 

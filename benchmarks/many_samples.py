@@ -137,7 +137,7 @@ def main() -> None:
     training, digits = parts("mnist", held_out=False)
     cell = replace(CELLS["k1"], epochs=1 if chosen.quick else EPOCHS, seed=chosen.seed)
     if chosen.quick:
-        training, digits = training.subset(range(5_000)), digits.subset(range(50))
+        training, digits = training.subset(range(1_000)), digits.subset(range(10))
     place = Path("runs") / NAME / ("quick" if chosen.quick else "mlp")
     fitted, _ = fit_on(place, training, cell.options())
     seconds, found = measured(fitted.model, digits, 100 if chosen.quick else SAMPLES)

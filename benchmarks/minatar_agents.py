@@ -21,8 +21,8 @@ from typing import Any
 
 from _agents import AgentBenchmark
 
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.player import EvaluationOptions
-from lowerbound.applications.control.requests import EnvironmentOptions
 
 POLICIES: dict[str, dict[str, Any]] = {
     "ppo_frames_rate_0.00025": {"learning_rate": 2.5e-4},

@@ -22,8 +22,8 @@ from typing import Any
 
 from _agents import AgentBenchmark
 
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.player import EvaluationOptions
-from lowerbound.applications.control.requests import EnvironmentOptions
 
 POLICIES: dict[str, dict[str, Any]] = {
     "ppo_frames_rate_0.0003": {"learning_rate": 3e-4, "epochs": 10, "stack": 3},

@@ -1,5 +1,7 @@
 """Run every quick benchmark, every example and every marked command of the docs: ``make smoke``.
 
+``--half 0`` or ``--half 1`` runs one half of the scripts and pages, chosen by their names.
+
 - benchmarks/*.py with ``--quick``, from the root of the checkout: those that can be run (they test
   for ``__main__``) and whose names do not begin with an underscore. Results must not change by it.
 - examples/*.py, with ``--quick`` where the script takes it, each in an empty folder.
@@ -10,7 +12,8 @@
 A benchmark or an example of a real data set that is neither here nor to be downloaded is skipped,
 and said so; so is an example whose optional library is not installed.
 
-As many run at once as there are cores; what belongs to one page runs in order.
+As many run at once as there are cores; what belongs to one page runs in order, and pages start
+first, the longest before the others, so that none is still running when all else is done.
 
 Prints what ran and for how long. Exits with 1 if anything failed, took longer than its limit or was
 not reached before the time for all of them was over; also if there was nothing to run.
@@ -32,6 +35,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 ROOT = Path(__file__).resolve().parents[1]
 TOTAL_SECONDS = 30 * 60
@@ -215,12 +219,20 @@ def shown(groups: list[Group], root: Path, deadline: float) -> list[Outcome]:
     return outcomes
 
 
-def smoke(root: Path, only: str = "") -> int:
-    """Run everything under ``root`` whose origin contains ``only``; the exit code."""
+def chosen(root: Path, only: str = "", half: int | None = None) -> list[Group]:
+    """What runs, in its order: the ``half`` of what contains ``only`` in its path."""
+    groups = [*benchmarks(root), *examples(root), *docs(root)]
+    groups = [group for group in groups if only in group.items[0].origin]
+    if half is not None:
+        groups = [g for g in groups if crc32(g.items[0].origin.encode()) % 2 == half]
+    return sorted(groups, key=lambda group: -len(group.items))
+
+
+def smoke(root: Path, only: str = "", half: int | None = None) -> int:
+    """Run what is chosen under ``root``; the exit code."""
     start = time.monotonic()
     before = quoted_results(root)
-    groups = [*benchmarks(root), *examples(root), *docs(root)]
-    outcomes = shown([g for g in groups if only in g.items[0].origin], root, start + TOTAL_SECONDS)
+    outcomes = shown(chosen(root, only, half), root, start + TOTAL_SECONDS)
     after = quoted_results(root)
     changed = sorted(name for name in before | after if before.get(name) != after.get(name))
     for name in changed:
@@ -237,7 +249,9 @@ def smoke(root: Path, only: str = "") -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="run quick benchmarks, examples, docs commands")
     parser.add_argument("--only", default="", help="run only files whose path contains this")
-    return smoke(ROOT, parser.parse_args().only)
+    parser.add_argument("--half", type=int, choices=(0, 1), help="run one half: 0 or 1")
+    given = parser.parse_args()
+    return smoke(ROOT, given.only, given.half)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 - Every concrete emission implements every abstract method of ``Emission``.
 - A contraction has two operands: with three, torch takes another order, and so other last bits,
   where a library for it happens to be installed.
+- A module of tests that is named, also in a program for another process, is there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pkgutil import walk_packages
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lowerbound"
 DOCS = Path(__file__).parents[1] / "docs"
+TESTS = Path(__file__).parent
 
 MODEL_ROOMS = ("models/", "fitting/", "applications/compression/", "inference/sound_codes")
 COLUMN_ROOM, DATA_ROOM = "data/columns/", "data/kinds"
@@ -54,6 +56,7 @@ def main() -> int:
         *private_words(trees),
         *unfinished_emissions(),
         *wide_contractions(trees),
+        *missing_tests(),
     ]
     for sentence in found:
         print(sentence)
@@ -312,6 +315,19 @@ def wide_contractions(trees: dict[Path, ast.Module]) -> Iterator[str]:
             form = node.args[0]
             if isinstance(form, ast.Constant) and str(form.value).count(",") > 1:
                 yield f"{place(path)}:{node.lineno}: a contraction of more than two operands"
+
+
+def missing_tests() -> Iterator[str]:
+    """Names such as tests.data.tables that begin with no module of tests."""
+    for path in sorted(TESTS.rglob("*.py")):
+        for name in re.findall(r"\btests(?:\.[a-z_]\w*)+", path.read_text(encoding="utf-8")):
+            place = TESTS
+            for part in name.split(".")[1:]:
+                if not (place / part).is_dir():
+                    if not (place / f"{part}.py").is_file():
+                        yield f"{path.relative_to(TESTS)}: there is no {name}"
+                    break
+                place /= part
 
 
 def descendants(kind: type) -> list[type]:

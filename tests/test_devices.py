@@ -19,9 +19,9 @@ from lowerbound import VAE
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.common.form import entries
 from lowerbound.applications.control.agent import AgentOptions
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
 from lowerbound.applications.control.player import EvaluationOptions
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.applications.control.training import AgentSettings, train_agent
 from lowerbound.cli import main
 from lowerbound.distributions.keyed_noise import same_on_every_device

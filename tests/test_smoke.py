@@ -91,6 +91,18 @@ def test_what_the_time_does_not_reach_has_failed(
     assert smoke.smoke(checkout) == 1
 
 
+def test_two_halves_are_the_whole_and_long_pages_come_first() -> None:
+    whole = smoke.chosen(smoke.ROOT)
+    halves = [smoke.chosen(smoke.ROOT, half=half) for half in (0, 1)]
+    names = [{group.items[0].origin for group in groups} for groups in (whole, *halves)]
+    assert names[1] | names[2] == names[0]
+    assert not names[1] & names[2]
+    assert min(len(names[1]), len(names[2])) > len(names[0]) / 3
+    assert [len(group.items) for group in whole] == sorted(
+        (len(group.items) for group in whole), reverse=True
+    )
+
+
 def test_nothing_to_run_is_no_success(checkout: Path) -> None:
     assert smoke.smoke(checkout) == 1
 

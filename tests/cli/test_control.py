@@ -362,6 +362,7 @@ def test_the_report_of_a_training_is_that_of_its_last_evaluation(
     assert (found["sampled"], found["greedy"]) == (1.5, 6.5)
 
 
+@pytest.mark.slow
 def test_the_former_agent_stays_until_the_new_one_is_whole(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,18 +49,25 @@ def hidden(whole: pd.DataFrame) -> np.ndarray[tuple[int, int], np.dtype[np.bool_
 
 
 @pytest.fixture(scope="module")
-def folder(
+def place(
     tmp_path_factory: pytest.TempPathFactory,
     whole: pd.DataFrame,
     hidden: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
 ) -> Path:
-    """rows.csv, and an imputer of it."""
+    """A folder with rows.csv."""
     place = tmp_path_factory.mktemp("imputer")
     whole.mask(hidden).to_csv(place / "rows.csv", index=False)
+    return place
+
+
+@pytest.fixture(scope="module")
+def folder(place: Path) -> Path:
+    """rows.csv, and an imputer of it."""
     assert run("imputer", place / "rows.csv", "-o", place / "m", *QUICK) == 0
     return place
 
 
+@pytest.mark.slow
 def test_cells_that_stay_empty_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +126,7 @@ def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_the_model_fills_cells_by_groups_and_lookups(
     folder: Path,
     whole: pd.DataFrame,
@@ -136,6 +144,7 @@ def test_the_model_fills_cells_by_groups_and_lookups(
     assert (found["bag"] == whole["bag"])[hidden[:, 3]].mean() > 0.85
 
 
+@pytest.mark.slow
 def test_the_estimator_reads_the_folder(folder: Path) -> None:
     rows = pd.read_csv(folder / "rows.csv", keep_default_na=False, na_values=[""])
     imputer = VAEImputer.load(folder / "m")
@@ -181,6 +190,7 @@ def test_widths_are_those_of_calibrated_intervals(
     assert width == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_there_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (folder / "m" / "manifest.json").read_bytes()
     assert run("imputer", folder / "rows.csv", "-o", folder / "m") == 2
@@ -199,14 +209,14 @@ def test_a_model_that_is_there_is_kept(folder: Path, capsys: pytest.CaptureFixtu
     ],
 )
 def test_bad_input_writes_nothing(
-    folder: Path,
+    place: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: tuple[str, ...],
     message: str,
 ) -> None:
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(place)
     assert run("imputer", *words, "-o", tmp_path / "m") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "m").exists()

@@ -48,6 +48,7 @@ def test_piped_output_is_plain_lines(table: Path, tmp_path: Path) -> None:
         assert line.isprintable(), line
 
 
+@pytest.mark.slow
 def test_the_package_is_the_command_line(table_model: Path) -> None:
     assert finish("--version").stdout.startswith("lowerbound ")
     done = finish("inf", table_model)
@@ -55,6 +56,7 @@ def test_the_package_is_the_command_line(table_model: Path) -> None:
     assert done.stderr == "lowerbound: unknown command 'inf'; did you mean: lowerbound info?\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(table_model: Path) -> None:
     process = start("info", table_model, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

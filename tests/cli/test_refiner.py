@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowerbound.cli import main
 from lowerbound.fitting.folder import read
 from lowerbound.training import History
 from tests.cli.conftest import Run, fitted
@@ -30,13 +31,10 @@ def unrefined(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def refined(unrefined: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model with a refiner, in a folder of its own."""
-    process = start(
-        "refiner", unrefined, pictures, *SHORT, "--no-report",
-        "-o", tmp_path_factory.mktemp("models") / "refined", stdout=subprocess.PIPE,
-    )  # fmt: skip
-    said = process.communicate(timeout=SECONDS)[0]
-    assert process.returncode == 0, said
-    return Path(said.splitlines()[-1].removeprefix("model: "))
+    folder = tmp_path_factory.mktemp("models") / "refined"
+    words = ("refiner", unrefined, pictures, *SHORT, "--no-report", "-o", folder)
+    assert main([str(word) for word in words]) == 0
+    return folder
 
 
 @pytest.fixture
@@ -139,6 +137,7 @@ def _mean(command: str) -> tuple[str, ...]:
     return ("--mean",) if command == "sample" else ()
 
 
+@pytest.mark.slow
 def test_decoded_codes_are_refined_where_draws_are_wanted(
     run: Run, refined: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -207,6 +206,7 @@ def test_every_kind_of_data_without_pictures_is_refused(
         assert "restores the detail of pictures, and this model is of" in done.err
 
 
+@pytest.mark.slow
 def test_models_without_a_prior_take_one_too(
     run: Run, autoencoder: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -96,8 +96,14 @@ def contents(folder: Path, name: str) -> dict[str, bytes]:
     return {path.name.replace(name, ""): path.read_bytes() for path in folder.glob(f"{name}*.csv")}
 
 
-@pytest.mark.parametrize("by", [KeyboardInterrupt, DataError])
-@pytest.mark.parametrize("case", COMMANDS)
+@pytest.mark.parametrize(
+    ("case", "by"),
+    [
+        ("detect", DataError),
+        *((case, KeyboardInterrupt) for case in COMMANDS),
+        *(pytest.param(c, DataError, marks=pytest.mark.slow) for c in COMMANDS if c != "detect"),
+    ],
+)
 def test_a_resumed_run_writes_the_same_bytes_and_computes_only_what_is_left(
     table_model: Path,
     classifier: Path,

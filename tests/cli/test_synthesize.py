@@ -26,8 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """people.csv, and a model of it."""
     place = tmp_path_factory.mktemp("synthesize")
     every_type(200)[COLUMNS].to_csv(place / "people.csv", index=False)
-    limits = ("--constraint", "age <= end", "--combination", "city,land")
-    assert run("synthesizer", place / "people.csv", "-o", place / "m", *limits) == 0
+    words = ("--constraint", "age <= end", "--combination", "city,land", "--minutes", "0.02")
+    assert run("synthesizer", place / "people.csv", "-o", place / "m", *words) == 0
     return place
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.common.form import entries
-from lowerbound.applications.fit.preparing import part_options
+from lowerbound.applications.fit.requests import part_options
 from lowerbound.cli import flags, main
 from lowerbound.cli.wording import by_flags, note_by_flags
 from tests.cli.conftest import Run

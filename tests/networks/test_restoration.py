@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.fft import dctn
 
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.networks import restoration
-from lowerbound.networks.restoration import Restoration
+from lowerbound.networks.restoration import Restoration, window_cosines
 
 
 def built(channels=3, block=16, grain=0.0):
@@ -120,3 +121,11 @@ def test_strips_of_a_picture_are_the_picture(monkeypatch, grain, steps):
     for strip in (1, 3, 8):
         monkeypatch.setattr(restoration, "STRIP", strip)
         torch.testing.assert_close(network(picture, step, log_step), whole, rtol=0, atol=1e-3)
+
+
+def test_cosines_are_orthonormal_and_scipys() -> None:
+    flat = window_cosines(3, 8).flatten(1)
+    assert torch.allclose(flat @ flat.T, torch.eye(len(flat)), atol=1e-5)
+    window = torch.randn(3, 8, 8)
+    expected = torch.from_numpy(dctn(window.double().numpy(), norm="ortho")).float()
+    assert torch.allclose(flat @ window.flatten(), expected.flatten(), atol=1e-5)

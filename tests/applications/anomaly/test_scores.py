@@ -7,19 +7,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lowerbound.applications.anomaly import reference as anomaly
 from lowerbound.applications.anomaly.neighbors import kth_distance
 from lowerbound.applications.anomaly.reference import AMONG_ANOMALIES, OF_PICTURES, Reference
-from lowerbound.applications.anomaly.scores import RawScores, raw_scores
+from lowerbound.applications.anomaly.scores import RawScores, raw_scores, rebuild
 from lowerbound.applications.anomaly.surfaces import UpperTail
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.fitting.assembly import assemble
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import dry_run, first_row
 from lowerbound.inference.shares import shares
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks import processor
 from tests.evaluation.small_models import binary_vae, linear_autoencoder, vectors
 from tests.oracles import linear_gaussian as oracle
@@ -260,3 +263,22 @@ def test_rows_that_repeat_ask_for_their_neighbors_once(monkeypatch: pytest.Monke
     place = np.arange(900) % 300
     np.testing.assert_allclose(reference.components(looks.rows(place))["latent"], once[place])
     assert max(asked) <= 310  # equal rows may differ in the last bit of their codes
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_unobserved_cells_are_no_distance(mixed: bool) -> None:
+    """They are where the reconstruction is, and the others where they are without gaps."""
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    gaps = np.random.default_rng(2).random(x.shape) < 0.3
+    holes = np.where(gaps, np.nan, x)
+    given, gone = (
+        pd.DataFrame(each, columns=list("abc")) if mixed else each for each in (x, holes)
+    )
+    rows = load(gone, missing="model")
+    torch.manual_seed(0)
+    model = assemble(rows.schema, ModelOptions(latent_dim=1)).eval()
+    model.start(rows)
+    found, whole = (rebuild(model, each) for each in (rows, load(given, schema=rows.schema)))
+    np.testing.assert_array_equal(found.row[gaps], found.place[gaps])
+    np.testing.assert_allclose(found.row[~gaps], whole.row[~gaps], rtol=1e-6)
+    assert (found.row != found.place)[~gaps].mean() > 0.9

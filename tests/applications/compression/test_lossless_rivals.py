@@ -51,6 +51,7 @@ def test_no_codec_takes_less_than_the_information_of_colored_bits() -> None:
         assert encode(bits) >= bits.size / 8, name
 
 
+@pytest.mark.slow
 def test_known_digits_have_known_sizes(shared_data: Path) -> None:
     """Measured by others on the 10,000 test digits of MNIST: bits per dimension."""
     x = load("mnist", split="test").all().x

@@ -288,7 +288,7 @@ def test_codes_do_not_hang_on_how_floats_add_up(model: Coded, written: bytes) ->
 def test_another_process_writes_the_same_bytes(written: bytes, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from tests.coding import test_vector_quantized as here\n"
+        f"import {__name__} as here\n"
         "rows = here.digits(grey=True)\n"
         "model = here.export_codes(here.small_codes(rows, **here.RESIDUAL))\n"
         "x = rows.all().x.float()[:here.ROWS]\n"
@@ -296,7 +296,7 @@ def test_another_process_writes_the_same_bytes(written: bytes, tmp_path: Path) -
     )
     path = tmp_path / "y.lbz"
     command = [sys.executable, "-c", script, str(path)]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == written

@@ -14,6 +14,7 @@ import torch
 
 from lowerbound.applications.control import agent as agents, training
 from lowerbound.applications.control.agent import LONGEST, AgentOptions, AgentRun, duration
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.environments import Environment
 from lowerbound.applications.control.grid_catch import SIDE
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
@@ -23,7 +24,6 @@ from lowerbound.applications.control.player import (
     play,
     read_records,
 )
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.applications.control.training import AgentSettings, TrainedAgent, train_agent
 from lowerbound.errors import OptionError
 from lowerbound.fitting import folder as model_folder

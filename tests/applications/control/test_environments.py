@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lowerbound.applications.control import environments
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.environments import ControlTask, Environment, FrameEnv
 from lowerbound.applications.control.grid_catch import SIDE, GridCatch
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.errors import (
     DataError,
     MissingExtraError,

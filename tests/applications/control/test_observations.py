@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.applications.control.requests import EnvironmentOptions
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.data import load
 from lowerbound.errors import DataError
 from lowerbound.fitting import FitOptions, Fitted, fit, folder as model_folder

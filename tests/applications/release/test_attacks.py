@@ -59,6 +59,7 @@ def test_the_spread_is_that_of_random_exchanges() -> None:
     assert _spread(matches, rows, random) == pytest.approx(np.std(excesses), rel=0.2)
 
 
+@pytest.mark.slow
 def test_all_or_some_rows_are_attacked() -> None:
     real, holdout, other = parts(120)
     tables = AuditedTables.of(real, other, holdout)

@@ -56,7 +56,13 @@ def test_each_gives_its_frame(table: ForeignTable, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("table", TABLES, ids=NAMES)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(one, id=one.name, marks=[] if one.name in DRAWN_ANEW else pytest.mark.slow)
+        for one in TABLES
+    ],
+)
 def test_given_cells_come_back_as_they_were(table: ForeignTable, tmp_path: Path) -> None:
     """One number is hidden; after ``impute`` every other cell has the same characters."""
     path, out = tmp_path / table.name, tmp_path / "out.csv"

@@ -85,6 +85,7 @@ def test_the_line_can_be_left_out() -> None:
     assert not isinstance(model.model_.regressor, GatedResidual)
 
 
+@pytest.mark.slow
 def test_the_deviation_is_that_of_rows_left_out_however_small() -> None:
     y = X @ [1.0, -2.0, 0.5] + 0.5 * NOISE
     model = fitted(few(y))

@@ -21,11 +21,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.environments import Environment
 from lowerbound.applications.control.imagined_returns import ImaginationOptions, ImaginedReturns
 from lowerbound.applications.control.player import Player
 from lowerbound.applications.control.replay import EpisodeReplay
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import option
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows

@@ -6,8 +6,9 @@ import shlex
 from typing import Any
 
 from lowerbound import untrusted
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.environments import Environment, is_provided
-from lowerbound.applications.control.requests import EnvironmentOptions, PlayRequest
+from lowerbound.applications.control.requests import PlayRequest
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.errors import DataError, OptionError, UnsupportedError

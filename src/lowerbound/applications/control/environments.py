@@ -22,7 +22,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from lowerbound.applications.control.requests import EnvironmentOptions
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column

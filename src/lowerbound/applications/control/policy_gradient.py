@@ -21,6 +21,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor, nn
 
 from lowerbound.applications.control import policy_checkpoint
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.environments import Environment, FrameEnv, library
 from lowerbound.applications.control.player import (
     MOST_STEPS,
@@ -29,7 +30,6 @@ from lowerbound.applications.control.player import (
     EvaluationOptions,
     said_of,
 )
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema

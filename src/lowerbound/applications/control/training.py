@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.control.agent import AgentOptions, AgentRun
+from lowerbound.applications.control.environment_options import EnvironmentOptions
 from lowerbound.applications.control.environments import Environment
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
 from lowerbound.applications.control.player import (
@@ -22,7 +23,6 @@ from lowerbound.applications.control.player import (
     said_of,
     write_records,
 )
-from lowerbound.applications.control.requests import EnvironmentOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowerbound import processes, untrusted
 from lowerbound.applications.common.application import Reporter
-from lowerbound.applications.common.fit_folder import option_names, split_setting
+from lowerbound.applications.common.fit_folder import split_setting
 from lowerbound.applications.common.sources import is_there
 from lowerbound.applications.fit.requests import ProcessOptions
 from lowerbound.data.options import LEAST_PEOPLE
@@ -29,13 +29,8 @@ from lowerbound.data.tables.parquet import refuse_partitions
 from lowerbound.data.tables.text_form import read_numbers
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.options import FitOptions
-from lowerbound.likelihoods.base import LIKELIHOODS
 from lowerbound.models.base import MODELS
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.base import NETWORKS
-from lowerbound.parts import OBJECTIVES
-from lowerbound.posteriors.gaussian import POSTERIORS
-from lowerbound.priors.base import PRIORS
 from lowerbound.training.private.copied_schema import declarations_of, without
 from lowerbound.training.private.declarations import Declarations
 from lowerbound.training.private.options import OF_THE_DATA, PrivacyOptions
@@ -223,18 +218,6 @@ def _hint(said: Any) -> dict[str, Any]:
         return dict(said)
     kind, colon, form = said.partition(":")
     return {"kind": kind, "format": form} if colon else {"kind": kind}
-
-
-def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """The names of the options of every part, by its family and its registered name."""
-    return {
-        "objective": option_names(OBJECTIVES),
-        "network": option_names(NETWORKS),
-        "model": {name: MODELS[name].option_names() for name in MODELS},
-        "likelihood": option_names(LIKELIHOODS),
-        "prior": option_names(PRIORS),
-        "posterior": option_names(POSTERIORS),
-    }
 
 
 def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:

@@ -18,6 +18,7 @@ from lowerbound.data.reading_flags import DialectOptions, ReadingOptions
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.sizes import RequestedSizes, SuiteOptions
 from lowerbound.fitting.options import FitOptions
+from lowerbound.parts import LIKELIHOODS, MODELS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,18 @@ class ProcessOptions:
         return self.devices * self.nodes > 1
 
 
-def _part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    from lowerbound.applications.fit.preparing import part_options
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every part, by its family and its registered name."""
+    from lowerbound.applications.common.fit_folder import option_names
 
-    return part_options()
+    return {
+        "objective": option_names(OBJECTIVES),
+        "network": option_names(NETWORKS),
+        "model": {name: MODELS[name].option_names() for name in MODELS},
+        "likelihood": option_names(LIKELIHOODS),
+        "prior": option_names(PRIORS),
+        "posterior": option_names(POSTERIORS),
+    }
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ class FitRequest:
         (),
         "an option of a part, such as network.hidden=[200,200]; repeatable",
         metavar="PART.OPTION=VALUE",
-        part_options=_part_options,
+        part_options=part_options,
     )
     start: str | None = option(
         None,

@@ -12,6 +12,11 @@ from lowerbound.errors import UnsupportedError
 Array = np.ndarray[Any, Any]
 
 
+@pytest.fixture(scope="module")
+def autoencoder(X: Array) -> Autoencoder:
+    return Autoencoder(latent_dim=2, epochs=200, random_state=0).fit(X)
+
+
 def test_it_gives_back_what_went_in(autoencoder: Autoencoder, X: Array) -> None:
     error = ((autoencoder.reconstruct(X) - X) / X.std(0)) ** 2
     assert error.mean() < 0.5

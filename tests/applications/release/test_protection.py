@@ -62,6 +62,7 @@ def ways(fitted: Fitted, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
+@pytest.mark.slow
 def test_no_way_of_drawing_has_a_rare_value(fitted: Fitted, frame: pd.DataFrame) -> None:
     for way, rows in ways(fitted, frame).items():
         assert drawn_rare(rows, frame) == {}, way

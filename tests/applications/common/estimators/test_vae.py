@@ -19,7 +19,7 @@ from lowerbound import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA
 from lowerbound.data import load
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.trace import Batch, Mean
-from tests.estimators.conftest import rows
+from tests.applications.conftest import rows
 
 Array = np.ndarray[Any, Any]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -60,8 +62,13 @@ def options(**model: object) -> FitOptions:
     return FitOptions(ModelOptions(latent_dim=2, **model), training=TRAINING)
 
 
-@pytest.mark.parametrize("likelihood", list(LIKELIHOODS))
-@pytest.mark.parametrize("network", [n for n in NETWORKS if not NETWORKS[n].only_maps])
+@pytest.mark.parametrize(
+    ("network", "likelihood"),
+    [
+        pytest.param(n, kind, marks=() if n == "mlp" or kind == "gaussian" else pytest.mark.slow)
+        for n, kind in product((n for n in NETWORKS if not NETWORKS[n].only_maps), LIKELIHOODS)
+    ],
+)
 def test_every_network_with_every_likelihood(network: str, likelihood: str) -> None:
     data = suited(likelihood)
     sizes = SMALL.get(likelihood, {})

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lowerbound.applications.common import drawings
 from lowerbound.applications.common.drawings import (
     MARGIN,
     Strip,
@@ -132,3 +133,14 @@ def test_edited_pictures_have_the_names_of_their_rows(tmp_path: Path) -> None:
         assert [str(Path(f).relative_to(tmp_path / place)) for f in files[1:]] == expected
         greys = [int(np.asarray(Image.open(file)).max()) for file in files[1:]]
         assert greys == [0, 170, 85, 255]
+
+
+def test_long_headings_keep_their_ends_and_a_gap() -> None:
+    names = [f"a_rather_long_picture_name_{number}.png" for number in (1, 2)]
+    first, second = (drawings._fitting(name, 112) for name in names)
+    assert first != second
+    assert first.startswith("a_rath")
+    assert first.endswith("1.png")
+    assert drawings._font().getlength(first) <= 112 - 2 * drawings.MARGIN
+    assert drawings._fitting("short.png", 112) == "short.png"
+    assert len(drawings._fitting(names[0], 1)) == 2

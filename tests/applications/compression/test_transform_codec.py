@@ -165,7 +165,7 @@ def test_another_process_reads_the_same(model: TransformCoder, tmp_path: Path) -
         f"read_pictures(open_container({str(tmp_path / 'x.lbz')!r}), model)\n"
         f"write_pictures(Path({str(tmp_path / 'y.lbz')!r}), model, cutout(40, 56, rows=2), 60)\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
     assert (tmp_path / "x.lbz").read_bytes() == (tmp_path / "y.lbz").read_bytes()
 

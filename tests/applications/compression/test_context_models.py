@@ -287,14 +287,14 @@ def test_another_process_writes_the_same_bytes(written: bytes, tmp_path: Path) -
     script = (
         "import sys, torch; from pathlib import Path\n"
         "torch.set_num_threads(int(sys.argv[2]))\n"  # training may round by the number of threads
-        "from tests.coding import test_context_codes as here\n"
+        f"import {__name__} as here\n"
         "model, x = here.exported('autoregressive')\n"
         "torch.set_num_threads(2)\n"
         "here.write_rows(Path(sys.argv[1]), model, x[:20], chunk_rows=8)\n"
     )
     path = tmp_path / "y.lbz"
     command = [sys.executable, "-c", script, str(path), str(torch.get_num_threads())]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == written

@@ -32,7 +32,7 @@ from lowerbound import (
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
-from tests.estimators.conftest import MORE_CHECKS
+from tests.applications.conftest import MORE_CHECKS
 
 # a few epochs: what is checked here is manners, some 250 fits of them
 ESTIMATORS = [

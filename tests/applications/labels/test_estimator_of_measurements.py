@@ -55,6 +55,7 @@ def test_a_column_of_a_frame_is_the_label(fitted: SemiSupervisedRegressor) -> No
     assert model.score(frame[16:], PRICE[16:]) > 0.7
 
 
+@pytest.mark.slow
 def test_rows_are_made_of_a_label(fitted: SemiSupervisedRegressor) -> None:
     low, high = (fitted.sample(300, y=price, random_state=0) for price in (40, 60))
     np.testing.assert_allclose((high - low).mean(0), [2, -4, 1], rtol=0.35)

@@ -1,4 +1,4 @@
-"""Whatever holds rows goes in, and answers come as the rows came."""
+"""Whatever holds rows goes in, and answers come as the rows came; what is taken as a seed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.sparse import csr_array
 
 from lowerbound import VAE, ProbabilisticPCA, TableSynthesizer, VAEDetector, VAEImputer
+from lowerbound.applications.common.estimators.inputs import new_seed
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -274,3 +275,25 @@ def test_a_loaded_estimator_draws_whole_number_names(X: Array, tmp_path: Path) -
     assert list(loaded.explain(frame).columns) == [0, 1, 2, 3, 4, "rate"]
     VAEDetector(latent_dim=2, epochs=1, random_state=0).fit(X[:60]).save(tmp_path / "model")
     assert not (tmp_path / "model" / "column_names.json").exists()
+
+
+def test_an_integer_is_itself() -> None:
+    assert new_seed(7) == 7
+    assert new_seed(np.int64(7)) == 7
+
+
+def test_nothing_is_something_new_each_time(untouched_random_state: None) -> None:
+    assert len({new_seed(None) for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
+def test_generators_move_on(kind: type[np.random.RandomState]) -> None:
+    first, second = kind(0), kind(0)
+    seeds = [new_seed(first) for _ in range(3)]
+    assert seeds == [new_seed(second) for _ in range(3)]
+    assert len(set(seeds)) == 3
+
+
+def test_what_is_no_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        new_seed("seven")

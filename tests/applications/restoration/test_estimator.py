@@ -23,7 +23,7 @@ from lowerbound.data import load
 from lowerbound.data.dependencies.determined import Dependencies, with_dependencies
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting.manifest import IMPUTER, INTERVALS
-from tests.estimators.conftest import MORE_CHECKS, rows
+from tests.applications.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 
 QUICK = VAEImputer(epochs=3, random_state=0)
@@ -107,6 +107,7 @@ def test_observed_cells_are_bit_identical_and_none_is_missing(
     assert np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_told_by_the_other_columns(
     imputer: VAEImputer, X: np.ndarray[Any, Any], complete: np.ndarray[Any, Any]
 ) -> None:
@@ -306,6 +307,7 @@ def test_types_that_can_hold_missing_cells_stay() -> None:
     assert (mean["n"][frame["n"].notna()] == frame["n"].dropna()).all()
 
 
+@pytest.mark.slow
 def test_an_unseen_level_stays_and_a_warning_names_it(
     frame_imputer: VAEImputer, frame: pd.DataFrame
 ) -> None:
@@ -556,6 +558,7 @@ def test_hidden_cells_are_the_same_for_every_default_type_of_torch() -> None:
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_column_that_another_determines_is_exact(tmp_path: Path) -> None:
     """Pupils of 30 schools: a school has one town and one size, and hidden cells of them follow."""
     draw = np.random.default_rng(0)
@@ -585,6 +588,7 @@ def test_a_column_that_another_determines_is_exact(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(again, imputer.transform(given))
 
 
+@pytest.mark.slow
 def test_a_column_that_others_give_is_exact() -> None:
     """A bill of the parts and the rate: any one hidden cell follows; mean, draw and interval."""
     draw = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.utils import estimator_checks
 
-from lowerbound import VAE, Autoencoder, ConditionalVAE
+from lowerbound import VAE
 
 # of scikit-learn's own estimators it asks these too
 MORE_CHECKS: list[Callable[[str, BaseEstimator], None]] = [
@@ -45,20 +45,7 @@ def vae(X: np.ndarray[Any, Any]) -> VAE:
 
 
 @pytest.fixture(scope="session")
-def autoencoder(X: np.ndarray[Any, Any]) -> Autoencoder:
-    return Autoencoder(latent_dim=2, epochs=200, random_state=0).fit(X)
-
-
-@pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """500 handwritten digits as 8x8 pictures of whole numbers, and what they show."""
     found = load_digits()
     return found.images[:500].astype(np.uint8), found.target[:500]
-
-
-@pytest.fixture(scope="session")
-def conditional(digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> ConditionalVAE:
-    pictures, labels = digits
-    X = pictures.reshape(len(pictures), -1).astype(np.float32)
-    with pytest.warns(UserWarning, match="no variation"):
-        return ConditionalVAE(latent_dim=8, epochs=150, random_state=0).fit(X, labels)

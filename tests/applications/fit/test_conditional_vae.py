@@ -16,6 +16,14 @@ Array = np.ndarray[Any, Any]
 Digits = tuple[Array, Array]
 
 
+@pytest.fixture(scope="module")
+def conditional(digits: Digits) -> ConditionalVAE:
+    pictures, labels = digits
+    X = pictures.reshape(len(pictures), -1).astype(np.float32)
+    with pytest.warns(UserWarning, match="no variation"):
+        return ConditionalVAE(latent_dim=8, epochs=150, random_state=0).fit(X, labels)
+
+
 def flat(digits: Digits) -> Array:
     return digits[0].reshape(len(digits[0]), -1).astype(np.float32)
 

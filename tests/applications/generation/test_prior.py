@@ -27,18 +27,28 @@ from lowerbound.inference.prior_draws import prior_settings, sample_prior
 pytest.importorskip("diffusers")
 
 NAMES = {"class": ["left", "right"], "height": ["low", "middle", "high"]}
-QUICK = ("--kind", "diffusion", "--set", "width=64", "--set", "depth=1", "--updates", "900")
+QUICK = ("--kind", "diffusion", "--set", "width=64", "--set", "depth=1")
 QUICK += ("--learning-rate", "0.005", "--weight-average", "0.99", "--no-report")
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
+    """The world whose prior is hardly trained: it takes what a prior takes; its draws are off."""
+    return made(tmp_path_factory.mktemp("world"), "--updates", "5")
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """The world whose prior is trained."""
+    return made(tmp_path_factory.mktemp("learned"), "--updates", "900")
+
+
+def made(folder, *effort):
     """Rows whose mean depends on two attributes, a linear model of them, and its conditional prior.
 
     Each number of z has a mean that is a sum over the attributes, so p(z | y) is a Gaussian whose
     mean is known from the latents.
     """
-    folder = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     side, height = rng.integers(0, 2, 1500), rng.integers(0, 3, 1500)
     x = np.stack([4 * side - 2, 3 * height - 3, 0 * side], 1) + 0.3 * rng.normal(size=(1500, 3))
@@ -52,7 +62,7 @@ def world(tmp_path_factory):
     vae = VAE(**how, learning_rate=0.02, random_state=0)
     vae.fit(folder / "rows.npz").save(folder / "model.lb")
     words = ("--label", "--attributes", folder / "attributes.csv", "--only", "height")
-    run("prior", folder / "model.lb", folder / "rows.npz", *words, *QUICK)
+    run("prior", folder / "model.lb", folder / "rows.npz", *words, *QUICK, *effort)
     return folder, x, side, height
 
 
@@ -77,8 +87,8 @@ def latents_of(world):
 
 
 @pytest.mark.slow
-def test_draws_have_the_mean_and_the_spread_of_their_attributes(world):
-    fitted, z, side, height = latents_of(world)
+def test_draws_have_the_mean_and_the_spread_of_their_attributes(learned):
+    fitted, z, side, height = latents_of(learned)
     for i, j in itertools.product(range(2), range(3)):
         rows = z[(side == i) & (height == j)]
         values = {"class": NAMES["class"][i], "height": NAMES["height"][j]}
@@ -88,8 +98,9 @@ def test_draws_have_the_mean_and_the_spread_of_their_attributes(world):
         assert (drawn.std(0) - rows.std(0)).abs().max() < 0.1
 
 
-def test_an_attribute_that_is_not_given_keeps_the_frequencies_of_the_data(world):
-    fitted, z, side, _ = latents_of(world)
+@pytest.mark.slow
+def test_an_attribute_that_is_not_given_keeps_the_frequencies_of_the_data(learned):
+    fitted, z, side, _ = latents_of(learned)
     prompt = prompt_of(fitted, {"class": "right"}, "", 1000)
     drawn, rows = sample_prior(fitted.model, 1000, prompt=prompt).z, z[side == 1]
     assert (drawn.mean(0) - rows.mean(0)).abs().max() < 0.12
@@ -121,8 +132,9 @@ def test_the_prompt_of_each_row_stays_with_its_latents(world):
     assert (prompted.prompt[:51, 0] == -1).all()
 
 
-def test_the_command_draws_given_attributes(world, tmp_path):
-    folder, x, side, height = world
+@pytest.mark.slow
+def test_the_command_draws_given_attributes(learned, tmp_path):
+    folder, x, side, height = learned
     given = ("--given", "class=left", "--given", "height=high", "--steps", "10")
     run("sample", folder / "model.lb", "-n", "300", *given, "-o", tmp_path / "a.npz")
     drawn = np.load(tmp_path / "a.npz")
@@ -132,8 +144,9 @@ def test_the_command_draws_given_attributes(world, tmp_path):
     )  # of 3 and more between the classes
 
 
-def test_guidance_zero_ignores_the_attributes_and_more_exaggerates_them(world):
-    folder, x, side, _ = world
+@pytest.mark.slow
+def test_guidance_zero_ignores_the_attributes_and_more_exaggerates_them(learned):
+    folder, x, side, _ = learned
     vae = VAE.load(folder / "model.lb")
     given = {"given": {"class": "left"}, "random_state": 0, "mean": True}
     difference = x[side == 0].mean(0) - x[side == 1].mean(0)
@@ -203,8 +216,8 @@ def test_conditions_that_are_not_there_are_refused(world, capsys, words, message
 
 
 @pytest.mark.long
-def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
-    folder, x, side, height = world
+def test_captions_of_attributes_are_prompts_too(learned, tmp_path, capsys):
+    folder, x, side, height = learned
     book = {"templates": ["a {before} row {after}"]}
     book["phrases"] = {
         "side": {"left": ["left", "western"], "right": ["right", "eastern"]},
@@ -212,7 +225,7 @@ def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
     }
     (tmp_path / "book.json").write_text(json.dumps(book))
     words = ["--attributes", folder / "attributes.csv", "--captions", tmp_path / "book.json"]
-    words += [*QUICK, "-o", tmp_path / "captions.lb"]
+    words += [*QUICK, "--updates", "900", "-o", tmp_path / "captions.lb"]
     run("prior", folder / "model.lb", folder / "rows.npz", *words)
     vae = VAE.load(tmp_path / "captions.lb")
     for i, word in enumerate(("western", "eastern")):
@@ -260,10 +273,11 @@ def edited(world, out, *words):
         return arrays["x"][versions == "reconstruction"], arrays["x"][versions == "edited"]
 
 
-def test_an_edit_changes_its_attribute_and_keeps_the_other(world, tmp_path):
-    folder, x, side, height = world
+@pytest.mark.slow
+def test_an_edit_changes_its_attribute_and_keeps_the_other(learned, tmp_path):
+    folder, x, side, height = learned
     known = ("--attributes", folder / "attributes.csv", "--strength", "1")
-    before, after = edited(world, tmp_path / "a.npz", "--set", "class=right", *known)
+    before, after = edited(learned, tmp_path / "a.npz", "--set", "class=right", *known)
     rows = np.arange(60, 100)
     wanted = np.stack([x[(side == 1) & (height == j)].mean(0) for j in height[rows]])
     assert np.abs(after - wanted).max() < 1.5
@@ -272,8 +286,9 @@ def test_an_edit_changes_its_attribute_and_keeps_the_other(world, tmp_path):
     assert moved.min() > 2
 
 
-def test_what_is_unknown_of_the_rows_is_read_from_them(world, tmp_path, capsys):
-    folder, x, side, height = world
+@pytest.mark.slow
+def test_what_is_unknown_of_the_rows_is_read_from_them(learned, tmp_path, capsys):
+    folder, x, side, height = learned
     rows = np.arange(60, 100)
     np.savez(tmp_path / "bare.npz", x=x[rows])
     picked = ",".join(map(str, range(40)))

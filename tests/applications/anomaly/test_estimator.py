@@ -23,7 +23,7 @@ from lowerbound.data import Dataset, to_frame
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import Fitted, fit
 from lowerbound.fitting.manifest import DETECTOR
-from tests.estimators.conftest import rows
+from tests.applications.conftest import rows
 
 Array = np.ndarray[Any, Any]
 
