@@ -13,8 +13,10 @@ from lowerbound.applications.common.form import (
     FolderRequest,
 )
 from lowerbound.applications.control.environment_options import EXAMPLES, EnvironmentOptions
-from lowerbound.config import option
-from lowerbound.parts import AUTO, NETWORKS
+from lowerbound.config import option, options_of
+from lowerbound.parts import AUTO, MODELS, NETWORKS
+
+FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,24 @@ class CollectRequest(EnvironmentRequest):
     seed: int = option(0, "of episodes and actions")
 
 
-def _part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    from lowerbound.applications.control.train import part_options
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every part, by the part and who has it."""
+    from lowerbound.applications.common.fit_folder import option_names
+    from lowerbound.applications.control.agent import MODEL, AgentOptions
+    from lowerbound.applications.control.imagined_returns import ImaginationOptions
+    from lowerbound.applications.control.policy_gradient import PolicyGradientOptions
 
-    return part_options()
+    agent, policy = (
+        [name for name in options_of(options) if name not in FLAGS]
+        for options in (AgentOptions, PolicyGradientOptions)
+    )
+    return {
+        "agent": {"world_model": agent},
+        "imagination": {"world_model": options_of(ImaginationOptions)},
+        "policy": {"ppo": policy},
+        "model": {MODEL: MODELS[MODEL].option_names()},
+        "network": option_names(NETWORKS),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +111,7 @@ class TrainAgentRequest(EnvironmentRequest, DeviceRequest):
         "an option of a part, such as agent.every=8, imagination.entropy=0.003, model.memory=512, "
         "network.depth=1 or policy.learning_rate=1e-3; repeatable",
         metavar="PART.OPTION=VALUE",
-        part_options=_part_options,
+        part_options=part_options,
     )
     resume: bool = option(False, "continue the run that was interrupted in this folder")
     overwrite: bool = option(False, "replace the agent in this folder")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,19 +12,17 @@ import numpy as np
 
 from lowerbound import durable
 from lowerbound.applications.common.application import Report, Reporter
-from lowerbound.applications.common.fit_folder import option_names, split_setting
-from lowerbound.applications.control.agent import MODEL as WORLD_MODEL, AgentOptions
+from lowerbound.applications.common.fit_folder import split_setting
+from lowerbound.applications.control.agent import AgentOptions
 from lowerbound.applications.control.imagined_returns import ImaginationOptions
 from lowerbound.applications.control.player import AgentRecord, EvaluationOptions, write_records
 from lowerbound.applications.control.policy_gradient import VAE, PolicyGradientOptions, train_policy
-from lowerbound.applications.control.requests import TrainAgentRequest
+from lowerbound.applications.control.requests import FLAGS, TrainAgentRequest
 from lowerbound.applications.control.training import AgentSettings, train_agent
-from lowerbound.config import from_mapping, options_of
+from lowerbound.config import from_mapping
 from lowerbound.errors import ModelFolderError, OptionError, counted
 from lowerbound.fitting import folder as model_folder
-from lowerbound.models.base import MODELS
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.base import NETWORKS
 from lowerbound.parts import AUTO
 from lowerbound.training import checkpoint
 from lowerbound.training.device import PROCESSOR
@@ -33,24 +31,7 @@ from lowerbound.untrusted import folders
 PARTS = ("model", "network", "agent", "imagination", "policy")
 FORMER = ".former"
 OF_AN_AGENT = ("agent.jsonl", "manifest.json", "checkpoint", "replay", VAE)  # also unfinished
-FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
-
-
-def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """The names of the options of every part, by the part and who has it."""
-    return {
-        "agent": {"world_model": _settable(AgentOptions)},
-        "imagination": {"world_model": options_of(ImaginationOptions)},
-        "policy": {"ppo": _settable(PolicyGradientOptions)},
-        "model": {WORLD_MODEL: MODELS[WORLD_MODEL].option_names()},
-        "network": option_names(NETWORKS),
-    }
-
-
-def _settable(options: type) -> list[str]:
-    """The names of the options that ``--set`` takes."""
-    return [name for name in options_of(options) if name not in FLAGS]
 
 
 @dataclass(frozen=True)
