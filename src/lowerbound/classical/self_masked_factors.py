@@ -170,7 +170,11 @@ def fit_self_masked_factors(
     """
     cells = Cells.of(values, mask)
     fitted = cells.start(dim, floor)
-    curves = _first_curves(cells, missing, direction)
+    # initial curves: half of the cells are missing at one deviation beyond the observed mean
+    spread = torch.where(cells.varies, cells.variance, 1.0).sqrt()
+    applies = missing.any(0) & cells.varies
+    slope = torch.where(applies, 2.0 * direction / spread, 0.0)
+    curves = SelfMasking(slope, cells.mean + direction * spread, applies)
     sites = Sites.none(cells.filled)
     for number in range(rounds):
         learn = number >= SETTLED and number % (SETTLED // 2) == 0
@@ -258,14 +262,6 @@ class _Sums:
             return fitted
         offset = fitted.offset + fitted.weight @ mean
         return replace(fitted, weight=fitted.weight @ factor, offset=offset)
-
-
-def _first_curves(cells: Cells, missing: Tensor, direction: int) -> SelfMasking:
-    """Initial curves: half of the cells are missing at one deviation beyond the observed mean."""
-    spread = torch.where(cells.varies, cells.variance, 1.0).sqrt()
-    applies = missing.any(0) & cells.varies
-    slope = torch.where(applies, 2.0 * direction / spread, 0.0)
-    return SelfMasking(slope, cells.mean + direction * spread, applies)
 
 
 def _climbed(

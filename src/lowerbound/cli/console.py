@@ -63,17 +63,13 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, LowerboundError):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
-        return _about_file(error)
+        where = f"{error.filename}: " if error.filename else ""
+        reason = (error.strerror or "cannot be read or written").lower()
+        advice = _WHAT_TO_DO.get(error.errno or 0, "check the disk and the path")
+        return f"{where}{reason}; {advice}"
     if isinstance(error, MemoryError) or _torch_is_out_of_memory(error):
         return "the memory is full: give less data, or a smaller --batch-size or --samples"
     return None
-
-
-def _about_file(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    reason = (error.strerror or "cannot be read or written").lower()
-    advice = _WHAT_TO_DO.get(error.errno or 0, "check the disk and the path")
-    return f"{where}{reason}; {advice}"
 
 
 def _torch_is_out_of_memory(error: BaseException) -> bool:

@@ -211,7 +211,12 @@ def parse(name: str, help: str, form: Sequence[Entry], words: Sequence[str]) -> 
     given = [entry for entry in form if entry.name != SEED and hasattr(typed, _key(entry))]
     answers = {entry.path: _value(entry, typed) for entry in given}
     if typed.seed is not None:  # one seed for every part of the request
-        seed = _seed(typed.seed)
+        text = typed.seed
+        if not text.isdecimal():
+            raise OptionError(f"--seed takes a whole number from 0 up, not {text!r}")
+        if len(text) > 20 or int(text) > LARGEST_SEED:
+            raise OptionError(f"--seed takes a whole number from 0 to {LARGEST_SEED:,}, not {text}")
+        seed = int(text)
         answers |= {entry.path: seed for entry in form if entry.name == SEED}
     typed.answers = answers
     typed.memory = _gigabytes(typed.memory)
@@ -364,14 +369,6 @@ def _value(entry: Entry, typed: argparse.Namespace) -> Any:
     if isinstance(value, list):
         return tuple(entry.parse(text) for text in value)
     return entry.parse(value) if isinstance(value, str) else value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise OptionError(f"--seed takes a whole number from 0 up, not {text!r}")
-    if len(text) > 20 or int(text) > LARGEST_SEED:
-        raise OptionError(f"--seed takes a whole number from 0 to {LARGEST_SEED:,}, not {text}")
-    return int(text)
 
 
 def _gigabytes(text: str) -> float:

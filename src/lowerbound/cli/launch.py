@@ -34,7 +34,24 @@ def several(request: Any, run_one: Command) -> Command | None:
     options = getattr(request, "together", None)
     if options is None or not options.several or processes.launched():
         return None
-    _check_cards(request.fitting.training.device, options.devices)
+    devices = options.devices
+    device = request.fitting.training.device
+    import torch
+
+    from lowerbound.training.device import chosen_device
+
+    place = chosen_device(device)
+    if place.index is not None or place.type == "mps":
+        raise OptionError(
+            f"--device {device} is one device, and --devices {devices} processes need one each: "
+            "use --device cuda or --device cpu"
+        )
+    cards = torch.cuda.device_count()
+    if place.type == "cuda" and devices > cards:
+        raise OptionError(
+            f"--devices {devices} processes need a GPU each, and this machine has {cards}: give "
+            "fewer, or --device cpu"
+        )
     return partial(launch, options.devices, options.nodes, options.rendezvous, run_one)
 
 
@@ -62,7 +79,13 @@ def launch(
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    _prepare(devices)
+    # share the cores among the processes, tell them the time, and leave messages to them
+    os.environ[processes.LAUNCHED] = str(time.time())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // devices)))
+    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=nodes,
         max_nodes=nodes,
@@ -97,39 +120,5 @@ def launch(
     return max(codes.values())
 
 
-def _prepare(devices: int) -> None:
-    """Share the cores among the processes, tell them the time, and leave messages to them."""
-    os.environ[processes.LAUNCHED] = str(time.time())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // devices)))
-    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
-        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
 def _leave_to_processes(number: int, frame: object) -> None:
     """Ctrl-C reaches every process of the terminal: each saves and ends, then this one."""
-
-
-def _check_cards(device: str, devices: int) -> None:
-    """Check that each process on this machine has a card, if they compute on cards.
-
-    Raises:
-        OptionError: there are fewer.
-    """
-    import torch
-
-    from lowerbound.training.device import chosen_device
-
-    place = chosen_device(device)
-    if place.index is not None or place.type == "mps":
-        raise OptionError(
-            f"--device {device} is one device, and --devices {devices} processes need one each: "
-            "use --device cuda or --device cpu"
-        )
-    cards = torch.cuda.device_count()
-    if place.type == "cuda" and devices > cards:
-        raise OptionError(
-            f"--devices {devices} processes need a GPU each, and this machine has {cards}: give "
-            "fewer, or --device cpu"
-        )

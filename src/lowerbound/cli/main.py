@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interruption:
         return _failed(console, words, str(interruption) or "interrupted", signals.exit_code())
     except BrokenPipeError:
-        return _reader_left()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return outcome.DONE
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps some in imports
             return _failed(console, words, "interrupted", signals.exit_code())
@@ -192,9 +193,3 @@ def _failed(console: Console, words: Sequence[str], sentence: str, code: int) ->
     if console.as_json:
         console.result("", {"command": words[0] if words else None, "error": sentence})
     return code
-
-
-def _reader_left() -> int:
-    """Succeed if the reader of standard output has closed it: nobody reads the rest."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return outcome.DONE

@@ -234,7 +234,17 @@ def _rows_of_data(frame: Any, path: Path, names: Sequence[str] | None, rows: int
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     column = None if names is None else _column_of_names(frame, names)
     if column is not None and names is not None:
-        return _by_name(frame, column, path, names)
+        keys = frame[column].astype(str)
+        twice = keys[keys.duplicated()].tolist()
+        if twice:
+            raise DataError(f"{path} has several rows of {twice[0]!r} in the column {column!r}")
+        lacking = sorted(set(names) - set(keys))
+        if lacking:
+            raise DataError(
+                f"{path} has no row for {len(lacking):,} of the data's {len(names):,} rows: "
+                f"{listed(lacking)}; leave their attributes empty if they are unknown"
+            )
+        return frame.set_index(keys.to_numpy()).loc[list(names)].drop(columns=[column])
     if len(frame) != rows:
         hint = "" if names is None else f", and no column of names such as {names[0]!r}"
         raise DataError(
@@ -251,20 +261,6 @@ def _column_of_names(frame: Any, names: Sequence[str]) -> str | None:
     found = {name: len(wanted & set(frame[name].astype(str))) for name in texts}
     best = max(texts, key=lambda name: found[name], default=None)
     return best if best is not None and 2 * found[best] >= len(wanted) else None
-
-
-def _by_name(frame: Any, column: str, path: Path, names: Sequence[str]) -> Any:
-    keys = frame[column].astype(str)
-    twice = keys[keys.duplicated()].tolist()
-    if twice:
-        raise DataError(f"{path} has several rows of {twice[0]!r} in the column {column!r}")
-    lacking = sorted(set(names) - set(keys))
-    if lacking:
-        raise DataError(
-            f"{path} has no row for {len(lacking):,} of the data's {len(names):,} rows: "
-            f"{listed(lacking)}; leave their attributes empty if they are unknown"
-        )
-    return frame.set_index(keys.to_numpy()).loc[list(names)].drop(columns=[column])
 
 
 def _attribute(values: Any, name: str, path: Path) -> tuple[tuple[str, ...], Tensor]:

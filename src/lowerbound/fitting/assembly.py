@@ -180,7 +180,21 @@ def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = No
     if options.network == AUTO:
         options = replace(options, network=kind.default_network(schema).name)
     kind.check(schema, options)
-    _check_common(schema, options, kind)
+    # raise an error for options that no model supports with this data
+    if options.conditional and schema.condition is None:
+        raise OptionError(
+            "a conditional model needs labels: name a label column (--label), or give y in Python"
+        )
+    if schema.quantities and not kind.predicts:
+        predicting = [name for name in MODELS if MODELS[name].predicts]
+        raise OptionError(
+            f"{options.model} does not predict quantities: leave out --predict, or fit "
+            f"{' or '.join(predicting)}"
+        )
+    if options.missingness not in MISSINGNESS:
+        raise unknown("missingness", options.missingness, MISSINGNESS)
+    if options.missingness != AT_RANDOM:
+        kind.check_missingness(schema, options)
     if options.likelihood == AUTO:
         likelihood = kind.default_likelihood(schema).name
         own = kind.default_likelihood_options(schema, likelihood)
@@ -206,24 +220,6 @@ def suited(schema: Schema, options: ModelOptions) -> ModelOptions:
             f"leave the model out, or choose {only!r}"
         )
     return replace(options, model=only)
-
-
-def _check_common(schema: Schema, options: ModelOptions, kind: type[Model]) -> None:
-    """Raise an error for options that no model supports with this data."""
-    if options.conditional and schema.condition is None:
-        raise OptionError(
-            "a conditional model needs labels: name a label column (--label), or give y in Python"
-        )
-    if schema.quantities and not kind.predicts:
-        predicting = [name for name in MODELS if MODELS[name].predicts]
-        raise OptionError(
-            f"{options.model} does not predict quantities: leave out --predict, or fit "
-            f"{' or '.join(predicting)}"
-        )
-    if options.missingness not in MISSINGNESS:
-        raise unknown("missingness", options.missingness, MISSINGNESS)
-    if options.missingness != AT_RANDOM:
-        kind.check_missingness(schema, options)
 
 
 @torch.no_grad()

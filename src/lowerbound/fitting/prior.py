@@ -202,7 +202,12 @@ def with_untrained_prior(
     chosen = own.with_prior(fitted.options.model, kind, dict(options))
     with seeded(seed):
         model = assemble(fitted.schema, chosen)
-    _take_all_but_the_prior(model, fitted.model)
+    # give ``model`` the weights of ``other``, those of the prior left out
+    theirs = fitted.model.state_dict()
+    model.take_layout(theirs)
+    with torch.no_grad():
+        for name, value in all_but_the_prior(model).items():
+            value.copy_(theirs[name])
     return replace(fitted, model=model, options=replace(fitted.options, model=chosen))
 
 
@@ -235,12 +240,3 @@ def _start(model: LearnsPrior, latents: Dataset, draws: int) -> None:
     rows: Tensor = latents.x.unflatten(1, (draws, -1))
     noise = rows.double().var(1).mean(0).sqrt() if draws > 1 else None
     model.start_prior(rows[:, 0], noise)
-
-
-def _take_all_but_the_prior(model: Model, other: Model) -> None:
-    """Give ``model`` the weights of ``other``, those of the prior left out."""
-    theirs = other.state_dict()
-    model.take_layout(theirs)
-    with torch.no_grad():
-        for name, value in all_but_the_prior(model).items():
-            value.copy_(theirs[name])

@@ -87,7 +87,18 @@ def draw_latents(
         UnsupportedError: the model has no prior that can be trained on latents.
     """
     learns = require(model, LearnsPrior, "train a prior on latents")
-    sha256 = _sha256(model, dataset, seed)
+    # of all that decides the latents
+    digest = hashlib.sha256(str(seed).encode())
+    rest = list(all_but_the_prior(unrefined(model)).items())
+    # the class is part of what is encoded only by a conditional model
+    label = dataset.label if dataset.schema.condition is not None else None
+    seen = {"x": dataset.x, "observed": dataset.observed}
+    seen |= {"condition": dataset.condition, "label": label}
+    for name, value in [*rest, *seen.items()]:
+        if value is not None:
+            digest.update(name.encode() + str(tuple(value.shape)).encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    sha256 = digest.hexdigest()
     kept = None if cache is None else _read(cache, sha256, say)
     if kept is not None:
         return Latents(kept, dataset.prompt, sha256, "kept")
@@ -144,21 +155,6 @@ def _encoded(
             parts.append(z.movedim(0, 1).cpu().float())
             advance(part.stop, len(dataset))
     return torch.cat(parts)
-
-
-def _sha256(model: Model, dataset: Dataset, seed: int) -> str:
-    """Of all that decides the latents."""
-    digest = hashlib.sha256(str(seed).encode())
-    rest = list(all_but_the_prior(unrefined(model)).items())
-    # the class is part of what is encoded only by a conditional model
-    label = dataset.label if dataset.schema.condition is not None else None
-    seen = {"x": dataset.x, "observed": dataset.observed}
-    seen |= {"condition": dataset.condition, "label": label}
-    for name, value in [*rest, *seen.items()]:
-        if value is not None:
-            digest.update(name.encode() + str(tuple(value.shape)).encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _read(path: Path, sha256: str, say: Callable[[str], None]) -> Tensor | None:

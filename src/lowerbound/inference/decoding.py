@@ -60,10 +60,8 @@ def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Cons
         batch = placed(Batch.drawn(pictures[part], condition), model)
         with evaluation_mode(model, gradients=True), torch.no_grad():
             answers.append(codes_of(encodes.encode(batch), batch).mean)
-    return _consistency(samples.z.double(), torch.cat(answers))
-
-
-def _consistency(z: Tensor, answer: Tensor) -> Consistency:
+    answer = torch.cat(answers)
+    z = samples.z.double()
     centered, found = z - z.mean(0), answer - answer.mean(0)
     norms = (centered.norm(dim=0) * found.norm(dim=0)).clamp_min(1e-300)
     unexplained = (z - answer).square().sum() / centered.square().sum()

@@ -353,7 +353,19 @@ def _by_chains(
     def restore(batch: Batch, advance: Callable[[float], None]) -> Denoised:
         chains_of = NoisyModel(model, along, wiener(batch))
         population = Population(chains_of, batch, footprint.trace, options)
-        return _restored(population, noise, draws, pictures, advance)
+        particles = population.particles(advance)
+        with torch.no_grad():
+            together = _together(population, noise, particles.z)
+            each = [_chains(population, noise, z) for z in particles.z.split(together)]
+            x, corrections = (torch.cat(parts) for parts in zip(*each, strict=True))
+            log_weights = particles.log_weights + corrections
+            total = torch.logsumexp(log_weights, 0)
+            particles = Particles(particles.z, log_weights - total, particles.log_evidence + total)
+            weights = torch.exp(particles.log_weights)
+            mean = torch.einsum("kb,kb...->b...", weights.to(x), x)
+            drawn = _drawn(population, noise, particles, draws) if draws else None
+        sizes = particles.effective_sample_size
+        return _on_processor(mean, drawn, particles.log_evidence, sizes, pictures)
 
     return restore, ChunkPlan.within(memory, footprint, options.chains).rows
 
@@ -451,32 +463,6 @@ def _spreads(dataset: Dataset, noise: NoiseModel) -> tuple[float, float]:
     most = math.sqrt(float(varied.mean()))
     small = float(torch.quantile(varied, FEW_FEATURES, interpolation="lower"))
     return max(math.sqrt(small), LEAST_SPREAD * most), SLACK * most
-
-
-def _restored(
-    population: Population,
-    noise: NoiseModel,
-    draws: int,
-    pictures: bool,
-    advance: Callable[[float], None],
-) -> Denoised:
-    """The restored rows by their chains.
-
-    The chains use a sum over some of the levels; their weights are corrected to the full sum.
-    """
-    particles = population.particles(advance)
-    with torch.no_grad():
-        together = _together(population, noise, particles.z)
-        each = [_chains(population, noise, z) for z in particles.z.split(together)]
-        x, corrections = (torch.cat(parts) for parts in zip(*each, strict=True))
-        log_weights = particles.log_weights + corrections
-        total = torch.logsumexp(log_weights, 0)
-        particles = Particles(particles.z, log_weights - total, particles.log_evidence + total)
-        weights = torch.exp(particles.log_weights)
-        mean = torch.einsum("kb,kb...->b...", weights.to(x), x)
-        drawn = _drawn(population, noise, particles, draws) if draws else None
-    sizes = particles.effective_sample_size
-    return _on_processor(mean, drawn, particles.log_evidence, sizes, pictures)
 
 
 def _on_processor(

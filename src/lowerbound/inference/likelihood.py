@@ -90,9 +90,11 @@ def score(
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
-    rounded = _rounded(precision, footprint.device)
+    if precision not in get_args(Precision):
+        raise unknown("precision", precision, get_args(Precision))
+    rounded = precision == "bf16" and footprint.device.type == "cpu" and native_bf16()
     refuse_no_latents(model, footprint.trace)
-    if _certain(footprint.trace):
+    if all(step.quantized for step in footprint.trace.steps):
         samples = 1
     plan = ChunkPlan.within(_memory(samples) if memory is None else memory, footprint, samples)
     _require_densities(footprint.trace, samples)
@@ -123,17 +125,6 @@ def score(
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
     return scores
-
-
-def _rounded(precision: Precision, device: torch.device) -> bool:
-    """Whether factors of products are rounded to bf16.
-
-    Raises:
-        OptionError: there is no such precision.
-    """
-    if precision not in get_args(Precision):
-        raise unknown("precision", precision, get_args(Precision))
-    return precision == "bf16" and device.type == "cpu" and native_bf16()
 
 
 def _memory(samples: int) -> int:
@@ -187,11 +178,6 @@ def refuse_no_latents(model: Model, trace: Trace) -> None:
             f"{name_of(model)} has no prior, so it has no bound on log p(x); use its "
             "reconstruction error instead, or fit a model with a prior: vae or pca"
         )
-
-
-def _certain(trace: Trace) -> bool:
-    """Whether the posterior is deterministic, so that all draws of the latents are equal."""
-    return all(step.quantized for step in trace.steps)
 
 
 @dataclass

@@ -395,21 +395,18 @@ def _start_self_masked(
     fitted, curves = fit_self_masked_factors(*features, encoder.latent_dim, direction, floor=floor)
     encoder.start_from(fitted, curves)
     if isinstance(inputs, Columns):
-        curves = _in_model_units(curves, inputs, likelihood.event_shape[0])
+        # convert curves of standardized features to curves of their columns
+        columns = likelihood.event_shape[0]
+        shift, scale = inputs.shift.double(), inputs.scale.double()
+        place = inputs.feature_column[inputs.is_value]
+        slope, threshold = torch.zeros(2, columns, dtype=torch.float64).unbind()
+        applies = torch.zeros(columns, dtype=torch.bool)
+        slope[place] = (curves.slope / scale)[inputs.is_value]
+        threshold[place] = (curves.threshold * scale + shift)[inputs.is_value]
+        applies[place] = curves.applies[inputs.is_value]
+        curves = SelfMasking(slope, threshold, applies)
     likelihood.start_curves(curves)
     return fitted
-
-
-def _in_model_units(curves: SelfMasking, inputs: Columns, columns: int) -> SelfMasking:
-    """Convert curves of standardized features to curves of their columns."""
-    shift, scale = inputs.shift.double(), inputs.scale.double()
-    place = inputs.feature_column[inputs.is_value]
-    slope, threshold = torch.zeros(2, columns, dtype=torch.float64).unbind()
-    applies = torch.zeros(columns, dtype=torch.bool)
-    slope[place] = (curves.slope / scale)[inputs.is_value]
-    threshold[place] = (curves.threshold * scale + shift)[inputs.is_value]
-    applies[place] = curves.applies[inputs.is_value]
-    return SelfMasking(slope, threshold, applies)
 
 
 def _least_noise(model: VariationalAutoencoder) -> Tensor:

@@ -172,7 +172,14 @@ class ELBO(Objective):
                 "beta=0 leaves the rate out of the loss, so warm_up, cycles and free_bits have no "
                 "effect: leave them out, or set beta above 0"
             )
-        _check_free_bits(free_bits, free_bits_per, analytic)
+        if free_bits_per not in ("latent", "unit"):
+            raise OptionError(f"free_bits_per is 'latent' or 'unit', not {free_bits_per!r}")
+        if free_bits_per == "unit" and not free_bits:
+            raise OptionError("free_bits_per='unit' needs free_bits, in nats per unit")
+        if free_bits_per == "unit" and not analytic:
+            raise OptionError(
+                "free_bits_per='unit' needs the closed form of the rate: leave analytic true"
+            )
         self.samples = samples
         self.analytic = analytic
         self.beta = beta
@@ -261,22 +268,6 @@ class ELBO(Objective):
         """The weight of the rate, if it changes over the run."""
         weight = self.weight()
         return {} if isinstance(weight, float) else {"rate weight": (float(weight),)}
-
-
-def _check_free_bits(nats: float, per: FreeBitsPer, analytic: bool) -> None:
-    """Check the options of free bits.
-
-    Raises:
-        OptionError: ``per`` is unknown, or does not go with the other options.
-    """
-    if per not in ("latent", "unit"):
-        raise OptionError(f"free_bits_per is 'latent' or 'unit', not {per!r}")
-    if per == "unit" and not nats:
-        raise OptionError("free_bits_per='unit' needs free_bits, in nats per unit")
-    if per == "unit" and not analytic:
-        raise OptionError(
-            "free_bits_per='unit' needs the closed form of the rate: leave analytic true"
-        )
 
 
 def _unit_rates(step: Step, balance: float | None) -> Tensor:

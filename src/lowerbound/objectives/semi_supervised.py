@@ -298,7 +298,9 @@ class SemiSupervised(MeanTeacher):
             assert batch.x is not None
             one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
             return self.supervised(model(batch, KnownLabels(one_hot, self.choose)), batch)
-        return _mean([self._of_every_class(model, batch) for _ in range(self.samples)])
+        bounds = [self._of_every_class(model, batch) for _ in range(self.samples)]
+        fields = [(bound.value, bound.distortion, bound.rates, bound.loss) for bound in bounds]
+        return Bound(*(torch.stack(each).mean(0) for each in zip(*fields, strict=True)))
 
     def _of_every_class(self, model: Model, batch: Batch) -> Bound:
         """The bound of one pass through every class, with one draw of the other latents."""
@@ -358,12 +360,6 @@ class SemiSupervised(MeanTeacher):
     def _seen_perturbed(self, model: Classifies, rows: Batch) -> Tensor:
         """Logits of the rows after a perturbation, (rows, classes)."""
         return model.class_logits(self.perturbed(rows))
-
-
-def _mean(bounds: list[Bound]) -> Bound:
-    """The mean of the bounds of several passes."""
-    fields = [(bound.value, bound.distortion, bound.rates, bound.loss) for bound in bounds]
-    return Bound(*(torch.stack(each).mean(0) for each in zip(*fields, strict=True)))
 
 
 def known_or(log_q: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:

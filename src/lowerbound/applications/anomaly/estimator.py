@@ -132,7 +132,14 @@ class VAEDetector(OutlierMixin, VAE):
         training, apart = self._apart(dataset)
         fitted, normal = self._robust(training)
         self._adopt(fitted)
-        self._refer(normal)
+        # set the reference from normal rows, by held-out ones if training held some out
+        seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
+        model, samples, seed = self.model_, self.n_importance, self._seed
+        clean = self.contamination == "clean"
+        self.usual_ = usual_shares(model, seen, samples=samples, seed=seed)
+        self.reference_ = learn_reference(
+            model, seen, fresh, usual=self.usual_, clean=clean, samples=samples, seed=seed
+        )
         rows, self.criterion_ = dataset if apart is None else apart, self.criterion
         self.calibration_ = ConformalCalibration.of(self._anomalies(rows))
         if apart is None:
@@ -307,16 +314,6 @@ class VAEDetector(OutlierMixin, VAE):
         count = max(2, round((1 - dropped) * len(training)))
         kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
         return kept
-
-    def _refer(self, normal: Dataset) -> None:
-        """Set the reference from normal rows, by held-out ones if training held some out."""
-        seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
-        model, samples, seed = self.model_, self.n_importance, self._seed
-        clean = self.contamination == "clean"
-        self.usual_ = usual_shares(model, seen, samples=samples, seed=seed)
-        self.reference_ = learn_reference(
-            model, seen, fresh, usual=self.usual_, clean=clean, samples=samples, seed=seed
-        )
 
     def _options(self, seed: int) -> Any:
         options = super()._options(seed)

@@ -78,7 +78,17 @@ def kth_distance(known: Array, rows: Array, k: int) -> Array:
     points = torch.from_numpy(np.ascontiguousarray(known))
     axes = _leading_axes(known) if len(rows) >= LEAST_ROWS else None
     if axes is not None:
-        return _by_tree(points, rows, k, axes)
+        # distance of each row to the k-th point; a tree of rotated points finds the nearest k
+        center = points.mean(0).numpy()
+        tree = cKDTree((points.numpy() - center) @ axes, FEW_LEAF)
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers whose square overflows anyway
+            turned = np.nan_to_num((rows - center) @ axes)
+        place = tree.query(turned, k=np.arange(1, k + 1), workers=torch.get_num_threads())[1]
+        near = torch.from_numpy(np.minimum(place, len(points) - 1))
+        each = zip(
+            torch.from_numpy(np.ascontiguousarray(rows)).split(ROWS), near.split(ROWS), strict=True
+        )
+        return torch.cat([kth_among(points, part, some, k).sqrt() for part, some in each]).numpy()
     search = _Search(points, min(k + SPARE, len(points)), k)
     parts = torch.from_numpy(np.ascontiguousarray(rows)).split(max(1, TABLE // len(points)))
     return torch.cat([search.distances(part) for part in parts]).numpy()
@@ -99,20 +109,6 @@ def _leading_axes(known: Array) -> Array | None:
     if squares[-LEADING:].sum() < HELD * squares.sum():
         return None
     return np.asarray(axes[:, ::-1])
-
-
-def _by_tree(points: Tensor, rows: Array, k: int, axes: Array) -> Array:
-    """Distance of each row to the k-th point; a tree of rotated points finds the nearest k."""
-    center = points.mean(0).numpy()
-    tree = cKDTree((points.numpy() - center) @ axes, FEW_LEAF)
-    with np.errstate(over="ignore", invalid="ignore"):  # numbers whose square overflows anyway
-        turned = np.nan_to_num((rows - center) @ axes)
-    place = tree.query(turned, k=np.arange(1, k + 1), workers=torch.get_num_threads())[1]
-    near = torch.from_numpy(np.minimum(place, len(points) - 1))
-    each = zip(
-        torch.from_numpy(np.ascontiguousarray(rows)).split(ROWS), near.split(ROWS), strict=True
-    )
-    return torch.cat([kth_among(points, part, some, k).sqrt() for part, some in each]).numpy()
 
 
 class _Search:
@@ -266,7 +262,11 @@ class InputSpace:
     @classmethod
     def of(cls, row: Array) -> InputSpace:
         """The space of normal rows, (rows, numbers)."""
-        skewed = _skewed(row)
+        # mask of the coordinates of skewed positive numbers with more than two values, (numbers,)
+        found = (row.min(0) >= 0) & (row.std(0) > 0)
+        found &= np.array([len(np.unique(column)) > 2 for column in row.T], dtype=bool)
+        found[found] = stats.skew(row[:, found]) > SKEWED
+        skewed = np.asarray(found)
         unit = _unit(row, skewed)
         unskewed = _unskewed(row, skewed, unit)
         deviation = unskewed.std(0)
@@ -299,14 +299,6 @@ class InputSpace:
         if self.has_mahalanobis:
             found["mahalanobis"] = np.linalg.norm(standard @ self.whitening, axis=1)
         return found if same is None else {name: each[same[1]] for name, each in found.items()}
-
-
-def _skewed(row: Array) -> Array:
-    """Mask of the coordinates of skewed positive numbers with more than two values, (numbers,)."""
-    found = (row.min(0) >= 0) & (row.std(0) > 0)
-    found &= np.array([len(np.unique(column)) > 2 for column in row.T], dtype=bool)
-    found[found] = stats.skew(row[:, found]) > SKEWED
-    return np.asarray(found)
 
 
 def _unit(row: Array, skewed: Array) -> Array:

@@ -192,7 +192,19 @@ def write_animation(
     if path.suffix.lower() in BY_ENCODER:
         _encode(path, frames, per_second, encoder())
     else:
-        _by_pillow(path, frames, per_second)
+        kind = path.suffix.lower().removeprefix(".")
+        small = max(frames[0].size) <= SMALL
+        how = {"lossless": small, "quality": 90} if kind == "webp" else {}
+        with replacing(path) as place, place.open("wb") as file:
+            frames[0].save(
+                file,
+                format=kind.upper(),
+                save_all=True,
+                append_images=list(frames[1:]),
+                duration=round(1000 / per_second),
+                loop=0,
+                **how,
+            )
     return (str(path),)
 
 
@@ -219,22 +231,6 @@ def encoder() -> str:
             "ffmpeg, brew install ffmpeg, ...), or write a .gif or .webp"
         )
     return found
-
-
-def _by_pillow(path: Path, frames: Sequence[Image], per_second: float) -> None:
-    kind = path.suffix.lower().removeprefix(".")
-    small = max(frames[0].size) <= SMALL
-    how = {"lossless": small, "quality": 90} if kind == "webp" else {}
-    with replacing(path) as place, place.open("wb") as file:
-        frames[0].save(
-            file,
-            format=kind.upper(),
-            save_all=True,
-            append_images=list(frames[1:]),
-            duration=round(1000 / per_second),
-            loop=0,
-            **how,
-        )
 
 
 def _encode(path: Path, frames: Sequence[Image], per_second: float, program: str) -> None:

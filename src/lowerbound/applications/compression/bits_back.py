@@ -213,14 +213,27 @@ def push_rows(model: Model, batch: Batch, stack: Stack, levels: int = ALL) -> No
         steps = trace.steps[:levels]
         _coded(trace.likelihood).encode(stack, batch.filled)
     for step in reversed(steps):
-        _prior_of(step.prior, step.z).encode(stack, step.z, PRIOR)
+        _grid(step.prior.expand(torch.Size(step.z.shape[:2]))).encode(stack, step.z, PRIOR)
 
 
 @torch.no_grad()
 def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor:
     """Pop ``rows`` rows, (rows, *event), that were pushed with ``levels`` levels."""
     if isinstance(model, Chains):
-        return _pop_chain(model, rows, stack)
+        # pop from the top down; each latent is pushed back once the latent below it is known
+        above: Tensor | None = None
+        for level in range(model.levels):
+            prior = _grid(model.prior_at(level, above))
+            if above is None:
+                prior = prior.expand(torch.Size((1, rows)))
+            z = prior.decode(stack, PRIOR)
+            if above is not None:
+                _grid(model.posterior_above(level - 1, z)).encode(stack, above, POSTERIOR)
+            above = z
+        assert above is not None
+        x = _coded(model.decode(above)).decode(stack)
+        _grid(model.encode(Batch(x))).encode(stack, above, POSTERIOR)
+        return x
     pop = Pop(stack, levels)
     trace = model.imagine(Batch(count=rows), pop)  # type: ignore[operator]
     x = _coded(trace.likelihood).decode(stack)
@@ -228,23 +241,6 @@ def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor
     model(Batch(x), replay)
     for posterior, z in reversed(replay.proposals):
         posterior.encode(stack, z, POSTERIOR)
-    return x
-
-
-def _pop_chain(model: Chains, rows: int, stack: Stack) -> Tensor:
-    """Pop from the top down; each latent is pushed back once the latent below it is known."""
-    above: Tensor | None = None
-    for level in range(model.levels):
-        prior = _grid(model.prior_at(level, above))
-        if above is None:
-            prior = prior.expand(torch.Size((1, rows)))
-        z = prior.decode(stack, PRIOR)
-        if above is not None:
-            _grid(model.posterior_above(level - 1, z)).encode(stack, above, POSTERIOR)
-        above = z
-    assert above is not None
-    x = _coded(model.decode(above)).decode(stack)
-    _grid(model.encode(Batch(x))).encode(stack, above, POSTERIOR)
     return x
 
 
@@ -415,10 +411,6 @@ def symbols(model: Model, x: Tensor) -> bytes:
 def _grid(distribution: Distribution) -> GridNormal:
     assert isinstance(distribution, GridNormal), "the model is not in whole numbers"
     return distribution
-
-
-def _prior_of(prior: Distribution, z: Tensor) -> GridNormal:
-    return _grid(prior.expand(torch.Size(z.shape[:2])))
 
 
 def _coded(emission: Emission) -> CodedEmission:

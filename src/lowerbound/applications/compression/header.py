@@ -128,7 +128,16 @@ def read(stream: BinaryIO, size: int, name: str, most_symbols: int = MOST_SYMBOL
         raise damaged(name, "its header does not match its checksum")
     kind = _kind(name, number, flags)
     header = Header(kind, model_hash, shape, settings, chunks)
-    _check_meaning(header, name, most_symbols)
+    # refuse headers that are intact but invalid or harmful
+    if not header.shape or 0 in header.shape:
+        raise BitstreamError(f"{name} holds no numbers: its shape is {header.shape}; encode again")
+    if not header.chunks:
+        raise BitstreamError(f"{name} has no chunks, so nothing to decode; encode the data again")
+    if header.symbols > most_symbols:
+        raise BitstreamError(
+            f"{name} declares {header.symbols:,} numbers, and at most {most_symbols:,} are read; "
+            "raise most_symbols if you trust its source"
+        )
     _check_lengths(header, name, front.left)
     return header
 
@@ -227,19 +236,6 @@ def _kind(name: str, number: int, flags: int) -> str:
         f"{name} is of kind {number}{names.get(number, '')}, which this version of lowerbound "
         f"({__version__}) cannot decode; {_UPGRADE}"
     )
-
-
-def _check_meaning(header: Header, name: str, most_symbols: int) -> None:
-    """Refuse headers that are intact but invalid or harmful."""
-    if not header.shape or 0 in header.shape:
-        raise BitstreamError(f"{name} holds no numbers: its shape is {header.shape}; encode again")
-    if not header.chunks:
-        raise BitstreamError(f"{name} has no chunks, so nothing to decode; encode the data again")
-    if header.symbols > most_symbols:
-        raise BitstreamError(
-            f"{name} declares {header.symbols:,} numbers, and at most {most_symbols:,} are read; "
-            "raise most_symbols if you trust its source"
-        )
 
 
 def _check_lengths(header: Header, name: str, left: int) -> None:

@@ -245,7 +245,20 @@ class Environment:
         Raises:
             OptionError: the environment cannot render here.
         """
-        return _rendered(self._env, self.options.name)
+        name = self.options.name
+        try:
+            picture = self._env.render()
+        except Exception as error:
+            absent = library("gymnasium", "rl").error.DependencyNotInstalled
+            if isinstance(error, absent | ModuleNotFoundError):  # it says what to install
+                raise OptionError(f"{name} cannot be rendered: {error}") from error
+            raise OptionError(
+                f"{name} cannot be rendered here ({error}): without a screen, set the variable "
+                "SDL_VIDEODRIVER=dummy for pygame, or MUJOCO_GL=egl (or osmesa) for mujoco"
+            ) from error
+        if picture is None:
+            raise OptionError(f"{name} renders nothing: it has no pictures")
+        return np.asarray(picture)
 
     def state(self) -> dict[str, Any]:
         """JSON values from which ``restore`` continues."""
@@ -317,22 +330,6 @@ class Environment:
                 f"{wrong[0] + 1} in episode {self.episode - 1}: observations must be finite numbers"
             )
         return values
-
-
-def _rendered(env: Any, name: str) -> Array:
-    try:
-        picture = env.render()
-    except Exception as error:
-        absent = library("gymnasium", "rl").error.DependencyNotInstalled
-        if isinstance(error, absent | ModuleNotFoundError):  # it says what to install
-            raise OptionError(f"{name} cannot be rendered: {error}") from error
-        raise OptionError(
-            f"{name} cannot be rendered here ({error}): without a screen, set the variable "
-            "SDL_VIDEODRIVER=dummy for pygame, or MUJOCO_GL=egl (or osmesa) for mujoco"
-        ) from error
-    if picture is None:
-        raise OptionError(f"{name} renders nothing: it has no pictures")
-    return np.asarray(picture)
 
 
 def _shrunk(picture: Array, side: int, colors: str) -> Tensor:

@@ -26,7 +26,6 @@ from lowerbound.applications.control.requests import (
     VideoRequest,
 )
 from lowerbound.data.arrays import Array
-from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import actions_before, frame_schema
 from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.distributions.reparameterization import seeded
@@ -151,22 +150,7 @@ def control_video(request: VideoRequest, reporter: Reporter, fitted: Fitted) -> 
     horizon = Horizon(request.context, request.frames, every=10**9)
     world_of(fitted, "dream")
     schema = frame_schema(fitted.schema)
-    _check_output(request.output, schema)
-    clips = _long_episodes(request, fitted, horizon.length, reporter)
-    found = list(predict_frames(fitted.model, clips, horizon, draws=1, seed=request.seed))
-    errors = FrameErrors()
-    for part in found:
-        errors.add(part)
-    files = write_film(Path(request.output), joined_frames(found), request.fps)
-    return VideoReport(**written(files), windows=request.windows, ratio=errors.ratio()[0])
-
-
-def _check_output(name: str, schema: Schema) -> None:
-    """Check that the file is a film or a sheet, and that the frames are pictures.
-
-    Raises:
-        OptionError: they are not.
-    """
+    name = request.output
     if not schema.data_kind.pictures:
         raise OptionError(
             "films need pictures, and this agent sees numbers: train with --pixels 64, or write "
@@ -178,6 +162,13 @@ def _check_output(name: str, schema: Schema) -> None:
             f"lowerbound predict-frames writes {NPZ}"
         )
     check_outputs((name,), schema)
+    clips = _long_episodes(request, fitted, horizon.length, reporter)
+    found = list(predict_frames(fitted.model, clips, horizon, draws=1, seed=request.seed))
+    errors = FrameErrors()
+    for part in found:
+        errors.add(part)
+    files = write_film(Path(request.output), joined_frames(found), request.fps)
+    return VideoReport(**written(files), windows=request.windows, ratio=errors.ratio()[0])
 
 
 def _long_episodes(

@@ -151,7 +151,20 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
     form = row_form(fitted.schema)
-    task = _task(request, form)
+    if request.tolerance and request.target is None:
+        raise OptionError("--tolerance is a distance from a target: give --target too")
+    if request.direction == "min" and request.target is not None:
+        raise OptionError("--target replaces a direction: leave out --direction or --target")
+    if request.least != LEAST and not request.similar_to:
+        raise OptionError("--least is a similarity to a molecule: give --similar-to too")
+    if request.target is not None and not math.isfinite(request.target):
+        raise OptionError(f"--target takes a finite number, not {request.target}")
+    goal = Goal(*quantity(request.objective, form), target=request.target)
+    goal = replace(goal, direction=request.direction, tolerance=request.tolerance)
+    limits = tuple(limit(text, form) for text in request.range)
+    if request.similar_to:
+        limits = (*limits, similar(request.similar_to, request.least, form))
+    task = DesignTask((goal, *(further_goal(text, form) for text in request.also)), limits)
     facts = {"files": stamp(*files_of((request.objective, *request.also, *request.range)))}
     with finished_parts(
         "design", request, reporter, unit="function calls", facts=facts
@@ -226,32 +239,6 @@ def _names(task: DesignTask) -> str:
 def _title(request: DesignRequest) -> str:
     goal = request.direction if request.target is None else f"target {request.target:g}"
     return f"{request.objective} ({goal}), {request.method}"
-
-
-def _check_uses(request: DesignRequest) -> None:
-    """Check that no option is given without the one that it depends on.
-
-    Raises:
-        OptionError: it is.
-    """
-    if request.tolerance and request.target is None:
-        raise OptionError("--tolerance is a distance from a target: give --target too")
-    if request.direction == "min" and request.target is not None:
-        raise OptionError("--target replaces a direction: leave out --direction or --target")
-    if request.least != LEAST and not request.similar_to:
-        raise OptionError("--least is a similarity to a molecule: give --similar-to too")
-
-
-def _task(request: DesignRequest, form: RowForm) -> DesignTask:
-    _check_uses(request)
-    if request.target is not None and not math.isfinite(request.target):
-        raise OptionError(f"--target takes a finite number, not {request.target}")
-    goal = Goal(*quantity(request.objective, form), target=request.target)
-    goal = replace(goal, direction=request.direction, tolerance=request.tolerance)
-    limits = tuple(limit(text, form) for text in request.range)
-    if request.similar_to:
-        limits = (*limits, similar(request.similar_to, request.least, form))
-    return DesignTask((goal, *(further_goal(text, form) for text in request.also)), limits)
 
 
 def _with_seed(data: Dataset, smiles: str, fitted: Fitted) -> tuple[Dataset, list[int]]:

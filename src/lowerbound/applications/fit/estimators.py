@@ -125,7 +125,13 @@ class ProbabilisticPCA(LatentVariableEstimator):
         """
         model = require(self.model_, HasCovariance, "say how columns vary together")
         covariance = model.covariance()
-        units = self._in_units(torch.eye(len(covariance), dtype=covariance.dtype))
+        # directions in model units, (count, features), in the units of X, (count, columns)
+        directions = torch.eye(len(covariance), dtype=covariance.dtype)
+        schema = self.fitted_.schema
+        points = torch.cat([torch.zeros_like(directions[:1]), directions])
+        values = schema.decode(points.unflatten(1, schema.event_shape), rounded=False)
+        values = values.reshape(len(points), -1)
+        units = values[1:] - values[:1]  # the map to the units of X is affine
         in_units: Array = units.T @ covariance.numpy() @ units
         return in_units
 
@@ -151,14 +157,6 @@ class ProbabilisticPCA(LatentVariableEstimator):
     def _data_options(self) -> dict[str, Any]:
         # one noise scale for all columns is meaningful only in the units of X
         return {"standardize": False, **super()._data_options()}
-
-    def _in_units(self, directions: torch.Tensor) -> Array:
-        """Directions in model units, (count, features), in the units of X, (count, columns)."""
-        schema = self.fitted_.schema
-        points = torch.cat([torch.zeros_like(directions[:1]), directions])
-        values = schema.decode(points.unflatten(1, schema.event_shape), rounded=False)
-        values = values.reshape(len(points), -1)
-        return values[1:] - values[:1]  # the map to the units of X is affine
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -35,7 +35,7 @@ from lowerbound.applications.generation.attribute_vectors import (
     measure_effects,
 )
 from lowerbound.applications.generation.requests import AttributesRequest
-from lowerbound.data.dataset import Dataset, joined
+from lowerbound.data.dataset import joined
 from lowerbound.errors import OptionError, unknown
 from lowerbound.evaluation.samples.acceptance import (
     RealismClassifier,
@@ -159,7 +159,8 @@ def from_sets(
     codes = torch.cat([encode_rows(fitted.model, one).mean for one in sets])
     has = torch.arange(len(codes)) < len(sets[0])
     name = Path(sources[0]).name
-    both = _joined(sets, has)
+    schema = replace(sets[0].schema, class_names=("without", "with"), condition=None)
+    both = replace(joined(sets), schema=schema, label=has.long())
     seen, unseen = apart(len(both), seed)
     judge = fit_realism_classifier(both.subset(seen), both.subset(unseen), seed=seed)
     return Learned(
@@ -176,12 +177,6 @@ def apart(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     count = max(1, round(UNSEEN * rows))
     return order[count:].sort().values, order[:count].sort().values
-
-
-def _joined(sets: Sequence[Dataset], has: Tensor) -> Dataset:
-    """Both sets, labeled by whether they have the attribute."""
-    schema = replace(sets[0].schema, class_names=("without", "with"), condition=None)
-    return replace(joined(sets), schema=schema, label=has.long())
 
 
 def _judge_of_classes(data: Labeled, seed: int) -> RealismClassifier | None:
@@ -273,7 +268,11 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
     for done, one in enumerate(learned):
         found.append(_measured(fitted, data, codes, one, strengths[1:]))
         reporter.advance("measuring effects", done + 1, len(learned))
-    examples = _examples(request, data, learned)
+    # the rows to change: several for one attribute, the same single row for all attributes
+    rows: list[int] = learned[0].rows[:EXAMPLES].tolist()
+    if request.rows:
+        rows = picked_rows(request.rows, data.dataset)
+    examples = rows if len(learned) == 1 else rows[:1]
     strip = _strip(fitted, data, codes, learned, examples, strengths)
     files = row_files(fitted.schema).write_strip(path, strip, request.fps)
     names = tuple(row_name(data.dataset, row) for row in examples)
@@ -318,14 +317,6 @@ def _measured(
     reason = effects.reason if isinstance(effects, Skipped) else ""
     measured = () if isinstance(effects, Skipped) else effects
     return AttributeFound(attribute.name, attribute.having, attribute.lacking, measured, reason)
-
-
-def _examples(request: AttributesRequest, data: Labeled, learned: list[Learned]) -> list[int]:
-    """The rows to change: several for one attribute, the same single row for all attributes."""
-    rows: list[int] = learned[0].rows[:EXAMPLES].tolist()
-    if request.rows:
-        rows = picked_rows(request.rows, data.dataset)
-    return rows if len(learned) == 1 else rows[:1]
 
 
 def _strip(

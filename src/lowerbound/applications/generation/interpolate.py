@@ -253,11 +253,6 @@ def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops
         stops = _Stops(stops.dataset.subset(again), (*stops.names, stops.names[0]))
     if len(stops.names) < 2:
         raise OptionError("a path needs two rows: --rows I,J, or two files")
-    _refuse_repeats(stops)
-    return stops
-
-
-def _refuse_repeats(stops: _Stops) -> None:
     x, mask = stops.dataset.x, stops.dataset.mask
     for i in range(len(x) - 1):
         same = torch.where(mask[i] & mask[i + 1], x[i] == x[i + 1], mask[i] == mask[i + 1])
@@ -266,6 +261,7 @@ def _refuse_repeats(stops: _Stops) -> None:
                 f"{stops.names[i]} and {stops.names[i + 1]} are the same: a path needs two rows "
                 "that differ"
             )
+    return stops
 
 
 def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:

@@ -66,7 +66,12 @@ def mix_rows(model: Model, coarse: Dataset, fine: Dataset, cut: int | None = Non
     levels = len(mixes.latent_shapes)
     if not 1 <= cut < levels:
         raise OptionError(f"the cut lies between 1 and {levels - 1}, not at {cut}")
-    above = _latents(model, coarse, cut)
+    # posterior means of the uppermost levels, (1, rows, ...) each
+    parts = []
+    for _, batch in batches(coarse, model, ROWS_AT_ONCE):
+        with evaluation_mode(model), torch.no_grad():
+            parts.append([step.z for step in model(batch, Mean()).steps[:cut]])
+    above = [torch.cat(latent, 1) for latent in zip(*parts, strict=True)]
     return torch.stack(
         [_row(mixes, model, [z[:, i : i + 1] for z in above], fine) for i in range(len(coarse))]
     )
@@ -83,15 +88,6 @@ def coarse_levels(model: Mixes) -> int:
         return len(sizes) - 1
     count = sizes.count(sizes[0])
     return count if count < len(sizes) else 1
-
-
-def _latents(model: Model, dataset: Dataset, cut: int) -> list[Tensor]:
-    """Posterior means of the uppermost levels, (1, rows, ...) each."""
-    parts = []
-    for _, batch in batches(dataset, model, ROWS_AT_ONCE):
-        with evaluation_mode(model), torch.no_grad():
-            parts.append([step.z for step in model(batch, Mean()).steps[:cut]])
-    return [torch.cat(latent, 1) for latent in zip(*parts, strict=True)]
 
 
 def _row(mixes: Mixes, model: Model, above: list[Tensor], fine: Dataset) -> Tensor:
@@ -128,17 +124,13 @@ def _style(model: Model, batch: Batch) -> Sequence[Tensor]:
     """The latents other than the class, top down."""
     if not isinstance(model, Classifies):
         return [step.z for step in model(batch, Mean()).steps]
-    own = _own_class(model, batch)
-    return [model(batch, Continue((own,), Mean())).steps[1].z]
-
-
-def _own_class(model: Classifies, batch: Batch) -> Tensor:
-    """One-hot, (1, rows, classes)."""
+    # one-hot, (1, rows, classes)
     probability: Tensor = model.class_posterior(batch).probs
     likeliest = probability.argmax(-1)
     if batch.label is not None:
         likeliest = torch.where(batch.label >= 0, batch.label, likeliest)
-    return one_hot(likeliest, model.classes).to(probability)
+    own = one_hot(likeliest, model.classes).to(probability)
+    return [model(batch, Continue((own,), Mean())).steps[1].z]
 
 
 def _made(model: Model, batch: Batch, style: Sequence[Tensor], index: int, classes: int) -> Tensor:
@@ -221,7 +213,18 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
     names = [tuple(row_name(data, row) for row in rows) for rows in (coarse, fine)]
     strip = Strip(x, names[0], names[1], "coarse", "fine")
     if fitted.schema.data_kind.pictures:
-        strip = _with_sources(strip, a, b)
+        # add the source rows at the left and on top
+        left, top = real_rows(a), real_rows(b)
+        blank = torch.full_like(left[:1], float(strip.x.max()))
+        strip = Strip(
+            torch.cat([top.unsqueeze(0).to(strip.x), strip.x]),
+            ("fine levels of", *strip.lines),
+            strip.columns,
+            strip.line_key,
+            strip.column_key,
+            before=torch.cat([blank, left]),
+            before_name="coarse",
+        )
     files = row_files(fitted.schema).write_strip(path, strip)
     return MixReport(names[0], names[1], cut, len(model.latent_shapes), files[:8])
 
@@ -255,18 +258,3 @@ def _chosen(text: str, data: Dataset, flag: str, after: int) -> list[int]:
     if not rows:
         raise OptionError(f"{flag}: the data has only {len(data)} rows; choose some with {flag}")
     return rows
-
-
-def _with_sources(strip: Strip, coarse: Dataset, fine: Dataset) -> Strip:
-    """Add the source rows at the left and on top."""
-    left, top = real_rows(coarse), real_rows(fine)
-    blank = torch.full_like(left[:1], float(strip.x.max()))
-    return Strip(
-        torch.cat([top.unsqueeze(0).to(strip.x), strip.x]),
-        ("fine levels of", *strip.lines),
-        strip.columns,
-        strip.line_key,
-        strip.column_key,
-        before=torch.cat([blank, left]),
-        before_name="coarse",
-    )

@@ -108,7 +108,16 @@ def refiner(request: RefinerRequest, reporter: Reporter, fitted: Fitted) -> Refi
         fit_folder.rewrite(folder, made, fit)
         if request.report:
             page = _page(folder, request, made, (seen, unseen), history, measured, reporter)
-    return _report(folder, made, history, page)
+    facts, last = _facts(made), history.last
+    return RefinerReport(
+        model=str(folder),
+        rows=facts.rows,
+        updates=last.updates if last else 0,
+        seconds=last.seconds if last else 0.0,
+        ended=history.ended,
+        fit=facts,
+        page=page,
+    )
 
 
 def _measured(
@@ -174,16 +183,3 @@ def _facts(made: Fitted) -> RefinerFit:
     facts = made.options.refiner_fit
     assert isinstance(facts, RefinerFit)
     return facts
-
-
-def _report(folder: Path, made: Fitted, history: History, page: str) -> RefinerReport:
-    facts, last = _facts(made), history.last
-    return RefinerReport(
-        model=str(folder),
-        rows=facts.rows,
-        updates=last.updates if last else 0,
-        seconds=last.seconds if last else 0.0,
-        ended=history.ended,
-        fit=facts,
-        page=page,
-    )

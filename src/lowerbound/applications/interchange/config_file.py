@@ -235,7 +235,16 @@ def read_config(folder: Path) -> AutoencoderConfig:
         config.network()
     except OptionError as error:
         raise ModelFolderError(f"{path} describes a {name} that cannot be read: {error}") from error
-    _refuse_variants(config, path)
+    # raise an error for values that change the computation and have no form here
+    if config.in_channels != config.out_channels:
+        raise ModelFolderError(
+            f"{path} maps {config.in_channels} channels to {config.out_channels}, and a model here "
+            "has as many on both sides"
+        )
+    if isinstance(config, VQConfig) and config.norm_type != "group":
+        raise ModelFolderError(
+            f"{path} has norm_type {config.norm_type!r}, and only 'group' can be imported"
+        )
     return config
 
 
@@ -246,19 +255,6 @@ def written_config(config: AutoencoderConfig) -> dict[str, Any]:
         "_diffusers_version": diffusers().__version__,
         **to_mapping(config),
     }
-
-
-def _refuse_variants(config: AutoencoderConfig, path: Path) -> None:
-    """Raise an error for values that change the computation and have no form here."""
-    if config.in_channels != config.out_channels:
-        raise ModelFolderError(
-            f"{path} maps {config.in_channels} channels to {config.out_channels}, and a model here "
-            "has as many on both sides"
-        )
-    if isinstance(config, VQConfig) and config.norm_type != "group":
-        raise ModelFolderError(
-            f"{path} has norm_type {config.norm_type!r}, and only 'group' can be imported"
-        )
 
 
 def read_weights(folder: Path, config: AutoencoderConfig) -> dict[str, Tensor]:

@@ -120,7 +120,23 @@ def _export_to_diffusers(request: ExportRequest, fitted: Fitted) -> ExportReport
     folder, model = Path(request.output), fitted.model
     prior = None if request.first_stage else diffusion_prior(model)
     refuse_others_files(folder, {CONFIG, WEIGHTS} if prior is None else FILES)
-    _refuse_other_numbers(model)
+    # raise an error where diffusers would give other numbers
+    encoder_of(model)
+    if model.inputs is not None:
+        raise UnsupportedError(
+            "the encoder takes a mask of missing cells, which the encoder in diffusers does not"
+        )
+    if not isinstance(model.declared_likelihood, (LocationScale, DiscretizedLogistic)):
+        raise UnsupportedError(
+            "the decoder in diffusers returns a picture: export needs a likelihood around a "
+            "location, which are discretized_logistic, gaussian, laplace and student_t"
+        )
+    if isinstance(model, Quantizes):
+        codebook_of(model)
+    elif not isinstance(getattr(model, "posterior", None), ClampedGaussianPosterior):
+        raise UnsupportedError(
+            "diffusers clamps log-variances: export needs the posterior clamped_gaussian"
+        )
     if request.prompt and fitted.options.model.prompts.fields:
         raise OptionError(
             "a pipeline draws for fixed attributes, and what a caption leaves open is drawn anew "
@@ -179,26 +195,6 @@ def _write(folder: Path, config: AutoencoderConfig, weights: dict[str, Tensor]) 
     folders.make(folder)
     durable.write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
     durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
-
-
-def _refuse_other_numbers(model: Model) -> None:
-    """Raise an error where diffusers would give other numbers."""
-    encoder_of(model)
-    if model.inputs is not None:
-        raise UnsupportedError(
-            "the encoder takes a mask of missing cells, which the encoder in diffusers does not"
-        )
-    if not isinstance(model.declared_likelihood, (LocationScale, DiscretizedLogistic)):
-        raise UnsupportedError(
-            "the decoder in diffusers returns a picture: export needs a likelihood around a "
-            "location, which are discretized_logistic, gaussian, laplace and student_t"
-        )
-    if isinstance(model, Quantizes):
-        codebook_of(model)
-    elif not isinstance(getattr(model, "posterior", None), ClampedGaussianPosterior):
-        raise UnsupportedError(
-            "diffusers clamps log-variances: export needs the posterior clamped_gaussian"
-        )
 
 
 def _config(fitted: Fitted, spread: float) -> AutoencoderConfig:

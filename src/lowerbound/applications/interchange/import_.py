@@ -31,7 +31,6 @@ from lowerbound.fitting.fitted import Fitted
 from lowerbound.fitting.options import FitOptions
 from lowerbound.likelihoods.base import raw_scale
 from lowerbound.models.base import MODELS, Model
-from lowerbound.posteriors.vector_quantized import Codebook
 from lowerbound.priors.mixture import SCALE_FLOOR, MixturePrior
 from lowerbound.training.reporter import History
 
@@ -133,7 +132,11 @@ def _load(model: Model, config: AutoencoderConfig, weights: dict[str, Tensor]) -
     for half in (encoder_of(model), decoder_of(model)):
         half.load_state_dict({name: weights[name] for name in half.state_dict()})
     if CODEBOOK in weights:
-        _set_codes(codebook_of(model), weights[CODEBOOK])
+        vectors = weights[CODEBOOK]
+        codebook = codebook_of(model)
+        codebook.shares.fill_(1 / codebook.codes)
+        codebook.sums.fill_(1.0)
+        codebook.sums.copy_(vectors.double() / codebook.book[:, :1].double())
     prior = getattr(model, "prior", None)
     if isinstance(config, KLConfig) and isinstance(prior, MixturePrior):
         moments = _latent_moments(config)
@@ -142,13 +145,6 @@ def _load(model: Model, config: AutoencoderConfig, weights: dict[str, Tensor]) -
         mean, spread = (value.repeat_interleave(places) for value in moments)
         prior.loc.copy_(mean)
         prior.raw_scale.copy_(raw_scale(spread, SCALE_FLOOR))
-
-
-def _set_codes(codebook: Codebook, vectors: Tensor) -> None:
-    """Make ``vectors``, (K, dim), the codebook's, all codes used alike."""
-    codebook.shares.fill_(1 / codebook.codes)
-    codebook.sums.fill_(1.0)
-    codebook.sums.copy_(vectors.double() / codebook.book[:, :1].double())
 
 
 def _latent_moments(config: KLConfig) -> tuple[Tensor, Tensor] | None:

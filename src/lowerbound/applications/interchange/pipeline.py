@@ -119,7 +119,16 @@ def write_prior(folder: Path, prior: DiffusionPrior, prompt: Tensor | None) -> N
         prompt: that the pipeline always draws for, (1, codes); None: nothing is known.
     """
     _unet(prior, prompt).save_pretrained(folder / UNET, safe_serialization=True)
-    scheduler = _scheduler(prior)
+    # the solver of the prior, over the times from which it draws
+    process, order = prior.process, ORDERS[prior.sampler]
+    times = process.drawing_times(2)[0] + 1
+    scheduler = diffusers().DPMSolverMultistepScheduler(
+        num_train_timesteps=times,
+        trained_betas=process.betas[:times],
+        solver_order=order,
+        prediction_type=PREDICTIONS[process.prediction],
+        use_lu_lambdas=order == 2,  # times even in log(sigma / alpha)
+    )
     scheduler.save_pretrained(folder / SCHEDULER)
     index = {
         "_class_name": PIPELINE,
@@ -143,19 +152,6 @@ def _unet(prior: DiffusionPrior, prompt: Tensor | None) -> Any:
         weights[TIME_BIAS] = weights[TIME_BIAS] + denoiser.prompts(known)[0]
     unet.load_state_dict(weights)
     return unet
-
-
-def _scheduler(prior: DiffusionPrior) -> Any:
-    """The solver of the prior, over the times from which it draws."""
-    process, order = prior.process, ORDERS[prior.sampler]
-    times = process.drawing_times(2)[0] + 1
-    return diffusers().DPMSolverMultistepScheduler(
-        num_train_timesteps=times,
-        trained_betas=process.betas[:times],
-        solver_order=order,
-        prediction_type=PREDICTIONS[process.prediction],
-        use_lu_lambdas=order == 2,  # times even in log(sigma / alpha)
-    )
 
 
 @torch.no_grad()

@@ -249,7 +249,11 @@ class _Tally:
 
     def add(self, part: RequestedRows, probability: Tensor) -> dict[str, Any]:
         """Add some rows; also their columns of the file of classes."""
-        chosen = _named(probability, self.names, self.request.abstain)
+        least = self.request.abstain
+        names = self.names
+        most, index = probability.max(1)
+        pairs = zip(most.tolist(), index.tolist(), strict=True)
+        chosen = [names[place] if value >= least else UNSURE for value, place in pairs]
         nats = information(probability)
         self.counts.update(chosen)
         found = _questions(part, self.names, probability, nats, self.request.suggest)
@@ -273,13 +277,6 @@ class _Tally:
             of_fit=fitted_to(self.request.model, self.request.data),
             file=self.request.output,
         )
-
-
-def _named(probability: Tensor, names: tuple[str, ...], least: float) -> list[str]:
-    """The likeliest class of each row by name, or ``UNSURE``."""
-    most, index = probability.max(1)
-    pairs = zip(most.tolist(), index.tolist(), strict=True)
-    return [names[place] if value >= least else UNSURE for value, place in pairs]
 
 
 def _columns(

@@ -183,7 +183,13 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
     if source.suffix.lower() == SUFFIX:
-        _refuse_fitting(request)
+        own = [entry for entry in entries(PrivateTableRequest) if entry.name not in OF_A_MODEL]
+        given = [entry.flag for entry in own if entry.of(request) != entry.default]
+        if given:
+            raise OptionError(
+                f"{request.data} is a fitted model, which takes no options of a fit: leave out "
+                f"{listed(given)}"
+            )
         model = MarginalModel.load(source)
     else:
         model, compared = _fitted(request, reporter)
@@ -275,21 +281,6 @@ def _fitted(
         raise OptionError("a comparison judges how well a column is predicted: give --target")
     holdout = _holdout(request.compare, form, declared)
     return best_of(fit, frame, holdout, request.target, request.seed)
-
-
-def _refuse_fitting(request: PrivateTableRequest) -> None:
-    """Check that no option of a fit is given with a model that is already fitted.
-
-    Raises:
-        OptionError: one is; the message names all.
-    """
-    own = [entry for entry in entries(PrivateTableRequest) if entry.name not in OF_A_MODEL]
-    given = [entry.flag for entry in own if entry.of(request) != entry.default]
-    if given:
-        raise OptionError(
-            f"{request.data} is a fitted model, which takes no options of a fit: leave out "
-            f"{listed(given)}"
-        )
 
 
 def _given(request: PrivateTableRequest) -> Declarations | None:

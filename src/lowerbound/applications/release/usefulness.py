@@ -250,7 +250,19 @@ class Task:
         make = learner.classifier if self.classes else learner.regressor
         model = make(self._inputs.for_trees(x)[1], self.seed)
         x, tested = (learner.input(self._inputs, rows) for rows in (x, tested))
-        return _predicted(model, x, y, tested, len(self.classes))
+        # probabilities (rows, classes), or numbers (rows,), of the test rows
+        classes = len(self.classes)
+        if not classes:
+            with small_fit():
+                return np.asarray(model.fit(x, y).predict(tested))
+        found = np.zeros((len(tested), classes))
+        present = np.unique(y).astype(int)
+        if len(present) == 1:
+            found[:, present[0]] = 1.0
+            return found
+        with small_fit():
+            found[:, present] = model.fit(x, y.astype(int)).predict_proba(tested)
+        return found
 
     def score(self, learner: Learner, training: Array) -> tuple[str, float]:
         """(AUROC or R², its value) of a learner trained on encoded rows."""
@@ -258,21 +270,6 @@ class Task:
         if self.classes:
             return AUROC, class_area(self.y, predicted)
         return R2, r2(self.y, predicted)
-
-
-def _predicted(model: Any, x: Array, y: Array, tested: Array, classes: int) -> Array:
-    """Probabilities (rows, classes), or numbers (rows,), of the test rows."""
-    if not classes:
-        with small_fit():
-            return np.asarray(model.fit(x, y).predict(tested))
-    found = np.zeros((len(tested), classes))
-    present = np.unique(y).astype(int)
-    if len(present) == 1:
-        found[:, present[0]] = 1.0
-        return found
-    with small_fit():
-        found[:, present] = model.fit(x, y.astype(int)).predict_proba(tested)
-    return found
 
 
 def _compared(

@@ -134,7 +134,8 @@ class IntervalCalibration:
         ordered = np.array([column.rules.ordered for column in columns])
         hidden, units = hidden & ordered, _units(columns)
         (median, least, most), half = quantiles[:3], len(LEVELS)
-        repeated = _repeated(tails, hidden)
+        equal = np.where(hidden, tails.sum(0) - 1, 0.0).sum(0)
+        repeated = np.asarray(equal >= REPEATED * np.maximum(hidden.sum(0), 1))
         outside = _distance(truth, median, least, most, units)
         tail = np.where(tails.min(0) > 0, -tails.min(0), outside)
         factors, covered = np.ones((half, len(columns))), np.full(half, np.nan)
@@ -201,12 +202,6 @@ def tails(draws: Array, values: Array, columns: Sequence[Column]) -> Array:
 def _at(level: float, by_level: Array) -> Array:
     """The numbers of a level, (columns,), between those of ``LEVELS``."""
     return np.array([np.interp(level, LEVELS, each) for each in by_level.T])
-
-
-def _repeated(tails: Array, hidden: Array) -> Array:
-    """Whether values of a column repeat, (columns,)."""
-    equal = np.where(hidden, tails.sum(0) - 1, 0.0).sum(0)
-    return np.asarray(equal >= REPEATED * np.maximum(hidden.sum(0), 1))
 
 
 def _units(columns: Sequence[Column]) -> Array:

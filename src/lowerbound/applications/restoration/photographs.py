@@ -111,7 +111,21 @@ def denoise_pictures(
         )
 
     def cleaned(path: Path, target: Path) -> _Figures:
-        return _cleaned(path, target, noise, reporter)
+        picture = read_whole_picture(path)
+        noisy = light(picture)
+        level = _estimated(path, noisy, reporter) if noise is None else noise / WHITE
+        pixels = noisy.shape[0] * noisy.shape[1]
+        if not level:
+            write_whole(target, picture, noisy)
+            return _Figures(noise=0.0, psnr=None, moved=0.0, pixels=pixels)
+        found = clean_picture(shipped_denoiser(), noisy, level)
+        write_whole(target, picture, found.mean)
+        return _Figures(
+            noise=level,
+            psnr=-10 * float(np.log10(np.square(found.deviation).mean())),
+            moved=float(np.sqrt(np.square(found.mean - noisy).mean())),
+            pixels=pixels,
+        )
 
     done = all_made(targets, on_error, reporter, "denoising", cleaned)
     figures = list(done.made.values())
@@ -126,24 +140,6 @@ def denoise_pictures(
         megapixels=sum(one.pixels for one in figures) / 1e6,
         seconds=time.perf_counter() - began,
         **written([str(targets[path]) for path in done.made]),
-    )
-
-
-def _cleaned(path: Path, target: Path, noise: float | None, reporter: Reporter) -> _Figures:
-    picture = read_whole_picture(path)
-    noisy = light(picture)
-    level = _estimated(path, noisy, reporter) if noise is None else noise / WHITE
-    pixels = noisy.shape[0] * noisy.shape[1]
-    if not level:
-        write_whole(target, picture, noisy)
-        return _Figures(noise=0.0, psnr=None, moved=0.0, pixels=pixels)
-    found = clean_picture(shipped_denoiser(), noisy, level)
-    write_whole(target, picture, found.mean)
-    return _Figures(
-        noise=level,
-        psnr=-10 * float(np.log10(np.square(found.deviation).mean())),
-        moved=float(np.sqrt(np.square(found.mean - noisy).mean())),
-        pixels=pixels,
     )
 
 

@@ -169,7 +169,17 @@ def _gathered(
     if not small.any():
         return None
     if small.all():
-        return _aggregated(values, people, lattice)
+        # the values of neighbors, ``least`` entities at least, as one round number
+        order = np.argsort(values, kind="stable")
+        found, start = values.copy(), 0
+        ends = _chunks(people.of_row[order], people.least)
+        for end in ends:
+            rows = order[start:end]
+            found[rows] = _round_inside(
+                float(np.median(values[rows])), float(np.ptp(values[rows])), lattice, 1
+            )
+            start = end
+        return found
     found, dense = values.copy(), np.sort(values[~small[group]])
     for place in np.flatnonzero(small):
         rows = np.flatnonzero(group == place)
@@ -178,20 +188,6 @@ def _gathered(
         below, above = dense[max(0, at - least) : at], dense[at : at + least]
         near_below = len(below) and (not len(above) or middle - below[-1] <= above[0] - middle)
         found[rows] = draw.choice(below if near_below else above, len(rows))
-    return found
-
-
-def _aggregated(values: Array, people: People, lattice: Lattice) -> Array:
-    """The values of neighbors, ``least`` entities at least, as one round number."""
-    order = np.argsort(values, kind="stable")
-    found, start = values.copy(), 0
-    ends = _chunks(people.of_row[order], people.least)
-    for end in ends:
-        rows = order[start:end]
-        found[rows] = _round_inside(
-            float(np.median(values[rows])), float(np.ptp(values[rows])), lattice, 1
-        )
-        start = end
     return found
 
 

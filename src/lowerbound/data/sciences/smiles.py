@@ -156,7 +156,18 @@ def molecule(text: Any) -> Any:
     Raises:
         DataError: the text is not a molecule; the message gives the reason.
     """
-    smiles = _smiles_of(text)
+    if not isinstance(text, str):
+        raise DataError(f"{text!r:.40} is not text")
+    words = text.split(maxsplit=1)
+    if not words:
+        raise DataError("the text is empty")
+    if not words[0].isascii() or not words[0].isprintable():
+        raise DataError(f"{_shown(words[0])} contains characters that SMILES does not use")
+    if len(words[0]) > MOST_CHARACTERS:
+        raise DataError(
+            f"{_shown(words[0])} has {len(words[0]):,} characters, more than {MOST_CHARACTERS:,}"
+        )
+    smiles = words[0]
     chem = chemistry()
     with quiet():
         found = chem.MolFromSmiles(smiles)
@@ -169,26 +180,6 @@ def molecule(text: Any) -> Any:
             f"{_shown(smiles)} has {fragments} separate fragments, as a salt or a mixture has"
         )
     return found
-
-
-def _smiles_of(text: Any) -> str:
-    """The first word of a line.
-
-    Raises:
-        DataError: there is none, or it cannot be SMILES.
-    """
-    if not isinstance(text, str):
-        raise DataError(f"{text!r:.40} is not text")
-    words = text.split(maxsplit=1)
-    if not words:
-        raise DataError("the text is empty")
-    if not words[0].isascii() or not words[0].isprintable():
-        raise DataError(f"{_shown(words[0])} contains characters that SMILES does not use")
-    if len(words[0]) > MOST_CHARACTERS:
-        raise DataError(
-            f"{_shown(words[0])} has {len(words[0]):,} characters, more than {MOST_CHARACTERS:,}"
-        )
-    return words[0]
 
 
 def _problem(chem: Any, smiles: str) -> str:

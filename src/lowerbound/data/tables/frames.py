@@ -267,11 +267,6 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True, within_range: bool = 
     columns = enumerate(schema.columns)
     frame = pd.DataFrame({c.name: c.rules.typed(values[:, i], rounded) for i, c in columns})
     frame = _with_gaps(frame, gaps) if gaps.any() else frame
-    return _with_types(frame, schema, rounded)
-
-
-def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
-    """The frame with the types of the fitted one; expectations of whole numbers stay floats."""
     for column in schema.columns:
         frame[column.name] = in_frame_type(frame[column.name], column, rounded)
     return frame

@@ -373,25 +373,16 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     """A path, an address, a relation or a frame as a pandas frame; the dialect of a text."""
     if isinstance(source, (str, Path)):
         known = None if how.schema is None else notations_of(how.schema)
-        _check_sheet(source, how)
+        asked = how.text_dialect
+        given = asked is not None and asked.sheet is not None and how.schema is None
+        if given and Path(source).suffix.lower() not in WORKBOOKS:
+            raise DataError(f"{source} is no workbook, so it has no sheet: leave --sheet out")
         return read_table(source, how.text_dialect, known, kept_by(how))
     if is_other_frame(source):
         source = with_own_gaps(other_frame(source))
     elif is_relation(source):
         source = with_own_gaps(relation_frame(source))
     return (how.text_dialect or Dialect()).emptied(plain_frame(source)), how.dialect
-
-
-def _check_sheet(source: str | Path, how: Reading) -> None:
-    """Raise an error if a sheet is given to a fit whose file is no workbook.
-
-    Raises:
-        DataError: it is.
-    """
-    asked = how.text_dialect
-    given = asked is not None and asked.sheet is not None and how.schema is None
-    if given and Path(source).suffix.lower() not in WORKBOOKS:
-        raise DataError(f"{source} is no workbook, so it has no sheet: leave --sheet out")
 
 
 def _as_fitted(frame: Any, schema: Schema) -> Any:

@@ -285,7 +285,20 @@ def _pca(model: Model, training: Dataset, held_out: Dataset, scores: Scores | Sk
     spaced = model.mass and schema.gaussian and (schema.levels or 0) > 2 and not schema.binary
     plain = schema.gaussian and not model.mass
     if isinstance(scores, Scores) and (spaced or plain) and training.observed is None:
-        return _pca_in_nats(model, training, held_out, scores)
+        x, rows = (part.all().filled.double().flatten(1) for part in (training, held_out))
+        size = _code_size(model, x.shape[1], len(x))
+        step = 1 / held_out.schema.top_code if model.mass else 0.0
+        noise = torch.Generator().manual_seed(scores.protocol.seed)
+        x, rows = (
+            part + step * (torch.rand(part.shape, generator=noise, dtype=part.dtype) - 0.5)
+            for part in (x, rows)
+        )
+        found = principal_components(x, size)
+        rest = found.rest.clamp_min(FLOOR)
+        density = LowRankMultivariateNormal(found.mean, found.weight(rest), rest.expand(x.shape[1]))
+        nats: Tensor = density.log_prob(rows)
+        nats = nats + (x.shape[1] * math.log(step) if step else held_out.log_jacobian(False))
+        return _in_nats(_named(size), scores, nats)
     features = RowNumbers.of(training)(training.thinned(1)).shape[1]
     size = _code_size(model, features, len(training))
     cells = held_out.comparable
@@ -312,20 +325,3 @@ def _code_size(model: Model, features: int, rows: int) -> int:
 
 def _named(size: int) -> str:
     return f"PCA of {size} numbers"
-
-
-def _pca_in_nats(model: Model, training: Dataset, held_out: Dataset, scores: Scores) -> Margin:
-    x, rows = (part.all().filled.double().flatten(1) for part in (training, held_out))
-    size = _code_size(model, x.shape[1], len(x))
-    step = 1 / held_out.schema.top_code if model.mass else 0.0
-    noise = torch.Generator().manual_seed(scores.protocol.seed)
-    x, rows = (
-        part + step * (torch.rand(part.shape, generator=noise, dtype=part.dtype) - 0.5)
-        for part in (x, rows)
-    )
-    found = principal_components(x, size)
-    rest = found.rest.clamp_min(FLOOR)
-    density = LowRankMultivariateNormal(found.mean, found.weight(rest), rest.expand(x.shape[1]))
-    nats: Tensor = density.log_prob(rows)
-    nats = nats + (x.shape[1] * math.log(step) if step else held_out.log_jacobian(False))
-    return _in_nats(_named(size), scores, nats)

@@ -222,7 +222,20 @@ def latent_maps(
         _legend(figure, names)
         figure.draw_without_rendering()  # it decides where the names are
     for axes, each in zip(panels, written, strict=True):
-        _separate(axes, each)
+        # move names that would cover others, with a line to their place; hide those without room
+        taken: list[Bbox] = []
+        for name in each:
+            for offset in _OFFSETS:
+                name.set_position(offset)
+                box = name.get_window_extent().padded(2)
+                if not any(box.overlaps(other) for other in taken):
+                    taken.append(box)
+                    break
+            else:
+                name.set_visible(False)
+            if name.get_visible() and any(offset):
+                line = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
+                axes.annotate("", name.xy, offset, textcoords="offset points", arrowprops=line)
     return figure
 
 
@@ -298,23 +311,6 @@ def _name_classes(
         )
         for index in np.unique(classes[classes >= 0])[:LEGEND_CLASSES]
     ]
-
-
-def _separate(axes: Axes, names: Sequence[Annotation]) -> None:
-    """Move names that would cover others, with a line to their place; hide those without room."""
-    taken: list[Bbox] = []
-    for name in names:
-        for offset in _OFFSETS:
-            name.set_position(offset)
-            box = name.get_window_extent().padded(2)
-            if not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-        else:
-            name.set_visible(False)
-        if name.get_visible() and any(offset):
-            line = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
-            axes.annotate("", name.xy, offset, textcoords="offset points", arrowprops=line)
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:

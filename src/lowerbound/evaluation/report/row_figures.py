@@ -228,7 +228,12 @@ def picture_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
     """
     grey = deviation.mean(1)
     highest = float(grey.max()) or 1.0
-    heat = _colored(grey / highest)
+    # (rows, H, W) in [0, 1] as colors, (rows, 3, H, W)
+    values = grey / highest
+    from matplotlib import colormaps
+
+    colors: Array = np.moveaxis(colormaps[SEQUENTIAL](values)[..., :3], -1, 1)
+    heat = colors
     title = "Reconstructions with their uncertainty" + (f": {name}" if name else "")
     figure = _strips({"input": x, "reconstruction": mean, "standard\ndeviation": heat}, title)
     from matplotlib.cm import ScalarMappable
@@ -266,14 +271,6 @@ def _strips(lines: Mapping[str, Array], title: str) -> Figure:
         for spine in axes.spines.values():
             spine.set_visible(False)
     return figure
-
-
-def _colored(values: Array) -> Array:
-    """(rows, H, W) in [0, 1] as colors, (rows, 3, H, W)."""
-    from matplotlib import colormaps
-
-    colors: Array = np.moveaxis(colormaps[SEQUENTIAL](values)[..., :3], -1, 1)
-    return colors
 
 
 def profile_reconstructions(x: Array, mean: Array, deviation: Array, name: str = "") -> Figure:

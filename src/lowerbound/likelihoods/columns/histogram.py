@@ -52,10 +52,6 @@ class Table:
         self.low, self.high = edges[:, 0], torch.where(edges.isfinite(), edges, -math.inf).amax(1)
         width = torch.where(self.used, edges.diff(dim=1), 1.0)
         self.width = torch.where(self.is_atom(values), 1.0, width)  # the atom has mass
-        self._place_tails(least)
-
-    def _place_tails(self, least: float) -> None:
-        """Exponential tails, whose share the outermost cells give up."""
         # an eighth of the range of whole numbers, whose unit may be far smaller than their spread
         scale = ((self.high - self.low) / 8).clamp_min(1.0) if self.whole else self.low.new_ones(1)
         room = torch.where(self.is_atom(self.values[:, 0]), 0.0, self.low + 0.5 - least)

@@ -164,7 +164,22 @@ def _copied(
     values = finite_numbers(present) if type == "numbers" else np.zeros(0)
     if type == "dates" or len(np.unique(values)) < FEWEST_NUMBERS:
         return _levels(series, least, gaps)
-    return _numbers(name, values, least, gaps, recognized(series).kind)
+    kind = recognized(series).kind
+    fractions = int((values != np.rint(values)).sum())
+    whole = fractions < least and fractions <= len(values) / 2
+    ends = _ends(np.rint(values) if whole else values, least, whole)
+    if ends is None:
+        return _too_few(name, "number", values, least)
+    low, high = ends
+    skewed = float(np.median(values)) - low < SKEWED * (high - low)
+    common, counts = np.unique(values, return_counts=True)
+    share = max(least - 1, ATOM_SHARE * len(values))
+    atom = float(common[counts.argmax()]) if counts.max() > share else None
+    found = NumberRange(low, high, whole, skewed, missing=bool(gaps), atom=atom)
+    said = {**found.declaration, **gaps}
+    if "atom" not in said:
+        said["kind"] = kind if low >= LEAST_OF.get(kind, math.inf) else "real"
+    return said, _beyond(name, "number", values, low, high)
 
 
 def _levels(
@@ -187,26 +202,6 @@ def _levels(
         return said, None
     how = RARE.format("missing" if gaps else repr(kept[0]))
     return said, ColumnProtection(name, "level", how, rare, hidden)
-
-
-def _numbers(
-    name: str, values: Array, least: int, gaps: Mapping[str, Any], kind: str
-) -> tuple[dict[str, Any] | None, ColumnProtection | None]:
-    fractions = int((values != np.rint(values)).sum())
-    whole = fractions < least and fractions <= len(values) / 2
-    ends = _ends(np.rint(values) if whole else values, least, whole)
-    if ends is None:
-        return _too_few(name, "number", values, least)
-    low, high = ends
-    skewed = float(np.median(values)) - low < SKEWED * (high - low)
-    common, counts = np.unique(values, return_counts=True)
-    share = max(least - 1, ATOM_SHARE * len(values))
-    atom = float(common[counts.argmax()]) if counts.max() > share else None
-    found = NumberRange(low, high, whole, skewed, missing=bool(gaps), atom=atom)
-    said = {**found.declaration, **gaps}
-    if "atom" not in said:
-        said["kind"] = kind if low >= LEAST_OF.get(kind, math.inf) else "real"
-    return said, _beyond(name, "number", values, low, high)
 
 
 def _dates(

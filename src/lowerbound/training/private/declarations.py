@@ -357,11 +357,8 @@ def _admitted(series: Any, said: Mapping[str, Any]) -> Any:
     found = np.clip(cell_numbers(series), said["low"], said["high"])
     found = np.rint(found) if said.get("whole") else found
     default = said["low"] if said.get("atom") is None else said["atom"]
-    return _typed(found if lacking else np.where(np.isnan(found), default, found), said)
-
-
-def _typed(values: Array, said: Mapping[str, Any]) -> Any:
-    """Numbers of the type that the declaration says."""
+    # numbers of the type that the declaration says
+    values = found if lacking else np.where(np.isnan(found), default, found)
     if not said.get("whole"):
         return values
     import pandas as pd

@@ -116,7 +116,7 @@ class HubTree:
 
     def log_prob(self, codes: Array) -> Array:
         """Exact log p of the known cells in nats, (rows,)."""
-        parts = [self._log_prob(part) for part in chunks(codes)]
+        parts = [_log(self._messages(part)[1].sum(1)) for part in chunks(codes)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def joint_log_prob(self, codes: Array) -> Array:
@@ -140,13 +140,12 @@ class HubTree:
         ]
         return np.concatenate(parts) if parts else codes.copy()
 
-    def _log_prob(self, codes: Array) -> Array:
-        return _log(self._messages(codes)[1].sum(1))
-
     def _messages(self, codes: Array) -> tuple[list[Array], Array]:
         """(evidence about each group with its descendants, (rows, H, groups); about the hub)."""
         below = [self._evidence(i, codes[:, 1 + i]) for i in range(len(self.parents))]
-        hub = self._hub_evidence(codes[:, 0])
+        code = codes[:, 0]
+        known = np.vstack((np.diag(self.hub), self.hub))
+        hub = np.asarray(known[code])
         for i in reversed(self.order):
             upward = np.einsum("hpg,rhg->rhp", self.transitions[i], below[i])
             if self.parents[i] < 0:
@@ -163,10 +162,6 @@ class HubTree:
         per_value[np.arange(len(group)), :, group] = value.T
         per_value[UNKNOWN] = 1.0
         return np.asarray(per_value[code])
-
-    def _hub_evidence(self, code: Array) -> Array:
-        known = np.vstack((np.diag(self.hub), self.hub))
-        return np.asarray(known[code])
 
     def _sample(self, codes: Array, uniform: Array) -> Array:
         below, hub = self._messages(codes)

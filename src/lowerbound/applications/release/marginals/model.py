@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -260,7 +260,8 @@ def fit_marginals(
     frame = given.admitted(frame)
     hub = NO_TARGET if target is None else Grid.of(target, columns[target])
     grids = tuple(Grid.of(name, said) for name, said in columns.items() if name != target)
-    codes = _codes(frame, hub, grids)
+    first = hub.encode(frame[hub.name]) if hub.name else np.zeros(len(frame), dtype=np.int64)
+    codes = np.column_stack([first, *(grid.encode(frame[grid.name]) for grid in grids)])
     measuring = Measuring(codes, SystemRandomness() if secure_noise else SeededRandomness())
     sizes, ordered = [hub.size, *(g.size for g in grids)], [g.ordered for g in grids]
     spent = 0.0 if hybrid is None else rho * hybrid.share
@@ -273,11 +274,6 @@ def fit_marginals(
     record = record if hybrid is None else _with_gradients(record, spent, hybrid)
     record = with_schema(record, given.measured, public).with_copied(given)
     return MarginalModel(hub, grids, tree, record, tuple(columns), corrected)
-
-
-def _codes(frame: Any, hub: Grid, grids: Sequence[Grid]) -> Array:
-    first = hub.encode(frame[hub.name]) if hub.name else np.zeros(len(frame), dtype=np.int64)
-    return np.column_stack([first, *(grid.encode(frame[grid.name]) for grid in grids)])
 
 
 def _record(

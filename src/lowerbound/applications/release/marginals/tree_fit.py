@@ -73,24 +73,20 @@ def merged(mass: Array, least: float, most: int, ordered: bool) -> Array:
     """
     least = max(least, float(mass.sum()) / most if ordered else 0.0)
     if ordered:
-        return _neighbors(mass, least)
+        group, current, number = np.zeros(len(mass), dtype=np.int64), 0.0, 0
+        for value, share in enumerate(mass):
+            # a frequent value is not mixed with the rare ones before it
+            if current >= least or (share >= least and current >= least / 3):
+                number, current = number + 1, 0.0
+            group[value] = number
+            current += share
+        if current < least / 2 and number:
+            group[group == number] = number - 1
+        return _dense(group)
     rank = np.argsort(-mass, kind="stable")
     alone = [int(v) for v in rank[: most - 1] if mass[v] >= least]
     group = np.full(len(mass), len(alone))
     group[alone] = np.arange(len(alone))
-    return _dense(group)
-
-
-def _neighbors(mass: Array, least: float) -> Array:
-    group, current, number = np.zeros(len(mass), dtype=np.int64), 0.0, 0
-    for value, share in enumerate(mass):
-        # a frequent value is not mixed with the rare ones before it
-        if current >= least or (share >= least and current >= least / 3):
-            number, current = number + 1, 0.0
-        group[value] = number
-        current += share
-    if current < least / 2 and number:
-        group[group == number] = number - 1
     return _dense(group)
 
 
