@@ -40,6 +40,7 @@ OF_FORMER, OF_OTHERS = 50_000, 20_000  # inputs of a kind
 DEARER = {
     **dict.fromkeys(("imputer", "new_rows", "workbook_parts", "open_document"), 2_500),
     "scored": 2_000,
+    "prior": 8_000,
     "agent_folder": 800,
     "synthesizer": 8_000,
 }
