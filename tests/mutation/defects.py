@@ -15,7 +15,7 @@ from tests.mutation.operators import OPERATORS
 PACKAGE = "src/lowerbound"
 ROOMS = (
     *("trace.py", "distributions", "likelihoods", "objectives"),
-    *("data/columns", "inference", "coding"),
+    *("data/columns", "inference", "applications/compression"),
 )
 # types, messages, checks that hold in any case, and defaults, of which none is the right one
 LEFT_OUT = (ast.Raise, ast.Assert, ast.JoinedStr)

@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ from lowerbound.fitting.manifest import (
 )
 from lowerbound.fitting.options import FitOptions
 from lowerbound.models.base import MODELS, Model
-from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give
+from lowerbound.models.given_parts import GIVEN, by_names, moved, nameless, objects_to_give
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import LearnsPrior
 from lowerbound.networks.processor import AllocationLimit
@@ -137,6 +138,8 @@ def read(
     try:
         with untrusted.guarded(where, ModelFolderError), old_names_in_silence():
             options = from_mapping(FitOptions, config).by_new_names()
+            known = moved(to_mapping(options.model), named)
+            options = replace(options, model=replace(options.model, **known))
             schema = Schema.from_mapping(described)
             _check_given(folder, options.model, named)
             # drawing the initial weights, replaced below, changes the random state

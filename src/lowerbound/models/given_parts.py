@@ -33,6 +33,8 @@ GIVEN: Mapping[str, Registry[Any]] = {
 }
 """The options that take an object, and where their names are registered."""
 
+PACKAGE = __name__.partition(".")[0]
+OF_PACKAGE = re.compile(rf"\b{PACKAGE}(\.\w+)+:")
 NAME = re.compile(r"[\w.]+:[\w.<>]+(, [\w.]+:[\w.<>]+)*(#[0-9a-f]+)?")
 
 
@@ -62,6 +64,22 @@ def objects_to_give(values: Mapping[str, Any]) -> dict[str, str]:
         option: name
         for option, registry in GIVEN.items()
         if NAME.fullmatch(name := str(values.get(option, ""))) and name not in registry
+    }
+
+
+def moved(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """The given names of stored parts whose classes have moved to another module since, by option.
+
+    Only classes of this package move; their names are unique in it.
+    """
+
+    def unplaced(values: Mapping[str, Any], option: str) -> str:
+        return OF_PACKAGE.sub(f"{PACKAGE}:", str(values.get(option, "")))
+
+    return {
+        option: str(given[option])
+        for option in GIVEN.keys() & given.keys()
+        if unplaced(stored, option) == unplaced(given, option)
     }
 
 

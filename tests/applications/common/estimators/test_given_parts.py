@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from lowerbound import VAE, Autoencoder, ConditionalVAE
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.likelihoods import Gaussian
+from lowerbound.likelihoods import Gaussian, location_scale
 from lowerbound.models.given_parts import GIVEN
 from lowerbound.networks import MLP
 from lowerbound.priors import PRIORS, Prior
@@ -171,6 +172,24 @@ def test_a_saved_model_is_read_with_the_same_objects(
     np.testing.assert_array_equal(back.transform(X), expected)
     assert back.network is given
     assert clone(back).fit(X).transform(X).shape == (40, LATENT)
+
+
+def test_a_class_of_the_package_that_has_moved_since_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae = VAE(latent_dim=LATENT, epochs=1, likelihood=Gaussian((4,)), random_state=0).fit(TABLE)
+    expected = vae.transform(TABLE)
+    with monkeypatch.context() as before:  # where the class was when the folder was written
+        before.setattr(Gaussian, "__module__", "lowerbound.likelihoods.gaussian")
+        before.setitem(sys.modules, "lowerbound.likelihoods.gaussian", location_scale)
+        forget(before)
+        VAE(latent_dim=LATENT, epochs=1, likelihood=Gaussian((4,)), random_state=0).fit(TABLE).save(
+            tmp_path / "m.lb"
+        )
+    forget(monkeypatch)
+    assert "likelihoods.gaussian:Gaussian#" in (tmp_path / "m.lb" / "config.json").read_text()
+    back = VAE.load(tmp_path / "m.lb", likelihood=Gaussian((4,)))
+    np.testing.assert_array_equal(back.transform(TABLE), expected)
 
 
 def test_a_class_in_a_function_is_not_written(tmp_path: Path) -> None:
