@@ -67,7 +67,7 @@ def objects_to_give(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def moved(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+def moved(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The given names of stored parts whose classes have moved to another module since, by option.
 
     Only classes of this package move; their names are unique in it.
