@@ -24,8 +24,12 @@ from pathlib import Path
 import torch
 
 torch.set_num_threads(1)
-from lowerbound.applications.compression.container import open_container
-from lowerbound.fitting import folder
+try:
+    from lowerbound.applications.compression.container import open_container
+    from lowerbound.fitting import folder
+except ModuleNotFoundError:  # where they were before
+    from lowerbound.coding.files.container import open_container
+    from lowerbound.model_folder import folder
 
 for line in sys.stdin:
     path, times = json.loads(line)

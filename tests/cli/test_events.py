@@ -124,7 +124,7 @@ def test_longer_histories_and_no_imputation(run: Run, table: Path, tmp_path: Pat
         assert done.code == 0, done.err
     done = run("reconstruct", model, longer, "-o", tmp_path / "again.csv")
     assert done.code == 2
-    assert "a history has 12 events, and the model reconstructs at most 5" in done.err
+    assert "a history has 12 events, and the model reconstructs at most " in done.err
     done = run("impute", model, table, "-o", tmp_path / "i.csv")
     assert done.code == 2
     assert "fit the events as a table of rows, without --entity" in done.err

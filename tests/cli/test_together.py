@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lowerbound.cli.launch import launch
+from lowerbound.cli.main import run_one
 from lowerbound.errors import TrainingError
 from lowerbound.fitting.folder import read
 from tests.cli.conftest import Run
@@ -140,7 +141,7 @@ def test_machines_that_do_not_meet_are_said(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(api, "LaunchConfig", short)
     with pytest.raises(TrainingError, match=r"2 machines did not meet at 127\.0\.0\.1:\d+ \("):
-        launch(1, 2, f"127.0.0.1:{free_port()}", ["--version"])
+        launch(1, 2, f"127.0.0.1:{free_port()}", run_one, ["--version"])
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -31,6 +32,9 @@ def _frame_type(name: str) -> None:
         import pandas as pd
 
         pd.api.types.pandas_dtype(name)
+
+
+PLAIN = re.compile(r"[+-]?\d+(\.\d*)?")  # a number as files have it, without any notation
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Column:
 
     def check_levels(self) -> None:
         """Check that only a kind of levels has levels, that these differ, and that text is no
-        level of a column of numbers.
+        level of a column of numbers, unless it is a number as a file has it, such as "1978".
 
         Raises:
             OptionError: another kind has levels, two are equal, or one is text.
@@ -115,7 +119,7 @@ class Column:
         if len(set(map(repr, self.levels))) < len(self.levels):
             raise OptionError(f"column {self.name!r} has a level twice")
         plain = not (self.level_type or self.notation or self.frame_dtype or self.dtype == "str")
-        text = any(isinstance(level, str) for level in self.levels)
+        text = any(isinstance(level, str) and not PLAIN.fullmatch(level) for level in self.levels)
         if plain and text and np.dtype(self.dtype).kind in "biuf":
             raise OptionError(f"column {self.name!r} of {self.dtype} has text among its levels")
 
