@@ -13,7 +13,7 @@ from lowerbound.applications.common.form import (
     FolderRequest,
 )
 from lowerbound.applications.control.environment_options import EXAMPLES, EnvironmentOptions
-from lowerbound.config import option, options_of
+from lowerbound.config import option, option_of, options_of
 from lowerbound.parts import AUTO, MODELS, NETWORKS
 
 FLAGS = ("steps", "seed", "device")  # options of an agent that are flags of the command
@@ -26,12 +26,10 @@ class EnvironmentRequest:
     environment: str = option(
         REQUIRED, f"environment, such as {EXAMPLES}", positional=True, metavar="ENV"
     )
-    pixels: int = option(
-        0, "side of rendered pictures that are seen instead of the observations; 0: observations"
-    )
-    repeat: int = option(1, "steps of the environment for which an action is kept")
-    limit: int = option(0, "longest episode in steps; 0: that of the environment")
-    colors: Literal["color", "grey"] = option("color", "colors of rendered pictures")
+    pixels: int = option_of(EnvironmentOptions, "pixels")
+    repeat: int = option_of(EnvironmentOptions, "repeat")
+    limit: int = option_of(EnvironmentOptions, "limit")
+    colors: Literal["color", "grey"] = option_of(EnvironmentOptions, "colors")
 
     @property
     def seen(self) -> EnvironmentOptions:

@@ -36,7 +36,16 @@ def with_and_without(
         if material.main.samples.samples:
             yield _samples(material)
         if len(history) > 1:
-            yield _curve_refiner(history)
+            yield _curve(
+                "training_of_the_refiner",
+                REFINER,
+                "The bound on the density p(x | z) while the refiner was trained. If it falls on "
+                "held-out pictures while it rises on the others, the refiner has begun to overfit; "
+                "the kept weights are those from before.",
+                history,
+                title="Training of the refiner",
+                what="bound on log p(x | z)",
+            )
 
     return plates
 
@@ -44,13 +53,13 @@ def with_and_without(
 def _reconstructions(quality: RefinementQuality) -> Plate:
     facts, rows = quality.facts, quality.rows
     sheets = [
-        _sheet_refiner("your data", rows.x, "held-out rows"),
-        _sheet_refiner(
+        _picture_sheet("your data", rows.x, "held-out rows"),
+        _picture_sheet(
             "decoder's mean",
             rows.mean,
             _note(facts.former_psnr, facts.former_frechet, facts.former_sharpness),
         ),
-        _sheet_refiner("refined", rows.drawn, _note(facts.psnr, facts.frechet, facts.sharpness)),
+        _picture_sheet("refined", rows.drawn, _note(facts.psnr, facts.frechet, facts.sharpness)),
     ]
     return Plate(
         "refined_reconstructions",
@@ -67,9 +76,9 @@ def _samples(material: Material) -> Plate:
     drawn = next(iter(material.main.samples.samples.values()))
     real = real_rows(material.held_out.thinned(SHEET))
     sheets = [
-        _sheet_refiner("decoder's mean", drawn.mean),
-        _sheet_refiner("refined", drawn.x),
-        _sheet_refiner("your data", real, "held-out rows"),
+        _picture_sheet("decoder's mean", drawn.mean),
+        _picture_sheet("refined", drawn.x),
+        _picture_sheet("your data", real, "held-out rows"),
     ]
     return Plate(
         "refined_samples",
@@ -79,27 +88,7 @@ def _samples(material: Material) -> Plate:
     )
 
 
-def _curve_refiner(history: TrainingHistory) -> Plate:
-    records = list(history)
-    validation = [np.nan if r.validation is None else r.validation for r in records]
-    return Plate(
-        "training_of_the_refiner",
-        REFINER,
-        "The bound on the density p(x | z) while the refiner was trained. If it falls on held-out "
-        "pictures while it rises on the others, the refiner has begun to overfit; the kept weights "
-        "are those from before.",
-        figures.prior_curve(
-            np.array([r.epoch for r in records]),
-            np.array([r.bound for r in records]),
-            np.array(validation, dtype=float),
-            None,
-            title="Training of the refiner",
-            what="bound on log p(x | z)",
-        ),
-    )
-
-
-def _sheet_refiner(title: str, pictures: Tensor, note: str = "") -> figures.Sheet:
+def _picture_sheet(title: str, pictures: Tensor, note: str = "") -> figures.Sheet:
     return figures.Sheet(title, first_pictures(pictures), note)
 
 
@@ -124,7 +113,15 @@ def before_and_after(
         if material.training.schema.data_kind.pictures:
             yield _sheets(material)
         if len(history) > 1:
-            yield _curve(history, former)
+            yield _curve(
+                "training_of_the_prior",
+                NEW_PRIOR,
+                "log p(z) of latents while the prior was trained, or the bound on it. If it falls "
+                "on held-out latents while it rises on the others, the prior has begun to overfit; "
+                "the kept weights are those from before.",
+                history,
+                former,
+            )
 
     return plates
 
@@ -150,19 +147,22 @@ def _sheet(found: Findings) -> figures.Sheet:
     return figures.Sheet(found.name, first_pictures(drawn.mean), verdict(found, way))
 
 
-def _curve(history: TrainingHistory, former: float | None) -> Plate:
+def _curve(
+    name: str,
+    chapter: str,
+    caption: str,
+    history: TrainingHistory,
+    former: float | None = None,
+    **words: str,
+) -> Plate:
+    """The curve of a training, with ``words`` for the figure's title and axis."""
     records = list(history)
     validation = [np.nan if r.validation is None else r.validation for r in records]
-    return Plate(
-        "training_of_the_prior",
-        NEW_PRIOR,
-        "log p(z) of latents while the prior was trained, or the bound on it. If it falls on "
-        "held-out latents while it rises on the others, the prior has begun to overfit; the kept "
-        "weights are those from before.",
-        figures.prior_curve(
-            np.array([r.epoch for r in records]),
-            np.array([r.bound for r in records]),
-            np.array(validation, dtype=float),
-            former,
-        ),
+    curve = figures.prior_curve(
+        np.array([r.epoch for r in records]),
+        np.array([r.bound for r in records]),
+        np.array(validation, dtype=float),
+        former,
+        **words,
     )
+    return Plate(name, chapter, caption, curve)
